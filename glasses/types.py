@@ -1,0 +1,107 @@
+"""Every value that crosses a stage. Knows no stage, no device and no model.
+
+Times are `time.monotonic_ns()` of this host. Arrays are made read-only by whoever creates the value
+(`frozen`), so that a later stage cannot change what an earlier one remembers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array = NDArray[np.float32]
+Int16Array = NDArray[np.int16]
+UInt8Array = NDArray[np.uint8]
+Modality = Literal["audio", "image"]
+_A = TypeVar("_A", bound=NDArray[Any])
+
+
+def frozen(array: _A) -> _A:
+    """Marks `array` read-only and returns it."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera picture; `t_ns` is the exposure midpoint, `rgb` is uint8 (H, W, 3)."""
+
+    t_ns: int
+    seq: int
+    rgb: UInt8Array
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """Mono sound; `t_ns` is the first sample's time, `pcm` is int16 (N,)."""
+
+    t_ns: int
+    seq: int
+    pcm: Int16Array
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """What an encoder made of one window: `data` is float32 (T, D), before any connector.
+
+    `space` is "<encoder id>:<first 16 hex digits of the sha256 of its weights>"; a connector refuses
+    latents of a space it was not trained on.
+    """
+
+    t_ns: int
+    duration_ns: int
+    modality: Modality
+    data: Float32Array
+    space: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One thing to answer: latents and text in the order they were given."""
+
+    id: int
+    t_ns: int
+    cause: str
+    parts: tuple[Latents | str, ...]
+    deadline_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One generated token. `latent` is the float32 (n_embd,) hidden state where it was asked for.
+
+    `top` holds the k most likely (token_id, logprob) pairs, best first; empty unless asked for.
+    """
+
+    turn_id: int
+    token_id: int
+    text: str
+    logprob: float
+    latent: Float32Array | None
+    last: bool
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Speak `text`."""
+
+    turn_id: int
+    expires_ns: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Show `text` on the HUD."""
+
+    turn_id: int
+    expires_ns: int | None
+    text: str
+
+
+Action = Say | Show
