@@ -1,0 +1,46 @@
+"""Rewrites size_bytes and sha256 of the committed files in a manifest: `python -m models.refresh NAME...`
+
+For whoever retrained an artifact: only [[files]] with a `file:` source change, everything else in the manifest
+stays as it was typed. Does NOT know what the files are.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+
+from glasses.manifests import MANIFESTS
+from glasses.sources import REPO_ROOT
+from glasses.store import sha256_of
+
+
+def refreshed(text: str) -> str:
+    """The manifest `text` with today's size and sha256 of its `file:` entries. Raises FileNotFoundError."""
+    head, *entries = re.split(r"(?m)^(?=\[\[files\]\])", text)
+    for i, entry in enumerate(entries):
+        origins = tomllib.loads(entry)["files"][0]["sources"]
+        committed = [origin.removeprefix("file:") for origin in origins if origin.startswith("file:")]
+        if not committed:
+            continue
+        path = REPO_ROOT / committed[0]
+        sized = re.sub(r"(?m)^size_bytes\s*=.*$", f"size_bytes = {path.stat().st_size}", entry)
+        entries[i] = re.sub(r"(?m)^sha256\s*=.*$", f'sha256 = "{sha256_of(path)}"', sized)
+    return head + "".join(entries)
+
+
+def main(names: list[str]) -> int:
+    """Refreshes each named manifest in place and says what changed."""
+    if not names:
+        sys.exit("usage: python -m models.refresh NAME...   (a manifest in models/manifests, without .toml)")
+    for name in names:
+        path = MANIFESTS / f"{name}.toml"
+        before = path.read_text(encoding="utf-8")
+        after = refreshed(before)
+        path.write_text(after, encoding="utf-8")
+        print(f"{name}: {'unchanged' if after == before else 'refreshed'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
