@@ -1,0 +1,312 @@
+"""The backbone: tokens and latents in, in any order; tokens, log-probabilities and latents out.
+
+Knows nothing of encoders, connectors, the wording of prompts, voices or displays. Everything is checked before
+llama.cpp sees it. Feeding the embedding rows of tokens gives bit for bit the logits that feeding the tokens gives.
+
+One thread owns a backbone: the one that opened it. Only `abort`, `clear_abort` and the tokenizer may be called from
+another; anything else raises RuntimeError there.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glasses.backbone import sampling, state_file
+from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
+from glasses.backbone.parts import Hidden, Part, batches, check
+from glasses.backbone.state_file import SavedState
+from glasses.backbone.token_rows import TokenRows
+from glasses.backbone.vocabulary import Vocabulary
+from glasses.errors import ModelError, Reason
+from glasses.types import Float32Array, Piece, frozen
+
+# Architectures whose input rows we know how to make. llama.cpp scales looked-up rows of the Gemma family by
+# sqrt(n_embd) but not rows fed as embeddings (src/models/gemma*.cpp). Others need more than a row: Gemma 3n and 4
+# take per-layer token inputs, M-RoPE models several positions a row, hybrid ones cannot be rolled back.
+_UNSCALED = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
+_SCALED = frozenset({"gemma", "gemma2", "gemma3"})
+
+
+class LlamaBackbone:
+    """One open GGUF model and its KV cache of `n_ctx` rows.
+
+    `n_embd` is the width of a latent, `n_past` how many rows the cache holds. Every error leaves the cache as it was
+    before the call, and usable. `sha256` of the file may be given where the model store knows it; else it is computed
+    when first needed.
+
+    Raises ModelError: NOT_FOUND, CORRUPT (not a model), BAD_INPUT (an architecture that cannot be fed with latents),
+    INTERNAL (no memory for the context).
+    """
+
+    def __init__(
+        self, path: Path, *, n_ctx: int = 2048, n_batch: int = 512, n_threads: int = 2, sha256: str | None = None
+    ) -> None:
+        if not path.is_file():
+            raise ModelError(Reason.NOT_FOUND, f"{path}: no such backbone file")
+        if min(n_ctx, n_batch, n_threads) < 1:
+            raise ModelError(Reason.BAD_INPUT, f"n_ctx {n_ctx}, n_batch {n_batch}, n_threads {n_threads}: under 1")
+        self._owner = threading.get_ident()
+        self._path, self._sha256 = path, sha256
+        self._native = Native(path, n_ctx=n_ctx, n_batch=min(n_batch, n_ctx), n_threads=n_threads)
+        self.n_embd, self.n_vocab, self.n_ctx = self._native.n_embd, self._native.n_vocab, self._native.n_ctx
+        try:
+            self.vocabulary = Vocabulary(self._native)
+            self._rows = TokenRows(path, self.n_vocab, self.n_embd, self._row_scale())
+        except BaseException:
+            self._native.close()
+            raise
+        self.name = path.stem
+        self._n_past = 0
+        self._calls = 0  # tells a running generation that the context was used by somebody else
+        self._logits: Float32Array | None = None
+        self._hidden: Float32Array | None = None
+
+    def _row_scale(self) -> float:
+        architecture = self._native.metadata("general.architecture")
+        if self.n_embd != self._native.n_embd_out or architecture not in _UNSCALED | _SCALED:
+            raise ModelError(
+                Reason.BAD_INPUT, f"{self._path}: architecture {architecture} is not known to take latents as input"
+            )
+        return float(np.sqrt(np.float32(self.n_embd))) if architecture in _SCALED else 1.0
+
+    @property
+    def n_past(self) -> int:
+        """Rows in the KV cache."""
+        return self._n_past
+
+    @property
+    def eos(self) -> frozenset[int]:
+        """Every token that ends a generation."""
+        return self.vocabulary.eos
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the model file, hex."""
+        if self._sha256 is not None:
+            return self._sha256
+        with self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """See `Vocabulary.tokenize`: pass special=False for text that comes from outside."""
+        return self.vocabulary.tokenize(text, special=special)
+
+    def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """See `Vocabulary.detokenize`."""
+        return self.vocabulary.detokenize(ids, special=special)
+
+    def token_rows(self, ids: Sequence[int]) -> Float32Array:
+        """What llama.cpp looks up for `ids`: float32 (len(ids), n_embd), to be fed, mixed or compared with latents."""
+        return self._rows.read(ids)
+
+    def feed(self, parts: Sequence[Part], *, hidden: Hidden = "none") -> Float32Array | None:
+        """Appends `parts` to the context: token ids, or latents float32 (n, n_embd), in order.
+
+        Each part is decoded by itself, in batches of n_batch rows. Returns None, or the hidden states after the final
+        norm of the last row (1, n_embd) or of all rows (n, n_embd); with "all" batches are 32 rows, which is slower
+        and, as any other batch shape, may change the last bits of the result.
+
+        Raises ModelError: BAD_INPUT (nothing to feed, token out of range, wrong dtype, width or values), CONTEXT_FULL
+        before anything is decoded, ABORTED.
+        """
+        self._check_owner()
+        sizes = {"n_vocab": self.n_vocab, "n_embd": self.n_embd}
+        checked = [rows for i, part in enumerate(parts) if len(rows := check(part, f"part {i}", **sizes))]
+        total = sum(len(rows) for rows in checked)
+        if total == 0:
+            raise ModelError(Reason.BAD_INPUT, "nothing to feed: no part has a token or a latent")
+        if self._n_past + total > self.n_ctx:
+            raise ModelError(
+                Reason.CONTEXT_FULL,
+                f"{total} more rows do not fit: {self._n_past} of {self.n_ctx} are taken; roll back or open with more",
+            )
+        self._calls += 1
+        start, read = self._n_past, []
+        try:
+            for rows, wanted in batches(checked, self._native.n_batch, hidden, HIDDEN_ROWS):
+                self._decode(rows, hidden=wanted)
+                if wanted:
+                    read.append(self._native.hidden_states(len(rows)))
+            self._read_outputs(read[-1][-1] if read else None)
+        except BaseException:
+            self._truncate(start)
+            raise
+        if hidden == "none":
+            return None
+        return np.concatenate(read) if hidden == "all" else read[-1][-1:].copy()
+
+    def _decode(self, rows: NDArray[Any], *, hidden: bool) -> None:
+        """One batch; on failure the cache is as before."""
+        result = self._native.decode(rows, self._n_past, hidden=hidden)
+        if result == 0:
+            self._n_past += len(rows)
+            return
+        self._truncate(self._n_past)
+        if result == 2:
+            self._raise_aborted()
+        if result == 1:
+            raise ModelError(Reason.CONTEXT_FULL, f"no free rows for {len(rows)} after {self._n_past}")
+        raise ModelError(Reason.INTERNAL, f"llama_decode returned {result}: {drain_errors()}")
+
+    def _read_outputs(self, hidden: Float32Array | None) -> None:
+        logits = self._native.last_logits()
+        if not np.isfinite(logits).all():
+            raise ModelError(Reason.BAD_INPUT, "the model's output is not finite: the latents fed make it overflow")
+        self._logits, self._hidden = frozen(logits), None if hidden is None else frozen(hidden.copy())
+
+    def _truncate(self, n_past: int) -> None:
+        self._native.truncate(n_past)
+        self._n_past, self._logits, self._hidden = n_past, None, None
+
+    def _raise_aborted(self) -> None:
+        self.clear_abort()
+        raise ModelError(Reason.ABORTED, "aborted by another thread")
+
+    def logits(self) -> Float32Array:
+        """Of the last fed row, float32 (n_vocab,), read-only. ModelError(BAD_INPUT) where nothing was fed since the
+        start, a rollback or an error.
+        """
+        if self._logits is None:
+            raise ModelError(Reason.BAD_INPUT, "no logits: feed at least one row first")
+        return self._logits
+
+    def generate(
+        self,
+        turn_id: int,
+        *,
+        max_tokens: int,
+        want_latents: bool = False,
+        top_k: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[Piece]:
+        """Streams the continuation of what was fed, one Piece a token; exactly the last one has `last` set.
+
+        It ends with an end-of-generation token (whose text is empty), after `max_tokens`, or when the context is full.
+        A character whose bytes span tokens comes with the token that completes it. `top` of a piece holds the `top_k`
+        most likely tokens; `latent` the hidden state that predicted this token (W.latent gives its logits), for which
+        the prompt must have been fed with hidden="last". Every token but the last one is in the KV cache afterwards.
+
+        Raises ModelError: BAD_INPUT at once, ABORTED from the iteration, with the pieces so far in the cache.
+        """
+        self._check_owner()
+        if max_tokens < 1 or not 0 <= top_k <= self.n_vocab:
+            raise ModelError(Reason.BAD_INPUT, f"max_tokens {max_tokens} or top_k {top_k} is out of range")
+        how = sampling.Sampling(temperature, top_p, repetition_penalty)
+        self.logits()
+        if want_latents and self._hidden is None:
+            raise ModelError(Reason.BAD_INPUT, 'latents are wanted: feed the prompt with hidden="last"')
+        self._calls += 1
+        return self._stream(turn_id, how, max_tokens=max_tokens, want_latents=want_latents, top_k=top_k, seed=seed)
+
+    def _stream(
+        self, turn_id: int, how: sampling.Sampling, *, max_tokens: int, want_latents: bool, top_k: int, seed: int
+    ) -> Iterator[Piece]:
+        calls, rng, generated = self._calls, np.random.default_rng(seed), []
+        text = codecs.getincrementaldecoder("utf-8")("replace")
+        while True:
+            self._check_owner()
+            if calls != self._calls:
+                raise RuntimeError("the context was fed, rolled back or generated from while this generation ran")
+            if generated:
+                self._step(generated[-1], want_latents)
+            elif self._native.abort_flag.raw[0]:
+                self._raise_aborted()
+            logits = self.logits()
+            token = sampling.choose(logits, how, generated, rng)
+            generated.append(token)
+            logprobs = sampling.log_softmax(logits)
+            last = token in self.eos or len(generated) == max_tokens or self._n_past == self.n_ctx
+            yield Piece(
+                turn_id=turn_id,
+                token_id=token,
+                text=text.decode(self.vocabulary.token_bytes(token), final=last),
+                logprob=float(logprobs[token]),
+                latent=self._hidden if want_latents else None,
+                last=last,
+                top=sampling.most_likely(logprobs, top_k),
+            )
+            if last:
+                return
+
+    def _step(self, token: int, want_latents: bool) -> None:
+        self._decode(np.array([token], np.int32), hidden=want_latents)
+        self._read_outputs(self._native.hidden_states(1)[0] if want_latents else None)
+
+    def rollback(self, n_past: int) -> None:
+        """Forgets all rows from `n_past` on; feed something before generating again. ModelError(BAD_INPUT) where
+        `n_past` is not in 0..n_past.
+        """
+        self._check_owner()
+        if not 0 <= n_past <= self._n_past:
+            raise ModelError(Reason.BAD_INPUT, f"cannot roll back to {n_past}: the context has {self._n_past} rows")
+        self._calls += 1
+        if n_past < self._n_past:
+            self._truncate(n_past)
+
+    def save_state(self, path: Path, *, tag: str = "") -> None:
+        """Keeps the context in a file, with the logits of its last row. `tag` says what was fed (a hash of the system
+        prompt, say); loading with another one fails. Errors as in `state_file.write`.
+        """
+        self._check_owner()
+        logits = np.zeros(0, np.float32) if self._logits is None else self._logits
+        state_file.write(path, self._state_owner(tag), SavedState(self._n_past, logits, self._native.state()))
+
+    def load_state(self, path: Path, *, tag: str = "") -> None:
+        """Makes the context what it was when `path` was saved. Errors as in `state_file.read`; then the context is
+        untouched, except where llama.cpp itself refuses the state (CORRUPT): then it is empty.
+        """
+        self._check_owner()
+        saved = state_file.read(path, self._state_owner(tag))
+        self._calls += 1
+        self._truncate(0)
+        if self._native.restore(saved.kv) != saved.rows:
+            self._truncate(0)
+            raise ModelError(Reason.CORRUPT, f"{path}: llama.cpp refuses this state: {drain_errors()}")
+        self._n_past = saved.rows
+        self._logits = frozen(saved.logits) if len(saved.logits) else None
+
+    def _state_owner(self, tag: str) -> dict[str, str]:
+        context = f"n_ctx={self.n_ctx} n_embd={self.n_embd} kv=f16 llama-cpp-python={version('llama-cpp-python')}"
+        return {"model": self.sha256, "context": context, "tag": tag}
+
+    def abort(self) -> None:
+        """Stops a running `feed` or generation within one decode step, from any thread: it raises ModelError(ABORTED).
+
+        Where none runs, the next one is stopped. Whoever starts a new turn calls `clear_abort` first.
+        """
+        self._native.abort_flag[0] = b"\x01"
+
+    def clear_abort(self) -> None:
+        """Forgets an `abort` that nothing has been stopped by."""
+        self._native.abort_flag[0] = b"\x00"
+
+    def close(self) -> None:
+        """Frees model and context; may be called twice. Nothing else works afterwards."""
+        if self._native.is_open:
+            self._check_owner()
+            self._native.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_owner(self) -> None:
+        if not self._native.is_open:
+            raise RuntimeError("the backbone is closed")
+        if threading.get_ident() != self._owner:
+            raise RuntimeError("a backbone belongs to the thread that opened it; only abort() works from others")

@@ -1,0 +1,70 @@
+"""Choosing the next token from logits. Pure numpy; knows no model, text or context.
+
+The log-probabilities reported anywhere are of the full softmax at temperature 1, whatever the choice was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from glasses.errors import ModelError, Reason
+from glasses.types import Float32Array
+
+_REPEAT_WINDOW = 64  # generated tokens that the repetition penalty looks back on
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose. `temperature` 0 is the most likely token; `top_p` keeps the smallest set of tokens that has that
+    much probability (Holtzman et al. 2020). `repetition_penalty` over 1 makes the last 64 generated tokens less likely
+    (CTRL, Keskar et al. 2019): it divides their logits where positive, multiplies them where negative.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 10:
+            raise ModelError(Reason.BAD_INPUT, f"temperature is {self.temperature}, not in 0..10")
+        if not 0 < self.top_p <= 1:
+            raise ModelError(Reason.BAD_INPUT, f"top_p is {self.top_p}, not over 0 and at most 1")
+        if not 1 <= self.repetition_penalty <= 10:
+            raise ModelError(Reason.BAD_INPUT, f"repetition_penalty is {self.repetition_penalty}, not in 1..10")
+
+
+def log_softmax(logits: Float32Array) -> Float32Array:
+    """Log-probabilities, float32, same shape as `logits` (n_vocab,)."""
+    shifted = logits - logits.max()
+    return shifted - np.float32(np.log(np.exp(shifted).sum(dtype=np.float64)))
+
+
+def most_likely(logprobs: Float32Array, k: int) -> tuple[tuple[int, float], ...]:
+    """The `k` most likely (token, logprob), best first."""
+    if k <= 0:
+        return ()
+    best = np.argpartition(logprobs, -k)[-k:]
+    best = best[np.argsort(-logprobs[best], kind="stable")]
+    return tuple((int(i), float(logprobs[i])) for i in best)
+
+
+def choose(logits: Float32Array, how: Sampling, generated: Sequence[int], rng: np.random.Generator) -> int:
+    """The next token; `generated` are the tokens chosen so far in this generation."""
+    if how.repetition_penalty > 1 and generated:
+        logits = logits.copy()
+        seen = np.unique(generated[-_REPEAT_WINDOW:])
+        values = logits[seen]
+        logits[seen] = np.where(values > 0, values / how.repetition_penalty, values * how.repetition_penalty)
+    if how.temperature == 0:
+        return int(logits.argmax())
+    probability = np.exp((logits - logits.max()).astype(np.float64) / how.temperature)
+    probability /= probability.sum()
+    if how.top_p < 1:
+        order = np.argsort(-probability)
+        keep = int(np.searchsorted(np.cumsum(probability[order]), how.top_p)) + 1
+        probability[order[keep:]] = 0
+        probability /= probability.sum()
+    return int(rng.choice(len(probability), p=probability))

@@ -1,0 +1,67 @@
+"""Text to token ids and back, by the model's own tokenizer. Does NOT know the context, so any thread may call it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cached_property
+
+from glasses.backbone.native import Native, c
+from glasses.errors import InputError, ModelError, Reason
+
+MAX_TEXT_BYTES = 1 << 20  # a megabyte is some 250,000 tokens, far over any context here
+_PIECE_BYTES = 256  # longest token of SmolLM2 is 33 bytes; longer ones are asked for again with their real length
+
+
+class Vocabulary:
+    """The tokenizer inside an open model."""
+
+    def __init__(self, native: Native) -> None:
+        self._native = native
+        self.n_vocab = native.n_vocab
+
+    @property
+    def _vocab(self) -> int:
+        if not self._native.is_open:
+            raise RuntimeError("the backbone is closed")
+        return self._native.vocab
+
+    @cached_property
+    def eos(self) -> frozenset[int]:
+        """Every token that ends a generation (`<|im_end|>`, `<|endoftext|>`, ...)."""
+        vocab = self._vocab
+        return frozenset(i for i in range(self.n_vocab) if c.llama_vocab_is_eog(vocab, i))
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of `text`, nothing added. With `special`, `<|im_start|>` and its like become control tokens;
+        without, they are spelled out as the plain text they are (for text that comes from outside).
+
+        Raises InputError(TOO_LARGE) over `MAX_TEXT_BYTES`, InputError(BAD_INPUT) for text that is not Unicode.
+        """
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(Reason.BAD_INPUT, f"text holds a lone surrogate at character {error.start}") from error
+        if len(data) > MAX_TEXT_BYTES:
+            raise InputError(Reason.TOO_LARGE, f"text of {len(data)} bytes; at most {MAX_TEXT_BYTES} are read")
+        # A token is at least one byte long, so this many is always enough.
+        ids = (c.llama_token * max(1, len(data)))()
+        n = c.llama_tokenize(self._vocab, data, len(data), ids, len(ids), False, special)
+        if n < 0:
+            raise ModelError(Reason.INTERNAL, f"llama.cpp wants {-n} tokens for {len(data)} bytes of text")
+        return ids[:n]
+
+    def token_bytes(self, token: int, *, special: bool = False) -> bytes:
+        """UTF-8 bytes of one token, maybe part of a character; control tokens are empty unless `special`."""
+        if not 0 <= token < self.n_vocab:
+            raise ModelError(Reason.BAD_INPUT, f"token {token} is not in 0..{self.n_vocab - 1}")
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        n = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        if n < 0:
+            buffer = ctypes.create_string_buffer(-n)
+            n = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        return buffer.raw[:n]
+
+    def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """Text of `ids`; bytes that are not UTF-8 become U+FFFD."""
+        return b"".join(self.token_bytes(i, special=special) for i in ids).decode("utf-8", "replace")
