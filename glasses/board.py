@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, Reason
+from glasses.errors import InputError, Reason
 
 # hardware/ lies at the repository's root, beside this package; `make setup` installs editable, so this holds there too.
 BOARDS_DIR = Path(__file__).resolve().parent.parent / "hardware" / "boards"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 FIRST_WORDS = 6  # about 1.5 s of speech: more than the next clause needs to be ready
-MOST_WORDS = 14  # bounds the memory and delay of one synthesis
+MOST_WORDS = 12  # bounds the memory and delay of one synthesis
 _LEAST_WORDS = 4  # a comma ends a later clause only if it has this many
 _MAX_CHARS = 400  # cut whatever it is: an endless "word" must not wait for ever
 _CLOSERS = "\"'\u201d\u2019)]}*_"

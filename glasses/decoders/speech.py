@@ -1,0 +1,176 @@
+"""Text to sound with a Piper voice, one clause at a time. Knows no speaker device and no language model.
+
+The voice network runs here, in onnxruntime; only its phonemes come from a GPL-3 library, in a child process
+(phonemes.py). Without the `voice` extra `Voice` raises ModelError(NOT_INSTALLED), and answers stay text.
+Chosen over piper's own Python class because its licence stays out of this process; a pipe's round trip is far under
+a millisecond, so speed is the network's alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+
+from glasses.decoders.phonemes import Phonemizer, speakable
+from glasses.errors import ModelError, Reason
+from glasses.types import Float32Array, frozen
+
+_MAX_CONFIG_BYTES = 1 << 20
+_WARM_UP = "Hello there."
+_PEAK, _MOST_PEAK = 0.7, 0.95  # of full scale: what the warm-up is brought to, and what nothing exceeds
+_AUDIBLE = 0.01  # of the clause's peak: the network pads each clause with some 50 to 250 ms below this
+_LEAD_S, _TAIL_S = 0.01, 0.06  # kept of that padding, faded
+_PAUSES_S = {",": 0.12, ";": 0.2, ":": 0.2, "\u2013": 0.15, "\u2014": 0.15, ".": 0.3, "!": 0.3, "?": 0.3, "…": 0.4}
+_CLOSERS = "\"'\u201d\u2019)]}*_ "
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    rate_hz: int
+    espeak_voice: str
+    ids: dict[str, list[int]]  # phoneme -> network inputs; "^", "$" and "_" are begin, end and padding
+    scales: Float32Array  # (3,): noise, length, noise of the lengths
+    speaker: int | None  # None: the voice has one
+
+
+class Voice:
+    """A Piper voice, warm and ready. One caller at a time; `close` (or `with`) ends its child process."""
+
+    def __init__(self, onnx_path: Path, config_path: Path, threads: int = 1) -> None:
+        """Loads and warms up, in about a second.
+
+        Raises ModelError: NOT_INSTALLED without the voice extra, NOT_FOUND, CORRUPT (the message names the file).
+        """
+        self._config = _read_config(config_path)
+        self._phonemizer = Phonemizer(self._config.espeak_voice)
+        self._gain = 1.0
+        try:
+            self._session = _load(onnx_path, threads)
+            loudest = float(np.abs(self._network(self._phonemizer.phonemes(_WARM_UP))).max())
+        except BaseException:
+            self._phonemizer.close()
+            raise
+        self._gain = _PEAK / max(loudest, 1e-3)
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of what `speak` yields."""
+        return self._config.rate_hz
+
+    def speak(self, clauses: Iterable[str]) -> Iterator[Float32Array]:
+        """The sound of each clause as soon as the clause is there: float32 (N,), within -0.95..0.95.
+
+        All but the first begin with the pause that the clause before asks for. A clause with nothing to read aloud
+        yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL).
+        """
+        pause_s = 0.0
+        try:
+            for clause in clauses:
+                text = speakable(clause)
+                if not text:
+                    continue
+                pcm = self._trim(self._network(self._phonemizer.phonemes(text)))
+                pcm *= min(self._gain, _MOST_PEAK / max(float(np.abs(pcm).max()), 1e-6))
+                silence = np.zeros(round(pause_s * self.rate_hz), np.float32)
+                pause_s = _PAUSES_S.get(clause.rstrip(_CLOSERS)[-1:], 0.0)
+                yield frozen(np.concatenate([silence, pcm]))
+        finally:
+            _give_back_memory()
+
+    def close(self) -> None:
+        """Ends the child process. Safe to call twice."""
+        self._phonemizer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _network(self, phonemes: str) -> Float32Array:
+        ids = self._config.ids
+        padding = ids["_"]
+        inputs = [*ids["^"], *padding]
+        for phoneme in phonemes:  # one the voice was not trained on is left out, as Piper does
+            if phoneme in ids:
+                inputs += [*ids[phoneme], *padding]
+        inputs += ids["$"]
+        feed: dict[str, Any] = {
+            "input": np.array([inputs], np.int64),
+            "input_lengths": np.array([len(inputs)], np.int64),
+            "scales": self._config.scales,
+        }
+        if self._config.speaker is not None:
+            feed["sid"] = np.array([self._config.speaker], np.int64)
+        try:
+            pcm = np.asarray(self._session.run(None, feed)[0], np.float32).reshape(-1)
+        except Exception as error:  # onnxruntime's errors share no narrower base
+            raise ModelError(Reason.INTERNAL, f"the voice failed on {len(inputs)} inputs: {error}") from error
+        if not pcm.size or not np.isfinite(pcm).all():
+            raise ModelError(Reason.INTERNAL, f"the voice gave {pcm.size} samples, or some that are not numbers")
+        return pcm
+
+    def _trim(self, pcm: Float32Array) -> Float32Array:
+        """A copy without the near-silence at both ends, save a faded margin."""
+        loud = np.flatnonzero(np.abs(pcm) > _AUDIBLE * np.abs(pcm).max())
+        if not loud.size:
+            return pcm.copy()
+        lead, tail = round(_LEAD_S * self.rate_hz), round(_TAIL_S * self.rate_hz)
+        pcm = pcm[max(0, loud[0] - lead) : loud[-1] + tail].copy()
+        lead, tail = min(lead, pcm.size), min(tail, pcm.size)
+        pcm[:lead] *= np.linspace(0, 1, lead, dtype=np.float32)
+        pcm[-tail:] *= np.linspace(1, 0, tail, dtype=np.float32)
+        return pcm
+
+
+def _give_back_memory() -> None:
+    """Returns what a synthesis used and freed to the system: glibc would keep some 100 MB of it for the next one."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+    if trim is not None:
+        trim(0)
+
+
+def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    if not path.is_file():
+        raise ModelError(Reason.NOT_FOUND, f"no voice file {path}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = False  # the arena keeps the longest clause's memory for good: 80 MB
+    options.log_severity_level = 3  # errors only
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with the backbone
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no narrower base
+        raise ModelError(Reason.CORRUPT, f"{path} is not a voice onnxruntime can load: {error}") from error
+
+
+def _read_config(path: Path) -> _Config:
+    """The voice's .onnx.json: `phoneme_type` must be espeak; a voice of many speakers speaks as its first."""
+    if not path.is_file():
+        raise ModelError(Reason.NOT_FOUND, f"no voice configuration {path}")
+    if path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise ModelError(Reason.CORRUPT, f"{path}: over {_MAX_CONFIG_BYTES} bytes, not a voice configuration")
+    try:
+        table = json.loads(path.read_bytes())
+        scales = table["inference"]
+        config = _Config(
+            rate_hz=int(table["audio"]["sample_rate"]),
+            espeak_voice=str(table["espeak"]["voice"]),
+            ids={str(k): [int(i) for i in v] for k, v in table["phoneme_id_map"].items()},
+            scales=np.array([scales["noise_scale"], scales["length_scale"], scales["noise_w"]], np.float32),
+            speaker=0 if int(table.get("num_speakers", 1)) > 1 else None,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(Reason.CORRUPT, f"{path}: not a Piper voice configuration: {error!r}") from error
+    if table.get("phoneme_type", "espeak") != "espeak" or not {"^", "$", "_"} <= config.ids.keys():
+        raise ModelError(Reason.CORRUPT, f"{path}: only voices with espeak phonemes can be used")
+    if not 8000 <= config.rate_hz <= 48_000:
+        raise ModelError(Reason.CORRUPT, f"{path}: sample_rate {config.rate_hz} is outside 8000 to 48000")
+    return config
