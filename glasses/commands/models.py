@@ -77,13 +77,13 @@ def _names(args: argparse.Namespace) -> list[str]:
 
 def _pull(names: list[str]) -> list[store.FileState]:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
 
         def progress(label: str, done_bytes: int, size_bytes: int) -> None:
             if label not in tasks:
-                tasks[label] = bars.add_task(label, total=size_bytes)
+                tasks[label] = bars.add_task(label.rpartition("/")[2], total=size_bytes)  # narrow terminals
                 if not console.is_terminal and done_bytes < size_bytes:
                     print(f"fetching {label} ({_size(size_bytes)})", file=sys.stderr, flush=True)
             bars.update(tasks[label], completed=done_bytes)

@@ -32,31 +32,22 @@ def strongest_hz(pcm: Float32Array) -> float:
     ("name", "subtype", "rate_hz"),
     [
         ("a.wav", "PCM_16", 16_000),
-        ("a.wav", "PCM_U8", 8_000),
-        ("a.wav", "PCM_24", 44_100),
         ("a.wav", "FLOAT", 48_000),
         ("a.wav", "ULAW", 8_000),
         ("a.flac", "PCM_24", 96_000),
         ("a.ogg", "VORBIS", 22_050),
         ("a.opus", "OPUS", 48_000),
         ("a.mp3", "MPEG_LAYER_III", 44_100),
-        ("a.aiff", "PCM_16", 11_025),
     ],
 )
 def test_any_format_and_rate_becomes_16_khz_mono(tmp_path: Path, name: str, subtype: str, rate_hz: int) -> None:
     stereo = np.stack([tone(2.0, rate_hz), tone(2.0, rate_hz)], axis=1)
     soundfile.write(tmp_path / name, stereo, rate_hz, subtype=subtype, format="OGG" if name == "a.opus" else None)
     pcm = media.read_audio(tmp_path / name)
-    assert pcm.dtype == np.float32
-    assert pcm.ndim == 1
+    assert (pcm.dtype, pcm.ndim) == (np.float32, 1)
     assert abs(len(pcm) - 2 * RATE_HZ) <= 0.08 * RATE_HZ  # lossy coders pad
     assert strongest_hz(pcm) == pytest.approx(440, abs=2)
     assert np.abs(pcm[4000:-4000]).max() == pytest.approx(0.5, abs=0.05)
-
-
-def test_samples_at_the_wanted_rate_come_through_unchanged(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", tone(), RATE_HZ, subtype="FLOAT")
-    np.testing.assert_allclose(media.read_audio(tmp_path / "a.wav"), tone(), atol=1e-6)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
