@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-FIRST_WORDS = 6  # about 1.5 s of speech: more than the next clause needs to be ready
+FIRST_WORDS = 4  # about a second of speech, in which the next clause gets ready
 MOST_WORDS = 12  # bounds the memory and delay of one synthesis
 _LEAST_WORDS = 4  # a comma ends a later clause only if it has this many
 _MAX_CHARS = 400  # cut whatever it is: an endless "word" must not wait for ever

@@ -38,15 +38,15 @@ def test_any_piecing_gives_the_same_clauses_and_loses_nothing(text: str) -> None
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("The capital of France is Paris.", ["The capital of France is Paris."]),
+        ("The capital of France is Paris.", ["The capital of France", "is Paris."]),
         ("Well, it is a kettle.", ["Well,", "it is a kettle."]),
-        ("It costs 3.5 or 1,000.25 euros. Really!", ["It costs 3.5 or 1,000.25 euros.", "Really!"]),
+        ("It costs 3.5 or 1,000.25 euros. Really!", ["It costs 3.5", "or 1,000.25 euros.", "Really!"]),
         ("Ask Dr. Smith. Or Mr. J. Jones.", ["Ask Dr. Smith.", "Or Mr. J. Jones."]),
         ("At 10:30 a.m. go. See a.example/b,c now.", ["At 10:30 a.m. go.", "See a.example/b,c now."]),
         ("Tips:\n1. Be kind.\n2. Rest.", ["Tips:", "1. Be kind.", "2. Rest."]),
         ('He said "Stop!" Then he left.', ['He said "Stop!"', "Then he left."]),
         ("Stop. Red, green, or blue is fine.", ["Stop.", "Red, green, or blue is fine."]),
-        ("The kettle on your left is whistling.", ["The kettle on your left", "is whistling."]),
+        ("The kettle on your left is whistling.", ["The kettle", "on your left is whistling."]),
     ],
 )
 def test_where_it_cuts(text: str, wanted: list[str]) -> None:
@@ -72,4 +72,4 @@ def test_flush_makes_it_as_new() -> None:
     splitter = ClauseSplitter()
     text = "The kettle on your left is whistling"
     first = splitter.feed(text) + splitter.flush()
-    assert splitter.feed(text) + splitter.flush() == first == ["The kettle on your left", "is whistling"]
+    assert splitter.feed(text) + splitter.flush() == first == ["The kettle", "on your left is whistling"]
