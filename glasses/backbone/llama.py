@@ -25,16 +25,10 @@ from glasses.backbone import sampling, state_file
 from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
 from glasses.backbone.parts import Hidden, Part, batches, check
 from glasses.backbone.state_file import SavedState
-from glasses.backbone.token_rows import TokenRows
+from glasses.backbone.token_rows import TokenRows, row_scale
 from glasses.backbone.vocabulary import Vocabulary
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Piece, frozen
-
-# Architectures whose input rows we know how to make. llama.cpp scales looked-up rows of the Gemma family by
-# sqrt(n_embd) but not rows fed as embeddings (src/models/gemma*.cpp). Others need more than a row: Gemma 3n and 4
-# take per-layer token inputs, M-RoPE models several positions a row, hybrid ones cannot be rolled back.
-_UNSCALED = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
-_SCALED = frozenset({"gemma", "gemma2", "gemma3"})
 
 
 class LlamaBackbone:
@@ -44,8 +38,8 @@ class LlamaBackbone:
     before the call, and usable. `sha256` of the file may be given where the model store knows it; else it is computed
     when first needed.
 
-    Raises ModelError: NOT_FOUND, CORRUPT (not a model), BAD_INPUT (an architecture that cannot be fed with latents),
-    INTERNAL (no memory for the context).
+    Raises ModelError: NOT_FOUND, CORRUPT (not a model), BAD_INPUT (an architecture that cannot be fed with latents,
+    or sizes that do not fit it), INTERNAL (no memory for the context).
     """
 
     def __init__(
@@ -61,7 +55,7 @@ class LlamaBackbone:
         self.n_embd, self.n_vocab, self.n_ctx = self._native.n_embd, self._native.n_vocab, self._native.n_ctx
         try:
             self.vocabulary = Vocabulary(self._native)
-            self._rows = TokenRows(path, self.n_vocab, self.n_embd, self._row_scale())
+            self._rows = TokenRows(path, self.n_vocab, self.n_embd, row_scale(path, self._native))
         except BaseException:
             self._native.close()
             raise
@@ -70,14 +64,6 @@ class LlamaBackbone:
         self._calls = 0  # tells a running generation that the context was used by somebody else
         self._logits: Float32Array | None = None
         self._hidden: Float32Array | None = None
-
-    def _row_scale(self) -> float:
-        architecture = self._native.metadata("general.architecture")
-        if self.n_embd != self._native.n_embd_out or architecture not in _UNSCALED | _SCALED:
-            raise ModelError(
-                Reason.BAD_INPUT, f"{self._path}: architecture {architecture} is not known to take latents as input"
-            )
-        return float(np.sqrt(np.float32(self.n_embd))) if architecture in _SCALED else 1.0
 
     @property
     def n_past(self) -> int:

@@ -30,8 +30,9 @@ _GGML_TYPE_F16 = 1  # enum ggml_type
 _log = logging.getLogger("glasses.llama_cpp")
 _log.addHandler(logging.NullHandler())  # without it logging prints warnings to stderr where nobody configured it
 _recent_errors: collections.deque[str] = collections.deque(maxlen=4)
-# enum ggml_log_level; llama.cpp's "info" is a page for each load, which is debugging to us. 5 continues a line.
-_LEVELS = {1: logging.DEBUG, 2: logging.WARNING, 3: logging.ERROR, 4: logging.DEBUG, 5: logging.DEBUG}
+# enum ggml_log_level of ggml.h (the comment in llama_cpp/_logger.py is of an older one). llama.cpp's "info" is a page
+# for each load, which is debugging to us; 5 continues a line.
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
 
 
 @c.llama_log_callback
@@ -68,8 +69,8 @@ def _free(context: Any, model: Any) -> None:
 class Native:
     """One open model with one context (sequence 0). Not thread-safe, except `abort_flag`.
 
-    Raises ModelError(CORRUPT) where llama.cpp cannot load the file, ModelError(INTERNAL) where it cannot make a
-    context (no memory).
+    Raises ModelError: CORRUPT where llama.cpp cannot load the file, BAD_INPUT for more context than the model was
+    trained with, INTERNAL where there is no memory for the context.
     """
 
     def __init__(self, path: Path, *, n_ctx: int, n_batch: int, n_threads: int) -> None:
@@ -80,6 +81,10 @@ class Native:
         model = c.llama_model_load_from_file(str(path).encode(), model_params)  # by default through mmap
         if not model:
             raise ModelError(Reason.CORRUPT, f"{path}: not a model llama.cpp can load: {drain_errors()}")
+        trained: int = c.llama_model_n_ctx_train(model)
+        if n_ctx > trained:
+            c.llama_model_free(model)
+            raise ModelError(Reason.BAD_INPUT, f"{path}: n_ctx {n_ctx} is over the {trained} it was trained with")
         self.abort_flag = ctypes.create_string_buffer(2)
         context = c.llama_init_from_model(model, self._context_params(n_ctx, n_batch, n_threads))
         if not context:

@@ -17,7 +17,8 @@ from glasses.errors import ModelError, Reason
 Part = Sequence[int] | NDArray[Any]
 Rows = NDArray[Any]  # int32 (n,) token ids, or C-contiguous float32 (n, n_embd) latents
 Hidden = Literal["none", "last", "all"]
-# The largest half-precision number. Far above it (1e18) llama.cpp's norm overflows and gives zeros without an error.
+# The largest half-precision number; SmolLM2's token rows stay under 2. Far above it (1e18) llama.cpp's norm overflows
+# and gives zeros without an error.
 MAX_ABS = 65504.0
 
 

@@ -14,11 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from glasses.backbone.native import c
+from glasses.backbone.native import Native, c
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array
 
 _GGML_TYPE_F32 = 0  # enum ggml_type
+# Architectures whose input rows we know how to make. llama.cpp scales looked-up rows of the Gemma family by
+# sqrt(n_embd) but not rows fed as embeddings (src/models/gemma*.cpp). Others need more than a row: Gemma 3n and 4
+# take per-layer token inputs, M-RoPE models several positions a row, hybrid ones cannot be rolled back.
+_UNSCALED = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
+_SCALED = frozenset({"gemma", "gemma2", "gemma3"})
 _lib: Any = c._lib  # libggml-base comes with it; llama-cpp-python has no bindings for this part
 
 
@@ -57,6 +62,14 @@ _row_size = _declare("ggml_row_size", ctypes.c_size_t, ctypes.c_int, ctypes.c_in
 _blck_size = _declare("ggml_blck_size", ctypes.c_int64, ctypes.c_int)
 _type_size = _declare("ggml_type_size", ctypes.c_size_t, ctypes.c_int)
 _get_type_traits = _declare("ggml_get_type_traits", ctypes.POINTER(_TypeTraits), ctypes.c_int)
+
+
+def row_scale(path: Path, native: Native) -> float:
+    """What the open model multiplies a looked-up row with; ModelError(BAD_INPUT) if it cannot be fed with latents."""
+    architecture = native.metadata("general.architecture")
+    if native.n_embd != native.n_embd_out or architecture not in _UNSCALED | _SCALED:
+        raise ModelError(Reason.BAD_INPUT, f"{path}: architecture {architecture} is not known to take latents as input")
+    return float(np.sqrt(np.float32(native.n_embd))) if architecture in _SCALED else 1.0
 
 
 class TokenRows:

@@ -9,8 +9,8 @@ from functools import cached_property
 from glasses.backbone.native import Native, c
 from glasses.errors import InputError, ModelError, Reason
 
-MAX_TEXT_BYTES = 1 << 20  # a megabyte is some 250,000 tokens, far over any context here
-_PIECE_BYTES = 256  # longest token of SmolLM2 is 33 bytes; longer ones are asked for again with their real length
+MAX_TEXT_BYTES = 1 << 18  # some 60,000 tokens, far over any context here; a second of work at worst
+_PIECE_BYTES = 256  # SmolLM2's longest token has 81 bytes; longer ones are asked for again with their real length
 
 
 class Vocabulary:

@@ -1,0 +1,1 @@
+"""Measurements of what is installed here, on this machine. Each prints ratios of one run beside absolute figures."""

@@ -1,0 +1,113 @@
+"""Latents in against tokens in, and decoding against memory bandwidth. Does NOT know encoders or connectors.
+
+Runs that are compared alternate, in an order that turns round each time, so that a machine which slows down slows both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glasses.backbone.llama import LlamaBackbone
+
+ROWS = 128  # a prompt with some four seconds of sound in it
+_TEXT = "The wearer looks at the harbour and asks which of the boats is the oldest. " * 12
+_READ_BYTES = 128 << 20  # well over any cache
+
+
+def run(backbone_path: Path, *, pairs: int = 15, n_threads: int = 2) -> dict[str, Any]:
+    """Measures and returns figures by name: times in ms, rates in GB/s and tokens/s, ratios without unit.
+
+    `prefill_ratio` is the median over pairs of latents' time by tokens' time; `decode_of_bound` is decode speed as a
+    share of (memory bandwidth / bytes of weights), the bound of a model that reads every weight once a token.
+    """
+    with LlamaBackbone(backbone_path, n_ctx=1024, n_threads=n_threads) as backbone:
+        ids = backbone.tokenize(_TEXT)[:ROWS]
+        rows = backbone.token_rows(ids)
+        tokens_s, latents_s, difference = _paired_prefills(backbone, [ids], [rows], pairs)
+        token_s = _decode_seconds(backbone, ids)
+    weight_bytes = backbone_path.stat().st_size
+    bandwidth = _bandwidth_bytes_s(n_threads)
+    ratios = [b / a for a, b in zip(tokens_s, latents_s, strict=True)]
+    return {
+        "backbone": backbone_path.name,
+        "rows": len(ids),
+        "pairs": pairs,
+        "threads": n_threads,
+        "prefill_tokens_ms": 1e3 * statistics.median(tokens_s),
+        "prefill_latents_ms": 1e3 * statistics.median(latents_s),
+        "prefill_ratio": statistics.median(ratios),
+        "prefill_ratio_quartiles": statistics.quantiles(ratios, n=4)[::2],
+        "max_logit_difference": difference,
+        "decode_tokens_s": 1 / token_s,
+        "weight_bytes": weight_bytes,
+        "bandwidth_gb_s": bandwidth / 1e9,
+        "bound_tokens_s": bandwidth / weight_bytes,
+        "decode_of_bound": weight_bytes / bandwidth / token_s,
+    }
+
+
+def _paired_prefills(
+    backbone: LlamaBackbone, tokens: Sequence[Any], latents: Sequence[Any], pairs: int
+) -> tuple[list[float], list[float], float]:
+    """Seconds of each token prefill, of each latent prefill, and the largest difference of their last logits."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    difference = 0.0
+    for pair in range(-1, pairs):  # the first pair warms up
+        logits = [np.zeros(0, np.float32)] * 2
+        for which in (0, 1) if pair % 2 else (1, 0):
+            backbone.rollback(0)
+            took = _seconds(lambda parts=(tokens, latents)[which]: backbone.feed(parts))
+            logits[which] = backbone.logits()
+            if pair >= 0:
+                seconds[which].append(took)
+        difference = max(difference, float(np.abs(logits[0] - logits[1]).max()))
+    return *seconds, difference
+
+
+def _decode_seconds(backbone: LlamaBackbone, ids: Sequence[int]) -> float:
+    """Median seconds a token, choosing included, over up to 128 greedy tokens."""
+    backbone.rollback(0)
+    backbone.feed([ids])
+    times = [time.perf_counter()]
+    for _ in backbone.generate(0, max_tokens=128, repetition_penalty=1.3):
+        times.append(time.perf_counter())
+    return statistics.median(np.diff(times[1:]).tolist())  # the first token needs no decode
+
+
+def _bandwidth_bytes_s(n_threads: int) -> float:
+    """Bytes a second that `n_threads` threads read from memory: the best of several maxima over a large array.
+
+    numpy releases the interpreter lock meanwhile, so threads add up; from a cache it does ten times as much.
+    """
+    parts = np.array_split(np.ones(_READ_BYTES // 8, np.float64), n_threads)
+    with ThreadPoolExecutor(n_threads) as pool:
+        best = min(_seconds(lambda: list(pool.map(np.max, parts))) for _ in range(7))
+    return _READ_BYTES / best
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def report(figures: dict[str, Any]) -> str:
+    """The figures as a few lines for a person."""
+    low, high = figures["prefill_ratio_quartiles"]
+    return (
+        "{backbone}, {threads} threads\n"
+        "prefill of {rows} rows, {pairs} alternating pairs: tokens {prefill_tokens_ms:.0f} ms,"
+        " latents {prefill_latents_ms:.0f} ms\n"
+        "  latents / tokens        {prefill_ratio:.3f}  (quartiles {low:.3f} to {high:.3f}; goal at most 1.02)\n"
+        "  largest logit difference {max_logit_difference}  (goal 0.0)\n"
+        "decode {decode_tokens_s:.1f} tokens/s; memory reads {bandwidth_gb_s:.1f} GB/s, weights"
+        " {megabytes:.0f} MB: bound {bound_tokens_s:.0f} tokens/s\n"
+        "  decode / bound          {decode_of_bound:.0%}  (goal at least 60%)"
+    ).format(**figures, low=low, high=high, megabytes=figures["weight_bytes"] / 1e6)

@@ -1,0 +1,34 @@
+"""Fixtures every suite may use: the real backbone. Tests that use them carry `@pytest.mark.models`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from glasses import store
+from glasses.backbone.llama import LlamaBackbone
+
+
+@pytest.fixture(scope="session")
+def gguf_path() -> Path:
+    """The pocket bundle's backbone: the file GLASSES_TEST_GGUF names, or the model store's."""
+    chosen = os.environ.get("GLASSES_TEST_GGUF")
+    return Path(chosen) if chosen else store.path_of("smollm2-135m-instruct-q4_1")
+
+
+@pytest.fixture(scope="session")
+def shared_backbone(gguf_path: Path) -> Iterator[LlamaBackbone]:
+    """Use `backbone`; this one only exists to be loaded once."""
+    with LlamaBackbone(gguf_path, n_ctx=1024, n_batch=256, n_threads=1) as opened:
+        yield opened
+
+
+@pytest.fixture
+def backbone(shared_backbone: LlamaBackbone) -> LlamaBackbone:
+    """The real backbone with an empty context of 1,024 rows and one thread, as a busy machine starves more."""
+    shared_backbone.clear_abort()
+    shared_backbone.rollback(0)
+    return shared_backbone
