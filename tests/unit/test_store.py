@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -187,12 +186,11 @@ def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_succeeds(shelf: Pa
         "import pathlib, sys; from glasses import manifests, store; "
         "manifests.MANIFESTS = pathlib.Path(sys.argv[1]); store.pull(['tiny'])"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(shelf / "manifests")])
-    while process.poll() is None and not list((shelf / "cache").rglob("w.bin.part")):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
     final = shelf / "cache" / hashlib.sha256(data).hexdigest() / "w.bin"
+    with subprocess.Popen([sys.executable, "-c", code, str(shelf / "manifests")]) as process:
+        while process.poll() is None and not final.with_name("w.bin.part").exists():
+            time.sleep(0.001)
+        process.kill()
     assert not final.exists() or final.read_bytes() == data
     (shelf / "wheels" / "tinydist-1.0-py3-none-any.whl").unlink()  # what pip had finished must do
     store.pull(["tiny"])

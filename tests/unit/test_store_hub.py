@@ -132,8 +132,8 @@ def test_a_killed_pull_goes_on_where_it_was(tmp_path: Path, hub: Hub) -> None:
     hub.stall_after = 20 << 20
     process = start_pull(tmp_path, url(hub))
     hub.stalled.wait()
-    stage = tmp_path / "c" / ".stage"
-    while process.poll() is None and not any(p.stat().st_size for p in stage.rglob("w.bin")):
+    begun = tmp_path / "c" / ".stage" / "tiny" / "hf" / "someone" / "tiny" / REVISION / "sub" / "w.bin"
+    while process.poll() is None and not begun.stat().st_size:
         hub.go_on.wait(0.01)  # the client writes a block at a time
     process.kill()
     finished(process)
