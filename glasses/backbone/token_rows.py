@@ -19,11 +19,12 @@ from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array
 
 _GGML_TYPE_F32 = 0  # enum ggml_type
-# Architectures whose input rows we know how to make. llama.cpp scales looked-up rows of the Gemma family by
-# sqrt(n_embd) but not rows fed as embeddings (src/models/gemma*.cpp). Others need more than a row: Gemma 3n and 4
-# take per-layer token inputs, M-RoPE models several positions a row, hybrid ones cannot be rolled back.
-_UNSCALED = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
-_SCALED = frozenset({"gemma", "gemma2", "gemma3"})
+# Architectures whose input rows we know how to make; a test feeds each. Gemma 3 multiplies looked-up rows by
+# sqrt(n_embd) but not rows fed as embeddings; Gemma and Gemma 2 multiply both, so a row is fed as it lies in the table.
+# Others need more than a row: Gemma 3n and 4 take per-layer token inputs, M-RoPE models several positions a row, hybrid
+# ones cannot be rolled back.
+UNSCALED = frozenset({"llama", "qwen2", "qwen3", "smollm3", "gemma", "gemma2"})
+SQRT_SCALED = frozenset({"gemma3"})
 _lib: Any = c._lib  # libggml-base comes with it; llama-cpp-python has no bindings for this part
 
 
@@ -67,9 +68,9 @@ _get_type_traits = _declare("ggml_get_type_traits", ctypes.POINTER(_TypeTraits),
 def row_scale(path: Path, native: Native) -> float:
     """What the open model multiplies a looked-up row with; ModelError(BAD_INPUT) if it cannot be fed with latents."""
     architecture = native.metadata("general.architecture")
-    if native.n_embd != native.n_embd_out or architecture not in _UNSCALED | _SCALED:
+    if native.n_embd != native.n_embd_out or architecture not in UNSCALED | SQRT_SCALED:
         raise ModelError(Reason.BAD_INPUT, f"{path}: architecture {architecture} is not known to take latents as input")
-    return float(np.sqrt(np.float32(native.n_embd))) if architecture in _SCALED else 1.0
+    return float(np.sqrt(np.float32(native.n_embd))) if architecture in SQRT_SCALED else 1.0
 
 
 class TokenRows:

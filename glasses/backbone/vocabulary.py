@@ -19,6 +19,8 @@ class Vocabulary:
     def __init__(self, native: Native) -> None:
         self._native = native
         self.n_vocab = native.n_vocab
+        # A GGUF may have no tokenizer; asking llama.cpp for text then is an assertion that kills the process.
+        self._has_text = c.llama_vocab_type(native.vocab) != c.LLAMA_VOCAB_TYPE_NONE
 
     @property
     def _vocab(self) -> int:
@@ -36,8 +38,11 @@ class Vocabulary:
         """Token ids of `text`, nothing added. With `special`, `<|im_start|>` and its like become control tokens;
         without, they are spelled out as the plain text they are (for text that comes from outside).
 
-        Raises InputError(TOO_LARGE) over `MAX_TEXT_BYTES`, InputError(BAD_INPUT) for text that is not Unicode.
+        Raises InputError(TOO_LARGE) over `MAX_TEXT_BYTES`, InputError(BAD_INPUT) for text that is not Unicode,
+        ModelError(BAD_INPUT) for a model without a tokenizer.
         """
+        if not self._has_text:
+            raise ModelError(Reason.BAD_INPUT, "this model has no tokenizer: feed it token ids or latents")
         try:
             data = text.encode()
         except UnicodeEncodeError as error:
@@ -55,6 +60,8 @@ class Vocabulary:
         """UTF-8 bytes of one token, maybe part of a character; control tokens are empty unless `special`."""
         if not 0 <= token < self.n_vocab:
             raise ModelError(Reason.BAD_INPUT, f"token {token} is not in 0..{self.n_vocab - 1}")
+        if not self._has_text:
+            return b""
         buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         n = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
         if n < 0:
