@@ -131,7 +131,7 @@ def test_a_file_comes_from_the_hub(tmp_path: Path, hub: Hub) -> None:
 def test_a_killed_pull_goes_on_where_it_was(tmp_path: Path, hub: Hub) -> None:
     hub.stall_after = 20 << 20
     process = start_pull(tmp_path, url(hub))
-    hub.stalled.wait()
+    assert hub.stalled.wait(300), "the client never asked for the file"
     begun = tmp_path / "c" / ".stage" / "tiny" / "hf" / "someone" / "tiny" / REVISION / "sub" / "w.bin"
     while process.poll() is None and not begun.stat().st_size:
         hub.go_on.wait(0.01)  # the client writes a block at a time
