@@ -6,28 +6,26 @@ kept, so that where a thing is survives as well as what it is.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 
-from glasses.errors import InputError, ModelError, Reason
+from glasses.errors import InputError, Reason
+from glasses.onnx_session import open_session, space_of
 from glasses.types import Float32Array, Latents, UInt8Array, frozen
 
 ENCODER_ID = "efficientnet-lite0"
 INPUT_PX = 224
-CROP = 0.875  # the share of the short side that EfficientNet's evaluation crop keeps (tensorflow/tpu, preprocessing.py)
 MEAN, SCALE = 127.0, 128.0  # EfficientNet-Lite's normalisation: (pixel - 127) / 128 (tensorflow/tpu, lite/)
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 8.0  # beyond this a centre crop would show almost nothing of the picture
 
 
 def preprocess(rgb: UInt8Array) -> Float32Array:
-    """Returns `rgb` (H, W, 3) centre-cropped, scaled and normalised as float32 (1, 3, 224, 224)."""
+    """Returns `rgb` (H, W, 3) cut to its middle square, scaled and normalised as float32 (1, 3, 224, 224)."""
     height, width = rgb.shape[:2]
-    side = max(1, round(min(height, width) * CROP))
+    side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     crop = np.ascontiguousarray(rgb[top : top + side, left : left + side])
     shrinks = side > INPUT_PX
@@ -43,21 +41,10 @@ class ImageEncoder:
     small board the camera must not take the cores the microphone needs.
     """
 
-    def __init__(self, onnx_path: Path, *, threads: int = 1) -> None:
+    def __init__(self, onnx_path: Path, *, n_threads: int = 1) -> None:
         """Loads the model. Raises ModelError(NOT_FOUND | CORRUPT)."""
-        try:
-            weights = Path(onnx_path).read_bytes()
-        except OSError as error:
-            raise ModelError(Reason.NOT_FOUND, f"{onnx_path}: cannot read the image encoder ({error})") from error
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many types of its own for a damaged file
-            raise ModelError(Reason.CORRUPT, f"{onnx_path}: not a usable ONNX model ({error})") from error
-        self.space = f"{ENCODER_ID}:{hashlib.sha256(weights).hexdigest()[:16]}"
+        self._session = open_session(onnx_path, n_threads=n_threads)
+        self.space = space_of(ENCODER_ID, onnx_path)
 
     def encode(self, rgb: UInt8Array, t_ns: int = 0) -> Latents:
         """Returns the latents of one picture: float32 (49, 1280), row-major over the 7x7 grid, duration 0.
