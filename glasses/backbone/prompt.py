@@ -5,7 +5,8 @@ Connectors are trained inside exactly this frame; a change here asks for new con
 
 from __future__ import annotations
 
-SYSTEM = "You are the assistant in a pair of glasses. You see and hear what the wearer sees and hears. Answer briefly."
+# Chosen by trying: a longer text about seeing and hearing made this backbone answer plain questions in broken French.
+SYSTEM = "You are a helpful AI assistant in a pair of glasses. Answer in one short sentence."
 PREFIX = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n"
 # Asked when a turn brings latents but neither typed nor spoken words.

@@ -1,0 +1,49 @@
+# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-system.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= out
+
+.PHONY: setup models demo ask test lint eval bench test-train train clean
+
+setup: $(VENV)/.ready models
+
+# llama-cpp-python comes as source: its first build takes some minutes on two cores.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,dev]'
+	touch $@
+
+models: $(VENV)/.ready
+	$(BIN)/glasses models pull
+
+demo: setup
+	$(BIN)/glasses demo --out $(OUT)/demo
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+test: setup lint
+	$(BIN)/pytest -m 'not train and not slow'
+
+eval: setup
+	$(BIN)/glasses eval --out $(OUT)/eval
+
+bench: setup
+	$(BIN)/glasses bench memory
+	$(BIN)/glasses bench latents
+
+.venv-train/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,train,dev]'
+	touch $@
+
+# What needs torch: the recipes' own tests, and those that take longer.
+test-train: .venv-train/.ready models
+	.venv-train/bin/pytest -m 'train or slow'
+
+clean:
+	rm -rf $(VENV) .venv-train $(OUT) .pytest_cache .ruff_cache

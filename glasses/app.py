@@ -1,0 +1,84 @@
+"""Builds the parts of one bundle. The only file that constructs encoders, connectors, the backbone and the voice."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from glasses import store
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.prompt import PREFIX
+from glasses.connectors.pooled import PooledConnector
+from glasses.connectors.words import WordConnector
+from glasses.decoders.speech import Voice
+from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.image import ImageEncoder
+from glasses.errors import ModelError, Reason
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything between a sensor and a piece of an answer, for one bundle."""
+
+    bundle: store.Bundle
+    audio_encoder: AudioEncoder
+    image_encoder: ImageEncoder
+    words: WordConnector
+    ambience: PooledConnector
+    image: PooledConnector
+    backbone: LlamaBackbone
+    n_prefix: int  # rows of the system prompt, to which every turn rolls back
+
+    def close(self) -> None:
+        """Frees the backbone."""
+        self.backbone.close()
+
+
+def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, n_ctx: int = 2048) -> Parts:
+    """Opens all models of a bundle and brings the backbone to the end of the system prompt.
+
+    Raises ModelError: NOT_FOUND (not pulled), CORRUPT.
+    """
+    bundle = store.load_bundle(bundle_name)
+    sha256 = store.load_manifest(bundle.backbone).files[0].sha256
+    backbone = LlamaBackbone(store.path_of(bundle.backbone), n_ctx=n_ctx, n_threads=n_threads, sha256=sha256)
+    _feed_prefix(backbone, store.cache_dir() / "states")
+    return Parts(
+        bundle=bundle,
+        audio_encoder=AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=n_threads),
+        image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), threads=n_threads),
+        words=WordConnector(store.path_of(bundle.audio_words), backbone.token_rows, n_threads=n_threads),
+        ambience=PooledConnector(store.path_of(bundle.audio_ambience), n_threads=n_threads),
+        image=PooledConnector(store.path_of(bundle.image_connector), n_threads=n_threads),
+        backbone=backbone,
+        n_prefix=backbone.n_past,
+    )
+
+
+def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2) -> Voice:
+    """Opens the bundle's voice. Raises ModelError: NOT_INSTALLED (extra `voice`), NOT_FOUND (not pulled), CORRUPT."""
+    name = store.load_bundle(bundle_name).voice
+    if name is None:
+        raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice: its answers are text only")
+    onnx, config = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
+    return Voice(onnx, config, threads=n_threads)
+
+
+def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:
+    """Restores the state after the system prompt, or computes and keeps it; the file is a cache and may be lost."""
+    tag = hashlib.sha256(PREFIX.encode()).hexdigest()[:16]
+    path = folder / f"{backbone.sha256[:16]}-{tag}.state"
+    try:
+        backbone.load_state(path, tag=tag)
+    except ModelError as error:
+        if error.reason is not Reason.NOT_FOUND:
+            log.warning("making the saved state of the system prompt anew: %s", error)
+        backbone.feed([backbone.tokenize(PREFIX)])
+        try:
+            backbone.save_state(path, tag=tag)
+        except ModelError as unsaved:  # a read-only or full disk costs start-up time, nothing else
+            log.warning("the state of the system prompt is not kept: %s", unsaved)

@@ -1,0 +1,148 @@
+"""`glasses ask`: any number of sounds, pictures and texts in the order given; the answer streams to stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from glasses import store
+from glasses.app import Parts, open_parts, open_voice
+from glasses.board import load_board
+from glasses.decoders import hud
+from glasses.decoders.clauses import clauses
+from glasses.encoders.audio import RATE_HZ, windows
+from glasses.errors import InputError, Reason
+from glasses.loop import Times, answer
+from glasses.media import is_silent, read_audio, read_image, write_wav
+from glasses.types import Latents, Piece, Turn
+
+MAX_HEARD_S = 120  # of each sound: more would not leave room in the context
+_EXAMPLE = """\
+examples:
+  glasses ask --audio question.wav                         answer what was said
+  glasses ask --audio dog.ogg "What is this sound?"
+  glasses ask --image photo.jpg --audio question.wav       a spoken question about a picture
+  glasses ask "What is the capital of France?" --json
+  glasses ask --audio question.wav --speak answer.wav --hud answer.png --board even-g1
+
+Parts are given to the backbone in the order of the command line, as latent vectors: no transcript is made.
+"""
+
+
+class _InOrder(argparse.Action):
+    """Collects parts of all kinds into one list, keeping their order."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        if values:
+            kind = self.dest if self.option_strings else "text"
+            namespace.parts = [*(getattr(namespace, "parts", None) or []), (kind, values)]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `ask`."""
+    parser = subparsers.add_parser(
+        "ask",
+        help="answer sounds, pictures and text",
+        description="Answer any number of sounds, pictures and texts.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("text", nargs="?", action=_InOrder, metavar="TEXT", help="a typed part")
+    parser.add_argument("--audio", action=_InOrder, metavar="FILE", help="a sound file of any common format and rate")
+    parser.add_argument("--image", action=_InOrder, metavar="FILE", help="a picture of any common format")
+    parser.add_argument("--speak", type=Path, metavar="OUT.wav", help="also speak the answer into this file")
+    parser.add_argument("--hud", type=Path, metavar="OUT.png", help="also draw the answer as the HUD would show it")
+    parser.add_argument("--board", default="desktop", help="whose display --hud draws (default: desktop)")
+    parser.add_argument("--max-tokens", type=int, default=64, metavar="N", help="length limit (default: 64)")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="with --json: also the K likeliest tokens")
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
+    parser.set_defaults(run=run, parts=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answers once. Raises GlassesError for anything unusable, before a model is loaded where that can be seen."""
+    if not args.parts:
+        raise InputError(Reason.BAD_INPUT, "nothing to answer: give TEXT, --audio FILE or --image FILE (see --help)")
+    if args.max_tokens < 1:
+        raise InputError(Reason.BAD_INPUT, f"--max-tokens {args.max_tokens}: at least 1")
+    given = [_read(kind, value) for kind, value in args.parts]
+    display = load_board(args.board).require_display() if args.hud else None
+    voice = open_voice(args.bundle) if args.speak else None
+    times, since_ns = Times(), time.monotonic_ns()
+    parts = open_parts(args.bundle)
+    since_ns = times.add("load", since_ns)
+    latents = tuple(part for item in given for part in encode(parts, item))
+    times.add("encode", since_ns)
+    turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", parts=latents)
+    pieces: list[Piece] = []
+    stream = _collected(answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k), pieces, args.json)
+    if voice:
+        spoken = list(voice.speak(clauses(stream)))
+        write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
+        voice.close()
+    else:
+        for _ in stream:
+            pass
+    text = "".join(piece.text for piece in pieces).strip()
+    if display:
+        hud.write_png(args.hud, hud.render(text, display)[0])
+    print(json.dumps(_report(text, pieces, times), ensure_ascii=False) if args.json else "")
+    parts.close()
+    return 0
+
+
+def encode(parts: Parts, item: str | np.ndarray) -> Iterator[Latents | str]:
+    """Turns one given part into what a Turn carries: text, a picture's latents, or one Latents a window of sound."""
+    if isinstance(item, str):
+        yield item
+    elif item.ndim == 3:
+        yield parts.image_encoder.encode(item)
+    else:
+        for window in windows(item):
+            yield parts.audio_encoder.encode(window)
+
+
+def _read(kind: str, value: str) -> str | np.ndarray:
+    if kind == "text":
+        return value
+    if kind == "image":
+        return read_image(Path(value))
+    pcm = read_audio(Path(value))
+    if is_silent(pcm):
+        print(f"note: {value} is silent", file=sys.stderr)
+    if len(pcm) > MAX_HEARD_S * RATE_HZ:
+        print(
+            f"note: {value} is {len(pcm) / RATE_HZ:.0f} s long; only its last {MAX_HEARD_S} s are heard",
+            file=sys.stderr,
+        )
+    return pcm[-MAX_HEARD_S * RATE_HZ :]
+
+
+def _collected(stream: Iterator[Piece], into: list[Piece], quiet: bool) -> Iterator[str]:
+    for piece in stream:
+        into.append(piece)
+        if not quiet:
+            print(piece.text, end="", flush=True)
+        yield piece.text
+
+
+def _report(text: str, pieces: list[Piece], times: Times) -> dict[str, Any]:
+    return {
+        "answer": text,
+        "pieces": [
+            {"token": p.token_id, "text": p.text, "logprob": round(p.logprob, 4)}
+            | ({"top": [[token, round(logprob, 4)] for token, logprob in p.top]} if p.top else {})
+            for p in pieces
+        ],
+        "times_ms": {stage: round(ms, 1) for stage, ms in times.stages_ms.items()},
+        "memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1),
+    }

@@ -1,0 +1,44 @@
+"""`glasses bench memory | latents`: figures for README and cards, measured on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+
+from glasses import store
+from glasses.bench import latents, memory
+
+_EXAMPLE = """\
+examples:
+  glasses bench memory            resident memory with everything of the bundle loaded
+  glasses bench latents --json    latents in against tokens in, and decode speed against memory bandwidth
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `bench`."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure this machine",
+        description="Measure this machine.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=("memory", "latents"))
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints."""
+    if args.what == "memory":
+        figures = memory.run(args.bundle)
+        text = "\n".join(f"{stage:>32}  {mb:7.1f} MB" for stage, mb in figures.items())
+    else:
+        figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
+        text = latents.report(figures)
+    machine = f"{platform.machine()}, {platform.system()}"
+    print(json.dumps({"machine": machine, **figures}) if args.json else f"{text}\n({machine})")
+    return 0

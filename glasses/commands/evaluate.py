@@ -1,0 +1,161 @@
+"""`glasses eval`: measures a bundle on the held-out sets shipped in models/eval; prints a table, writes JSON and
+a plot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from glasses import store
+from glasses.app import Parts, open_parts
+from glasses.decoders.sheet import Bar, Group, bar_plot
+from glasses.evals import information, pictures, sounds, speech
+from glasses.types import Latents
+
+HELD_OUT = Path(__file__).parents[2] / "models" / "eval"
+SETS = ("speech", "pictures", "sounds", "information")
+_EXAMPLE = """\
+examples:
+  glasses eval                          everything, about ten minutes on two cores
+  glasses eval --only pictures sounds
+  glasses eval --out out/eval --json    figures as JSON on stdout, with eval.json and eval.png in out/eval
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `eval`."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="measure a bundle on the held-out sets",
+        description="Measure a bundle on the held-out speech, pictures and sounds.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", choices=SETS, default=SETS, metavar="SET", help=f"of {', '.join(SETS)}")
+    parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder (default: out/eval)")
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints and writes OUT/eval.json and OUT/eval.png."""
+    parts = open_parts(args.bundle)
+    figures: dict[str, Any] = {}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for name in args.only:
+            task = progress.add_task(name, total=None)
+            figures[name] = _MEASURES[name](parts, lambda task=task: progress.advance(task))
+            progress.remove_task(task)
+    parts.close()
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "eval.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False))
+    groups = [group for name in args.only for group in _GROUPS[name](figures[name])]
+    bar_plot(args.out / "eval.png", f"{args.bundle}, held-out sets", groups)
+    if args.json:
+        print(json.dumps(figures, ensure_ascii=False))
+    else:
+        _print(groups)
+        print(f"{args.out / 'eval.json'} has every answer, {args.out / 'eval.png'} the picture")
+    return 0
+
+
+def _speech(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
+    figures = speech.run(parts, HELD_OUT / "speech", tick)
+    figures["typed limit"] = speech.typed_limit(parts, HELD_OUT / "speech")
+    if importlib.util.find_spec("faster_whisper"):
+        whisper = store.path_of("whisper-tiny-en-ct2").parent
+        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", whisper)
+    return figures
+
+
+def _pictures(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
+    return dict(pictures.run(parts.image_encoder, _answer(parts, tick), HELD_OUT / "pictures"))
+
+
+def _sounds(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
+    return dict(sounds.run(parts.audio_encoder, _answer(parts, tick), HELD_OUT / "sounds"))
+
+
+def _information(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
+    return dict(information.run(parts, HELD_OUT, tick))
+
+
+def _answer(parts: Parts, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:
+    def ask(given: list[str | Latents]) -> str:
+        tick()
+        return speech.reply(parts, given, 24)
+
+    return ask
+
+
+def _speech_groups(figures: dict[str, Any]) -> list[Group]:
+    goals = {"synthetic, clean": 10.0, "human prompts (8 kHz)": 20.0}
+    limits = figures.get("decoder limit", {})
+    rates = [
+        Bar(
+            name, 100 * rate, goals.get(name), 100 * limits[name] if name in limits else None, "Whisper tiny.en decoder"
+        )
+        for name, rate in figures["word error rate"].items()
+    ]
+    rates.append(Bar("the same request typed", 100 * figures["typed limit"]))
+    agreement = Bar("spoken as typed", 100 * figures["agreement"], 70.0)
+    return [
+        Group("Repeat the words: word error rate", "%", tuple(rates), higher_is_better=False),
+        Group("Spoken questions answered as typed ones", "%", (agreement,), full=100.0),
+    ]
+
+
+def _picture_groups(figures: dict[str, Any]) -> list[Group]:
+    named = Bar("main thing named", 100 * figures["accuracy"], 60.0, 100 * figures["text_only"], "no picture")
+    chance = Bar("answers held against another picture", 100 * figures["chance"])
+    return [Group(f"What is in view? {figures['pictures']} photographs", "%", (named, chance), full=100.0)]
+
+
+def _sound_groups(figures: dict[str, Any]) -> list[Group]:
+    named = Bar("sound named", 100 * figures["accuracy"], 60.0, 100 * figures["text_only"], "no sound")
+    chance = Bar("answers held against another sound", 100 * figures["chance"])
+    return [Group(f"What is this sound? {figures['clips']} clips", "%", (named, chance), full=100.0)]
+
+
+def _information_groups(figures: dict[str, Any]) -> list[Group]:
+    bars = tuple(
+        Bar(what, 100 * probe["latents"], None, 100 * probe["transcript"], "probe on the transcript")
+        for what, probe in figures.items()
+    )
+    return [Group("Linear probe on what reaches the backbone", "%", bars, full=100.0)]
+
+
+def _print(groups: list[Group]) -> None:
+    for group in groups:
+        table = Table(title=group.title, title_justify="left")
+        for column in ("", group.unit, "goal", "baseline or limit"):
+            table.add_column(column, justify="left" if not column else "right")
+        for bar in group.bars:
+            goal = "" if bar.goal is None else f"{'>=' if group.higher_is_better else '<='} {bar.goal:.0f}"
+            beside = "" if bar.baseline is None else f"{bar.baseline:.1f} ({bar.baseline_name})"
+            table.add_row(bar.label, f"{bar.value:.1f}", goal, beside)
+        Console().print(table)
+
+
+_MEASURES: dict[str, Callable[[Parts, Callable[[], None]], dict[str, Any]]] = {
+    "speech": _speech,
+    "pictures": _pictures,
+    "sounds": _sounds,
+    "information": _information,
+}
+_GROUPS: dict[str, Callable[[dict[str, Any]], list[Group]]] = {
+    "speech": _speech_groups,
+    "pictures": _picture_groups,
+    "sounds": _sound_groups,
+    "information": _information_groups,
+}

@@ -1,0 +1,36 @@
+"""Connectors that make a fixed number of rows of a window: pictures, and whatever in a sound is not words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from glasses.errors import ModelError, Reason
+from glasses.onnx_session import open_session
+from glasses.types import Float32Array, Latents, frozen
+
+
+def check_space(latents: Latents, expected: str) -> None:
+    """Raises ModelError(WRONG_SPACE) for latents of another encoder, which would be noise to this connector."""
+    if latents.space != expected:
+        raise ModelError(
+            Reason.WRONG_SPACE,
+            f"latents of space {latents.space!r} given to a connector for {expected!r}; use the bundle's own encoder",
+        )
+
+
+class PooledConnector:
+    """Latents (T, D) -> rows float32 (k, n_embd), learned begin and end rows included."""
+
+    def __init__(self, path: Path, *, n_threads: int = 2) -> None:
+        self._session = open_session(path, n_threads=n_threads)
+        self.space = self._session.get_modelmeta().custom_metadata_map.get("space", "")
+        if not self.space:
+            raise ModelError(Reason.CORRUPT, f"{path}: not a connector, its metadata names no latent space")
+
+    def apply(self, latents: Latents) -> Float32Array:
+        """Returns the rows. Raises ModelError(WRONG_SPACE)."""
+        check_space(latents, self.space)
+        (rows,) = self._session.run(["rows"], {"latents": latents.data})
+        return frozen(np.ascontiguousarray(rows, dtype=np.float32))

@@ -1,0 +1,84 @@
+"""The speech half of the audio connector: encoder latents -> near-word latents for one backbone. Knows no prompt.
+
+A small network gives every 80 ms a state in the backbone's embedding space. States where somebody speaks are read
+against the embedding rows of the tokens that may occur (CTC); a run of positions that agree becomes one *soft token*,
+the embedding rows averaged under the network's own distribution, plus a learned residual. No token is ever chosen:
+where the network wavers between two words, the backbone is given the point between them and decides with its own
+context.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from glasses.connectors.pooled import check_space
+from glasses.errors import ModelError, Reason
+from glasses.onnx_session import open_session
+from glasses.types import Float32Array, Latents, frozen
+
+BLANK = 0
+STACK = 4  # latents in one position; fewer are too short for a word
+N_MIXED = 8  # embedding rows mixed in one soft token; the rest of the distribution is noise
+
+
+class WordConnector:
+    """Latents (T, 768) -> rows (n, n_embd), n = learned begin rows, one row a spoken token, learned end rows; or (0,
+    n_embd).
+
+    The file's metadata names the latent space it was trained on and the backbone tokens it may mix; their rows are
+    asked of the backbone itself (`token_rows`), so that they are exactly what it would look up.
+    """
+
+    def __init__(self, path: Path, token_rows: Callable[[Sequence[int]], Float32Array], *, n_threads: int = 2) -> None:
+        self._session = open_session(path, n_threads=n_threads)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self.space = metadata["space"]
+            self.token_ids: list[int] = json.loads(metadata["token_ids"])
+        except (KeyError, json.JSONDecodeError) as error:
+            raise ModelError(
+                Reason.CORRUPT, f"{path}: not a word connector, {error} is missing or unreadable"
+            ) from error
+        self._table = token_rows(self.token_ids)
+
+    def apply(self, latents: Latents) -> Float32Array:
+        """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
+        check_space(latents, self.space)
+        if len(latents.data) < STACK:
+            return np.zeros((0, self._table.shape[1]), np.float32)
+        probabilities, residual, begin, end = self._run(latents)
+        rows = [
+            self._soft_token(probabilities[first:after], residual[first:after])
+            for first, after in runs(probabilities.argmax(axis=1))
+        ]
+        return frozen(
+            np.concatenate([begin, np.stack(rows), end]) if rows else np.zeros((0, self._table.shape[1]), np.float32)
+        )
+
+    def _run(self, latents: Latents) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
+        """Softmax (P, 1 + n_tokens), residual (P, n_embd), begin and end rows (k, n_embd)."""
+        states, blank, residual, begin, end = (
+            np.asarray(out)
+            for out in self._session.run(["states", "blank", "residual", "begin", "end"], {"latents": latents.data})
+        )
+        scores = np.concatenate([blank[:, None], states @ self._table.T], axis=1)
+        scores -= scores.max(axis=1, keepdims=True)
+        weights = np.exp(scores)
+        return weights / weights.sum(axis=1, keepdims=True), residual, begin, end
+
+    def _soft_token(self, probabilities: Float32Array, residual: Float32Array) -> Float32Array:
+        spoken = probabilities[:, 1:].mean(axis=0)
+        best = np.argpartition(spoken, -N_MIXED)[-N_MIXED:]
+        weights = spoken[best] / spoken[best].sum()
+        return weights @ self._table[best] + residual.mean(axis=0)
+
+
+def runs(path: np.ndarray) -> list[tuple[int, int]]:
+    """Spans (first, after) of equal, non-blank entries of a greedy CTC path."""
+    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    return [(first, after) for first, after in pairwise(edges) if after > first and path[first] != BLANK]

@@ -1,0 +1,112 @@
+"""Speech through latents: are the words repeated, are spoken questions answered as typed ones? Knows the runtime, no
+training.
+
+Word error rate: edits between reference and the answer to "Repeat the words.", lower case, no punctuation, over the
+words of the reference (an answer can err more than once a word). Agreement: a spoken and a typed question are
+answered alike if the word overlap (F1) of the two greedy answers is at least one half.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from glasses.app import Parts
+from glasses.evals.degrade import telephone, with_noise
+from glasses.loop import Times, answer
+from glasses.media import read_audio
+from glasses.types import Float32Array, Latents, Turn
+
+REPEAT = " Repeat the words."
+AGREE_F1 = 0.5
+Degrade = Callable[[Float32Array], Float32Array]
+CONDITIONS: dict[str, tuple[str, Degrade]] = {
+    "synthetic, clean": ("synthetic", lambda pcm: pcm),
+    "synthetic, 10 dB noise": ("synthetic", with_noise),
+    "synthetic, telephone": ("synthetic", telephone),
+    "human prompts (8 kHz)": ("human", lambda pcm: pcm),
+    "human captions": ("human-caption", lambda pcm: pcm),
+}
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words, apostrophes kept, everything else dropped."""
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def word_errors(said: str, heard: str) -> tuple[int, int]:
+    """Returns (edits, words of `said`): Levenshtein distance over words."""
+    a, b = words_of(said), words_of(heard)
+    row = list(range(len(b) + 1))
+    for i, word in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, other in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
+    return row[-1], len(a)
+
+
+def overlap_f1(first: str, second: str) -> float:
+    """F1 of the bags of words of two answers."""
+    a, b = Counter(words_of(first)), Counter(words_of(second))
+    common = sum((a & b).values())
+    return 2 * common / max(1, a.total() + b.total())
+
+
+def reply(parts: Parts, given: Sequence[Latents | str], max_tokens: int = 40) -> str:
+    """The whole greedy answer to one turn."""
+    turn = Turn(id=0, t_ns=0, cause="eval", parts=tuple(given))
+    return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=max_tokens)).strip()
+
+
+def run(parts: Parts, folder: Path, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Figures over models/eval/speech: {"word error rate": {condition: ...}, "agreement": ..., "examples": [...]}."""
+    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    examples: list[dict[str, str]] = []
+    rates = {}
+    for condition, (kind, degrade) in CONDITIONS.items():
+        edits = total = 0
+        for item in (item for item in index if item["set"] == kind):
+            heard = reply(parts, [parts.audio_encoder.encode(degrade(read_audio(folder / item["file"]))), REPEAT])
+            errors, count = word_errors(item["text"], heard)
+            edits, total = edits + errors, total + count
+            examples.append({"condition": condition, "said": item["text"], "repeated": heard})
+            tick()
+        rates[condition] = round(edits / total, 4)
+    agreed, questions = 0, [item for item in index if item["set"] == "question"]
+    for item in questions:
+        spoken = reply(parts, [parts.audio_encoder.encode(read_audio(folder / item["file"]))], 24)
+        typed = reply(parts, [item["text"]], 24)
+        agreed += overlap_f1(spoken, typed) >= AGREE_F1
+        examples.append({"condition": "question", "said": item["text"], "spoken": spoken, "typed": typed})
+        tick()
+    return {"word error rate": rates, "agreement": round(agreed / len(questions), 4), "examples": examples}
+
+
+def typed_limit(parts: Parts, folder: Path) -> float:
+    """Word error rate of the same request typed instead of spoken: what the untouched backbone itself loses."""
+    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    counts = [
+        word_errors(item["text"], reply(parts, [item["text"], REPEAT])) for item in index if item["set"] == "synthetic"
+    ]
+    return round(sum(e for e, _ in counts) / sum(n for _, n in counts), 4)
+
+
+def decoder_limit(folder: Path, model: Path) -> dict[str, float]:
+    """Word error rate of Whisper's own decoder on the same clips; needs the `opponent` extra (faster-whisper)."""
+    from faster_whisper import WhisperModel  # noqa: PLC0415  (optional and heavy)
+
+    whisper = WhisperModel(str(model), device="cpu", compute_type="float32", cpu_threads=2)
+    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    rates = {}
+    for condition, (kind, degrade) in CONDITIONS.items():
+        edits = total = 0
+        for item in (item for item in index if item["set"] == kind):
+            segments, _ = whisper.transcribe(degrade(read_audio(folder / item["file"])), language="en", beam_size=1)
+            errors, count = word_errors(item["text"], " ".join(segment.text for segment in segments))
+            edits, total = edits + errors, total + count
+        rates[condition] = round(edits / total, 4)
+    return rates

@@ -1,0 +1,31 @@
+"""Opens ONNX files the way a small board needs it. Knows no model in particular."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnxruntime
+
+from glasses.errors import ModelError, Reason
+
+
+def open_session(path: Path, *, n_threads: int) -> onnxruntime.InferenceSession:
+    """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT)."""
+    if not path.is_file():
+        raise ModelError(Reason.NOT_FOUND, f"{path}: no such model file; run: glasses models pull")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the backbone's threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, which it does not export
+        raise ModelError(Reason.CORRUPT, f"{path}: onnxruntime cannot load it ({error}); pull it again") from error
+
+
+def space_of(encoder_id: str, path: Path) -> str:
+    """Names the latent space of an encoder file: its id and the head of its hash (see types.Latents)."""
+    with path.open("rb") as file:
+        return f"{encoder_id}:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"

@@ -1,0 +1,63 @@
+"""Feeds latent shards to a training loop. Knows the shard format of speech_clips, no model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip: int8 latents (T, D), their float16 row scales (T, 1), and what was said."""
+
+    rows: np.ndarray
+    scales: np.ndarray
+    text: str
+
+    def latents(self) -> np.ndarray:
+        return self.rows.astype(np.float32) * self.scales.astype(np.float32)
+
+
+class Shards:
+    """All finished shards of some folders in memory; `refresh` picks up those finished since."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._folders, self._seen = folders, set[Path]()
+        self.clips: list[Clip] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Loads the shards that were not there before."""
+        for path in sorted(p for folder in self._folders for p in folder.glob("*.npz") if p not in self._seen):
+            self._seen.add(path)
+            with np.load(path) as shard:
+                ends = np.cumsum(shard["lengths"])
+                rows, scales = shard["rows"], shard["scales"]
+                for end, length, text in zip(ends, shard["lengths"], shard["texts"], strict=True):
+                    self.clips.append(Clip(rows[end - length : end], scales[end - length : end], str(text)))
+
+    def batches(self, rows_per_batch: int, rng: random.Random) -> Iterator[list[Clip]]:
+        """Yields one epoch: clips of like length together, about `rows_per_batch` latents in each batch."""
+        order = sorted(self.clips, key=lambda clip: len(clip.rows) * rng.uniform(0.9, 1.1))
+        batches: list[list[Clip]] = [[]]
+        for clip in order:
+            if batches[-1] and (len(batches[-1]) + 1) * len(clip.rows) > rows_per_batch:
+                batches.append([])
+            batches[-1].append(clip)
+        rng.shuffle(batches)
+        yield from batches
+
+
+def pad(latents: list[np.ndarray], stack: int) -> tuple[Tensor, Tensor]:
+    """Returns (B, T, D) float32 and a mask (B, T // stack), true where a stacked position is real."""
+    lengths = [len(row) // stack for row in latents]
+    batch = torch.zeros(len(latents), max(lengths) * stack, latents[0].shape[1])
+    for i, row in enumerate(latents):
+        batch[i, : lengths[i] * stack] = torch.from_numpy(row[: lengths[i] * stack])
+    return batch, torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]

@@ -1,0 +1,158 @@
+"""Steps 1 and 2 of the speech connector: through the frozen backbone, it learns to be repeated and to be answered.
+
+Starts from the CTC warm-up. The soft tokens are already understood; what is learned here are the rows around them
+(they say "this was heard" and let a small backbone repeat what it would otherwise only talk about), a residual beside
+every soft token, and a little of everything before. Repeating is trained against the transcript, answering against
+what the same backbone answers to the typed sentence. CTC goes on beside, or positions would lose their meaning.
+
+`python -m models.recipes.speech_align GGUF SHARDS... --warm ctc.pt --answers ANSWERS.jsonl --out DIR --minutes M`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from glasses.backbone.prompt import SUFFIX
+from models.recipes import frozen_backbone, speech_ctc
+from models.recipes.frozen_backbone import Backbone, answer_loss
+from models.recipes.latent_shards import Clip, Shards, pad
+from models.recipes.pieces import Pieces
+from models.recipes.speech_connector import STACK, SpeechConnector, scores, soft_rows
+
+REPEAT = (" Repeat the words.", " Repeat what was said.", " What did I say?", " What was said?", " Say that again.")
+CLIPS = 12
+CHECKPOINT_STEPS = 50
+CTC_WEIGHT = 0.3
+
+
+def example(backbone: Backbone, clip: Clip, answers: dict[str, str], rng: random.Random) -> tuple[list[int], list[int]]:
+    """Returns (tokens after the spoken rows, reply tokens) of one clip: its own answer where there is one, else a
+    repeat.
+    """
+    eos = backbone.ids("<|im_end|>")
+    if clip.text in answers and rng.random() < 0.6:
+        return backbone.ids(SUFFIX), backbone.ids(answers[clip.text]) + eos
+    question = REPEAT[0] if rng.random() < 0.5 else rng.choice(REPEAT)
+    said = clip.text[0].upper() + clip.text[1:]
+    return backbone.ids(question) + backbone.ids(SUFFIX), backbone.ids(said) + eos
+
+
+def loss_of(
+    model: SpeechConnector,
+    backbone: Backbone,
+    clips: list[Clip],
+    *,
+    pieces: Pieces,
+    table: Tensor,
+    answers: dict[str, str],
+    rng: random.Random,
+) -> tuple[Tensor, Tensor]:
+    """Returns (cross-entropy of the replies, CTC loss)."""
+    latents, mask = pad([clip.latents() for clip in clips], STACK)
+    with torch.autocast("cpu", torch.bfloat16):
+        states, blank, residual = model(latents, mask)
+        raw = scores(states, blank, table).float()
+    log_probs = F.log_softmax(raw, dim=-1)
+    targets = [torch.tensor(pieces.encode(clip.text)) + 1 for clip in clips]
+    lengths = torch.tensor([len(t) for t in targets])
+    ctc = F.ctc_loss(log_probs.transpose(0, 1), torch.cat(targets), mask.sum(1), lengths, zero_infinity=True)
+    asked, replies = [], []
+    for i, clip in enumerate(clips):
+        n = int(mask[i].sum())
+        after, reply = example(backbone, clip, answers, rng)
+        rows = soft_rows(log_probs[i, :n].exp(), residual[i, :n].float(), table)
+        spoken = torch.cat([model.begin, rows, model.end]).to(torch.bfloat16)
+        asked.append(torch.cat([spoken, backbone.embed(after)]))
+        replies.append(reply)
+    return answer_loss(backbone, asked, replies), ctc
+
+
+def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
+    """New parts learn fast, the warmed-up ones slowly."""
+    new = [model.begin, model.end, *model.residual.parameters()]
+    known = {id(p) for p in new}
+    old = [p for p in model.parameters() if id(p) not in known]
+    return torch.optim.AdamW(
+        [{"params": new, "lr": lr, "scale": 1.0}, {"params": old, "lr": lr, "scale": 0.1}], weight_decay=0.0
+    )
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    backbone = frozen_backbone.open_backbone(args.gguf)
+    model, pieces, table = speech_ctc.start(args)
+    model.place_rows(backbone.embed(backbone.ids("\n")).float()[0])
+    state: dict[str, Any] = {"step": 0, "used_s": 0.0}
+    checkpoint = args.out / "align.pt"
+    optimizer = optimizer_of(model, args.lr)
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        optimizer.load_state_dict(saved["optimizer"])
+        state = saved["state"]
+    else:
+        saved = torch.load(args.warm, weights_only=True)
+    model.load_state_dict(saved["model"], strict=False)  # the warm-up has neither residual nor rows around
+    answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
+    clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
+    answered = [clip for clip in clips if clip.text in answers]
+    print(f"{len(clips)} clips, {len(answered)} with answers", flush=True)
+    before, begun, recent = state["used_s"], time.monotonic(), []
+    model.train()
+    while state["used_s"] < args.minutes * 60:
+        rng = random.Random(f"{args.seed}.{state['step']}")
+        batch = rng.sample(clips, CLIPS * 2 // 3) + rng.sample(answered, CLIPS - CLIPS * 2 // 3)
+        rate = speech_ctc.learning_rate(state["step"], state["used_s"] / (args.minutes * 60), args.lr)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        reply, ctc = loss_of(model, backbone, batch, pieces=pieces, table=table, answers=answers, rng=rng)
+        optimizer.zero_grad()
+        (reply + CTC_WEIGHT * ctc).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        recent.append((reply.item(), ctc.item()))
+        state["step"] += 1
+        state["used_s"] = before + time.monotonic() - begun
+        if state["step"] % CHECKPOINT_STEPS == 0 or state["used_s"] >= args.minutes * 60:
+            means = [round(sum(column) / len(recent), 3) for column in zip(*recent, strict=True)]
+            print(
+                json.dumps(
+                    {"step": state["step"], "min": round(state["used_s"] / 60, 1), "reply": means[0], "ctc": means[1]}
+                ),
+                flush=True,
+            )
+            recent.clear()
+            torch.save(
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state},
+                checkpoint.with_suffix(".part"),
+            )
+            checkpoint.with_suffix(".part").rename(checkpoint)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Align the speech connector through the frozen backbone.")
+    parser.add_argument("gguf", type=Path)
+    parser.add_argument("shards", type=Path, nargs="+")
+    parser.add_argument("--warm", type=Path, required=True, help="checkpoint of models.recipes.speech_ctc")
+    parser.add_argument("--answers", type=Path, required=True, help="lines of models.recipes.speech_answers")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--width", type=int, default=384)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    train(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The speech connector in torch: encoder latents -> one state per 80 ms -> a distribution over the backbone's own
+tokens.
+
+Knows the shapes of the encoder and of the embedding table, not the training data. The classifier *is* the embedding
+table: a state is read by its product with the rows of the tokens it may emit, so states live in the backbone's space
+from the start.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STACK = 4  # 20 ms latents in one position of 80 ms
+D_LATENT = 768
+N_MIXED = 8  # as glasses/connectors/words.py
+N_AROUND = 4
+
+
+class Block(nn.Module):
+    """Pre-norm block: depthwise convolution (order), self-attention (context), feed-forward."""
+
+    def __init__(self, width: int, n_head: int, dropout: float) -> None:
+        super().__init__()
+        self.n_head, self.dropout = n_head, dropout
+        self.norm_conv, self.norm_attn, self.norm_ffn = (nn.LayerNorm(width) for _ in range(3))
+        self.conv = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, width), mask (B, T) true where real -> (B, T, width)."""
+        h = self.norm_conv(x)
+        if mask is not None:
+            h = h * mask[..., None].to(h.dtype)
+        x = x + self.conv(h.transpose(1, 2)).transpose(1, 2)
+        q, k, v = self.qkv(self.norm_attn(x)).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask[:, None, None, :])
+        x = x + F.dropout(self.mix(h.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        h = self.down(F.gelu(self.up(self.norm_ffn(x))))
+        return x + F.dropout(h, self.dropout, self.training)
+
+
+class SpeechConnector(nn.Module):
+    """(B, T, 768) latents -> states (B, T // 4, n_embd) and blank scores (B, T // 4)."""
+
+    def __init__(
+        self, n_embd: int, *, width: int = 384, depth: int = 4, n_head: int = 6, dropout: float = 0.05
+    ) -> None:
+        super().__init__()
+        self.norm_in = nn.LayerNorm(STACK * D_LATENT)
+        self.enter = nn.Linear(STACK * D_LATENT, width)
+        self.blocks = nn.ModuleList(Block(width, n_head, dropout) for _ in range(depth))
+        self.norm_out = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, n_embd)
+        self.blank = nn.Linear(width, 1)
+        self.residual = nn.Linear(width, n_embd)  # what a soft token loses: how it was said, and what it almost was
+        nn.init.zeros_(self.residual.weight)
+        nn.init.zeros_(self.residual.bias)
+        self.begin, self.end = (nn.Parameter(torch.zeros(N_AROUND, n_embd)) for _ in range(2))
+
+    def place_rows(self, row: Tensor) -> None:
+        """Starts the rows around the spoken ones at a token's row (n_embd,) that means little."""
+        with torch.no_grad():
+            self.begin.copy_(row.expand_as(self.begin) + 0.02 * torch.randn_like(self.begin))
+            self.end.copy_(row.expand_as(self.end) + 0.02 * torch.randn_like(self.end))
+
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns states, blank scores and residuals; `mask` (B, T // 4) is true where a position is real, None
+        means all.
+        """
+        n = latents.shape[1] // STACK
+        x = self.enter(self.norm_in(latents[:, : n * STACK].reshape(latents.shape[0], n, STACK * D_LATENT)))
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.norm_out(x)
+        return self.leave(x), self.blank(x).squeeze(-1), self.residual(x)
+
+
+def scores(states: Tensor, blank: Tensor, table: Tensor) -> Tensor:
+    """Returns CTC scores (B, T, 1 + n_pieces); index 0 is the blank. `table` is (n_pieces, n_embd)."""
+    return torch.cat([blank[..., None], states @ table.T], dim=-1)
+
+
+def collapse(best: list[int]) -> list[tuple[int, int, int]]:
+    """Greedy CTC path -> (piece, first position, end position) of each run that is not blank."""
+    runs, start = [], 0
+    for i in range(1, len(best) + 1):
+        if i == len(best) or best[i] != best[start]:
+            if best[start] != 0:
+                runs.append((best[start] - 1, start, i))
+            start = i
+    return runs
+
+
+def soft_rows(probabilities: Tensor, residual: Tensor, table: Tensor) -> Tensor:
+    """(P, 1 + n_pieces) and (P, n_embd) of one clip -> one row a spoken run, (n_runs, n_embd); as WordConnector
+    does.
+    """
+    rows = []
+    for _, first, after in collapse(probabilities.argmax(-1).tolist()):
+        weights, best = probabilities[first:after, 1:].mean(0).topk(N_MIXED)
+        rows.append((weights / weights.sum()) @ table[best] + residual[first:after].mean(0))
+    return torch.stack(rows) if rows else table[:0]
