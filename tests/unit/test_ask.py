@@ -1,0 +1,89 @@
+"""`glasses ask` as its user meets it: bad input gets one clear line, good input an answer of the model."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses.__main__ import main
+
+SPEECH = Path(__file__).parents[2] / "models" / "eval" / "speech"
+PICTURES = Path(__file__).parents[2] / "models" / "eval" / "pictures"
+
+
+def _wav(path: Path, pcm: np.ndarray, rate_hz: int = 16_000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(pcm.astype(np.int16).tobytes())
+    return path
+
+
+def _refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    assert main(["ask", *args]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.strip().splitlines()) == 1
+    return printed.err
+
+
+def test_nothing_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing to answer" in _refused(capsys)
+
+
+@pytest.mark.parametrize("option", ["--audio", "--image"])
+@pytest.mark.parametrize("content", [b"", b"this is a letter, not a recording\n" * 20])
+def test_files_that_are_not_what_their_name_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, content: bytes
+) -> None:
+    path = tmp_path / ("letter.wav" if option == "--audio" else "letter.png")
+    path.write_bytes(content)
+    assert path.name in _refused(capsys, option, str(path))
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "absent.wav" in _refused(capsys, "--audio", str(tmp_path / "absent.wav"))
+
+
+def test_an_unknown_board_and_bundle(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "toaster" in _refused(capsys, "hello", "--hud", str(tmp_path / "a.png"), "--board", "toaster")
+    assert "nosuch" in _refused(capsys, "hello", "--bundle", "nosuch")
+
+
+@pytest.mark.models
+def test_a_question_of_typed_text_is_answered_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "What is the opposite of hot?", "--json", "--top-k", "3", "--max-tokens", "12"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "cold" in report["answer"].lower()
+    assert report["memory_mb"] > 0
+    assert {"encode", "connect", "prefill", "first piece"} <= report["times_ms"].keys()
+    first = report["pieces"][0]
+    assert first["top"][0] == [first["token"], pytest.approx(first["logprob"], abs=1e-3)]
+
+
+@pytest.mark.models
+def test_sound_and_picture_parts_reach_the_backbone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    hud = tmp_path / "hud.png"
+    given = ["--image", str(PICTURES / "penguin.jpg"), "--audio", str(SPEECH / "question-090.ogg")]
+    assert main(["ask", *given, "--hud", str(hud), "--max-tokens", "8"]) == 0
+    assert capsys.readouterr().out.strip()
+    assert hud.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.models
+def test_silence_one_pixel_and_ten_minutes_are_handled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    silent = _wav(tmp_path / "silent.wav", np.zeros(32_000))
+    assert main(["ask", "--audio", str(silent), "--max-tokens", "4"]) == 0
+    assert "silent" in capsys.readouterr().err
+    rng = np.random.default_rng(0)
+    long = _wav(tmp_path / "long.wav", 3000 * rng.standard_normal(600 * 8000), 8000)
+    assert main(["ask", "--audio", str(long), "--max-tokens", "4"]) == 0
+    assert "only its last 120 s" in capsys.readouterr().err
+    pixel = tmp_path / "pixel.ppm"
+    pixel.write_bytes(b"P6 1 1 255\n\xff\x00\x00")
+    assert main(["ask", "--image", str(pixel), "--max-tokens", "4"]) == 0

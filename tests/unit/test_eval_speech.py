@@ -1,0 +1,42 @@
+"""The measures of `glasses eval`, by hand-counted examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glasses.evals.degrade import RATE_HZ, telephone, with_noise
+from glasses.evals.speech import overlap_f1, word_errors
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "edits"),
+    [
+        ("The cat sat.", "the cat sat", 0),
+        ("the cat sat", "the dog sat", 1),
+        ("the cat sat", "cat sat down now", 3),
+        ("the cat sat", "", 3),
+    ],
+)
+def test_word_errors(said: str, heard: str, edits: int) -> None:
+    assert word_errors(said, heard) == (edits, 3)
+
+
+def test_overlap_is_one_for_the_same_words_and_zero_for_none() -> None:
+    assert overlap_f1("A week has 7 days.", "a week has 7 days") == 1
+    assert overlap_f1("yes", "no") == 0
+    assert overlap_f1("", "") == 0
+    assert overlap_f1("a week has seven days", "a week is seven") == pytest.approx(6 / 9)
+
+
+def test_noise_stands_10_db_under_the_clip() -> None:
+    tone = np.sin(2 * np.pi * 300 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
+    added = with_noise(tone) - tone
+    assert 10 * np.log10((tone**2).mean() / (added**2).mean()) == pytest.approx(10, abs=0.01)
+
+
+def test_a_telephone_keeps_its_band_only() -> None:
+    t = np.arange(RATE_HZ) / RATE_HZ
+    kept, dropped = (0.5 * np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (1000, 6000))
+    assert np.abs(telephone(kept) - kept).max() < 0.05
+    assert np.abs(telephone(dropped)).max() < 0.01
