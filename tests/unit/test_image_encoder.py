@@ -98,7 +98,7 @@ def test_held_out_pictures_are_complete() -> None:
     pictures = list(read_pictures())
     assert len(pictures) >= 50
     assert len({picture.file for picture in pictures}) == len(pictures)
-    assert all(picture.accept and max(picture.rgb.shape) <= 320 for picture in pictures)
+    assert all(picture.accept and max(picture.rgb.shape) <= 480 for picture in pictures)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,223 @@
+"""Trains the image connector of the pocket backbone and writes it as ONNX.
+
+    python -m models.recipes.image_connector --work DIR --backbone B.gguf --weights W.pth \\
+        --encoder models/artifacts/efficientnet-lite0-int8.onnx \\
+        --out models/artifacts/image-connector-pocket.onnx [--resume]
+
+1. Pictures are fetched, composed and encoded by the int8 encoder (image_pictures.py), once.
+2. The ImageNet head is extended by what our own pictures show (image_classes.py), once.
+3. The connector starts with the backbone's own token rows of a sentence with every class's name in it: it is understood
+   before anything is trained (`--steps 0` writes that one).
+4. Through the frozen backbone, dequantised from the GGUF that will run, the rows learn to be answered well: half of
+   the examples are pictures, half are made-up activations around every class, since pictures show few of them.
+
+Seeded; `DIR/image_connector.pt` is the checkpoint, written every 50 steps; `--resume` goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.prompt import PREFIX, SUFFIX
+from glasses.encoders.image import ImageEncoder
+from models.recipes import frozen_backbone, image_classes, image_examples, image_names, image_pictures
+from models.recipes.image_examples import Example
+from models.recipes.image_model import N_NAME_ROWS, ImageConnector, export
+from models.recipes.image_names import Names
+from quantize import image_encoder
+
+STEPS, BATCH, RATE, EPSILON = 1600, 16, 2e-3, 1e-6
+CHECKPOINT_STEPS = 50
+# "The picture shows a bird, a king penguin. Quarters: bird water bird water." The backbone answers it untrained.
+FRAME = ("The picture shows a", ", a", "\nQuarters:", ".\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """The frozen model, its tokenizer, and the keys and values of the prompt's unchanging head."""
+
+    model: Any
+    tokenizer: Any
+    prefix: Any
+
+    def ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def cache(self, n: int) -> Any:
+        """A fresh cache of the prefix for `n` sequences."""
+        cache = type(self.prefix)()
+        for layer, (keys, values) in enumerate((part.keys, part.values) for part in self.prefix.layers):
+            cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
+        return cache
+
+
+def open_backbone(path: Path) -> Backbone:
+    """Loads the GGUF and runs the prompt's head through it once."""
+    model, tokenizer = frozen_backbone.load(path)
+    ids = tokenizer(PREFIX, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        prefix = model.model(input_ids=ids, use_cache=True).past_key_values
+    return Backbone(model, tokenizer, prefix)
+
+
+def initialise(connector: ImageConnector, rows_of: Callable[[str], Tensor], names: Names, kinds: list[str]) -> None:
+    """Starts every row at token rows of a sentence, so that the backbone reads it before anything is learned.
+
+    `rows_of` gives the token rows (n, 576) of a text.
+    """
+    full_stop, line_end = rows_of(".")[:1], rows_of("\n")[:1]
+    with torch.no_grad():
+        for i, kind in enumerate(kinds):
+            connector.kinds[i] = rows_of(" " + kind).mean(0)
+        for c, name in enumerate(names.names):
+            rows = rows_of(" " + name)
+            if len(rows) > N_NAME_ROWS:
+                rows = torch.cat([rows[: N_NAME_ROWS - 1], rows[N_NAME_ROWS - 1 :].mean(0, keepdim=True)])
+            filled = torch.cat([rows, full_stop, line_end, line_end])
+            connector.names[c] = filled[:N_NAME_ROWS].flatten()
+        for part, text in zip(connector.frame, FRAME, strict=True):
+            part.copy_(rows_of(text))
+
+
+def loss_of(backbone: Backbone, connector: ImageConnector, examples: list[Example]) -> Tensor:
+    """Mean cross-entropy of the answers' tokens."""
+    regions = torch.from_numpy(np.stack([e.regions for e in examples]))
+    units = connector.activations(regions)
+    made_up = [(i, e.units) for i, e in enumerate(examples) if e.units is not None]
+    if made_up:
+        units = units.index_copy(
+            0, torch.tensor([i for i, _ in made_up]), torch.from_numpy(np.stack([u for _, u in made_up]))
+        )
+    rows = connector.rows(regions, units).to(torch.bfloat16)
+    embed = backbone.model.get_input_embeddings()
+    sequences, targets = [], []
+    for i, example in enumerate(examples):
+        before, after, reply = (backbone.ids(text) for text in (example.before, example.after, example.reply))
+        text = embed(torch.tensor(before + after + reply))
+        sequences.append(torch.cat([text[: len(before)], rows[i], text[len(before) :]]))
+        asked = len(before) + rows.shape[1] + len(after)
+        targets.append((asked - 1, reply))
+    width = max(map(len, sequences))
+    batch = torch.stack([functional.pad(s, (0, 0, 0, width - len(s))) for s in sequences])
+    # Padding is on the right and attention is causal: no answer sees it.
+    hidden = backbone.model.model(inputs_embeds=batch, past_key_values=backbone.cache(len(batch)), use_cache=True)[0]
+    picked = torch.cat([hidden[i, at : at + len(reply)] for i, (at, reply) in enumerate(targets)])
+    wanted = torch.tensor([token for _, reply in targets for token in reply])
+    return functional.cross_entropy(backbone.model.lm_head(picked).float(), wanted)
+
+
+@torch.no_grad()
+def reply_to(backbone: Backbone, rows: Tensor, question: str, max_tokens: int = 24) -> str:
+    """Greedy answer to `question` after `rows` (n_rows, 576)."""
+    embed = backbone.model.get_input_embeddings()
+    x = torch.cat([rows.to(torch.bfloat16), embed(torch.tensor(backbone.ids(question + SUFFIX)))])[None]
+    cache, ids = backbone.cache(1), []
+    for _ in range(max_tokens):
+        hidden = backbone.model.model(inputs_embeds=x, past_key_values=cache, use_cache=True)[0]
+        token = int(backbone.model.lm_head(hidden[0, -1]).argmax())
+        if token == backbone.tokenizer.eos_token_id:
+            break
+        ids.append(token)
+        x = embed(torch.tensor([[token]]))
+    return backbone.tokenizer.decode(ids)
+
+
+def train(
+    backbone: Backbone,
+    connector: ImageConnector,
+    source: image_examples.Source,
+    path: Path,
+    *,
+    steps: int,
+    resume: bool,
+) -> None:
+    """Runs up to `steps` in all; the checkpoint holds everything that decides the rest of the run."""
+    connector.head.requires_grad_(False)  # few pictures must not bend what ImageNet's million taught
+    connector.bias.requires_grad_(False)
+    trained = [p for p in connector.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=RATE, eps=EPSILON, weight_decay=0.0, betas=(0.9, 0.98))
+    done = 0
+    if resume and path.is_file():
+        state = torch.load(path, weights_only=True)
+        connector.load_state_dict(state["connector"])
+        optimizer.load_state_dict(state["optimizer"])
+        done = state["step"]
+    began, losses = time.monotonic(), []
+    for step in range(done, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 50) * (0.05 + 0.95 * (1 - step / steps))
+        loss = loss_of(backbone, connector, source.batch(step, BATCH))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
+            state = {"connector": connector.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            torch.save(state, path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
+            spent = time.monotonic() - began
+            print(
+                json.dumps({"step": step + 1, "loss": round(float(np.mean(losses)), 4), "s": round(spent)}), flush=True
+            )
+            losses.clear()
+
+
+def prepare(
+    work: Path, encoder: Path, weights: Path, names: Names, frame: list[int]
+) -> tuple[dict[str, Any], ImageConnector, list[str]]:
+    """Steps 1 and 2: returns the encoded pictures, a connector with the extended head, and its kinds."""
+    features, space = work / "features.npz", ImageEncoder(encoder).space
+    if not features.is_file() or str(np.load(features)["space"]) != space:
+        image_pictures.fetch(work)
+        image_pictures.save_photos(work)
+        image_pictures.encode(work, ImageEncoder(encoder))
+    data = dict(np.load(features))
+    data["regions"] = data["regions"].astype(np.float32)
+    labels = [str(name) for name in data["names"]]
+    head, bias = image_classes.extend(*image_encoder.head(weights), names, data["regions"][:, 0], labels)
+    broad = [names.broad(c) for c in range(len(names.names))]
+    kinds = sorted(set(broad))
+    return data, ImageConnector(head, bias, [kinds.index(kind) for kind in broad], frame), kinds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option in ("--work", "--backbone", "--weights", "--encoder", "--out"):
+        parser.add_argument(option, type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    names = image_names.load()
+    with LlamaBackbone(args.backbone, n_ctx=64) as llama:
+
+        def rows_of(text: str) -> Tensor:
+            return torch.from_numpy(np.array(llama.token_rows(llama.tokenize(text))))
+
+        frame = [len(rows_of(text)) for text in FRAME]
+        data, connector, kinds = prepare(args.work, args.encoder, args.weights, names, frame)
+        initialise(connector, rows_of, names, kinds)
+    if args.steps:
+        source = image_examples.Source(names, connector, data["regions"], [str(name) for name in data["names"]])
+        path = args.work / "image_connector.pt"
+        train(open_backbone(args.backbone), connector, source, path, steps=args.steps, resume=args.resume)
+    sha256 = hashlib.sha256(args.backbone.read_bytes()).hexdigest()
+    export(connector, args.out, space=str(data["space"]), backbone=sha256)
+    print(args.out)
+
+
+if __name__ == "__main__":
+    main()
