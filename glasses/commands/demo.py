@@ -1,0 +1,193 @@
+"""`glasses demo`: plays a recorded minute to the spine and shows what it does. No answer is stored anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from glasses import store
+from glasses.app import Parts, open_parts, open_voice
+from glasses.board import Display, load_board
+from glasses.decoders.speech import Voice
+from glasses.demo import report
+from glasses.demo.reply import Reply, reply
+from glasses.demo.session import SHIPPED, Session, events, load_session, paced
+from glasses.errors import InputError, ModelError, Reason
+from glasses.gates.ring import RATE_HZ
+from glasses.gates.voice import VoiceDetector
+from glasses.listen import Heard, SensorEvent, listen
+from glasses.loop import Times
+from glasses.loop import answer as answer_turn
+from glasses.types import Turn
+
+VOICE_DETECTOR = "silero-vad-16k"
+_MS = 1_000_000
+_EXAMPLE = """\
+examples:
+  glasses demo                          the minute in its own time, a live table, files in out/demo
+  glasses demo --fast --json            as fast as it goes; what happened as JSON
+
+In the minute the wearer asks four questions, points the camera at three things, hears a sound, and somebody says
+something that is not for the assistant. OUT gets reply-N.wav, hud-N.png and sheet.png, the whole session on one page.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `demo`."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="answer a recorded minute of sound and pictures",
+        description="Play a recorded minute to the assistant and watch.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--fast", action="store_true", help="do not wait for the recording's own time")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="(default: out/demo)")
+    parser.add_argument("--session", type=Path, default=SHIPPED, metavar="DIR", help="another recorded session")
+    parser.add_argument("--board", default="desktop", help="whose display is drawn (default: desktop)")
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--json", action="store_true", help="print what happened as JSON, no table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays the session once. Raises GlassesError, before a model is loaded where that can be seen."""
+    session = load_session(args.session)
+    display = load_board(args.board).require_display()
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(Reason.BAD_INPUT, f"cannot make the folder {args.out}: {error.strerror}") from error
+    with ExitStack() as stack:
+        detector = VoiceDetector(store.path_of(VOICE_DETECTOR))
+        voice = _voice(args.bundle)
+        if voice:
+            stack.callback(voice.close)
+        parts = open_parts(args.bundle)
+        stack.callback(parts.close)
+        _warm_up(parts)
+        screen = _Screen(session)
+        live = (
+            nullcontext() if args.json else Live(get_renderable=screen.table, console=Console(), refresh_per_second=8)
+        )
+        start_ns = time.monotonic_ns()
+        play = _Play(args.out, args.fast, parts, voice, display, screen, start_ns)
+        with live:
+            stream = events(session, start_ns=start_ns)
+            stream = screen.watched(stream if args.fast else paced(stream), start_ns)
+            replies = [
+                play.answer(heard) for heard in listen(stream, detector, parts.audio_encoder, parts.image_encoder)
+            ]
+            screen.finished(report.unanswered(session, replies, start_ns))
+        sheet = report.sheet(args.out, session, replies, display, start_ns)
+    if args.json:
+        print(
+            json.dumps({"turns": report.as_json(session, replies, start_ns), "sheet": str(sheet)}, ensure_ascii=False)
+        )
+        return 0
+    for one in replies:
+        print(report.latency_line(one))
+    print(f"{sheet}: the session at a glance; beside it the replies and the display's pictures")
+    return 0
+
+
+def _voice(bundle: str) -> Voice | None:
+    try:
+        return open_voice(bundle)
+    except ModelError as error:
+        if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
+            raise
+        print(f"note: answers are text only: {error}", file=sys.stderr)
+        return None
+
+
+def _warm_up(parts: Parts) -> None:
+    """A first run touches every page of every model; nobody should wait for that in the first turn."""
+    sound = parts.audio_encoder.encode(np.zeros(RATE_HZ, np.float32))
+    picture = parts.image_encoder.encode(np.zeros((64, 64, 3), np.uint8))
+    for _ in answer_turn(parts, Turn(0, 0, "warm-up", (picture, sound)), Times(), max_tokens=1):
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Play:
+    out: Path
+    fast: bool
+    parts: Parts
+    voice: Voice | None
+    display: Display
+    screen: _Screen
+    start_ns: int
+
+    def answer(self, heard: Heard) -> Reply:
+        """In the recording's own time the wait for silence is measured on this clock, with all that delayed it."""
+        began_ns = heard.span.decided_ns if self.fast else heard.decided_ns
+        line = self.screen.begin(heard, self.start_ns)
+        one = reply(self.parts, self.voice, heard, (began_ns - heard.span.end_ns) / _MS, line.add)
+        line.wait = f"{sum(one.wait_ms.values()):.0f} ms"
+        report.save_reply(self.out, one, self.display, self.voice.rate_hz if self.voice else None, self.start_ns)
+        return one
+
+
+@dataclass(slots=True)
+class _Line:
+    when: str
+    carries: str
+    text: str = ""
+    wait: str = "…"
+
+    def add(self, piece: str) -> None:
+        self.text += piece
+
+
+@dataclass(slots=True)
+class _Screen:
+    """What the live table shows; another thread draws it."""
+
+    session: Session
+    lines: list[_Line] = field(default_factory=list)
+    now_ms: int = 0
+
+    def watched(self, stream: Iterable[SensorEvent], start_ns: int) -> Iterator[SensorEvent]:
+        """Passes events on and keeps the clock."""
+        for event in stream:
+            self.now_ms = (event.t_ns - start_ns) // _MS
+            yield event
+
+    def begin(self, heard: Heard, start_ns: int) -> _Line:
+        """A new line for a turn that is being answered."""
+        kinds = [part.modality for part in heard.turn.parts if not isinstance(part, str)]
+        carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
+        carries.append("speech" if heard.span.spoken_ns else "sound")
+        when = report.clock((heard.span.touched_ns - start_ns) / _MS)
+        self.lines.append(_Line(when, " + ".join(carries)))
+        return self.lines[-1]
+
+    def finished(self, unanswered: list[report.Said]) -> None:
+        """The whole session was played; says what was rightly (or wrongly) left alone."""
+        self.now_ms = self.session.length_ms
+        self.lines += [_Line(report.clock(s.t_ms), "speech, no touch", "(not answered)", "") for s in unanswered]
+        self.lines.sort(key=lambda line: line.when)
+
+    def table(self) -> Table:
+        """The table as it stands."""
+        caption = f"{report.clock(self.now_ms)} of {report.clock(self.session.length_ms)}"
+        table = Table(title=self.session.title, caption=caption, expand=True)
+        table.add_column("time", justify="right", no_wrap=True)
+        table.add_column("the model gets, as latents")
+        table.add_column("answer", ratio=1)
+        table.add_column("waited", justify="right", no_wrap=True)
+        for line in list(self.lines):
+            table.add_row(line.when, line.carries, line.text.strip(), line.wait)
+        return table
