@@ -30,6 +30,8 @@ test: setup lint
 	$(BIN)/pytest -m 'not train and not slow'
 
 eval: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
+	$(BIN)/glasses models pull whisper-tiny-en-ct2
 	$(BIN)/glasses eval --out $(OUT)/eval
 
 bench: setup

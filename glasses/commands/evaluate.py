@@ -73,8 +73,7 @@ def _speech(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
     figures = speech.run(parts, HELD_OUT / "speech", tick)
     figures["typed limit"] = speech.typed_limit(parts, HELD_OUT / "speech")
     if importlib.util.find_spec("faster_whisper"):
-        whisper = store.path_of("whisper-tiny-en-ct2").parent
-        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", whisper)
+        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech")
     return figures
 
 

@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    args.pieces = args.warm.with_name("pieces.json")
     train(args)
 
 

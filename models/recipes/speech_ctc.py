@@ -75,10 +75,19 @@ def error_rate(model: SpeechConnector, clips: list[Clip], pieces: Pieces, table:
 def start(args: argparse.Namespace) -> tuple[SpeechConnector, Pieces, Tensor]:
     """Builds the connector, the pieces and the frozen rows of the embedding table that belong to them."""
     backbone, tokenizer = frozen_backbone.load(args.gguf, dtype=torch.float32)
-    train, _ = split(written(random.Random(0)), random.Random(0))
-    pieces = Pieces.learn(tokenizer, train, min_count=6)
+    pieces = _pieces(args.pieces, tokenizer)
     table = backbone.get_input_embeddings().weight[torch.tensor(pieces.ids)].clone()
     return SpeechConnector(table.shape[1], width=args.width, depth=args.depth), pieces, table
+
+
+def _pieces(path: Path, tokenizer: Any) -> Pieces:
+    """The pieces at `path`, or learned and kept there: a trained connector belongs to them."""
+    if path.exists():
+        return Pieces(tokenizer, json.loads(path.read_text()))
+    train_text, _ = split(written(random.Random(0)), random.Random(0))
+    pieces = Pieces.learn(tokenizer, train_text, min_count=6)
+    path.write_text(json.dumps(pieces.strings, ensure_ascii=False))
+    return pieces
 
 
 def train(args: argparse.Namespace) -> None:
@@ -146,6 +155,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    args.pieces = args.out / "pieces.json"
     train(args)
 
 

@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("gguf", type=Path)
     parser.add_argument("encoder", type=Path, help="the deployed encoder, which names the space")
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("pieces", type=Path, help="pieces.json of the run")
     parser.add_argument("out", type=Path)
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--depth", type=int, default=4)
