@@ -78,9 +78,8 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(parts.close)
         _warm_up(parts)
         screen = _Screen(session)
-        live = (
-            nullcontext() if args.json else Live(get_renderable=screen.table, console=Console(), refresh_per_second=8)
-        )
+        console = Console()
+        live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
         play = _Play(args.out, args.fast, parts, voice, display, screen, start_ns)
         with live:
@@ -96,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
             json.dumps({"turns": report.as_json(session, replies, start_ns), "sheet": str(sheet)}, ensure_ascii=False)
         )
         return 0
+    if not console.is_terminal:
+        print()  # into a file or a pipe the table ends without a new line
     for one in replies:
         print(report.latency_line(one))
     print(f"{sheet}: the session at a glance; beside it the replies and the display's pictures")

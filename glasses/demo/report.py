@@ -13,6 +13,7 @@ from glasses.demo.reply import Reply
 from glasses.demo.session import Said, Session
 from glasses.gates.ring import samples
 from glasses.media import write_wav
+from glasses.types import Float32Array
 
 _MS = 1_000_000
 _CONTEXT_MS = 400  # of sound shown before and after what was said to nobody here
@@ -107,10 +108,19 @@ def _row(session: Session, reply: Reply, display: Display, start_ns: int) -> Row
         said=words_of(session, reply, start_ns) or None,
         answer=reply.text,
         hud=hud.render(reply.text, display, clock((heard.span.end_ns - start_ns) / _MS))[0].rgb(),
-        timings=(("total", f"{sum(reply.wait_ms.values()):.0f} ms"),)
-        + tuple((name, f"{ms:.0f} ms") for name, ms in reply.wait_ms.items() if round(ms)),
+        timings=_timings(reply),
     )
 
 
-def _envelope(session: Session, from_ms: float, to_ms: float) -> Any:
+def _timings(reply: Reply) -> tuple[tuple[str, str], ...]:
+    silence_ms, total_ms = reply.wait_ms["silence"], sum(reply.wait_ms.values())
+    what = "text" if reply.pcm is None else "sound"
+    return (
+        (f"turn {reply.heard.turn.id}, to the first {what} of the answer", f"{total_ms:.0f} ms"),
+        ("of it waiting whether speech goes on", f"{silence_ms:.0f} ms"),
+        ("and computing", f"{total_ms - silence_ms:.0f} ms"),
+    )
+
+
+def _envelope(session: Session, from_ms: float, to_ms: float) -> Float32Array:
     return envelope(session.pcm[samples(int(from_ms * _MS)) : samples(int(to_ms * _MS))])

@@ -55,7 +55,7 @@ class SoundRing:
         first, after = (
             min(max(samples(t_ns - self.begin_ns), oldest), self._n_seen) - oldest for t_ns in (from_ns, to_ns)
         )
-        return self._pcm[first:after] / np.float32(32768)
+        return self._pcm[first:after].astype(np.float32) / np.float32(32768)
 
     def _ns_of(self, sample: int) -> int:
         return self.begin_ns + sample * 1_000_000_000 // RATE_HZ

@@ -2,9 +2,10 @@
 
     python -m models.recipes.demo_session glasses/demo/session --kokoro DIR
 
-The wearer's sentences are said by flite's `rms`, the other person's by Kokoro's `jf_nezumi`: two voices that no connector
-was trained on. The sound and the photographs come from models/eval; the camera's slow sway is a moving crop of a
-photograph. The room is pink noise at -62 dBFS.
+The wearer's sentences are said by flite's `rms`, the other person's by Kokoro's `jf_nezumi`: no connector was trained
+on these voices. The sound and the photographs come from models/eval; the camera's slow sway is a moving crop of a
+photograph. The room is pink noise at -62 dBFS. The two plain questions are ones that the backbone answers rightly when
+they are typed; nothing else was tried before it was chosen.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ TOUCHES = (
     (20_500, "hold", ""),
     (35_000, "hold", "What animal is this?"),
     (44_000, "hold", "What is in view?"),
-    (52_500, "tap", "Which planet is closest to the sun?"),
+    (52_500, "tap", "How many legs does a spider have?"),
 )
 OVERHEARD = ((28_000, "Did you remember to buy some milk on the way home?"),)
 SOUNDS = ((10_000, "dog-0"), (11_300, "dog-0"))
@@ -85,7 +86,7 @@ def frames(out: Path) -> list[tuple[int, str, str]]:
         y = round(height * 0.03 * (1 + np.sin(t_ms / 2300)))
         crop = picture[y : y + round(0.94 * height), x : x + round(0.94 * width)]
         file = f"frames/{number:03d}.jpg"
-        cv2.imwrite(str(out / file), crop, [cv2.IMWRITE_JPEG_QUALITY, 80])
+        cv2.imwrite(str(out / file), crop, [cv2.IMWRITE_JPEG_QUALITY, 75])
         written.append((t_ms, file, name))
     return written
 

@@ -1,0 +1,112 @@
+"""The shipped minute through the real gates, encoders and models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+
+from glasses import store
+from glasses.__main__ import main
+from glasses.app import Parts, open_parts
+from glasses.commands import demo
+from glasses.demo.reply import MAX_TOKENS
+from glasses.demo.session import events, load_session
+from glasses.gates.voice import VoiceDetector
+from glasses.listen import Heard, listen
+from glasses.loop import Times, answer
+from glasses.types import Latents
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    opened = open_parts(n_threads=1)  # as a busy machine starves more
+    yield opened
+    opened.close()
+
+
+def turns(parts: Parts, chunk_ms: int) -> list[Heard]:
+    stream = events(load_session(), chunk_ms=chunk_ms)
+    detector = VoiceDetector(store.path_of(demo.VOICE_DETECTOR))
+    return list(listen(stream, detector, parts.audio_encoder, parts.image_encoder))
+
+
+@pytest.fixture(scope="module")
+def heard(parts: Parts) -> list[Heard]:
+    return turns(parts, 20)
+
+
+def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[Heard]) -> None:
+    session = load_session()
+    assert [(one.span.touched_ns // MS, one.turn.cause) for one in heard] == list(session.touches)
+    for said in session.said:
+        inside = [one for one in heard if one.span.touched_ns < said.t_ms * MS < one.span.decided_ns]
+        assert len(inside) == said.addressed
+        for one in inside:
+            assert one.span.spoken_ns is not None
+            assert abs(one.span.spoken_ns[0] / MS - said.t_ms) < 400
+            assert abs(one.span.spoken_ns[1] / MS - said.end_ms) < 400
+
+
+def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Heard]) -> None:
+    (other,) = [said for said in load_session().said if not said.addressed]
+    for part in (part for one in heard for part in one.turn.parts):
+        assert isinstance(part, Latents)
+        if part.modality == "audio":
+            assert part.t_ns >= other.end_ms * MS or part.t_ns + part.duration_ns <= other.t_ms * MS
+
+
+def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[Heard]) -> None:
+    kinds = ["".join(part.modality[0] for part in one.turn.parts if isinstance(part, Latents)) for one in heard]
+    assert kinds == ["a", "aa", "ia", "ia", "ia", "a"]
+    assert [one.view is not None for one in heard] == [one.turn.cause == "hold" for one in heard]
+
+
+@pytest.mark.parametrize("chunk_ms", [7, 32])
+def test_length_of_chunks_changes_nothing(parts: Parts, heard: list[Heard], chunk_ms: int) -> None:
+    others = turns(parts, chunk_ms)
+    assert [one.span for one in others] == [one.span for one in heard]
+    for one, other in zip(heard, others, strict=True):
+        for mine, theirs in zip(one.turn.parts, other.turn.parts, strict=True):
+            assert isinstance(mine, Latents)
+            assert isinstance(theirs, Latents)
+            assert (mine.t_ns, mine.duration_ns, mine.space) == (theirs.t_ns, theirs.duration_ns, theirs.space)
+            assert np.array_equal(mine.data, theirs.data)
+
+
+def test_demo_end_to_end(parts: Parts, heard: list[Heard], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--fast", "--json", "--out", str(tmp_path), "--board", "frame"]) == 0
+    out, err = capsys.readouterr()
+    shown = json.loads(out)["turns"]
+    own = ["".join(piece.text for piece in answer(parts, one.turn, Times(), max_tokens=MAX_TOKENS)) for one in heard]
+    assert [turn["answer"] for turn in shown] == [text.strip() for text in own]
+    for turn in shown:
+        page = cv2.imread(str(tmp_path / f"hud-{turn['turn']}.png"))
+        assert page is not None
+        assert page.shape == (400, 640, 3)
+        assert page.any() or not turn["answer"]
+        assert {"silence", "encode", "connect", "prefill", "first piece"} <= turn["wait_ms"].keys()
+        if "text only" not in err and turn["answer"]:
+            pcm, rate_hz = soundfile.read(tmp_path / f"reply-{turn['turn']}.wav")
+            assert rate_hz >= 8000
+            assert np.abs(pcm).max() > 0.05
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    assert sheet.shape[1] == 1600
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_without_a_voice_answers_are_text_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GLASSES_MODELS", str(tmp_path))
+    assert demo._voice("pocket") is None
+    assert capsys.readouterr().err.count("text only") == 1
