@@ -13,6 +13,7 @@ tell the backbone what it is looking at; they start as the token rows of a sente
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -99,7 +100,7 @@ class _Graph:
         inputs = [self.constant(int8), self.constant(scale.astype(np.float32))]
         return self.add("DequantizeLinear", inputs, axis=0)
 
-    def add(self, op: str, inputs: list[str], output: str | None = None, **attributes: object) -> str:
+    def add(self, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         name = output or f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
