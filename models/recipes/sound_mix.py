@@ -1,4 +1,6 @@
-"""Makes clips of recordings: events repeated or strung together, a random cut, then what air and microphones do. Knows no model."""
+"""Makes clips of recordings: events repeated or strung together, a random cut, then what air and microphones
+do. Knows no model.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def repeat_event(pcm: Float32Array, rng: np.random.Generator, *, times: int) -> 
     """A single event `times` times with gaps of 0.1-0.6 s and slightly different pitch."""
     parts: list[Float32Array] = []
     for _ in range(times):
-        parts += [augment.change_speed(pcm, rng.uniform(0.97, 1.03)), np.zeros(int(rng.uniform(0.1, 0.6) * RATE_HZ), np.float32)]
+        parts += [
+            augment.change_speed(pcm, rng.uniform(0.97, 1.03)),
+            np.zeros(int(rng.uniform(0.1, 0.6) * RATE_HZ), np.float32),
+        ]
     return np.concatenate(parts[:-1])
 
 
@@ -61,7 +66,9 @@ def plain_clip(recordings: Sequence[Float32Array], rng: np.random.Generator, *, 
 def training_clip(
     recordings: Sequence[Float32Array], others: Sequence[Float32Array], rng: np.random.Generator, *, sequence: bool
 ) -> Float32Array:
-    """A random cut of a recording at another speed, often in a room, with noise or another sound behind it, at any level."""
+    """A random cut of a recording at another speed, often in a room, with noise or another sound behind it,
+    at any level.
+    """
     if sequence:
         pcm = string_together(recordings, rng, seconds=rng.uniform(0.8, 3.5))
     else:

@@ -1,6 +1,8 @@
-"""The recordings behind the ambience connector: which file of which package is which sound, and on which side of the split.
+"""The recordings behind the ambience connector: which file of which package is which sound, and on which side of the
+split.
 
-The table `sound_recordings.tsv` is the data; this module reads it and the unpacked packages (see sound_fetch). A package never gives
+The table `sound_recordings.tsv` is the data; this module reads it and the unpacked packages (see sound_fetch). A
+package never gives
 the same class to both sides. Knows no encoder and no model.
 """
 
@@ -22,7 +24,7 @@ from models.recipes.sound_archives import SOUND_SUFFIXES, members
 RATE_HZ = 16_000
 MAX_S = 20.0
 TABLE = Path(__file__).with_name("sound_recordings.tsv")
-ARCHIVES = (".rcc", ".cat", ".sf2", ".pk3", ".zip")
+ARCHIVES = (".rcc", ".cat", ".sf2", ".pk3", ".zip", ".ocg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def rules(table: Path = TABLE) -> list[Rule]:
 
 
 def decode(blob: bytes) -> Float32Array | None:
-    """A sound file in memory -> float32 mono at 16 kHz, silence trimmed, peak 1; None where there is nothing to hear."""
+    """A sound file in memory -> float32 mono at 16 kHz, silence trimmed, peak 1; None where there is nothing
+    to hear.
+    """
     with soundfile.SoundFile(io.BytesIO(blob)) as sound:
         pcm = sound.read(int(MAX_S * sound.samplerate), dtype="float32", always_2d=True).mean(axis=1)
         rate_hz = sound.samplerate
@@ -82,7 +86,9 @@ def _candidates(folder: Path) -> Iterator[tuple[str, Path, bytes | None]]:
 
 
 def recordings(packages: Path, *, at_most: int = 60) -> Iterator[Recording]:
-    """Yields the recordings of every rule from the unpacked `packages`, at most `at_most` (evenly spaced) for one rule."""
+    """Yields the recordings of every rule from the unpacked `packages`, at most `at_most` (evenly spaced) for
+    one rule.
+    """
     table = rules()
     for package in dict.fromkeys(rule.package for rule in table):
         mine = [rule for rule in table if rule.package == package]
@@ -93,7 +99,9 @@ def recordings(packages: Path, *, at_most: int = 60) -> Iterator[Recording]:
                     found[rule].append(candidate)
         for rule, hits in found.items():
             if not hits:
-                raise ValueError(f"no file of {package} matches {rule.pattern!r}: was it fetched (models.recipes.sound_fetch)?")
+                raise ValueError(
+                    f"no file of {package} matches {rule.pattern!r}: was it fetched (models.recipes.sound_fetch)?"
+                )
             for i in np.unique(np.linspace(0, len(hits) - 1, min(at_most, len(hits))).astype(int)):
                 name, path, blob = hits[i]
                 try:

@@ -1,9 +1,9 @@
 """Simulated tones of voice: a calm recording made into a whisper or a shout. Knows signals, no model.
 
-There is no recorded tone data among the packages, so tones are simulated. Whisper: the vocal tract's filter of each frame (linear
-prediction, order 18) is driven by noise in place of the glottal pulses, low frequencies fall away. Shout: pitch and formants rise by a
-fifth to a third, syllables grow longer, the upper spectrum gains up to 10 dB and the waveform is compressed (the effects that
-Rostolland 1982 measured on shouted voice). Levels are normalised afterwards, so loudness alone cannot tell them apart.
+There is no recorded tone data among the packages, so tones are simulated. Whisper: the vocal tract's filter of each
+frame (linear prediction, order 18) is driven by noise in place of the glottal pulses; low frequencies fall away. Shout:
+pitch and formants rise by 15 to 30 %, syllables grow longer, the upper spectrum gains 5 to 10 dB and the waveform is
+compressed, as Rostolland (1982) describes shouted voice. Levels are normalised, so loudness cannot tell them apart.
 """
 
 from __future__ import annotations

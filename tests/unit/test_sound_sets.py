@@ -1,0 +1,84 @@
+"""The shipped sounds and the table they come from: both sides of the split, names, what archives hold."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from glasses.evals.sounds import SOUNDS, read_index
+from glasses.media import read_audio
+from models.recipes.sound_archives import members
+from models.recipes.sound_classes import CLASSES
+from models.recipes.sound_fetch import packages
+from models.recipes.sound_recordings import decode, rules
+
+
+def wav(pcm: np.ndarray, rate_hz: int = 16_000) -> bytes:
+    out = io.BytesIO()
+    soundfile.write(out, pcm, rate_hz, format="WAV", subtype="PCM_16")
+    return out.getvalue()
+
+
+def test_no_package_gives_a_class_to_both_sides() -> None:
+    sides = {}
+    for rule in rules():
+        assert sides.setdefault((rule.label, rule.package), rule.split) == rule.split
+        assert rule.label in CLASSES
+        assert rule.package in packages()
+
+
+def test_a_table_with_a_package_on_both_sides_is_refused(tmp_path: Path) -> None:
+    (table := tmp_path / "t.tsv").write_text("dog\ttrain\tp\ta\ndog\ttest\tp\tb\n")
+    with pytest.raises(ValueError, match="both sides"):
+        rules(table)
+
+
+def test_every_class_has_a_held_out_clip_from_a_package_it_was_not_trained_on() -> None:
+    train = {(rule.label, rule.package) for rule in rules() if rule.split == "train"}
+    labels = set()
+    for line in (SOUNDS / "index.jsonl").read_text().splitlines():
+        if '"held-out"' in line:
+            label, package = line.split('"label": "')[1].split('"')[0], line.split('"source": "')[1].split("/")[0]
+            assert (label, package.split(":")[0]) not in train
+            labels.add(label)
+    assert labels == set(CLASSES)
+
+
+def test_shipped_clips_are_short_and_readable() -> None:
+    for sound in read_index():
+        pcm = read_audio(SOUNDS / sound.file)
+        assert 0.1 < len(pcm) / 16_000 <= 5.1, sound.file
+        assert np.abs(pcm).max() > 0.05, sound.file
+        assert sound.accept == CLASSES[sound.label][1]
+
+
+def test_a_name_belongs_to_one_class() -> None:
+    names = [name for _, accepted in CLASSES.values() for name in accepted]
+    assert len(names) == len(set(names))
+
+
+def test_zip_and_openttd_archives_give_their_sounds_back(tmp_path: Path) -> None:
+    sound = wav(np.sin(np.arange(1600) / 5).astype(np.float32))
+    with zipfile.ZipFile(tmp_path / "a.pk3", "w") as archive:
+        archive.writestr("sound/step.wav", sound)
+        archive.writestr("readme.txt", "no sound")
+    assert list(members(tmp_path / "a.pk3")) == [("sound/step.wav", sound)]
+    name = b"Cow\0"
+    body = bytes([len(name)]) + name + sound
+    (tmp_path / "b.cat").write_bytes(struct.pack("<II", 8, len(body)) + body)
+    assert list(members(tmp_path / "b.cat")) == [("00 Cow", sound)]
+
+
+def test_decode_trims_silence_and_sets_the_peak() -> None:
+    tone = 0.2 * np.sin(np.arange(8000) / 5).astype(np.float32)
+    pcm = decode(wav(np.concatenate([np.zeros(4000, np.float32), tone, np.zeros(4000, np.float32)])))
+    assert pcm is not None
+    assert abs(len(pcm) - 8000) < 20
+    assert np.abs(pcm).max() == pytest.approx(1)
+    assert decode(wav(np.zeros(4000, np.float32))) is None
