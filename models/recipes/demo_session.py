@@ -1,11 +1,11 @@
-"""Makes the minute that `glasses demo` plays, from held-out material only. Knows no answer: it was written before any.
+"""Makes the minute that `glasses demo` plays, from held-out material only. Knows no answer.
 
     python -m models.recipes.demo_session glasses/demo/session --kokoro DIR
 
 The wearer's sentences are said by flite's `rms`, the other person's by Kokoro's `jf_nezumi`: no connector was trained
 on these voices. The sound and the photographs come from models/eval; the camera's slow sway is a moving crop of a
-photograph. The room is pink noise at -62 dBFS. The two plain questions are ones that the backbone answers rightly when
-they are typed; nothing else was tried before it was chosen.
+photograph. The room is pink noise at -62 dBFS. Everything was chosen before an answer was seen, but for one question:
+"Which planet is closest to the sun?" gave way to one about spiders, as the backbone gets it wrong even when typed.
 """
 
 from __future__ import annotations
