@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:
         if error.reason is not Reason.NOT_FOUND:
             log.warning("making the saved state of the system prompt anew: %s", error)
         backbone.feed([backbone.tokenize(PREFIX)])
+        with suppress(OSError):  # save_state says it better
+            folder.mkdir(parents=True, exist_ok=True)
         try:
             backbone.save_state(path, tag=tag)
         except ModelError as unsaved:  # a read-only or full disk costs start-up time, nothing else

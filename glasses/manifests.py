@@ -20,7 +20,15 @@ MAX_FILE_BYTES = 4 << 30  # no board we aim at can load more
 DEFAULT_BUNDLE = "pocket"
 
 Role = Literal[
-    "backbone", "audio-encoder", "image-encoder", "audio-connector", "image-connector", "voice", "reference", "source"
+    "backbone",
+    "audio-encoder",
+    "image-encoder",
+    "audio-connector",
+    "image-connector",
+    "voice-gate",
+    "voice",
+    "reference",
+    "source",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # one path component: no separator, no leading dot
@@ -66,6 +74,7 @@ class Bundle:
     audio_ambience: str
     image_encoder: str
     image_connector: str
+    voice_gate: str
     voice: str | None = None
 
     def models(self) -> tuple[str, ...]:

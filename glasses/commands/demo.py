@@ -31,7 +31,6 @@ from glasses.loop import Times
 from glasses.loop import answer as answer_turn
 from glasses.types import Turn
 
-VOICE_DETECTOR = "silero-vad-16k"
 _MS = 1_000_000
 _EXAMPLE = """\
 examples:
@@ -70,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(Reason.BAD_INPUT, f"cannot make the folder {args.out}: {error.strerror}") from error
     with ExitStack() as stack:
-        detector = VoiceDetector(store.path_of(VOICE_DETECTOR))
+        detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
         voice = _voice(args.bundle)
         if voice:
             stack.callback(voice.close)

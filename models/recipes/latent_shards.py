@@ -20,8 +20,15 @@ class Clip:
     scales: np.ndarray
     text: str
 
-    def latents(self) -> np.ndarray:
-        return self.rows.astype(np.float32) * self.scales.astype(np.float32)
+    def latents(self, speed: float = 1.0) -> np.ndarray:
+        """float32 (T / speed, D), read between the rows where the speed is not 1: another tempo, the same pitch."""
+        rows = self.rows.astype(np.float32) * self.scales.astype(np.float32)
+        if speed == 1.0:
+            return rows
+        at = np.arange(0, len(rows) - 1, speed, dtype=np.float32)
+        low = at.astype(np.int64)
+        share = (at - low)[:, None]
+        return (1 - share) * rows[low] + share * rows[low + 1]
 
 
 class Shards:

@@ -46,7 +46,7 @@ class SpeechConnector(nn.Module):
     """(B, T, 768) latents -> states (B, T // 4, n_embd) and blank scores (B, T // 4)."""
 
     def __init__(
-        self, n_embd: int, *, width: int = 384, depth: int = 4, n_head: int = 6, dropout: float = 0.05
+        self, n_embd: int, *, width: int = 384, depth: int = 4, n_head: int = 6, dropout: float = 0.15
     ) -> None:
         super().__init__()
         self.norm_in = nn.LayerNorm(STACK * D_LATENT)

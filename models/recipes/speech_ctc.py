@@ -35,19 +35,17 @@ def learning_rate(step: int, done: float, peak: float) -> float:
 
 
 def hide(latents: Tensor, rng: random.Random) -> Tensor:
-    """Masks a few spans of up to 160 ms in each clip, so that context has to be used (SpecAugment, Park et al.
-    2019).
-    """
+    """Masks spans of up to 200 ms in each clip, so that context has to be used (SpecAugment, Park et al. 2019)."""
     for row in latents:
-        for _ in range(len(row) // 60):
+        for _ in range(len(row) // 30):
             start = rng.randrange(len(row))
-            row[start : start + rng.randint(1, 8)] = 0
+            row[start : start + rng.randint(1, 10)] = 0
     return latents
 
 
 def ctc_loss(model: SpeechConnector, clips: list[Clip], pieces: Pieces, table: Tensor, rng: random.Random) -> Tensor:
     """Mean CTC loss per target piece over the batch."""
-    latents, mask = pad([clip.latents() for clip in clips], STACK)
+    latents, mask = pad([clip.latents(rng.uniform(0.88, 1.12)) for clip in clips], STACK)
     targets = [torch.tensor(pieces.encode(clip.text)) + 1 for clip in clips]
     with torch.autocast("cpu", torch.bfloat16):
         states, blank, _ = model(hide(latents, rng), mask)
@@ -94,8 +92,9 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
     model, pieces, table = start(args)
-    decay = [p for p in model.parameters() if p.dim() > 1]
-    rest = [p for p in model.parameters() if p.dim() <= 1]
+    later = ("residual", "begin", "end")  # these learn in step 1 only
+    used = [p for name, p in model.named_parameters() if not name.startswith(later)]
+    decay, rest = [p for p in used if p.dim() > 1], [p for p in used if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}], fused=True
     )

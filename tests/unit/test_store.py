@@ -87,6 +87,7 @@ def test_every_manifest_of_this_repository_is_well_formed() -> None:
         ("audio_ambience", "audio-connector"),
         ("image_encoder", "image-encoder"),
         ("image_connector", "image-connector"),
+        ("voice_gate", "voice-gate"),
         ("voice", "voice"),
     ],
 )
