@@ -5,7 +5,6 @@ a plot.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,10 @@ from rich.table import Table
 from glasses import store
 from glasses.app import Parts, open_parts
 from glasses.decoders.sheet import Bar, Group, bar_plot
-from glasses.evals import information, pictures, sounds, speech
-from glasses.types import Latents
+from glasses.errors import ModelError, Reason
+from glasses.evals import information, opponent, pictures, sounds, speech
+from glasses.loop import rows_of
+from glasses.types import Float32Array, Latents
 
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval"
 SETS = ("speech", "pictures", "sounds", "information")
@@ -72,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
 def _speech(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
     figures = speech.run(parts, HELD_OUT / "speech", tick)
     figures["typed limit"] = speech.typed_limit(parts, HELD_OUT / "speech")
-    if importlib.util.find_spec("faster_whisper"):
-        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech")
+    if opponent.installed():
+        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", opponent.transcriber())
     return figures
 
 
@@ -82,11 +83,18 @@ def _pictures(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
 
 
 def _sounds(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
-    return dict(sounds.run(parts.audio_encoder, _answer(parts, tick), HELD_OUT / "sounds"))
+    return dict(sounds.run(_answer(parts, tick), parts.audio_encoder, HELD_OUT / "sounds"))
 
 
 def _information(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
-    return dict(information.run(parts, HELD_OUT, tick))
+    if not opponent.installed():
+        raise ModelError(Reason.NOT_INSTALLED, "the information probe needs a transcript to compare with: make eval")
+
+    def rows(latents: Latents) -> Float32Array:
+        tick()
+        return rows_of(parts, latents)[0]
+
+    return dict(information.run(rows, opponent.transcriber(), parts.audio_encoder))
 
 
 def _answer(parts: Parts, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:
@@ -128,7 +136,7 @@ def _sound_groups(figures: dict[str, Any]) -> list[Group]:
 
 def _information_groups(figures: dict[str, Any]) -> list[Group]:
     bars = tuple(
-        Bar(what, 100 * probe["latents"], None, 100 * probe["transcript"], "probe on the transcript")
+        Bar(what, 100 * probe["rows"], None, 100 * probe["transcript"], "probe on the transcript")
         for what, probe in figures.items()
     )
     return [Group("Linear probe on what reaches the backbone", "%", bars, full=100.0)]

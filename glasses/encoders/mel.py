@@ -18,9 +18,9 @@ HOP = 160  # 10 ms
 N_MELS = 80
 
 
-def _hz_to_mel(hz: Float32Array | float) -> np.ndarray:
+def _hz_to_mel(frequency: Float32Array | float) -> np.ndarray:
     """Slaney's scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 steps for a factor of 6.4)."""
-    hz = np.asarray(hz, np.float64)
+    hz = np.asarray(frequency, np.float64)
     return np.where(hz < 1000, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1000) / 1000) / (np.log(6.4) / 27))
 
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from glasses import store
 from glasses.app import Parts
 from glasses.evals.degrade import telephone, with_noise
 from glasses.loop import Times, answer
@@ -97,19 +95,8 @@ def typed_limit(parts: Parts, folder: Path) -> float:
     return round(sum(e for e, _ in counts) / sum(n for _, n in counts), 4)
 
 
-def decoder_limit(folder: Path, model: str = "whisper-tiny-en-ct2") -> dict[str, float]:
-    """Word error rate of Whisper's own decoder on the same clips; needs the `opponent` extra (faster-whisper)."""
-    from faster_whisper import WhisperModel  # noqa: PLC0415  (optional and heavy)
-
-    with tempfile.TemporaryDirectory() as together:  # it wants the model's files in one folder
-        for file in store.load_manifest(model).files:
-            (Path(together) / file.name).symlink_to(store.path_of(model, file.name))
-        whisper = WhisperModel(together, device="cpu", compute_type="float32", cpu_threads=2)
-
-    def transcribe(pcm: Float32Array) -> str:
-        segments, _ = whisper.transcribe(pcm, language="en", beam_size=1)
-        return " ".join(segment.text for segment in segments)
-
+def decoder_limit(folder: Path, transcribe: Callable[[Float32Array], str]) -> dict[str, float]:
+    """Word error rate of a transcriber on the same clips."""
     index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
     rates = {}
     for condition, (kind, degrade) in CONDITIONS.items():

@@ -1,0 +1,37 @@
+"""Whisper's own decoder, by faster-whisper: the limit for words, and the transcript latents are compared with.
+
+Nothing at run time uses it; it needs the `opponent` extra.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from glasses import store
+from glasses.types import Float32Array
+
+MODEL = "whisper-tiny-en-ct2"
+
+
+def installed() -> bool:
+    """Whether the extra is there."""
+    return importlib.util.find_spec("faster_whisper") is not None
+
+
+def transcriber(*, n_threads: int = 2) -> Callable[[Float32Array], str]:
+    """Returns a greedy transcriber of float32 (N,) sound at 16 kHz. Raises ModelError(NOT_FOUND) if not pulled."""
+    from faster_whisper import WhisperModel  # noqa: PLC0415  (optional and heavy)
+
+    with tempfile.TemporaryDirectory() as together:  # it wants the model's files in one folder
+        for file in store.load_manifest(MODEL).files:
+            (Path(together) / file.name).symlink_to(store.path_of(MODEL, file.name))
+        whisper = WhisperModel(together, device="cpu", compute_type="float32", cpu_threads=n_threads)
+
+    def transcribe(pcm: Float32Array) -> str:
+        segments, _ = whisper.transcribe(pcm, language="en", beam_size=1)
+        return " ".join(segment.text for segment in segments)
+
+    return transcribe
