@@ -45,6 +45,7 @@ bench: setup
 
 # What needs torch: the recipes' own tests, and those that take longer.
 test-train: .venv-train/.ready models
+	.venv-train/bin/pyright --pythonpath .venv-train/bin/python quantize
 	.venv-train/bin/pytest -m 'train or slow'
 
 clean:

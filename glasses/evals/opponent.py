@@ -23,7 +23,7 @@ def installed() -> bool:
 
 def transcriber(*, n_threads: int = 2) -> Callable[[Float32Array], str]:
     """Returns a greedy transcriber of float32 (N,) sound at 16 kHz. Raises ModelError(NOT_FOUND) if not pulled."""
-    from faster_whisper import WhisperModel  # noqa: PLC0415  (optional and heavy)
+    from faster_whisper import WhisperModel  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (optional, heavy)
 
     with tempfile.TemporaryDirectory() as together:  # it wants the model's files in one folder
         for file in store.load_manifest(MODEL).files:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.train
 
 @pytest.fixture(scope="module")
 def tokenizer(gguf_path: Path) -> object:
-    from transformers import AutoTokenizer  # noqa: PLC0415  (slow to import)
+    from transformers import AutoTokenizer  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (slow)
 
     return AutoTokenizer.from_pretrained(str(gguf_path.parent), gguf_file=gguf_path.name)
 
