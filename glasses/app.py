@@ -51,7 +51,7 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, n
     return Parts(
         bundle=bundle,
         audio_encoder=AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=n_threads),
-        image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), threads=n_threads),
+        image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), n_threads=n_threads),
         words=WordConnector(store.path_of(bundle.audio_words), backbone.token_rows, n_threads=n_threads),
         ambience=PooledConnector(store.path_of(bundle.audio_ambience), n_threads=n_threads),
         image=PooledConnector(store.path_of(bundle.image_connector), n_threads=n_threads),

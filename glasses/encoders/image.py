@@ -41,9 +41,9 @@ class ImageEncoder:
     small board the camera must not take the cores the microphone needs.
     """
 
-    def __init__(self, onnx_path: Path, *, threads: int = 1) -> None:
+    def __init__(self, onnx_path: Path, *, n_threads: int = 1) -> None:
         """Loads the model. Raises ModelError(NOT_FOUND | CORRUPT)."""
-        self._session = open_session(onnx_path, n_threads=threads)
+        self._session = open_session(onnx_path, n_threads=n_threads)
         self.space = space_of(ENCODER_ID, onnx_path)
 
     def encode(self, rgb: UInt8Array, t_ns: int = 0) -> Latents:

@@ -21,7 +21,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX, SUFFIX
+from glasses.backbone.prompt import SUFFIX
 from glasses.encoders.image import ImageEncoder
-from models.recipes import frozen_backbone, image_classes, image_examples, image_names, image_pictures
+from models.recipes import image_classes, image_examples, image_names, image_pictures
+from models.recipes.frozen_backbone import Backbone, open_backbone
 from models.recipes.image_examples import Example
 from models.recipes.image_model import N_NAME_ROWS, ImageConnector, export
 from models.recipes.image_names import Names
@@ -43,34 +43,6 @@ STEPS, BATCH, RATE, EPSILON = 1600, 16, 2e-3, 1e-6
 CHECKPOINT_STEPS = 50
 # "The picture shows a bird, a king penguin. Quarters: bird water bird water." The backbone answers it untrained.
 FRAME = ("The picture shows a", ", a", "\nQuarters:", ".\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Backbone:
-    """The frozen model, its tokenizer, and the keys and values of the prompt's unchanging head."""
-
-    model: Any
-    tokenizer: Any
-    prefix: Any
-
-    def ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def cache(self, n: int) -> Any:
-        """A fresh cache of the prefix for `n` sequences."""
-        cache = type(self.prefix)()
-        for layer, (keys, values) in enumerate((part.keys, part.values) for part in self.prefix.layers):
-            cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
-        return cache
-
-
-def open_backbone(path: Path) -> Backbone:
-    """Loads the GGUF and runs the prompt's head through it once."""
-    model, tokenizer = frozen_backbone.load(path)
-    ids = tokenizer(PREFIX, add_special_tokens=False, return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        prefix = model.model(input_ids=ids, use_cache=True).past_key_values
-    return Backbone(model, tokenizer, prefix)
 
 
 def initialise(connector: ImageConnector, rows_of: Callable[[str], Tensor], names: Names, kinds: list[str]) -> None:
