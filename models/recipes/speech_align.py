@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glasses.backbone.prompt import SUFFIX
+from glasses.connectors.pooled import PooledConnector
+from glasses.types import Latents
 from models.recipes import frozen_backbone, speech_ctc
 from models.recipes.frozen_backbone import Backbone, answer_loss
 from models.recipes.latent_shards import Clip, Shards, pad
@@ -34,46 +37,53 @@ CHECKPOINT_STEPS = 50
 CTC_WEIGHT = 0.3
 
 
-def example(backbone: Backbone, clip: Clip, answers: dict[str, str], rng: random.Random) -> tuple[list[int], list[int]]:
-    """Returns (tokens after the spoken rows, reply tokens) of one clip: its own answer where there is one, else a
-    repeat.
-    """
-    eos = backbone.ids("<|im_end|>")
-    if clip.text in answers and rng.random() < 0.6:
-        return backbone.ids(SUFFIX), backbone.ids(answers[clip.text]) + eos
-    question = REPEAT[0] if rng.random() < 0.5 else rng.choice(REPEAT)
-    said = clip.text[0].upper() + clip.text[1:]
-    return backbone.ids(question) + backbone.ids(SUFFIX), backbone.ids(said) + eos
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What stays the same over the training: where rows come from and what is to be said."""
+
+    backbone: Backbone
+    pieces: Pieces
+    table: Tensor
+    answers: dict[str, str]
+    ambience: PooledConnector | None
+
+    def example(self, clip: Clip, rng: random.Random) -> tuple[list[int], list[int]]:
+        """Returns (tokens after the spoken rows, reply tokens): the clip's own answer if it has one, or a repeat."""
+        ids, eos = self.backbone.ids, self.backbone.ids("<|im_end|>")
+        if clip.text in self.answers and rng.random() < 0.6:
+            answer = self.answers[clip.text]
+            return ids(SUFFIX), ids(answer) + (eos if answer.endswith((".", "!", "?")) else [])
+        question = REPEAT[0] if rng.random() < 0.5 else rng.choice(REPEAT)
+        said = clip.text[0].upper() + clip.text[1:]
+        return ids(question) + ids(SUFFIX), ids(said) + eos
+
+    def before(self, clip: Clip, rng: random.Random) -> Tensor:
+        """The ambience rows that stand before the words at run time; sometimes none, so that words do not need them."""
+        if self.ambience is None or rng.random() < 0.2:
+            return self.table[:0]
+        latents = Latents(0, 0, "audio", clip.latents(), self.ambience.space)
+        return torch.from_numpy(self.ambience.apply(latents).copy())
 
 
-def loss_of(
-    model: SpeechConnector,
-    backbone: Backbone,
-    clips: list[Clip],
-    *,
-    pieces: Pieces,
-    table: Tensor,
-    answers: dict[str, str],
-    rng: random.Random,
-) -> tuple[Tensor, Tensor]:
+def loss_of(model: SpeechConnector, course: Course, clips: list[Clip], rng: random.Random) -> tuple[Tensor, Tensor]:
     """Returns (cross-entropy of the replies, CTC loss)."""
     latents, mask = pad([clip.latents() for clip in clips], STACK)
     with torch.autocast("cpu", torch.bfloat16):
         states, blank, residual = model(latents, mask)
-        raw = scores(states, blank, table).float()
+        raw = scores(states, blank, course.table).float()
     log_probs = F.log_softmax(raw, dim=-1)
-    targets = [torch.tensor(pieces.encode(clip.text)) + 1 for clip in clips]
+    targets = [torch.tensor(course.pieces.encode(clip.text)) + 1 for clip in clips]
     lengths = torch.tensor([len(t) for t in targets])
     ctc = F.ctc_loss(log_probs.transpose(0, 1), torch.cat(targets), mask.sum(1), lengths, zero_infinity=True)
     asked, replies = [], []
     for i, clip in enumerate(clips):
         n = int(mask[i].sum())
-        after, reply = example(backbone, clip, answers, rng)
-        rows = soft_rows(log_probs[i, :n].exp(), residual[i, :n].float(), table)
-        spoken = torch.cat([model.begin, rows, model.end]).to(torch.bfloat16)
-        asked.append(torch.cat([spoken, backbone.embed(after)]))
+        after, reply = course.example(clip, rng)
+        rows = soft_rows(log_probs[i, :n].exp(), residual[i, :n].float(), course.table)
+        heard = torch.cat([course.before(clip, rng), model.begin, rows, model.end]).to(torch.bfloat16)
+        asked.append(torch.cat([heard, course.backbone.embed(after)]))
         replies.append(reply)
-    return answer_loss(backbone, asked, replies), ctc
+    return answer_loss(course.backbone, asked, replies), ctc
 
 
 def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
@@ -102,6 +112,7 @@ def train(args: argparse.Namespace) -> None:
         saved = torch.load(args.warm, weights_only=True)
     model.load_state_dict(saved["model"], strict=False)  # the warm-up has neither residual nor rows around
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
+    course = Course(backbone, pieces, table, answers, PooledConnector(args.ambience) if args.ambience else None)
     clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
     answered = [clip for clip in clips if clip.text in answers]
     print(f"{len(clips)} clips, {len(answered)} with answers", flush=True)
@@ -113,7 +124,7 @@ def train(args: argparse.Namespace) -> None:
         rate = speech_ctc.learning_rate(state["step"], state["used_s"] / (args.minutes * 60), args.lr)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        reply, ctc = loss_of(model, backbone, batch, pieces=pieces, table=table, answers=answers, rng=rng)
+        reply, ctc = loss_of(model, course, batch, rng)
         optimizer.zero_grad()
         (reply + CTC_WEIGHT * ctc).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -143,6 +154,7 @@ def main() -> None:
     parser.add_argument("shards", type=Path, nargs="+")
     parser.add_argument("--warm", type=Path, required=True, help="checkpoint of models.recipes.speech_ctc")
     parser.add_argument("--answers", type=Path, required=True, help="lines of models.recipes.speech_answers")
+    parser.add_argument("--ambience", type=Path, help="ambience connector whose rows stand before the words")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--lr", type=float, default=2e-3)
