@@ -1,6 +1,6 @@
 """The ambience connector in torch, and its ONNX form. Knows neither recordings nor the backbone's weights.
 
-    latents (T, 768) -> rows (9, 576):  begin, begin, four of the name, air, air, end
+    latents (T, 768) -> rows (10, 576):  three of a begin, four of the name, air, air, end
 
 The clip is pooled over time (mean, deviation, maximum of every channel). A linear layer turns that into softmax units,
 one for each sound it can name and for each kind of voice (man or woman, calm, whispered, shouted). The units mix rows
@@ -26,7 +26,7 @@ from models.recipes.image_model import _Graph as Graph
 
 D_LATENT, N_EMBD = 768, 576
 D_POOLED, RANK = 3 * D_LATENT, 96
-N_BEGIN, N_NAME, N_AIR = 2, 4, 2
+N_BEGIN, N_NAME, N_AIR = 3, 4, 2
 N_ROWS = N_BEGIN + N_NAME + N_AIR + 1
 
 
@@ -39,7 +39,7 @@ class AmbienceConnector(nn.Module):
         for name in ("shift", "scale", "weights", "bias", "sharpness"):
             self.register_buffer(name, first[name])
         self.names = nn.Parameter(first["names"])  # (n_units, N_NAME * N_EMBD)
-        self.frame = nn.Parameter(first["frame"])  # begin, begin, air, air, end (5, N_EMBD)
+        self.frame = nn.Parameter(first["frame"])  # begin, air and end (6, N_EMBD)
         self.squeeze = nn.Parameter(first["squeeze"])  # (D_POOLED, RANK)
         self.expand = nn.Parameter(first["expand"])  # (RANK, N_AIR * N_EMBD)
 
@@ -49,7 +49,7 @@ class AmbienceConnector(nn.Module):
         return torch.softmax(scores * self.sharpness, -1)
 
     def rows(self, pooled: Tensor, units: Tensor) -> Tensor:
-        """Rows (batch, 9, 576) from pooled clips (batch, 2304) and units."""
+        """Rows (batch, 10, 576) from pooled clips (batch, 2304) and units."""
         n = len(units)
         names = (units @ self.names).reshape(n, N_NAME, N_EMBD)
         air = torch.tanh((pooled - self.shift) * self.scale @ self.squeeze) @ self.expand
@@ -58,12 +58,12 @@ class AmbienceConnector(nn.Module):
         return torch.cat([frame[:, :N_BEGIN], names, air, frame[:, -1:]], 1)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Rows (batch, 9, 576) from pooled clips (batch, 2304)."""
+        """Rows (batch, 10, 576) from pooled clips (batch, 2304)."""
         return self.rows(pooled, self.units(pooled))
 
 
 def export(model: AmbienceConnector, path: Path, *, space: str, backbone: str) -> None:
-    """Writes `latents` (T, 768) -> `rows` (9, 576); `space` and `backbone` (sha256) go into the metadata."""
+    """Writes `latents` (T, 768) -> `rows` (10, 576); `space` and `backbone` (sha256) go into the metadata."""
     graph = Graph()
     f32 = {name: value.detach().numpy().astype(np.float32) for name, value in model.state_dict().items()}
 
