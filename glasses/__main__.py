@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from importlib.metadata import version
 
 from glasses.commands import ask, bench, demo, evaluate, models
 from glasses.errors import GlassesError
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"glasses {version('glasses')}")
     parser.add_argument("--verbose", action="store_true", help="log what the libraries say")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -76,27 +77,27 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Reason.BAD_INPUT, f"--max-tokens {args.max_tokens}: at least 1")
     given = [_read(kind, value) for kind, value in args.parts]
     display = load_board(args.board).require_display() if args.hud else None
-    voice = open_voice(args.bundle) if args.speak else None
-    times, since_ns = Times(), time.monotonic_ns()
-    parts = open_parts(args.bundle)
-    since_ns = times.add("load", since_ns)
-    latents = tuple(part for item in given for part in encode(parts, item))
-    times.add("encode", since_ns)
-    turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", parts=latents)
-    pieces: list[Piece] = []
-    stream = _collected(answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k), pieces, args.json)
-    if voice:
-        spoken = list(voice.speak(clauses(stream)))
-        write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
-        voice.close()
-    else:
-        for _ in stream:
-            pass
-    text = "".join(piece.text for piece in pieces).strip()
+    times, pieces = Times(), list[Piece]()
+    with ExitStack() as stack:
+        voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
+        since_ns = time.monotonic_ns()
+        parts = open_parts(args.bundle)
+        stack.callback(parts.close)
+        since_ns = times.add("load", since_ns)
+        latents = tuple(part for item in given for part in encode(parts, item))
+        times.add("encode", since_ns)
+        turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", parts=latents)
+        stream = _collected(answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k), pieces, args.json)
+        if voice:
+            spoken = list(voice.speak(clauses(stream)))
+            write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
+        else:
+            for _ in stream:
+                pass
+        report = _report(pieces, times)
     if display:
-        hud.write_png(args.hud, hud.render(text, display)[0])
-    print(json.dumps(_report(text, pieces, times), ensure_ascii=False) if args.json else "")
-    parts.close()
+        hud.write_png(args.hud, hud.render(report["answer"], display)[0])
+    print(json.dumps(report, ensure_ascii=False) if args.json else "")
     return 0
 
 
@@ -135,9 +136,9 @@ def _collected(stream: Iterator[Piece], into: list[Piece], quiet: bool) -> Itera
         yield piece.text
 
 
-def _report(text: str, pieces: list[Piece], times: Times) -> dict[str, Any]:
+def _report(pieces: list[Piece], times: Times) -> dict[str, Any]:
     return {
-        "answer": text,
+        "answer": "".join(piece.text for piece in pieces).strip(),
         "pieces": [
             {"token": p.token_id, "text": p.text, "logprob": round(p.logprob, 4)}
             | ({"top": [[token, round(logprob, 4)] for token, logprob in p.top]} if p.top else {})

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from glasses.backbone.prompt import PREFIX
 
@@ -21,7 +21,8 @@ def load(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> tuple[Any, Any]:
     """
     folder, name = str(gguf.parent), gguf.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype)
+    plain = GgufConfig(dequantize=True)  # else the weights stay packed and every product unpacks them again
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype, quantization_config=plain)
     return model.eval().requires_grad_(False), tokenizer
 
 

@@ -80,7 +80,7 @@ class ImageConnector(nn.Module):
         return self.rows(regions, self.activations(regions))
 
 
-class _Graph:
+class Graph:
     """Collects the ONNX nodes; large tables are kept as int8 with one scale a row."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class _Graph:
 
 def export(model: ImageConnector, path: Path, *, space: str, backbone: str) -> None:
     """Writes `latents` (49, 1280) -> `rows` (n_rows, 576); `space` and `backbone` (sha256) go into the metadata."""
-    graph = _Graph()
+    graph = Graph()
     f32 = {name: value.detach().numpy().astype(np.float32) for name, value in model.state_dict().items()}
     regions = graph.add("MatMul", [graph.constant(pooling()), "latents"])
     head = graph.add("Transpose", [graph.table(model.head)], perm=[1, 0])
