@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from models.recipes.image_model import Graph as Graph
+from models.recipes.image_model import Graph
 
 D_LATENT, N_EMBD = 768, 576
 D_POOLED, RANK = 3 * D_LATENT, 96
