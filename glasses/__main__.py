@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         command.add_parser(subparsers)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    if not args.verbose:
+        logging.getLogger("glasses.llama_cpp").setLevel(logging.ERROR)  # it warns of a choice of ours at every start
     try:
         return args.run(args)
     except GlassesError as error:
