@@ -89,7 +89,7 @@ def loss_of(model: SpeechConnector, course: Course, clips: list[Clip], rng: rand
 def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
     """The rows around the words learn fast, what is warmed up slowly.
 
-    The residual is the slowest: each of its outputs sums 384 inputs, so that at the full rate one step of Adam moves a row
+    The residual is the slowest: each output sums 384 inputs, so at the full rate one step of Adam moves a row
     further than the rows of the embedding table lie apart.
     """
     around, residual = [model.begin, model.end], list(model.residual.parameters())
