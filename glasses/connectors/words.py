@@ -40,6 +40,7 @@ class WordConnector:
         try:
             self.space = metadata["space"]
             self.token_ids: list[int] = json.loads(metadata["token_ids"])
+            self._closing = {1 + i for i in json.loads(metadata["closing"])}
         except (KeyError, json.JSONDecodeError) as error:
             raise ModelError(
                 Reason.CORRUPT, f"{path}: not a word connector, {error} is missing or unreadable"
@@ -49,16 +50,16 @@ class WordConnector:
     def apply(self, latents: Latents) -> Float32Array:
         """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
         check_space(latents, self.space)
+        nobody_speaks = np.zeros((0, self._table.shape[1]), np.float32)
         if len(latents.data) < STACK:
-            return np.zeros((0, self._table.shape[1]), np.float32)
+            return nobody_speaks
         probabilities, residual, begin, end = self._run(latents)
-        rows = [
-            self._soft_token(probabilities[first:after], residual[first:after])
-            for first, after in runs(probabilities.argmax(axis=1))
-        ]
-        return frozen(
-            np.concatenate([begin, np.stack(rows), end]) if rows else np.zeros((0, self._table.shape[1]), np.float32)
-        )
+        path = probabilities.argmax(axis=1)
+        spoken = runs(path)
+        if all(path[first] in self._closing for first, _ in spoken):  # a full stop alone is a pause
+            return nobody_speaks
+        rows = [self._soft_token(probabilities[first:after], residual[first:after]) for first, after in spoken]
+        return frozen(np.concatenate([begin, np.stack(rows), end]))
 
     def _run(self, latents: Latents) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
         """Softmax (P, 1 + n_tokens), residual (P, n_embd), begin and end rows (k, n_embd)."""

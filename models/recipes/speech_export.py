@@ -70,7 +70,7 @@ def _stacked(graph: Graph) -> str:
     return graph.op("Reshape", kept, graph.const("stacked", np.array([-1, STACK * D_LATENT])))
 
 
-def build(model: SpeechConnector, *, space: str, token_ids: list[int]) -> Any:
+def build(model: SpeechConnector, *, space: str, token_ids: list[int], closing: list[int]) -> Any:
     """Returns the float32 ONNX model."""
     weights: Weights = {name: value.detach().float().numpy() for name, value in model.state_dict().items()}
     graph = Graph()
@@ -93,7 +93,9 @@ def build(model: SpeechConnector, *, space: str, token_ids: list[int]) -> Any:
     shapes["end"] = [N_AROUND, n_embd]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     latents = helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["T", D_LATENT])
-    return graph.model("word_connector", [latents], outputs, space=space, token_ids=json.dumps(token_ids))
+    return graph.model(
+        "word_connector", [latents], outputs, space=space, token_ids=json.dumps(token_ids), closing=json.dumps(closing)
+    )
 
 
 def main() -> None:
@@ -108,7 +110,9 @@ def main() -> None:
     args = parser.parse_args()
     model, pieces, _ = speech_ctc.start(args)
     model.load_state_dict(torch.load(args.checkpoint, weights_only=True)["model"], strict=False)
-    save_int8(build(model.eval(), space=space_of("whisper-tiny-en", args.encoder), token_ids=pieces.ids), args.out)
+    closing = [i for i, piece in enumerate(pieces.strings) if piece in (".", "?")]
+    space = space_of("whisper-tiny-en", args.encoder)
+    save_int8(build(model.eval(), space=space, token_ids=pieces.ids, closing=closing), args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -85,7 +85,7 @@ def test_the_exported_connector_mixes_the_rows_that_were_trained(
     model = SpeechConnector(shared_backbone.n_embd, width=48, depth=2, n_head=2).eval()
     torch.nn.init.normal_(model.residual.weight, std=0.01)
     model.place_rows(torch.randn(shared_backbone.n_embd))
-    save_int8(build(model, space="test:0", token_ids=token_ids), tmp_path / "words.onnx")
+    save_int8(build(model, space="test:0", token_ids=token_ids, closing=[]), tmp_path / "words.onnx")
     connector = WordConnector(tmp_path / "words.onnx", shared_backbone.token_rows, n_threads=1)
     latents = np.random.default_rng(0).standard_normal((102, 768)).astype(np.float32)
     ours = connector.apply(Latents(0, 0, "audio", latents, "test:0"))
