@@ -6,8 +6,8 @@ import argparse
 import logging
 import os
 import sys
-from importlib.metadata import version
 
+from glasses import __version__
 from glasses.commands import ask, bench, demo, evaluate, models
 from glasses.errors import GlassesError
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"glasses {version('glasses')}")
+    parser.add_argument("--version", action="version", version=f"glasses {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what the libraries say")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:

@@ -32,7 +32,9 @@ def rows_of(parts: Parts, latents: Latents) -> tuple[Float32Array, bool]:
     if latents.modality == "image":
         return parts.image.apply(latents), False
     words = parts.words.apply(latents)
-    return np.concatenate([parts.ambience.apply(latents), words]), len(words) > 0
+    if not len(words):
+        return parts.ambience.apply(latents), False
+    return np.concatenate([parts.ambience.apply_beside_words(latents), words]), True
 
 
 def prompt_of(parts: Parts, given: Sequence[Latents | str]) -> list[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,21 @@ class PooledConnector:
 
     def __init__(self, path: Path, *, n_threads: int = 2) -> None:
         self._session = open_session(path, n_threads=n_threads)
-        self.space = self._session.get_modelmeta().custom_metadata_map.get("space", "")
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.space = metadata.get("space", "")
         if not self.space:
             raise ModelError(Reason.CORRUPT, f"{path}: not a connector, its metadata names no latent space")
+        self._beside_words = slice(*json.loads(metadata.get("beside_words", "[null]")))
 
     def apply(self, latents: Latents) -> Float32Array:
         """Returns the rows. Raises ModelError(WRONG_SPACE)."""
         check_space(latents, self.space)
         (rows,) = self._session.run(["rows"], {"latents": latents.data})
         return frozen(np.ascontiguousarray(rows, dtype=np.float32))
+
+    def apply_beside_words(self, latents: Latents) -> Float32Array:
+        """Returns only the rows that go beside words: how it was said and where, without a sentence around them.
+
+        The file's metadata names them. All rows in front of a spoken question made a small backbone talk about sounds.
+        """
+        return self.apply(latents)[self._beside_words]

@@ -13,6 +13,7 @@ whatever no unit stands for.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,7 @@ def export(model: AmbienceConnector, path: Path, *, space: str, backbone: str) -
         ir_version=8,
         producer_name="glasses models/recipes/sound_connector.py",
     )
-    helper.set_model_props(onnx_model, {"space": space, "backbone_sha256": backbone})
+    beside_words = json.dumps([N_BEGIN + N_NAME, N_BEGIN + N_NAME + N_AIR])
+    helper.set_model_props(onnx_model, {"space": space, "backbone_sha256": backbone, "beside_words": beside_words})
     onnx.checker.check_model(onnx_model, full_check=True)
     onnx.save(onnx_model, path)

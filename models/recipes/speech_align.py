@@ -62,7 +62,7 @@ class Course:
         if self.ambience is None or rng.random() < 0.2:
             return self.table[:0]
         latents = Latents(0, 0, "audio", clip.latents(), self.ambience.space)
-        return torch.from_numpy(self.ambience.apply(latents).copy())
+        return torch.from_numpy(self.ambience.apply_beside_words(latents).copy())
 
 
 def loss_of(model: SpeechConnector, course: Course, clips: list[Clip], rng: random.Random) -> tuple[Tensor, Tensor]:
