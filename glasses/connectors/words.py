@@ -23,6 +23,7 @@ from glasses.types import Float32Array, Latents, frozen
 
 BLANK = 0
 STACK = 4  # latents in one position; fewer are too short for a word
+SPOKEN = 1.2  # tokens expected to be right, below which it is no speech; a full stop alone is a pause
 N_MIXED = 8  # embedding rows mixed in one soft token; the rest of the distribution is noise
 
 
@@ -56,7 +57,8 @@ class WordConnector:
         probabilities, residual, begin, end = self._run(latents)
         path = probabilities.argmax(axis=1)
         spoken = runs(path)
-        if all(path[first] in self._closing for first, _ in spoken):  # a full stop alone is a pause
+        certain = [probabilities[a:b, path[a]].max() for a, b in spoken if path[a] not in self._closing]
+        if sum(certain) < SPOKEN:
             return nobody_speaks
         rows = [self._soft_token(probabilities[first:after], residual[first:after]) for first, after in spoken]
         return frozen(np.concatenate([begin, np.stack(rows), end]))
