@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from glasses.encoders.image import ImageEncoder
 from glasses.errors import ModelError, Reason
 
 log = logging.getLogger(__name__)
+
+# llama.cpp spins where its threads wait for each other: with a thread a core, any other load makes it crawl.
+SPARE_ONE = max(1, (os.cpu_count() or 2) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Parts:
         self.backbone.close()
 
 
-def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, n_ctx: int = 2048) -> Parts:
+def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048) -> Parts:
     """Opens all models of a bundle and brings the backbone to the end of the system prompt.
 
     Raises ModelError: NOT_FOUND (not pulled), CORRUPT.
