@@ -50,6 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes OUT/eval.json and OUT/eval.png."""
+    if "information" in args.only and not opponent.installed():
+        raise ModelError(
+            Reason.NOT_INSTALLED,
+            "the information probe compares with a transcript and needs the extra `opponent`: make eval, or "
+            "--only speech pictures sounds",
+        )
     parts = open_parts(args.bundle)
     figures: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -87,9 +93,6 @@ def _sounds(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
 
 
 def _information(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
-    if not opponent.installed():
-        raise ModelError(Reason.NOT_INSTALLED, "the information probe needs a transcript to compare with: make eval")
-
     def rows(latents: Latents) -> Float32Array:
         tick()
         return rows_of(parts, latents)[0]
