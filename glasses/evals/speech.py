@@ -64,19 +64,17 @@ def reply(parts: Parts, given: Sequence[Latents | str], max_tokens: int = 40) ->
 
 def run(parts: Parts, folder: Path, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Figures over models/eval/speech: {"word error rate": {condition: ...}, "agreement": ..., "examples": [...]}."""
-    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
     examples: list[dict[str, str]] = []
     rates = {}
     for condition, (kind, degrade) in CONDITIONS.items():
-        edits = total = 0
-        for item in (item for item in index if item["set"] == kind):
+        pairs = []
+        for item in _items(folder, kind):
             heard = reply(parts, [parts.audio_encoder.encode(degrade(read_audio(folder / item["file"]))), REPEAT])
-            errors, count = word_errors(item["text"], heard)
-            edits, total = edits + errors, total + count
+            pairs.append((item["text"], heard))
             examples.append({"condition": condition, "said": item["text"], "repeated": heard})
             tick()
-        rates[condition] = round(edits / total, 4)
-    agreed, questions = 0, [item for item in index if item["set"] == "question"]
+        rates[condition] = _error_rate(pairs)
+    agreed, questions = 0, _items(folder, "question")
     for item in questions:
         spoken = reply(parts, [parts.audio_encoder.encode(read_audio(folder / item["file"]))], 24)
         typed = reply(parts, [item["text"]], 24)
@@ -88,19 +86,25 @@ def run(parts: Parts, folder: Path, tick: Callable[[], None] = lambda: None) -> 
 
 def typed_limit(parts: Parts, folder: Path) -> float:
     """Word error rate of the same request typed instead of spoken: what the untouched backbone itself loses."""
-    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
-    counts = [
-        word_errors(item["text"], reply(parts, [item["text"], REPEAT])) for item in index if item["set"] == "synthetic"
-    ]
-    return round(sum(e for e, _ in counts) / sum(n for _, n in counts), 4)
+    return _error_rate([(i["text"], reply(parts, [i["text"], REPEAT])) for i in _items(folder, "synthetic")])
 
 
 def decoder_limit(folder: Path, transcribe: Callable[[Float32Array], str]) -> dict[str, float]:
     """Word error rate of a transcriber on the same clips."""
-    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
-    rates = {}
-    for condition, (kind, degrade) in CONDITIONS.items():
-        items = [item for item in index if item["set"] == kind]
-        counts = [word_errors(i["text"], transcribe(degrade(read_audio(folder / i["file"])))) for i in items]
-        rates[condition] = round(sum(e for e, _ in counts) / sum(n for _, n in counts), 4)
-    return rates
+    return {
+        condition: _error_rate(
+            [(i["text"], transcribe(degrade(read_audio(folder / i["file"])))) for i in _items(folder, kind)]
+        )
+        for condition, (kind, degrade) in CONDITIONS.items()
+    }
+
+
+def _items(folder: Path, kind: str) -> list[dict[str, str]]:
+    index = (json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines())
+    return [item for item in index if item["set"] == kind]
+
+
+def _error_rate(pairs: Sequence[tuple[str, str]]) -> float:
+    """Edits over words of all (said, heard) together."""
+    counts = [word_errors(said, heard) for said, heard in pairs]
+    return round(sum(edits for edits, _ in counts) / sum(words for _, words in counts), 4)
