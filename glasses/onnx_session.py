@@ -10,14 +10,18 @@ import onnxruntime
 from glasses.errors import ModelError, Reason
 
 
-def open_session(path: Path, *, n_threads: int) -> onnxruntime.InferenceSession:
-    """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT)."""
+def open_session(path: Path, *, n_threads: int, keep_arena: bool = True) -> onnxruntime.InferenceSession:
+    """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT).
+
+    Without `keep_arena` memory goes back after each call: for a model whose largest input is rare.
+    """
     if not path.is_file():
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such model file; run: glasses models pull")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the backbone's threads
+    options.enable_cpu_mem_arena = keep_arena
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 
 from glasses.decoders.phonemes import Phonemizer, speakable
 from glasses.errors import ModelError, Reason
+from glasses.onnx_session import open_session
 from glasses.types import Float32Array, frozen
 
 _MAX_CONFIG_BYTES = 1 << 20
@@ -52,7 +52,9 @@ class Voice:
         self._phonemizer = Phonemizer(self._config.espeak_voice)
         self._gain = 1.0
         try:
-            self._session = _load(onnx_path, threads)
+            self._session = open_session(
+                onnx_path, n_threads=threads, keep_arena=False
+            )  # it would keep the longest clause: 80 MB
             loudest = float(np.abs(self._network(self._phonemizer.phonemes(_WARM_UP))).max())
         except BaseException:
             self._phonemizer.close()
@@ -135,20 +137,6 @@ def _give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
     if trim is not None:
         trim(0)
-
-
-def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise ModelError(Reason.NOT_FOUND, f"no voice file {path}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.enable_cpu_mem_arena = False  # the arena keeps the longest clause's memory for good: 80 MB
-    options.log_severity_level = 3  # errors only
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with the backbone
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no narrower base
-        raise ModelError(Reason.CORRUPT, f"{path} is not a voice onnxruntime can load: {error}") from error
 
 
 def _read_config(path: Path) -> _Config:

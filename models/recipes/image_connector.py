@@ -30,7 +30,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import SUFFIX
 from glasses.encoders.image import ImageEncoder
 from models.recipes import image_classes, image_examples, image_names, image_pictures
 from models.recipes.frozen_backbone import Backbone, open_backbone
@@ -89,22 +88,6 @@ def loss_of(backbone: Backbone, connector: ImageConnector, examples: list[Exampl
     picked = torch.cat([hidden[i, at : at + len(reply)] for i, (at, reply) in enumerate(targets)])
     wanted = torch.tensor([token for _, reply in targets for token in reply])
     return functional.cross_entropy(backbone.model.lm_head(picked).float(), wanted)
-
-
-@torch.no_grad()
-def reply_to(backbone: Backbone, rows: Tensor, question: str, max_tokens: int = 24) -> str:
-    """Greedy answer to `question` after `rows` (n_rows, 576)."""
-    embed = backbone.model.get_input_embeddings()
-    x = torch.cat([rows.to(torch.bfloat16), embed(torch.tensor(backbone.ids(question + SUFFIX)))])[None]
-    cache, ids = backbone.cache(1), []
-    for _ in range(max_tokens):
-        hidden = backbone.model.model(inputs_embeds=x, past_key_values=cache, use_cache=True)[0]
-        token = int(backbone.model.lm_head(hidden[0, -1]).argmax())
-        if token == backbone.tokenizer.eos_token_id:
-            break
-        ids.append(token)
-        x = embed(torch.tensor([[token]]))
-    return backbone.tokenizer.decode(ids)
 
 
 def train(
