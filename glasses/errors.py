@@ -22,6 +22,11 @@ class Reason(StrEnum):
     WRONG_SPACE = "wrong_space"  # latents of another encoder
     CONTEXT_FULL = "context_full"
     ABORTED = "aborted"
+    REFUSED = "refused"  # not authenticated, or not allowed here
+    BUSY = "busy"  # all sessions or places in the queue are taken; try again later
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"  # this backend cannot do it; its description says what it can
+    REPLAYED = "replayed"  # a request that was done already, with other content or too long ago
     INTERNAL = "internal"  # a library failed in a way we have no name for
 
 

@@ -159,9 +159,7 @@ class LlamaBackbone:
         raise ModelError(Reason.ABORTED, "aborted by another thread")
 
     def logits(self) -> Float32Array:
-        """Of the last fed row, float32 (n_vocab,), read-only. ModelError(BAD_INPUT) where nothing was fed since the
-        start, a rollback or an error.
-        """
+        """Of the last fed row, float32 (n_vocab,), read-only. ModelError(BAD_INPUT) where nothing was fed since."""
         if self._logits is None:
             raise ModelError(Reason.BAD_INPUT, "no logits: feed at least one row first")
         return self._logits
@@ -242,27 +240,31 @@ class LlamaBackbone:
         if n_past < self._n_past:
             self._truncate(n_past)
 
-    def save_state(self, path: Path, *, tag: str = "") -> None:
-        """Keeps the context in a file, with the logits of its last row. `tag` says what was fed (a hash of the system
-        prompt, say); loading with another one fails. Errors as in `state_file.write`.
-        """
+    def snapshot(self) -> SavedState:
+        """The context as it is, with the logits of its last row; `restore` of this backbone brings it back."""
         self._check_owner()
         logits = np.zeros(0, np.float32) if self._logits is None else self._logits
-        state_file.write(path, self._state_owner(tag), SavedState(self._n_past, logits, self._native.state()))
+        return SavedState(self._n_past, logits, self._native.state())
 
-    def load_state(self, path: Path, *, tag: str = "") -> None:
-        """Makes the context what it was when `path` was saved. Errors as in `state_file.read`; then the context is
-        untouched, except where llama.cpp itself refuses the state (CORRUPT): then it is empty.
-        """
+    def restore(self, saved: SavedState) -> None:
+        """Makes the context what it was; ModelError(CORRUPT), and an empty context, where llama.cpp refuses it."""
         self._check_owner()
-        saved = state_file.read(path, self._state_owner(tag))
         self._calls += 1
         self._truncate(0)
         if self._native.restore(saved.kv) != saved.rows:
             self._truncate(0)
-            raise ModelError(Reason.CORRUPT, f"{path}: llama.cpp refuses this state: {drain_errors()}")
+            raise ModelError(Reason.CORRUPT, f"llama.cpp refuses this state: {drain_errors()}")
         self._n_past = saved.rows
         self._logits = frozen(saved.logits) if len(saved.logits) else None
+
+    def save_state(self, path: Path, *, tag: str = "") -> None:
+        """Keeps a snapshot in a file; `tag` names what was fed, and loading asks for it. Errors: `state_file.write`."""
+        state_file.write(path, self._state_owner(tag), self.snapshot())
+
+    def load_state(self, path: Path, *, tag: str = "") -> None:
+        """Restores what `save_state` kept. Errors: `state_file.read` (the context is then untouched), `restore`."""
+        self._check_owner()
+        self.restore(state_file.read(path, self._state_owner(tag)))
 
     def _state_owner(self, tag: str) -> dict[str, str]:
         context = f"n_ctx={self.n_ctx} n_embd={self.n_embd} kv=f16 llama-cpp-python={version('llama-cpp-python')}"

@@ -1,0 +1,367 @@
+"""What client and service say to each other: every message, its fields and their limits. Knows no network and no model.
+
+Requests carry `rid`, a number of the client's choice that the answer repeats. Requests on a session carry `seq` as
+well, counted from 1: one that was done already is answered again and not done again, so a client that lost its
+connection may simply repeat what was not answered. `array` fields are indices of the arrays behind the header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from glasses.service import wire
+
+MAX_TOKENS = 1024  # one generation
+MAX_PARTS = 64
+MAX_SEQUENCES = 64
+MAX_TOP_K = 32
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Index = Annotated[int, Meta(ge=0, lt=wire.MAX_ARRAYS)]
+Session = Annotated[str, Meta(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
+Name = Annotated[str, Meta(pattern=r"^</?[a-z0-9][a-z0-9_.-]{0,30}>$")]
+Ids = Annotated[list[Annotated[int, Meta(ge=0, lt=1 << 24)]], Meta(max_length=8192)]
+
+
+class _Frozen(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Text(_Frozen, tag="text"):
+    """Plain text; control tokens in it are spelled out as text."""
+
+    text: Annotated[str, Meta(max_length=65_536)]
+
+
+class Tokens(_Frozen, tag="tokens"):
+    """Token ids of the backbone, or of added tokens."""
+
+    ids: Ids
+
+
+class Rows(_Frozen, tag="rows"):
+    """Raw backbone latents (n, n_embd)."""
+
+    array: Index
+
+
+class Sensed(_Frozen, tag="latents"):
+    """Pre-connector latents (T, D) of the named space; the service's own connector makes rows of them."""
+
+    array: Index
+    space: Annotated[str, Meta(max_length=128)]
+    modality: Literal["audio", "image"]
+    duration_ms: Count = 0
+
+
+Part = Text | Tokens | Rows | Sensed
+Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
+
+
+class How(_Frozen):
+    """How to generate. `generation` is the client's number for it, over every earlier one of this session."""
+
+    generation: Count
+    max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)] = 64
+    top_k: Annotated[int, Meta(ge=0, le=MAX_TOP_K)] = 0
+    latents: bool = False
+    temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    repetition_penalty: Annotated[float, Meta(ge=1, le=10)] = 1.0
+    seed: Count = 0
+    budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # what is left of the turn's deadline
+
+
+class Open(_Frozen, tag="open"):
+    """A session: with `chat` after the system prompt and framed as a chat turn, without it empty and raw.
+
+    `latents` keeps the last row's hidden state at hand after every feed, which a raw session needs to be asked for
+    latents. `key` makes a repeated open return the same session.
+    """
+
+    rid: Count
+    chat: bool = True
+    latents: bool = False
+    key: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Attach(_Frozen, tag="attach"):
+    """Goes on with a session after a lost connection; `have` pieces of `generation` have arrived."""
+
+    rid: Count
+    session: Session
+    generation: Count = 0
+    have: Count = 0
+
+
+class Feed(_Frozen, tag="feed"):
+    """Appends parts; they are prefilled at once."""
+
+    rid: Count
+    session: Session
+    seq: Count
+    parts: Parts
+
+
+class Generate(_Frozen, tag="generate"):
+    """Answers what was fed, as Piece events."""
+
+    rid: Count
+    session: Session
+    seq: Count
+    how: How
+
+
+class Cancel(_Frozen, tag="cancel"):
+    """Stops generation `generation`, or every feed and generation up to now where it is absent."""
+
+    rid: Count
+    session: Session
+    generation: Count | None = None
+
+
+class Rollback(_Frozen, tag="rollback"):
+    """Forgets all rows from `n_past` on; a running generation is cancelled first."""
+
+    rid: Count
+    session: Session
+    seq: Count
+    n_past: Count
+
+
+class Branch(_Frozen, tag="branch"):
+    """A second session that starts where this one is."""
+
+    rid: Count
+    session: Session
+    seq: Count
+
+
+class Close(_Frozen, tag="close"):
+    """Ends a session."""
+
+    rid: Count
+    session: Session
+
+
+class Once(_Frozen, tag="once"):
+    """Open, feed, generate and close in one."""
+
+    rid: Count
+    parts: Parts
+    how: How
+    chat: bool = True
+
+
+class CrossEntropy(_Frozen, tag="ce"):
+    """Mean cross-entropy of the reply tokens after each sequence."""
+
+    targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
+
+
+class KLToTeacher(_Frozen, tag="kl-to-teacher"):
+    """Mean KL(teacher || student) at the reply tokens; the teacher is the same backbone given `teacher` instead."""
+
+    targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
+    teacher: Annotated[list[Parts], Meta(max_length=MAX_SEQUENCES)]
+
+
+class MSEOnLatents(_Frozen, tag="mse-on-latents"):
+    """Mean squared error of each sequence's last hidden states (n, n_embd) against `arrays`."""
+
+    arrays: Annotated[list[Index], Meta(max_length=MAX_SEQUENCES)]
+
+
+Loss = CrossEntropy | KLToTeacher | MSEOnLatents
+Sequences = Annotated[list[Parts], Meta(min_length=1, max_length=MAX_SEQUENCES)]
+StepId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}:[0-9]{1,12}$")]
+
+
+class Forward(_Frozen, tag="forward"):
+    """Hidden states after the final norm of every position of every sequence, one array a sequence."""
+
+    rid: Count
+    sequences: Sequences
+    chat: bool = True
+    dtype: wire.Dtype = "f32"
+
+
+class Backward(_Frozen, tag="backward"):
+    """Gradients at every `rows` part, given those at the hidden states (`grads`: one array a sequence)."""
+
+    rid: Count
+    step: StepId
+    sequences: Sequences
+    grads: Annotated[list[Index], Meta(max_length=MAX_SEQUENCES)]
+    chat: bool = True
+    dtype: wire.Dtype = "f32"
+
+
+class ForwardBackward(_Frozen, tag="forward_backward"):
+    """Loss, and its gradients at every `rows` part in order. `step` is "run:number"; a repeated step is answered from
+    memory, the same step with other content is refused.
+    """
+
+    rid: Count
+    step: StepId
+    sequences: Sequences
+    loss: Loss
+    chat: bool = True
+    dtype: wire.Dtype = "f32"
+
+
+class Example(_Frozen):
+    """What the wearer says and the call that answers it; `call` None says that no added token may be called."""
+
+    text: Annotated[str, Meta(max_length=2000)]
+    call: Name | None = None
+
+
+class AddToken(_Frozen, tag="add_token"):
+    """A new token, or with `end` a begin/end pair; `meaning` is the text whose rows it starts from."""
+
+    rid: Count
+    name: Name
+    meaning: Annotated[str, Meta(min_length=1, max_length=200)]
+    end: Name | None = None
+    decoder: Annotated[str, Meta(max_length=64)] = ""
+
+
+class TrainTokens(_Frozen, tag="train_tokens"):
+    """Trains the rows of the added tokens, and nothing else, on examples."""
+
+    rid: Count
+    examples: Annotated[list[Example], Meta(min_length=1, max_length=2000)]
+
+
+class RemoveToken(_Frozen, tag="remove_token"):
+    """Removes a token; the other one of a pair goes with it."""
+
+    rid: Count
+    name: Name
+
+
+class ListTokens(_Frozen, tag="list_tokens"):
+    """What was added."""
+
+    rid: Count
+
+
+class Describe(_Frozen, tag="describe"):
+    """Asks for the Description."""
+
+    rid: Count
+
+
+SessionRequest = Feed | Generate | Rollback | Branch
+GradientRequest = Forward | Backward | ForwardBackward
+TokenRequest = AddToken | TrainTokens | RemoveToken | ListTokens
+Request = (
+    Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | Once | Forward | Backward | ForwardBackward
+    | AddToken | TrainTokens | RemoveToken | ListTokens | Describe
+)  # fmt: skip
+
+
+class Opened(_Frozen, tag="opened"):
+    """Answers Open and Branch; `n_past` rows are in the context, `seq` requests were done."""
+
+    rid: Count
+    session: Session
+    n_past: Count
+    seq: Count = 0
+
+
+class Done(_Frozen, tag="done"):
+    """Answers every other request on a session that worked."""
+
+    rid: Count
+    session: str
+    n_past: Count
+    seq: Count = 0
+
+
+class PieceEvent(_Frozen, tag="piece"):
+    """One generated token; `array` is its latent (1, n_embd). `end` is set on the last: why it ended."""
+
+    session: str
+    generation: Count
+    index: Count
+    token: Count
+    text: str
+    logprob: float
+    top: list[tuple[int, float]] = []
+    array: Index | None = None
+    end: Literal["eos", "length", "context_full", "cancelled", "deadline", "failed"] | None = None
+
+
+class Gradients(_Frozen, tag="gradients"):
+    """Answers the Gradient API; arrays are hidden states or gradients in the order asked for."""
+
+    rid: Count
+    loss: float | None = None
+    n_targets: Count = 0
+
+
+class TokenInfo(_Frozen):
+    """One added token as everybody may see it; `version` counts how often its rows were changed."""
+
+    name: Name
+    id: Count
+    meaning: str
+    version: Count
+    end: str | None = None
+    begin: str | None = None
+    decoder: str = ""
+
+
+class TokenList(_Frozen, tag="token_list"):
+    """Answers the Tokenizer API."""
+
+    rid: Count
+    tokens: list[TokenInfo]
+    trained_on: Count = 0
+    accuracy: float | None = None  # on the training examples
+
+
+class Failed(_Frozen, tag="failed"):
+    """A request was refused; `reason` is a glasses.errors.Reason."""
+
+    rid: Count | None
+    reason: str
+    message: str
+    seq: Count = 0
+
+
+class Description(_Frozen, tag="description"):
+    """What this service is: its backbone, what its backend can do, its limits, and every message as JSON schema."""
+
+    rid: Count
+    schema_id: str
+    version: str
+    bundle: str
+    backend: str
+    backbone: str
+    n_embd: Count
+    n_vocab: Count
+    n_ctx: Count
+    can: list[str]
+    spaces: list[str]
+    caps: dict[str, int]
+    schema: dict[str, Any] = {}
+
+
+Event = Opened | Done | PieceEvent | Gradients | TokenList | Failed | Description
+
+
+def json_schema() -> dict[str, Any]:
+    """Every request and event as JSON schema."""
+    (request, event), components = msgspec.json.schema_components([Request, Event], ref_template="#/$defs/{name}")
+    return {"request": request, "event": event, "$defs": components}
+
+
+def schema_id() -> str:
+    """First 16 hex digits of the sha256 of the schema: two ends with the same one understand each other."""
+    return hashlib.sha256(msgspec.json.encode(json_schema(), order="deterministic")).hexdigest()[:16]
