@@ -1,0 +1,230 @@
+"""Byte pipes to the glasses, chosen by a string. Knows NOTHING of frames, messages, retries or keys.
+
+A transport may lose, cut or join what it carries; everything above it (framing, link) copes with any chunking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import tty
+from typing import Protocol
+
+import serial
+
+from firmware_bridge.ble import SYSTEM, Backends, Peripheral, find
+from firmware_bridge.errors import LinkError, Reason
+
+CHUNK_BYTES = 16_384  # the most that one receive() returns
+BAUD = 2_000_000  # 2 Mbit/s; what a USB or an emulated port does with it is its own affair
+CONNECT_TIMEOUT_S = 10.0
+SERVICE_UUID = "c9a50001-6e1f-4c43-9d4b-5a0d3b7f6a10"  # ours: one byte stream each way
+WRITE_UUID = "c9a50002-6e1f-4c43-9d4b-5a0d3b7f6a10"  # host writes
+NOTIFY_UUID = "c9a50003-6e1f-4c43-9d4b-5a0d3b7f6a10"  # device notifies
+MAX_QUEUED_BYTES = 1 << 20  # of notifications nobody has received yet
+_HOST_PORT = re.compile(r"^(?:tcp:)?(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):([0-9]{1,5})$")
+
+
+class Transport(Protocol):
+    """One open byte pipe. A single task receives; a single task sends."""
+
+    async def send(self, data: bytes) -> None:
+        """Returns when the pipe has room for more, so that a slow wire slows its sender. Raises LinkError: CLOSED."""
+        ...
+
+    async def receive(self) -> bytes:
+        """The next bytes, at least one and at most CHUNK_BYTES. Raises LinkError: CLOSED when there will be no more."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the pipe; a waiting receive() raises CLOSED. May be called twice."""
+        ...
+
+
+async def open_transport(address: str, *, backends: Backends = SYSTEM) -> Transport:
+    """Opens `/dev/ttyACM0`, `serial:/dev/...`, `HOST:PORT`, `tcp:HOST:PORT` or `ble:NAME-OR-ADDRESS`.
+
+    Raises LinkError: BAD_INPUT (no such form), NOT_FOUND, REFUSED, TIMEOUT, NOT_AVAILABLE.
+    """
+    if address.startswith("ble:"):
+        return await _open_ble(address[4:], backends)
+    path = address.removeprefix("serial:")
+    if path.startswith("/"):
+        return _open_serial(path)
+    if match := _HOST_PORT.match(address):
+        return await _open_tcp(match[1].strip("[]"), int(match[2]))
+    raise LinkError(Reason.BAD_INPUT, f"{address!r} is no address of a link: give /dev/ttyACM0, HOST:PORT or ble:NAME")
+
+
+class FdTransport:
+    """A non-blocking file descriptor: a serial port, or one end of a pty. Owns and closes the descriptor."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        os.set_blocking(fd, False)
+        self._fd, self._name = fd, name
+        self._loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
+
+    async def send(self, data: bytes) -> None:
+        """See Transport."""
+        view = memoryview(data)
+        while view:
+            self._check()
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:
+                await self._ready(self._loop.add_writer, self._loop.remove_writer)
+            except OSError as error:
+                raise LinkError(Reason.CLOSED, f"{self._name}: {error.strerror}; unplugged?") from error
+
+    async def receive(self) -> bytes:
+        """See Transport."""
+        while True:
+            self._check()
+            try:
+                data = os.read(self._fd, CHUNK_BYTES)
+            except BlockingIOError:
+                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                continue
+            except OSError as error:
+                raise LinkError(Reason.CLOSED, f"{self._name}: {error.strerror}; unplugged?") from error
+            if not data:
+                raise LinkError(Reason.CLOSED, f"{self._name}: the other end is closed")
+            return data
+
+    async def close(self) -> None:
+        """See Transport."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+            os.close(self._fd)
+
+    def _check(self) -> None:
+        if self._closed.is_set():
+            raise LinkError(Reason.CLOSED, f"{self._name}: closed")
+
+    async def _ready(self, add, remove) -> None:  # noqa: ANN001 - add_reader or add_writer and its counterpart
+        ready = self._loop.create_future()
+        add(self._fd, lambda: ready.done() or ready.set_result(None))
+        closed = asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait({ready, closed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closed.cancel()
+            if not self._closed.is_set():
+                remove(self._fd)
+
+
+def open_pty() -> tuple[FdTransport, str]:
+    """One end of a new pseudo-terminal in raw mode, and the path that the other side opens as a serial port."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    path = os.ttyname(theirs)
+    os.close(theirs)
+    return FdTransport(ours, f"pty {path}"), path
+
+
+def _open_serial(path: str) -> FdTransport:
+    try:
+        port = serial.Serial(path, BAUD, timeout=0, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        reason = Reason.BUSY if "lock" in str(error) else Reason.NOT_FOUND
+        raise LinkError(reason, f"{path}: cannot be opened as a serial port ({error})") from error
+    fd = os.dup(port.fileno())
+    port.close()  # the line's settings stay; the descriptor is ours
+    return FdTransport(fd, path)
+
+
+class _TcpTransport:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> None:
+        self._reader, self._writer, self._name = reader, writer, name
+        writer.transport.set_write_buffer_limits(high=4096)  # little in front of what is urgent
+
+    async def send(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise LinkError(Reason.CLOSED, f"{self._name}: {error}") from error
+
+    async def receive(self) -> bytes:
+        try:
+            data = await self._reader.read(CHUNK_BYTES)
+        except OSError as error:
+            raise LinkError(Reason.CLOSED, f"{self._name}: {error}") from error
+        if not data:
+            raise LinkError(Reason.CLOSED, f"{self._name}: the other end is closed")
+        return data
+
+    async def close(self) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass  # it was broken before; closed is closed
+
+
+async def _open_tcp(host: str, port: int) -> _TcpTransport:
+    name = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, port)
+    except TimeoutError as error:
+        raise LinkError(Reason.TIMEOUT, f"{name}: no answer within {CONNECT_TIMEOUT_S:.0f} s") from error
+    except OSError as error:
+        raise LinkError(Reason.REFUSED, f"{name}: {error.strerror or error}; is anybody listening there?") from error
+    return _TcpTransport(reader, writer, name)
+
+
+class _BleTransport:
+    """Bytes as writes and notifications. Notifications may be lost above the radio: the link notices and asks again."""
+
+    def __init__(self, peripheral: Peripheral) -> None:
+        self._peripheral = peripheral
+        self._chunk_bytes = peripheral.max_write_bytes(WRITE_UUID)
+        self._received: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queued_bytes = 0
+
+    async def start(self) -> None:
+        await self._peripheral.subscribe(NOTIFY_UUID, self._notified)
+
+    def _notified(self, data: bytes, _t_ns: int) -> None:
+        if self._queued_bytes + len(data) <= MAX_QUEUED_BYTES:
+            self._queued_bytes += len(data)
+            self._received.put_nowait(data)
+
+    async def send(self, data: bytes) -> None:
+        for start in range(0, len(data), self._chunk_bytes):
+            await self._peripheral.write(WRITE_UUID, data[start : start + self._chunk_bytes], response=False)
+
+    async def receive(self) -> bytes:
+        waiting = asyncio.ensure_future(self._received.get())
+        dropped = asyncio.ensure_future(self._peripheral.dropped.wait())
+        try:
+            await asyncio.wait({waiting, dropped}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise LinkError(Reason.CLOSED, f"{self._peripheral.name}: the radio link dropped")
+            data = waiting.result()
+        finally:
+            waiting.cancel()
+            dropped.cancel()
+        self._queued_bytes -= len(data)
+        return data
+
+    async def close(self) -> None:
+        await self._peripheral.close()
+
+
+async def _open_ble(name: str, backends: Backends) -> _BleTransport:
+    seen = await find(name, CONNECT_TIMEOUT_S, backends=backends)
+    peripheral = await Peripheral.connect(seen.device, backends=backends)
+    transport = _BleTransport(peripheral)
+    try:
+        await transport.start()
+    except LinkError:
+        await peripheral.close()
+        raise
+    return transport
