@@ -1,0 +1,139 @@
+"""What all glasses have in common: what they can do, what they report, when a sample was heard. Knows NO product.
+
+Sounds, touches and link changes of one device come out of one bounded `Inbox` in the order they happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from firmware_bridge.codecs import Int16Array
+from firmware_bridge.errors import LinkError, Reason
+
+Ability = Literal["microphone", "photo", "text", "bitmap", "speaker", "touch", "battery", "imu"]
+MAX_INBOX_EVENTS = 500  # ten seconds of sound in chunks of 20 ms
+_DRIFT_PPM = 100  # two crystals at the edge of what Bluetooth allows them (50 ppm each)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A display of `width` x `height` pixels that shows `colours` colours at a time."""
+
+    width: int
+    height: int
+    colours: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one product can do, as far as this software drives it; nothing else may be asked of it."""
+
+    product: str
+    abilities: frozenset[Ability]
+    links: int = 1
+    panel: Panel | None = None
+    mic_rate_hz: int | None = None
+    max_text_bytes: int = 0
+
+    def require(self, ability: Ability) -> None:
+        """Raises LinkError NOT_SUPPORTED, which names what the product can do."""
+        if ability not in self.abilities:
+            able = ", ".join(sorted(self.abilities)) or "nothing"
+            raise LinkError(Reason.NOT_SUPPORTED, f"{self.product} has no {ability}; it has: {able}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Samples int16 (N,); `t_ns` is the first one's time. `concealed` samples were lost and made up."""
+
+    t_ns: int
+    pcm: Int16Array
+    rate_hz: int
+    concealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """Charge in percent; `part` names the half of a two-part device."""
+
+    t_ns: int
+    percent: int
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Something the wearer did: "tap", "double_tap", "head_up", "head_down", "assistant_start", ..."""
+
+    t_ns: int
+    kind: str
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A line the device printed, or something it said that is out of order."""
+
+    t_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """The link went up, or down and why; `retry_in_s` where it will be tried again."""
+
+    t_ns: int
+    up: bool
+    why: str = ""
+    retry_in_s: float | None = None
+
+
+Event = Sound | Battery | Touch | Message | LinkChanged
+
+
+class Inbox:
+    """A bounded queue; when its reader is late the oldest event is let go and counted, never silently."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(MAX_INBOX_EVENTS)
+        self.overflowed = 0
+
+    def put(self, event: Event) -> None:
+        """Adds an event; never blocks."""
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.overflowed += 1
+        self._queue.put_nowait(event)
+
+    async def get(self) -> Event:
+        """The next event, waited for."""
+        return await self._queue.get()
+
+
+class SampleClock:
+    """When each sample was heard, from when its packet came.
+
+    The packet that came with the least delay says best when the stream began; the minimum may rise by `_DRIFT_PPM`,
+    as the device's crystal and this machine's are not equally fast. Delay common to all packets stays unknown.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._n_samples = 0
+        self._start_ns: int | None = None
+        self._last_ns = 0
+
+    def stamp(self, n_samples: int, arrived_ns: int) -> int:
+        """Monotonic time of the first of the next `n_samples`, which arrived at `arrived_ns`."""
+        start_ns = arrived_ns - self._ns(self._n_samples + n_samples)
+        if self._start_ns is not None:
+            start_ns = min(start_ns, self._start_ns + (arrived_ns - self._last_ns) * _DRIFT_PPM // 1_000_000)
+        self._start_ns, self._last_ns = start_ns, arrived_ns
+        t_ns = start_ns + self._ns(self._n_samples)
+        self._n_samples += n_samples
+        return t_ns
+
+    def _ns(self, n_samples: int) -> int:
+        return n_samples * 1_000_000_000 // self._rate_hz
