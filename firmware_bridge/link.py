@@ -1,0 +1,337 @@
+"""The host's end of the link, without any I/O: bytes and times in, bytes and messages out.
+
+Does NOT know what carries the bytes, nor what a message says. One state machine: CLOSED, OPENING (somebody is to open
+a transport), GREETING, KEYING, UP, WAITING (until the next try). Times are microseconds of any steady clock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from firmware_bridge import framing
+from firmware_bridge.channel import ReceiveChannel, RoundTrip, SendChannel
+from firmware_bridge.clock import ClockSync
+from firmware_bridge.errors import LinkError
+from firmware_bridge.greeting import Greeting, Refused
+from firmware_bridge.protocol import MAX_MESSAGE, layout, value_of
+from firmware_bridge.security import Sealer
+
+HELLO, NOISE2, SEALED = value_of("FRAME_HELLO"), value_of("FRAME_NOISE2"), value_of("FRAME_SEALED")
+DATA, ACK, PING, PONG = (value_of(f"FRAME_{name}") for name in ("DATA", "ACK", "PING", "PONG"))
+BYE = value_of("FRAME_BYE")
+CONTROL, AUDIO, BULK = (value_of(f"CHANNEL_{name}") for name in ("CONTROL", "AUDIO", "BULK"))
+CHANNELS = (CONTROL, AUDIO, BULK)
+_DATA, _ACK, _PING, _PONG = (layout(f"frame_{name}") for name in ("data", "ack", "ping", "pong"))
+_SIZES = {ACK: _ACK.size, PING: _PING.size, PONG: _PONG.size, BYE: layout("frame_bye").size}
+
+
+class State(StrEnum):
+    """Where the link stands."""
+
+    CLOSED = "closed"
+    OPENING = "opening"
+    GREETING = "greeting"
+    KEYING = "keying"
+    UP = "up"
+    WAITING = "waiting"
+
+
+class Why(StrEnum):
+    """Why it went there."""
+
+    ASKED = "asked"
+    OPENED = "opened"  # the transport is there
+    GREETED = "greeted"
+    TRANSPORT = "transport"  # it could not be opened, or broke
+    SILENT = "silent"  # the peer has not been heard for too long
+    NO_ANSWER = "no_answer"  # to the greeting
+    NO_KEY_ANSWER = "no_key_answer"  # greeted, but the key exchange got no answer: another key?
+    PEER_ENDED = "peer_ended"
+    WORN_OUT = "worn_out"  # the session's counters are used up
+    WRONG_PROTOCOL = "wrong_protocol"
+    KEY_NEEDED = "key_needed"  # the device speaks sealed only
+    NOT_AUTHENTIC = "not_authentic"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`key` None: an open link. Queue limits are messages a channel holds, sent or not, before `send` says no."""
+
+    key: bytes | None = None
+    ping_us: int = 500_000
+    silence_us: int = 2_500_000
+    greeting_us: int = 1_000_000  # for greeting and key exchange together
+    first_wait_us: int = 100_000
+    longest_wait_us: int = 800_000
+    queue_limits: tuple[int, int, int] = (256, 32, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step of the state machine. `dropped`: promises that a restarted peer has made void; `detail` is for people."""
+
+    state: State
+    why: Why
+    detail: str = ""
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the link was made; bytes as on the wire."""
+
+    bytes_out: int = 0
+    bytes_in: int = 0
+    messages_out: int = 0
+    messages_in: int = 0
+    repeated: int = 0  # data frames sent again
+    duplicates: int = 0  # data frames that had come before
+    bad_frames: int = 0  # damaged on the way
+    forged: int = 0  # not sealed by the peer, replayed, or of another session
+    malformed: int = 0  # intact, and yet not what the protocol allows
+    sessions: int = 0
+
+
+@dataclass(slots=True)
+class Link:
+    """See the module. The driver calls `received`, `transmit`, `opened`, `lost`; `wake_us` says when to call again."""
+
+    config: Config = field(default_factory=Config)
+    random: Callable[[int], bytes] = os.urandom
+    state: State = State.CLOSED
+    counters: Counters = field(default_factory=Counters)
+    clock: ClockSync = field(default_factory=ClockSync)
+    round_trip: RoundTrip = field(default_factory=RoundTrip)
+    changes: deque[Change] = field(default_factory=deque)
+    inbox: deque[tuple[int, bytes]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._decoder = framing.Decoder()
+        self._greeting = Greeting(self.config.key, self.random)
+        self._send = [SendChannel(limit) for limit in self.config.queue_limits]
+        self._receive = [ReceiveChannel() for _ in CHANNELS]
+        self._sealer: Sealer | None = None
+        self._session = 0
+        self._peer_epoch: int | None = None
+        self._wait_us = self.config.first_wait_us
+        self._until_us = 0  # GREETING, KEYING: give up; WAITING: try again
+        self._heard_us = self._ping_us = 0
+        self._ping_id = 0
+        self._urgent: deque[bytes] = deque()  # bodies of answers that are due now
+
+    # What the driver tells.
+
+    def start(self, now_us: int) -> None:
+        """Begins; the driver opens a transport and says `opened`, or `lost`."""
+        self._enter(State.OPENING, Why.ASKED)
+
+    def opened(self, now_us: int) -> None:
+        """A fresh transport: greet."""
+        self._decoder.reset()
+        self._greeting.begin()
+        self._until_us = now_us + self.config.greeting_us
+        self._enter(State.GREETING, Why.OPENED)
+
+    def lost(self, now_us: int, why: Why, detail: str = "") -> None:
+        """The session is over; what was promised is kept and sent in the next one."""
+        if self.state in (State.CLOSED, State.WAITING):
+            return
+        self._sealer = None
+        self._until_us = now_us + self._wait_us
+        self._wait_us = min(self._wait_us * 2, self.config.longest_wait_us)
+        self._enter(State.WAITING, why, detail)
+
+    def close(self, why: Why = Why.ASKED, detail: str = "") -> None:
+        """Ends for good. A last `transmit` carries the farewell when the link was up."""
+        if self.state is State.UP:
+            self._urgent.append(bytes((BYE, self._session)))
+        self._enter(State.CLOSED, why, detail)
+
+    def received(self, data: bytes, now_us: int) -> None:
+        """Takes bytes in any chunking."""
+        self.counters.bytes_in += len(data)
+        bad = self._decoder.bad
+        for body in self._decoder.feed(data):
+            self._frame(body, now_us)
+        self.counters.bad_frames += self._decoder.bad - bad
+
+    # What the application asks.
+
+    def send(self, channel: int, message: bytes) -> bool:
+        """Promises to deliver `message` once and in order, over any number of sessions with the same boot of the peer.
+
+        False when the channel's queue is full: nothing was promised. `Change.dropped` tells of a peer's restart.
+        """
+        assert 0 < len(message) <= MAX_MESSAGE  # protocol.encode checks it
+        return self.state is not State.CLOSED and self._send[channel].push(message)
+
+    def take(self) -> tuple[int, bytes] | None:
+        """The next (channel, message); taking it gives the peer credit for another."""
+        if not self.inbox:
+            return None
+        channel, message = self.inbox.popleft()
+        self._receive[channel].taken()
+        return channel, message
+
+    def pending(self, channel: int) -> int:
+        """Messages of the channel whose arrival is not yet known."""
+        return self._send[channel].pending
+
+    # What goes out.
+
+    def transmit(self, now_us: int, budget: int = 2048) -> bytes:
+        """Up to about `budget` bytes that are due, the most urgent first; empty when there is nothing."""
+        self._expire(now_us)
+        out: list[bytes] = []
+        size = 0
+        while size < budget and (body := self._next_body(now_us)) is not None:
+            if self._sealer and self.state in (State.UP, State.CLOSED):
+                body = self._sealer.seal(self._session, body)
+            out.append(framing.encode(body))
+            size += len(out[-1])
+        self.counters.bytes_out += size
+        return b"".join(out)
+
+    def wake_us(self) -> int | None:
+        """When `transmit` must be called even if nothing happens; 0: now."""
+        if self.state in (State.GREETING, State.KEYING):
+            return min(self._greeting.due_us, self._until_us)
+        if self.state is State.WAITING:
+            return self._until_us
+        if self.state is not State.UP:
+            return 0 if self._urgent else None
+        if self._urgent or any(channel.owes_ack for channel in self._receive):
+            return 0
+        times = [channel.wake_us() for channel in self._send]
+        return min([self._ping_us, self._heard_us + self.config.silence_us, *(t for t in times if t is not None)])
+
+    def _next_body(self, now_us: int) -> bytes | None:
+        if self._urgent:
+            return self._urgent.popleft()
+        if self.state in (State.GREETING, State.KEYING):
+            return self._greeting.due(now_us)
+        if self.state is not State.UP:
+            return None
+        for number, channel in enumerate(self._receive):
+            if channel.owes_ack:
+                next_seq, limit, mask = channel.acknowledgement()
+                return _ACK.pack(ACK, self._session, number, 0, next_seq, limit, mask, channel.echo_ms)
+        if self._ping_us <= now_us:
+            return self._ping(now_us)
+        for number, channel in enumerate(self._send):
+            if due := channel.take_due(now_us, self.round_trip.rto_us):
+                seq, message, again = due
+                self.counters.repeated += again
+                self.counters.messages_out += not again
+                return _DATA.pack(DATA, self._session, number, 0, seq, now_us // 1000 & 0xFFFF) + message
+        return None
+
+    def _ping(self, now_us: int) -> bytes:
+        fast = self._ping_id < 8  # the first ones find the clock
+        self._ping_us = now_us + (self.config.ping_us // 10 if fast else self.config.ping_us)
+        self._ping_id = (self._ping_id + 1) & 0xFFFF
+        return _PING.pack(PING, self._session, self._ping_id, now_us)
+
+    def _expire(self, now_us: int) -> None:
+        if self.state is State.WAITING and now_us >= self._until_us:
+            self._enter(State.OPENING, Why.RETRY)
+        elif self.state in (State.GREETING, State.KEYING) and now_us >= self._until_us:
+            keying = self.state is State.KEYING
+            self.lost(now_us, Why.NO_KEY_ANSWER if keying else Why.NO_ANSWER, self._greeting.advice)
+        elif self.state is State.UP and now_us - self._heard_us >= self.config.silence_us:
+            self.lost(now_us, Why.SILENT, f"nothing heard for {self.config.silence_us / 1e6:.1f} s")
+        elif self.state is State.UP and self._sealer and self._sealer.worn_out:
+            self.lost(now_us, Why.WORN_OUT)
+
+    # What comes in.
+
+    def _frame(self, body: bytes, now_us: int) -> None:
+        kind = body[0]
+        if self.state in (State.GREETING, State.KEYING) and kind in (HELLO, NOISE2):
+            self._greet(body, now_us)
+            return
+        if self.state is not State.UP or kind in (HELLO, NOISE2):
+            return  # late answers to an earlier greeting
+        if self._sealer:
+            opened = self._sealer.open(body) if kind == SEALED and len(body) > 6 and body[1] == self._session else None
+            if not opened:
+                self.counters.forged += 1
+                return
+            body = opened
+        if len(body) < 2 or body[1] != self._session:
+            self.counters.forged += 1
+            return
+        self._heard_us = now_us
+        self._handle(body, now_us)
+
+    def _handle(self, body: bytes, now_us: int) -> None:
+        kind = body[0]
+        if kind == DATA and len(body) > _DATA.size and body[2] < len(CHANNELS):
+            _, _, number, _, seq, t_ms = _DATA.unpack_from(body)
+            ready = self._receive[number].accept(seq, body[_DATA.size :], t_ms)
+            if ready is None:
+                self.counters.duplicates += 1
+                return
+            self.counters.messages_in += len(ready)
+            self.inbox.extend((number, message) for message in ready)
+        elif len(body) != _SIZES.get(kind):
+            self.counters.malformed += 1
+        elif kind == ACK and body[2] < len(CHANNELS):
+            _, _, number, _, next_seq, limit, mask, echo_ms = _ACK.unpack(body)
+            if self._send[number].acknowledge(next_seq, limit, mask) and echo_ms:
+                self._sample((now_us // 1000 - echo_ms) & 0xFFFF)
+        elif kind == PONG:
+            _, _, _, t1_us, t2_us, t3_us = _PONG.unpack(body)
+            self.clock.add(t1_us, t2_us, t3_us, now_us)
+        elif kind == BYE:
+            self.lost(now_us, Why.PEER_ENDED)
+        else:
+            self.counters.malformed += 1
+
+    def _sample(self, round_trip_ms: int) -> None:
+        if round_trip_ms < 10_000:  # an echo of a time before an outage says nothing of now
+            self.round_trip.add(round_trip_ms * 1000)
+
+    def _greet(self, body: bytes, now_us: int) -> None:
+        try:
+            progress = self._greeting.answered(body)
+        except Refused as refused:
+            self.close(Why(refused.why), str(refused))
+            return
+        except LinkError as error:  # an answer of another key
+            self.counters.forged += 1
+            self.lost(now_us, Why.NOT_AUTHENTIC, str(error))
+            return
+        if progress == "keying" and self.state is State.GREETING:
+            self._enter(State.KEYING, Why.GREETED)
+        elif progress == "done":
+            self._up(now_us)
+
+    def _up(self, now_us: int) -> None:
+        restarted = self._peer_epoch is not None and self._greeting.peer_epoch != self._peer_epoch
+        dropped = 0
+        for sender, receiver in zip(self._send, self._receive, strict=True):
+            if restarted:
+                dropped += sender.reset()
+                receiver.reset()
+            sender.resume()
+            receiver.owes_ack, receiver.echo_ms = True, 0
+        if restarted:
+            self.inbox.clear()
+            self.clock.reset()
+        self._sealer, self._session = self._greeting.sealer, self._greeting.session
+        self._peer_epoch = self._greeting.peer_epoch
+        self._wait_us = self.config.first_wait_us
+        self._heard_us = self._ping_us = now_us
+        self._ping_id = 0
+        self.counters.sessions += 1
+        self._enter(State.UP, Why.GREETED, "the device has restarted" if restarted else "", dropped)
+
+    def _enter(self, state: State, why: Why, detail: str = "", dropped: int = 0) -> None:
+        self.state = state
+        self.changes.append(Change(state, why, detail, dropped))
