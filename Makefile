@@ -12,7 +12,7 @@ setup: $(VENV)/.ready models
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,service,dev]'
 	touch $@
 
 models: $(VENV)/.ready
@@ -40,7 +40,7 @@ bench: setup
 
 .venv-train/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-train
-	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,train,dev]'
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,service,train,dev]'
 	touch $@
 
 # What needs torch: the recipes' own tests, and those that take longer.

@@ -26,6 +26,7 @@ class PooledConnector:
 
     def __init__(self, path: Path, *, n_threads: int = 2) -> None:
         self._session = open_session(path, n_threads=n_threads)
+        self.width: int = self._session.get_inputs()[0].shape[-1]  # of the latents it takes
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.space = metadata.get("space", "")
         if not self.space:

@@ -37,6 +37,7 @@ class WordConnector:
 
     def __init__(self, path: Path, token_rows: Callable[[Sequence[int]], Float32Array], *, n_threads: int = 2) -> None:
         self._session = open_session(path, n_threads=n_threads)
+        self.width: int = self._session.get_inputs()[0].shape[-1]  # of the latents it takes
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
             self.space = metadata["space"]

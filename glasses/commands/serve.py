@@ -1,0 +1,92 @@
+"""`glasses serve`: the Latent, Gradient and Tokenizer APIs of one bundle, for apps on this board or from elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from glasses import store
+from glasses.app import SPARE_ONE, open_parts
+from glasses.errors import InputError, ModelError, Reason
+
+_EXAMPLE = """\
+examples:
+  glasses serve                                                    on 127.0.0.1:8765, for programs on this machine
+  glasses serve --listen unix:/run/user/1000/glasses.sock
+  glasses serve --backend torch                                    with the Gradient API (extra `train`)
+  glasses serve --listen 0.0.0.0:8765 --token-file token --tls-cert cert.pem --tls-key key.pem
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `serve`."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve the Latent, Gradient and Tokenizer APIs",
+        description="Serve the three APIs of a bundle's backbone, and OpenAI-compatible chat over its senses.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--backend", choices=("llama", "torch"), default="llama", help="(default: llama)")
+    parser.add_argument("--listen", default="127.0.0.1:8765", metavar="ADDRESS", help="unix:PATH or HOST:PORT")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="whose first line clients send as bearer token")
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="private key")
+    parser.add_argument("--client-ca", type=Path, metavar="PEM", help="ask clients for a certificate of this authority")
+    parser.add_argument("--sessions", type=int, default=8, metavar="N", help="at once (default: 8)")
+    parser.add_argument("--tokens", type=Path, metavar="FILE", help="keep added tokens here (default: model cache)")
+    parser.add_argument("--json", action="store_true", help="print the address as JSON once it listens")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until Ctrl-C. Raises GlassesError where it cannot."""
+    if find_spec("uvicorn") is None or find_spec("msgspec") is None:
+        raise ModelError(Reason.NOT_INSTALLED, "serving needs the extra `service`: pip install 'glasses[service]'")
+    if args.sessions < 1:
+        raise InputError(Reason.BAD_INPUT, f"--sessions {args.sessions}: at least 1")
+    return asyncio.run(_serve(args))
+
+
+def engine_opener(backend: str, bundle: str) -> Callable[[], Any]:
+    """What opens the engine, on the thread it will belong to. Raises ModelError(NOT_INSTALLED)."""
+    if backend == "torch":
+        if find_spec("torch") is None or find_spec("transformers") is None:
+            raise ModelError(Reason.NOT_INSTALLED, "the backend torch needs the extra `train`")
+        from glasses.service.torch_backend.engine import open_engine  # torch: 2 s and 400 MB that llama does not need
+
+        return partial(open_engine, bundle)
+    from glasses.service.engine import LlamaEngine  # so that `glasses --help` works without the extra `service`
+
+    return lambda: LlamaEngine(open_parts(bundle, n_threads=SPARE_ONE))
+
+
+async def _serve(args: argparse.Namespace) -> int:
+    from glasses.service.server import Listen, serving  # the extra `service` may be missing
+    from glasses.service.service import Caps, Service
+
+    token = _read_token(args.token_file) if args.token_file else None
+    listen = Listen(args.listen, token, args.tls_cert, args.tls_key, args.client_ca)
+    tokens = args.tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
+    opener = engine_opener(args.backend, args.bundle)
+    service = Service(opener, backend=args.backend, tokens=tokens, caps=Caps(sessions=args.sessions))
+    async with serving(service, listen, signals=True) as running:
+        about = {"address": running.address, "bundle": args.bundle, "backend": args.backend, "pid": os.getpid()}
+        print(json.dumps(about) if args.json else f"serving {args.bundle} on {running.address}", flush=True)
+        await running.task
+    return 0
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text().split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: {error}") from error

@@ -1,0 +1,138 @@
+"""Tokens that the backbone's file does not have: their rows, names and where they are kept. Pure numpy; no training.
+
+An added token is an input row, fed as a latent, and a classifier row w, scored as w.h beside the logits. The backbone
+and its logits stay bit for bit what they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from glasses.errors import InputError, ModelError, Reason
+from glasses.service import wire
+from glasses.service.messages import TokenInfo
+from glasses.types import Float32Array, frozen
+
+MAX_TOKENS = 256
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """Header of the file: arrays are the input rows and the classifier rows, both (k, n_embd)."""
+
+    backbone: str  # sha256
+    next_id: int
+    tokens: list[TokenInfo]
+
+
+_decoder: wire.Decoder[_File] = wire.Decoder(_File)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedTokens:
+    """An unchanging table; every change makes another one, so a running generation keeps what it began with.
+
+    `rows` and `classifier` are float32 (k, n_embd), k = len(tokens). An id is never given twice.
+    """
+
+    next_id: int
+    tokens: tuple[TokenInfo, ...]
+    rows: Float32Array
+    classifier: Float32Array
+
+    @staticmethod
+    def empty(n_vocab: int, n_embd: int) -> AddedTokens:
+        none = frozen(np.zeros((0, n_embd), np.float32))
+        return AddedTokens(n_vocab, (), none, none)
+
+    def index(self, name: str) -> int:
+        """Raises InputError(NOT_FOUND)."""
+        for i, token in enumerate(self.tokens):
+            if token.name == name:
+                return i
+        raise InputError(Reason.NOT_FOUND, f"no added token {name}; there are {[t.name for t in self.tokens]}")
+
+    def index_of_id(self, token: int) -> int:
+        """Raises InputError(NOT_FOUND)."""
+        for i, added in enumerate(self.tokens):
+            if added.id == token:
+                return i
+        raise InputError(Reason.NOT_FOUND, f"token {token} is neither the backbone's nor an added one")
+
+    def add(self, infos: Sequence[TokenInfo], row: Float32Array) -> AddedTokens:
+        """Adds tokens that start at input row (n_embd,); their classifier rows of zeros wait for training.
+
+        Raises InputError: BAD_INPUT for a name that is taken, TOO_LARGE.
+        """
+        names = [token.name for token in (*self.tokens, *infos)]
+        if len(set(names)) != len(names):
+            raise InputError(Reason.BAD_INPUT, f"{[i.name for i in infos]}: a token of this name exists; remove it first")
+        if len(names) > MAX_TOKENS:
+            raise InputError(Reason.TOO_LARGE, f"{MAX_TOKENS} tokens can be added; remove one first")
+        given = [msgspec.structs.replace(info, id=self.next_id + i) for i, info in enumerate(infos)]
+        return AddedTokens(
+            self.next_id + len(given),
+            (*self.tokens, *given),
+            frozen(np.concatenate([self.rows, *[row[None]] * len(given)])),
+            frozen(np.concatenate([self.classifier, np.zeros((len(given), self.classifier.shape[1]), np.float32)])),
+        )
+
+    def remove(self, name: str) -> AddedTokens:
+        """Without the token and the other one of its pair. Raises InputError(NOT_FOUND)."""
+        token = self.tokens[self.index(name)]
+        keep = [i for i, t in enumerate(self.tokens) if t.name not in (name, token.end, token.begin)]
+        return replace(
+            self,
+            tokens=tuple(self.tokens[i] for i in keep),
+            rows=frozen(self.rows[keep]),
+            classifier=frozen(self.classifier[keep]),
+        )
+
+    def trained(self, rows: Float32Array, classifier: Float32Array) -> AddedTokens:
+        """With new rows for all tokens; every version goes up by one."""
+        tokens = tuple(msgspec.structs.replace(token, version=token.version + 1) for token in self.tokens)
+        return replace(self, tokens=tokens, rows=frozen(rows), classifier=frozen(classifier))
+
+    def scores(self, hidden: Float32Array) -> Float32Array:
+        """Logits float32 (k,) of a hidden state (n_embd,); a token nobody trained yet is never chosen."""
+        trained = np.array([token.version > 0 for token in self.tokens], bool)
+        return np.where(trained, self.classifier @ hidden, np.float32(-1e30)).astype(np.float32)
+
+    def save(self, path: Path, backbone_sha256: str) -> None:
+        """Appears whole or not at all."""
+        header = _File(backbone_sha256, self.next_id, list(self.tokens))
+        part = path.with_name(path.name + ".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(wire.encode(header, [self.rows, self.classifier] if self.tokens else []))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def load(path: Path, backbone_sha256: str, n_vocab: int, n_embd: int) -> AddedTokens:
+    """What was saved for this backbone, or an empty table where there is no file.
+
+    Raises ModelError: CORRUPT, BAD_INPUT where the file is of another backbone.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return AddedTokens.empty(n_vocab, n_embd)
+    try:
+        header, arrays = _decoder.decode(data)
+    except InputError as error:
+        raise ModelError(Reason.CORRUPT, f"{path}: not a table of added tokens ({error}); delete it") from error
+    if header.backbone != backbone_sha256:
+        raise ModelError(Reason.BAD_INPUT, f"{path}: the added tokens are of another backbone; keep one file for each")
+    shape = (len(header.tokens), n_embd)
+    if not header.tokens:
+        return replace(AddedTokens.empty(n_vocab, n_embd), next_id=header.next_id)
+    if [array.shape for array in arrays] != [shape, shape] or header.next_id < n_vocab:
+        raise ModelError(Reason.CORRUPT, f"{path}: its rows are not {shape}; delete it")
+    return AddedTokens(header.next_id, tuple(header.tokens), frozen(arrays[0]), frozen(arrays[1]))

@@ -1,0 +1,88 @@
+"""The parts of a message as what the backbone is fed, framed as a chat turn where asked. Knows no session or network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
+
+from glasses.app import Parts
+from glasses.backbone import prompt
+from glasses.backbone.parts import Part
+from glasses.errors import InputError, Reason
+from glasses.loop import rows_of
+from glasses.service import messages
+from glasses.service.added_tokens import AddedTokens
+from glasses.service.messages import Rows, Sensed, Text, Tokens
+from glasses.types import Float32Array, Latents
+
+TURN_END = "<|im_end|>\n<|im_start|>user\n"  # from an answer to the next turn's parts
+
+
+@dataclass(slots=True)
+class Turn:
+    """What the present turn has had so far; it decides whether a question has to be put in."""
+
+    asked: bool = False
+    seen: bool = False
+    empty: bool = True
+
+
+def connect(models: Parts, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn) -> list[Part]:
+    """`part` as token ids and rows; notes in `turn` what it was.
+
+    Raises InputError (an array that is not there, an unknown token, a wrong width), ModelError(WRONG_SPACE).
+    """
+    turn.empty = False
+    if isinstance(part, Text):
+        turn.asked = True
+        return [models.backbone.tokenize(part.text, special=False)]
+    if isinstance(part, Tokens):
+        turn.asked = True
+        return split(models, added, part.ids)
+    if part.array >= len(arrays):
+        raise InputError(Reason.BAD_INPUT, f"array {part.array} is named but only {len(arrays)} were sent")
+    data = arrays[part.array]
+    if isinstance(part, Rows):
+        turn.asked = True
+        return [data]
+    try:
+        rows, spoken = rows_of(models, _latents(models, part, data))
+    except (InvalidArgument, RuntimeException) as error:  # a picture of other than 49 latents, say
+        raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
+    turn.asked, turn.seen = turn.asked or spoken, turn.seen or part.modality == "image"
+    return [rows]
+
+
+def split(models: Parts, added: AddedTokens, ids: Sequence[int]) -> list[Part]:
+    """Token ids as runs of the backbone's own ids and rows of added ones."""
+    out: list[Part] = []
+    own: list[int] = []
+    for token in ids:
+        if token < models.backbone.n_vocab:
+            own.append(token)
+            continue
+        index = added.index_of_id(token)
+        out.extend([own, added.rows[index : index + 1]] if own else [added.rows[index : index + 1]])
+        own = []
+    return [*out, own] if own else out
+
+
+def ending(models: Parts, turn: Turn) -> list[Part]:
+    """What stands between a chat turn's parts and its answer: a question where none was put, and the suffix."""
+    question = [] if turn.asked else [prompt.ABOUT_VIEW if turn.seen else prompt.ABOUT_SOUND]
+    return [models.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]
+
+
+def widths(models: Parts) -> dict[str, int]:
+    """Every latent space that can be connected, with its width."""
+    connectors = (models.words, models.ambience, models.image)
+    return {connector.space: connector.width for connector in connectors}
+
+
+def _latents(models: Parts, part: Sensed, data: Float32Array) -> Latents:
+    width = widths(models).get(part.space)
+    if width is not None and data.shape[1] != width:
+        raise InputError(Reason.BAD_INPUT, f"latents of {part.space} are {width} wide, not {data.shape[1]}")
+    return Latents(0, part.duration_ms * 1_000_000, part.modality, data, part.space)

@@ -1,0 +1,225 @@
+"""One conversation with the backbone over the Latent API: its requests in order, each done once. Knows no network.
+
+A session outlives the connection it was opened on. Its requests wait in a queue; every step of the backbone is one
+call on the worker, so sessions take turns from token to token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from glasses.errors import GlassesError, InputError, ModelError, Reason
+from glasses.service import messages, prompting
+from glasses.service.engine import Context, Output
+from glasses.service.generation import Generation, Made
+from glasses.service.messages import Done, Event, Failed, Feed, Generate, Opened, Rollback, SessionRequest
+from glasses.types import Float32Array
+
+if TYPE_CHECKING:
+    from glasses.service.service import Service
+
+log = logging.getLogger(__name__)
+MAX_QUEUED = 256  # requests that wait
+KEPT_ANSWERS = 256  # for requests that are repeated
+Send = Callable[[Event, Sequence[Float32Array]], None]
+Queued = tuple[SessionRequest, list[Float32Array]]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """`send` is where its events go now, None while nobody is connected; `touched` is the monotonic time of use."""
+
+    id: str
+    service: Service
+    context: Context
+    chat: bool
+    latents: bool
+    send: Send | None
+    key: str = ""
+    turn: prompting.Turn = field(default_factory=prompting.Turn)
+    received: int = 0
+    generation: Generation | None = None
+    touched: float = field(default_factory=time.monotonic)
+    _output: Output | None = None
+    _pending: list[Any] = field(default_factory=list)  # a chosen token that is not fed yet
+    _answers: dict[int, Event] = field(default_factory=dict)
+    _queue: asyncio.Queue[Queued] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED))
+    _task: asyncio.Task[None] | None = None
+    _stop_before: int = 0  # feeds and generations up to this seq were cancelled
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._serve())
+
+    async def close(self) -> None:
+        """Cancels what runs and waits for it."""
+        self.cancel(None)
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def idle(self) -> bool:
+        return self._queue.empty() and (self.generation is None or self.generation.ended)
+
+    def accept(self, request: SessionRequest, arrays: list[Float32Array]) -> None:
+        """Queues a request, or answers one that was done already.
+
+        Raises InputError(REPLAYED) for a number that leaves a gap or is too old, RemoteError(BUSY).
+        """
+        self.touched = time.monotonic()
+        if request.seq <= self.received:
+            if request.seq in self._answers:
+                self._emit(self._answers[request.seq])
+            elif request.seq <= self.received - KEPT_ANSWERS:
+                raise InputError(Reason.REPLAYED, f"request {request.seq} was done long ago")
+            return  # else it still waits, and will be answered
+        if request.seq != self.received + 1:
+            raise InputError(Reason.REPLAYED, f"request {request.seq} after {self.received}: one is missing between")
+        if isinstance(request, Rollback):
+            self.cancel(None)
+        if self._queue.full():
+            raise InputError(Reason.BUSY, f"{MAX_QUEUED} requests of this session wait already")
+        self._queue.put_nowait((request, arrays))
+        self.received = request.seq
+
+    def cancel(self, generation: int | None) -> None:
+        """Stops a generation, or all that was asked up to now."""
+        running = self.generation
+        if running and not running.ended and generation in (None, running.how.generation):
+            running.cancelled = True
+        if generation is None:
+            self._stop_before = self.received
+            self.service.abort(self.id)
+
+    def branched(self, other: Session) -> None:
+        """Makes this new session's place in the conversation that of `other`."""
+        self.turn = prompting.Turn(other.turn.asked, other.turn.seen, other.turn.empty)
+        self._output, self._pending = other._output, list(other._pending)
+
+    def attach(self, send: Send, generation: int, have: int) -> None:
+        """Sends events here from now on, and first what the other end missed of `generation`."""
+        self.send, self.touched = send, time.monotonic()
+        if self.generation and self.generation.how.generation == generation:
+            for made in self.generation.pieces[have:]:
+                self._piece(made)
+
+    def _emit(self, event: Event, arrays: Sequence[Float32Array] = ()) -> None:
+        if self.send is not None:
+            self.send(event, arrays)
+
+    def _piece(self, made: Made) -> None:
+        piece, latent = made
+        self._emit(piece, () if latent is None else (latent,))
+
+    async def _serve(self) -> None:
+        while True:
+            request, arrays = await self._queue.get()
+            try:
+                answer = await self._do(request, arrays)
+            except GlassesError as error:
+                answer = Failed(request.rid, error.reason, str(error), request.seq)
+            except Exception as error:
+                log.exception("session %s failed", self.id[:6])
+                answer = Failed(request.rid, Reason.INTERNAL, f"the service failed: {type(error).__name__}", request.seq)
+            self._answers[request.seq] = answer
+            self._answers.pop(request.seq - KEPT_ANSWERS, None)
+            self._emit(answer)
+
+    async def _do(self, request: SessionRequest, arrays: list[Float32Array]) -> Event:
+        if isinstance(request, Generate):
+            return await self._generate(request)
+        if isinstance(request, messages.Branch):
+            branched = await self._run(lambda: self.service.engine.copy(self.context))
+            session = self.service.adopt(branched, self)
+            return Opened(request.rid, session.id, branched.n_past)
+        if isinstance(request, Feed):
+            if request.seq <= self._stop_before:
+                raise ModelError(Reason.ABORTED, "cancelled before it was fed")
+            await self._run(lambda: self._feed(request, arrays))
+        else:
+            await self._run(lambda: self._rollback(request.n_past))
+        return Done(request.rid, self.id, self.context.n_past, request.seq)
+
+    async def _run(self, function: Callable[[], Any]) -> Any:
+        return await self.service.run(self.id, function)
+
+    def _feed(self, request: Feed, arrays: list[Float32Array]) -> None:
+        """On the worker's thread. A part that cannot be used leaves the context as it was."""
+        service, turn = self.service, prompting.Turn(self.turn.asked, self.turn.seen, self.turn.empty)
+        parts = [p for part in request.parts for p in prompting.connect(service.models, service.added, part, arrays, turn)]
+        if not any(len(part) for part in parts):
+            self.turn = turn  # nobody spoke: no rows, and nothing to do
+            return
+        hidden = self.latents or bool(service.added.tokens and not self.chat)
+        self._output = service.engine.feed(self.context, [*self._pending, *parts], hidden=hidden)
+        self._pending, self.turn = [], turn
+
+    def _rollback(self, n_past: int) -> None:
+        self.service.engine.truncate(self.context, n_past)
+        self._output, self._pending, self.turn = None, [], prompting.Turn()
+
+    async def _generate(self, request: Generate) -> Event:
+        how, service = request.how, self.service
+        if self.generation and how.generation <= self.generation.how.generation:
+            raise InputError(Reason.REPLAYED, f"generation {how.generation} is not over {self.generation.how.generation}")
+        generation = Generation(self.id, how, service.models.backbone.vocabulary, service.added)
+        if how.budget_ms is not None:
+            generation.deadline_ns = time.monotonic_ns() + how.budget_ms * 1_000_000
+        generation.cancelled = request.seq <= self._stop_before
+        self.generation = generation
+        try:
+            await self._stream(generation)
+        except BaseException:
+            generation.stop("failed")
+            self._piece(generation.pieces[-1])
+            raise
+        return Done(request.rid, self.id, self.context.n_past, request.seq)
+
+    async def _stream(self, generation: Generation) -> None:
+        step = self._begin if self.chat else self._step
+        while not generation.ended:
+            n_made = len(generation.pieces)
+            if generation.cancelled:
+                generation.stop("cancelled")
+            elif generation.deadline_ns and time.monotonic_ns() > generation.deadline_ns:
+                generation.stop("deadline")
+            else:
+                try:
+                    await self._run(lambda step=step: step(generation))
+                except ModelError as error:
+                    if error.reason is not Reason.ABORTED:
+                        raise
+                    generation.cancelled = True
+                step = self._step
+            for made in generation.pieces[n_made:]:
+                self._piece(made)
+        self.touched = time.monotonic()
+        if self.chat:  # the next turn's parts follow
+            self._pending, self._output = [self.service.models.backbone.tokenize(prompting.TURN_END)], None
+            self.turn = prompting.Turn()
+
+    def _begin(self, generation: Generation) -> None:
+        """The end of a chat turn, then the first piece."""
+        ending = prompting.ending(self.service.models, self.turn)
+        feed = self.service.engine.feed
+        self._output = feed(self.context, [*self._pending, *ending], hidden=generation.needs_hidden)
+        self._pending = []
+        self._step(generation)
+
+    def _step(self, generation: Generation) -> None:
+        """Feeds the last piece's token and makes the next one, on the worker's thread."""
+        if self._pending:
+            feed = self.service.engine.feed
+            self._output = feed(self.context, self._pending, hidden=generation.needs_hidden or self.latents)
+            self._pending = []
+        if self._output is None:
+            raise InputError(Reason.BAD_INPUT, "nothing to continue: feed something first")
+        room = self.context.n_past < self.service.models.backbone.n_ctx
+        chosen = generation.next(self._output, room=room)
+        if generation.pieces[-1][0].end in (None, "length"):  # a raw session may go on after its last token
+            self._pending = [chosen]
