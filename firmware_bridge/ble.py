@@ -90,14 +90,16 @@ def _seen(device: BLEDevice, adv: AdvertisementData) -> Seen:
 
 
 class Peripheral:
-    """One connected GATT peripheral. `dropped` is set when the link is gone, whoever ended it.
+    """One connected GATT peripheral. When the link is gone, whoever ended it, `dropped` is set and `on_drop` called.
 
-    Use as `async with`; every method raises LinkError: CLOSED, TIMEOUT, REFUSED, NOT_FOUND (no such characteristic).
+    Use as `async with`. Every method raises LinkError: CLOSED, TIMEOUT, REFUSED, WRONG_PROTOCOL (no such
+    characteristic).
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.dropped = asyncio.Event()
+        self.on_drop: Callable[[], None] = lambda: None
         self._client: BleakClient | None = None
 
     @classmethod
@@ -112,7 +114,7 @@ class Peripheral:
         peripheral = cls(name)
         client = BleakClient(
             device,
-            disconnected_callback=lambda _: peripheral.dropped.set(),
+            disconnected_callback=lambda _: peripheral._lost(),
             timeout=timeout_s,
             pair=pair,
             backend=backends.client,
@@ -169,12 +171,22 @@ class Peripheral:
         doing = f"{self.name}: subscribing to {uuid}"
         await _within(timeout_s, self._connected().start_notify(self._characteristic(uuid), notified), doing)
 
+    async def unsubscribe(self, uuid: str, *, timeout_s: float = 5.0) -> None:
+        """Ends the notifications of a characteristic."""
+        doing = f"{self.name}: unsubscribing from {uuid}"
+        await _within(timeout_s, self._connected().stop_notify(self._characteristic(uuid)), doing)
+
     async def close(self) -> None:
         """Disconnects; never raises, as there is nothing left to do about a link that will not close."""
         client, self._client = self._client, None
         if client is not None:
             await _quietly_disconnect(client)
-        self.dropped.set()
+        self._lost()
+
+    def _lost(self) -> None:
+        if not self.dropped.is_set():
+            self.dropped.set()
+            self.on_drop()
 
     def _connected(self) -> BleakClient:
         if self._client is None or self.dropped.is_set() or not self._client.is_connected:
@@ -185,7 +197,8 @@ class Peripheral:
         found = self._connected().services.get_characteristic(uuid)
         if found is None:
             raise LinkError(
-                Reason.NOT_FOUND, f"{self.name} has no characteristic {uuid}: not this product, or another firmware"
+                Reason.WRONG_PROTOCOL,
+                f"{self.name} has no characteristic {uuid}: not this product, or another firmware",
             )
         return found
 

@@ -9,12 +9,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
-from firmware_bridge.codecs import Int16Array
+from firmware_bridge.codecs import Decoder, Int16Array
 from firmware_bridge.errors import LinkError, Reason
 
 Ability = Literal["microphone", "photo", "text", "bitmap", "speaker", "touch", "battery", "imu"]
 MAX_INBOX_EVENTS = 500  # ten seconds of sound in chunks of 20 ms
 _DRIFT_PPM = 100  # two crystals at the edge of what Bluetooth allows them (50 ppm each)
+_PAUSE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ class SampleClock:
     """When each sample was heard, from when its packet came.
 
     The packet that came with the least delay says best when the stream began; the minimum may rise by `_DRIFT_PPM`,
-    as the device's crystal and this machine's are not equally fast. Delay common to all packets stays unknown.
+    as the device's crystal and this machine's are not equally fast. Delay common to all packets stays unknown. A
+    stream that falls `_PAUSE_NS` behind was paused and begins anew. Times never go back.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -124,16 +126,57 @@ class SampleClock:
         self._n_samples = 0
         self._start_ns: int | None = None
         self._last_ns = 0
+        self._stamped_ns = 0
 
-    def stamp(self, n_samples: int, arrived_ns: int) -> int:
-        """Monotonic time of the first of the next `n_samples`, which arrived at `arrived_ns`."""
-        start_ns = arrived_ns - self._ns(self._n_samples + n_samples)
-        if self._start_ns is not None:
+    def stamp(self, n_samples: int, arrived_ns: int, *, ahead_samples: int = 0) -> int:
+        """Monotonic time of the first of the next `n_samples`; `arrived_ns` is when the `ahead_samples` after came."""
+        start_ns = arrived_ns - self._ns(self._n_samples + n_samples + ahead_samples)
+        if self._start_ns is not None and start_ns < self._start_ns + _PAUSE_NS:
             start_ns = min(start_ns, self._start_ns + (arrived_ns - self._last_ns) * _DRIFT_PPM // 1_000_000)
         self._start_ns, self._last_ns = start_ns, arrived_ns
-        t_ns = start_ns + self._ns(self._n_samples)
+        self._stamped_ns = max(self._stamped_ns, start_ns + self._ns(self._n_samples))
         self._n_samples += n_samples
-        return t_ns
+        return self._stamped_ns
+
+    def skip(self, n_samples: int) -> None:
+        """Lets `n_samples` pass that are known to be lost."""
+        self._n_samples += n_samples
 
     def _ns(self, n_samples: int) -> int:
         return n_samples * 1_000_000_000 // self._rate_hz
+
+
+class Stream:
+    """One stream of sound into an inbox: decodes, fills short gaps, stamps. Knows no packet format."""
+
+    def __init__(self, decoder: Decoder, inbox: Inbox) -> None:
+        self._decoder = decoder
+        self._inbox = inbox
+        self._clock = SampleClock(decoder.rate_hz)
+        self._frame_samples = 0  # of the last frame that could be decoded
+
+    def frame(self, frame: bytes, arrived_ns: int, *, lost_before: int = 0) -> None:
+        """Decodes one frame, after filling in for `lost_before` frames; a damaged one counts as lost."""
+        if lost_before:
+            self._fill(lost_before, arrived_ns, ahead_samples=self._frame_samples)
+        try:
+            pcm = self._decoder.decode(frame)
+        except LinkError as error:
+            self._inbox.put(Message(arrived_ns, f"a frame of sound was lost: {error}"))
+            self._fill(1, arrived_ns)
+            return
+        self._frame_samples = len(pcm)
+        self._put(pcm, self._clock.stamp(len(pcm), arrived_ns))
+
+    def _fill(self, n_frames: int, arrived_ns: int, *, ahead_samples: int = 0) -> None:
+        """Fills in for up to half a second; what is longer stays a hole in the timestamps."""
+        n_samples = n_frames * self._frame_samples
+        filled = min(n_samples, self._decoder.rate_hz // 2)
+        if filled:
+            self._clock.skip(n_samples - filled)
+            pcm = self._decoder.conceal(filled)
+            self._put(pcm, self._clock.stamp(len(pcm), arrived_ns, ahead_samples=ahead_samples), concealed=True)
+
+    def _put(self, pcm: Int16Array, t_ns: int, *, concealed: bool = False) -> None:
+        pcm.flags.writeable = False
+        self._inbox.put(Sound(t_ns, pcm, self._decoder.rate_hz, concealed))

@@ -7,18 +7,20 @@ and emulated controllers. LocalLink loses nothing: losses are made by the periph
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from bleak.args import SizedBuffer
-from bleak.backends.characteristic import BleakGATTCharacteristic, CharacteristicPropertyName
+from bleak.assigned_numbers import CharacteristicPropertyName
+from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolError
+from bleak.uuids import normalize_uuid_16
 from bumble import att, core, gatt, hci
 from bumble.controller import Controller
 from bumble.device import Advertisement, Connection, Device, Peer
@@ -72,11 +74,11 @@ class GattPeripheral:
 
     name = "peripheral"
     address = "F1:F1:F1:F1:F1:F1"
-    services: dict[str, dict[str, str]] = {}
-    values: dict[str, bytes] = {}
+    services: ClassVar[dict[str, dict[str, str]]] = {}
 
     def __init__(self, air: Air) -> None:
         self.air = air
+        self.values: dict[str, bytes] = {}
         self.device = _device(air.link, self.name, self.address)
         self.connection: Connection | None = None
         self.subscribed: set[str] = set()
@@ -199,7 +201,9 @@ class _Client(BaseBleakClient):
             made = BleakGATTService(service, service.handle, _text(service.uuid))
             collection.add_service(made)
             for proxy in service.characteristics:
-                properties = [name for flag, name in _PROPERTIES.items() if proxy.properties & flag]
+                properties: list[CharacteristicPropertyName] = [
+                    name for flag, name in _PROPERTIES.items() if proxy.properties & flag
+                ]
                 collection.add_characteristic(
                     BleakGATTCharacteristic(
                         proxy, proxy.handle, _text(proxy.uuid), properties, lambda: self.mtu_size - 3, made
@@ -269,7 +273,7 @@ class _Scanner(BaseBleakScanner):
 
 
 def _text(uuid: core.UUID) -> str:
-    return uuid.to_hex_str("-").lower() if len(uuid.to_bytes()) == 16 else f"0000{uuid.to_hex_str().lower()}-0000-1000-8000-00805f9b34fb"
+    return uuid.to_hex_str("-").lower() if len(uuid.to_bytes()) == 16 else normalize_uuid_16(int(uuid.to_hex_str(), 16))
 
 
 @contextmanager
@@ -286,6 +290,3 @@ def _bleak_errors() -> Iterator[None]:
         if task is not None and task.cancelling():
             raise
         raise BleakError("disconnected while waiting for the answer") from None
-
-
-Handler = Callable[[bytes], Awaitable[None]]

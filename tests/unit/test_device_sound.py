@@ -1,0 +1,121 @@
+"""Sound of glasses: G.711 against its published values, LC3 there and back, what a lost frame becomes, times."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from firmware_bridge.codecs import Lc3Decoder, OpusDecoder, PcmDecoder, _load_lc3
+from firmware_bridge.devices.device import MAX_INBOX_EVENTS, Battery, Event, Inbox, Message, SampleClock, Sound, Stream
+from firmware_bridge.errors import LinkError, Reason
+
+MS = 1_000_000
+
+
+def drain(inbox: Inbox) -> list[Event]:
+    return [inbox._queue.get_nowait() for _ in range(inbox._queue.qsize())]
+
+
+def test_mu_law_as_libsndfile_decodes_it() -> None:
+    codes = bytes(range(256))
+    theirs, _ = soundfile.read(
+        io.BytesIO(codes), format="RAW", subtype="ULAW", channels=1, samplerate=8000, dtype="int16"
+    )
+    assert np.array_equal(PcmDecoder(8000, mu_law=True).decode(codes), theirs)
+
+
+def test_pcm_is_little_endian() -> None:
+    assert PcmDecoder(16_000).decode(bytes.fromhex("01 00 ff ff 00 80")).tolist() == [1, -1, -32768]
+    with pytest.raises(LinkError):
+        PcmDecoder(16_000).decode(b"\x01")
+
+
+def test_absent_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware_bridge.codecs.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("firmware_bridge.codecs.find_library", lambda _: None)
+    with pytest.raises(LinkError, match="liblc3-0") as caught:
+        Lc3Decoder(16_000)
+    assert caught.value.reason is Reason.NOT_AVAILABLE
+
+
+def test_damaged_frame_counts_as_lost() -> None:
+    inbox = Inbox()
+    stream = Stream(PcmDecoder(16_000), inbox)
+    stream.frame(bytes(640), 100 * MS)
+    stream.frame(bytes(639), 120 * MS)
+    stream.frame(bytes(640), 160 * MS, lost_before=1)
+    assert [(type(e), getattr(e, "concealed", None), e.t_ns // MS) for e in drain(inbox)] == [
+        (Sound, False, 80),
+        (Message, None, 120),
+        (Sound, True, 100),
+        (Sound, True, 120),
+        (Sound, False, 140),
+    ]
+
+
+def test_long_loss_is_a_hole_in_the_times() -> None:
+    inbox = Inbox()
+    stream = Stream(PcmDecoder(16_000), inbox)
+    stream.frame(bytes(640), 20 * MS)
+    stream.frame(bytes(640), 940 * MS, lost_before=45)  # 0.9 s, of which half a second is filled
+    _, filled, after = drain(inbox)
+    assert isinstance(filled, Sound)
+    assert isinstance(after, Sound)
+    assert (len(filled.pcm), filled.t_ns // MS, after.t_ns // MS) == (8000, 420, 920)
+
+
+def test_times_follow_the_quickest_packet_and_a_pause() -> None:
+    clock = SampleClock(16_000)
+    assert clock.stamp(320, 50 * MS) == 30 * MS  # delayed by 30 ms, as the next one shows
+    assert clock.stamp(320, 40 * MS) == 30 * MS  # times never go back
+    assert clock.stamp(320, 95 * MS) // MS == 40  # delayed: the quickest packet knows better
+    assert clock.stamp(320, 5000 * MS) // MS == 4980  # paused
+
+
+def test_full_inbox_counts_what_it_lets_go() -> None:
+    inbox = Inbox()
+    for i in range(MAX_INBOX_EVENTS + 3):
+        inbox.put(Battery(i, 50))
+    left = drain(inbox)
+    assert (inbox.overflowed, len(left), left[0]) == (3, MAX_INBOX_EVENTS, Battery(3, 50))
+
+
+@pytest.mark.codecs
+def test_lc3_there_and_back() -> None:
+    """The same library's encoder makes 20-byte frames of a tone, as the G1 sends them."""
+    library = _load_lc3()
+    library.lc3_encoder_size.restype = ctypes.c_uint
+    library.lc3_setup_encoder.restype = ctypes.c_void_p
+    library.lc3_encode.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p),
+        *(ctypes.c_int, ctypes.c_int, ctypes.c_void_p),
+    )
+    state = ctypes.create_string_buffer(library.lc3_encoder_size(10_000, 16_000))
+    encoder = library.lc3_setup_encoder(10_000, 16_000, 16_000, state)
+    said = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
+    decoder = Lc3Decoder(16_000)
+    heard = []
+    for start in range(0, len(said), 160):
+        frame = ctypes.create_string_buffer(20)
+        assert library.lc3_encode(encoder, 0, said[start:].ctypes.data, 1, 20, frame) == 0
+        heard.append(decoder.conceal(160) if start == 8000 else decoder.decode(frame.raw))
+    pcm = np.concatenate(heard)[1600:]
+    assert len(pcm) == 14_400
+    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
+    assert abs(np.argmax(spectrum) * 16_000 / len(pcm) - 440) < 5
+    with pytest.raises(LinkError):
+        decoder.decode(b"")
+
+
+@pytest.mark.codecs
+def test_opus_refuses_what_is_no_packet() -> None:
+    decoder = OpusDecoder(16_000)
+    for packet in (b"", b"\xff\xff\xff"):
+        with pytest.raises(LinkError) as caught:
+            decoder.decode(packet)
+        assert caught.value.reason is Reason.CORRUPT
+    assert len(decoder.conceal(320)) == 320

@@ -1,0 +1,106 @@
+"""Omi's layouts, byte by byte, as facts about the firmware state them. No radio."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware_bridge.devices.omi_glass import AudioFramer, Heard, assemble, audio_format, is_last
+from firmware_bridge.devices.photo import Assembled, PhotoError, PhotoFailure
+from firmware_bridge.errors import LinkError, Reason
+
+
+def put_together(*chunks: str) -> Assembled:
+    assembler = assemble()
+    next(assembler)
+    try:
+        for chunk in chunks:
+            assembler.send(bytes.fromhex(chunk))
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("not complete")
+
+
+def test_sound_packet_is_counter_part_payload() -> None:
+    framer = AudioFramer(241)
+    assert framer.feed(bytes.fromhex("fe ff 00 aa bb")) == [Heard(0, b"\xaa\xbb")]
+    assert framer.feed(bytes.fromhex("ff ff 00 cc")) == [Heard(0, b"\xcc")]
+    assert framer.feed(bytes.fromhex("00 00 00 dd")) == [Heard(0, b"\xdd")]  # u16 wraps
+    assert framer.feed(bytes.fromhex("00 00 00 dd")) == []  # once more
+    assert framer.feed(bytes.fromhex("04 00 00 ee")) == [Heard(3, b"\xee")]
+
+
+def test_frame_longer_than_a_packet_goes_on_in_parts() -> None:
+    framer = AudioFramer(4)
+    assert framer.feed(bytes.fromhex("01 00 00 01 02 03 04")) == []
+    assert framer.feed(bytes.fromhex("02 00 01 05 06")) == [Heard(0, bytes(range(1, 7)))]
+    assert framer.feed(bytes.fromhex("03 00 00 01 02 03 04")) == []  # full, so the frame may go on
+    assert framer.feed(bytes.fromhex("04 00 00 09")) == [Heard(0, b"\x01\x02\x03\x04"), Heard(0, b"\x09")]
+
+
+def test_frame_without_its_beginning_is_lost_whole() -> None:
+    framer = AudioFramer(4)
+    for packet in ("00 00 00 01 02 03 04", "01 00 01 05"):
+        framer.feed(bytes.fromhex(packet))
+    framer.feed(bytes.fromhex("02 00 00 01 02 03 04"))
+    assert framer.feed(bytes.fromhex("05 00 01 07")) == []  # 3 and 4 are missing: the end of one frame, all of another
+    assert framer.feed(bytes.fromhex("06 00 00 08")) == [Heard(2, b"\x08")]
+
+
+@pytest.mark.parametrize("packet", ["", "01", "01 00 00"])
+def test_sound_packet_without_payload_is_refused(packet: str) -> None:
+    with pytest.raises(LinkError):
+        AudioFramer(241).feed(bytes.fromhex(packet))
+
+
+def test_codec_ids() -> None:
+    assert [(audio_format(bytes([i])).codec, audio_format(bytes([i])).rate_hz) for i in (0, 1, 10, 11, 20, 21)] == [
+        ("pcm16", 16_000),
+        ("pcm16", 8_000),
+        ("mu_law", 16_000),
+        ("mu_law", 8_000),
+        ("opus", 16_000),
+        ("opus", 16_000),
+    ]
+    for unknown in (b"\x63", b""):
+        with pytest.raises(LinkError) as caught:
+            audio_format(unknown)
+        assert caught.value.reason is Reason.WRONG_PROTOCOL
+
+
+def test_photo_with_orientation() -> None:
+    assert put_together("00 00 01 ff d8", "01 00 11 22", "02 00 ff d9", "ff ff") == Assembled(
+        bytes.fromhex("ff d8 11 22 ff d9"), 90
+    )
+
+
+def test_photo_before_firmware_2_1_1_has_no_orientation() -> None:
+    assert put_together("00 00 ff d8 11", "01 00 ff d9", "ff ff") == Assembled(bytes.fromhex("ff d8 11 ff d9"), None)
+
+
+def test_photo_with_a_gap() -> None:
+    with pytest.raises(PhotoError) as caught:
+        put_together("00 00 01 ff d8", "02 00 11")
+    assert caught.value.failure is PhotoFailure.GAP
+    with pytest.raises(PhotoError) as caught:
+        put_together("01 00 11 22")  # the first one is missing
+    assert caught.value.failure is PhotoFailure.GAP
+
+
+def test_end_without_picture_is_a_failed_capture() -> None:
+    assert is_last(b"\xff\xff")
+    with pytest.raises(PhotoError) as caught:
+        put_together("ff ff")
+    assert caught.value.failure is PhotoFailure.CAPTURE
+
+
+def test_photo_without_end_is_capped() -> None:
+    assembler = assemble()
+    next(assembler)
+
+    def endless() -> None:
+        for number in range(0xFFFF):
+            assembler.send(number.to_bytes(2, "little") + b"\xff\xd8" + bytes(198))
+
+    with pytest.raises(PhotoError) as caught:
+        endless()
+    assert caught.value.failure is PhotoFailure.CAPTURE
