@@ -135,6 +135,11 @@ class Peripheral:
     ) -> None:
         await self.close()
 
+    @property
+    def up(self) -> bool:
+        """Whether the link is up."""
+        return self._client is not None and not self.dropped.is_set() and self._client.is_connected
+
     def has(self, uuid: str) -> bool:
         """Whether the peripheral has the characteristic."""
         return self._connected().services.get_characteristic(uuid) is not None
@@ -148,8 +153,8 @@ class Peripheral:
         doing = f"{self.name}: reading {uuid}"
         return bytes(await _within(timeout_s, self._connected().read_gatt_char(self._characteristic(uuid)), doing))
 
-    async def write(self, uuid: str, data: bytes, *, response: bool = True, timeout_s: float = 5.0) -> None:
-        """Writes one value; with `response` it returns when the peripheral has acknowledged it.
+    async def write(self, uuid: str, data: bytes, *, response: bool | None = None, timeout_s: float = 5.0) -> None:
+        """Writes one value; with `response` (None: where the characteristic has it) returns once it is acknowledged.
 
         Raises also LinkError: TOO_LARGE over `max_write_bytes`, which would be cut or dropped without a word.
         """
@@ -159,6 +164,8 @@ class Peripheral:
             raise LinkError(
                 Reason.TOO_LARGE, f"{self.name}: {len(data)} bytes in one write, the link carries {largest}"
             )
+        if response is None:
+            response = "write" in characteristic.properties
         doing = f"{self.name}: writing {uuid}"
         await _within(timeout_s, self._connected().write_gatt_char(characteristic, data, response=response), doing)
 
@@ -189,7 +196,7 @@ class Peripheral:
             self.on_drop()
 
     def _connected(self) -> BleakClient:
-        if self._client is None or self.dropped.is_set() or not self._client.is_connected:
+        if self._client is None or not self.up:
             raise LinkError(Reason.CLOSED, f"{self.name}: the link is down")
         return self._client
 

@@ -81,9 +81,12 @@ class Lc3Decoder:
     lc3py brings (x86-64) or the system's.
     """
 
-    def __init__(self, rate_hz: int, *, frame_us: int = 10_000) -> None:
+    def __init__(self, rate_hz: int, frame_bytes: int, *, frame_us: int = 10_000) -> None:
+        if frame_bytes not in _LC3_BYTES:
+            raise LinkError(Reason.BAD_INPUT, f"LC3 has no frames of {frame_bytes} bytes")
         self.rate_hz = rate_hz
         self.frame_samples = rate_hz * frame_us // 1_000_000
+        self._frame_bytes = frame_bytes
         self._library = _load_lc3()
         self._state = ctypes.create_string_buffer(self._library.lc3_decoder_size(frame_us, rate_hz))
         self._decoder = self._library.lc3_setup_decoder(frame_us, rate_hz, rate_hz, self._state)
@@ -91,10 +94,11 @@ class Lc3Decoder:
             raise LinkError(Reason.BAD_INPUT, f"LC3 has no frames of {frame_us} us at {rate_hz} Hz")
 
     def decode(self, frame: bytes) -> Int16Array:
-        """One frame as int16 (frame_samples,). Raises LinkError CORRUPT."""
-        if len(frame) not in _LC3_BYTES:
-            raise LinkError(Reason.CORRUPT, f"an LC3 frame of {len(frame)} bytes")
-        return self._samples(frame)
+        """One or more whole frames as int16 (frames * frame_samples,). Raises LinkError CORRUPT."""
+        if not frame or len(frame) % self._frame_bytes:
+            raise LinkError(Reason.CORRUPT, f"{len(frame)} bytes are not LC3 frames of {self._frame_bytes}")
+        starts = range(0, len(frame), self._frame_bytes)
+        return np.concatenate([self._samples(frame[start : start + self._frame_bytes]) for start in starts])
 
     def conceal(self, n_samples: int) -> Int16Array:
         """`n_samples`, rounded up to whole frames, that go on from what was heard last."""

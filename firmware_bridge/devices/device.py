@@ -39,10 +39,14 @@ class Capabilities:
     max_text_bytes: int = 0
 
     def require(self, ability: Ability) -> None:
-        """Raises LinkError NOT_SUPPORTED, which names what the product can do."""
+        """Raises LinkError NOT_SUPPORTED where the product lacks the ability."""
         if ability not in self.abilities:
-            able = ", ".join(sorted(self.abilities)) or "nothing"
-            raise LinkError(Reason.NOT_SUPPORTED, f"{self.product} has no {ability}; it has: {able}")
+            raise self.lacks(ability)
+
+    def lacks(self, ability: Ability) -> LinkError:
+        """The error that says so, and what the product can do."""
+        able = ", ".join(sorted(self.abilities)) or "nothing"
+        return LinkError(Reason.NOT_SUPPORTED, f"{self.product} has no {ability}; it has: {able}")
 
 
 @dataclass(frozen=True, slots=True)

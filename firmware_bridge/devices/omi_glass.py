@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NoReturn
 
 from bleak.backends.device import BLEDevice
 
@@ -222,9 +222,9 @@ class OmiGlass:
         self.capabilities.require("photo")
         return await self._camera.take(tries=tries, deadlines=deadlines)
 
-    async def show_text(self, text: str) -> None:
+    async def show_text(self, text: str) -> NoReturn:
         """Raises LinkError NOT_SUPPORTED: no Omi has a display."""
-        self.capabilities.require("text")
+        raise self.capabilities.lacks("text")
 
     async def _ask_for_photo(self) -> None:
         await self._peripheral.write(PHOTO_CONTROL, _ONE_PHOTO)

@@ -38,7 +38,7 @@ def test_absent_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.codecs.importlib.util.find_spec", lambda _: None)
     monkeypatch.setattr("firmware_bridge.codecs.find_library", lambda _: None)
     with pytest.raises(LinkError, match="liblc3-0") as caught:
-        Lc3Decoder(16_000)
+        Lc3Decoder(16_000, 20)
     assert caught.value.reason is Reason.NOT_AVAILABLE
 
 
@@ -97,7 +97,7 @@ def test_lc3_there_and_back() -> None:
     state = ctypes.create_string_buffer(library.lc3_encoder_size(10_000, 16_000))
     encoder = library.lc3_setup_encoder(10_000, 16_000, 16_000, state)
     said = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
-    decoder = Lc3Decoder(16_000)
+    decoder = Lc3Decoder(16_000, 20)
     heard = []
     for start in range(0, len(said), 160):
         frame = ctypes.create_string_buffer(20)
