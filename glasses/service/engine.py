@@ -55,6 +55,7 @@ class LlamaEngine:
     """
 
     can = ("latent", "tokens")
+    gradient = None  # llama.cpp has no backward pass for it
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

@@ -34,6 +34,7 @@ class ServiceEngine(Protocol):
     parts: Parts
     chat: Context
     can: tuple[str, ...]
+    gradient: Any  # async (service, key, request, arrays) -> (event, arrays), or None
 
     def feed(self, context: Context, parts: Sequence[Any], *, hidden: bool) -> Any: ...
     def truncate(self, context: Context, n_past: int) -> None: ...
@@ -76,7 +77,6 @@ class Service:
         self._janitor: asyncio.Task[None] | None = None
         self.added: AddedTokens
         self.engine: ServiceEngine
-        self.gradients: Any = None
 
     @property
     def models(self) -> Parts:
@@ -228,9 +228,12 @@ class Service:
     async def _gradient(
         self, peer: Peer, request: messages.GradientRequest, arrays: list[Float32Array]
     ) -> tuple[Event, Sequence[Float32Array]]:
-        raise RemoteError(
-            Reason.UNSUPPORTED, f"the backend {self._backend} has no Gradient API; serve with --backend torch"
-        )
+        if self.engine.gradient is None:
+            raise RemoteError(
+                Reason.UNSUPPORTED, f"the backend {self._backend} has no Gradient API; serve with --backend torch"
+            )
+        key = peer.key if isinstance(request, messages.Forward) else request.step.partition(":")[0]
+        return await self.engine.gradient(self, key, request, arrays)
 
     async def _tokens(self, peer: Peer, request: Any) -> Event:
         raise RemoteError(Reason.UNSUPPORTED, "not yet")

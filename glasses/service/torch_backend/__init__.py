@@ -1,0 +1,1 @@
+"""The backbone in torch, for gradients: needs the extra `train`."""
