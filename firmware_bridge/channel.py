@@ -47,13 +47,14 @@ class SendChannel:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._queue, self._flight = deque[bytes](), dict[int, _Flight]()
         self.reset()
 
     def reset(self) -> int:
         """Starts at sequence number 0 with an empty queue; returns how many messages that drops."""
-        dropped = self.pending if hasattr(self, "_queue") else 0
-        self._queue: deque[bytes] = deque()
-        self._flight: dict[int, _Flight] = {}
+        dropped = self.pending
+        self._queue.clear()
+        self._flight.clear()
         self._base = self._next = 0
         self._credit = FIRST_CREDIT
         self._wake_us = 0

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from firmware_bridge import framing
 from firmware_bridge.channel import ReceiveChannel, RoundTrip, SendChannel
@@ -19,6 +17,7 @@ from firmware_bridge.errors import LinkError
 from firmware_bridge.greeting import Greeting, Refused
 from firmware_bridge.protocol import MAX_MESSAGE, layout, value_of
 from firmware_bridge.security import Sealer
+from firmware_bridge.states import Change, Config, Counters, State, Why
 
 HELLO, NOISE2, SEALED = value_of("FRAME_HELLO"), value_of("FRAME_NOISE2"), value_of("FRAME_SEALED")
 DATA, ACK, PING, PONG = (value_of(f"FRAME_{name}") for name in ("DATA", "ACK", "PING", "PONG"))
@@ -29,90 +28,17 @@ _DATA, _ACK, _PING, _PONG = (layout(f"frame_{name}") for name in ("data", "ack",
 _SIZES = {ACK: _ACK.size, PING: _PING.size, PONG: _PONG.size, BYE: layout("frame_bye").size}
 
 
-class State(StrEnum):
-    """Where the link stands."""
-
-    CLOSED = "closed"
-    OPENING = "opening"
-    GREETING = "greeting"
-    KEYING = "keying"
-    UP = "up"
-    WAITING = "waiting"
-
-
-class Why(StrEnum):
-    """Why it went there."""
-
-    ASKED = "asked"
-    OPENED = "opened"  # the transport is there
-    GREETED = "greeted"
-    TRANSPORT = "transport"  # it could not be opened, or broke
-    SILENT = "silent"  # the peer has not been heard for too long
-    NO_ANSWER = "no_answer"  # to the greeting
-    NO_KEY_ANSWER = "no_key_answer"  # greeted, but the key exchange got no answer: another key?
-    PEER_ENDED = "peer_ended"
-    WORN_OUT = "worn_out"  # the session's counters are used up
-    WRONG_PROTOCOL = "wrong_protocol"
-    KEY_NEEDED = "key_needed"  # the device speaks sealed only
-    NOT_AUTHENTIC = "not_authentic"
-    RETRY = "retry"
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """`key` None: an open link. Queue limits are messages a channel holds, sent or not, before `send` says no."""
-
-    key: bytes | None = None
-    ping_us: int = 500_000
-    silence_us: int = 2_500_000
-    greeting_us: int = 1_000_000  # for greeting and key exchange together
-    first_wait_us: int = 100_000
-    longest_wait_us: int = 800_000
-    queue_limits: tuple[int, int, int] = (256, 32, 256)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A step of the state machine. `dropped`: promises that a restarted peer has made void; `detail` is for people."""
-
-    state: State
-    why: Why
-    detail: str = ""
-    dropped: int = 0
-
-
-@dataclass(slots=True)
-class Counters:
-    """Since the link was made; bytes as on the wire."""
-
-    bytes_out: int = 0
-    bytes_in: int = 0
-    messages_out: int = 0
-    messages_in: int = 0
-    repeated: int = 0  # data frames sent again
-    duplicates: int = 0  # data frames that had come before
-    bad_frames: int = 0  # damaged on the way
-    forged: int = 0  # not sealed by the peer, replayed, or of another session
-    malformed: int = 0  # intact, and yet not what the protocol allows
-    sessions: int = 0
-
-
-@dataclass(slots=True)
 class Link:
     """See the module. The driver calls `received`, `transmit`, `opened`, `lost`; `wake_us` says when to call again."""
 
-    config: Config = field(default_factory=Config)
-    random: Callable[[int], bytes] = os.urandom
-    state: State = State.CLOSED
-    counters: Counters = field(default_factory=Counters)
-    clock: ClockSync = field(default_factory=ClockSync)
-    round_trip: RoundTrip = field(default_factory=RoundTrip)
-    changes: deque[Change] = field(default_factory=deque)
-    inbox: deque[tuple[int, bytes]] = field(default_factory=deque)
-
-    def __post_init__(self) -> None:
+    def __init__(self, config: Config | None = None, random: Callable[[int], bytes] = os.urandom) -> None:
+        self.config = config or Config()
+        self.state = State.CLOSED
+        self.counters, self.clock, self.round_trip = Counters(), ClockSync(), RoundTrip()
+        self.changes: deque[Change] = deque()
+        self.inbox: deque[tuple[int, bytes]] = deque()
         self._decoder = framing.Decoder()
-        self._greeting = Greeting(self.config.key, self.random)
+        self._greeting = Greeting(self.config.key, random)
         self._send = [SendChannel(limit) for limit in self.config.queue_limits]
         self._receive = [ReceiveChannel() for _ in CHANNELS]
         self._sealer: Sealer | None = None
@@ -303,9 +229,8 @@ class Link:
         except Refused as refused:
             self.close(Why(refused.why), str(refused))
             return
-        except LinkError as error:  # an answer of another key
+        except LinkError:  # not from whoever has the key: the right answer may still come
             self.counters.forged += 1
-            self.lost(now_us, Why.NOT_AUTHENTIC, str(error))
             return
         if progress == "keying" and self.state is State.GREETING:
             self._enter(State.KEYING, Why.GREETED)

@@ -6,11 +6,11 @@ standard library. Both greetings are the prologue, so nobody can talk the two si
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -56,14 +56,15 @@ class Handshake:
 
     def finish(self, ephemeral: bytes, tag: bytes) -> Sealer:
         """The sealed channel. Raises LinkError: NOT_AUTHENTIC when the other side has another key."""
-        self._mix_public(ephemeral)
+        state = copy.copy(self)  # a forged answer must not spoil the wait for the right one
+        state._mix_public(ephemeral)
         try:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(ephemeral))
-            self._chain, self._key = _hkdf(self._chain, shared, 2)
-            ChaCha20Poly1305(self._key[:32]).decrypt(_nonce(0), tag, self._hash)
+            chain, key = _hkdf(state._chain, shared, 2)
+            ChaCha20Poly1305(key[:32]).decrypt(_nonce(0), tag, state._hash)
         except (InvalidTag, ValueError) as error:
             raise LinkError(Reason.NOT_AUTHENTIC, "the device answered with another key: pair again") from error
-        ours, theirs = _hkdf(self._chain, b"", 2)
+        ours, theirs = _hkdf(chain, b"", 2)
         return Sealer(ours[:32], theirs[:32])
 
     def _mix_hash(self, data: bytes) -> None:
@@ -139,8 +140,7 @@ def _nonce(counter: int) -> bytes:
 
 def _hkdf(chain: bytes, data: bytes, outputs: int) -> tuple[bytes, ...]:
     """Noise, section 4.3, with HMAC-BLAKE2b of 64 bytes."""
-    mac: Callable[[bytes, bytes], bytes] = lambda key, text: hmac.digest(key, text, "blake2b")  # noqa: E731
-    secret, made = mac(chain, data), [b""]
+    secret, made = hmac.digest(chain, data, "blake2b"), [b""]
     for i in range(outputs):
-        made.append(mac(secret, made[-1] + bytes((i + 1,))))
+        made.append(hmac.digest(secret, made[-1] + bytes((i + 1,)), "blake2b"))
     return tuple(made[1:])

@@ -6,6 +6,7 @@ A transport may lose, cut or join what it carries; everything above it (framing,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -106,7 +107,7 @@ class FdTransport:
         if self._closed.is_set():
             raise LinkError(Reason.CLOSED, f"{self._name}: closed")
 
-    async def _ready(self, add, remove) -> None:  # noqa: ANN001 - add_reader or add_writer and its counterpart
+    async def _ready(self, add, remove) -> None:
         ready = self._loop.create_future()
         add(self._fd, lambda: ready.done() or ready.set_result(None))
         closed = asyncio.ensure_future(self._closed.wait())
@@ -161,10 +162,8 @@ class _TcpTransport:
 
     async def close(self) -> None:
         self._writer.close()
-        try:
+        with contextlib.suppress(OSError):  # it was broken before; closed is closed
             await self._writer.wait_closed()
-        except OSError:
-            pass  # it was broken before; closed is closed
 
 
 async def _open_tcp(host: str, port: int) -> _TcpTransport:
