@@ -22,6 +22,7 @@ DEFAULT_BUNDLE = "pocket"
 Role = Literal[
     "backbone",
     "audio-encoder",
+    "sound-encoder",
     "image-encoder",
     "audio-connector",
     "image-connector",

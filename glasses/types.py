@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 Int16Array = NDArray[np.int16]
 UInt8Array = NDArray[np.uint8]
-Modality = Literal["audio", "image"]
+Modality = Literal["audio", "sound", "image"]  # "audio" is for words, "sound" for what else is heard
 _A = TypeVar("_A", bound=NDArray[Any])
 
 

@@ -1,9 +1,9 @@
 """Makes the training clips of the ambience connector: recordings -> mixes -> encoder latents, one file a class and
 package.
 
-`python -m models.recipes.sound_clips ENCODER PACKAGES OUT` resumes: what has its file is not made again. Speech is
-made of the
-voices of the packages and of synthetic ones, in three simulated tones (sound_tones). Seeded by the names.
+`python -m models.recipes.sound_clips AUDIO_ENCODER SOUND_ENCODER PACKAGES OUT` resumes: what has its file is not made
+again. Speech is made of the voices of the packages and of synthetic ones, in three simulated tones (sound_tones).
+Seeded by the names. The latents of the audio encoder serve the word connector, which has to keep silent on them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import soundfile
 import soxr
 
 from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.sound import SoundEncoder
 from glasses.types import Float32Array
 from models.recipes import augment, sound_mix, voices
 from models.recipes.sound_recordings import RATE_HZ, Recording, recordings
@@ -54,8 +55,10 @@ def spoken(who: str, text: str, rng: random.Random) -> Float32Array:
     return soxr.resample(pcm, rate_hz, RATE_HZ).astype(np.float32)
 
 
-def save(path: Path, rows: list[Float32Array]) -> None:
-    """Writes latents as int8 rows with one scale each; the file appears whole or not at all."""
+def save(path: Path, rows: list[Float32Array], sounds: list[Float32Array]) -> None:
+    """Writes the audio encoder's latents as int8 rows with one scale each and the sound encoder's as float16; the file
+    appears whole or not at all.
+    """
     packed = [quantized(row) for row in rows]
     part = path.with_suffix(".part")
     with part.open("wb") as out:
@@ -64,6 +67,8 @@ def save(path: Path, rows: list[Float32Array]) -> None:
             rows=np.concatenate([p[0] for p in packed]),
             scales=np.concatenate([p[1] for p in packed]),
             lengths=np.array([len(row) for row in rows]),
+            sounds=np.concatenate(sounds).astype(np.float16),
+            sound_lengths=np.array([len(sound) for sound in sounds]),
         )
     part.rename(path)
 
@@ -99,7 +104,8 @@ def quiet_clips(kind: str, count: int) -> list[Float32Array]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the ambience connector's training latents.")
-    parser.add_argument("encoder", type=Path)
+    parser.add_argument("audio_encoder", type=Path)
+    parser.add_argument("sound_encoder", type=Path)
     parser.add_argument("packages", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument(
@@ -107,7 +113,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    encoder = AudioEncoder(args.encoder, n_threads=1)
+    audio, sound = AudioEncoder(args.audio_encoder, n_threads=1), SoundEncoder(args.sound_encoder, n_threads=1)
     found = [r for r in recordings(args.packages) if r.rule.split == "train"]
     texts, _ = split(written(random.Random(0)), random.Random(0))
     others = [r.pcm[: 4 * RATE_HZ] for r in found if r.rule.label == "speech"][:40]
@@ -125,7 +131,7 @@ def main() -> None:
         path = args.out / f"{name}.npz"
         if not path.exists():
             clips = [pcm for pcm in make() if len(pcm) > RATE_HZ // 5]
-            save(path, [encoder.encode(pcm).data for pcm in clips])
+            save(path, [audio.encode(pcm).data for pcm in clips], [sound.encode(pcm).data for pcm in clips])
             print(name, len(clips), flush=True)
 
 
