@@ -17,7 +17,7 @@ from rich.table import Table
 from glasses import store
 from glasses.app import Parts, open_parts
 from glasses.decoders.sheet import Bar, Group, bar_plot
-from glasses.errors import ModelError, Reason
+from glasses.errors import InputError, ModelError, Reason
 from glasses.evals import information, opponent, pictures, sounds, speech
 from glasses.loop import rows_of
 from glasses.types import Float32Array, Latents
@@ -28,6 +28,7 @@ _EXAMPLE = """\
 examples:
   glasses eval                          everything, about ten minutes on two cores
   glasses eval --only pictures sounds
+  glasses eval --limit 20               a quick look: 20 clips or pictures of each kind
   glasses eval --out out/eval --json    figures as JSON on stdout, with eval.json and eval.png in out/eval
 """
 
@@ -42,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="+", choices=SETS, default=SETS, metavar="SET", help=f"of {', '.join(SETS)}")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N items of each kind, spread over its set")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder (default: out/eval)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
@@ -50,6 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes OUT/eval.json and OUT/eval.png."""
+    if args.limit is not None and args.limit < 2:
+        raise InputError(Reason.BAD_INPUT, f"--limit {args.limit}: at least 2, for one is held against another")
+    if args.limit is not None:
+        args.only = [name for name in args.only if name != "information"]  # its probe needs the whole set
     if "information" in args.only and not opponent.installed():
         raise ModelError(
             Reason.NOT_INSTALLED,
@@ -61,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for name in args.only:
             task = progress.add_task(name, total=None)
-            figures[name] = _MEASURES[name](parts, lambda task=task: progress.advance(task))
+            figures[name] = measure(name, parts, lambda task=task: progress.advance(task), limit=args.limit)
             progress.remove_task(task)
     parts.close()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -76,23 +82,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _speech(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
-    figures = speech.run(parts, HELD_OUT / "speech", tick)
+def measure(
+    name: str, parts: Parts, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
+) -> dict[str, Any]:
+    """The figures of one of SETS, as eval.json has them."""
+    return _MEASURES[name](parts, tick, limit)
+
+
+def _speech(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    figures = speech.run(parts, HELD_OUT / "speech", tick, limit=limit)
+    if limit is not None:
+        return figures  # the limits beside them are of the whole set
     figures["typed limit"] = speech.typed_limit(parts, HELD_OUT / "speech")
     if opponent.installed():
         figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", opponent.transcriber())
     return figures
 
 
-def _pictures(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
-    return dict(pictures.run(parts.image_encoder, _answer(parts, tick), HELD_OUT / "pictures"))
+def _pictures(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    return dict(pictures.run(parts.image_encoder, _answer(parts, tick), HELD_OUT / "pictures", limit=limit))
 
 
-def _sounds(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
-    return dict(sounds.run(_answer(parts, tick), parts.audio_encoder, HELD_OUT / "sounds"))
+def _sounds(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    return dict(sounds.run(_answer(parts, tick), parts.audio_encoder, HELD_OUT / "sounds", limit=limit))
 
 
-def _information(parts: Parts, tick: Callable[[], None]) -> dict[str, Any]:
+def _information(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    if limit is not None:
+        raise InputError(Reason.BAD_INPUT, "the information probe needs its whole set: --only speech pictures sounds")
+
     def rows(latents: Latents) -> Float32Array:
         tick()
         return rows_of(parts, latents)[0]
@@ -117,7 +135,8 @@ def _speech_groups(figures: dict[str, Any]) -> list[Group]:
         )
         for name, rate in figures["word error rate"].items()
     ]
-    rates.append(Bar("the same request typed", 100 * figures["typed limit"]))
+    if "typed limit" in figures:
+        rates.append(Bar("the same request typed", 100 * figures["typed limit"]))
     agreement = Bar("spoken as typed", 100 * figures["agreement"], 70.0)
     return [
         Group("Repeat the words: word error rate", "%", tuple(rates), higher_is_better=False),
@@ -157,7 +176,7 @@ def _print(groups: list[Group]) -> None:
         Console().print(table)
 
 
-_MEASURES: dict[str, Callable[[Parts, Callable[[], None]], dict[str, Any]]] = {
+_MEASURES: dict[str, Callable[[Parts, Callable[[], None], int | None], dict[str, Any]]] = {
     "speech": _speech,
     "pictures": _pictures,
     "sounds": _sounds,

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from glasses.errors import InputError, Reason
+from glasses.evals.subset import spread
 from glasses.types import Latents, UInt8Array
 
 PICTURES = Path(__file__).parents[2] / "models" / "eval" / "pictures"
@@ -61,13 +62,21 @@ def hits(answer: str, accept: Sequence[str]) -> bool:
     return any(re.search(rf"\b{re.escape(name.lower())}(e?s)?\b", first) for name in accept)
 
 
-def run(encoder: Encoder, answer: Callable[[list[str | Latents]], str], folder: Path = PICTURES) -> dict[str, object]:
-    """Asks `QUESTION` about every photograph; `answer` takes the parts of a turn in order and returns the whole reply.
+def run(
+    encoder: Encoder,
+    answer: Callable[[list[str | Latents]], str],
+    folder: Path = PICTURES,
+    *,
+    limit: int | None = None,
+) -> dict[str, object]:
+    """Asks `QUESTION` about every photograph, or `limit` of them spread over the set.
+
+    `answer` takes the parts of a turn in order and returns the whole reply.
 
     `accuracy` is the share of hits; `chance` the share when each answer is held against every other picture instead;
     `text_only` the share that the same question gets with no picture given at all.
     """
-    pictures = list(read_pictures(folder))
+    pictures = spread(list(read_pictures(folder)), limit)
     answers = [answer([encoder.encode(picture.rgb), QUESTION]) for picture in pictures]
     blind = answer([QUESTION])
     grid = np.array([[hits(text, picture.accept) for picture in pictures] for text in answers])

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.errors import InputError, Reason
+from glasses.evals.subset import spread
 from glasses.media import read_audio
 from glasses.types import Float32Array, Latents
 
@@ -86,8 +87,16 @@ def pooled(latents: Latents) -> Float32Array:
     return np.concatenate([latents.data.mean(axis=0), latents.data.std(axis=0)])
 
 
-def run(answer: Callable[[list[str | Latents]], str], encoder: Encoder, folder: Path = SOUNDS) -> dict[str, object]:
-    """Asks `QUESTION` about every held-out clip; `answer` takes the parts of a turn in order and returns the reply.
+def run(
+    answer: Callable[[list[str | Latents]], str],
+    encoder: Encoder,
+    folder: Path = SOUNDS,
+    *,
+    limit: int | None = None,
+) -> dict[str, object]:
+    """Asks `QUESTION` about every held-out clip, or `limit` of them spread over the set.
+
+    `answer` takes the parts of a turn in order and returns the reply.
 
     `accuracy` is the share of clips whose class was said, `class_mean` the mean of that share over the classes,
     `chance` what the same answers score against every other clip's class, `text_only` the share that the question gets
@@ -96,8 +105,9 @@ def run(answer: Callable[[list[str | Latents]], str], encoder: Encoder, folder: 
     """
     index = read_index(folder)
     names = {sound.label: sound.accept for sound in index}
+    held_out = spread([sound for sound in index if sound.split == "held-out"], limit)
+    index = [sound for sound in index if sound.split == "reference" or sound in held_out]
     latents = {sound.file: encoder.encode(read_audio(folder / sound.file)) for sound in index}
-    held_out = [sound for sound in index if sound.split == "held-out"]
     reference = [sound for sound in index if sound.split == "reference"]
     answers = {sound.file: answer([latents[sound.file], QUESTION]) for sound in held_out}
     said = [said_class(answers[sound.file], names) for sound in held_out]

@@ -17,6 +17,7 @@ from typing import Any
 
 from glasses.app import Parts
 from glasses.evals.degrade import telephone, with_noise
+from glasses.evals.subset import spread
 from glasses.loop import Times, answer
 from glasses.media import read_audio
 from glasses.types import Float32Array, Latents, Turn
@@ -62,19 +63,24 @@ def reply(parts: Parts, given: Sequence[Latents | str], max_tokens: int = 40) ->
     return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=max_tokens)).strip()
 
 
-def run(parts: Parts, folder: Path, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Figures over models/eval/speech: {"word error rate": {condition: ...}, "agreement": ..., "examples": [...]}."""
+def run(
+    parts: Parts, folder: Path, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
+) -> dict[str, Any]:
+    """Figures over models/eval/speech: {"word error rate": {condition: ...}, "agreement": ..., "examples": [...]}.
+
+    At most `limit` clips of each kind, spread over the set.
+    """
     examples: list[dict[str, str]] = []
     rates = {}
     for condition, (kind, degrade) in CONDITIONS.items():
         pairs = []
-        for item in _items(folder, kind):
+        for item in spread(_items(folder, kind), limit):
             heard = reply(parts, [parts.audio_encoder.encode(degrade(read_audio(folder / item["file"]))), REPEAT])
             pairs.append((item["text"], heard))
             examples.append({"condition": condition, "said": item["text"], "repeated": heard})
             tick()
         rates[condition] = _error_rate(pairs)
-    agreed, questions = 0, _items(folder, "question")
+    agreed, questions = 0, spread(_items(folder, "question"), limit)
     for item in questions:
         spoken = reply(parts, [parts.audio_encoder.encode(read_audio(folder / item["file"]))], 24)
         typed = reply(parts, [item["text"]], 24)

@@ -1,0 +1,96 @@
+"""Quantizes a GGUF backbone through llama.cpp's own llama_model_quantize. Measures nothing, knows no text.
+
+K-quants pack 256 weights in a block. Where a matrix is narrower than a multiple of that (SmolLM2-135M: 576 columns)
+llama.cpp takes a type with blocks of 32 instead, so Q4_K_M of such a model is mostly Q5_0: `tensor_types` shows it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+from glasses.backbone.native import c, drain_errors
+from glasses.errors import InputError, ModelError, Reason
+from quantize.imatrix import Importance
+
+MIXED = "mixed"
+_PREFIX = "LLAMA_FTYPE_MOSTLY_"
+TYPES: dict[str, int] = {
+    name.removeprefix(_PREFIX): value for name, value in vars(c).items() if name.startswith(_PREFIX)
+}
+# llama.cpp refuses these without an importance matrix (llama-quant.cpp, tensor_requires_imatrix): too few bits.
+NEEDS_IMATRIX = frozenset({"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M", "Q2_K_S"})
+# `mixed`: 4-bit blocks of 32 everywhere (no matrix of a 576-wide model falls back to a larger type), 8 bits for the
+# table, which is read twice a token as input rows and classifier, and for the attention's narrow value matrices.
+MIXED_BASE, MIXED_TABLE, MIXED_OVERRIDES = "Q4_0", gguf.GGMLQuantizationType.Q8_0, {r"attn_v\.weight": "Q8_0"}
+
+
+def quantize(source: Path, out: Path, kind: str, importance: Importance | None = None, *, n_threads: int = 1) -> None:
+    """Writes `source` as type `kind` (one of TYPES, or `mixed`) to `out`, a scratch path (see files.whole).
+
+    A source that is quantized itself is unpacked first, as it is all that some models are shared as: what it lost
+    stays lost. Raises InputError(BAD_INPUT) for an unknown type or one that needs an importance matrix, ModelError:
+    NOT_FOUND, CORRUPT, INTERNAL.
+    """
+    if kind != MIXED and kind not in TYPES:
+        raise InputError(Reason.BAD_INPUT, f"unknown type {kind!r}; known are {MIXED}, {', '.join(TYPES)}")
+    if kind in NEEDS_IMATRIX and importance is None:
+        raise InputError(Reason.BAD_INPUT, f"{kind} needs an importance matrix: quantize imatrix, then --imatrix FILE")
+    check(source)
+    params = c.llama_model_quantize_default_params()
+    params.nthread, params.allow_requantize = n_threads, True
+    params.ftype = TYPES[MIXED_BASE if kind == MIXED else kind]
+    kept: list[Any] = []  # ctypes structures point into these until the call returns
+    if kind == MIXED:
+        params.token_embedding_type = params.output_tensor_type = int(MIXED_TABLE)
+        params.tt_overrides = _overrides(kept)
+    if importance is not None:
+        params.imatrix = _importance(importance, kept)
+    result = c.llama_model_quantize(str(source).encode(), str(out).encode(), ctypes.byref(params))
+    if result != 0 or not out.is_file():
+        raise ModelError(Reason.INTERNAL, f"llama.cpp could not write {out.name} as {kind}: {drain_errors()}")
+
+
+def check(path: Path) -> gguf.GGUFReader:
+    """Reads the header and that all tensors are there. Raises ModelError: NOT_FOUND, CORRUPT."""
+    if not path.is_file():
+        raise ModelError(Reason.NOT_FOUND, f"{path}: no such file")
+    try:
+        reader = gguf.GGUFReader(path)
+    except Exception as error:  # its reader raises whatever numpy does on damaged bytes
+        raise ModelError(Reason.CORRUPT, f"{path}: cut short or not GGUF ({error}); pull the model again") from error
+    if not reader.tensors:
+        raise ModelError(Reason.CORRUPT, f"{path}: a GGUF file without tensors is no backbone")
+    return reader
+
+
+def tensor_types(path: Path) -> dict[str, int]:
+    """How many tensors of each type the file holds, the most frequent first. Raises as `check`."""
+    return dict(Counter(tensor.tensor_type.name for tensor in check(path).tensors).most_common())
+
+
+def _overrides(kept: list[Any]) -> Any:
+    rows = [
+        c.llama_model_tensor_override(pattern.encode(), int(gguf.GGMLQuantizationType[kind]))
+        for pattern, kind in MIXED_OVERRIDES.items()
+    ]
+    array = (c.llama_model_tensor_override * (len(rows) + 1))(*rows)  # the last, empty one ends it
+    kept.append(array)
+    return array
+
+
+def _importance(importance: Importance, kept: list[Any]) -> Any:
+    entries = []
+    for name, values in importance.means.items():
+        flat = np.ascontiguousarray(values, np.float32)
+        kept.append(flat)
+        pointer = flat.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        entries.append(c.llama_model_imatrix_data(name.encode(), pointer, flat.size))
+    array = (c.llama_model_imatrix_data * (len(entries) + 1))(*entries)
+    kept.append(array)
+    return array

@@ -1,0 +1,178 @@
+"""Streams of inputs for a model: what it is calibrated with and what it is measured on. Knows no quantization.
+
+What a model takes is told by its input: `mel` is sound, `pixels` are pictures, `latents` is what one of the bundle's
+encoders makes of either, anything else is fed from .npz files that hold one array an input.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from glasses import store
+from glasses.encoders.audio import MAX_S, MIN_SAMPLES, AudioEncoder, windows
+from glasses.encoders.image import ImageEncoder, preprocess
+from glasses.encoders.mel import log_mel
+from glasses.errors import GlassesError, InputError, ModelError, Reason
+from glasses.evals import sounds, speech
+from glasses.evals.subset import spread
+from glasses.media import read_audio, read_image
+from quantize import onnx_file
+
+Kind = Literal["sound", "picture", "arrays"]
+Feed = dict[str, NDArray[Any]]
+BUNDLE = "bundle"  # --calibration bundle: what is in this repository and is not held out
+EVAL = Path(speech.__file__).parents[2] / "models" / "eval"
+DEMO = Path(speech.__file__).parents[1] / "demo" / "session"
+SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "sound": (".wav", ".ogg", ".flac", ".mp3", ".opus"),
+    "picture": (".jpg", ".jpeg", ".png", ".webp", ".bmp"),
+    "arrays": (".npz",),
+}
+MAX_ARRAY_BYTES = 256 << 20  # of one .npz unpacked
+CALIBRATION_S = 10  # of one sound: a window nobody speaks longer than without a pause
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One input with the file and the domain (speech, sounds, pictures) it comes from."""
+
+    file: str
+    domain: str
+    feed: Feed
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a model takes: `kind` of file, and how to turn one into a feed."""
+
+    name: str
+    kind: Kind
+    feeds: Callable[[Path], Iterator[Feed]]
+
+
+def role_of(model: onnx.ModelProto, bundle: str = store.DEFAULT_BUNDLE) -> Role:
+    """Tells the role of `model` by its inputs. Raises ModelError(BAD_INPUT) for latents of a width nobody makes."""
+    shapes = onnx_file.inputs(model)
+    if "mel" in shapes:
+        return Role("audio-encoder", "sound", lambda path: ({"mel": mel} for mel in _mels(path)))
+    if "pixels" in shapes:
+        return Role("image-encoder", "picture", lambda path: iter([{"pixels": preprocess(read_image(path))}]))
+    if "latents" in shapes:
+        return _connector_role(shapes["latents"][-1], bundle)
+    return Role("other", "arrays", lambda path: iter([_arrays(path, list(shapes))]))
+
+
+def _connector_role(width: int | str, bundle: str) -> Role:
+    names = store.load_bundle(bundle)
+    if width == 1280:
+        image = ImageEncoder(store.path_of(names.image_encoder))
+        return Role("image-connector", "picture", lambda path: iter([{"latents": image.encode(read_image(path)).data}]))
+    if width == 768:
+        audio = AudioEncoder(store.path_of(names.audio_encoder), n_threads=1)
+        return Role(
+            "audio-connector",
+            "sound",
+            lambda path: ({"latents": audio.encode(pcm).data} for pcm in _pieces(path)),
+        )
+    raise ModelError(Reason.BAD_INPUT, f"latents {width} wide: the encoders of bundle {bundle!r} make 768 and 1280")
+
+
+def calibration(role: Role, source: str | Path, *, limit: int | None = None) -> Iterator[Feed]:
+    """Feeds from a folder, or from what this repository holds that is not held out (`bundle`); one at a time.
+
+    `bundle` is for sound the clips that the sound connector was trained on and the demo's minute, for pictures the
+    demo's frames (few scenes: a folder of photographs calibrates better).
+    Raises InputError: NOT_FOUND (no such folder), BAD_INPUT (nothing of the right kind in it).
+    """
+    count = 0
+    for path in files(role, source):
+        for feed in role.feeds(path):
+            if limit is not None and count >= limit:
+                return
+            count += 1
+            yield feed
+
+
+def files(role: Role, source: str | Path) -> list[Path]:
+    """The calibration files that `calibration` will read. Raises InputError as it does."""
+    if str(source) == BUNDLE:
+        if role.kind == "sound":
+            known = [EVAL / "sounds" / one.file for one in sounds.read_index() if one.split == "reference"]
+            return [*known, DEMO / "audio.ogg"]
+        return files(role, DEMO / "frames")
+    folder = Path(source)
+    if not folder.is_dir():
+        raise InputError(Reason.NOT_FOUND, f"{folder}: no such folder of calibration data")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES[role.kind])
+    if not found:
+        kinds = sorted({path.suffix.lower() for path in folder.rglob("*") if path.suffix})[:6]
+        raise InputError(
+            Reason.BAD_INPUT,
+            f"{folder}: an {role.name} is calibrated with {role.kind} files ({', '.join(SUFFIXES[role.kind])}), "
+            f"here are {', '.join(kinds) or 'none'}",
+        )
+    return found
+
+
+def held_out(role: Role, *, limit: int | None = None, folder: Path | None = None) -> Iterator[Named]:
+    """Inputs that nothing was trained or calibrated on: models/eval, or the files of `folder`; `limit` a domain."""
+    for domain, paths in _domains(role, folder).items():
+        chosen = spread(paths, limit)
+        for path in chosen:
+            for feed in role.feeds(path):
+                yield Named(path.name, domain, feed)
+
+
+def _domains(role: Role, folder: Path | None) -> dict[str, Sequence[Path]]:
+    if folder:
+        return {folder.name: files(role, folder)}
+    if role.kind == "picture":
+        rows = (EVAL / "pictures" / "index.jsonl").read_text(encoding="utf-8").splitlines()
+        return {"pictures": [EVAL / "pictures" / json.loads(row)["file"] for row in rows]}
+    if role.kind == "sound":
+        rows = (EVAL / "speech" / "index.jsonl").read_text(encoding="utf-8").splitlines()
+        return {
+            "speech": [EVAL / "speech" / json.loads(row)["file"] for row in rows],
+            "sounds": [EVAL / "sounds" / one.file for one in sounds.read_index() if one.split == "held-out"],
+        }
+    raise InputError(Reason.BAD_INPUT, "this model is none of the bundle's: name a folder of .npz files with --data")
+
+
+def _pieces(path: Path) -> Iterator[NDArray[np.float32]]:
+    for pcm in windows(read_audio(path), max_s=CALIBRATION_S if path.parent == DEMO else MAX_S):
+        if len(pcm) >= MIN_SAMPLES:
+            yield pcm
+
+
+def _mels(path: Path) -> Iterator[NDArray[np.float32]]:
+    for pcm in _pieces(path):
+        yield log_mel(pcm[: len(pcm) // MIN_SAMPLES * MIN_SAMPLES])[None]
+
+
+def _arrays(path: Path, names: Sequence[str]) -> Feed:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MAX_ARRAY_BYTES:
+                raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_ARRAY_BYTES >> 20} MiB unpacked")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except GlassesError:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise InputError(
+            Reason.BAD_INPUT, f"{path}: needs one array for each of {', '.join(names)} ({error})"
+        ) from error
+
+
+def demo_sound() -> Iterator[NDArray[np.float32]]:
+    """The demo's minute in windows, which nothing was trained on."""
+    yield from _pieces(DEMO / "audio.ogg")

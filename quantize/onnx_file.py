@@ -1,0 +1,67 @@
+"""Reads and checks ONNX files before anything is done with them. Knows no model in particular."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from glasses.errors import ModelError, Reason
+
+MAX_BYTES = 2 << 30  # protobuf's own limit for one message
+MIN_OPSET = 13  # the first with a scale per channel in QuantizeLinear and DequantizeLinear
+QUANTIZED_OPS = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits"}
+)
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """Reads one self-contained ONNX file. Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, BAD_INPUT (opset)."""
+    if not path.is_file():
+        raise ModelError(Reason.NOT_FOUND, f"{path}: no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise ModelError(Reason.TOO_LARGE, f"{path}: over {MAX_BYTES >> 30} GiB; an encoder for a board is far smaller")
+    try:
+        model = onnx.load(path, load_external_data=False)
+        opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+        if not model.graph.node or not opset:
+            raise ModelError(Reason.CORRUPT, f"{path}: not an ONNX model, it has no nodes or no opset")
+        check_opset(opset, path)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(Reason.CORRUPT, f"{path}: damaged or not ONNX ({reason}); export or pull it again") from error
+    return model
+
+
+def check_opset(opset: int, path: Path) -> None:
+    """Raises ModelError(BAD_INPUT) for an opset that cannot be quantized or that the onnx package does not know."""
+    newest = onnx.defs.onnx_opset_version()
+    if not MIN_OPSET <= opset <= newest:
+        raise ModelError(
+            Reason.BAD_INPUT,
+            f"{path}: opset {opset}; quantization needs {MIN_OPSET} to {newest}: export it again, "
+            "or convert it with onnx.version_converter",
+        )
+
+
+def inputs(model: onnx.ModelProto) -> dict[str, list[int | str]]:
+    """Name -> shape of every input that is not a weight; a dynamic axis is its name."""
+    weights = {one.name for one in model.graph.initializer}
+    return {
+        one.name: [dim.dim_param or dim.dim_value for dim in one.type.tensor_type.shape.dim]
+        for one in model.graph.input
+        if one.name not in weights
+    }
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether any node works on or unpacks integers already."""
+    return any(node.op_type in QUANTIZED_OPS for node in model.graph.node)
+
+
+def weight_nodes(model: onnx.ModelProto, kinds: tuple[str, ...]) -> list[str]:
+    """Names of the nodes of these kinds that multiply with a stored weight, in order."""
+    weights = {one.name for one in model.graph.initializer}
+    return [n.name for n in model.graph.node if n.op_type in kinds and any(i in weights for i in n.input[1:2])]

@@ -1,0 +1,105 @@
+"""What a backbone is calibrated and measured on: prompts of text, and of the latents it will really read.
+
+Knows the runtime (encoders, connectors, the wording around latents); quantizes and measures nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glasses.app import Parts
+from glasses.backbone.parts import Part
+from glasses.backbone.prompt import PREFIX
+from glasses.errors import InputError, Reason
+from glasses.evals import sounds, speech
+from glasses.evals.subset import spread
+from glasses.loop import Times, answer, prompt_of
+from glasses.media import read_audio, read_image
+from glasses.types import Turn
+from quantize import feeds
+
+MAX_TEXT_BYTES = 16 << 20
+TEXT_TOKENS = 128  # of one piece of running text
+ANSWER_TOKENS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Parts to feed in order. The model is held against the tokens from row `scored` on, which lie in the last part."""
+
+    domain: str
+    name: str
+    parts: tuple[Part, ...]
+    scored: int  # rows before the first token that is scored
+
+
+def texts(path: Path, parts: Parts, limit: int | None = None) -> Iterator[Prompt]:
+    """Pieces of TEXT_TOKENS tokens of a text file. Raises InputError: NOT_FOUND, TOO_LARGE, BAD_INPUT (not text)."""
+    if not path.is_file():
+        raise InputError(Reason.NOT_FOUND, f"{path}: no such text file")
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_TEXT_BYTES >> 20} MiB; a few hundred KB are enough")
+    try:
+        ids = parts.backbone.tokenize(path.read_text(encoding="utf-8"), special=False)
+    except UnicodeDecodeError as error:
+        raise InputError(Reason.BAD_INPUT, f"{path}: not UTF-8 text; calibration text is plain text") from error
+    if len(ids) < 2:
+        raise InputError(Reason.BAD_INPUT, f"{path}: no text in it")
+    pieces = [ids[at : at + TEXT_TOKENS] for at in range(0, len(ids), TEXT_TOKENS)]
+    for i, piece in enumerate(spread([piece for piece in pieces if len(piece) > 1], limit)):
+        yield Prompt("text", f"{path.name}:{i}", (piece,), 1)
+
+
+def held_out(parts: Parts, domain: str, limit: int | None) -> Iterator[Prompt]:
+    """Turns about the held-out files of one domain (text, speech, pictures, sounds), each with the backbone's answer.
+
+    `text` are the spoken questions as they would be typed.
+    """
+    if domain == "text":
+        for item in spread(_speech("question"), limit):
+            yield _turn(parts, "text", item["text"], (item["text"],))
+    elif domain == "speech":
+        for item in spread(_speech("synthetic"), limit):
+            heard = parts.audio_encoder.encode(read_audio(feeds.EVAL / "speech" / item["file"]))
+            yield _turn(parts, domain, item["file"], (heard, speech.REPEAT))
+    elif domain == "sounds":
+        held = [one for one in sounds.read_index() if one.split == "held-out"]
+        for one in spread(held, limit):
+            heard = parts.audio_encoder.encode(read_audio(sounds.SOUNDS / one.file))
+            yield _turn(parts, domain, one.file, (heard, sounds.QUESTION))
+    else:
+        yield from _pictures(parts, spread(sorted((feeds.EVAL / "pictures").glob("*.jpg")), limit), "pictures")
+
+
+def calibration(parts: Parts, limit: int | None) -> Iterator[Prompt]:
+    """Turns about what is not held out: the sounds the connector was trained on, the demo's frames and minute."""
+    known = [one for one in sounds.read_index() if one.split == "reference"]
+    for one in spread(known, limit):
+        heard = parts.audio_encoder.encode(read_audio(sounds.SOUNDS / one.file))
+        yield _turn(parts, "sounds", one.file, (heard, sounds.QUESTION))
+    for i, pcm in enumerate(feeds.demo_sound()):
+        yield _turn(parts, "speech", f"demo:{i}", (parts.audio_encoder.encode(pcm),))
+    yield from _pictures(parts, spread(sorted((feeds.DEMO / "frames").glob("*.jpg")), limit), "pictures")
+
+
+def _pictures(parts: Parts, paths: Sequence[Path], domain: str) -> Iterator[Prompt]:
+    for path in paths:
+        yield _turn(parts, domain, path.name, (parts.image_encoder.encode(read_image(path)), "What is in view?"))
+
+
+def _turn(parts: Parts, domain: str, name: str, given: tuple) -> Prompt:
+    """The whole turn as `glasses` feeds it, then the greedy answer, token by token."""
+    backbone = parts.backbone
+    turn = Turn(id=0, t_ns=0, cause="quantize", parts=given)
+    pieces = list(answer(parts, turn, Times(), max_tokens=ANSWER_TOKENS))
+    before = [backbone.tokenize(PREFIX), *prompt_of(parts, given)]
+    tokens = [piece.token_id for piece in pieces]
+    return Prompt(domain, name, (*before, tokens), sum(len(part) for part in before))
+
+
+def _speech(kind: str) -> list[dict[str, str]]:
+    index = (feeds.EVAL / "speech" / "index.jsonl").read_text(encoding="utf-8").splitlines()
+    return [item for item in map(json.loads, index) if item["set"] == kind]

@@ -1,0 +1,98 @@
+"""What a variant costs end to end: `glasses eval` with the bundle as it is, and with one of its files replaced.
+
+Knows the runtime. A connector refuses latents of an encoder it was not trained on; here the variant stands in for its
+original on purpose, so it takes over that one's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from glasses import app, store
+from glasses.app import Parts
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.prompt import PREFIX
+from glasses.commands import evaluate
+from glasses.connectors.pooled import PooledConnector
+from glasses.connectors.words import WordConnector
+from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.image import ImageEncoder
+from glasses.errors import InputError, Reason
+from quantize import onnx_file
+
+SETS = {
+    "audio-encoder": ("speech", "sounds"),
+    "image-encoder": ("pictures",),
+    "audio-connector": ("speech", "sounds"),
+    "image-connector": ("pictures",),
+    "backbone": ("speech", "sounds", "pictures"),
+}
+
+
+def run(
+    role: str, path: Path | None, bundle: str, *, limit: int | None, tick: Callable[[], None] = lambda: None
+) -> dict[str, dict[str, Any]]:
+    """{figure: {"value": percent, "higher_is_better", "items"}} of the sets that `role` matters to.
+
+    `path` replaces the bundle's file of that role; None is the bundle as it is.
+    """
+    parts = app.open_parts(bundle, n_threads=1)
+    try:
+        if path is not None:
+            parts = replaced(parts, role, path)
+        figures = {name: evaluate.measure(name, parts, tick, limit=limit) for name in SETS[role]}
+    finally:
+        parts.close()
+    return _flat(figures)
+
+
+def replaced(parts: Parts, role: str, path: Path) -> Parts:
+    """`parts` with the file of `role` exchanged. Raises InputError(BAD_INPUT) for a role no bundle has."""
+    if role == "audio-encoder":
+        audio = AudioEncoder(path, n_threads=1)
+        audio.space = parts.audio_encoder.space
+        return replace(parts, audio_encoder=audio)
+    if role == "image-encoder":
+        image = ImageEncoder(path)
+        image.space = parts.image_encoder.space
+        return replace(parts, image_encoder=image)
+    if role == "image-connector":
+        return replace(parts, image=PooledConnector(path, n_threads=1))
+    if role == "audio-connector":
+        if any(one.name == "states" for one in onnx_file.load(path).graph.output):
+            return replace(parts, words=WordConnector(path, parts.backbone.token_rows, n_threads=1))
+        return replace(parts, ambience=PooledConnector(path, n_threads=1))
+    if role == "backbone":
+        return _with_backbone(parts, path)
+    raise InputError(Reason.BAD_INPUT, f"{path}: no bundle has a part like this, so it has no task to lose")
+
+
+def _with_backbone(parts: Parts, path: Path) -> Parts:
+    """The word connector mixes rows of the new backbone's own table, as it would in a bundle of its own."""
+    parts.backbone.close()
+    backbone = LlamaBackbone(path, n_ctx=2048, n_threads=1)
+    backbone.feed([backbone.tokenize(PREFIX)])
+    words = WordConnector(store.path_of(parts.bundle.audio_words), backbone.token_rows, n_threads=1)
+    return replace(parts, backbone=backbone, words=words, n_prefix=backbone.n_past)
+
+
+def _flat(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {}
+    if speech := figures.get("speech"):
+        counts: dict[str, int] = {}
+        for example in speech["examples"]:
+            counts[example["condition"]] = counts.get(example["condition"], 0) + 1
+        for condition, rate in speech["word error rate"].items():
+            out[f"words wrong: {condition}"] = _figure(rate, counts[condition], higher_is_better=False)
+        out["spoken answered as typed"] = _figure(speech["agreement"], counts["question"])
+    for name, what, items in (("sounds", "sounds named", "clips"), ("pictures", "pictures named", "pictures")):
+        if found := figures.get(name):
+            out[what] = _figure(found["accuracy"], found[items])
+    return out
+
+
+def _figure(share: float, items: int, *, higher_is_better: bool = True) -> dict[str, Any]:
+    return {"percent": 100 * share, "items": items, "higher_is_better": higher_is_better}
