@@ -1,0 +1,263 @@
+"""One recorded segment: what the sensors gave and what was decided, as MCAP. Knows no thread, no folder and no model.
+
+Sound and pictures are Foxglove's own messages (RawAudio, CompressedImage in protobuf), everything else is JSON, so the
+files open in Foxglove and Rerun as they are. Times are the host's monotonic clock; the file's metadata `session` holds
+what to add for wall-clock time. Pictures are kept as JPEG, so latents of a replay differ a little from the live ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, Literal, Protocol
+
+import cv2
+import numpy as np
+import zstandard
+from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
+from foxglove_schemas_protobuf.RawAudio_pb2 import RawAudio
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+from mcap.exceptions import EndOfFile, McapError
+from mcap.records import Channel, Chunk, Footer, Message, Metadata
+from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+from mcap.writer import IndexType, Writer
+from PIL import Image, UnidentifiedImageError
+
+from glasses.errors import InputError, Reason
+from glasses.listen import Button, Heard, SensorEvent
+from glasses.media import MAX_PIXELS
+from glasses.types import AudioChunk, Frame, Latents, frozen
+
+CHUNK_BYTES = 64 * 1024
+JPEG_QUALITY = 92
+MAX_RECORD_BYTES = 32 << 20  # a picture of 25 megapixels as JPEG fits; nothing larger is ever written
+_TOPICS = ("/microphone", "/camera", "/touch", "/latents", "/decision", "/answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A turn that the gates decided on; `parts` are (modality, t_ns, duration_ns, rows), ("text", 0, 0, length)."""
+
+    t_ns: int
+    turn_id: int
+    cause: str
+    touched_ns: int
+    end_ns: int
+    spoken_ns: tuple[int, int] | None
+    parts: tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a turn was answered, and the ms from the end of speech to the first sound (or text), stage by stage."""
+
+    t_ns: int
+    turn_id: int
+    text: str
+    wait_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    """An entry as bytes, for copying without a second loss of JPEG."""
+
+    topic: str
+    t_ns: int
+    data: bytes
+
+
+Entry = SensorEvent | Latents | Decision | Answered
+
+
+class Out(Protocol):
+    """Where a segment goes: a file, or one that is sealed."""
+
+    def write(self, data: bytes, /) -> int: ...
+    def tell(self) -> int: ...
+    def flush(self) -> None: ...
+
+
+def decision_of(heard: Heard) -> Decision:
+    """What is recorded of a turn."""
+    turn, span = heard.turn, heard.span
+    parts = tuple(
+        ("text", 0, 0, len(p)) if isinstance(p, str) else (p.modality, p.t_ns, p.duration_ns, len(p.data))
+        for p in turn.parts
+    )
+    return Decision(span.decided_ns, turn.id, turn.cause, span.touched_ns, span.end_ns, span.spoken_ns, parts)
+
+
+class SegmentWriter:
+    """Writes entries; `flush` makes all of them readable should the process die next."""
+
+    def __init__(self, out: Out, about: Mapping[str, str]) -> None:
+        # mcap takes any stream; a raw one it would buffer itself, so `Out` is never that.
+        self._writer = Writer(out, chunk_size=CHUNK_BYTES, index_types=IndexType.ALL)  # pyright: ignore[reportArgumentType]
+        self._writer.start(profile="", library="glasses")
+        self._writer.add_metadata("session", dict(about))
+        protobuf = {"/microphone": RawAudio, "/camera": CompressedImage}
+        self._channels = {topic: self._channel(topic, protobuf.get(topic)) for topic in _TOPICS}
+        self._seq = 0
+
+    def write(self, entry: Entry) -> None:
+        """Adds one entry. Raises OSError."""
+        topic, data = _encode(entry)
+        self.copy(RawEntry(topic, entry.t_ns, data))
+
+    def copy(self, raw: RawEntry) -> None:
+        """Adds an entry as another file has it. Raises OSError."""
+        self._seq += 1
+        channel = self._channels[raw.topic]
+        self._writer.add_message(channel, log_time=raw.t_ns, data=raw.data, publish_time=raw.t_ns, sequence=self._seq)
+
+    def flush(self) -> None:
+        """Ends the chunk. Raises OSError."""
+        self._writer.flush()
+
+    def finish(self) -> None:
+        """Writes the index. Raises OSError."""
+        self._writer.finish()
+
+    def _channel(self, topic: str, message: Any) -> int:
+        if message is None:
+            return self._writer.register_channel(topic, "json", 0)
+        schema = _descriptor_set(message.DESCRIPTOR.file)
+        schema_id = self._writer.register_schema(message.DESCRIPTOR.full_name, "protobuf", schema)
+        return self._writer.register_channel(topic, "protobuf", schema_id)
+
+
+def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]:
+    """The session's metadata, then the entries in the order they were written.
+
+    Raises InputError(CORRUPT) for damage, and for the end of a file that was cut off after all that could be read.
+    """
+    topics: dict[int, str] = {}
+    try:
+        for record in _records(source):
+            if isinstance(record, Channel):
+                topics[record.id] = record.topic
+            elif isinstance(record, Metadata) and record.name == "session":
+                yield record.metadata
+            elif isinstance(record, Message) and topics.get(record.channel_id) in _TOPICS:
+                yield RawEntry(topics[record.channel_id], record.log_time, record.data)
+            elif isinstance(record, Footer):
+                return
+    except EndOfFile as error:
+        raise InputError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
+    except (McapError, CRCValidationError, zstandard.ZstdError, struct.error, ValueError) as error:
+        raise InputError(Reason.CORRUPT, f"{name} is damaged: {error!r}") from error
+
+
+def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]]:
+    """As `read_raw`, decoded. Raises InputError(CORRUPT) as that does, and for an entry that is not what it claims."""
+    for raw in read_raw(source, name):
+        if isinstance(raw, dict):
+            yield raw
+            continue
+        try:
+            entry = _decode(raw.topic, raw.data)
+        except (DecodeError, KeyError, ValueError, TypeError, IndexError) as error:
+            raise InputError(Reason.CORRUPT, f"{name}: a damaged entry of {raw.topic}: {error!r}") from error
+        yield entry
+
+
+def _records(source: BinaryIO) -> Iterator[Any]:
+    for record in StreamReader(source, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES).records:
+        if not isinstance(record, Chunk):
+            yield record
+            continue
+        sizes = [record.uncompressed_size]
+        if record.compression == "zstd":
+            sizes.append(zstandard.frame_content_size(record.data))
+        if max(sizes) > MAX_RECORD_BYTES or min(sizes) < 0:
+            raise ValueError(f"a chunk claims {max(sizes):,} bytes")
+        yield from breakup_chunk(record, validate_crc=True)
+
+
+def _encode(entry: Entry) -> tuple[str, bytes]:
+    if isinstance(entry, AudioChunk):
+        pcm = entry.pcm.astype("<i2", copy=False).tobytes()
+        stamp = _stamp(entry.t_ns)
+        audio = RawAudio(timestamp=stamp, data=pcm, format="pcm-s16", sample_rate=entry.rate_hz, number_of_channels=1)
+        return "/microphone", audio.SerializeToString()
+    if isinstance(entry, Frame):
+        ok, jpeg = cv2.imencode(".jpg", entry.rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not ok:
+            raise InputError(Reason.BAD_INPUT, f"a picture of shape {entry.rgb.shape} cannot be kept as JPEG")
+        image = CompressedImage(timestamp=_stamp(entry.t_ns), frame_id="camera", data=jpeg.tobytes(), format="jpeg")
+        return "/camera", image.SerializeToString()
+    if isinstance(entry, Latents):
+        halves = base64.b64encode(entry.data.astype("<f2").tobytes()).decode()
+        fields = {name: getattr(entry, name) for name in ("t_ns", "duration_ns", "modality", "space")}
+        return "/latents", _json({**fields, "shape": entry.data.shape, "float16": halves})
+    topic = {Button: "/touch", Decision: "/decision", Answered: "/answer"}[type(entry)]
+    return topic, _json(asdict(entry))
+
+
+def _decode(topic: str, data: bytes) -> Entry:
+    if topic == "/microphone":
+        audio = RawAudio.FromString(data)
+        if audio.format != "pcm-s16" or audio.number_of_channels != 1:
+            raise ValueError(f"sound of {audio.number_of_channels} channels as {audio.format!r}")
+        pcm = frozen(np.frombuffer(audio.data, "<i2").astype(np.int16))
+        return AudioChunk(audio.timestamp.ToNanoseconds(), 0, pcm, audio.sample_rate)
+    if topic == "/camera":
+        image = CompressedImage.FromString(data)
+        return Frame(image.timestamp.ToNanoseconds(), 0, _picture(image.data))
+    table = json.loads(data)
+    if topic == "/latents":
+        values = np.frombuffer(base64.b64decode(table["float16"]), "<f2").astype(np.float32)
+        modality: Literal["audio", "image"] = "image" if table["modality"] == "image" else "audio"
+        rows = frozen(values.reshape(table["shape"]))
+        return Latents(int(table["t_ns"]), int(table["duration_ns"]), modality, rows, str(table["space"]))
+    if topic == "/touch":
+        return Button(int(table["t_ns"]), "hold" if table["press"] == "hold" else "tap")
+    if topic == "/answer":
+        return Answered(**{**table, "wait_ms": {str(k): float(v) for k, v in table["wait_ms"].items()}})
+    spoken, parts = table.pop("spoken_ns"), table.pop("parts")
+    return Decision(**table, spoken_ns=(spoken[0], spoken[1]) if spoken else None, parts=tuple(map(tuple, parts)))
+
+
+def _picture(jpeg: bytes) -> Any:
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:  # reads the size only
+            width, height = header.size
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        raise ValueError("a picture that is no JPEG") from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a picture of {width} x {height}")
+    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError("a picture that cannot be decoded")
+    return frozen(np.ascontiguousarray(bgr[:, :, ::-1]))
+
+
+def _json(table: Mapping[str, Any]) -> bytes:
+    return json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _stamp(t_ns: int) -> Timestamp:
+    return Timestamp(seconds=t_ns // 1_000_000_000, nanos=t_ns % 1_000_000_000)
+
+
+def _descriptor_set(file: FileDescriptor) -> bytes:
+    """The file's descriptor and all it depends on, as MCAP wants a protobuf schema."""
+    found: dict[str, FileDescriptor] = {}
+
+    def visit(one: FileDescriptor) -> None:
+        for dependency in one.dependencies:
+            visit(dependency)
+        found.setdefault(one.name, one)
+
+    visit(file)
+    out = FileDescriptorSet()
+    for one in found.values():
+        one.CopyToProto(out.file.add())
+    return out.SerializeToString()
