@@ -8,10 +8,10 @@ import os
 import sys
 
 from glasses import __version__
-from glasses.commands import ask, bench, demo, evaluate, models, serve
+from glasses.commands import ask, bench, demo, evaluate, models, replay, serve
 from glasses.errors import GlassesError
 
-_COMMANDS = (ask, demo, serve, evaluate, bench, models)
+_COMMANDS = (ask, demo, serve, evaluate, bench, models, replay)
 _EXAMPLE = """\
 examples:
   glasses models pull                                    fetch the default bundle

@@ -13,7 +13,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ from PIL import Image, UnidentifiedImageError
 from glasses.errors import InputError, Reason
 from glasses.listen import Button, Heard, SensorEvent
 from glasses.media import MAX_PIXELS
-from glasses.types import AudioChunk, Frame, Latents, frozen
+from glasses.types import AudioChunk, Frame, Latents, Modality, frozen
 
 CHUNK_BYTES = 64 * 1024
 JPEG_QUALITY = 92
@@ -214,9 +214,10 @@ def _decode(topic: str, data: bytes) -> Entry:
     table = json.loads(data)
     if topic == "/latents":
         values = np.frombuffer(base64.b64decode(table["float16"]), "<f2").astype(np.float32)
-        modality: Literal["audio", "image"] = "image" if table["modality"] == "image" else "audio"
+        if table["modality"] not in get_args(Modality):
+            raise ValueError(f"latents of a modality {table['modality']!r}")
         rows = frozen(values.reshape(table["shape"]))
-        return Latents(int(table["t_ns"]), int(table["duration_ns"]), modality, rows, str(table["space"]))
+        return Latents(int(table["t_ns"]), int(table["duration_ns"]), table["modality"], rows, str(table["space"]))
     if topic == "/touch":
         return Button(int(table["t_ns"]), "hold" if table["press"] == "hold" else "tap")
     if topic == "/answer":

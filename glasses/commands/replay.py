@@ -1,0 +1,161 @@
+"""`glasses replay`: a recorded session through the real gates, encoders and backbone, and what came out differently."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import psutil
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from glasses import store
+from glasses.app import open_parts, open_voice
+from glasses.decoders.speech import Voice
+from glasses.errors import InputError, ModelError, Reason
+from glasses.gates.voice import VoiceDetector
+from glasses.replay import Difference, Played, Tolerances, compare, play, played, recorded_turns, sensor_events
+from glasses.sealed import read_private_key
+from glasses.session_file import SegmentWriter
+
+_NAMES = [field.name for field in fields(Tolerances)]
+_EXAMPLE = """\
+examples:
+  glasses replay ~/.local/state/glasses/recordings                   in its own time; compared with what it says itself
+  glasses replay 00000007-20260301T080000Z.mcap --fast --out new.mcap
+  glasses replay glasses/demo/session --fast --compare new.mcap --tolerance answer_words=2
+  glasses replay recording.mcap.sealed --key owner.pem --fast --json
+
+Exit code: 0 all within tolerances, 1 differences, 2 an error.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `replay`."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="run a recorded session through the real thing and compare",
+        description="Run a recorded session through the real gates, encoders and backbone; diff decisions and times.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="an .mcap, a folder of them, or a folder of a session")
+    parser.add_argument("--fast", action="store_true", help="do not wait for the recording's own time")
+    parser.add_argument("--compare", type=Path, metavar="REF", help="another recording (default: FILE itself)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write what was decided and answered as MCAP")
+    parser.add_argument("--passes", type=int, default=1, metavar="N", help="play it N times, one stream (default: 1)")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="private key of sealed recordings")
+    parser.add_argument("--no-voice", action="store_true", help="answers as text only")
+    parser.add_argument("--tolerance", action="append", default=[], metavar="NAME=N", help=", ".join(_NAMES))
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--json", action="store_true", help="print turns, differences and what it cost as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replays and compares. Raises GlassesError, before a model is loaded where that can be seen."""
+    limits = tolerances(args.tolerance)
+    if args.passes < 1:
+        raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")
+    key = read_private_key(args.key) if args.key else None
+    before = recorded_turns(args.compare or args.file, key)
+    turns, cost = _play(args, key)
+    differences = compare(before, turns[: len(turns) // args.passes], limits) if before else []
+    if args.json:
+        found = [asdict(one) for one in differences]
+        print(
+            json.dumps({"turns": [_as_json(t) for t in turns], "differences": found, "cost": cost}, ensure_ascii=False)
+        )
+    else:
+        _print(turns, differences, cost, compared=bool(before))
+    return 0 if all(one.within for one in differences) else 1
+
+
+def tolerances(given: list[str]) -> Tolerances:
+    """The defaults with NAME=N laid over them. Raises InputError(BAD_INPUT)."""
+    values: dict[str, Any] = {}
+    for one in given:
+        name, _, number = one.partition("=")
+        try:
+            values[name] = float(number)
+        except ValueError as error:
+            raise InputError(Reason.BAD_INPUT, f"--tolerance {one}: NAME=N, N a number") from error
+        if name not in _NAMES:
+            raise InputError(Reason.BAD_INPUT, f"--tolerance {one}: known are {', '.join(_NAMES)}")
+    return Tolerances(**values)
+
+
+def _play(args: argparse.Namespace, key: X25519PrivateKey | None) -> tuple[list[Played], dict[str, Any]]:
+    with ExitStack() as stack:
+        detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
+        voice = None if args.no_voice else _voice(args.bundle)
+        if voice:
+            stack.callback(voice.close)
+        parts = open_parts(args.bundle)
+        stack.callback(parts.close)
+        start_ns = time.monotonic_ns()
+        writer = _writer(args, start_ns, stack)
+        put = writer.write if writer else lambda entry: None
+        process, turns, memory_mb = psutil.Process(), [], []
+        cpu_s, began = time.process_time(), process.num_fds()
+        events = sensor_events(args.file, key, passes=args.passes, start_ns=start_ns)
+        for heard, answered in play(events, parts, detector, voice, fast=args.fast, put=put):
+            turns.append(played(heard, answered, start_ns))
+            memory_mb.append(round(process.memory_info().rss / 1e6, 1))
+            if not args.json:
+                print(f"turn {heard.turn.id}: {answered.text or '(nothing)'}", file=sys.stderr)
+        cost = {
+            "cpu_s": round(time.process_time() - cpu_s, 2),
+            "memory_mb": memory_mb,
+            "descriptors": [began, process.num_fds()],
+            "threads": process.num_threads(),
+        }
+    return turns, cost
+
+
+def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> SegmentWriter | None:
+    if args.out is None:
+        return None
+    part = args.out.with_name(args.out.name + ".part")
+    try:
+        out = part.open("wb")
+    except OSError as error:
+        raise InputError(Reason.BAD_INPUT, f"cannot write {args.out}: {error.strerror}") from error
+    writer = SegmentWriter(out, {"origin_ns": str(start_ns), "bundle": args.bundle, "replay_of": args.file.name})
+
+    def finish(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            writer.finish()
+        out.close()
+        part.replace(args.out) if kind is None else part.unlink()
+
+    stack.push(finish)
+    return writer
+
+
+def _voice(bundle: str) -> Voice | None:
+    try:
+        return open_voice(bundle)
+    except ModelError as error:
+        if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
+            raise
+        print(f"note: answers are text only: {error}", file=sys.stderr)
+        return None
+
+
+def _as_json(turn: Played) -> dict[str, Any]:
+    return {"decision": asdict(turn.decision), "answer": asdict(turn.answer) if turn.answer else None}
+
+
+def _print(turns: list[Played], differences: list[Difference], cost: dict[str, Any], *, compared: bool) -> None:
+    for one in differences:
+        if not one.within:
+            print(f"turn {one.turn}, {one.what} ({one.tolerance}): {one.before!r} became {one.after!r}")
+    n_out = sum(not one.within for one in differences)
+    what = f"{len(differences)} compared, {n_out} out of tolerance" if compared else "nothing recorded to compare with"
+    print(f"{len(turns)} turns; {what}; {cost['cpu_s']} s of CPU, {max(cost['memory_mb'], default=0)} MB at most")
