@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-system train clean
 
 setup: $(VENV)/.ready models
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not slow'
+	$(BIN)/pytest -m 'not train and not slow and not quantize and not system'
 
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
@@ -46,7 +46,13 @@ bench: setup
 # What needs torch: the recipes' own tests, and those that take longer.
 test-train: .venv-train/.ready models
 	.venv-train/bin/pyright --pythonpath .venv-train/bin/python quantize
-	.venv-train/bin/pytest -m 'train or slow'
+	.venv-train/bin/pytest -m '(train or slow or quantize) and not system'
+
+# The report in a real browser, and the exported models under arm64 in user-mode emulation. Installs Debian packages: root.
+test-system: .venv-train/.ready models
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium qemu-user-static fonts-dejavu-core
+	.venv-train/bin/pytest -m system
 
 clean:
 	rm -rf $(VENV) .venv-train $(OUT) .pytest_cache .ruff_cache

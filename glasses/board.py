@@ -89,7 +89,8 @@ def load_board(name: str = DEFAULT_BOARD, boards_dir: Path = BOARDS_DIR) -> Boar
 
 
 def _board(name: str, table: dict[str, Any], path: Path) -> Board:
-    _refuse_unknown(table, {field.name for field in fields(Board)} - {"name"}, path, "")
+    # [compute] is for `quantize plan`, which checks it; nothing here runs differently for it.
+    _refuse_unknown(table, ({field.name for field in fields(Board)} - {"name"}) | {"compute"}, path, "")
     texts = {key: _text(table, key, path) for key in _TEXT_KEYS}
     numbers = {key: _integer(table, key, path, "", span) for key, span in _HOST_RANGES.items() if key in table}
     display = None

@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from glasses import store
-from glasses.encoders.audio import MAX_S, MIN_SAMPLES, AudioEncoder, windows
+from glasses.encoders.audio import MAX_S, MIN_SAMPLES, RATE_HZ, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
 from glasses.errors import GlassesError, InputError, ModelError, Reason
@@ -176,3 +176,14 @@ def _arrays(path: Path, names: Sequence[str]) -> Feed:
 def demo_sound() -> Iterator[NDArray[np.float32]]:
     """The demo's minute in windows, which nothing was trained on."""
     yield from _pieces(DEMO / "audio.ogg")
+
+
+def noise(seconds: int) -> Named:
+    """A window of `seconds` of sound to time an audio encoder with; what is in it makes no difference to the time."""
+    pcm = (0.1 * np.random.default_rng(0).standard_normal(seconds * RATE_HZ)).astype(np.float32)
+    return Named(f"{seconds} s", "noise", {"mel": log_mel(pcm)[None]})
+
+
+def grey_picture() -> Named:
+    """A picture to time an image encoder with."""
+    return Named("grey", "noise", {"pixels": preprocess(np.full((480, 640, 3), 128, np.uint8))})

@@ -21,8 +21,8 @@ _FULL_TEXTS = (*map(os.strerror, _FULL), "basic_ios::clear", "system error numbe
 def whole(out: Path) -> Iterator[Path]:
     """Yields a path in a scratch folder beside `out`; after the block it is synced and renamed to `out`.
 
-    Intermediate files may lie beside the yielded path: the folder goes, whatever happens. It is beside `out` because
-    /tmp may be another, smaller disk. Raises ModelError: NO_SPACE, NOT_FOUND (no such folder), INTERNAL (other file errors).
+    Intermediate files may lie beside the yielded path: the folder goes, whatever happens. Beside `out`,
+    for /tmp may be a smaller disk. Raises ModelError: NO_SPACE, INTERNAL (other file errors).
     """
     scratch = None
     try:

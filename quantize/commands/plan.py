@@ -1,0 +1,61 @@
+"""`quantize plan --board NAME`: which bundles fit a board, and how long a turn would take there."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from glasses import manifests
+from glasses.errors import ModelError, Reason
+from quantize import plan
+from quantize.commands import shared
+
+_EXAMPLES = """\
+  quantize plan --board zero2w
+  quantize plan --board pi5 --bundle pocket --json
+
+Memory is measured on this machine; times are ESTIMATES, scaled from it by the peaks in hardware/boards/NAME.toml.
+"""
+
+
+def add_parser(subparsers: shared.Subparsers) -> None:
+    """Adds `plan`."""
+    parser = shared.parser(subparsers, "plan", "estimate which bundles fit a board", _EXAMPLES)
+    parser.add_argument("--board", required=True, help="a file in hardware/boards, without .toml")
+    parser.add_argument("--bundle", nargs="+", metavar="NAME", help="(default: all in models/bundles)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures here, scales, prints. Raises GlassesError."""
+    plan.board_compute(args.board)
+    names = args.bundle or sorted(path.stem for path in manifests.BUNDLES.glob("*.toml"))
+    rows, absent = [], []
+    with shared.steps() as step:
+        for name in names:
+            step(f"measuring {name}")
+            try:
+                rows.append(plan.estimate(name, args.board))
+            except ModelError as error:
+                if error.reason is not Reason.NOT_FOUND or args.bundle:
+                    raise
+                absent.append(f"{name}: {error}")
+    options = plan.session_options(args.board)
+    figures = {"board": args.board, "variants": rows, "not here": absent, "onnxruntime": options}
+    shared.show(figures, _text(figures), as_json=args.json)
+    return 0
+
+
+def _text(figures: dict[str, Any]) -> str:
+    out = [f"ESTIMATES for {figures['board']} (a turn: {plan.TURN_S} s of sound, a picture, {plan.TURN_TOKENS} tokens)"]
+    for row in figures["variants"]:
+        misses = [what for what, fits in row["fits"].items() if not fits]
+        times = ", ".join(f"{what} {ms:,} ms" for what, ms in row["estimated_ms"].items())
+        out.append(f"{row['bundle']}: {'fits' if not misses else 'does NOT fit: ' + ', '.join(misses)}")
+        out.append(
+            f"  {row['storage_mb']} MB stored, {row['memory_mb']} MB of memory; {times}; {row['estimated_joules']} J"
+        )
+    out += [f"not estimated, {line}" for line in figures["not here"]]
+    out.append("onnxruntime on this board:")
+    out += [f"  {name} = {value}: {why}" for name, (value, why) in figures["onnxruntime"].items()]
+    return "\n".join(out)

@@ -1,0 +1,67 @@
+"""What the subcommands share: a parser with examples, and progress on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from glasses import store
+
+Subparsers = Any  # argparse's own class is private
+Step = Callable[[str], Callable[[], None]]
+
+
+def parser(subparsers: Subparsers, name: str, what: str, examples: str) -> argparse.ArgumentParser:
+    """A subcommand's parser with `--json` and its examples."""
+    added = subparsers.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return added
+
+
+@contextmanager
+def steps() -> Iterator[Step]:
+    """Yields `step(what) -> tick`: a line of progress for each thing that is done."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+
+        def step(what: str) -> Callable[[], None]:
+            for task in progress.tasks:
+                progress.update(task.id, visible=False)
+            task_id = progress.add_task(what, total=None)
+            return lambda: progress.advance(task_id)
+
+        yield step
+
+
+def model_path(source: str) -> Path:
+    """A path, or the first file of a model that models/manifests names. Raises ModelError as store.path_of."""
+    if not Path(source).exists() and source in store.manifest_names():
+        return store.path_of(source)
+    return Path(source)
+
+
+def show(figures: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Prints either form."""
+    print(json.dumps(figures, ensure_ascii=False) if as_json else text)
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What is always said of a file that was written."""
+    return {"file": str(path), "bytes": path.stat().st_size, "sha256": store.sha256_of(path)}
+
+
+def line(found: dict[str, Any]) -> str:
+    """`described` for a reader."""
+    return f"{found['file']}: {found['bytes'] / 1e6:.1f} MB, sha256 {found['sha256']}"
