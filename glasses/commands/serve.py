@@ -15,6 +15,7 @@ from typing import Any
 from glasses import store
 from glasses.app import SPARE_ONE, open_parts
 from glasses.errors import InputError, ModelError, Reason
+from glasses.service.engine import LlamaEngine
 
 _EXAMPLE = """\
 examples:
@@ -61,17 +62,17 @@ def engine_opener(backend: str, bundle: str) -> Callable[[], Any]:
     if backend == "torch":
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise ModelError(Reason.NOT_INSTALLED, "the backend torch needs the extra `train`")
-        from glasses.service.torch_backend.engine import open_engine  # torch: 2 s and 400 MB that llama does not need
+        # torch takes 2 s and 400 MB that llama does not need
+        from glasses.service.torch_backend.gradient_api import open_engine  # noqa: PLC0415
 
         return partial(open_engine, bundle)
-    from glasses.service.engine import LlamaEngine  # so that `glasses --help` works without the extra `service`
-
     return lambda: LlamaEngine(open_parts(bundle, n_threads=SPARE_ONE))
 
 
 async def _serve(args: argparse.Namespace) -> int:
-    from glasses.service.server import Listen, serving  # the extra `service` may be missing
-    from glasses.service.service import Caps, Service
+    # The extra `service` may be missing, and every other command works without it.
+    from glasses.service.server import Listen, serving  # noqa: PLC0415
+    from glasses.service.service import Caps, Service  # noqa: PLC0415
 
     token = _read_token(args.token_file) if args.token_file else None
     listen = Listen(args.listen, token, args.tls_cert, args.tls_key, args.client_ca)

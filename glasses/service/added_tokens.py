@@ -71,7 +71,9 @@ class AddedTokens:
         """
         names = [token.name for token in (*self.tokens, *infos)]
         if len(set(names)) != len(names):
-            raise InputError(Reason.BAD_INPUT, f"{[i.name for i in infos]}: a token of this name exists; remove it first")
+            raise InputError(
+                Reason.BAD_INPUT, f"{[i.name for i in infos]}: a token of this name exists; remove it first"
+            )
         if len(names) > MAX_TOKENS:
             raise InputError(Reason.TOO_LARGE, f"{MAX_TOKENS} tokens can be added; remove one first")
         given = [msgspec.structs.replace(info, id=self.next_id + i) for i, info in enumerate(infos)]

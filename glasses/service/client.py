@@ -81,20 +81,29 @@ class Client:
         assert isinstance(event, Description)
         return event
 
+    async def ping(self) -> None:
+        """A round trip."""
+        await self.call(messages.Ping(self.next_rid()))
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is given up."""
+        return self._lost is not None
+
     async def open(self, *, chat: bool = True, latents: bool = False) -> RemoteSession:
         """Opens a session. Raises RemoteError(BUSY)."""
         event, _ = await self.call(messages.Open(self.next_rid(), chat, latents, secrets.token_urlsafe(12)))
         return self._adopt(event)
 
     async def tokens(self, request: messages.TokenRequest) -> TokenList:
-        """The Tokenizer API: `messages.AddToken`, `TrainTokens`, `RemoveToken`, `ListTokens` (their rid is set here)."""
+        """The Tokenizer API: `messages.AddToken`, `TrainTokens`, `RemoveToken` or `ListTokens`; their rid is set here."""
         event, _ = await self.call(messages.msgspec.structs.replace(request, rid=self.next_rid()))
         assert isinstance(event, TokenList)
         return event
 
-    async def train_tokens(self, examples: Sequence[tuple[str, str | None]]) -> TokenList:
-        """Trains the added tokens on (what is said, name of the token to call or None)."""
-        return await self.tokens(messages.TrainTokens(0, [Example(text, call) for text, call in examples]))
+    async def train_tokens(self, examples: Sequence[Example]) -> TokenList:
+        """Trains the added tokens; examples must call each of them, and some none."""
+        return await self.tokens(messages.TrainTokens(0, list(examples)))
 
     def next_rid(self) -> int:
         self._rid += 1

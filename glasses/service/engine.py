@@ -55,7 +55,7 @@ class LlamaEngine:
     """
 
     can = ("latent", "tokens")
-    gradient = None  # llama.cpp has no backward pass for it
+    gradient = train_rows = None  # llama.cpp has no backward pass for them
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

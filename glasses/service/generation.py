@@ -61,8 +61,9 @@ class Generation:
         logprobs = sampling.log_softmax(logits)
         eos = index in self.vocabulary.eos
         full = len(self._chosen) == self.how.max_tokens
-        end = "eos" if eos else "length" if full else None if room else "context_full"
         added = self.added.tokens[index - n_vocab] if index >= n_vocab else None
+        called = added is not None and added.end is None and added.begin is None
+        end = "eos" if eos else "call" if called else "length" if full else None if room else "context_full"
         data = added.name.encode() if added else self.vocabulary.token_bytes(index)
         latent = output.hidden[None] if self.how.latents and output.hidden is not None else None
         piece = PieceEvent(

@@ -1,10 +1,10 @@
 """The service as an ASGI application: one WebSocket for everything, plain HTTP for one-shot calls.
 
-    GET  /health                  200 once the backbone is open
-    GET  /v1/schema               Description as JSON: what the backend can do, limits, every message's schema
-    WS   /v1/ws?dtype=f32|f16|i8  messages of `wire`, one a binary frame, many sessions on one connection
-    POST /v1/message              one message that needs no session; answers follow, each after its length (uint32)
-    POST /v1/chat/completions     see chat.py
+GET  /health                  200 once the backbone is open
+GET  /v1/schema               Description as JSON: what the backend can do, limits, every message's schema
+WS   /v1/ws?dtype=f32|f16|i8  messages of `wire`, one a binary frame, many sessions on one connection
+POST /v1/message              one message that needs no session; answers follow, each after its length (uint32)
+POST /v1/chat/completions     see chat.py
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ async def _websocket(service: Service, ws: WebSocket) -> None:
         while True:
             data = await ws.receive_bytes()
             await places.acquire()
-            task = asyncio.create_task(service.receive(peer, data))  # tasks begin in order, and so do sessions' requests
+            task = asyncio.create_task(
+                service.receive(peer, data)
+            )  # tasks begin in order, and so do sessions' requests
             tasks.add(task)
             task.add_done_callback(lambda done: (tasks.discard(done), places.release()))
     except (WebSocketDisconnect, KeyError, RuntimeError):  # KeyError: a text frame; RuntimeError: closed by the writer

@@ -72,6 +72,7 @@ class How(_Frozen):
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     repetition_penalty: Annotated[float, Meta(ge=1, le=10)] = 1.0
     seed: Count = 0
+    said: Annotated[str, Meta(max_length=8192)] = ""  # the answer begins with this already; pieces go on after it
     budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # what is left of the turn's deadline
 
 
@@ -214,14 +215,19 @@ class ForwardBackward(_Frozen, tag="forward_backward"):
 
 
 class Example(_Frozen):
-    """What the wearer says and the call that answers it; `call` None says that no added token may be called."""
+    """What the wearer says and the call that answers it; `call` None says that no added token may be called. `payload`
+    is the text between a begin token and its end.
+    """
 
     text: Annotated[str, Meta(max_length=2000)]
     call: Name | None = None
+    payload: Annotated[str, Meta(max_length=200)] = ""
 
 
 class AddToken(_Frozen, tag="add_token"):
-    """A new token, or with `end` a begin/end pair; `meaning` is the text whose rows it starts from."""
+    """A new token, or with `end` a begin/end pair; `meaning` is the text whose rows it starts from. A token without an
+    end is a call, and ends the answer.
+    """
 
     rid: Count
     name: Name
@@ -250,6 +256,12 @@ class ListTokens(_Frozen, tag="list_tokens"):
     rid: Count
 
 
+class Ping(_Frozen, tag="ping"):
+    """Asks for a Done at once; tells the round trip."""
+
+    rid: Count
+
+
 class Describe(_Frozen, tag="describe"):
     """Asks for the Description."""
 
@@ -261,7 +273,7 @@ GradientRequest = Forward | Backward | ForwardBackward
 TokenRequest = AddToken | TrainTokens | RemoveToken | ListTokens
 Request = (
     Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | Once | Forward | Backward | ForwardBackward
-    | AddToken | TrainTokens | RemoveToken | ListTokens | Describe
+    | AddToken | TrainTokens | RemoveToken | ListTokens | Ping | Describe
 )  # fmt: skip
 
 
@@ -294,7 +306,7 @@ class PieceEvent(_Frozen, tag="piece"):
     logprob: float
     top: list[tuple[int, float]] = []
     array: Index | None = None
-    end: Literal["eos", "length", "context_full", "cancelled", "deadline", "failed"] | None = None
+    end: Literal["eos", "call", "length", "context_full", "cancelled", "deadline", "failed"] | None = None
 
 
 class Gradients(_Frozen, tag="gradients"):

@@ -1,9 +1,9 @@
-"""The parts of a message as what the backbone is fed, framed as a chat turn where asked. Knows no session or network."""
+"""The parts of a message as what the backbone is fed, in a chat frame where asked. Knows no session or network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
@@ -29,7 +29,9 @@ class Turn:
     empty: bool = True
 
 
-def connect(models: Parts, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn) -> list[Part]:
+def connect(
+    models: Parts, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn
+) -> list[Part]:
     """`part` as token ids and rows; notes in `turn` what it was.
 
     Raises InputError (an array that is not there, an unknown token, a wrong width), ModelError(WRONG_SPACE).
@@ -77,8 +79,8 @@ def ending(models: Parts, turn: Turn) -> list[Part]:
 
 def widths(models: Parts) -> dict[str, int]:
     """Every latent space that can be connected, with its width."""
-    connectors = (models.words, models.ambience, models.image)
-    return {connector.space: connector.width for connector in connectors}
+    connectors = (getattr(models, field.name) for field in fields(models))
+    return {c.space: c.width for c in connectors if hasattr(c, "space") and hasattr(c, "width")}
 
 
 def _latents(models: Parts, part: Sensed, data: Float32Array) -> Latents:

@@ -1,4 +1,4 @@
-"""The three APIs over one engine: takes messages of any peer, answers them. Does NOT know HTTP, sockets or passwords."""
+"""The three APIs over one engine: answers the messages of any peer. Does NOT know HTTP, sockets or passwords."""
 
 from __future__ import annotations
 
@@ -14,12 +14,25 @@ from typing import Any, Protocol, TypeVar
 
 from glasses import __version__
 from glasses.app import Parts
-from glasses.errors import GlassesError, InputError, ModelError, Reason, RemoteError
+from glasses.errors import GlassesError, InputError, Reason, RemoteError
 from glasses.service import added_tokens, messages, prompting, wire
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.engine import Context
-from glasses.service.messages import Attach, Cancel, Close, Describe, Description, Done, Event, Failed, Once, Open, Opened
+from glasses.service.messages import (
+    Attach,
+    Cancel,
+    Close,
+    Describe,
+    Description,
+    Done,
+    Event,
+    Failed,
+    Once,
+    Open,
+    Opened,
+)
 from glasses.service.session import Send, Session
+from glasses.service.tokens_api import TokensAPI
 from glasses.service.worker import Worker
 from glasses.types import Float32Array
 
@@ -34,6 +47,7 @@ class ServiceEngine(Protocol):
     parts: Parts
     chat: Context
     can: tuple[str, ...]
+    train_rows: Any  # (AddedTokens, examples) -> AddedTokens, or None
     gradient: Any  # async (service, key, request, arrays) -> (event, arrays), or None
 
     def feed(self, context: Context, parts: Sequence[Any], *, hidden: bool) -> Any: ...
@@ -71,7 +85,7 @@ class Service:
         self, open_engine: Callable[[], ServiceEngine], *, backend: str, tokens: Path | None = None, caps: Caps = Caps()
     ) -> None:
         self._open_engine, self._backend, self._tokens_path, self._caps = open_engine, backend, tokens, caps
-        self._worker = Worker()
+        self._worker, self._tokens = Worker(), TokensAPI(tokens)
         self._sessions: dict[str, Session] = {}
         self._running = ""
         self._janitor: asyncio.Task[None] | None = None
@@ -148,6 +162,8 @@ class Service:
     async def _take(self, peer: Peer, request: messages.Request, arrays: list[Float32Array]) -> None:
         send = Sender(peer)
         match request:
+            case messages.Ping():
+                send(Done(request.rid, "", 0), ())
             case Describe():
                 send(self.describe(request.rid), ())
             case Open():
@@ -171,13 +187,15 @@ class Service:
             case messages.Forward() | messages.Backward() | messages.ForwardBackward():
                 send(*await self._gradient(peer, request, arrays))
             case _:
-                send(await self._tokens(peer, request), ())
+                send(await self._tokens.answer(self, peer.key, request), ())
 
     def session(self, session_id: str) -> Session:
         """Raises InputError(NOT_FOUND)."""
         session = self._sessions.get(session_id)
         if session is None:
-            raise InputError(Reason.NOT_FOUND, "no such session: it ended, or the service was started anew; open another")
+            raise InputError(
+                Reason.NOT_FOUND, "no such session: it ended, or the service was started anew; open another"
+            )
         return session
 
     def adopt(self, context: Context, like: Session) -> Session:
@@ -234,9 +252,6 @@ class Service:
             )
         key = peer.key if isinstance(request, messages.Forward) else request.step.partition(":")[0]
         return await self.engine.gradient(self, key, request, arrays)
-
-    async def _tokens(self, peer: Peer, request: Any) -> Event:
-        raise RemoteError(Reason.UNSUPPORTED, "not yet")
 
     def describe(self, rid: int = 0) -> Description:
         """What this service is and can do."""

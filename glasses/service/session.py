@@ -42,6 +42,7 @@ class Session:
     send: Send | None
     key: str = ""
     turn: prompting.Turn = field(default_factory=prompting.Turn)
+    marks: list[tuple[int, prompting.Turn, list[Any]]] = field(default_factory=list)  # what to roll back to
     received: int = 0
     generation: Generation | None = None
     touched: float = field(default_factory=time.monotonic)
@@ -99,7 +100,7 @@ class Session:
     def branched(self, other: Session) -> None:
         """Makes this new session's place in the conversation that of `other`."""
         self.turn = prompting.Turn(other.turn.asked, other.turn.seen, other.turn.empty)
-        self._output, self._pending = other._output, list(other._pending)
+        self._output, self._pending, self.marks = other._output, list(other._pending), list(other.marks)
 
     def attach(self, send: Send, generation: int, have: int) -> None:
         """Sends events here from now on, and first what the other end missed of `generation`."""
@@ -125,7 +126,9 @@ class Session:
                 answer = Failed(request.rid, error.reason, str(error), request.seq)
             except Exception as error:
                 log.exception("session %s failed", self.id[:6])
-                answer = Failed(request.rid, Reason.INTERNAL, f"the service failed: {type(error).__name__}", request.seq)
+                answer = Failed(
+                    request.rid, Reason.INTERNAL, f"the service failed: {type(error).__name__}", request.seq
+                )
             self._answers[request.seq] = answer
             self._answers.pop(request.seq - KEPT_ANSWERS, None)
             self._emit(answer)
@@ -151,22 +154,34 @@ class Session:
     def _feed(self, request: Feed, arrays: list[Float32Array]) -> None:
         """On the worker's thread. A part that cannot be used leaves the context as it was."""
         service, turn = self.service, prompting.Turn(self.turn.asked, self.turn.seen, self.turn.empty)
-        parts = [p for part in request.parts for p in prompting.connect(service.models, service.added, part, arrays, turn)]
+        parts = [
+            p for part in request.parts for p in prompting.connect(service.models, service.added, part, arrays, turn)
+        ]
         if not any(len(part) for part in parts):
             self.turn = turn  # nobody spoke: no rows, and nothing to do
             return
         hidden = self.latents or bool(service.added.tokens and not self.chat)
         self._output = service.engine.feed(self.context, [*self._pending, *parts], hidden=hidden)
         self._pending, self.turn = [], turn
+        self._mark()
+
+    def _mark(self) -> None:
+        self.marks.append((self.context.n_past, self.turn, list(self._pending)))
 
     def _rollback(self, n_past: int) -> None:
         self.service.engine.truncate(self.context, n_past)
-        self._output, self._pending, self.turn = None, [], prompting.Turn()
+        while self.marks and self.marks[-1][0] > n_past:
+            self.marks.pop()
+        _, turn, pending = self.marks[-1] if self.marks else (0, prompting.Turn(), [])
+        self._output, self.turn = None, turn
+        self._pending = pending if self.marks and self.marks[-1][0] == n_past else []
 
     async def _generate(self, request: Generate) -> Event:
         how, service = request.how, self.service
         if self.generation and how.generation <= self.generation.how.generation:
-            raise InputError(Reason.REPLAYED, f"generation {how.generation} is not over {self.generation.how.generation}")
+            raise InputError(
+                Reason.REPLAYED, f"generation {how.generation} is not over {self.generation.how.generation}"
+            )
         generation = Generation(self.id, how, service.models.backbone.vocabulary, service.added)
         if how.budget_ms is not None:
             generation.deadline_ns = time.monotonic_ns() + how.budget_ms * 1_000_000
@@ -202,10 +217,13 @@ class Session:
         if self.chat:  # the next turn's parts follow
             self._pending, self._output = [self.service.models.backbone.tokenize(prompting.TURN_END)], None
             self.turn = prompting.Turn()
+            self._mark()
 
     def _begin(self, generation: Generation) -> None:
         """The end of a chat turn, then the first piece."""
         ending = prompting.ending(self.service.models, self.turn)
+        if generation.how.said:
+            ending.append(self.service.models.backbone.tokenize(generation.how.said, special=False))
         feed = self.service.engine.feed
         self._output = feed(self.context, [*self._pending, *ending], hidden=generation.needs_hidden)
         self._pending = []

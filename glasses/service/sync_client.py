@@ -1,10 +1,10 @@
 """The synchronous client: `client.Client` on an event loop in a thread of its own. Knows no more than that one.
 
-    with SyncClient(lambda: WebSocket("unix:/run/glasses.sock")) as client:
-        session = client.open()
-        session.feed("What is the capital of France?")
-        for piece in session.generate():
-            print(piece.text, end="")
+with SyncClient(lambda: WebSocket("unix:/run/glasses.sock")) as client:
+    session = client.open()
+    session.feed("What is the capital of France?")
+    for piece in session.generate():
+        print(piece.text, end="")
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from glasses.service import wire
 from glasses.service.client import Client, Given, RemoteSession
-from glasses.service.messages import Description, TokenList, TokenRequest
+from glasses.service.messages import Description, Example, TokenList, TokenRequest
 from glasses.service.transport import Transport
 from glasses.types import Piece
 
@@ -75,7 +75,7 @@ class SyncClient:
     def tokens(self, request: TokenRequest) -> TokenList:
         return self.wait(self.asynchronous.tokens(request))
 
-    def train_tokens(self, examples: Sequence[tuple[str, str | None]]) -> TokenList:
+    def train_tokens(self, examples: Sequence[Example]) -> TokenList:
         return self.wait(self.asynchronous.train_tokens(examples))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from glasses.errors import RemoteError, Reason
+from glasses.errors import Reason, RemoteError
 
 MAX_WAITING = 64  # of one key
 _T = TypeVar("_T")

@@ -7,12 +7,16 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import small_gguf
 import trustme
 
+from glasses.app import Parts, open_parts
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.prompt import PREFIX
 from glasses.service.client import Client
 from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
@@ -79,6 +83,18 @@ async def _start(
     over_tls = await stack.enter_async_context(serving(made.service, listen, owns=False))
     made.addresses = {"unix": unix.address, "tls": over_tls.address}
     return made
+
+
+def small_parts(gguf_path: Path, folder: Path) -> tuple[Parts, Path]:
+    """The pocket bundle around a backbone of three layers, to be called on the thread that will own it."""
+    gguf = folder / "small.gguf"
+    if not gguf.exists():
+        small_gguf.write(gguf_path, gguf)
+    parts = open_parts(n_threads=1)
+    parts.close()
+    backbone = LlamaBackbone(gguf, n_ctx=1024, n_threads=1)
+    backbone.feed([backbone.tokenize(PREFIX)])
+    return replace(parts, backbone=backbone, n_prefix=backbone.n_past), gguf
 
 
 def small_caps() -> Caps:

@@ -10,27 +10,34 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from service_fixtures import Served, served, small_caps, small_parts  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from glasses.backbone.prompt import PREFIX  # noqa: E402
 from glasses.errors import Reason, RemoteError  # noqa: E402
 from glasses.service import messages  # noqa: E402
 from glasses.service.gradient_client import GradientClient  # noqa: E402
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
 from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
-from glasses.service.torch_backend.gradient_api import open_engine  # noqa: E402
-from service_fixtures import Served, served, small_caps  # noqa: E402
+from glasses.service.torch_backend.engine import TorchEngine, load_model  # noqa: E402
+from glasses.service.torch_backend.gradient_api import with_gradients  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
 N_EMBD = 576
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    def make() -> Service:
-        return Service(lambda: open_engine(dtype=torch.float32), backend="torch", caps=small_caps())
-
+def service(gguf_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("service")
+
+    def open_small() -> TorchEngine:
+        parts, gguf = small_parts(gguf_path, folder)
+        return with_gradients(TorchEngine(parts, load_model(gguf, dtype=torch.float32)))
+
+    def make() -> Service:
+        return Service(open_small, backend="torch", caps=small_caps())
+
     with served(make, folder) as running:
         yield running
 
@@ -48,17 +55,15 @@ def rows_like(service: Served, seed: int, n: int = 5) -> np.ndarray:
     return (rows + rng.normal(size=rows.shape) * 0.02).astype(np.float32)
 
 
-def own_loss(service: Served, kind: str, rows: list["torch.Tensor"], targets: list[list[int]]) -> "torch.Tensor":
+def own_loss(service: Served, kind: str, rows: list[torch.Tensor], targets: list[list[int]]) -> torch.Tensor:
     """The same by plain torch: the whole sequence with the system prompt, no cache, one sequence at a time."""
-    from glasses.backbone.prompt import PREFIX
-
     model, backbone = service.service.engine.model, service.service.models.backbone  # type: ignore[attr-defined]
     embed = model.get_input_embeddings()
 
-    def ids(text: str) -> "torch.Tensor":
+    def ids(text: str) -> torch.Tensor:
         return embed(torch.tensor(backbone.tokenize(text)))
 
-    def logits(parts: list["torch.Tensor"], reply: list[int]) -> "torch.Tensor":
+    def logits(parts: list[torch.Tensor], reply: list[int]) -> torch.Tensor:
         sequence = torch.cat([ids(PREFIX), *parts, embed(torch.tensor(reply))])
         return model(inputs_embeds=sequence[None]).logits[0, -len(reply) - 1 : -1]
 
@@ -71,7 +76,9 @@ def own_loss(service: Served, kind: str, rows: list["torch.Tensor"], targets: li
     return (p.exp() * (p - got.log_softmax(1))).sum(1).mean()
 
 
-def asked(service: Served, client: SyncClient, kind: str, rows: list["torch.Tensor"], targets: list[list[int]]) -> "torch.Tensor":
+def asked(
+    service: Served, client: SyncClient, kind: str, rows: list[torch.Tensor], targets: list[list[int]]
+) -> torch.Tensor:
     loss = RemoteLoss(GradientClient(client))
     sequences = [[r, " What?"] for r in rows]
     if kind == "ce":
@@ -169,16 +176,18 @@ def test_bad_steps_are_refused_and_may_be_tried_again(service: Served, client: S
     assert np.isfinite(loss)
 
 
-def test_torch_answers_as_llama_does(service: Served, client: SyncClient) -> None:
+def test_sessions_of_torch_branch_and_roll_back(service: Served, client: SyncClient) -> None:
     assert messages.schema_id() == client.describe().schema_id
     assert "gradient" in client.describe().can
-    session = client.open()
-    session.feed("What is the capital of", " France?")
-    assert "Paris" in "".join(p.text for p in session.generate(max_tokens=12))
-    start = session.n_past
-    session.feed("And of Italy?")
-    other = session.branch()
-    assert session.rollback(start) == start
-    assert "Rome" in "".join(p.text for p in other.generate(max_tokens=12))
-    session.close()
-    other.close()
+    whole, parts = client.open(chat=False), client.open(chat=False)
+    whole.feed("What is the capital of France?")
+    expected = [p.token_id for p in whole.generate(max_tokens=8, latents=False)]
+    start = parts.feed("What is the")
+    parts.feed(" sound of Italy?")
+    assert parts.rollback(start) == start
+    other = parts.branch()
+    parts.feed(" colour")
+    other.feed(" capital of France?")
+    assert [p.token_id for p in other.generate(max_tokens=8)] == expected
+    for session in (whole, parts, other):
+        session.close()

@@ -1,7 +1,7 @@
 """The Gradient API as a torch loss: a connector trains through it as through a network of its own.
 
-    loss = RemoteLoss(GradientClient(client)).cross_entropy([[rows, " Repeat the words.", SUFFIX_IDS]], [reply_ids])
-    loss.backward()  # `rows`, and whatever made them, now have gradients
+loss = RemoteLoss(GradientClient(client)).cross_entropy([[rows, " Repeat the words.", SUFFIX_IDS]], [reply_ids])
+loss.backward()  # `rows`, and whatever made them, now have gradients
 """
 
 from __future__ import annotations

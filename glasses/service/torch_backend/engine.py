@@ -43,6 +43,7 @@ class TorchEngine:
 
     can = ("latent", "tokens", "gradient")
     gradient: Any = None  # gradient_api.GradientAPI.answer, once opened
+    train_rows: Any = None  # token_rows.train, once opened
 
     def __init__(self, parts: Parts, model: Any) -> None:
         self.parts, self.model = parts, model

@@ -21,8 +21,9 @@ from glasses.service import messages, prompting
 from glasses.service.messages import Backward, CrossEntropy, Forward, ForwardBackward, Gradients, KLToTeacher
 from glasses.service.steps import Steps
 from glasses.service.torch_backend import gradients as grad
+from glasses.service.torch_backend import token_rows
 from glasses.service.torch_backend.engine import TorchEngine, load_model
-from glasses.service.torch_backend.gradients import Sequence_
+from glasses.service.torch_backend.gradients import Fed
 from glasses.types import Float32Array
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ def open_engine(bundle: str = store.DEFAULT_BUNDLE, *, dtype: torch.dtype = torc
     torch.set_num_threads(SPARE_ONE)
     parts = open_parts(bundle, n_threads=1)
     model = load_model(store.path_of(parts.bundle.backbone), dtype=dtype)
-    engine = TorchEngine(parts, model)
+    return with_gradients(TorchEngine(parts, model))
+
+
+def with_gradients(engine: TorchEngine) -> TorchEngine:
+    """Gives an engine the two APIs that need gradients."""
     engine.gradient = GradientAPI(engine).answer
+    engine.train_rows = lambda added, examples: token_rows.train(engine, added, examples)
     return engine
 
 
@@ -106,7 +112,7 @@ class GradientAPI:
 
     def _loss(
         self, service: Service, request: ForwardBackward, arrays: list[Float32Array]
-    ) -> tuple[Callable[[list[int]], Tensor], list[Sequence_], int]:
+    ) -> tuple[Callable[[list[int]], Tensor], list[Fed], int]:
         """What gives the loss of a batch, the sequences, and over how many targets the mean goes."""
         engine, loss, chat = self._engine, request.loss, request.chat
         added = torch.from_numpy(service.added.classifier.copy())
@@ -136,7 +142,9 @@ class GradientAPI:
         n_values = sum(w.size for w in wanted)
 
         def mse(batch: list[int]) -> Tensor:
-            return grad.mse_on_latents(engine, [made[i] for i in batch], [wanted[i] for i in batch], n_values, chat=chat)
+            return grad.mse_on_latents(
+                engine, [made[i] for i in batch], [wanted[i] for i in batch], n_values, chat=chat
+            )
 
         return mse, made, sum(map(len, wanted))
 
@@ -146,7 +154,7 @@ class GradientAPI:
         sequences: Sequence[Sequence[messages.Part]],
         arrays: list[Float32Array],
         targets: Sequence[list[int]] | None = None,
-    ) -> list[Sequence_]:
+    ) -> list[Fed]:
         if targets is not None and len(targets) != len(sequences):
             raise InputError(Reason.BAD_INPUT, f"{len(targets)} targets for {len(sequences)} sequences")
         made = []
@@ -170,7 +178,7 @@ class GradientAPI:
         return [i if i < n_vocab else n_vocab + service.added.index_of_id(i) for i in ids]
 
 
-async def _each(service: Service, key: str, made: list[Sequence_], run: Callable[[list[int]], None]) -> None:
+async def _each(service: Service, key: str, made: list[Fed], run: Callable[[list[int]], None]) -> None:
     for batch in grad.batches(made):
         await service.run(key, lambda batch=batch: run(batch))
 

@@ -25,7 +25,7 @@ MAX_TOTAL = 16_384  # of one request
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence_:
+class Fed:
     """`rows` (n, n_embd) as fed; `leaves` float32, those of them that gradients are wanted for."""
 
     rows: Tensor
@@ -36,9 +36,7 @@ class Sequence_:
         return len(self.rows)
 
 
-def sequence(
-    engine: TorchEngine, parts: Sequence[Part], wanted: Sequence[bool], targets: Sequence[int] = ()
-) -> Sequence_:
+def sequence(engine: TorchEngine, parts: Sequence[Part], wanted: Sequence[bool], targets: Sequence[int] = ()) -> Fed:
     """Rows of `parts`, of which `wanted` marks those that get gradients; `targets` are what the last rows predict.
 
     The targets but the last are parts as well: they are fed. Raises ModelError(BAD_INPUT) for what cannot be fed.
@@ -53,10 +51,10 @@ def sequence(
         tensors.append(rows)
     if not sum(map(len, tensors)):
         raise ModelError(Reason.BAD_INPUT, "an empty sequence: no part has a token or a latent")
-    return Sequence_(torch.cat(tensors), tuple(leaves), tuple(targets))
+    return Fed(torch.cat(tensors), tuple(leaves), tuple(targets))
 
 
-def batches(sequences: Sequence[Sequence_]) -> Iterator[list[int]]:
+def batches(sequences: Sequence[Fed]) -> Iterator[list[int]]:
     """Indices of sequences that go through the network together. Raises InputError(TOO_LARGE)."""
     if sum(map(len, sequences)) > MAX_TOTAL:
         raise InputError(Reason.TOO_LARGE, f"over {MAX_TOTAL} positions in one request; send fewer sequences at once")
@@ -70,7 +68,7 @@ def batches(sequences: Sequence[Sequence_]) -> Iterator[list[int]]:
         yield batch
 
 
-def hidden_states(engine: TorchEngine, batch: Sequence[Sequence_], *, chat: bool) -> list[Tensor]:
+def hidden_states(engine: TorchEngine, batch: Sequence[Fed], *, chat: bool) -> list[Tensor]:
     """After the final norm, (n, n_embd) each; with `chat` after the system prompt."""
     width = max(map(len, batch))
     rows = torch.stack([functional.pad(s.rows, (0, 0, 0, width - len(s))) for s in batch])
@@ -80,7 +78,7 @@ def hidden_states(engine: TorchEngine, batch: Sequence[Sequence_], *, chat: bool
     return [out[i, : len(s)] for i, s in enumerate(batch)]
 
 
-def gradients_of(sequence: Sequence_) -> list[Float32Array]:
+def gradients_of(sequence: Fed) -> list[Float32Array]:
     """What backward left at the leaves, float32, zeros where nothing reached one."""
     return [(leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)).numpy() for leaf in sequence.leaves]
 
@@ -91,9 +89,7 @@ def logits_of(engine: TorchEngine, states: Tensor, added: Tensor) -> Tensor:
     return torch.cat([own, states.float() @ added.T], dim=1) if len(added) else own
 
 
-def cross_entropy(
-    engine: TorchEngine, batch: Sequence[Sequence_], added: Tensor, n_targets: int, *, chat: bool
-) -> Tensor:
+def cross_entropy(engine: TorchEngine, batch: Sequence[Fed], added: Tensor, n_targets: int, *, chat: bool) -> Tensor:
     """Sum over the batch's targets divided by `n_targets`, those of all batches."""
     picked, wanted = _at_targets(batch, hidden_states(engine, batch, chat=chat)), _targets(batch)
     return functional.cross_entropy(logits_of(engine, picked, added), wanted, reduction="sum") / n_targets
@@ -101,8 +97,8 @@ def cross_entropy(
 
 def kl_to_teacher(
     engine: TorchEngine,
-    batch: Sequence[Sequence_],
-    teacher: Sequence[Sequence_],
+    batch: Sequence[Fed],
+    teacher: Sequence[Fed],
     added: Tensor,
     n_targets: int,
     *,
@@ -118,7 +114,7 @@ def kl_to_teacher(
 
 
 def mse_on_latents(
-    engine: TorchEngine, batch: Sequence[Sequence_], wanted: Sequence[Float32Array], n_values: int, *, chat: bool
+    engine: TorchEngine, batch: Sequence[Fed], wanted: Sequence[Float32Array], n_values: int, *, chat: bool
 ) -> Tensor:
     """Squared error of the last len(wanted[i]) hidden states, summed and divided by `n_values`."""
     total = torch.zeros(())
@@ -127,9 +123,9 @@ def mse_on_latents(
     return total / n_values
 
 
-def _at_targets(batch: Sequence[Sequence_], states: list[Tensor]) -> Tensor:
+def _at_targets(batch: Sequence[Fed], states: list[Tensor]) -> Tensor:
     return torch.cat([state[-len(s.targets) :] for s, state in zip(batch, states, strict=True)])
 
 
-def _targets(batch: Sequence[Sequence_]) -> Tensor:
+def _targets(batch: Sequence[Fed]) -> Tensor:
     return torch.tensor([token for s in batch for token in s.targets])

@@ -1,0 +1,110 @@
+"""Trains the classifier rows of added tokens, and nothing else. Numpy; works with every backend, no gradients needed.
+
+The backbone is frozen, so a classifier row sees the same hidden state whatever it is: all states the examples lead to
+are computed once, and the rows are a logistic regression on them. The class "none of them" is the backbone's own
+vocabulary, whose probability mass at every state is the log of the sum of its exponentiated logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from glasses.backbone.parts import Part
+from glasses.service import prompting
+from glasses.service.added_tokens import AddedTokens
+from glasses.service.engine import Output
+from glasses.service.messages import Example
+from glasses.types import Float32Array
+
+OWN_STATES = 8  # of the answer the backbone gives by itself, where an example calls nothing
+STEPS, RATE, DECAY = 600, 0.05, 1e-4
+MARGIN = 2.0  # of the logit by which an added token has to win or lose while training
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A hidden state (n_embd,), the mass and the largest of the backbone's own logits there, and what should come:
+    an index into the added tokens, -1 for none. `first` is the first state of an answer.
+    """
+
+    hidden: Float32Array
+    mass: float
+    largest: float
+    wanted: int
+    first: bool
+
+
+def states_of(engine: Any, added: AddedTokens, example: Example) -> list[State]:
+    """The states of one example, on the worker's thread. Raises InputError(NOT_FOUND), ModelError."""
+    models, context = engine.parts, engine.copy(engine.chat)
+    fed: list[Part] = [models.backbone.tokenize(example.text, special=False)]
+    out = engine.feed(context, [*fed, *prompting.ending(models, prompting.Turn(asked=True))], hidden=True)
+    if example.call is None:
+        return _own(engine, context, out)
+    begin = added.index(example.call)
+    states = [_state(out, begin, first=True)]
+    end = added.tokens[begin].end
+    if end is None:
+        return states
+    out = engine.feed(context, [added.rows[begin : begin + 1]], hidden=True)
+    for token in models.backbone.tokenize(example.payload, special=False):
+        states.append(_state(out, -1, first=False))
+        out = engine.feed(context, [[token]], hidden=True)
+    return [*states, _state(out, added.index(end), first=False)]
+
+
+def fit(states: Sequence[State], n_tokens: int) -> tuple[Float32Array, float]:
+    """Classifier rows float32 (n_tokens, n_embd), and the share of first states where the right thing then comes."""
+    hidden = np.stack([s.hidden for s in states]).astype(np.float64)
+    mass, largest = np.array([s.mass for s in states]), np.array([s.largest for s in states])
+    wanted = np.array([s.wanted for s in states])
+    # "None" has many times the states that a call has: both sides count the same.
+    weight = np.where(wanted < 0, 0.5 / max(1, (wanted < 0).sum()), 0.5 / max(1, (wanted >= 0).sum()))
+    scale = np.sqrt(np.mean(np.square(hidden).sum(axis=1)))
+    rows = _descend(hidden / scale, mass, wanted, weight, n_tokens) / scale
+    scores = hidden @ rows.T
+    chosen = np.where(scores.max(axis=1) > largest, scores.argmax(axis=1), -1)
+    first = np.array([s.first for s in states])
+    return rows.astype(np.float32), float((chosen == wanted)[first].mean())
+
+
+def _descend(hidden: Any, mass: Any, wanted: Any, weight: Any, n_tokens: int) -> Any:
+    """Adam (Kingma and Ba 2015) on the weighted cross-entropy of [mass, scores]; every state is in every step."""
+    called = wanted >= 0
+    target = np.zeros((len(hidden), n_tokens))
+    target[np.flatnonzero(called), wanted[called]] = 1
+    shifted = mass + np.where(called, MARGIN, -MARGIN)
+    rows, mean, square = (np.zeros((n_tokens, hidden.shape[1])) for _ in range(3))
+    for step in range(1, STEPS + 1):
+        scores = hidden @ rows.T
+        top = np.maximum(shifted, scores.max(axis=1))
+        exps = np.exp(scores - top[:, None])
+        probability = exps / (exps.sum(axis=1) + np.exp(shifted - top))[:, None]
+        slope = ((probability - target) * weight[:, None]).T @ hidden + DECAY * rows / n_tokens
+        mean = 0.9 * mean + 0.1 * slope
+        square = 0.999 * square + 0.001 * slope**2
+        rows -= RATE * 10 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-9)
+    return rows
+
+
+def _own(engine: Any, context: Any, out: Output) -> list[State]:
+    """Along the backbone's own greedy answer: at none of its states may an added token be called."""
+    states = [_state(out, -1, first=True)]
+    while len(states) < OWN_STATES:
+        token = int(out.logits.argmax())
+        if token in engine.parts.backbone.eos:
+            break
+        out = engine.feed(context, [[token]], hidden=True)
+        states.append(_state(out, -1, first=False))
+    return states
+
+
+def _state(out: Output, wanted: int, *, first: bool) -> State:
+    assert out.hidden is not None
+    top = float(out.logits.max())
+    mass = top + float(np.log(np.exp(out.logits - np.float32(top)).sum(dtype=np.float64)))
+    return State(out.hidden.copy(), mass, top, wanted, first)

@@ -1,0 +1,113 @@
+"""A backbone that counts, so that a lost, doubled or mixed answer shows: whatever is asked, it says "0 1 2 ... 12.".
+
+What is tested with it are the service, its client and the offload, all real; only the model is not. Run as a program
+it is a service to be killed: each line on stdin starts one on the Unix socket named by the first argument, in a fork of
+a process that has loaded everything, and its process id comes back on stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from glasses.backbone import prompt
+from glasses.service.engine import Context, Output
+from glasses.service.server import Listen, serving
+from glasses.service.service import Caps, Service
+
+ANSWER = " ".join(map(str, range(13))) + "."
+N_VOCAB, N_EMBD, EOS, OTHER = 258, 4, 256, 257
+
+
+class Bytes:
+    """A tokenizer of bytes."""
+
+    n_vocab, eos = N_VOCAB, frozenset({EOS})
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        return list(text.encode())
+
+    def token_bytes(self, token: int) -> bytes:
+        return bytes([token]) if token < 256 else b""
+
+
+@dataclass
+class CountingParts:
+    """The fields of `glasses.app.Parts` that a service reads."""
+
+    backbone: Any
+    bundle: Any
+    words: Any
+
+
+class CountingEngine:
+    """The state of a context is the bytes fed; rows are one OTHER each."""
+
+    can = ("latent",)
+    gradient = train_rows = None
+
+    def __init__(self) -> None:
+        vocabulary = Bytes()
+        backbone = SimpleNamespace(
+            vocabulary=vocabulary, tokenize=vocabulary.tokenize, n_vocab=N_VOCAB, n_embd=N_EMBD, n_ctx=4096, sha256="0"
+        )
+        connector = SimpleNamespace(space="none:0", width=4)
+        self.parts: Any = CountingParts(
+            backbone=backbone,
+            words=connector,
+            bundle=SimpleNamespace(name="n"),
+        )
+        prefix = tuple(prompt.PREFIX.encode())
+        self.chat = Context(len(prefix), prefix)
+
+    def feed(self, context: Context, parts: Any, *, hidden: bool) -> Output:
+        for part in parts:
+            rows = np.asarray(part)
+            context.state = (*(context.state or ()), *(rows.tolist() if rows.ndim == 1 else [OTHER] * len(rows)))
+        context.n_past = len(context.state)
+        _, asked, said = bytes(b for b in context.state if b < 256).decode().rpartition(prompt.SUFFIX)
+        said = said if asked else ""
+        logits = np.zeros(N_VOCAB, np.float32)
+        logits[ord(ANSWER[len(said)]) if said != ANSWER else EOS] = 9.0
+        assert ANSWER.startswith(said), said
+        return Output(logits, None)
+
+    def truncate(self, context: Context, n_past: int) -> None:
+        context.state, context.n_past = (context.state or ())[:n_past], n_past
+
+    def copy(self, context: Context) -> Context:
+        return Context(context.n_past, context.state)
+
+    def abort(self) -> None: ...
+    def clear_abort(self) -> None: ...
+    def close(self) -> None: ...
+
+
+async def serve(path: Path) -> None:
+    service = Service(CountingEngine, backend="counting", caps=Caps(sessions=64, linger_s=2.0))
+    async with serving(service, Listen(f"unix:{path}")) as running:
+        await running.task
+
+
+def main() -> None:
+    print("ready", flush=True)
+    child = 0
+    for _ in sys.stdin:
+        if child:
+            os.waitpid(child, 0)  # it was killed; only when it is gone its socket is free
+        child = os.fork()
+        if not child:
+            asyncio.run(serve(Path(sys.argv[1])))
+            return
+        print(child, flush=True)
+
+
+if __name__ == "__main__":
+    main()
