@@ -1,0 +1,103 @@
+"""Tells systemd that the service is ready and alive, fed by the progress of its stages and by nothing else.
+
+There is no timer: `progress` itself pings, and only while every stage that was declared has made progress within its
+own budget. When one stage hangs the others' progress sees it, and when all hang nobody calls. Knows no stage.
+
+The protocol is sd_notify(3), which asks to be spoken without a library: datagrams to the socket in $NOTIFY_SOCKET.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+_DEFAULT_PING_S = 1.0
+
+
+class Notifier:
+    """The socket to systemd; does nothing where there is none."""
+
+    def __init__(self, address: str | None) -> None:
+        """`address` is a path, or one of the abstract namespace that begins with @."""
+        self._address = None if not address else ("\0" + address[1:] if address.startswith("@") else address)
+        self._socket = (
+            None if self._address is None else socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        )
+
+    @classmethod
+    def from_environment(cls) -> Notifier:
+        """As systemd started this process; the variable is taken out, so that children do not speak for it."""
+        return cls(os.environ.pop("NOTIFY_SOCKET", None))
+
+    def send(self, **fields: str | int) -> None:
+        """One datagram of NAME=value lines; lost without a word if nobody listens, as with sd_notify itself."""
+        if self._socket is not None and self._address is not None:
+            message = "\n".join(f"{name}={value}".replace("\n", " ") for name, value in fields.items())
+            with suppress(OSError):  # a manager that restarts; the watchdog itself decides what silence means
+                self._socket.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
+
+    def close(self) -> None:
+        """Closes the socket."""
+        if self._socket is not None:
+            self._socket.close()
+
+
+class Watchdog:
+    """`progress(stage)` from every stage, from any thread."""
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        budgets_s: Mapping[str, float],
+        *,
+        ping_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`budgets_s`: how long each stage may be without progress. Pings every `ping_s`, by default a third of the
+        time systemd gave (WATCHDOG_USEC).
+        """
+        given_s = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+        self._ping_s = ping_s if ping_s is not None else given_s / 3 or _DEFAULT_PING_S
+        self._notifier, self._budgets_s, self._clock = notifier, dict(budgets_s), clock
+        self._last_s = dict.fromkeys(budgets_s, clock())
+        self._pinged_s = float("-inf")
+        self._lock = threading.Lock()
+
+    def ready(self, status: str) -> None:
+        """The service does its work from now on."""
+        now_s = self._clock()
+        with self._lock:
+            self._last_s = dict.fromkeys(self._budgets_s, now_s)
+        self._notifier.send(READY=1, STATUS=status, MAINPID=os.getpid())
+
+    def stopping(self, status: str) -> None:
+        """It is going down on purpose."""
+        self._notifier.send(STOPPING=1, STATUS=status)
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status` and `glasses check`."""
+        self._notifier.send(STATUS=text)
+
+    def progress(self, stage: str) -> None:
+        """This stage did a piece of its work. Raises KeyError for a stage that was not declared."""
+        with self._lock:
+            now_s = self._clock()
+            self._budgets_s[stage]
+            self._last_s[stage] = now_s
+            if now_s - self._pinged_s < self._ping_s:
+                return
+            hung = self._hung(now_s)
+            self._pinged_s = now_s
+        self._notifier.send(**({"STATUS": f"no progress: {', '.join(hung)}"} if hung else {"WATCHDOG": 1}))
+
+    def hung(self) -> list[str]:
+        """Stages over their budget now."""
+        with self._lock:
+            return self._hung(self._clock())
+
+    def _hung(self, now_s: float) -> list[str]:
+        return [stage for stage, last_s in self._last_s.items() if now_s - last_s > self._budgets_s[stage]]
