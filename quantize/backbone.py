@@ -25,9 +25,9 @@ TYPES: dict[str, int] = {
 }
 # llama.cpp refuses these without an importance matrix (llama-quant.cpp, tensor_requires_imatrix): too few bits.
 NEEDS_IMATRIX = frozenset({"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M", "Q2_K_S"})
-# `mixed`: 4-bit blocks of 32 everywhere (no matrix of a 576-wide model falls back to a larger type), 8 bits for the
-# table, which is read twice a token as input rows and classifier, and for the attention's narrow value matrices.
-MIXED_BASE, MIXED_TABLE, MIXED_OVERRIDES = "Q4_0", gguf.GGMLQuantizationType.Q8_0, {r"attn_v\.weight": "Q8_0"}
+# `mixed`: 4 bits with a scale and an offset in the layers, 5 in the token table, which is input and classifier at once
+# and a third of a model this small. From a source of Q4_1 (as SmolLM2 is shared) the layers are copied bit for bit.
+MIXED_BASE, MIXED_TABLE = "Q4_1", gguf.GGMLQuantizationType.Q5_1
 
 
 def quantize(source: Path, out: Path, kind: str, importance: Importance | None = None, *, n_threads: int = 1) -> None:
@@ -48,7 +48,6 @@ def quantize(source: Path, out: Path, kind: str, importance: Importance | None =
     kept: list[Any] = []  # ctypes structures point into these until the call returns
     if kind == MIXED:
         params.token_embedding_type = params.output_tensor_type = int(MIXED_TABLE)
-        params.tt_overrides = _overrides(kept)
     if importance is not None:
         params.imatrix = _importance(importance, kept)
     result = c.llama_model_quantize(str(source).encode(), str(out).encode(), ctypes.byref(params))
@@ -72,16 +71,6 @@ def check(path: Path) -> gguf.GGUFReader:
 def tensor_types(path: Path) -> dict[str, int]:
     """How many tensors of each type the file holds, the most frequent first. Raises as `check`."""
     return dict(Counter(tensor.tensor_type.name for tensor in check(path).tensors).most_common())
-
-
-def _overrides(kept: list[Any]) -> Any:
-    rows = [
-        c.llama_model_tensor_override(pattern.encode(), int(gguf.GGMLQuantizationType[kind]))
-        for pattern, kind in MIXED_OVERRIDES.items()
-    ]
-    array = (c.llama_model_tensor_override * (len(rows) + 1))(*rows)  # the last, empty one ends it
-    kept.append(array)
-    return array
 
 
 def _importance(importance: Importance, kept: list[Any]) -> Any:

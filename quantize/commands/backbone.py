@@ -15,7 +15,7 @@ from quantize.files import whole
 _BACKBONE = """\
   quantize backbone smollm2-135m-instruct-q4_1 --type Q8_0 --out smollm2-q8_0.gguf
   quantize backbone model.gguf --type Q4_K_M --imatrix model.imatrix.gguf --out model-q4_k_m.gguf
-  quantize backbone model.gguf --type mixed     4 bits, 8 for the token table and the attention's values
+  quantize backbone model.gguf --type mixed     4 bits in the layers, 5 in the token table
 
 A source that is quantized itself (not F32, F16 or BF16) is unpacked first: what it lost stays lost.
 """
