@@ -183,6 +183,20 @@ class Peripheral:
         doing = f"{self.name}: unsubscribing from {uuid}"
         await _within(timeout_s, self._connected().stop_notify(self._characteristic(uuid)), doing)
 
+    async def answer(self, waiting: Awaitable[_T], timeout_s: float, doing: str) -> _T:
+        """What `waiting` brings. Raises LinkError: CLOSED if the link drops first, TIMEOUT after `timeout_s`."""
+        answer, dropped = asyncio.ensure_future(waiting), asyncio.ensure_future(self.dropped.wait())
+        try:
+            await asyncio.wait({answer, dropped}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if dropped.done():
+                raise LinkError(Reason.CLOSED, f"{self.name}: {doing}: the link went down")
+            raise LinkError(Reason.TIMEOUT, f"{self.name}: {doing}: no answer within {timeout_s:.1f} s")
+        finally:
+            answer.cancel()
+            dropped.cancel()
+
     async def close(self) -> None:
         """Disconnects; never raises, as there is nothing left to do about a link that will not close."""
         client, self._client = self._client, None

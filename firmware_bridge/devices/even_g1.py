@@ -48,10 +48,6 @@ class _Arm:
         self._answer.set_result(reply)
         return True
 
-    def lost(self) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(LinkError(Reason.CLOSED, f"{self.name}: the link went down"))
-
     async def ask(self, *packets: bytes, timeout_s: float = 3.0) -> wire.Reply:
         """Writes the packets and returns the answer to the last. Raises LinkError: CLOSED, TIMEOUT."""
         async with self._asking:
@@ -59,17 +55,9 @@ class _Arm:
                 await self.peripheral.write(wire.WRITE, packet)
             self._command, self._answer = packets[-1][0], asyncio.get_running_loop().create_future()
             try:
-                async with asyncio.timeout(timeout_s):
-                    await self.peripheral.write(wire.WRITE, packets[-1])
-                    return await self._answer
-            except TimeoutError as error:
-                raise LinkError(
-                    Reason.TIMEOUT, f"{self.name}: no answer to {packets[-1][0]:02x} within {timeout_s:.0f} s"
-                ) from error
+                await self.peripheral.write(wire.WRITE, packets[-1])
+                return await self.peripheral.answer(self._answer, timeout_s, f"command {packets[-1][0]:02x}")
             finally:
-                if self._answer.done() and not self._answer.cancelled():
-                    self._answer.exception()  # it may have failed together with the write; asyncio wants it looked at
-                self._answer.cancel()
                 self._answer = None
 
 
@@ -168,12 +156,7 @@ class EvenG1:
 
     async def _connect_arm(self, arm: _Arm) -> None:
         arm.peripheral = await Peripheral.connect(arm.device, backends=arm.backends)
-
-        def lost() -> None:
-            arm.lost()
-            self._down.set()
-
-        arm.peripheral.on_drop = lost
+        arm.peripheral.on_drop = self._down.set
         try:
             await arm.peripheral.subscribe(wire.NOTIFY, lambda packet, t_ns: self._said(arm, packet, t_ns))
             await arm.peripheral.write(wire.WRITE, wire.HELLO)

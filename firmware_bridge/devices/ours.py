@@ -1,0 +1,237 @@
+"""Glasses that speak our own link (protocol.h): one device over serial, TCP or BLE. Knows NO frame and no key.
+
+What the device reports comes out of `inbox`, on this host's clock; commands return when the device has carried them
+out. Sounds keep coming after a reconnect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge import protocol
+from firmware_bridge.devices import ours_wire as wire
+from firmware_bridge.devices.device import Capabilities, Inbox, LinkChanged
+from firmware_bridge.devices.device import Message as Line
+from firmware_bridge.devices.photo import Assembler, Camera, Deadlines, Photo
+from firmware_bridge.errors import LinkError, Reason
+from firmware_bridge.link import AUDIO, CONTROL
+from firmware_bridge.protocol import Message, value_of
+from firmware_bridge.session import Session
+from firmware_bridge.states import Change, Config, State
+from firmware_bridge.transport import Transport
+
+ANSWER_S = 5.0
+_UNKNOWN = Capabilities("glasses, not connected yet", frozenset())
+SPEAK_BYTES = 640  # 20 ms of 16 kHz PCM16
+
+
+class Ours:
+    """A session with one device. `heartbeat` and `info` are its latest records, empty until they come."""
+
+    def __init__(self, open_transport: Callable[[], Awaitable[Transport]], config: Config | None = None) -> None:
+        self.capabilities = _UNKNOWN
+        self.inbox = Inbox()
+        self.info: dict[str, Any] = {}
+        self.heartbeat: dict[str, Any] = {}
+        self.muted = False
+        self.audio_lost = 0  # 20 ms of microphone that the device had no room for
+        self.session = Session(open_transport, config, changed=self._changed)
+        self._camera = Camera("glasses", ask=self._ask_for_photo, assemble=self._assemble, is_last=wire.is_last)
+        self._answers: dict[tuple[str, int], asyncio.Future[Message]] = {}
+        self._request = self._speak_seq = 0
+        self._audio_seq: int | None = None
+        self._wants_audio = False
+        self._down = asyncio.Event()
+        self._why = ""
+        self._reader: asyncio.Task[None] | None = None
+
+    async def connect(self, timeout_s: float = 10.0) -> None:
+        """Brings the link up and asks what the device can do. Raises LinkError."""
+        if self._reader is None:
+            await self.session.__aenter__()
+            self._reader = asyncio.create_task(self._read())
+        await self.session.wait_up(timeout_s)
+        await self._learn()
+
+    async def close(self) -> None:
+        """Ends the session."""
+        await self.session.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def wait_dropped(self) -> str:
+        """Returns, saying why, when the link is down; it comes up again by itself."""
+        await self._down.wait()
+        return self._why
+
+    async def battery(self) -> int:
+        """Charge in percent, as the device last said; asked for anew with every connection."""
+        self.capabilities.require("battery")
+        return self.info["battery_percent"]
+
+    async def start_audio(self) -> None:
+        """Sounds come to the inbox from now on. Raises LinkError: REFUSED when the mute switch is on."""
+        self.capabilities.require("microphone")
+        self._wants_audio, self._audio_seq = True, None
+        await self.command("mic", on=1, codec=value_of("CODEC_PCM16"))
+
+    async def stop_audio(self) -> None:
+        """Ends the stream of sound."""
+        self._wants_audio = False
+        await self.command("mic", on=0, codec=value_of("CODEC_PCM16"))
+
+    async def speak(self, pcm: NDArray[np.int16]) -> None:
+        """Sound int16 (N,) at 16 kHz for the speaker; returns when the link has taken it, at the speaker's pace."""
+        self.capabilities.require("speaker")
+        data = pcm.astype("<i2").tobytes()
+        for start in range(0, len(data), SPEAK_BYTES):
+            self._speak_seq += 1
+            piece = data[start : start + SPEAK_BYTES]
+            message = protocol.encode("speak", piece, seq=self._speak_seq, codec=value_of("CODEC_PCM16"))
+            await self.session.send(AUDIO, message)
+
+    async def take_photo(self, *, tries: int = 3, deadlines: Deadlines | None = None) -> Photo:
+        """One photograph. Raises PhotoError."""
+        self.capabilities.require("photo")
+        return await self._camera.take(tries=tries, deadlines=deadlines)
+
+    async def show_text(self, text: str, *, x: int = 0, y: int = 0) -> None:
+        """Clears the HUD and writes `text`. Raises LinkError: NOT_SUPPORTED, TOO_LARGE."""
+        self.capabilities.require("text")
+        await self.command("hud_clear")
+        await self.command("hud_text", text.encode(), x=x, y=y, level=255)
+
+    async def show_bitmap(self, pixels: NDArray[np.uint8], *, x: int = 0, y: int = 0) -> None:
+        """Puts pixels uint8 (H, W) there; as many rows a message as fit."""
+        self.capabilities.require("bitmap")
+        height, width = pixels.shape
+        rows = protocol.max_data("hud_bitmap") // width
+        if rows < 1:
+            raise LinkError(Reason.TOO_LARGE, f"a bitmap {width} pixels wide; the link carries rows of 660")
+        for top in range(0, height, rows):
+            await self.command("hud_bitmap", pixels[top : top + rows].tobytes(), x=x, y=y + top, width=width, bits=8)
+
+    async def read_hud(self) -> NDArray[np.uint8]:
+        """What the HUD shows, uint8 (H, W); only simulated boards can tell."""
+        width, height = self.info["hud_width"], self.info["hud_height"]
+        data = b""
+        while len(data) < width * height:
+            data += (await self.ask("hud_read", "hud_data", offset=len(data))).data
+        return np.frombuffer(data, np.uint8).reshape(height, width)
+
+    async def haptic(self, duration_ms: int, strength: int = 255) -> None:
+        """Buzzes."""
+        await self.command("haptic", duration_ms=duration_ms, strength=strength)
+
+    async def setting(self, name: str, value: int | None = None) -> int:
+        """Reads, or with a value writes, "volume", "brightness" or "mic_gain" (0-100). Raises LinkError: REFUSED."""
+        number = value_of(f"SETTING_{name.upper()}")
+        if value is None:
+            return (await self.ask("setting_get", "setting", setting=number)).fields["value"]
+        return (await self.ask("setting_set", "setting", setting=number, value=value)).fields["value"]
+
+    async def simulate(self, what: str, value: int = 0) -> None:
+        """Plays a hand, a battery or a fault on a simulated board: "button", "mute", "hang", ..."""
+        fields = {"what": value_of(f"SIMULATED_{what.upper()}"), "value": value}
+        await self.session.send(CONTROL, protocol.encode("simulate", **fields))
+
+    async def command(self, name: str, data: bytes = b"", /, **fields: Any) -> None:
+        """Sends a command and waits for its result. Raises LinkError: REFUSED, BUSY, TIMEOUT, CLOSED."""
+        _check((await self.ask(name, "result", data, **fields)).fields["status"], name)
+
+    async def ask(self, name: str, answer: str, data: bytes = b"", /, **fields: Any) -> Message:
+        """Sends one message and returns the answer to it; one question of a kind at a time."""
+        key = (answer, protocol.IDS[name] if answer == "result" else 0)
+        while (asked := self._answers.get(key)) is not None:
+            await asyncio.wait([asked])
+        future = self._answers[key] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self.session.send(CONTROL, protocol.encode(name, data, **fields))
+                return await future
+        except TimeoutError as error:
+            raise LinkError(Reason.TIMEOUT, f"{name}: no answer within {ANSWER_S:.0f} s") from error
+        finally:
+            if self._answers.get(key) is future:
+                del self._answers[key]
+            future.cancel()  # lets others ask
+
+    async def _learn(self) -> None:
+        self.info |= (await self.ask("info_get", "info")).fields
+        self.capabilities = wire.capabilities(self.info)
+
+    async def _ask_for_photo(self) -> None:
+        self._request = (self._request + 1) & 0xFFFF
+        size = {"width": self.info["camera_width"], "height": self.info["camera_height"]}
+        await self.session.send(CONTROL, protocol.encode("capture", request=self._request, quality=80, **size))
+
+    def _assemble(self) -> Assembler:
+        return wire.assemble(self._request + 1 & 0xFFFF)
+
+    def _changed(self, change: Change) -> None:
+        if change.state is State.UP:
+            self._down = asyncio.Event()
+            self.inbox.put(LinkChanged(_now_ns(), True))
+            if change.dropped or change.detail:
+                self.inbox.put(Line(_now_ns(), f"{change.detail}; {change.dropped} messages were lost with it"))
+            if self._wants_audio:
+                mic = protocol.encode("mic", on=1, codec=value_of("CODEC_PCM16"))
+                self.session.try_send(CONTROL, mic)
+        elif change.state in (State.WAITING, State.CLOSED) and not self._down.is_set():
+            self._why = f"{change.why}{': ' + change.detail if change.detail else ''}"
+            self._down.set()
+            self._camera.link_lost()
+            self.inbox.put(LinkChanged(_now_ns(), False, self._why))
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                _, data = await self.session.receive()
+            except LinkError:
+                return  # ended for good; `_changed` has said so
+            try:
+                self._take(data, protocol.decode(data))
+            except LinkError as error:
+                self.inbox.put(Line(_now_ns(), str(error)))
+
+    def _take(self, data: bytes, message: Message) -> None:
+        fields = message.fields
+        if message.name in ("photo", "photo_chunk", "photo_end"):
+            self._camera.feed(data)
+        elif message.name == "heartbeat":
+            self.heartbeat = fields
+        elif message.name == "mute":
+            self.muted = bool(fields["muted"])
+        elif message.name == "battery":
+            self.info |= {"battery_percent": fields["percent"]}
+        waiting = self._answers.get((message.name, fields["message"] if message.name == "result" else 0))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+        elif message.name == "result" and fields["status"] not in (wire.OK, wire.MUTED):
+            self.inbox.put(
+                Line(_now_ns(), f"{protocol.NAMES.get(fields['message'])}: {wire.STATUS.get(fields['status'])}")
+            )
+        if message.name == "audio":
+            expected, self._audio_seq = self._audio_seq, fields["seq"] + 1
+            self.audio_lost += fields["seq"] - expected if expected is not None else 0
+        t_ns = self.session.link.clock.to_ours_us(fields["t_us"]) * 1000 if "t_us" in fields else _now_ns()
+        event = wire.event(message, t_ns, self.info.get("mic_rate_hz", 0))
+        if event is not None:
+            self.inbox.put(event)
+
+
+def _check(status: int, name: str) -> None:
+    if status != wire.OK:
+        reason = Reason.BUSY if status == wire.BUSY else Reason.REFUSED
+        raise LinkError(reason, f"{name}: the device says {wire.STATUS.get(status, status)}")
+
+
+def _now_ns() -> int:
+    return time.monotonic_ns()
