@@ -40,7 +40,7 @@ class Served:
             return InProcess(self.service)
         return WebSocket(self.addresses[way], token=TOKEN, tls=self.tls if way == "tls" else None)
 
-    def run(self, scenario: Coroutine[Any, Any, _T], timeout_s: float = 120) -> _T:
+    def run(self, scenario: Coroutine[Any, Any, _T], timeout_s: float = 600) -> _T:
         return asyncio.run_coroutine_threadsafe(scenario, self.loop).result(timeout_s)
 
     def with_client(self, way: str, scenario: Callable[[Client], Coroutine[Any, Any, _T]], **options: Any) -> _T:
@@ -58,7 +58,7 @@ def served(make_service: Callable[[], Service], folder: Path) -> Iterator[Served
     thread.start()
     stack = AsyncExitStack()
     try:
-        yield asyncio.run_coroutine_threadsafe(_start(loop, stack, make_service, folder), loop).result(120)
+        yield asyncio.run_coroutine_threadsafe(_start(loop, stack, make_service, folder), loop).result(600)
     finally:
         asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,185 @@
+"""The small pieces of the service, each by itself: fair queue, steps, added tokens and their training, listening."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses.errors import GlassesError, InputError, ModelError, Reason, RemoteError
+from glasses.service import added_tokens, worker
+from glasses.service.added_tokens import AddedTokens
+from glasses.service.messages import TokenInfo
+from glasses.service.server import Listen, bind
+from glasses.service.steps import KEPT, Steps
+from glasses.service.token_training import State, fit
+from glasses.service.worker import Worker
+
+
+def test_the_queue_is_fair() -> None:
+    """A hundred jobs of one do not keep another's only one waiting for more than the one under way."""
+    order: list[str] = []
+
+    async def scenario() -> None:
+        queue = Worker()
+        greedy = [queue.run("greedy", lambda: order.append("greedy")) for _ in range(60)]
+        tasks = [asyncio.ensure_future(job) for job in greedy]
+        await asyncio.sleep(0)
+        await queue.run("modest", lambda: order.append("modest"))
+        at = order.index("modest")
+        await asyncio.gather(*tasks)
+        await queue.close(lambda: None)
+        assert at <= 2
+
+    asyncio.run(scenario())
+    assert order.count("greedy") == 60
+
+
+def test_the_queue_is_bounded_and_gives_errors_to_whom_they_belong() -> None:
+    async def scenario() -> None:
+        queue = Worker()
+        tasks = [asyncio.ensure_future(queue.run("k", lambda: 1 // 0)) for _ in range(worker.MAX_WAITING + 8)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        busy = [r for r in results if isinstance(r, RemoteError) and r.reason is Reason.BUSY]
+        assert 0 < len(busy) <= 8
+        assert sum(isinstance(r, ZeroDivisionError) for r in results) == len(results) - len(busy)
+        assert await queue.run("k", lambda: 5) == 5
+        await queue.close(lambda: None)
+
+    asyncio.run(scenario())
+
+
+def test_steps_are_done_once_even_when_asked_at_the_same_time() -> None:
+    done = []
+
+    async def compute() -> int:
+        done.append(1)
+        await asyncio.sleep(0.01)
+        return len(done)
+
+    async def scenario() -> None:
+        steps = Steps()
+        first, second = await asyncio.gather(steps.once("r:1", b"a", compute), steps.once("r:1", b"a", compute))
+        assert (first, second, len(done)) == (1, 1, 1)
+        with pytest.raises(InputError) as caught:
+            await steps.once("r:1", b"other", compute)
+        assert caught.value.reason is Reason.REPLAYED
+        for number in range(2, 3 + KEPT):
+            await steps.once(f"r:{number}", b"a", compute)
+        with pytest.raises(InputError):
+            await steps.once("r:1", b"a", compute)
+        assert await steps.once("other:1", b"a", compute) == len(done)
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_step_may_be_tried_again_and_a_left_one_goes_on() -> None:
+    async def scenario() -> None:
+        steps, tries = Steps(), []
+
+        async def compute() -> int:
+            tries.append(1)
+            await asyncio.sleep(0.01)
+            if len(tries) == 1:
+                raise ModelError(Reason.INTERNAL, "once")
+            return 7
+
+        with pytest.raises(ModelError):
+            await steps.once("r:1", b"a", compute)
+        left = asyncio.ensure_future(steps.once("r:1", b"a", compute))
+        await asyncio.sleep(0)
+        left.cancel()
+        assert await steps.once("r:1", b"a", compute) == 7
+        assert len(tries) == 2
+
+    asyncio.run(scenario())
+
+
+def table() -> AddedTokens:
+    empty = AddedTokens.empty(100, 4)
+    row = np.array([1, 2, 3, 4], np.float32)
+    pair = [
+        TokenInfo(name="<a>", id=0, meaning="x", version=0, end="</a>"),
+        TokenInfo(name="</a>", id=0, meaning="x", version=0, begin="<a>"),
+    ]
+    return empty.add(pair, row).add([TokenInfo(name="<cat>", id=0, meaning="y", version=0)], 2 * row)
+
+
+def test_added_tokens_keep_their_ids_and_come_back_from_disk(tmp_path: Path) -> None:
+    tokens = table()
+    assert [t.id for t in tokens.tokens] == [100, 101, 102]
+    fewer = tokens.remove("</a>")
+    assert [t.name for t in fewer.tokens] == ["<cat>"]
+    again = fewer.add([TokenInfo(name="<dog>", id=0, meaning="z", version=0)], np.ones(4, np.float32))
+    assert [t.id for t in again.tokens] == [102, 103]
+    again.save(tmp_path / "t", "sha")
+    back = added_tokens.load(tmp_path / "t", "sha", 100, 4)
+    assert (back.tokens, back.next_id) == (again.tokens, 104)
+    assert np.array_equal(back.rows, again.rows)
+    with pytest.raises(ModelError) as caught:
+        added_tokens.load(tmp_path / "t", "other", 100, 4)
+    assert caught.value.reason is Reason.BAD_INPUT
+    (tmp_path / "t").write_bytes((tmp_path / "t").read_bytes()[:-1])
+    with pytest.raises(ModelError) as caught:
+        added_tokens.load(tmp_path / "t", "sha", 100, 4)
+    assert caught.value.reason is Reason.CORRUPT
+    assert not added_tokens.load(tmp_path / "absent", "sha", 100, 4).tokens
+
+
+def test_a_name_is_given_once_and_an_untrained_token_is_never_chosen() -> None:
+    with pytest.raises(InputError):
+        table().add([TokenInfo(name="<cat>", id=0, meaning="y", version=0)], np.ones(4, np.float32))
+    assert table().scores(np.ones(4, np.float32)).max() < -1e29
+
+
+def test_classifier_rows_learn_to_call_and_to_stay_silent() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 64)) * 3  # three tokens and "none"
+
+    def states(n: int) -> list[State]:
+        out = []
+        for i in range(n):
+            kind = i % 8
+            hidden = (centres[kind if kind < 3 else 3] + rng.normal(size=64)).astype(np.float32)
+            out.append(State(hidden, 22.0 + rng.normal(), 20.0, kind if kind < 3 else -1, True))
+        return out
+
+    rows, accuracy = fit(states(160), 3)
+    assert accuracy > 0.98
+    held_out = states(400)
+    scores = np.stack([s.hidden for s in held_out]) @ rows.T
+    chosen = np.where(scores.max(axis=1) > 20.0, scores.argmax(axis=1), -1)
+    assert (chosen == [s.wanted for s in held_out]).mean() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("listen", "reason"),
+    [
+        ({"address": "0.0.0.0:1"}, Reason.REFUSED),
+        ({"address": "[::]:1"}, Reason.REFUSED),
+        ({"address": "example.org:1"}, Reason.REFUSED),
+        ({"address": "nowhere"}, Reason.BAD_INPUT),
+        ({"address": "127.0.0.1:99999"}, Reason.BAD_INPUT),
+        ({"address": "127.0.0.1:1", "token": "short"}, Reason.BAD_INPUT),
+        ({"address": "127.0.0.1:1", "tls_cert": Path("c")}, Reason.BAD_INPUT),
+        ({"address": "127.0.0.1:1", "client_ca": Path("c")}, Reason.BAD_INPUT),
+    ],
+)
+def test_where_not_to_listen(listen: dict[str, object], reason: Reason) -> None:
+    with pytest.raises(GlassesError) as caught:
+        Listen(**listen)  # type: ignore[arg-type]
+    assert caught.value.reason is reason
+
+
+def test_a_unix_socket_is_ours_alone_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+    listen = Listen(f"unix:{tmp_path}/s")
+    first = bind(listen)
+    assert (tmp_path / "s").stat().st_mode & 0o077 == 0
+    first.listen()
+    with pytest.raises(InputError) as caught:
+        bind(listen)
+    assert caught.value.reason is Reason.BUSY
+    first.close()  # as a killed service leaves it
+    bind(listen).close()

@@ -1,0 +1,114 @@
+"""Messages survive the wire, and nothing else does: cut, mutated and lying ones are refused before memory is spent."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+
+import numpy as np
+import pytest
+
+from glasses.errors import GlassesError, InputError, Reason
+from glasses.service import messages, wire
+
+_requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
+ROWS = np.random.default_rng(0).normal(size=(5, 48)).astype(np.float32)
+FEED = messages.Feed(3, "a" * 22, 1, [messages.Rows(0), messages.Text("what?"), messages.Tokens([1, 2])])
+
+
+def raw(header: bytes, body: bytes = b"") -> bytes:
+    return b"GLW1" + struct.pack("<I", len(header)) + header + body
+
+
+def with_arrays(*specs: object, body: bytes = b"") -> bytes:
+    header = {"body": {"type": "ping", "rid": 1}, "arrays": specs}
+    return raw(json.dumps(header).encode(), body)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("f32", 0.0), ("f16", 1e-3), ("i8", 5e-3)])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e4])
+def test_round_trip(dtype: wire.Dtype, error: float, scale: float) -> None:
+    body, (rows,) = _requests.decode(wire.encode(FEED, [ROWS * np.float32(scale)], dtype))
+    assert body == FEED
+    largest = np.abs(ROWS * scale).max(axis=1, keepdims=True)
+    assert (np.abs(rows - ROWS * np.float32(scale)) / largest).max() <= error
+    assert np.array_equal(rows, wire.rounded(ROWS * np.float32(scale), dtype))
+
+
+def test_rows_of_zeros_stay_zeros() -> None:
+    assert not wire.rounded(np.zeros((2, 3), np.float32), "i8").any()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", Reason.BAD_INPUT),
+        (b"GLW2" + bytes(8), Reason.BAD_INPUT),
+        (b"GLW1\xff\xff\xff\xff", Reason.TOO_LARGE),
+        (b"GLW1" + struct.pack("<I", 100) + b"{}", Reason.CORRUPT),
+        (raw(b"{}"), Reason.BAD_INPUT),
+        (raw(b'{"body": {"type": "nothing"}}'), Reason.BAD_INPUT),
+        (raw(b'{"body": {"type": "ping", "rid": 1, "more": 2}}'), Reason.BAD_INPUT),
+        (raw(b'{"body": {"type": "ping", "rid": -1}}'), Reason.BAD_INPUT),
+        (raw(b'{"body": {"type": "open", "rid": 1, "chat": "yes"}}'), Reason.BAD_INPUT),
+        (raw(b"[" * 200_000), Reason.BAD_INPUT),
+        (raw(b'{"body": {"type": "ping", "rid": 1}}', b"x"), Reason.CORRUPT),
+        (with_arrays({"dtype": "f32", "shape": [1 << 40, 1 << 40]}), Reason.TOO_LARGE),
+        (with_arrays({"dtype": "f32", "shape": [-4, 4]}), Reason.TOO_LARGE),
+        (with_arrays({"dtype": "f64", "shape": [1, 1]}), Reason.BAD_INPUT),
+        (with_arrays({"dtype": "f32", "shape": [1]}), Reason.BAD_INPUT),
+        (with_arrays({"dtype": "f32", "shape": [4000, 16000]}), Reason.CORRUPT),
+        (with_arrays(*[{"dtype": "f32", "shape": [1, 1]}] * 300, body=bytes(1200)), Reason.TOO_LARGE),
+        (with_arrays({"dtype": "f32", "shape": [1, 1]}, body=struct.pack("<f", np.nan)), Reason.BAD_INPUT),
+        (with_arrays({"dtype": "f16", "shape": [1, 1]}, body=struct.pack("<fe", np.inf, 1.0)), Reason.BAD_INPUT),
+        (with_arrays({"dtype": "i8", "shape": [1, 1]}, body=struct.pack("<fb", 3e38, 100)), Reason.BAD_INPUT),
+        (bytes(wire.MAX_MESSAGE_BYTES + 1), Reason.TOO_LARGE),
+    ],
+)
+def test_what_is_no_message_is_refused(data: bytes, reason: Reason) -> None:
+    with pytest.raises(InputError) as caught:
+        _requests.decode(data)
+    assert caught.value.reason is reason
+
+
+def test_pickle_is_only_bytes() -> None:
+    with pytest.raises(InputError):
+        _requests.decode(b"\x80\x04\x95" + bytes(40))
+
+
+def test_mutated_messages_never_crash() -> None:
+    """20,000 of them: every one is decoded to a valid request or refused as a GlassesError."""
+    rng, decoded = random.Random(0), 0
+    seeds = [wire.encode(FEED, [ROWS], dtype) for dtype in ("f32", "f16", "i8")]
+    for _ in range(20_000):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(min(len(data), 300))
+            change = rng.random()
+            if change < 0.6:
+                data[at] = rng.randrange(256)
+            elif change < 0.8:
+                del data[at : at + rng.randint(1, 9)]
+            else:
+                data[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 9)))
+        try:
+            _, arrays = _requests.decode(bytes(data))
+        except GlassesError:
+            continue
+        decoded += 1
+        assert all(np.isfinite(a).all() for a in arrays)
+    assert 0 < decoded < 20_000
+
+
+def test_too_much_is_not_even_encoded() -> None:
+    with pytest.raises(InputError) as caught:
+        wire.encode(FEED, [np.zeros((4000, 2000), np.float32)])
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_the_schema_has_an_id_that_changes_with_it() -> None:
+    schema = messages.json_schema()
+    assert "forward_backward" in json.dumps(schema)
+    assert messages.schema_id() == messages.schema_id()
+    assert len(messages.schema_id()) == 16
