@@ -27,12 +27,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.encoders.image import ImageEncoder
-from models.recipes import image_classes, image_examples, image_names, image_pictures
-from models.recipes.frozen_backbone import Backbone, open_backbone
+from models.recipes import checkpoint, image_classes, image_examples, image_names, image_pictures
+from models.recipes.frozen_backbone import Backbone, answer_loss, open_backbone
 from models.recipes.image_examples import Example
 from models.recipes.image_model import N_NAME_ROWS, ImageConnector, export
 from models.recipes.image_names import Names
@@ -73,21 +72,11 @@ def loss_of(backbone: Backbone, connector: ImageConnector, examples: list[Exampl
             0, torch.tensor([i for i, _ in made_up]), torch.from_numpy(np.stack([u for _, u in made_up]))
         )
     rows = connector.rows(regions, units).to(torch.bfloat16)
-    embed = backbone.model.get_input_embeddings()
-    sequences, targets = [], []
-    for i, example in enumerate(examples):
-        before, after, reply = (backbone.ids(text) for text in (example.before, example.after, example.reply))
-        text = embed(torch.tensor(before + after + reply))
-        sequences.append(torch.cat([text[: len(before)], rows[i], text[len(before) :]]))
-        asked = len(before) + rows.shape[1] + len(after)
-        targets.append((asked - 1, reply))
-    width = max(map(len, sequences))
-    batch = torch.stack([functional.pad(s, (0, 0, 0, width - len(s))) for s in sequences])
-    # Padding is on the right and attention is causal: no answer sees it.
-    hidden = backbone.model.model(inputs_embeds=batch, past_key_values=backbone.cache(len(batch)), use_cache=True)[0]
-    picked = torch.cat([hidden[i, at : at + len(reply)] for i, (at, reply) in enumerate(targets)])
-    wanted = torch.tensor([token for _, reply in targets for token in reply])
-    return functional.cross_entropy(backbone.model.lm_head(picked).float(), wanted)
+    asked = [
+        torch.cat([backbone.embed(backbone.ids(e.before)), rows[i], backbone.embed(backbone.ids(e.after))])
+        for i, e in enumerate(examples)
+    ]
+    return answer_loss(backbone, asked, [backbone.ids(e.reply) for e in examples])
 
 
 def train(
@@ -106,7 +95,7 @@ def train(
     optimizer = torch.optim.AdamW(trained, lr=RATE, eps=EPSILON, weight_decay=0.0, betas=(0.9, 0.98))
     done = 0
     if resume and path.is_file():
-        state = torch.load(path, weights_only=True)
+        state = checkpoint.load(path)
         connector.load_state_dict(state["connector"])
         optimizer.load_state_dict(state["optimizer"])
         done = state["step"]
@@ -121,8 +110,7 @@ def train(
         losses.append(loss.item())
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
             state = {"connector": connector.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state, path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
+            checkpoint.save(path, state)
             spent = time.monotonic() - began
             print(
                 json.dumps({"step": step + 1, "loss": round(float(np.mean(losses)), 4), "s": round(spent)}), flush=True

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+VOICES = ("speech", "man", "woman")
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip: int8 latents (T, D), their float16 row scales (T, 1), and what was said."""
+    """One clip: int8 latents (T, D), their float16 row scales (T, 1), and what was said, "" where nobody speaks."""
 
     rows: np.ndarray
     scales: np.ndarray
@@ -25,14 +27,18 @@ class Clip:
         rows = self.rows.astype(np.float32) * self.scales.astype(np.float32)
         if speed == 1.0:
             return rows
-        at = np.arange(0, len(rows) - 1, speed, dtype=np.float32)
-        low = at.astype(np.int64)
-        share = (at - low)[:, None]
+        at = np.arange(0, len(rows) - 1, speed)
+        low = np.minimum(at.astype(np.int64), len(rows) - 2)  # arange may overstep its end by a rounding
+        share = (at - low).astype(np.float32)[:, None]
         return (1 - share) * rows[low] + share * rows[low + 1]
 
 
 class Shards:
-    """All finished shards of some folders in memory; `refresh` picks up those finished since."""
+    """All finished shards of some folders in memory; `refresh` picks up those finished since.
+
+    Files without texts are sounds (models.recipes.sound_clips); those named after a voice are left out, as nobody
+    wrote down what they say.
+    """
 
     def __init__(self, folders: list[Path]) -> None:
         self._folders, self._seen = folders, set[Path]()
@@ -43,10 +49,13 @@ class Shards:
         """Loads the shards that were not there before."""
         for path in sorted(p for folder in self._folders for p in folder.glob("*.npz") if p not in self._seen):
             self._seen.add(path)
+            if path.stem.partition("@")[0] in VOICES:
+                continue
             with np.load(path) as shard:
                 ends = np.cumsum(shard["lengths"])
                 rows, scales = shard["rows"], shard["scales"]
-                for end, length, text in zip(ends, shard["lengths"], shard["texts"], strict=True):
+                texts = shard["texts"] if "texts" in shard else [""] * len(ends)
+                for end, length, text in zip(ends, shard["lengths"], texts, strict=True):
                     self.clips.append(Clip(rows[end - length : end], scales[end - length : end], str(text)))
 
     def batches(self, rows_per_batch: int, rng: random.Random) -> Iterator[list[Clip]]:

@@ -44,7 +44,9 @@ class Pieces:
         return tuple(self._index[part] for part in parts)
 
     def encode(self, sentence: str) -> list[int]:
-        """Returns piece indices; the final . or ? is a piece of its own."""
+        """Returns piece indices; the final . or ? is a piece of its own. Nothing said is no piece."""
+        if not sentence:
+            return []
         words, end = sentence[:-1].split(), sentence[-1]
         return [piece for word in words for piece in self._cut(SPACE + word)] + [self._index[end]]
 

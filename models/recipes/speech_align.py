@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.pooled import PooledConnector
 from glasses.types import Latents
-from models.recipes import frozen_backbone, speech_ctc
+from models.recipes import checkpoint, frozen_backbone, speech_ctc
 from models.recipes.frozen_backbone import Backbone, answer_loss
 from models.recipes.latent_shards import Clip, Shards, pad
 from models.recipes.pieces import Pieces
@@ -69,19 +69,18 @@ def loss_of(model: SpeechConnector, course: Course, clips: list[Clip], rng: rand
     """Returns (cross-entropy of the replies, CTC loss)."""
     latents, mask = pad([clip.latents() for clip in clips], STACK)
     with torch.autocast("cpu", torch.bfloat16):
-        states, blank, residual = model(latents, mask)
-        raw = scores(states, blank, course.table).float()
+        heard = model(latents, mask)
+        raw = scores(heard.states, heard.blank, course.table).float()
     log_probs = F.log_softmax(raw, dim=-1)
     targets = [torch.tensor(course.pieces.encode(clip.text)) + 1 for clip in clips]
-    lengths = torch.tensor([len(t) for t in targets])
-    ctc = F.ctc_loss(log_probs.transpose(0, 1), torch.cat(targets), mask.sum(1), lengths, zero_infinity=True)
+    ctc = speech_ctc.ctc(log_probs, mask.sum(1), targets)
     asked, replies = [], []
     for i, clip in enumerate(clips):
         n = int(mask[i].sum())
         after, reply = course.example(clip, rng)
-        rows = soft_rows(log_probs[i, :n].exp(), residual[i, :n].float(), course.table)
-        heard = torch.cat([course.before(clip, rng), model.begin, rows, model.end]).to(torch.bfloat16)
-        asked.append(torch.cat([heard, course.backbone.embed(after)]))
+        rows = soft_rows(log_probs[i, :n].exp(), heard.residual[i, :n].float(), course.table)
+        spoken = torch.cat([course.before(clip, rng), model.begin, rows, model.end]).to(torch.bfloat16)
+        asked.append(torch.cat([spoken, course.backbone.embed(after)]))
         replies.append(reply)
     return answer_loss(course.backbone, asked, replies), ctc
 
@@ -105,15 +104,16 @@ def train(args: argparse.Namespace) -> None:
     model, pieces, table = speech_ctc.start(args)
     model.place_rows(backbone.embed(backbone.ids("\n")).float()[0])
     state: dict[str, Any] = {"step": 0, "used_s": 0.0}
-    checkpoint = args.out / "align.pt"
+    path = args.out / "align.pt"
     optimizer = optimizer_of(model, args.lr)
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+    if path.exists():
+        saved = checkpoint.load(path)
         optimizer.load_state_dict(saved["optimizer"])
         state = saved["state"]
     else:
-        saved = torch.load(args.warm, weights_only=True)
-    model.load_state_dict(saved["model"], strict=False)  # the warm-up has neither residual nor rows around
+        saved = checkpoint.load(args.warm)
+    later = () if path.exists() else ("begin", "end")  # the warm-up has not trained the rows around
+    model.load_state_dict({k: v for k, v in saved["model"].items() if k not in later}, strict=False)
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
     course = Course(backbone, pieces, table, answers, PooledConnector(args.ambience) if args.ambience else None)
     clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
@@ -144,11 +144,7 @@ def train(args: argparse.Namespace) -> None:
                 flush=True,
             )
             recent.clear()
-            torch.save(
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state},
-                checkpoint.with_suffix(".part"),
-            )
-            checkpoint.with_suffix(".part").rename(checkpoint)
+            checkpoint.save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state})
 
 
 def main() -> None:
@@ -162,7 +158,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

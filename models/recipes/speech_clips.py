@@ -7,6 +7,7 @@ Finished shards are never made again, so the command resumes; several run side b
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from glasses.encoders.audio import AudioEncoder
 from models.recipes import augment, voices
-from models.recipes.speech_text import split, whole_sentences, written
+from models.recipes.speech_text import definitions, split, whole_sentences, written
 
 PER_SHARD = 250
 MAX_S = 9.0
@@ -53,6 +54,18 @@ def make_shard(
     return {"rows": np.concatenate(rows), "scales": np.concatenate(scales), "lengths": lengths, "texts": np.array(kept)}
 
 
+def train_sentences(args: argparse.Namespace) -> list[str]:
+    """The training side of the chosen text, shuffled."""
+    rng = random.Random(0)
+    if args.sampled:
+        raw = whole_sentences(args.sampled.read_text().splitlines())
+    else:
+        raw = itertools.chain(written(rng), definitions()) if args.definitions else written(rng)
+    train, _ = split(raw, rng)
+    # Fragments of one and two words teach little of a sentence; keep one in three of them.
+    return [text for i, text in enumerate(train) if len(text.split()) > 2 or i % 3 == 0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make latent shards for the speech connector.")
     parser.add_argument("encoder", type=Path)
@@ -60,6 +73,7 @@ def main() -> None:
     parser.add_argument(
         "--sampled", type=Path, help="use these questions (models.recipes.magpie) in place of the written sentences"
     )
+    parser.add_argument("--definitions", action="store_true", help="add WordNet's definitions to the written sentences")
     parser.add_argument("--piper", type=Path, required=True, help="Piper voice .onnx")
     parser.add_argument("--kokoro", type=Path, help="folder with kokoro.onnx, voices_ja.npz, vocab.json")
     parser.add_argument("--piper-share", type=float, default=0.14)
@@ -67,10 +81,7 @@ def main() -> None:
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    rng = random.Random(0)
-    train, _ = split(whole_sentences(args.sampled.read_text().splitlines()) if args.sampled else written(rng), rng)
-    # Fragments of one and two words teach little of a sentence; keep one in three of them.
-    train = [text for i, text in enumerate(train) if len(text.split()) > 2 or i % 3 == 0]
+    train = train_sentences(args)
     encoder = AudioEncoder(args.encoder, n_threads=1)
     kokoro = None
     if args.kokoro:

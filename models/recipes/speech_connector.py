@@ -3,10 +3,14 @@ tokens.
 
 Knows the shapes of the encoder and of the embedding table, not the training data. The classifier *is* the embedding
 table: a state is read by its product with the rows of the tokens it may emit, so states live in the backbone's space
-from the start.
+from the start. Halfway up, two letters of 40 ms are read from every state (a CTC of their own) and told to the blocks
+above: spelling is learned from little data, and a word that was never met whole is still heard (hierarchical CTC,
+Higuchi et al. 2022; self-conditioning, Nozaki and Komatsu 2021).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +19,9 @@ from torch.nn import functional as F
 STACK = 4  # 20 ms latents in one position of 80 ms
 D_LATENT = 768
 N_MIXED = 8  # as glasses/connectors/words.py
-N_AROUND = 4
+N_AROUND = 8
+LETTERS = " 'abcdefghijklmnopqrstuvwxyz"
+PER_STATE = 2  # letters read from one position of 80 ms
 
 
 class Block(nn.Module):
@@ -42,16 +48,30 @@ class Block(nn.Module):
         return x + F.dropout(h, self.dropout, self.training)
 
 
+class Heard(NamedTuple):
+    """What the connector makes of P positions of 80 ms; `letters` are two a position."""
+
+    states: Tensor
+    blank: Tensor
+    residual: Tensor
+    letters: Tensor
+
+
 class SpeechConnector(nn.Module):
-    """(B, T, 768) latents -> states (B, T // 4, n_embd) and blank scores (B, T // 4)."""
+    """(B, T, 768) latents -> Heard: states (B, P, n_embd), blank scores (B, P), residuals and letters; P = T // 4."""
 
     def __init__(
-        self, n_embd: int, *, width: int = 384, depth: int = 4, n_head: int = 6, dropout: float = 0.15
+        self, n_embd: int, *, width: int = 384, depth: int = 5, n_head: int = 6, dropout: float = 0.15
     ) -> None:
         super().__init__()
+        self.n_lower = (depth + 1) // 2  # blocks below the letters
         self.norm_in = nn.LayerNorm(STACK * D_LATENT)
         self.enter = nn.Linear(STACK * D_LATENT, width)
         self.blocks = nn.ModuleList(Block(width, n_head, dropout) for _ in range(depth))
+        self.norm_letters, self.letters = nn.LayerNorm(width), nn.Linear(width, PER_STATE * (1 + len(LETTERS)))
+        self.told = nn.Linear(PER_STATE * (1 + len(LETTERS)), width)
+        nn.init.zeros_(self.told.weight)
+        nn.init.zeros_(self.told.bias)
         self.norm_out = nn.LayerNorm(width)
         self.leave = nn.Linear(width, n_embd)
         self.blank = nn.Linear(width, 1)
@@ -66,16 +86,24 @@ class SpeechConnector(nn.Module):
             self.begin.copy_(row.expand_as(self.begin) + 0.02 * torch.randn_like(self.begin))
             self.end.copy_(row.expand_as(self.end) + 0.02 * torch.randn_like(self.end))
 
-    def forward(self, latents: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns states, blank scores and residuals; `mask` (B, T // 4) is true where a position is real, None
-        means all.
+    def spell(self, latents: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The lower half: states (B, P, width) and letter scores (B, 2 P, 1 + 28). `mask` (B, P) is true where a
+        position is real, None means all.
         """
-        n = latents.shape[1] // STACK
-        x = self.enter(self.norm_in(latents[:, : n * STACK].reshape(latents.shape[0], n, STACK * D_LATENT)))
-        for block in self.blocks:
+        b, n = len(latents), latents.shape[1] // STACK
+        x = self.enter(self.norm_in(latents[:, : n * STACK].reshape(b, n, STACK * D_LATENT)))
+        for block in self.blocks[: self.n_lower]:
+            x = block(x, mask)
+        return x, self.letters(self.norm_letters(x)).reshape(b, n * PER_STATE, -1)
+
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Heard:
+        """`mask` as in spell."""
+        x, letters = self.spell(latents, mask)
+        x = x + self.told(letters.float().softmax(-1).to(x.dtype).reshape(*x.shape[:2], -1))
+        for block in self.blocks[self.n_lower :]:
             x = block(x, mask)
         x = self.norm_out(x)
-        return self.leave(x), self.blank(x).squeeze(-1), self.residual(x)
+        return Heard(self.leave(x), self.blank(x).squeeze(-1), self.residual(x), letters)
 
 
 def scores(states: Tensor, blank: Tensor, table: Tensor) -> Tensor:
@@ -92,6 +120,11 @@ def collapse(best: list[int]) -> list[tuple[int, int, int]]:
                 runs.append((best[start] - 1, start, i))
             start = i
     return runs
+
+
+def spelled(sentence: str) -> list[int]:
+    """The sentence as letter indices for CTC, 0 being the blank."""
+    return [1 + LETTERS.index(c) for c in sentence.lower() if c in LETTERS]
 
 
 def soft_rows(probabilities: Tensor, residual: Tensor, table: Tensor) -> Tensor:

@@ -20,13 +20,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glasses.evals.speech import word_errors
-from models.recipes import frozen_backbone
+from models.recipes import checkpoint, frozen_backbone
 from models.recipes.latent_shards import Clip, Shards, pad
 from models.recipes.pieces import Pieces
-from models.recipes.speech_connector import STACK, SpeechConnector, collapse, scores
+from models.recipes.speech_connector import PER_STATE, STACK, SpeechConnector, collapse, scores, spelled
 from models.recipes.speech_text import split, written
 
 CHECKPOINT_EVERY_S = 240
+LETTERS_WEIGHT = 0.5
+N_OTHERS = 2000
 
 
 def learning_rate(step: int, done: float, peak: float) -> float:
@@ -43,22 +45,61 @@ def hide(latents: Tensor, rng: random.Random) -> Tensor:
     return latents
 
 
-def ctc_loss(model: SpeechConnector, clips: list[Clip], pieces: Pieces, table: Tensor, rng: random.Random) -> Tensor:
-    """Mean CTC loss per target piece over the batch."""
+def ctc(log_probs: Tensor, n_positions: Tensor, targets: list[Tensor]) -> Tensor:
+    """Mean over the clips of the CTC loss per target of (B, P, 1 + n) log-probabilities, blank first.
+
+    A clip with few targets or none counts as if it had one every ten positions.
+    """
+    lengths = torch.tensor([len(target) for target in targets])
+    each = F.ctc_loss(
+        log_probs.transpose(0, 1), torch.cat(targets), n_positions, lengths, reduction="none", zero_infinity=True
+    )
+    return (each / torch.maximum(lengths, n_positions // 10).clamp(min=1)).mean()
+
+
+def letters_loss(letters: Tensor, n_positions: Tensor, clips: list[Clip]) -> Tensor:
+    """Mean CTC loss per letter."""
+    targets = [torch.tensor(spelled(clip.text), dtype=torch.long) for clip in clips]
+    return ctc(F.log_softmax(letters.float(), dim=-1), n_positions * PER_STATE, targets)
+
+
+def ctc_losses(
+    model: SpeechConnector, clips: list[Clip], pieces: Pieces, table: Tensor, rng: random.Random
+) -> tuple[Tensor, Tensor]:
+    """Mean CTC loss per target piece and per letter over the batch."""
     latents, mask = pad([clip.latents(rng.uniform(0.88, 1.12)) for clip in clips], STACK)
-    targets = [torch.tensor(pieces.encode(clip.text)) + 1 for clip in clips]
+    chosen, targets = among(clips, pieces, rng)
     with torch.autocast("cpu", torch.bfloat16):
-        states, blank, _ = model(hide(latents, rng), mask)
-        log_probs = F.log_softmax(scores(states, blank, table).float(), dim=-1)
-    lengths = torch.tensor([len(t) for t in targets])
-    return F.ctc_loss(log_probs.transpose(0, 1), torch.cat(targets), mask.sum(1), lengths, zero_infinity=True)
+        heard = model(hide(latents, rng), mask)
+        log_probs = F.log_softmax(scores(heard.states, heard.blank, table[chosen]).float(), dim=-1)
+    return ctc(log_probs, mask.sum(1), targets), letters_loss(heard.letters, mask.sum(1), clips)
+
+
+def among(clips: list[Clip], pieces: Pieces, rng: random.Random) -> tuple[Tensor, list[Tensor]]:
+    """The pieces a batch is told apart from, its own and N_OTHERS more, and the targets as CTC indices among them.
+
+    The full softmax would be a third of a step.
+    """
+    said = [pieces.encode(clip.text) for clip in clips]
+    others = rng.sample(range(len(pieces.ids)), min(N_OTHERS, len(pieces.ids)))
+    chosen = sorted({*others, *(piece for sentence in said for piece in sentence)})
+    at = {piece: i + 1 for i, piece in enumerate(chosen)}
+    return torch.tensor(chosen), [torch.tensor([at[p] for p in sentence], dtype=torch.long) for sentence in said]
+
+
+def spelling_loss(model: SpeechConnector, clips: list[Clip], rng: random.Random) -> Tensor:
+    """As ctc_losses, the letters and the lower half alone: a quarter of the cost."""
+    latents, mask = pad([clip.latents(rng.uniform(0.88, 1.12)) for clip in clips], STACK)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, letters = model.spell(hide(latents, rng), mask)
+    return letters_loss(letters, mask.sum(1), clips)
 
 
 @torch.inference_mode()
 def greedy(model: SpeechConnector, clip: Clip, pieces: Pieces, table: Tensor) -> str:
     """Reads one clip by the best path, for watching the training; nothing at run time reads words this way."""
-    states, blank, _ = model(torch.from_numpy(clip.latents())[None])
-    best = scores(states, blank, table)[0].argmax(-1).tolist()
+    heard = model(torch.from_numpy(clip.latents())[None])
+    best = scores(heard.states, heard.blank, table)[0].argmax(-1).tolist()
     return "".join(pieces.strings[p] for p, _, _ in collapse(best)).replace("\u0120", " ").strip()
 
 
@@ -99,12 +140,14 @@ def train(args: argparse.Namespace) -> None:
         [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}], fused=True
     )
     state: dict[str, Any] = {"step": 0, "used_s": 0.0}
-    checkpoint = args.out / "ctc.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+    path = args.out / "ctc.pt"
+    if path.exists():
+        saved = checkpoint.load(path)
         model.load_state_dict(saved["model"], strict=False)
         optimizer.load_state_dict(saved["optimizer"])
         state = saved["state"]
+    elif args.warm:
+        model.load_state_dict(checkpoint.load(args.warm)["model"], strict=False)
     shards = Shards(args.shards)
     watch = Shards([args.watch]).clips[:120] if args.watch else []
     size = sum(p.numel() for p in model.parameters()) / 1e6
@@ -114,26 +157,27 @@ def train(args: argparse.Namespace) -> None:
         for clips in shards.batches(args.rows, rng):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(state["step"], state["used_s"] / (args.minutes * 60), args.lr)
-            loss = ctc_loss(model, clips, pieces, table, rng)
+            if state["used_s"] < args.spelling_minutes * 60:
+                words, letters = torch.zeros(()), spelling_loss(model, clips, rng)
+            else:
+                words, letters = ctc_losses(model, clips, pieces, table, rng)
             optimizer.zero_grad()
-            loss.backward()
+            (words + LETTERS_WEIGHT * letters).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            losses.append(loss.item())
+            losses.append((words.item(), letters.item()))
             state["step"] += 1
             state["used_s"] = before + time.monotonic() - begun
             if state["step"] % 50 == 0:
-                line = {
-                    "step": state["step"],
-                    "min": round(state["used_s"] / 60, 1),
-                    "loss": round(sum(losses[-50:]) / 50, 3),
-                }
+                recent = [round(sum(column) / 50, 3) for column in zip(*losses[-50:], strict=True)]
+                minutes = round(state["used_s"] / 60, 1)
+                line = {"step": state["step"], "min": minutes, "words": recent[0], "letters": recent[1]}
                 print(json.dumps(line), flush=True)
             if time.monotonic() - saved_at > CHECKPOINT_EVERY_S or state["used_s"] >= args.minutes * 60:
                 saved_at = time.monotonic()
-                part = checkpoint.with_suffix(".part")
-                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}, part)
-                part.rename(checkpoint)
+                checkpoint.save(
+                    path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}
+                )
                 print(json.dumps({"watch_wer": round(error_rate(model, watch, pieces, table), 3)}), flush=True)
             if state["used_s"] >= args.minutes * 60:
                 break
@@ -145,12 +189,14 @@ def main() -> None:
     parser.add_argument("gguf", type=Path)
     parser.add_argument("shards", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--warm", type=Path, help="start from the weights of this checkpoint of an earlier run")
     parser.add_argument("--watch", type=Path, help="folder of held-out shards to print a word error rate on")
     parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--spelling-minutes", type=float, default=15, help="how long the lower half trains alone")
     parser.add_argument("--rows", type=int, default=6400, help="20 ms latents in a batch")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

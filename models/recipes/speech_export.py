@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from glasses.onnx_session import space_of
 from models.recipes import speech_ctc
-from models.recipes.speech_connector import D_LATENT, N_AROUND, STACK, SpeechConnector
+from models.recipes.speech_connector import D_LATENT, LETTERS, N_AROUND, PER_STATE, STACK, SpeechConnector
 from quantize.graph import Graph, save_int8
 
 Weights = dict[str, NDArray[Any]]
@@ -70,6 +70,15 @@ def _stacked(graph: Graph) -> str:
     return graph.op("Reshape", kept, graph.const("stacked", np.array([-1, STACK * D_LATENT])))
 
 
+def _told(graph: Graph, x: str, weights: Weights) -> str:
+    """What the letters heard halfway up tell the blocks above."""
+    n_letters = 1 + len(LETTERS)
+    letters = _linear(graph, _norm(graph, x, weights, "norm_letters"), weights, "letters")
+    each = graph.op("Reshape", letters, graph.const("each", np.array([-1, n_letters])))
+    joined = graph.const("letters_joined", np.array([-1, PER_STATE * n_letters]))
+    return _linear(graph, graph.op("Reshape", graph.op("Softmax", each, axis=-1), joined), weights, "told")
+
+
 def build(model: SpeechConnector, *, space: str, token_ids: list[int], closing: list[int]) -> Any:
     """Returns the float32 ONNX model."""
     weights: Weights = {name: value.detach().float().numpy() for name, value in model.state_dict().items()}
@@ -82,6 +91,8 @@ def build(model: SpeechConnector, *, space: str, token_ids: list[int], closing: 
         x = graph.op("Add", x, attended)
         up = graph.op("Gelu", _linear(graph, _norm(graph, x, weights, f"{name}.norm_ffn"), weights, f"{name}.up"))
         x = graph.op("Add", x, _linear(graph, up, weights, f"{name}.down"))
+        if i + 1 == model.n_lower:
+            x = graph.op("Add", x, _told(graph, x, weights))
     x = _norm(graph, x, weights, "norm_out")
     _linear(graph, x, weights, "leave", "states")
     _linear(graph, x, weights, "residual", "residual")
@@ -106,7 +117,7 @@ def main() -> None:
     parser.add_argument("pieces", type=Path, help="pieces.json of the run")
     parser.add_argument("out", type=Path)
     parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=5)
     args = parser.parse_args()
     model, pieces, _ = speech_ctc.start(args)
     model.load_state_dict(torch.load(args.checkpoint, weights_only=True)["model"], strict=False)

@@ -1,7 +1,7 @@
 """The sentences that the speech connector is trained and tested on. Knows text sources, no sound.
 
-Train text: WordNet's example sentences (Debian `wordnet-base`), `chatterbot-corpus`, questions sampled from the
-backbone itself (an empty user turn, as in Magpie, Xu et al. 2024) and a small grammar of things people say to
+Train text: WordNet's example sentences and definitions (Debian `wordnet-base`), `chatterbot-corpus`, questions sampled
+from the backbone itself (an empty user turn, as in Magpie, Xu et al. 2024) and a small grammar of things people say to
 glasses. One sentence in fifty is held out by the hash of its words, so that no spelling variant of it is ever trained
 on.
 """
@@ -52,6 +52,15 @@ def wordnet() -> Iterator[str]:
         for line in (WORDNET / f"data.{part}").read_text(errors="replace").splitlines():
             if not line.startswith("  "):
                 yield from _QUOTED.findall(line.partition("|")[2])
+
+
+def definitions() -> Iterator[str]:
+    """Yields WordNet's definitions, first clause only: short plain phrases over a wide vocabulary."""
+    for part in ("noun", "verb", "adj", "adv"):
+        for line in (WORDNET / f"data.{part}").read_text(errors="replace").splitlines():
+            if not line.startswith("  "):
+                gloss = re.sub(r"\([^)]*\)", "", line.partition("|")[2])
+                yield re.split(r"[;:\"]", gloss)[0] + "."
 
 
 def chatterbot() -> Iterator[str]:
