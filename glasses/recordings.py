@@ -48,6 +48,13 @@ class Segment:
     kept: bool
 
 
+def default_folder() -> Path:
+    """Where systemd says that state belongs, else $XDG_STATE_HOME/glasses/recordings; it need not exist."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0]) / "recordings"
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser().absolute() / "glasses" / "recordings"
+
+
 def segments(folder: Path) -> list[Segment]:
     """Finished segments, oldest first."""
     out = []

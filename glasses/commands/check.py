@@ -1,0 +1,66 @@
+"""`glasses check`: tells a person what is wrong with this installation and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from glasses import store
+from glasses.board import DEFAULT_BOARD, load_board
+from glasses.health import Place, check
+from glasses.recordings import default_folder
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_EXAMPLE = """\
+examples:
+  glasses check                        one line for each thing, and what to do where it is not well
+  glasses check --board pi5 --full     read and hash every model file
+  glasses check --json | jq '.[] | select(.state != "ok")'
+
+Exit code: 0 nothing fails (there may be warnings), 1 something does, 2 an error.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `check`."""
+    parser = subparsers.add_parser(
+        "check",
+        help="what is wrong here and what to do",
+        description="Look at models, microphone, speaker, camera, disk, memory, heat, power and the boot service.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--full", action="store_true", help="read and hash every model file")
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument(
+        "--board", default=DEFAULT_BOARD, help=f"what this computer should be (default: {DEFAULT_BOARD})"
+    )
+    parser.add_argument(
+        "--recordings", type=Path, default=default_folder(), metavar="DIR", help="(default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks and prints. Raises InputError for an unknown board."""
+    findings = check(Place(args.bundle, load_board(args.board), args.recordings.absolute(), full=args.full))
+    failed = any(finding.state == "fail" for finding in findings)
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        return int(failed)
+    console = Console(highlight=False)
+    for finding in findings:
+        console.print(
+            Text(f"{finding.state:5}", _COLOURS[finding.state]),
+            Text(f"{finding.name:11}{finding.found}"),
+            soft_wrap=True,
+        )
+        if finding.advice:
+            console.print(Text(f"{'':17}-> {finding.advice}"), soft_wrap=True)
+    return int(failed)

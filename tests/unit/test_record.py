@@ -1,0 +1,294 @@
+"""Recordings: what goes in comes out; killed, torn, sealed, full and old ones."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from mcap.reader import make_reader
+
+from glasses.errors import InputError, Reason
+from glasses.listen import Button
+from glasses.record import Recorder
+from glasses.recordings import Limits, Segment, opened, recover, segments, to_delete, wipe
+from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
+from glasses.session_file import Answered, Decision, Entry, SegmentWriter, read_entries
+from glasses.types import AudioChunk, Frame, Latents
+
+MS = 1_000_000
+
+
+def sound(n: int, *, from_ns: int = 0) -> Iterator[AudioChunk]:
+    """`n` chunks of 20 ms; the first sample counts them."""
+    noise = np.random.default_rng(0).integers(-9999, 9999, 320).astype(np.int16)
+    for i in range(n):
+        pcm = noise.copy()
+        pcm[0] = i
+        yield AudioChunk(from_ns + i * 20 * MS, i, pcm, 16_000)
+
+
+def one_of_each() -> list[Entry]:
+    rng = np.random.default_rng(1)
+    latents = Latents(5, 20 * MS, "audio", rng.standard_normal((7, 12)).astype(np.float32), "whisper:0123")
+    picture = np.full((48, 64, 3), (200, 30, 30), np.uint8)
+    decision = Decision(9, 1, "hold", 2, 8, (3, 7), (("image", 1, 0, 49), ("audio", 5, 20 * MS, 7)))
+    quiet = Decision(10, 2, "tap", 9, 10, None, (("text", 0, 0, 4),))
+    answered = Answered(11, 1, "Ein rotes Bild, schön.", {"silence": 512.0, "prefill": 80.25})
+    return [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "hold"), latents, decision, quiet, answered]
+
+
+def record(folder: Path, entries: list[Entry], **options: object) -> Recorder:
+    recorder = Recorder(folder, {"board": "desktop"}, **options)  # pyright: ignore[reportArgumentType]
+    for entry in entries:
+        recorder.put(entry)
+    recorder.close()
+    return recorder
+
+
+def read(path: Path, key: X25519PrivateKey | None = None) -> list[Entry]:
+    with opened(path, key) as stream:
+        return [entry for entry in read_entries(stream, path.name) if not isinstance(entry, dict)]
+
+
+def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+    given = one_of_each()
+    recorder = record(tmp_path, given)
+    (segment,) = segments(tmp_path)
+    assert (recorder.n_written, recorder.n_lost, recorder.bytes_written) == (7, 0, segment.size_bytes)
+    chunk, frame, button, latents, *rest = read(segment.path)
+    assert isinstance(chunk, AudioChunk)
+    assert isinstance(given[0], AudioChunk)
+    assert (chunk.t_ns, chunk.rate_hz) == (1, 16_000)
+    assert np.array_equal(chunk.pcm, given[0].pcm)
+    assert isinstance(frame, Frame)
+    assert isinstance(given[1], Frame)
+    assert np.abs(frame.rgb.astype(int) - given[1].rgb).max() < 8  # JPEG
+    assert isinstance(latents, Latents)
+    assert isinstance(given[3], Latents)
+    assert (latents.modality, latents.space, latents.duration_ns) == ("audio", "whisper:0123", 20 * MS)
+    assert np.abs(latents.data - given[3].data).max() < 2e-3  # float16
+    assert [button, *rest] == [given[2], *given[4:]]
+
+
+def test_the_indexed_reader_of_other_programs_finds_foxglove_messages(tmp_path: Path) -> None:
+    record(tmp_path, one_of_each())
+    with segments(tmp_path)[0].path.open("rb") as stream:
+        summary = make_reader(stream).get_summary()
+    assert summary is not None
+    schemas = {channel.topic: summary.schemas.get(channel.schema_id) for channel in summary.channels.values()}
+    names = {topic: schema.name if schema else None for topic, schema in schemas.items()}
+    assert names["/microphone"] == "foxglove.RawAudio"
+    assert names["/camera"] == "foxglove.CompressedImage"
+    assert names["/decision"] is None
+    assert summary.statistics is not None
+    assert summary.statistics.message_count == 7
+
+
+def test_segments_are_cut_by_time_and_numbered_on(tmp_path: Path) -> None:
+    for _ in range(2):
+        recorder = Recorder(tmp_path, {}, segment_s=0.05)
+        for chunk in sound(4):
+            recorder.put(chunk)
+            time.sleep(0.06)
+        recorder.close()
+    numbers = [int(segment.path.name.split("-")[0]) for segment in segments(tmp_path)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 4
+    assert sum(len(read(segment.path)) for segment in segments(tmp_path)) == 8
+
+
+def killed_while_recording(folder: Path, after_s: float) -> tuple[int, int]:
+    """Chunks given in and chunks found after `recover`; the child is killed with SIGKILL while it records."""
+    given_r, given_w = os.pipe()
+    child = os.fork()
+    if child == 0:
+        recorder = Recorder(folder, {})
+        for i, chunk in enumerate(sound(10_000)):
+            recorder.put(chunk)
+            os.write(given_w, i.to_bytes(4, "big"))
+            time.sleep(0.02)
+        os._exit(1)
+    os.close(given_w)
+    time.sleep(after_s)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(given_r, "rb") as pipe:
+        n_given = len(pipe.read()) // 4
+    recover(folder)
+    assert not list(folder.glob("*.part"))
+    return n_given, sum(len(read(segment.path)) for segment in segments(folder))
+
+
+@pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.slow)])
+def test_kill_while_recording_costs_a_second_at_most_and_every_file_opens(tmp_path: Path, n: int) -> None:
+    for i in range(n):
+        folder = tmp_path / str(i)
+        n_given, n_found = killed_while_recording(folder, 0.2 + 0.013 * (i % 80))
+        assert 0 <= n_given - n_found <= 50  # 20 ms each
+        for segment in segments(folder):
+            with segment.path.open("rb") as stream:
+                summary = make_reader(stream).get_summary()
+            assert summary is not None
+            assert summary.chunk_indexes
+
+
+def test_a_file_cut_anywhere_gives_what_came_before_and_says_that_it_was_cut(tmp_path: Path) -> None:
+    record(tmp_path, list(sound(200)))
+    whole = segments(tmp_path)[0].path.read_bytes()
+    found = []
+    for size in range(100, len(whole) - 9, len(whole) // 37):
+        part = tmp_path / "cut.bin"
+        part.write_bytes(whole[:size])
+        entries: list[Entry] = []
+        with part.open("rb") as stream, pytest.raises(InputError) as error:
+            entries.extend(entry for entry in read_entries(stream, "cut") if not isinstance(entry, dict))
+        assert error.value.reason is Reason.CORRUPT
+        with part.open("rb") as stream:
+            found.append(_count(stream))
+    assert found == sorted(found)
+    assert found[-1] == 200
+
+
+def _count(stream: object) -> int:
+    n = 0
+    try:
+        for entry in read_entries(stream, "cut"):  # pyright: ignore[reportArgumentType]
+            n += not isinstance(entry, dict)
+    except InputError:
+        return n
+    return n
+
+
+def test_flipped_bits_are_errors_and_never_other_sound(tmp_path: Path) -> None:
+    record(tmp_path, list(sound(100)))
+    whole = segments(tmp_path)[0].path.read_bytes()
+    true = [chunk.pcm for chunk in sound(100)]
+    rng = np.random.default_rng(2)
+    reasons = []
+    for _ in range(150):
+        broken = bytearray(whole)
+        broken[rng.integers(len(broken))] ^= 1 << int(rng.integers(8))
+        found: list[Entry] = []
+        try:
+            found.extend(e for e in read_entries(io.BytesIO(broken), "broken") if not isinstance(e, dict))
+        except InputError as error:
+            reasons.append(error.reason)
+        for i, entry in enumerate(entry for entry in found if isinstance(entry, AudioChunk)):
+            assert np.array_equal(entry.pcm, true[i])
+    assert len(reasons) > 50
+    assert set(reasons) == {Reason.CORRUPT}
+
+
+def test_a_chunk_that_claims_gigabytes_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    with (tmp_path / "bomb.mcap").open("wb") as out:
+        writer = SegmentWriter(out, {})
+        writer.write(Answered(0, 1, "a" * (64 << 20), {}))
+        writer.finish()
+    with pytest.raises(InputError, match="claims"):
+        read(tmp_path / "bomb.mcap")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private key and its public one, as the module's documentation says to make them."""
+    private, public = tmp_path / "owner.pem", tmp_path / "owner.pub"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "x25519", "-out", private], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    return private, public
+
+
+def test_sealed_recordings_open_with_the_owners_key_only(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    folder, given = tmp_path / "sealed", list(sound(300))
+    record(folder, [*given], public_key=read_public_key(keys[1]))
+    (segment,) = segments(folder)
+    assert segment.path.name.endswith(".mcap.sealed")
+    assert given[0].pcm[1:100].tobytes() not in segment.path.read_bytes()
+    own = read_private_key(keys[0])
+    assert len(read(segment.path, own)) == 300
+    with pytest.raises(InputError, match="--key"):
+        read(segment.path)
+    with pytest.raises(InputError) as error:
+        read(segment.path, X25519PrivateKey.generate())
+    assert error.value.reason is Reason.REFUSED
+    with pytest.raises(InputError, match="no public key"):
+        read_public_key(keys[0])
+    whole = segment.path.read_bytes()
+    segment.path.write_bytes(whole[:-30])
+    with pytest.raises(InputError, match="cut off"):
+        read(segment.path, own)
+
+
+def test_a_sealed_file_cannot_be_changed_shortened_or_reordered_unnoticed() -> None:
+    own, plain = X25519PrivateKey.generate(), os.urandom(3 * 1000)
+    out = io.BytesIO()
+    writer = SealedWriter(out, own.public_key())
+    ends = [out.tell()]
+    for i in range(3):
+        writer.write(plain[1000 * i : 1000 * (i + 1)])
+        writer.flush()
+        ends.append(out.tell())
+    writer.finish()
+    whole = out.getvalue()
+    head, first, second, rest = whole[: ends[0]], whole[ends[0] : ends[1]], whole[ends[1] : ends[2]], whole[ends[2] :]
+
+    def opened_again(data: bytes) -> tuple[bytes, bool]:
+        reader = SealedReader(io.BytesIO(data), own, "sealed")
+        return reader.readall(), reader.torn
+
+    assert opened_again(whole) == (plain, False)
+    assert opened_again(head + first + second) == (plain[:2000], True)
+    assert opened_again((head + first + second)[:-1]) == (plain[:1000], True)
+    for changed in (head + second + first + rest, head + second + rest, head + first + rest, whole[:-1] + b"x"):
+        with pytest.raises(InputError, match="was changed"):
+            opened_again(changed)
+    with pytest.raises(InputError, match="claims"):
+        opened_again(head + b"\xff\xff\xff\xff")
+
+
+def test_what_goes_first() -> None:
+    now_s, day_s = 1_900_000_000.0, 86_400.0
+    held = [
+        Segment(Path("1"), 100, 500.0, False),  # written before the board knew the time: not old
+        Segment(Path("2"), 100, now_s - 2 * day_s, True),  # old, but kept
+        Segment(Path("3"), 100, now_s - 2 * day_s, False),
+        Segment(Path("4"), 100, now_s - 60, False),
+        Segment(Path("5"), 100, now_s, False),
+    ]
+
+    def gone(limits: Limits, free_bytes: int = 10**12) -> list[str]:
+        return [one.path.name for one in to_delete(held, limits, now_unix_s=now_s, free_bytes=free_bytes)]
+
+    assert gone(Limits()) == ["3"]
+    assert gone(Limits(max_bytes=300)) == ["1", "3"]
+    assert gone(Limits(max_bytes=0)) == ["1", "3", "4", "5"]
+    assert gone(Limits(max_age_s=1e12, min_free_bytes=1000), free_bytes=850) == ["1", "3"]
+
+
+def test_two_processes_do_not_record_into_one_folder(tmp_path: Path) -> None:
+    first = Recorder(tmp_path, {})
+    with pytest.raises(InputError) as error:
+        Recorder(tmp_path, {})
+    assert error.value.reason is Reason.BUSY
+    first.close()
+    Recorder(tmp_path, {}).close()
+
+
+def test_wipe_leaves_nothing(tmp_path: Path) -> None:
+    record(tmp_path, list(sound(5)))
+    (tmp_path / "00000001-x.keep").touch()
+    assert wipe(tmp_path) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot record"):
+        Recorder(tmp_path / "file" / "folder", {})
