@@ -1,0 +1,239 @@
+"""THE LIVE SPINE, first half: events of the sensors in order of time become drafts of a turn, turns and interruptions.
+
+While the wearer speaks, what was said so far is encoded and connected again and again, so that the answer can be
+prepared; what counts in the end is one encoding of the whole, as everywhere. Runs on its own thread, and the same from
+a recording. Knows no device, no backbone beyond the connectors' rows, and not how an answer is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from glasses.app import Parts
+from glasses.gates.addressed import LONGEST_MS, Span
+from glasses.gates.level import is_audible
+from glasses.gates.ring import RATE_HZ, SoundRing
+from glasses.gates.turns import Change, TurnGate
+from glasses.gates.voice import SPEECH, VoiceDetector
+from glasses.listen import BEFORE_MS, LEAD_MS, SEEN_MS, STEP_NS, TALK_STEPS, Button, SensorEvent
+from glasses.loop import prompt_of, rows_of
+from glasses.types import AudioChunk, Float32Array, Frame, Latents, Turn
+
+_MS = 1_000_000
+TAIL_MS = 96  # kept after speech: the last consonant is quieter than the detector hears
+FIRST_DRAFT_MS = 500  # of speech before there is anything to prepare
+DRAFT_EVERY_MS = 300
+RING_S = (2 * LONGEST_MS + BEFORE_MS) // 1000
+_LEAST = RATE_HZ // 10
+_DRAFT_SHARE = 3  # a draft waits this many times what the last one took: the ear must keep up with the sound
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a turn says so far. `rows` float32 (n, n_embd) is all that follows the system prompt; `final`: nothing more
+    will come, unless speech goes on. `work_ns` is when making it began and ended.
+    """
+
+    turn: Turn
+    rows: Float32Array
+    final: bool
+    history: bool  # it answers to what was heard of the reply before
+    work_ns: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The wearer is done: answer the turn's last draft, which is final."""
+
+    turn: Turn
+    span: Span
+    view: Frame | None
+    decided_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn."""
+
+    what: Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire"]
+    t_ns: int
+    turn_id: int
+    merged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyState:
+    """The mouth tells the ear: the turn's reply sounds from `t_ns` on, or is over then."""
+
+    t_ns: int
+    turn_id: int
+    what: Literal["audible", "over"]
+
+
+Signal = Draft | Ended | Told
+Judge = Callable[[Latents], float]  # latents of what was said -> probability that it is complete
+
+
+class Ear:
+    """`feed` one event at a time; signals come back in order."""
+
+    def __init__(self, parts: Parts, detector: VoiceDetector, gate: TurnGate, judge: Judge | None = None) -> None:
+        detector.reset()
+        self._parts, self._detector, self._gate, self._judge = parts, detector, gate, judge
+        self._ring = SoundRing(RING_S)
+        self._steps = self._done_ns = self._talk_ns = self._talk_steps = 0
+        self._frame: Frame | None = None
+        self._view: tuple[Frame, Latents] | None = None
+        self._before: tuple[Latents, ...] = ()
+        self._turn_id, self._start_ns, self._cause = 0, 0, "tap"
+        self._draft: Draft | None = None
+        self._draft_due_ns, self._draft_end_ns = 0, 0
+
+    @property
+    def turn_id(self) -> int:
+        """Of the turn that is open, or was last."""
+        return self._turn_id
+
+    def feed(self, event: SensorEvent | ReplyState) -> list[Signal]:
+        """Takes one event. Raises InputError for sound of another rate or type, ModelError from the encoders."""
+        if isinstance(event, AudioChunk):
+            return self._hear(event)
+        if isinstance(event, Button):
+            return self._touch(event)
+        if isinstance(event, Frame):
+            self._see(event)
+        elif event.turn_id == self._turn_id:
+            (self._gate.audible if event.what == "audible" else self._gate.over)(event.t_ns)
+        return []
+
+    def tick(self, now_ns: int) -> list[Signal]:
+        """Call it where no sound comes."""
+        return [signal for change in self._gate.tick(now_ns) for signal in self._changed(change)]
+
+    def forget(self, now_ns: int) -> list[Signal]:
+        """Muted: drops the open turn and every sample and picture that is held."""
+        self._ring = SoundRing(RING_S)
+        self._detector.reset()
+        self._steps, self._frame, self._view, self._before, self._draft = 0, None, None, (), None
+        return [Told("expire", now_ns, self._turn_id)] if self._gate.close(now_ns) else []
+
+    def _see(self, frame: Frame) -> None:
+        self._frame = frame
+        if self._gate.state == "open" and self._gate.look and self._view is None:
+            self._view = frame, self._parts.image_encoder.encode(frame.rgb, frame.t_ns)
+
+    def _touch(self, button: Button) -> list[Signal]:
+        change = self._gate.touch(button.t_ns, look=button.press == "hold")
+        return self._changed(change, cause=button.press) if change else []
+
+    def _hear(self, chunk: AudioChunk) -> list[Signal]:
+        added = self._ring.append(chunk)
+        if added is None:
+            self._detector.reset()
+            self._steps, added = 0, chunk.pcm
+        signals: list[Signal] = []
+        for probability in self._detector.feed(added):
+            from_ns = self._ring.begin_ns + self._steps * STEP_NS
+            self._steps += 1
+            self._talk_steps = self._talk_steps + 1 if probability >= SPEECH else 0
+            if self._talk_steps >= TALK_STEPS:
+                self._talk_ns = from_ns + STEP_NS + 200 * _MS
+            for change in self._gate.step(from_ns, from_ns + STEP_NS, probability):
+                signals += self._changed(change)
+            signals += self._while_speaking(from_ns + STEP_NS)
+        return signals
+
+    def _changed(self, change: Change, cause: str = "speech") -> list[Signal]:
+        if change.kind == "opened":
+            self._begin(change.t_ns, cause)
+            return [Told("opened", change.t_ns, self._turn_id)]
+        if change.kind == "interrupted":
+            told = Told("interrupt", change.t_ns, self._turn_id, change.merged)
+            if change.merged:
+                self._draft, self._draft_due_ns = None, change.t_ns
+            else:
+                self._begin(self._gate.touched_ns, "barge-in")
+            return [told]
+        if change.kind == "dipped":
+            return self._dipped(change.t_ns)
+        if change.kind == "ended" and change.span:
+            return self._ended(change.span)
+        told_as: dict[str, Literal["resumed", "pause", "unpause", "expire"]] = {
+            "resumed": "resumed", "paused": "pause", "unpaused": "unpause", "expired": "expire",
+        }  # fmt: skip
+        return [Told(told_as[change.kind], change.t_ns, self._turn_id)]
+
+    def _begin(self, t_ns: int, cause: str) -> None:
+        """What lies before the touch is encoded now, while the wearer begins to speak: it costs no time afterwards."""
+        self._turn_id += 1
+        self._cause, self._draft, self._view, self._before = cause, None, None, ()
+        self._start_ns = max(t_ns - LEAD_MS * _MS, self._done_ns)
+        self._draft_due_ns = self._start_ns + FIRST_DRAFT_MS * _MS
+        if self._frame is not None and t_ns - self._frame.t_ns > SEEN_MS * _MS:
+            self._frame = None
+        if cause in ("speech", "barge-in"):
+            return
+        before_ns = max(self._start_ns - BEFORE_MS * _MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
+        before = self._ring.between(before_ns, self._start_ns)
+        if is_audible(before):
+            self._before = self._parts.hear(before, before_ns)
+
+    def _while_speaking(self, now_ns: int) -> list[Signal]:
+        gate = self._gate
+        if gate.state != "open" or gate.spoken_ns is None or gate.spoken_ns[1] < now_ns or now_ns < self._draft_due_ns:
+            return []
+        draft = self._made(now_ns, final=False)
+        took_ns = draft.work_ns[1] - draft.work_ns[0]
+        self._draft_due_ns = now_ns + max(DRAFT_EVERY_MS * _MS, _DRAFT_SHARE * took_ns)
+        return [draft]
+
+    def _dipped(self, now_ns: int) -> list[Signal]:
+        draft = self._made(min(self._said_until_ns(), now_ns), final=True)
+        said = next(
+            part for part in reversed(draft.turn.parts) if isinstance(part, Latents) and part.modality == "audio"
+        )
+        if self._judge is not None:
+            self._gate.judge(self._judge(said))
+        return [draft]
+
+    def _said_until_ns(self) -> int:
+        spoken_ns = self._gate.spoken_ns
+        return spoken_ns[1] + TAIL_MS * _MS if spoken_ns else 1 << 62
+
+    def _ended(self, span: Span) -> list[Signal]:
+        decided_ns = time.monotonic_ns()
+        signals: list[Signal] = []
+        end_ns = min(span.end_ns + TAIL_MS * _MS, span.decided_ns) if span.spoken_ns else span.decided_ns
+        if self._draft is None or not self._draft.final or self._draft_end_ns != end_ns:
+            if span.look and self._view is None and self._frame is not None:  # none came after the touch
+                self._view = self._frame, self._parts.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
+            signals.append(self._made(end_ns, final=True))
+        assert self._draft is not None
+        self._done_ns = end_ns
+        view = self._view[0] if self._view and span.look else None
+        return [*signals, Ended(self._draft.turn, span, view, decided_ns)]
+
+    def _made(self, end_ns: int, *, final: bool) -> Draft:
+        """One draft of the open turn, from the sound up to `end_ns`."""
+        began_ns = time.monotonic_ns()
+        pcm = self._ring.between(self._start_ns, end_ns)
+        if len(pcm) < _LEAST:  # the microphone came back within the turn
+            pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
+        said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
+        if final or not rows_of(self._parts, said[0])[1]:  # beside words the other sound says nothing: not needed yet
+            said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
+        seen = (self._view[1],) if self._view and self._gate.look else ()
+        turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *self._before, *said))
+        parts = prompt_of(self._parts, turn.parts)
+        rows = np.concatenate(
+            [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
+        )
+        history = self._cause == "barge-in"
+        self._draft = Draft(turn, rows, final, history, (began_ns, time.monotonic_ns()))
+        self._draft_end_ns = end_ns
+        return self._draft

@@ -1,0 +1,71 @@
+"""The assistant's own voice taken out of the microphone's sound: WebRTC's AEC3. Knows no device and no model.
+
+While nothing is being played, and for a second after, the sound passes untouched: a canceller also filters, and what
+nobody needs filtered the model should hear as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import soxr
+from pywebrtc_audio import EchoCanceller
+
+from glasses.gates.ring import RATE_HZ, samples
+from glasses.types import AudioChunk, Int16Array, frozen
+
+_MS = 1_000_000
+TAIL_MS = 1000  # the room's answer and the devices' delay after the last sample played
+_SLIP = RATE_HZ // 50  # 20 ms: the reference is placed anew where the clocks have come this far apart
+_KEPT = 4 * RATE_HZ
+
+
+class EchoGate:
+    """`played` blocks of the speaker and `clean` chunks of the microphone, both on the host's clock."""
+
+    def __init__(self, speaker_rate_hz: int) -> None:
+        self._canceller = EchoCanceller(sample_rate=RATE_HZ)
+        self._rate_hz = speaker_rate_hz
+        self._resampler = self._new_resampler()
+        self._far = np.zeros(0, np.int16)  # what was played, at 16 kHz
+        self._far_ns = 0  # time of its first sample
+        self._at: int | None = None  # next sample of it to be used
+        self._loud_ns = -(10**18)
+
+    def _new_resampler(self) -> soxr.ResampleStream:
+        return soxr.ResampleStream(self._rate_hz, RATE_HZ, 1, dtype="int16", quality="LQ")
+
+    def played(self, blocks: Sequence[tuple[int, Int16Array]]) -> None:
+        """Takes what was handed to the speaker since, as (time, int16 (N,)), in order."""
+        for t_ns, pcm in blocks:
+            if pcm.any():
+                self._loud_ns = t_ns
+            end_ns = self._far_ns + len(self._far) * 1_000_000_000 // RATE_HZ
+            if abs(t_ns - end_ns) > 200 * _MS:  # the device paused: a new stretch
+                self._far, self._far_ns, self._at = np.zeros(0, np.int16), t_ns, None
+                self._resampler = self._new_resampler()
+            self._far = np.concatenate([self._far, self._resampler.resample_chunk(pcm)])
+        if len(self._far) > _KEPT:
+            cut = len(self._far) - _KEPT // 2
+            self._far, self._far_ns = self._far[cut:], self._far_ns + cut * 1_000_000_000 // RATE_HZ
+            self._at = None if self._at is None else self._at - cut
+
+    def hears_itself(self, t_ns: int) -> bool:
+        """Whether sound at `t_ns` may hold something of what was played."""
+        return t_ns - self._loud_ns < TAIL_MS * _MS
+
+    def clean(self, chunk: AudioChunk) -> AudioChunk:
+        """The chunk without what was played; the very same chunk where nothing was."""
+        if not self.hears_itself(chunk.t_ns):
+            self._at = None
+            return chunk
+        due = samples(chunk.t_ns - self._far_ns)
+        if self._at is None or abs(due - self._at) > _SLIP:
+            self._at = due
+        far = np.zeros(len(chunk.pcm), np.int16)
+        first, after = max(self._at, 0), max(self._at + len(far), 0)
+        part = self._far[first:after]
+        far[first - self._at : first - self._at + len(part)] = part
+        self._at += len(far)
+        return AudioChunk(chunk.t_ns, chunk.seq, frozen(self._canceller.process(chunk.pcm, far)), chunk.rate_hz)

@@ -1,0 +1,193 @@
+"""The live spine put together: devices -> queue -> echo gate -> ear (its own thread) -> mouth (the caller's thread).
+
+Also what keeps it alive: devices that vanish are opened again, and muted means that nothing of a sensor is taken in.
+Knows no command line.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from glasses.app import Parts
+from glasses.decoders.speech import Voice
+from glasses.ear import Ear, Judge, ReplyState, Signal
+from glasses.errors import GlassesError, SensorError
+from glasses.gates.echo import EchoGate
+from glasses.gates.turns import TurnGate
+from glasses.gates.voice import VoiceDetector
+from glasses.listen import SensorEvent
+from glasses.mouth import Mouth, Reply
+from glasses.sensors import sound_devices
+from glasses.sensors.camera import Camera
+from glasses.sensors.chunks import EventQueue
+from glasses.sensors.microphone import Microphone
+from glasses.sensors.speaker import Speaker
+from glasses.types import AudioChunk
+
+log = logging.getLogger(__name__)
+GONE_S = 0.7  # a sound device that gave nothing for so long is gone
+RETRY_S = 0.5
+CHECK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Which devices to use; None is the system's own choice, `camera` None is no camera."""
+
+    microphone: str | None = None
+    speaker: str | None = None
+    camera: str | int | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went wrong so far, and how often."""
+
+    sound_lost: int = 0  # chunks that the ear did not take in time
+    overruns: int = 0
+    underruns: int = 0
+    reopened: int = 0
+
+
+class Live:
+    """`run` until `stop`. `watch` gets every sensor event, Signal and Reply, in the thread that made it."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        voice: Voice | None,
+        detector: VoiceDetector,
+        devices: Devices,
+        *,
+        on_speech: bool = False,
+        judge: Judge | None = None,
+        watch: Callable[[SensorEvent | Signal | Reply], None] = lambda what: None,
+        on_text: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Opens the devices. Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL."""
+        self._devices, self._watch = devices, watch
+        self._voice_hz = voice.rate_hz if voice else None
+        self.events = EventQueue()
+        self.counts = Counts()
+        self._retry_ns, self._check_ns, self._muted = 0, 0, False
+        self.microphone: Microphone | None = None
+        self.speaker: Speaker | None = None
+        self._open_sound()
+        self.camera = None if devices.camera is None else Camera(self.events, devices.camera)
+        self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
+        self._ear = Ear(parts, detector, TurnGate(on_speech=on_speech), judge)
+        self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
+        self._told: list[ReplyState] = []
+        self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
+        self.ear_progress_ns = time.monotonic_ns()
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Listens and answers until `stop`. Raises what ended the ear, where something did."""
+        self._thread.start()
+        try:
+            self.mouth.run()
+        finally:
+            self.events.close()
+            self._thread.join(5)
+            for device in (self.microphone, self.speaker, self.camera):
+                if device:
+                    device.close()
+        if self.failure:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Ends `run`; from any thread or signal handler."""
+        self.events.close()
+        self.mouth.stop()
+
+    @property
+    def muted(self) -> bool:
+        """Whether sensors are switched off."""
+        return self._muted
+
+    def mute(self, muted: bool) -> None:
+        """Switches all sensors off or on; a turn that is open is dropped."""
+        self._muted = muted
+        for device in (self.microphone, self.camera):
+            if device:
+                device.muted = muted
+
+    def _tell(self, state: ReplyState) -> None:
+        self._told.append(state)  # taken by the ear's thread before its next event
+
+    def _listen(self) -> None:
+        try:
+            for event in self.events.events(0.1):
+                self.ear_progress_ns = time.monotonic_ns()
+                self._once(event)
+        except BaseException as error:  # the process must not go on deaf
+            self.failure = error
+            self.mouth.stop()
+
+    def _once(self, event: SensorEvent | None) -> None:
+        self.counts.sound_lost = self.events.lost
+        signals: list[Signal] = []
+        while self._told:
+            signals += self._ear.feed(self._told.pop(0))
+        if self._muted:
+            signals += self._ear.forget(self.ear_progress_ns)
+        if self.ear_progress_ns >= self._check_ns:
+            self._check_ns = self.ear_progress_ns + round(CHECK_S * 1e9)
+            signals += self._ear.tick(self.ear_progress_ns)
+            self._supervise()
+        try:
+            if event is not None and not self._muted:
+                event = self._without_echo(event) if isinstance(event, AudioChunk) else event
+                self._watch(event)
+                signals += self._ear.feed(event)
+        except GlassesError as error:  # one turn is lost, not the ear
+            log.error("the ear: %s", error)
+        for signal in signals:
+            self._watch(signal)
+            self.mouth.hear(signal)
+
+    def _without_echo(self, chunk: AudioChunk) -> AudioChunk:
+        if self._echo is None or self.speaker is None:
+            return chunk
+        self._echo.played(self.speaker.reference.take())
+        return self._echo.clean(chunk)
+
+    def _supervise(self) -> None:
+        """No sound for a while: whichever device is gone, both are opened anew, for PortAudio lists devices once."""
+        now_ns = time.monotonic_ns()
+        gone = self.microphone is None or self.microphone.silent_for_s() > GONE_S
+        gone = gone or (self._voice_hz is not None and (self.speaker is None or self.speaker.silent_for_s() > GONE_S))
+        if not gone or now_ns < self._retry_ns:
+            return
+        self._close_sound()
+        try:
+            sound_devices.rescan()
+            self._open_sound()
+        except SensorError as error:
+            log.warning("%s", error)
+            self._close_sound()
+        else:
+            self.counts.reopened += 1
+            self.mouth.speaker = self.speaker
+            self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
+        self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
+
+    def _open_sound(self) -> None:
+        self.microphone = Microphone(self.events, self._devices.microphone)
+        self.microphone.muted = self._muted
+        if self._voice_hz is not None:
+            self.speaker = Speaker(self._voice_hz, self._devices.speaker)
+
+    def _close_sound(self) -> None:
+        if self.microphone:
+            self.counts.overruns += self.microphone.overruns
+            self.microphone.close()
+        if self.speaker:
+            self.counts.underruns += self.speaker.underruns
+            self.speaker.close()
+        self.microphone = None

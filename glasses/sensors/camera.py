@@ -1,0 +1,93 @@
+"""A camera through OpenCV, or picamera2 where a Pi has it: at most one picture waits, the newest. Knows no model.
+
+`source` is a device number, a device path, or a video file, which is played at its own rate once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from glasses.errors import Reason, SensorError
+from glasses.sensors.chunks import EventQueue
+from glasses.types import Frame, UInt8Array, frozen
+
+FPS = 2.0  # what is seen around a touch; a picture model takes one picture a turn
+_LONG_SIDE = 640  # the encoder takes 224
+_FAILS = 10  # reads in a row without a picture: the camera is gone
+
+
+class Camera:
+    """Opened and looking until `close`. A camera that vanishes is tried again each second; `gone` says so meanwhile."""
+
+    def __init__(self, queue: EventQueue, source: str | int, *, fps: float = FPS) -> None:
+        """Raises SensorError(NOT_FOUND) for a camera that does not open."""
+        self._queue, self._source, self._fps = queue, source, fps
+        self._capture = _opened(source)
+        if self._capture is None:
+            raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
+        self.muted = self.gone = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="camera", daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        seq = fails = 0
+        due_s = time.monotonic()
+        while not self._closed.is_set():
+            before_ns = time.monotonic_ns()
+            # Always read: a driver's own queue would otherwise hand out pictures that are seconds old.
+            grabbed, picture = self._capture.read() if self._capture is not None else (False, None)
+            after_ns = time.monotonic_ns()
+            if not grabbed or picture is None:
+                fails += 1
+                if fails >= _FAILS:
+                    self._reopen()
+                    fails = 0
+                self._closed.wait(0.05)
+                continue
+            fails, self.gone = 0, False
+            if not self.muted and time.monotonic() >= due_s:
+                due_s = time.monotonic() + 1 / self._fps
+                self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(_small(picture))))
+                seq += 1
+
+    def _reopen(self) -> None:
+        self.gone = True
+        if self._capture is not None:
+            self._capture.release()
+        self._closed.wait(1.0)
+        self._capture = None if self._closed.is_set() else _opened(self._source)
+
+    def close(self) -> None:
+        """Stops looking and frees the device. Safe to call twice."""
+        self._closed.set()
+        self._thread.join(5)
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _opened(source: str | int) -> Any:
+    capture = cv2.VideoCapture(source)
+    if capture.isOpened():
+        return capture
+    capture.release()
+    return None
+
+
+def _small(bgr: np.ndarray) -> UInt8Array:
+    scale = _LONG_SIDE / max(bgr.shape[:2])
+    if scale < 1:
+        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)

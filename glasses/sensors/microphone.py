@@ -1,0 +1,84 @@
+"""The microphone: 20 ms chunks of int16 sound at 16 kHz with the host's time. Knows no gate and no model.
+
+PortAudio's thread does no more than copy, resample and put; whoever listens takes from the queue in its own time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+import soxr
+
+from glasses.errors import Reason, SensorError
+from glasses.gates.ring import RATE_HZ
+from glasses.sensors import sound_devices
+from glasses.sensors.chunks import EventQueue
+from glasses.types import AudioChunk, Int16Array, frozen
+
+CHUNK_MS = 20
+_CHUNK = RATE_HZ * CHUNK_MS // 1000
+_MAX_LATENCY_S = 0.5  # a driver that claims more is wrong; its claim would shift every time stamp
+
+
+class Microphone:
+    """Opened and recording until `close`. `overruns` counts the times that the system dropped sound before us."""
+
+    def __init__(self, queue: EventQueue, name: str | None = None) -> None:
+        """Raises SensorError: NOT_FOUND, NOT_INSTALLED, INTERNAL (the device is there and does not open)."""
+        sd = sound_devices.portaudio()
+        self.device = sound_devices.find("input", name)
+        rate_hz = sound_devices.usable_rate(self.device, "input", RATE_HZ)
+        self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="int16")
+        self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
+        self.overruns, self.muted, self.last_ns = 0, False, time.monotonic_ns()
+        try:
+            self._stream: Any = sd.RawInputStream(
+                samplerate=rate_hz,
+                blocksize=rate_hz * CHUNK_MS // 1000,
+                device=self.device.index,
+                channels=1,
+                dtype="int16",
+                latency="low",
+                callback=self._take,
+            )
+            self._stream.start()
+        except sd.PortAudioError as error:
+            raise SensorError(Reason.INTERNAL, f"the microphone {self.device.name!r} does not open: {error}") from error
+
+    def _take(self, data: Any, _n: int, times: Any, status: Any) -> None:
+        now_ns = time.monotonic_ns()
+        self.last_ns = now_ns
+        self.overruns += bool(status.input_overflow)
+        if self.muted:
+            return  # not one byte goes further
+        pcm = np.frombuffer(data, np.int16)
+        # The driver's two times are of one clock of its own; only their difference means something here.
+        age_s = min(max(times.currentTime - times.inputBufferAdcTime, CHUNK_MS / 1000), _MAX_LATENCY_S)
+        self._put(pcm, now_ns - round(age_s * 1e9))
+
+    def _put(self, pcm: Int16Array, t_ns: int) -> None:
+        if self._resampler is not None:
+            pcm = self._resampler.resample_chunk(pcm)
+        t_ns -= len(self._rest) * 1_000_000_000 // RATE_HZ
+        pcm = np.concatenate([self._rest, pcm])
+        for first in range(0, len(pcm) - _CHUNK + 1, _CHUNK):
+            start_ns = t_ns + first * 1_000_000_000 // RATE_HZ
+            self._queue.put(AudioChunk(start_ns, self._seq, frozen(pcm[first : first + _CHUNK].copy()), RATE_HZ))
+            self._seq += 1
+        self._rest = pcm[len(pcm) // _CHUNK * _CHUNK :]
+
+    def silent_for_s(self) -> float:
+        """Seconds since the device last gave anything, be it silence: over half a second it is gone."""
+        return (time.monotonic_ns() - self.last_ns) / 1e9
+
+    def close(self) -> None:
+        """Stops recording. Safe to call twice, and where the device is gone."""
+        self._stream.close(ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

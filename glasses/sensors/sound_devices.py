@@ -1,0 +1,84 @@
+"""Sound devices by name or best guess, through PortAudio. Knows no stream and no model.
+
+The Linux wheel of sounddevice carries no PortAudio, so it is imported here alone: nothing else may need it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from glasses.errors import Reason, SensorError
+
+Direction = Literal["input", "output"]
+# The sound server's own devices follow the wearer's choice and hot-plug; bare hardware devices do not.
+_PREFERRED = ("pulse", "pipewire", "default")
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDevice:
+    """One device as PortAudio numbers it now; numbers change after `rescan`."""
+
+    index: int
+    name: str
+    default_rate_hz: int
+
+
+def portaudio() -> Any:
+    """The sounddevice module. Raises SensorError(NOT_INSTALLED) with what to install."""
+    try:
+        import sounddevice  # noqa: PLC0415  (its import fails where the system has no PortAudio)
+    except OSError as error:
+        raise SensorError(
+            Reason.NOT_INSTALLED, f"no PortAudio on this system ({error}); on Debian: apt-get install libportaudio2"
+        ) from error
+    return sounddevice
+
+
+def find(direction: Direction, name: str | None = None) -> SoundDevice:
+    """The device whose name contains `name` (any case), or the system's own choice.
+
+    Raises SensorError: NOT_FOUND (the message lists what there is), NOT_INSTALLED.
+    """
+    there = listed(direction)
+    if name is not None:
+        there = [device for device in there if name.lower() in device.name.lower()]
+    for wanted in _PREFERRED:
+        for device in there:
+            if device.name == wanted:
+                return device
+    if there:
+        return there[0]
+    names = ", ".join(repr(device.name) for device in listed(direction)) or "none at all"
+    asked = f" named like {name!r}" if name is not None else ""
+    raise SensorError(Reason.NOT_FOUND, f"no sound {direction}{asked}; there are: {names}")
+
+
+def listed(direction: Direction) -> list[SoundDevice]:
+    """Every device of one direction, the system's default first."""
+    sd = portaudio()
+    default = sd.default.device[0 if direction == "input" else 1]
+    devices = [
+        SoundDevice(i, device["name"], int(device["default_samplerate"]))
+        for i, device in enumerate(sd.query_devices())
+        if device[f"max_{direction}_channels"] > 0
+    ]
+    return sorted(devices, key=lambda device: device.index != default)
+
+
+def rescan() -> None:
+    """PortAudio lists devices once; this makes it look again. Every stream must be closed before."""
+    sd = portaudio()
+    sd._terminate()  # sounddevice has no public name for it; its documentation points here
+    sd._initialize()
+
+
+def usable_rate(device: SoundDevice, direction: Direction, wanted_hz: int) -> int:
+    """`wanted_hz` where the device takes it, else the device's own rate, to be resampled by us."""
+    sd = portaudio()
+    check = sd.check_input_settings if direction == "input" else sd.check_output_settings
+    try:
+        check(device=device.index, channels=1, samplerate=wanted_hz, dtype="int16")
+    except sd.PortAudioError:
+        return device.default_rate_hz
+    return wanted_hz
