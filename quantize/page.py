@@ -86,18 +86,19 @@ def _fidelity(found: dict[str, Any]) -> Iterable[str]:
             for name, out in one["outputs"].items()
         ],
     )
+    highest = max((x["snr_db"] for one in found.values() for x in one["layers"] if x["snr_db"] < 200), default=100) + 5
     curves = [
-        Line(d, [layer["snr_db"] for layer in one["layers"]], [f"{x['name']} ({x['op']})" for x in one["layers"]])
-        for d, one in found.items()
+        Line(
+            domain,
+            [min(highest, layer["snr_db"]) for layer in one["layers"]],
+            [f"{layer['name']} ({layer['op']})" for layer in one["layers"]],
+        )
+        for domain, one in found.items()
     ]
     if any(curve.values for curve in curves):
         yield "<h2>Fidelity of every layer</h2>"
-        yield lines(
-            "Signal to noise; point at a dot for its layer",
-            curves,
-            x_label="layers, first to last",
-            y_label="SNR (dB), 200 is identical",
-        )
+        title = "Signal to noise; identical layers at the top; point at a dot for its layer"
+        yield lines(title, curves, x_label="layers, first to last", y_label="SNR (dB)")
         yield _worst_layers(found)
     yield "<h2>Rows that lost most</h2>"
     yield _table(

@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -112,7 +113,9 @@ def write(prepared: Prepared, out: Path, options: Options) -> None:
     """Writes the quantized model to `out` (a scratch path, see files.whole); the same input gives the same bytes."""
     with _quiet():
         model = _SCHEMES[options.scheme](prepared, out, options)
-    source = onnx.load(prepared.path)
+    ordered = ONNXModel(model)
+    ordered.topological_sort()  # converters append their nodes at the end
+    model, source = ordered.model, onnx.load(prepared.path)
     helper.set_model_props(
         model,
         {p.key: p.value for p in source.metadata_props if not p.key.startswith("onnx.")}

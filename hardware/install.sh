@@ -1,0 +1,114 @@
+#!/bin/sh
+# Makes this checkout the boot service of this board. As root; again after every update; --help says more.
+set -eu
+
+usage() {
+    cat <<'TEXT'
+usage: sudo hardware/install.sh [--board NAME] [--root DIR] [--no-start]
+       sudo hardware/install.sh --uninstall
+
+Copies the program to /opt/glasses, makes its virtual environment, fetches the models to /var/lib/glasses, installs the
+udev rules, the user `glasses` and glasses.service, and starts it.
+
+  --board NAME   hardware/boards/NAME.toml (default: guessed from the device tree, else desktop)
+  --root DIR     install into an image mounted at DIR: files only, nothing is started, no models
+  --no-start     everything but starting it now
+  --uninstall    removes all of it but /var/lib/glasses and /etc/glasses, which are yours
+
+Debian packages it needs: python3-venv, a C++ compiler and cmake (llama.cpp), libportaudio2.
+TEXT
+}
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+board='' root='' start=yes uninstall=no
+while [ $# -gt 0 ]; do
+    case $1 in
+        --board) board=${2:?--board needs a name}; shift ;;
+        --root) root=${2:?--root needs a folder}; shift ;;
+        --no-start) start=no ;;
+        --uninstall) uninstall=yes ;;
+        --help | -h) usage; exit 0 ;;
+        *) echo "install.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
+    esac
+    shift
+done
+if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then
+    echo "install.sh: run it as root: sudo $0" >&2
+    exit 2
+fi
+
+unit=$root/etc/systemd/system/glasses.service
+rules=$root/etc/udev/rules.d/99-glasses.rules
+users=$root/etc/sysusers.d/glasses.conf
+live() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
+
+if [ "$uninstall" = yes ]; then
+    if live; then systemctl disable --now glasses.service || true; fi
+    rm -rf "$unit" "$unit.d" "$rules" "$users" "$root/opt/glasses"
+    if live; then systemctl daemon-reload && udevadm control --reload; fi
+    echo "removed; recordings, memory of tokens and models are still in /var/lib/glasses"
+    exit 0
+fi
+
+if [ -z "$board" ]; then
+    case $(tr -d '\0' 2>/dev/null </sys/firmware/devicetree/base/model || true) in
+        'Raspberry Pi 5'*) board=pi5 ;;
+        'Raspberry Pi Zero 2'*) board=zero2w ;;
+        *'Orin Nano'*) board=orin-nano ;;
+        *) board=desktop ;;
+    esac
+fi
+if [ ! -f "$here/hardware/boards/$board.toml" ]; then
+    echo "install.sh: no board $board; there are:" "$(cd "$here/hardware/boards" && ls)" >&2
+    exit 2
+fi
+
+# The new program is put beside the old one and takes its place when it is whole: a pulled plug leaves one of the two.
+new=$root/opt/glasses.new
+rm -rf "$new"
+mkdir -p "$new" "$root/etc/glasses" "$root/var/lib/glasses"
+for part in README.md LICENSE pyproject.toml glasses firmware_bridge models quantize hardware; do
+    cp -R "$here/$part" "$new/"
+done
+find "$new" -name __pycache__ -prune -exec rm -rf {} +
+if [ -z "$root" ]; then
+    python3 -m venv "$new/.venv"
+    # Editable: board files and manifests lie beside the package. The paths inside are those of the final place.
+    "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$new[voice,service]"
+    grep -rlIF "$new" "$new/.venv" | xargs -r sed -i "s|$new|/opt/glasses|g"
+fi
+rm -rf "$root/opt/glasses.old"
+if [ -d "$root/opt/glasses" ]; then mv "$root/opt/glasses" "$root/opt/glasses.old"; fi
+mv "$new" "$root/opt/glasses"
+
+install -D -m 644 "$here/hardware/glasses.service" "$unit"
+install -D -m 644 "$here/hardware/99-glasses.rules" "$rules"
+install -D -m 644 "$here/hardware/glasses.sysusers" "$users"
+if [ ! -f "$root/etc/glasses/environment" ]; then
+    printf '# Options of the boot service; glasses run --help names them.\nGLASSES_OPTIONS=--board %s\n' "$board" \
+        >"$root/etc/glasses/environment"
+fi
+# Longer and longer pauses between restarts, where systemd knows how.
+version=$(systemctl --version 2>/dev/null | sed -n '1s/systemd \([0-9]*\).*/\1/p')
+if [ "${version:-0}" -ge 254 ]; then
+    install -D -m 644 "$here/hardware/backoff.conf" "$unit.d/backoff.conf"
+fi
+
+if [ -n "$root" ]; then
+    mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+    ln -sfn ../glasses.service "$root/etc/systemd/system/multi-user.target.wants/glasses.service"
+    echo "installed into $root for board $board; on its first boot run /opt/glasses/hardware/install.sh there"
+    exit 0
+fi
+
+systemd-sysusers /etc/sysusers.d/glasses.conf
+chown -R glasses:glasses /var/lib/glasses
+runuser -u glasses -- env GLASSES_MODELS=/var/lib/glasses/models /opt/glasses/.venv/bin/glasses models pull
+if live; then
+    systemctl daemon-reload
+    udevadm control --reload
+    udevadm trigger --subsystem-match=tty
+    systemctl enable glasses.service
+    if [ "$start" = yes ]; then systemctl restart glasses.service; fi
+fi
+echo "installed for board $board; /opt/glasses/.venv/bin/glasses check says how it is"

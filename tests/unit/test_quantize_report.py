@@ -1,0 +1,215 @@
+"""Verdict, page, plan, export and bundle: what `quantize` says and packages."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
+pytest.importorskip("onnx_ir")
+
+from glasses import manifests, store  # noqa: E402
+from glasses.board import board_names  # noqa: E402
+from glasses.connectors.pooled import PooledConnector  # noqa: E402
+from glasses.encoders.audio import AudioEncoder  # noqa: E402
+from glasses.errors import GlassesError, Reason  # noqa: E402
+from quantize import bundle, export, feeds, page, plan, schemes  # noqa: E402
+from quantize.__main__ import main  # noqa: E402
+from quantize.verdict import verdict  # noqa: E402
+
+pytestmark = [pytest.mark.quantize, pytest.mark.filterwarnings("ignore")]
+
+
+def result(cosine: float = 0.995, speed: float = 2.5, b_percent: float = 60.0, items: int = 100) -> dict:
+    """A comparison as report.compare gives it."""
+    out = {
+        "cosine_mean": cosine,
+        "cosine_least": cosine - 0.01,
+        "snr_db": 20.0,
+        "max_difference": 1.0,
+        "mean_difference": 0.1,
+        "worst_rows": [{"file": "<a>.ogg", "row": 3, "cosine": 0.5}],
+    }
+    return {
+        "role": "audio-encoder",
+        "fidelity": {"speech": {"files": 2, "outputs": {"y": out}, "layers": [{"name": "l0", "op": "MatMul", **out}]}},
+        "speed": {"ms": [10.0, 10.0 / speed], "speed": [1.0, speed]},
+        "speed by window": {"5 s": speed},
+        "tasks": {
+            "pictures named": {"a_percent": 62.0, "b_percent": b_percent, "items": items, "higher_is_better": True}
+        },
+        "a": {"file": "a.onnx", "bytes": 4000, "sha256": "0" * 64, "resident_mb": 40.0},
+        "b": {"file": "b.onnx", "bytes": 1000, "sha256": "1" * 64, "resident_mb": 20.0},
+        "machine": "2-core x86_64",
+        "limits": {"items a domain": 2, "items an eval set": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "better", "says"),
+    [
+        ({}, "B", "No task gets worse"),
+        ({"cosine": 0.98}, "A", "under 0.99"),
+        ({"b_percent": 30.0}, "A", "Tasks get worse by more than chance explains: pictures named"),
+        ({"b_percent": 52.0, "items": 20}, "B", "No task gets worse"),  # 20 items: ten points are chance
+        ({"b_percent": 52.0, "items": 2000}, "A", "Tasks get worse"),
+        ({"speed": 0.2}, "A", "no reason to change"),
+    ],
+)
+def test_the_verdict_weighs_fidelity_tasks_and_gain(changes, better, says) -> None:
+    found = verdict(result(**changes))
+    assert found["better"] == better
+    assert says in " ".join(found["why"])
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.foreign: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "line", "polyline", "rect"):
+            self.open.append(tag)
+        self.foreign += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_fetches_nothing() -> None:
+    found = result()
+    found["verdict"] = verdict(found)
+    text = page.render(found)
+    parser = _Page()
+    parser.feed(text.replace("/>", ">"))
+    assert parser.foreign == []
+    assert "&lt;a&gt;.ogg" in text
+    assert "<a>" not in text
+    assert text.count("<svg") == 3
+
+
+def test_every_board_that_runs_us_says_what_it_can_compute() -> None:
+    for name in board_names():
+        if name in ("desktop", "even-g1", "frame"):  # nothing of ours is estimated on these
+            with pytest.raises(GlassesError) as caught:
+                plan.board_compute(name)
+            assert caught.value.reason is Reason.NOT_FOUND
+        elif "[compute]" in (plan.BOARDS_DIR / f"{name}.toml").read_text():
+            assert plan.board_compute(name).int8_gmacs > plan.board_compute(name).float_gmacs
+
+
+def test_integer_kernels_scale_by_integer_peaks() -> None:
+    here = plan.Compute((), 2000, 16, 64, 10.0)
+    there = plan.Compute((), 1000, 4, 8, 1.0)
+    spent = {"DynamicQuantizeMatMul": 1.0, "MatMulIntegerToFloat": 1.0, "Conv": 3.0}
+    assert plan.scaled_ms(spent, here, there) == pytest.approx(2.0 * 16 + 3.0 * 8)
+
+
+def test_a_board_file_with_a_wrong_compute_table_is_named(tmp_path) -> None:
+    text = (plan.BOARDS_DIR / "pi5.toml").read_text()
+    (tmp_path / "odd.toml").write_text(text.replace("clock_mhz = 2400", "clock_mhz = -1"))
+    with pytest.raises(GlassesError, match=r"odd\.toml: compute\.clock_mhz"):
+        plan.board_compute("odd", tmp_path)
+    (tmp_path / "less.toml").write_text(text.replace("clock_mhz = 2400\n", ""))
+    with pytest.raises(GlassesError, match=r"less\.toml: \[compute\] needs exactly"):
+        plan.board_compute("less", tmp_path)
+
+
+@pytest.mark.models
+def test_the_plan_of_the_smallest_board(capsys) -> None:
+    assert main(["plan", "--board", "zero2w", "--bundle", "pocket", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["variants"]
+    assert 200 < row["memory_mb"] < 512
+    assert row["fits"]["storage"]
+    assert row["estimated_ms"]["turn"] > row["estimated_ms"]["encode sound"] > 0
+
+
+def test_dynamic_axes_are_named_and_run_at_any_length(tmp_path, capsys) -> None:
+    value = [onnx.helper.make_tensor_value_info(name, 1, [1, 4]) for name in ("x", "y")]
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    body = onnx.helper.make_graph([node], "relu", [value[0]], [value[1]])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(body, opset_imports=opset, ir_version=8), tmp_path / "fixed.onnx")
+    out = tmp_path / "free.onnx"
+    command = ["export", str(tmp_path / "fixed.onnx"), "--out", str(out), "--json", "--dynamic"]
+    assert main([*command, "x:0=batch"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["shapes"][1]["outputs"] == {"y": [6, 4]}
+    assert figures["parity"]["max_difference"] == 0.0
+    assert main([*command, "z:0=batch"]) == 2
+    assert "no axis 0 of an input 'z'" in capsys.readouterr().err
+
+
+@pytest.mark.train
+def test_a_hugging_face_whisper_equals_transformers(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(
+        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, decoder_layers=1,
+        decoder_attention_heads=4, decoder_ffn_dim=64, vocab_size=64, num_mel_bins=80,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3,
+    )  # fmt: skip
+    transformers.WhisperModel(config).save_pretrained(tmp_path / "whisper")
+    source = export.source_of(tmp_path / "whisper")
+    onnx.save(source.build(), tmp_path / "made.onnx")
+    found = export.parity(source, tmp_path / "made.onnx")
+    assert found["measured"]
+    assert found["max_difference"] < 1e-4 < found["mean_size"]
+
+
+@pytest.mark.train
+@pytest.mark.models
+def test_the_exported_image_encoder_equals_torch(tmp_path) -> None:
+    pytest.importorskip("torch")
+    store.pull(["efficientnet-lite0-pth"])
+    source = export.source_of(store.path_of("efficientnet-lite0-pth"))
+    onnx.save(source.build(), tmp_path / "made.onnx")
+    found = export.parity(source, tmp_path / "made.onnx")
+    assert found["max_difference"] < 1e-3
+    assert found["mean_size"] > 0.01
+
+
+@pytest.mark.models
+def test_a_bundle_variant_loads_and_its_connectors_take_its_latents(request) -> None:
+    store.pull(["whisper-tiny-en-ct2"])
+    name = "pocket-test-variant"
+    request.addfinalizer(lambda: [path.unlink() for path in _files_of(name)])
+    recipe = bundle.Recipe(audio=schemes.Options("dynamic-int8", every_product=True))
+    made = bundle.make(name, recipe, importance=None, step=lambda what: None)
+    again = bundle.make(name, recipe, importance=None, step=lambda what: None)
+    assert made == again
+    names = store.load_bundle(name)
+    assert names.backbone == store.load_bundle().backbone
+    latents = AudioEncoder(store.path_of(names.audio_encoder), n_threads=1).encode(feeds_noise())
+    assert PooledConnector(store.path_of(names.audio_ambience)).apply(latents).shape[1] == 576
+    shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
+    with pytest.raises(GlassesError) as caught:
+        PooledConnector(store.path_of(names.audio_ambience)).apply(shipped)
+    assert caught.value.reason is Reason.WRONG_SPACE
+
+
+def feeds_noise() -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)
+
+
+def _files_of(name: str) -> list[Path]:
+    found = [*bundle.BUILT.glob(f"{name}*"), *manifests.MANIFESTS.glob(f"{name}-*.toml")]
+    return [*found, manifests.BUNDLES / f"{name}.toml"]
+
+
+def test_roles_are_told_by_inputs() -> None:
+    def model(name: str, shape: list) -> onnx.ModelProto:
+        value = onnx.helper.make_tensor_value_info(name, 1, shape)
+        return onnx.helper.make_model(onnx.helper.make_graph([], "g", [value], []))
+
+    assert feeds.role_of(model("mel", [1, 80, "n"])).kind == "sound"
+    assert feeds.role_of(model("pixels", [1, 3, 224, 224])).kind == "picture"
+    assert feeds.role_of(model("other", [1])).kind == "arrays"
+    with pytest.raises(GlassesError, match="latents 5 wide"):
+        feeds.role_of(model("latents", ["T", 5]))
