@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 from firmware_bridge.protocol import MAX_WINDOW
 
+FIRST_FLIGHT = 8  # frames of bulk
+MIN_FLIGHT = 4
+ACK_EVERY = 4  # frames in order
+ACK_WAIT_US = 10_000
+QUEUE_US = 150_000  # that bulk may make others wait
 FIRST_CREDIT = 4  # frames that may be sent before the peer has said what it can hold
-MAX_RTO_US = 1_000_000
+MAX_RTO_US = 2_000_000
 MIN_RTO_US = 30_000
+_NEVER_US = 1 << 40
 _MASK = 0xFFFF
 _HALF = 0x8000
 
@@ -24,6 +30,16 @@ class RoundTrip:
     def __init__(self) -> None:
         self.smoothed_us, self._deviation_us = 0.0, 0.0
         self.rto_us = 300_000
+        self.least_us = _NEVER_US
+
+    def begin(self) -> None:
+        """A new session, over another wire perhaps: the quickest round trip is not known."""
+        self.least_us = _NEVER_US
+
+    @property
+    def queued_us(self) -> float:
+        """How much longer than the quickest a round trip takes now."""
+        return max(0.0, self.smoothed_us - self.least_us)
 
     def add(self, sample_us: int) -> None:
         """One measured round trip; echoed times make those of retransmissions as good as any."""
@@ -32,7 +48,43 @@ class RoundTrip:
             self.smoothed_us += (sample_us - self.smoothed_us) / 8
         else:
             self.smoothed_us, self._deviation_us = sample_us, sample_us / 2
+        self.least_us = min(self.least_us, sample_us)
         self.rto_us = min(max(int(self.smoothed_us + 4 * self._deviation_us), MIN_RTO_US), MAX_RTO_US)
+
+
+class Pace:
+    """How much bulk may be in flight: ack-clocked, and less when it only makes a queue longer, as LEDBAT (RFC 6817).
+
+    What waits on the way stands in front of sound, so bulk fills a slow wire and not the buffers before it.
+    """
+
+    def __init__(self, round_trip: RoundTrip) -> None:
+        self._round_trip = round_trip
+        self.begin()
+
+    def begin(self) -> None:
+        """A new session."""
+        self.frames, self._acked, self._shrunk_us = FIRST_FLIGHT, 0, 0
+
+    def arrived(self, count: int, now_us: int) -> None:
+        """So many more are known to have arrived."""
+        if self._round_trip.queued_us > QUEUE_US:
+            self._fewer(now_us)
+            return
+        self._acked += count
+        if self._acked >= self.frames:
+            self._acked = 0
+            self.frames = min(self.frames + 1, MAX_WINDOW)
+
+    def lost(self, now_us: int) -> None:
+        """Something had to be sent again. Where no queue grows, that was noise, and sending less would not help."""
+        if self._round_trip.queued_us > QUEUE_US / 2:
+            self._fewer(now_us)
+
+    def _fewer(self, now_us: int) -> None:
+        """Counts once a round trip."""
+        if now_us - self._shrunk_us >= self._round_trip.smoothed_us:
+            self.frames, self._shrunk_us = max(self.frames * 7 // 8, MIN_FLIGHT), now_us
 
 
 @dataclass(slots=True)
@@ -45,8 +97,8 @@ class _Flight:
 class SendChannel:
     """What was promised and is not yet known to have arrived. `limit` messages may be pending, in flight or not."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, pace: Pace | None = None) -> None:
+        self._limit, self._pace = limit, pace
         self._queue, self._flight = deque[bytes](), dict[int, _Flight]()
         self.reset()
 
@@ -86,6 +138,8 @@ class SendChannel:
                 if flight.due_us <= now_us:
                     flight.due_us = now_us + min(rto_us << min(flight.tries, 3) >> 1, MAX_RTO_US)
                     flight.tries += 1
+                    if self._pace is not None:
+                        self._pace.lost(now_us)
                     return seq, flight.message, True
             self._wake_us = min(flight.due_us for flight in self._flight.values())
         if not self._queue or not self._may_send():
@@ -98,7 +152,8 @@ class SendChannel:
 
     def _may_send(self) -> bool:
         ahead = (self._credit - self._next) & _MASK
-        return 0 < ahead < _HALF and (self._next - self._base) & _MASK < MAX_WINDOW
+        most = MAX_WINDOW if self._pace is None else self._pace.frames
+        return 0 < ahead < _HALF and (self._next - self._base) & _MASK < most
 
     def wake_us(self) -> int | None:
         """When something is next due: 0 for at once, None for never unless an acknowledgement comes."""
@@ -106,10 +161,12 @@ class SendChannel:
             return 0
         return self._wake_us if self._flight else None
 
-    def acknowledge(self, next_seq: int, limit: int, mask: int) -> bool:
+    def acknowledge(self, next_seq: int, limit: int, mask: int, now_us: int) -> bool:
         """Takes an acknowledgement. False, and nothing changes, when it is older than another or cannot be."""
         if (next_seq - self._base) & _MASK > (self._next - self._base) & _MASK:
             return False
+        if self._pace is not None:
+            self._pace.arrived((next_seq - self._base) & _MASK, now_us)
         while self._base != next_seq:
             self._flight.pop(self._base, None)
             self._base = (self._base + 1) & _MASK
@@ -134,12 +191,26 @@ class ReceiveChannel:
         """Starts at sequence number 0; what the application has not yet taken stays readable."""
         self.next, self._held = 0, dict[int, bytes]()
         self.unread = 0
-        self.owes_ack, self.echo_ms = True, 0
+        self.ack_at_once()
 
-    def accept(self, seq: int, message: bytes, t_ms: int) -> list[bytes] | None:
-        """The messages that are now in order; None for one that came before, or exceeds the credit given."""
-        self.owes_ack, self.echo_ms = True, t_ms
+    def ack_at_once(self) -> None:
+        """The peer needs to know now where we are."""
+        self.ack_due_us: int | None = 0  # None: nothing to acknowledge
+        self._unacked, self._echo_ms = 0, 0
+
+    def accept(self, seq: int, message: bytes, t_ms: int, now_us: int) -> list[bytes] | None:
+        """The messages that are now in order; None for one that came before, or exceeds the credit given.
+
+        What comes in order is acknowledged a few at a time; anything else at once.
+        """
+        if self._unacked == 0:
+            self._echo_ms = (
+                t_ms  # of the first one that waits: so the peer's time-out allows for our waiting (RFC 7323)
+            )
+        self._unacked += 1
         ahead = (seq - self.next) & _MASK
+        hurry = ahead > 0 or bool(self._held) or self._unacked >= ACK_EVERY
+        self.ack_due_us = 0 if hurry else now_us + ACK_WAIT_US if self.ack_due_us is None else self.ack_due_us
         if ahead >= self._room() or seq in self._held:
             return None
         self._held[seq] = message
@@ -156,12 +227,13 @@ class ReceiveChannel:
     def taken(self) -> None:
         """The application has taken one message; the peer gets new credit before it runs out."""
         self.unread -= 1
-        self.owes_ack |= self.unread in (0, MAX_WINDOW // 2)
+        if self.unread == MAX_WINDOW // 2:  # the last credit given may be used up
+            self.ack_due_us = 0
 
-    def acknowledgement(self) -> tuple[int, int, int]:
-        """(next, limit, mask) for the peer."""
+    def acknowledgement(self) -> tuple[int, int, int, int]:
+        """(next, limit, mask, echo_ms) for the peer; it is not owed any more."""
         mask = 0
         for seq in self._held:
             mask |= 1 << ((seq - self.next - 1) & _MASK)
-        self.owes_ack = False
-        return self.next, (self.next + self._room()) & _MASK, mask
+        self.ack_due_us, self._unacked = None, 0
+        return self.next, (self.next + self._room()) & _MASK, mask, self._echo_ms

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from firmware_bridge import framing
-from firmware_bridge.channel import ReceiveChannel, RoundTrip, SendChannel
+from firmware_bridge.channel import Pace, ReceiveChannel, RoundTrip, SendChannel
 from firmware_bridge.clock import ClockSync
 from firmware_bridge.errors import LinkError
 from firmware_bridge.greeting import Greeting, Refused
@@ -39,7 +39,9 @@ class Link:
         self.inbox: deque[tuple[int, bytes]] = deque()
         self._decoder = framing.Decoder()
         self._greeting = Greeting(self.config.key, random)
-        self._send = [SendChannel(limit) for limit in self.config.queue_limits]
+        self._pace = Pace(self.round_trip)
+        limits = self.config.queue_limits
+        self._send = [SendChannel(limits[CONTROL]), SendChannel(limits[AUDIO]), SendChannel(limits[BULK], self._pace)]
         self._receive = [ReceiveChannel() for _ in CHANNELS]
         self._sealer: Sealer | None = None
         self._session = 0
@@ -68,6 +70,7 @@ class Link:
         if self.state in (State.CLOSED, State.WAITING):
             return
         self._sealer = None
+        self._urgent.clear()
         self._until_us = now_us + self._wait_us
         self._wait_us = min(self._wait_us * 2, self.config.longest_wait_us)
         self._enter(State.WAITING, why, detail)
@@ -131,9 +134,9 @@ class Link:
             return self._until_us
         if self.state is not State.UP:
             return 0 if self._urgent else None
-        if self._urgent or any(channel.owes_ack for channel in self._receive):
+        if self._urgent:
             return 0
-        times = [channel.wake_us() for channel in self._send]
+        times = [channel.wake_us() for channel in self._send] + [channel.ack_due_us for channel in self._receive]
         return min([self._ping_us, self._heard_us + self.config.silence_us, *(t for t in times if t is not None)])
 
     def _next_body(self, now_us: int) -> bytes | None:
@@ -143,12 +146,15 @@ class Link:
             return self._greeting.due(now_us)
         if self.state is not State.UP:
             return None
+        return self._acknowledgement(now_us) or (self._ping(now_us) if self._ping_us <= now_us else self._data(now_us))
+
+    def _acknowledgement(self, now_us: int) -> bytes | None:
         for number, channel in enumerate(self._receive):
-            if channel.owes_ack:
-                next_seq, limit, mask = channel.acknowledgement()
-                return _ACK.pack(ACK, self._session, number, 0, next_seq, limit, mask, channel.echo_ms)
-        if self._ping_us <= now_us:
-            return self._ping(now_us)
+            if channel.ack_due_us is not None and channel.ack_due_us <= now_us:
+                return _ACK.pack(ACK, self._session, number, 0, *channel.acknowledgement())
+        return None
+
+    def _data(self, now_us: int) -> bytes | None:
         for number, channel in enumerate(self._send):
             if due := channel.take_due(now_us, self.round_trip.rto_us):
                 seq, message, again = due
@@ -199,7 +205,7 @@ class Link:
         kind = body[0]
         if kind == DATA and len(body) > _DATA.size and body[2] < len(CHANNELS):
             _, _, number, _, seq, t_ms = _DATA.unpack_from(body)
-            ready = self._receive[number].accept(seq, body[_DATA.size :], t_ms)
+            ready = self._receive[number].accept(seq, body[_DATA.size :], t_ms, now_us)
             if ready is None:
                 self.counters.duplicates += 1
                 return
@@ -209,7 +215,7 @@ class Link:
             self.counters.malformed += 1
         elif kind == ACK and body[2] < len(CHANNELS):
             _, _, number, _, next_seq, limit, mask, echo_ms = _ACK.unpack(body)
-            if self._send[number].acknowledge(next_seq, limit, mask) and echo_ms:
+            if self._send[number].acknowledge(next_seq, limit, mask, now_us) and echo_ms:
                 self._sample((now_us // 1000 - echo_ms) & 0xFFFF)
         elif kind == PONG:
             _, _, _, t1_us, t2_us, t3_us = _PONG.unpack(body)
@@ -240,12 +246,14 @@ class Link:
     def _up(self, now_us: int) -> None:
         restarted = self._peer_epoch is not None and self._greeting.peer_epoch != self._peer_epoch
         dropped = 0
+        self.round_trip.begin()
+        self._pace.begin()
         for sender, receiver in zip(self._send, self._receive, strict=True):
             if restarted:
                 dropped += sender.reset()
                 receiver.reset()
             sender.resume()
-            receiver.owes_ack, receiver.echo_ms = True, 0
+            receiver.ack_at_once()
         if restarted:
             self.inbox.clear()
             self.clock.reset()

@@ -92,10 +92,10 @@ struct frame_ack {
     uint8_t session;
     uint8_t channel;
     uint8_t reserved;
-    uint16_t next;  /* all before this one have arrived */
-    uint16_t limit; /* the credit: the first one that may not be sent yet */
-    uint32_t mask;  /* bit i: next + 1 + i has arrived too */
-    uint16_t echo_ms;
+    uint16_t next;    /* all before this one have arrived */
+    uint16_t limit;   /* the credit: the first one that may not be sent yet */
+    uint32_t mask;    /* bit i: next + 1 + i has arrived too */
+    uint16_t echo_ms; /* t_ms of the first frame that this acknowledges; 0: of none */
 } PACKED;
 
 struct frame_ping {

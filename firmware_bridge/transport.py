@@ -10,6 +10,7 @@ import contextlib
 import os
 import pty
 import re
+import termios
 import tty
 from typing import Protocol
 
@@ -136,6 +137,9 @@ def _open_serial(path: str) -> FdTransport:
         raise LinkError(reason, f"{path}: cannot be opened as a serial port ({error})") from error
     fd = os.dup(port.fileno())
     port.close()  # the line's settings stay; the descriptor is ours
+    settings = termios.tcgetattr(fd)
+    settings[6][termios.VMIN] = 1  # pyserial leaves 0, which makes "nothing yet" look like the end
+    termios.tcsetattr(fd, termios.TCSANOW, settings)
     return FdTransport(fd, path)
 
 

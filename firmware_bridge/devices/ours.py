@@ -26,7 +26,6 @@ from firmware_bridge.session import Session
 from firmware_bridge.states import Change, Config, State
 from firmware_bridge.transport import Transport
 
-ANSWER_S = 5.0
 _UNKNOWN = Capabilities("glasses, not connected yet", frozenset())
 SPEAK_BYTES = 640  # 20 ms of 16 kHz PCM16
 
@@ -34,9 +33,12 @@ SPEAK_BYTES = 640  # 20 ms of 16 kHz PCM16
 class Ours:
     """A session with one device. `heartbeat` and `info` are its latest records, empty until they come."""
 
-    def __init__(self, open_transport: Callable[[], Awaitable[Transport]], config: Config | None = None) -> None:
+    def __init__(
+        self, open_transport: Callable[[], Awaitable[Transport]], config: Config | None = None, *, answer_s: float = 5.0
+    ) -> None:
         self.capabilities = _UNKNOWN
         self.inbox = Inbox()
+        self._answer_s = answer_s
         self.info: dict[str, Any] = {}
         self.heartbeat: dict[str, Any] = {}
         self.muted = False
@@ -153,11 +155,11 @@ class Ours:
             await asyncio.wait([asked])
         future = self._answers[key] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._answer_s):
                 await self.session.send(CONTROL, protocol.encode(name, data, **fields))
                 return await future
         except TimeoutError as error:
-            raise LinkError(Reason.TIMEOUT, f"{name}: no answer within {ANSWER_S:.0f} s") from error
+            raise LinkError(Reason.TIMEOUT, f"{name}: no answer within {self._answer_s:.0f} s") from error
         finally:
             if self._answers.get(key) is future:
                 del self._answers[key]

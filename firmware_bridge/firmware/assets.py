@@ -47,7 +47,9 @@ def main(build: Path) -> None:
     """Writes font.h, photo.jpg, photo.h and protocol_hash.h into the build folder."""
     jpeg = photo()
     (build / "photo.jpg").write_bytes(jpeg)
-    photo_c = f"#define PHOTO_BYTES {len(jpeg)}\nstatic const unsigned char photo_jpeg[PHOTO_BYTES] = {c_bytes(jpeg)};\n"
+    photo_c = (
+        f"#define PHOTO_BYTES {len(jpeg)}\nstatic const unsigned char photo_jpeg[PHOTO_BYTES] = {c_bytes(jpeg)};\n"
+    )
     (build / "photo.h").write_text(photo_c)
     (build / "font.h").write_text(font())
     (build / "protocol_hash.h").write_text(f"#define PROTOCOL_HASH {c_bytes(HASH)}\n")

@@ -6,10 +6,15 @@
 
 #define SILENCE_US 5000000
 #define FIRST_CREDIT 4
+#define ACK_EVERY 4 /* frames in order */
+#define ACK_WAIT_US 10000
 #define ROOM_TO_ANSWER 2 /* messages that the answer to one message may take */
 #define FIRST_RTO_US 300000
 #define MIN_RTO_US 30000
-#define MAX_RTO_US 1000000
+#define MAX_RTO_US 2000000
+#define QUEUE_US 150000 /* what bulk may wait on the way: more would stand in front of sound */
+#define FIRST_FLIGHT 8
+#define MIN_FLIGHT 4    /* frames of bulk in flight, however slow the wire */
 
 static const uint8_t HASH[HASH_BYTES] = PROTOCOL_HASH;
 
@@ -25,6 +30,8 @@ void link_init(struct link *link, const struct link_config *config) {
     memset(link, 0, sizeof *link);
     link->config = *config;
     link->rto_us = FIRST_RTO_US;
+    link->least_us = UINT32_MAX / 2;
+    link->flight = FIRST_FLIGHT;
     config->random((uint8_t *)&link->epoch, sizeof link->epoch);
 }
 
@@ -49,14 +56,39 @@ bool link_send(struct link *link, uint8_t channel, const uint8_t *message, size_
     return true;
 }
 
-static struct slot *due(struct link *link, struct send_channel *c, uint16_t *seq) {
+/* Bulk is ack-clocked and gives way when it only makes a queue longer, as LEDBAT (RFC 6817) does. */
+static void fewer_in_flight(struct link *link) {
+    if (link->now_us - link->flight_us < link->round_trip_us)
+        return; /* once a round trip */
+    link->flight_us = link->now_us;
+    link->flight = (uint8_t)(link->flight * 7 / 8 > MIN_FLIGHT ? link->flight * 7 / 8 : MIN_FLIGHT);
+}
+
+static void arrived(struct link *link, unsigned count) {
+    if (link->round_trip_us > link->least_us + QUEUE_US) {
+        fewer_in_flight(link);
+        return;
+    }
+    link->flight_acked += count;
+    if (link->flight_acked >= link->flight) {
+        link->flight_acked = 0;
+        link->flight += link->flight < LINK_SLOTS;
+    }
+}
+
+static struct slot *due(struct link *link, uint8_t channel, uint16_t *seq) {
+    struct send_channel *c = &link->send[channel];
     for (*seq = c->base; *seq != c->next; ++*seq) {
         struct slot *slot = slot_of(c->slots, *seq);
         if (slot->size > 0 && slot->due_us <= link->now_us) {
             link->repeated++;
+            if (channel == CHANNEL_BULK && link->round_trip_us > link->least_us + QUEUE_US / 2)
+                fewer_in_flight(link); /* where no queue grows the loss was noise, and sending less would not help */
             return slot;
         }
     }
+    if (channel == CHANNEL_BULK && (uint16_t)(c->next - c->base) >= link->flight)
+        return NULL;
     if (c->next == c->end || (int16_t)(c->limit - c->next) <= 0)
         return NULL;
     return slot_of(c->slots, c->next++);
@@ -65,7 +97,7 @@ static struct slot *due(struct link *link, struct send_channel *c, uint16_t *seq
 static size_t data_body(struct link *link, uint8_t *body) {
     for (uint8_t channel = 0; channel < CHANNELS; channel++) {
         uint16_t seq;
-        struct slot *slot = due(link, &link->send[channel], &seq);
+        struct slot *slot = due(link, channel, &seq);
         if (slot == NULL)
             continue;
         uint64_t wait = (uint64_t)link->rto_us << (slot->tries < 3 ? slot->tries : 3);
@@ -83,9 +115,10 @@ static size_t data_body(struct link *link, uint8_t *body) {
 static size_t ack_body(struct link *link, uint8_t *body) {
     for (uint8_t channel = 0; channel < CHANNELS; channel++) {
         struct receive_channel *c = &link->receive[channel];
-        if (!c->owes_ack)
+        if (!c->owes_ack || c->ack_us > link->now_us)
             continue;
         c->owes_ack = false;
+        c->unacked = 0;
         struct frame_ack ack = {.kind = FRAME_ACK,
                                 .session = link->session,
                                 .channel = channel,
@@ -165,12 +198,16 @@ static void session_begins(struct link *link) {
         }
         send->limit = (uint16_t)(send->next + FIRST_CREDIT);
         link->receive[i].owes_ack = true;
+        link->receive[i].ack_us = 0;
+        link->receive[i].unacked = 0;
         link->receive[i].echo_ms = 0;
     }
     link->host_epoch = link->host.epoch;
     link->session = link->host.session;
     link->heard_us = link->now_us;
     link->owes_pong = false;
+    link->flight = FIRST_FLIGHT;
+    link->least_us = UINT32_MAX / 2; /* another wire, perhaps */
     link->up = true;
     link->sessions++;
 }
@@ -238,9 +275,20 @@ static void deliver(struct link *link, uint8_t channel) {
         size_t size = slot->size;
         slot->size = 0;
         c->next++;
-        c->owes_ack = true;
         link->config.message(link->config.context, channel, slot->message, size);
     }
+}
+
+/* What comes in order is acknowledged a few at a time; anything else at once. */
+static void owe_ack(const struct link *link, struct receive_channel *c, uint16_t ahead, uint16_t t_ms) {
+    if (c->unacked == 0)
+        c->echo_ms = t_ms; /* so that the sender's time-out allows for the waiting here (RFC 7323) */
+    c->unacked += c->unacked < UINT8_MAX;
+    if (ahead > 0 || c->unacked >= ACK_EVERY || slot_of(c->slots, c->next)->size > 0)
+        c->ack_us = 0;
+    else if (!c->owes_ack)
+        c->ack_us = link->now_us + ACK_WAIT_US;
+    c->owes_ack = true;
 }
 
 static void on_data(struct link *link, const uint8_t *body, size_t size) {
@@ -252,8 +300,7 @@ static void on_data(struct link *link, const uint8_t *body, size_t size) {
     struct receive_channel *c = &link->receive[data->channel];
     uint8_t channel = data->channel;
     uint16_t ahead = (uint16_t)(data->seq - c->next);
-    c->owes_ack = true;
-    c->echo_ms = data->t_ms;
+    owe_ack(link, c, ahead, data->t_ms);
     if (ahead >= LINK_SLOTS)
         return; /* it came before */
     size -= sizeof *data;
@@ -276,6 +323,8 @@ static void on_round_trip(struct link *link, uint16_t echo_ms) {
         link->deviation_us += ((error < 0 ? -error : error) - (int32_t)link->deviation_us) / 4;
         link->round_trip_us += error / 8;
     }
+    if (sample_us < link->least_us)
+        link->least_us = sample_us;
     uint32_t rto = link->round_trip_us + 4 * link->deviation_us;
     link->rto_us = rto < MIN_RTO_US ? MIN_RTO_US : rto > MAX_RTO_US ? MAX_RTO_US : rto;
 }
@@ -289,6 +338,8 @@ static void on_ack(struct link *link, const uint8_t *body) {
     struct send_channel *c = &link->send[ack->channel];
     if ((uint16_t)(ack->next - c->base) > (uint16_t)(c->next - c->base))
         return; /* older than another */
+    if (ack->channel == CHANNEL_BULK)
+        arrived(link, (uint16_t)(ack->next - c->base));
     for (; c->base != ack->next; c->base++)
         slot_of(c->slots, c->base)->size = 0;
     uint16_t flying = (uint16_t)(c->next - c->base);

@@ -28,8 +28,10 @@ struct send_channel {
 
 struct receive_channel {
     uint16_t next;
-    uint16_t echo_ms;
+    uint16_t echo_ms; /* of the first frame since the last acknowledgement */
+    uint8_t unacked;  /* frames since then */
     bool owes_ack;
+    uint64_t ack_us; /* when it is due */
     struct slot slots[LINK_SLOTS]; /* what came ahead of next */
 };
 
@@ -52,7 +54,10 @@ struct link {
     uint32_t epoch, host_epoch;
     struct frame_pong pong;
     uint64_t now_us, heard_us;
-    uint32_t round_trip_us, deviation_us, rto_us;
+    uint32_t round_trip_us, deviation_us, rto_us, least_us; /* least_us: the quickest round trip of the session */
+    uint64_t flight_us;                                     /* when flight was last made smaller */
+    uint32_t flight_acked;
+    uint8_t flight; /* frames of bulk that may be in flight */
     uint32_t forged, malformed, repeated, sessions;
     struct send_channel send[CHANNELS];
     struct receive_channel receive[CHANNELS];

@@ -1,0 +1,98 @@
+"""The firmware itself as a shared library: its core and the board "host", in this process, on the caller's clock."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+FIRMWARE = Path(__file__).parents[2] / "firmware_bridge" / "firmware"
+PHOTO = FIRMWARE / "build" / "generated" / "photo.jpg"
+_OUT_BYTES = 8192
+
+
+class DeviceCounters(NamedTuple):
+    """What the device counted since its boot."""
+
+    bad: int
+    forged: int
+    malformed: int
+    repeated: int
+    sessions: int
+    up: int
+
+
+def build(target: str = "host") -> Path:
+    """Builds what the firmware's Makefile calls `target`, if it is older than its sources; returns the build folder."""
+    made = subprocess.run(["make", "-s", "-C", str(FIRMWARE), target], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr[-4000:]
+    return FIRMWARE / "build"
+
+
+class Firmware:
+    """One device. Every one loads its own copy of the library, as its state is static."""
+
+    def __init__(self, *, code: str | None = None, seed: int = 1, now_us: int = 0, library: Path | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        copy = shutil.copy(library or build() / "host" / "libglasses.so", self._folder.name)
+        self.lib = ctypes.CDLL(copy)
+        self.lib.host_output.restype = ctypes.c_size_t
+        self.lib.host_slot.restype = self.lib.host_hud.restype = ctypes.c_void_p
+        self._out = ctypes.create_string_buffer(_OUT_BYTES)
+        self._photo = b""
+        self.lib.host_new(ctypes.c_uint32(seed), code.encode() if code else None)
+        self.slot = self.boot(now_us)
+
+    def boot(self, now_us: int) -> int:
+        """Starts it as after a reset; returns the slot, 255 when no slot holds an image."""
+        self.slot = self.lib.host_boot(ctypes.c_uint64(now_us))
+        return self.slot
+
+    def power_cycle(self, now_us: int) -> int:
+        """Off and on again."""
+        self.lib.host_power_on()
+        return self.boot(now_us)
+
+    def step(self, data: bytes, now_us: int) -> bytes:
+        """Feeds what arrived, runs the main loop once, returns what it sends. Carries out a reset it asked for."""
+        at = ctypes.c_uint64(now_us)
+        if data:
+            self.lib.host_input(data, ctypes.c_size_t(len(data)), at)
+        size = self.lib.host_output(self._out, ctypes.c_size_t(_OUT_BYTES), at)
+        if self.lib.host_resets():
+            self.boot(now_us)
+        return self._out.raw[:size]
+
+    def watchdog(self, now_us: int) -> None:
+        """The watchdog's time is over."""
+        self.lib.host_watchdog()
+        if self.lib.host_resets():
+            self.boot(now_us)
+
+    def show(self, jpeg: bytes) -> None:
+        """Puts a picture before the camera."""
+        self._photo = jpeg
+        self.lib.host_photo(self._photo, ctypes.c_uint32(len(jpeg)))
+
+    def flash(self, slot: int, image: bytes) -> None:
+        """Writes a slot as a factory does."""
+        self.lib.host_flash(slot, image, ctypes.c_size_t(len(image)))
+
+    def hud(self) -> bytes:
+        """The framebuffer: 256 x 128, a byte a pixel."""
+        return ctypes.string_at(self.lib.host_hud(), 256 * 128)
+
+    @property
+    def light(self) -> bool:
+        """Whether the capture light is on."""
+        return bool(self.lib.host_light())
+
+    @property
+    def counters(self) -> DeviceCounters:
+        """See DeviceCounters."""
+        numbers = (ctypes.c_uint32 * 6)()
+        self.lib.host_counters(numbers)
+        return DeviceCounters(*numbers)
