@@ -9,11 +9,11 @@ import sys
 from glasses.errors import GlassesError
 
 try:
-    from quantize.commands import backbone, bundle, encoder, export, plan, report
+    from quantize.commands import backbone, bundle, encoder, export, plan, report, table
 except ModuleNotFoundError as missing:  # the extra is not installed: say so, not where the import stands
     sys.exit(f"quantize: {missing.name} is not installed; install the extra: pip install --editable '.[quantize]'")
 
-_COMMANDS = (export, encoder, backbone, report, plan, bundle)
+_COMMANDS = (export, encoder, backbone, report, table, plan, bundle)
 _EXAMPLE = """\
 examples:
   quantize export whisper-tiny-en-ct2 --to onnx --out whisper.onnx

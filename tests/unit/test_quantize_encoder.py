@@ -130,7 +130,7 @@ def test_auto_exclude_leaves_the_worst_node_in_float(tmp_path) -> None:
     source = network(tmp_path / "float.onnx", outlier=True)
     role = feeds.role_of(onnx_file.load(source))
     few = list(feeds.calibration(role, arrays(tmp_path / "data")))
-    options = Options("dynamic-int8", per_channel=False)
+    options = Options("dynamic-int8")
     prepared = schemes.prepare(source, tmp_path, options, ())
     excluded, ranking = exclusion.choose(prepared, options, few, tmp_path, target=0.99)
     assert ranking[0][1] > ranking[1][1]

@@ -1,0 +1,193 @@
+"""A table of variants of the pocket bundle: bytes, memory, time, divergence, cosine and tasks of each. Prints nothing.
+
+Every variant is the shipped bundle with some files replaced. Only the eval sets that a replaced file can change are run
+again. Times are processor time of one thread, all variants in one run, of one turn: 5 s of sound, a picture, 128 rows
+in, 24 tokens out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from glasses import app, store
+from quantize import (
+    backbone,
+    bundle,
+    ctranslate2,
+    divergence,
+    feeds,
+    fidelity,
+    imatrix,
+    measure,
+    prompts,
+    schemes,
+    tasks,
+    whisper_encoder,
+)
+from quantize.files import whole
+from quantize.schemes import Options
+
+Step = Callable[[str], Callable[[], None]]
+ROLES = {"audio-encoder": "audio_encoder", "image-encoder": "image_encoder", "backbone": "backbone"}
+AUDIO = {
+    "sound: float32": None,
+    "sound: attention int8 too": Options("dynamic-int8", every_product=True),
+    "sound: int8 weights only": Options("int8-weight-only"),
+    "sound: float16": Options("fp16"),
+}
+BACKBONES = ("mixed", "Q8_0", "Q4_K_M")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Role -> file for what is replaced; what is not is the shipped bundle's."""
+
+    name: str
+    files: dict[str, Path]
+
+
+def make(out: Path, image_float: Path | None, limit: int, step: Step) -> list[Variant]:
+    """Writes the files of all variants to `out`; those that are there already stay. The first is the shipped bundle."""
+    found = [Variant("as shipped", {})]
+    plain = out / "sound-float32.onnx"
+    if not plain.is_file():
+        step("sound encoder, float32")
+        with whole(plain) as part:
+            onnx.save(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(bundle.AUDIO_SOURCE))), part)
+    for name, options in AUDIO.items():
+        path = plain if options is None else out / f"{_slug(name)}.onnx"
+        if options is not None and not path.is_file():
+            step(name)
+            with whole(path) as part:
+                schemes.write(schemes.prepare(plain, part.parent, options, ()), part, options)
+        found.append(Variant(name, {"audio-encoder": path}))
+    if image_float:
+        found.append(Variant("pictures: float32", {"image-encoder": image_float}))
+    source = store.path_of(store.load_bundle().backbone)
+    weighed = _importance(source, out / "importance.gguf", limit, step)
+    for kind in BACKBONES:
+        path = out / f"backbone-{kind}.gguf"
+        if not path.is_file():
+            step(f"backbone {kind}")
+            with whole(path) as part:
+                backbone.quantize(source, part, kind, weighed)
+        found.append(Variant(f"backbone: {kind}", {"backbone": path}))
+    return found
+
+
+def _importance(source: Path, path: Path, limit: int, step: Step) -> imatrix.Importance:
+    if not path.is_file():
+        parts = app.open_parts(n_threads=1)
+        try:
+            turns = [prompt.parts for prompt in prompts.calibration(parts, limit)]
+        finally:
+            parts.close()
+        with whole(path) as part:
+            imatrix.write(imatrix.collect(source, turns, tick=step("importance matrix")), part)
+    return imatrix.read(path)
+
+
+def rows(variants: list[Variant], *, image_float: Path | None, limit: int, task_limit: int | None, step: Step) -> Any:
+    """One dict a variant, in order. Raises whatever the measurements raise."""
+    names = store.load_bundle()
+    shipped = {role: store.path_of(getattr(names, key)) for role, key in ROLES.items()}
+    costs = {role: _costs(role, _files(variants, role, shipped), step) for role in ROLES}
+    floats = {"audio-encoder": variants[1].files["audio-encoder"], "image-encoder": image_float}
+    total = sum(store.load_manifest(name).size_bytes for name in names.models())
+    kld = _divergences(_files(variants, "backbone", shipped), limit, step)
+    base = _tasks(variants[0], task_limit, step)
+    table = []
+    for variant in variants:
+        files = shipped | variant.files
+        turn = sum(costs[role][path]["ms"] for role, path in files.items())
+        first = sum(costs[role][path]["ms"] for role, path in shipped.items())
+        table.append(
+            {
+                "variant": variant.name,
+                "bytes": total + sum(p.stat().st_size - shipped[r].stat().st_size for r, p in variant.files.items()),
+                "resident_mb": round(sum(costs[role][path]["mb"] for role, path in files.items()), 1),
+                "speed": round(first / turn, 3),
+                "kld": kld.get(files["backbone"]),
+                "cosine": _cosines(files, floats, limit, step),
+                "tasks": base | (_tasks(variant, task_limit, step) if variant.files else {}),
+            }
+        )
+    return table
+
+
+def _files(variants: list[Variant], role: str, shipped: dict[str, Path]) -> list[Path]:
+    return list(dict.fromkeys([shipped[role], *(v.files[role] for v in variants if role in v.files)]))
+
+
+def _costs(role: str, paths: list[Path], step: Step) -> dict[Path, dict[str, float]]:
+    tick = step(f"time and memory of {role}s")
+    feed = {"audio-encoder": feeds.noise(5), "image-encoder": feeds.grey_picture()}.get(role)
+    spent = measure.encoders(paths, [feed], tick) if feed else measure.backbones(paths)
+    found = {}
+    for path, ms in zip(paths, spent["ms"], strict=True):
+        found[path] = {"ms": ms, "mb": measure.resident_mb(path, feed.feed if feed else None)}
+        tick()
+    return found
+
+
+def _cosines(files: dict[str, Path], floats: dict[str, Path | None], limit: int, step: Step) -> dict[str, float]:
+    found = {}
+    for role, plain in floats.items():
+        if plain is None:
+            continue
+        held = feeds.held_out(feeds.role_of(onnx.load(plain)), limit=limit)
+        lost = fidelity.compare(plain, files[role], held, layers=False, tick=step("cosine"))
+        found |= {domain: round(one["outputs"]["latents"]["cosine_mean"], 5) for domain, one in lost.items()}
+    return found
+
+
+def _divergences(paths: list[Path], limit: int, step: Step) -> dict[Path, dict[str, float]]:
+    """KLD and same top token of each backbone from the first, over text, speech, sounds and pictures together."""
+    parts = app.open_parts(n_threads=1)
+    try:
+        tick = step("turns")
+        held = []
+        for domain in ("text", "speech", "sounds", "pictures"):
+            for prompt in prompts.held_out(parts, domain, limit):
+                held.append(prompts.Prompt("all", prompt.name, prompt.parts, prompt.scored))
+                tick()
+    finally:
+        parts.close()
+    found = {paths[0]: {"mean": 0.0, "same_top": 1.0}}
+    for path in paths[1:]:
+        one = divergence.compare(paths[0], path, held, tick=step(f"divergence of {path.stem}"))["all"]
+        found[path] = {"mean": round(one["kld_mean"], 4), "same_top": round(one["same_top"], 4)}
+    return found
+
+
+def _tasks(variant: Variant, limit: int | None, step: Step) -> dict[str, float]:
+    """Percent of each task that the variant's files can change; of all tasks for the shipped bundle."""
+    if limit == 0:
+        return {}
+    role, path = next(iter(variant.files.items()), ("backbone", None))
+    found = tasks.run(role, path, store.DEFAULT_BUNDLE, limit=limit, tick=step(f"tasks: {variant.name}"))
+    return {name: round(one["percent"], 1) for name, one in found.items()}
+
+
+def markdown(table: list[dict[str, Any]]) -> str:
+    """The table as README.md has it."""
+    shown = [name for name in table[0]["tasks"] if "noise" not in name and "telephone" not in name]
+    domains = [domain for domain in ("speech", "sounds", "pictures") if domain in table[0]["cosine"]]
+    head = ["variant", "MB", "resident MB", "speed", "KLD", "same token", *(f"cosine {d}" for d in domains), *shown]
+    out = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in table:
+        cells = [row["variant"], f"{row['bytes'] / 1e6:.0f}", f"{row['resident_mb']:.0f}", f"{row['speed']:.2f}x"]
+        cells += [f"{row['kld']['mean']:.4f}", f"{100 * row['kld']['same_top']:.1f}%"]
+        cells += [f"{row['cosine'][domain]:.4f}" for domain in domains]
+        cells += [f"{row['tasks'][name]:.1f}%" for name in shown]
+        out.append("| " + " | ".join(cells) + " |")
+    return "\n".join(out)
+
+
+def _slug(name: str) -> str:
+    return name.replace(": ", "-").replace(" ", "-")
