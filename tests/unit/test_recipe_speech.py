@@ -16,7 +16,15 @@ from glasses.types import Latents  # noqa: E402
 from models.recipes import speech_text  # noqa: E402
 from models.recipes.latent_shards import pad  # noqa: E402
 from models.recipes.pieces import SPACE, Pieces  # noqa: E402
-from models.recipes.speech_connector import STACK, SpeechConnector, collapse, scores, soft_rows  # noqa: E402
+from models.recipes.speech_connector import (  # noqa: E402
+    LETTERS,
+    STACK,
+    SpeechConnector,
+    collapse,
+    scores,
+    soft_rows,
+    spelled,
+)
 from models.recipes.speech_export import build  # noqa: E402
 from quantize.graph import save_int8  # noqa: E402
 
@@ -65,14 +73,19 @@ def test_collapse_keeps_runs() -> None:
     assert collapse([0, 3, 3, 0, 3, 5]) == [(2, 1, 3), (2, 4, 5), (4, 5, 6)]
 
 
+def test_letters_of_a_sentence_and_of_silence() -> None:
+    assert "".join(LETTERS[i - 1] for i in spelled("I'm here, John?")) == "i'm here john"
+    assert spelled("") == []
+
+
 def test_padding_is_masked() -> None:
     batch, mask = pad([np.ones((9, 768), np.float32), np.ones((4, 768), np.float32)], STACK)
     assert batch.shape == (2, 8, 768)
     assert mask.tolist() == [[True, True], [True, False]]
     torch.manual_seed(0)
     model = SpeechConnector(32, width=24, depth=2, n_head=2).eval()
-    together = model(batch, mask)[0][1, :1]
-    alone = model(batch[1:, :4])[0][0]
+    together = model(batch, mask).states[1, :1]
+    alone = model(batch[1:, :4]).states[0]
     assert torch.allclose(together, alone, atol=1e-5)
 
 
@@ -91,8 +104,8 @@ def test_the_exported_connector_mixes_the_rows_that_were_trained(
     ours = connector.apply(Latents(0, 0, "audio", latents, "test:0"))
     table = torch.from_numpy(shared_backbone.token_rows(token_ids).copy())
     with torch.inference_mode():
-        states, blank, residual = model(torch.from_numpy(latents)[None])
-        rows = soft_rows(scores(states, blank, table)[0].softmax(-1), residual[0], table)
+        heard = model(torch.from_numpy(latents)[None])
+        rows = soft_rows(scores(heard.states, heard.blank, table)[0].softmax(-1), heard.residual[0], table)
         trained = torch.cat([model.begin, rows, model.end]).numpy()
     assert len(ours) == len(trained) > 8
     # int8 weights move a row a little; most rows must stay where they were trained.
