@@ -1,10 +1,10 @@
-# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-system.
+# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-codecs and test-system.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-system train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-codecs test-system train clean
 
 setup: $(VENV)/.ready models
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not slow and not quantize and not system'
+	$(BIN)/pytest -m 'not train and not slow and not quantize and not system and not codecs'
 
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
@@ -47,6 +47,13 @@ bench: setup
 test-train: .venv-train/.ready models
 	.venv-train/bin/pyright --pythonpath .venv-train/bin/python quantize
 	.venv-train/bin/pytest -m '(train or slow or quantize) and not system'
+
+# The sound of BLE glasses, through the reference libraries of Opus and LC3. Installs Debian packages: root.
+test-codecs: $(VENV)/.ready
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends libopus0 liblc3-0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[codecs]'
+	$(BIN)/pytest -m codecs
 
 # The report in a real browser, and the exported models under arm64 in user-mode emulation. Installs Debian packages: root.
 test-system: .venv-train/.ready models
