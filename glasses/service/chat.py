@@ -124,18 +124,19 @@ def routes(service: Service) -> list[Route]:
 
 
 async def _answer(service: Service, asked: ChatRequest) -> Response:
-    client = Client(InProcess(service))
+    client, session = Client(InProcess(service)), None
     await client.__aenter__()
     try:
         session = await client.open(chat=False)
         n_prompt = await _feed(service, session, asked)
         pieces = session.generate(**asked.how())
         first = await anext(pieces)  # what is wrong shows here, while there is still a status to send
-    except GlassesError as error:
+    except BaseException as error:
+        if session:
+            await session.close()
         await client.__aexit__()
-        return problem(error)
-    except BaseException:
-        await client.__aexit__()
+        if isinstance(error, GlassesError):
+            return problem(error)
         raise
     stream = _pieces(client, session, first, pieces)
     about = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.models.bundle.name}
@@ -191,8 +192,8 @@ def _sense(service: Service, part: ImagePart | AudioPart) -> list[Given]:
             raise InputError(Reason.BAD_INPUT, "image_url must be data:image/...;base64,...: nothing is fetched here")
         picture = _with_file(data, ".img", read_image)
         return [models.image_encoder.encode(picture)]
-    pcm = _with_file(part.input_audio.data, ".snd", lambda path: read_audio(path, max_s=MAX_SOUND_S))
-    return [models.audio_encoder.encode(window) for window in windows(pcm)]
+    pcm = _with_file(part.input_audio.data, ".bin", lambda path: read_audio(path, max_s=MAX_SOUND_S))
+    return [latents for window in windows(pcm) for latents in models.hear(window)]
 
 
 def _with_file(data: str, suffix: str, read: Callable[[Path], Any]) -> Any:

@@ -96,10 +96,16 @@ class Client:
         return self._adopt(event)
 
     async def tokens(self, request: messages.TokenRequest) -> TokenList:
-        """The Tokenizer API: `messages.AddToken`, `TrainTokens`, `RemoveToken` or `ListTokens`; their rid is set here."""
+        """The Tokenizer API: `messages.AddToken`, `TrainTokens`, `RemoveToken`, `ListTokens`; their rid is set here."""
         event, _ = await self.call(messages.msgspec.structs.replace(request, rid=self.next_rid()))
         assert isinstance(event, TokenList)
         return event
+
+    async def tokenize(self, text: str, *, special: bool = False) -> tuple[list[int], Float32Array]:
+        """Token ids of `text`, and their input rows (n, n_embd)."""
+        event, arrays = await self.call(messages.Tokenize(self.next_rid(), text, special, True))
+        assert isinstance(event, messages.Tokenized)
+        return event.ids, arrays[0] if arrays else np.zeros((0, 0), np.float32)
 
     async def train_tokens(self, examples: Sequence[Example]) -> TokenList:
         """Trains the added tokens; examples must call each of them, and some none."""

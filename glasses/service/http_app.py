@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.service import wire
-from glasses.service.messages import Describe, GradientRequest, Once, TokenRequest
+from glasses.service.messages import Describe, GradientRequest, Once, Ping, Tokenize, TokenRequest
 from glasses.service.service import Service
 
 MAX_UNSENT = 2048  # messages that wait for a slow reader; then the connection is dropped and its sessions wait
@@ -32,7 +32,7 @@ READ_BODY_S = 30.0
 LENGTH = struct.Struct("<I")
 _STATUS = {Reason.TOO_LARGE: 413, Reason.NOT_FOUND: 404, Reason.BUSY: 429, Reason.UNSUPPORTED: 501, Reason.TIMEOUT: 408,
            Reason.INTERNAL: 500, Reason.REFUSED: 403}  # fmt: skip
-_SESSIONLESS = Describe | Once | GradientRequest | TokenRequest
+_SESSIONLESS = Describe | Once | Ping | Tokenize | GradientRequest | TokenRequest
 _counter = iter(range(1, 1 << 62))
 
 

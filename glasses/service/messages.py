@@ -53,7 +53,7 @@ class Sensed(_Frozen, tag="latents"):
 
     array: Index
     space: Annotated[str, Meta(max_length=128)]
-    modality: Literal["audio", "image"]
+    modality: Literal["audio", "sound", "image"]
     duration_ms: Count = 0
 
 
@@ -256,6 +256,17 @@ class ListTokens(_Frozen, tag="list_tokens"):
     rid: Count
 
 
+class Tokenize(_Frozen, tag="tokenize"):
+    """Token ids of a text, for targets; with `rows` their input rows as well, for a connector to start from. With
+    `special`, `<|im_end|>` and its like become control tokens.
+    """
+
+    rid: Count
+    text: Annotated[str, Meta(max_length=8192)]
+    special: bool = False
+    rows: bool = False
+
+
 class Ping(_Frozen, tag="ping"):
     """Asks for a Done at once; tells the round trip."""
 
@@ -273,7 +284,7 @@ GradientRequest = Forward | Backward | ForwardBackward
 TokenRequest = AddToken | TrainTokens | RemoveToken | ListTokens
 Request = (
     Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | Once | Forward | Backward | ForwardBackward
-    | AddToken | TrainTokens | RemoveToken | ListTokens | Ping | Describe
+    | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe
 )  # fmt: skip
 
 
@@ -338,6 +349,13 @@ class TokenList(_Frozen, tag="token_list"):
     accuracy: float | None = None  # on the training examples
 
 
+class Tokenized(_Frozen, tag="tokenized"):
+    """Answers Tokenize; the array holds the rows (n, n_embd) where asked for."""
+
+    rid: Count
+    ids: list[int]
+
+
 class Failed(_Frozen, tag="failed"):
     """A request was refused; `reason` is a glasses.errors.Reason."""
 
@@ -365,7 +383,7 @@ class Description(_Frozen, tag="description"):
     schema: dict[str, Any] = {}
 
 
-Event = Opened | Done | PieceEvent | Gradients | TokenList | Failed | Description
+Event = Opened | Done | PieceEvent | Gradients | TokenList | Tokenized | Failed | Description
 
 
 def json_schema() -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Turn:
 
     asked: bool = False
     seen: bool = False
+    spoken: bool = False  # whether the part before brought words (loop.rows_of)
     empty: bool = True
 
 
@@ -50,10 +51,10 @@ def connect(
         turn.asked = True
         return [data]
     try:
-        rows, spoken = rows_of(models, _latents(models, part, data))
+        rows, turn.spoken = rows_of(models, _latents(models, part, data), spoken=turn.spoken)
     except (InvalidArgument, RuntimeException) as error:  # a picture of other than 49 latents, say
         raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
-    turn.asked, turn.seen = turn.asked or spoken, turn.seen or part.modality == "image"
+    turn.asked, turn.seen = turn.asked or turn.spoken, turn.seen or part.modality == "image"
     return [rows]
 
 

@@ -140,18 +140,25 @@ class Service:
 
     async def receive(self, peer: Peer, data: bytes) -> None:
         """Takes one message of a connection. Whatever is wrong with it is answered; nothing is raised."""
-        request: messages.Request | None = None
         try:
             request, arrays = self.decode(data)
             await self._take(peer, request, arrays)
         except GlassesError as error:
-            seq = getattr(request, "seq", 0)
-            rid = request.rid if request else None
-            peer.send(wire.encode(Failed(rid, error.reason, str(error), seq)))
+            self._refuse(peer, data, error.reason, str(error))
         except Exception as error:
             log.exception("request failed")
-            rid = request.rid if request else None
-            peer.send(wire.encode(Failed(rid, Reason.INTERNAL, f"the service failed: {type(error).__name__}")))
+            self._refuse(peer, data, Reason.INTERNAL, f"the service failed: {type(error).__name__}")
+
+    def _refuse(self, peer: Peer, data: bytes, reason: Reason, message: str) -> None:
+        """Answers a request that was not taken; on a session its number counts as done, or the next would not fit."""
+        whose = wire.whose(data)
+        failed = Failed(
+            whose.rid if whose.rid is not None and whose.rid >= 0 else None, reason, message, max(0, whose.seq)
+        )
+        session = self._sessions.get(whose.session)
+        if session is not None and whose.seq == session.received + 1:
+            session.refused(failed)
+        peer.send(wire.encode(failed))
 
     def detach(self, peer: Peer) -> None:
         """The connection is gone; its sessions wait for `linger_s`."""
@@ -162,6 +169,11 @@ class Service:
     async def _take(self, peer: Peer, request: messages.Request, arrays: list[Float32Array]) -> None:
         send = Sender(peer)
         match request:
+            case messages.Tokenize():
+                backbone = self.models.backbone
+                ids = backbone.tokenize(request.text, special=request.special)
+                rows = (backbone.token_rows(ids),) if request.rows and ids else ()
+                send(messages.Tokenized(request.rid, ids), rows)
             case messages.Ping():
                 send(Done(request.rid, "", 0), ())
             case Describe():

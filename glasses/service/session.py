@@ -88,6 +88,11 @@ class Session:
         self._queue.put_nowait((request, arrays))
         self.received = request.seq
 
+    def refused(self, failed: Failed) -> None:
+        """A request that could not even be queued has had its turn."""
+        self.received = failed.seq
+        self._answers[failed.seq] = failed
+
     def cancel(self, generation: int | None) -> None:
         """Stops a generation, or all that was asked up to now."""
         running = self.generation

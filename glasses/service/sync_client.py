@@ -19,7 +19,7 @@ from glasses.service import wire
 from glasses.service.client import Client, Given, RemoteSession
 from glasses.service.messages import Description, Example, TokenList, TokenRequest
 from glasses.service.transport import Transport
-from glasses.types import Piece
+from glasses.types import Float32Array, Piece
 
 _T = TypeVar("_T")
 
@@ -74,6 +74,9 @@ class SyncClient:
 
     def tokens(self, request: TokenRequest) -> TokenList:
         return self.wait(self.asynchronous.tokens(request))
+
+    def tokenize(self, text: str, *, special: bool = False) -> tuple[list[int], Float32Array]:
+        return self.wait(self.asynchronous.tokenize(text, special=special))
 
     def train_tokens(self, examples: Sequence[Example]) -> TokenList:
         return self.wait(self.asynchronous.train_tokens(examples))

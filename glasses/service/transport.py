@@ -28,13 +28,17 @@ class Transport(Protocol):
 
 
 class InProcess:
-    """Straight to a service on the same event loop, through the same bytes, so that the same checks apply."""
+    """Straight to a service on the same event loop, through the same bytes, so that the same checks apply. With `owns`
+    the service is started and closed with the connection.
+    """
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._peer = service, None
+    def __init__(self, service: Service, *, owns: bool = False) -> None:
+        self._service, self._owns, self._peer = service, owns, None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
+        if self._owns:
+            await self._service.start()
         self._peer: QueuePeer | None = QueuePeer("f32")
 
     async def send(self, data: bytes) -> None:
@@ -55,6 +59,8 @@ class InProcess:
             self._service.detach(self._peer)
             self._peer.unsent.put_nowait(None)
             self._peer = None
+            if self._owns:
+                await self._service.close()
 
 
 class WebSocket:

@@ -82,6 +82,30 @@ class Decoder(Generic[_B]):
         return header.body, _arrays(header.arrays, memoryview(data)[_START.size + length :])
 
 
+class Whose(msgspec.Struct):
+    """Of a message that cannot be used: whom to tell."""
+
+    rid: int | None = None
+    session: str = ""
+    seq: int = 0
+
+
+class _Addressed(msgspec.Struct):
+    body: Whose
+
+
+_addressed = msgspec.json.Decoder(_Addressed)
+
+
+def whose(data: bytes) -> Whose:
+    """Who sent a message, as far as its header can be read at all."""
+    try:
+        (_, length) = _START.unpack_from(data)
+        return _addressed.decode(data[_START.size : _START.size + min(length, MAX_HEADER_BYTES)]).body
+    except (struct.error, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Whose()
+
+
 def encode(body: Any, arrays: Sequence[NDArray[Any]] = (), dtype: Dtype = "f32") -> bytes:
     """One message; `arrays` are float (n, d), sent as `dtype`. Raises InputError(TOO_LARGE) over a cap."""
     specs = [ArraySpec(dtype, (int(a.shape[0]), int(a.shape[1]))) for a in arrays]

@@ -127,7 +127,7 @@ def test_backward_composes_with_a_loss_of_ones_own(service: Served, client: Sync
     assert np.linalg.norm(fused - composed) / np.linalg.norm(fused) < 1e-3
 
 
-@pytest.mark.parametrize(("dtype", "error"), [("f16", 1e-3), ("i8", 1e-2)])
+@pytest.mark.parametrize(("dtype", "error"), [("f16", 1e-3), ("i8", 2e-2)])
 def test_small_activations_on_the_wire(service: Served, dtype: str, error: float) -> None:
     rows, targets = rows_like(service, 5), [[414, 28]]
     with SyncClient(lambda: service.transport("unix")) as exact:

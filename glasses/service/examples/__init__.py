@@ -1,0 +1,1 @@
+"""What a developer copies: each example is a program over the service's public client."""
