@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.quantize, pytest.mark.filterwarnings("ignore")]
 def result(cosine: float = 0.995, speed: float = 2.5, b_percent: float = 60.0, items: int = 100) -> dict:
     """A comparison as report.compare gives it."""
     out = {
+        "cosine": cosine,
         "cosine_mean": cosine,
         "cosine_least": cosine - 0.01,
         "snr_db": 20.0,
