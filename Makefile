@@ -1,10 +1,10 @@
-# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-codecs and test-system.
+# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-codecs, test-system, test-live.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-codecs test-system train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-codecs test-system test-live train clean
 
 setup: $(VENV)/.ready models
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not slow and not quantize and not system and not codecs'
+	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs'
 
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
@@ -53,13 +53,20 @@ test-codecs: $(VENV)/.ready
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends libopus0 liblc3-0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[codecs]'
-	$(BIN)/pytest -m codecs
+	$(BIN)/pytest -m codecs tests/emulator tests/unit/test_device_sound.py
 
 # The report in a real browser, and the exported models under arm64 in user-mode emulation. Installs Debian packages: root.
 test-system: .venv-train/.ready models
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium qemu-user-static fonts-dejavu-core
 	.venv-train/bin/pytest -m system
+
+# Spoken to through PortAudio in a room made of PulseAudio sinks, in real time. Installs Debian packages: root.
+test-live: setup
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+		pulseaudio pulseaudio-utils libasound2-plugins libportaudio2
+	$(BIN)/pytest -m live tests/live tests/faults
 
 clean:
 	rm -rf $(VENV) .venv-train $(OUT) .pytest_cache .ruff_cache

@@ -7,9 +7,7 @@ frame from their own state. What they need and this machine lacks is a LinkError
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from ctypes.util import find_library
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,8 +75,8 @@ class OpusDecoder:
 class Lc3Decoder:
     """LC3 (Bluetooth SIG), mono, frames of 10 ms, through liblc3's C interface.
 
-    liblc3 has no Python package for arm64; its interface of three functions is called directly, from the library that
-    lc3py brings (x86-64) or the system's.
+    No Python package of liblc3 has a wheel for arm64 or sources on PyPI; three functions of its interface are called
+    directly, from the system's library.
     """
 
     def __init__(self, rate_hz: int, frame_bytes: int, *, frame_us: int = 10_000) -> None:
@@ -118,14 +116,9 @@ Decoder = PcmDecoder | OpusDecoder | Lc3Decoder
 
 def _load_lc3() -> Any:
     """liblc3 with the types of the functions used here set."""
-    spec = importlib.util.find_spec("lc3")
-    beside = Path(spec.origin).parent.glob(".lc3py.mesonpy.libs/liblc3.so*") if spec and spec.origin else ()
-    path = next((str(found) for found in beside), None) or find_library("lc3")
+    path = find_library("lc3")
     if path is None:
-        raise LinkError(
-            Reason.NOT_AVAILABLE,
-            "LC3 needs liblc3: pip install 'glasses[codecs]' (x86-64), on Debian: apt install liblc3-0",
-        )
+        raise LinkError(Reason.NOT_AVAILABLE, "LC3 needs the system's liblc3; on Debian: apt install liblc3-0")
     library = ctypes.CDLL(path)
     library.lc3_decoder_size.argtypes = (ctypes.c_int, ctypes.c_int)
     library.lc3_decoder_size.restype = ctypes.c_uint

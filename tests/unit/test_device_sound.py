@@ -35,7 +35,6 @@ def test_pcm_is_little_endian() -> None:
 
 
 def test_absent_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_bridge.codecs.importlib.util.find_spec", lambda _: None)
     monkeypatch.setattr("firmware_bridge.codecs.find_library", lambda _: None)
     with pytest.raises(LinkError, match="liblc3-0") as caught:
         Lc3Decoder(16_000, 20)
