@@ -1,4 +1,4 @@
-"""`glasses bench memory | latents`: figures for README and cards, measured on this machine."""
+"""`glasses bench memory | latents | wire | overlap`: figures for README and cards, measured on this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _EXAMPLE = """\
 examples:
   glasses bench memory            resident memory with everything of the bundle loaded
   glasses bench latents --json    latents in against tokens in, and decode speed against memory bandwidth
+  glasses bench wire              bytes of a turn as latents, as Opus and as JPEG
+  glasses bench overlap           latents streamed during speech against all at its end, to a service
 """
 
 
@@ -25,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("memory", "latents"))
+    parser.add_argument("what", choices=("memory", "latents", "wire", "overlap"))
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=run)
@@ -36,6 +38,16 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "memory":
         figures = memory.run(args.bundle)
         text = "\n".join(f"{stage:>32}  {mb:7.1f} MB" for stage, mb in figures.items())
+    elif args.what == "wire":
+        from glasses.bench import wire  # noqa: PLC0415  # needs the extra `service`
+
+        figures = wire.run(args.bundle)
+        text = wire.report(figures)
+    elif args.what == "overlap":
+        from glasses.bench import overlap  # noqa: PLC0415  # needs the extra `service`
+
+        figures = overlap.run(args.bundle)
+        text = overlap.report(figures)
     else:
         figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
         text = latents.report(figures)
