@@ -42,9 +42,9 @@ class Config:
     key: bytes | None = None
     ping_us: int = 500_000
     silence_us: int = 2_500_000
-    greeting_us: int = 1_000_000  # for greeting and key exchange together
+    greeting_us: int = 2_000_000  # for greeting and key exchange together
     first_wait_us: int = 100_000
-    longest_wait_us: int = 800_000
+    longest_wait_us: int = 400_000
     queue_limits: tuple[int, int, int] = (256, 32, 256)
 
 

@@ -36,9 +36,8 @@ class Firmware:
     """One device. Every one loads its own copy of the library, as its state is static."""
 
     def __init__(self, *, code: str | None = None, seed: int = 1, now_us: int = 0, library: Path | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        copy = shutil.copy(library or build() / "host" / "libglasses.so", self._folder.name)
-        self.lib = ctypes.CDLL(copy)
+        with tempfile.TemporaryDirectory() as folder:  # once it is loaded, the file need not be there
+            self.lib = ctypes.CDLL(shutil.copy(library or build() / "host" / "libglasses.so", folder))
         self.lib.host_output.restype = ctypes.c_size_t
         self.lib.host_slot.restype = self.lib.host_hud.restype = ctypes.c_void_p
         self._out = ctypes.create_string_buffer(_OUT_BYTES)

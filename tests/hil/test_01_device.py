@@ -1,0 +1,162 @@
+"""1: what the device is and does: record, HUD, photograph, sound both ways, sensors, settings."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+
+from firmware_bridge import protocol
+from firmware_bridge.devices.device import Battery, Event, Sound, Touch
+from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.photo import PhotoError, PhotoFailure
+from firmware_bridge.errors import LinkError, Reason
+from firmware_bridge.link import AUDIO, CONTROL
+from tests.emulator.firmware import PHOTO
+from tests.hil.conftest import Bench, fresh_heartbeat
+from tests.hil.wires import Way
+
+
+async def events(device: Ours, wanted: type[Event], count: int) -> list[Event]:
+    """The next `count` events of one kind."""
+    found: list[Event] = []
+    while len(found) < count:
+        event = await device.inbox.get()
+        if isinstance(event, wanted):
+            found.append(event)
+    return found
+
+
+def test_01_it_says_what_it_is(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        assert device.info["protocol_version"] == protocol.VERSION
+        assert device.capabilities.product
+        assert await device.battery() == 87
+        assert {"microphone", "photo", "text", "bitmap", "speaker", "battery"} <= device.capabilities.abilities
+        link = device.session.link
+        while len(link.clock._rounds) < 4:
+            await asyncio.sleep(0.01)
+        assert link.clock.delay_us < 5_000_000
+
+    hil.run(body)
+
+
+def test_02_text_and_pictures_reach_the_hud(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        await device.show_text("Hi")
+        hud = await device.read_hud()
+        assert hud[:12, :20].any()
+        assert not hud[20:].any()
+        picture = np.random.default_rng(1).integers(0, 256, (24, 100), dtype=np.uint8)
+        await device.show_bitmap(picture, x=3, y=40)
+        assert np.array_equal((await device.read_hud())[40:64, 3:103], picture)
+        with pytest.raises(LinkError) as refused:
+            await device.command("hud_bitmap", b"123", x=0, y=0, width=2, bits=8)
+        assert refused.value.reason is Reason.REFUSED
+
+    hil.run(body)
+
+
+def test_03_a_photograph_arrives_whole(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        photo = await device.take_photo()
+        assert photo.jpeg == PHOTO.read_bytes()
+        assert photo.tries == 1
+
+    hil.run(body)
+
+
+def test_04_a_camera_fault_is_said_and_counted(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        await device.simulate("camera_fault", 1)
+        with pytest.raises(PhotoError) as failed:
+            await device.take_photo()
+        assert failed.value.failure is PhotoFailure.CAPTURE
+        await device.simulate("camera_fault", 0)
+        assert (await device.take_photo()).jpeg == PHOTO.read_bytes()
+
+    hil.run(body, faults=1)
+
+
+def test_05_every_sample_of_the_microphone(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        await device.start_audio()
+        sounds = await events(device, Sound, 25)
+        pcm = [sound.pcm for sound in sounds if isinstance(sound, Sound)]
+        assert all(len(chunk) == 320 and np.all(np.diff(chunk) == 31) for chunk in pcm)
+        gaps = sum(int(b[0]) != (int(a[-1]) + 31 + 0x8000) % 0x10000 - 0x8000 for a, b in itertools.pairwise(pcm))
+        assert gaps <= device.audio_lost  # a busy machine may starve the device, but never unsaid
+        assert (await fresh_heartbeat(device))["capture_light"] == 1
+        await device.stop_audio()
+        assert (await fresh_heartbeat(device))["capture_light"] == 0
+
+    hil.run(body)
+
+
+def test_06_every_byte_for_the_speaker(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        pcm = np.random.default_rng(2).integers(-30_000, 30_000, 16_000 // 2, dtype=np.int16)
+        await device.speak(pcm)
+        await device.session.flushed()
+        heartbeat = await fresh_heartbeat(device)
+        assert heartbeat["speaker_bytes"] == pcm.nbytes
+        assert heartbeat["speaker_crc32"] == zlib.crc32(pcm.tobytes())
+
+    hil.run(body)
+
+
+def test_07_hands_and_battery(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        for what, value, kind in (("button", 3, "press"), ("touch", 2, "double_tap"), ("worn", 1, "put_on")):
+            await device.simulate(what, value)
+            (touch,) = await events(device, Touch, 1)
+            assert isinstance(touch, Touch)
+            assert touch.kind == kind
+        await device.simulate("battery", 15)
+        while await device.battery() != 15:
+            await events(device, Battery, 1)
+
+    hil.run(body)
+
+
+def test_08_the_mute_switch_wins(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        await device.simulate("mute", 1)
+        with pytest.raises(LinkError) as muted:
+            await device.start_audio()
+        assert muted.value.reason is Reason.REFUSED
+        assert device.muted
+        heard = device.session.link.counters.messages_in
+        await fresh_heartbeat(device)
+        assert device.session.link.counters.messages_in - heard < 10  # 20 ms of sound each would be 50
+        await device.stop_audio()
+
+    hil.run(body)
+
+
+def test_09_settings_and_haptic(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        assert await device.setting("volume") == 50
+        assert await device.setting("volume", 80) == 80
+        assert await device.setting("volume") == 80
+        with pytest.raises(LinkError):
+            await device.command("haptic", b"more", duration_ms=1, strength=1)
+        await device.haptic(120)
+        assert (await fresh_heartbeat(device))["haptic_ms"] == 120
+
+    hil.run(body)
+
+
+def test_10_both_directions_at_once(hil: Bench) -> None:
+    async def body(device: Ours, _: Way) -> None:
+        pcm = np.arange(16_000 // 4, dtype=np.int16)
+        photo, _ = await asyncio.gather(device.take_photo(), device.speak(pcm))
+        assert photo.jpeg == PHOTO.read_bytes()
+        await device.session.flushed()
+        assert (await fresh_heartbeat(device))["speaker_crc32"] == zlib.crc32(pcm.tobytes())
+        assert device.session.link.pending(AUDIO) == device.session.link.pending(CONTROL) == 0
+
+    hil.run(body)
