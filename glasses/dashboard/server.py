@@ -1,0 +1,182 @@
+"""The page's server: one token for everything, on this machine unless told otherwise. Knows a Panel and two switches.
+
+The token comes once in the address, becomes a cookie that scripts and other sites cannot use, and leaves the address
+bar. Needs the extra `service`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hmac
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from glasses.dashboard.status import Panel
+from glasses.errors import InputError, Reason
+from glasses.types import UInt8Array
+
+HERE = Path(__file__).parent
+RATE_HZ = 5  # of snapshots
+WATCHERS = 4  # pages open at once: each costs a stream
+MAX_BODY_BYTES = 1024
+CAMERA_WIDTH = 640
+_COOKIE = "glasses_dashboard"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+_FILES = {"/": "page.html", "/page.js": "page.js", "/page.css": "page.css"}
+
+
+def app(panel: Panel, token: str, *, mute: Callable[[bool], None], wipe: Callable[[], None]) -> Starlette:
+    """The page as ASGI. `mute(True)` must have switched the sensors off when it returns; `wipe` forgets the latents."""
+    watchers = 0
+
+    def guarded(handler: Callable[[Request], object]) -> Callable[[Request], object]:
+        async def checked(request: Request) -> Response:
+            if not _allowed(request, token):
+                return _refused()
+            answer = handler(request)
+            response = await answer if asyncio.iscoroutine(answer) else answer
+            assert isinstance(response, Response)
+            response.headers.update(_HEADERS)
+            return response
+
+        return checked
+
+    async def page(request: Request) -> Response:
+        if "token" in request.query_params:  # once: into the cookie, out of the address bar
+            redirect = RedirectResponse("/", 303)
+            secure = request.url.scheme == "https"
+            redirect.set_cookie(_COOKIE, token, httponly=True, samesite="strict", secure=secure)
+            return redirect
+        return FileResponse(HERE / _FILES[request.url.path])
+
+    async def events(request: Request) -> Response:
+        if watchers >= WATCHERS:
+            return JSONResponse({"error": f"{WATCHERS} pages are open already"}, 503)
+        return StreamingResponse(stream(request), media_type="text/event-stream")
+
+    async def stream(request: Request) -> AsyncIterator[str]:
+        nonlocal watchers
+        watchers += 1
+        try:
+            while not await request.is_disconnected():
+                yield f"data: {json.dumps(asdict(panel.snapshot()))}\n\n"
+                await asyncio.sleep(1 / RATE_HZ)
+        finally:
+            watchers -= 1
+
+    async def picture(request: Request) -> Response:
+        rgb = panel.pictures()[Path(request.url.path).stem]
+        if rgb is None:
+            return Response(status_code=204)
+        jpeg = await run_in_threadpool(_jpeg, rgb)
+        return Response(jpeg, media_type="image/jpeg")
+
+    async def switch(request: Request) -> Response:
+        if not _same_origin(request):
+            return _refused()
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                return JSONResponse({"error": "too long"}, 413)
+        if request.url.path == "/wipe":
+            await run_in_threadpool(wipe)
+            return JSONResponse({"wiped": True})
+        try:
+            muted = json.loads(body)["muted"]
+        except (ValueError, KeyError, TypeError):
+            muted = None
+        if not isinstance(muted, bool):
+            return JSONResponse({"error": 'the body must be {"muted": true} or {"muted": false}'}, 400)
+        await run_in_threadpool(mute, muted)
+        panel.muted(muted)
+        return JSONResponse({"muted": muted})
+
+    return Starlette(
+        routes=[
+            *(Route(path, guarded(page)) for path in _FILES),
+            Route("/events", guarded(events)),
+            *(Route(f"/{name}.jpg", guarded(picture)) for name in ("camera", "hud")),
+            *(Route(path, guarded(switch), methods=["POST"]) for path in ("/mute", "/wipe")),
+        ]
+    )
+
+
+@contextmanager
+def serving(
+    panel: Panel, *, mute: Callable[[bool], None], wipe: Callable[[], None], host: str = "127.0.0.1", port: int = 8766
+) -> Iterator[str]:
+    """Serves in a thread of its own; gives the address with its token. Raises InputError(BUSY, BAD_INPUT)."""
+    token = secrets.token_urlsafe(24)
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        reason = Reason.BUSY if error.errno == errno.EADDRINUSE else Reason.BAD_INPUT
+        raise InputError(reason, f"the dashboard cannot listen on {host}:{port}: {error.strerror}") from error
+    config = uvicorn.Config(
+        app(panel, token, mute=mute, wipe=wipe),
+        log_level="warning",
+        access_log=False,  # it would hold the token
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="dashboard", daemon=True)
+    thread.start()
+    while thread.is_alive() and not server.started:
+        time.sleep(0.01)
+    try:
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{listening.getsockname()[1]}/?token={token}"
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        listening.close()
+
+
+def _allowed(request: Request, token: str) -> bool:
+    given = request.query_params.get("token") or request.cookies.get(_COOKIE) or ""
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether a page of ours sent it: SameSite keeps other sites out already, this also other ports of this machine."""
+    origin = request.headers.get("origin")
+    return origin is None or origin.split("://")[-1] == request.headers.get("host")
+
+
+def _refused() -> Response:
+    text = "Refused: open the address that `glasses run --dashboard` printed, with its token.\n"
+    return Response(text, 401, _HEADERS, "text/plain")
+
+
+def _jpeg(rgb: UInt8Array) -> bytes:
+    height, width = rgb.shape[:2]
+    size = (CAMERA_WIDTH, height * CAMERA_WIDTH // width)
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if width > CAMERA_WIDTH else rgb
+    return cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
