@@ -91,10 +91,11 @@ class EvenG1:
     async def connect(self) -> None:
         """Raises LinkError; what is connected by then stays so for the next try."""
         self._down.clear()
+        right_was_up = self._right.up
         for arm in (self._left, self._right):
             if not arm.up:
                 await self._connect_arm(arm)
-        if self._wants_audio:
+        if self._wants_audio and not right_was_up:
             await self._listen()
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat())

@@ -58,6 +58,8 @@ class Frame:
 
     async def connect(self) -> None:
         """Connects, pairs, and starts the device's side, which the first time is uploaded. Raises LinkError."""
+        if self._peripheral.up:
+            return
         self._peripheral = await Peripheral.connect(self._device, pair=True, backends=self._backends)
         self._unacknowledged, self._refused = 0, False
         try:

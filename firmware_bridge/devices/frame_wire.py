@@ -24,7 +24,7 @@ SPEAKER = "7a230005-5475-a6a4-654c-8431f6ad49c4"  # only Halo has it, which tell
 
 _ABILITIES: frozenset[Ability] = frozenset({"microphone", "photo", "text", "touch", "battery"})
 FRAME = Capabilities("Frame", _ABILITIES, panel=Panel(640, 400, 16), mic_rate_hz=16_000, max_text_bytes=1024)
-HALO = Capabilities("Halo", _ABILITIES, panel=Panel(256, 256, 1 << 24), mic_rate_hz=16_000, max_text_bytes=1024)
+HALO = Capabilities("Halo", _ABILITIES, panel=Panel(256, 256, 256), mic_rate_hz=16_000, max_text_bytes=1024)
 TURN_DEG = {"Frame": 270, "Halo": None}  # Frame's sensor is mounted turned; of Halo's nothing is stated
 LINE_HEIGHT = {"Frame": 60, "Halo": 16}  # Frame's font is 48 pixels high, Halo's 8
 

@@ -176,6 +176,8 @@ class OmiGlass:
 
     async def connect(self) -> None:
         """Connects and finds out which product it is. Raises LinkError."""
+        if self._peripheral.up:
+            return
         self._peripheral = await Peripheral.connect(self._device, backends=self._backends)
         self._peripheral.on_drop = self._camera.link_lost
         try:
