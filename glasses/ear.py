@@ -194,11 +194,6 @@ class Ear:
 
     def _dipped(self, now_ns: int) -> list[Signal]:
         draft = self._made(min(self._said_until_ns(), now_ns), final=True)
-        said = next(
-            part for part in reversed(draft.turn.parts) if isinstance(part, Latents) and part.modality == "audio"
-        )
-        if self._judge is not None:
-            self._gate.judge(self._judge(said))
         return [draft]
 
     def _said_until_ns(self) -> int:
@@ -224,16 +219,20 @@ class Ear:
         pcm = self._ring.between(self._start_ns, end_ns)
         if len(pcm) < _LEAST:  # the microphone came back within the turn
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
+        turn, rows = self._draft_of(pcm, end_ns, final=final)
+        self._draft = Draft(turn, rows, final, self._cause == "barge-in", (began_ns, time.monotonic_ns()))
+        self._draft_end_ns = end_ns
+        return self._draft
+
+    def _draft_of(self, pcm: Float32Array, end_ns: int, *, final: bool) -> tuple[Turn, Float32Array]:
+        """The turn as it stands, and its rows (n, n_embd) for the backbone."""
         said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
+        if self._judge is not None and final:
+            self._gate.judge(self._judge(said[0]))
         if final or not rows_of(self._parts, said[0])[1]:  # beside words the other sound says nothing: not needed yet
             said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
         seen = (self._view[1],) if self._view and self._gate.look else ()
         turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *self._before, *said))
         parts = prompt_of(self._parts, turn.parts)
-        rows = np.concatenate(
-            [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
-        )
-        history = self._cause == "barge-in"
-        self._draft = Draft(turn, rows, final, history, (began_ns, time.monotonic_ns()))
-        self._draft_end_ns = end_ns
-        return self._draft
+        rows = [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
+        return turn, np.concatenate(rows)

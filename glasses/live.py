@@ -14,11 +14,9 @@ from dataclasses import dataclass
 
 from glasses.app import Parts
 from glasses.decoders.speech import Voice
-from glasses.ear import Ear, Judge, ReplyState, Signal
+from glasses.ear import Ear, ReplyState, Signal
 from glasses.errors import GlassesError, SensorError
 from glasses.gates.echo import EchoGate
-from glasses.gates.turns import TurnGate
-from glasses.gates.voice import VoiceDetector
 from glasses.listen import SensorEvent
 from glasses.mouth import Mouth, Reply
 from glasses.sensors import sound_devices
@@ -60,12 +58,10 @@ class Live:
         self,
         parts: Parts,
         voice: Voice | None,
-        detector: VoiceDetector,
+        ear: Ear,
         devices: Devices,
         *,
-        on_speech: bool = False,
-        judge: Judge | None = None,
-        watch: Callable[[SensorEvent | Signal | Reply], None] = lambda what: None,
+        watch: Callable[[SensorEvent | Signal | ReplyState | Reply], None] = lambda what: None,
         on_text: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Opens the devices. Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL."""
@@ -79,7 +75,7 @@ class Live:
         self._open_sound()
         self.camera = None if devices.camera is None else Camera(self.events, devices.camera)
         self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
-        self._ear = Ear(parts, detector, TurnGate(on_speech=on_speech), judge)
+        self._ear = ear
         self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
         self._told: list[ReplyState] = []
         self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
@@ -118,6 +114,7 @@ class Live:
                 device.muted = muted
 
     def _tell(self, state: ReplyState) -> None:
+        self._watch(state)
         self._told.append(state)  # taken by the ear's thread before its next event
 
     def _listen(self) -> None:

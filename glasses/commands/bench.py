@@ -1,4 +1,4 @@
-"""`glasses bench memory | latents | wire | overlap`: figures for README and cards, measured on this machine."""
+"""`glasses bench WHAT`: figures for README and cards, measured on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import platform
 
 from glasses import store
-from glasses.bench import latents, memory
+from glasses.bench import latents, live, memory
 
 _EXAMPLE = """\
 examples:
@@ -15,6 +15,8 @@ examples:
   glasses bench latents --json    latents in against tokens in, and decode speed against memory bandwidth
   glasses bench wire              bytes of a turn as latents, as Opus and as JPEG
   glasses bench overlap           latents streamed during speech against all at its end, to a service
+  glasses bench live              spoken to in a PulseAudio room: end of speech to first sound, CPU, memory
+  glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
 """
 
 
@@ -27,7 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("memory", "latents", "wire", "overlap"))
+    parser.add_argument("what", choices=("memory", "latents", "wire", "overlap", "live", "cascade"))
+    parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade: questions (default: 50)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=run)
@@ -48,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
 
         figures = overlap.run(args.bundle)
         text = overlap.report(figures)
+    elif args.what in ("live", "cascade"):
+        figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade")
+        text = live.report(figures)
     else:
         figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
         text = latents.report(figures)

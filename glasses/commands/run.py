@@ -16,9 +16,11 @@ import numpy as np
 from glasses import store
 from glasses.app import Parts, open_parts, open_voice
 from glasses.decoders.speech import Voice
-from glasses.ear import Ended, Told
+from glasses.ear import Ear, Ended, ReplyState, Told
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ
+from glasses.gates.turn_end import open_turn_end
+from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.listen import Button
 from glasses.live import Devices, Live
@@ -69,12 +71,14 @@ def run(args: argparse.Namespace) -> int:
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
         warm_up(parts)
+        ear = Ear(
+            parts, detector, TurnGate(on_speech=args.address == "speech"), open_turn_end(parts.audio_encoder.space)
+        )
         live = Live(
             parts,
             voice,
-            detector,
+            ear,
             Devices(args.mic, args.speaker, camera),
-            on_speech=args.address == "speech",
             watch=screen.saw,
             on_text=screen.text,
         )
@@ -167,6 +171,8 @@ class Screen:
         """Whatever the spine lets watch."""
         if isinstance(what, Told):
             self.say(what.what, turn=what.turn_id, at_ns=what.t_ns, **({"merged": True} if what.merged else {}))
+        elif isinstance(what, ReplyState) and what.what == "audible":
+            self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
         elif isinstance(what, Ended):
             self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
         elif isinstance(what, Reply):

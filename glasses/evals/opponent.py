@@ -21,14 +21,14 @@ def installed() -> bool:
     return importlib.util.find_spec("faster_whisper") is not None
 
 
-def transcriber(*, n_threads: int = 2) -> Callable[[Float32Array], str]:
+def transcriber(*, n_threads: int = 2, compute_type: str = "float32") -> Callable[[Float32Array], str]:
     """Returns a greedy transcriber of float32 (N,) sound at 16 kHz. Raises ModelError(NOT_FOUND) if not pulled."""
     from faster_whisper import WhisperModel  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (optional, heavy)
 
     with tempfile.TemporaryDirectory() as together:  # it wants the model's files in one folder
         for file in store.load_manifest(MODEL).files:
             (Path(together) / file.name).symlink_to(store.path_of(MODEL, file.name))
-        whisper = WhisperModel(together, device="cpu", compute_type="float32", cpu_threads=n_threads)
+        whisper = WhisperModel(together, device="cpu", compute_type=compute_type, cpu_threads=n_threads)
 
     def transcribe(pcm: Float32Array) -> str:
         segments, _ = whisper.transcribe(pcm, language="en", beam_size=1)

@@ -174,6 +174,9 @@ class TurnGate:
         onset_ns, last = self._voiced[0], self._last
         unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * _MS
         merged = bool(last and unheard and last.spoken_ns and onset_ns - last.end_ns < MERGE_MS * _MS)
+        merged = (
+            merged and last is not None and last.decided_ns - last.touched_ns < LONGEST_MS * _MS
+        )  # not cut by the cap
         if last and merged and last.spoken_ns:
             self._open(last.touched_ns, look=last.look)
             self.spoken_ns = (last.spoken_ns[0], to_ns)

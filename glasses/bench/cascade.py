@@ -1,0 +1,41 @@
+"""The opponent: Whisper's own decoder (faster-whisper, int8) -> text -> the same backbone -> the same voice.
+
+It runs in the same spine, with the same gates and the same head start: what is said is transcribed again and again
+while the wearer speaks, and the answer is prepared from the transcript. Only what flows differs: text, not latents.
+Needs the extra `opponent` and: glasses models pull whisper-tiny-en-ct2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from glasses.app import Parts
+from glasses.backbone import prompt
+from glasses.ear import Ear, Judge
+from glasses.gates.turns import TurnGate
+from glasses.gates.voice import VoiceDetector
+from glasses.types import Float32Array, Turn
+
+Transcribe = Callable[[Float32Array], str]
+
+
+def text_rows(parts: Parts, text: str) -> Float32Array:
+    """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
+    asked = parts.backbone.tokenize(text, special=False) or parts.backbone.tokenize(prompt.ABOUT_SOUND)
+    return parts.backbone.token_rows([*asked, *parts.backbone.tokenize(prompt.SUFFIX)])
+
+
+class CascadeEar(Ear):
+    """An ear that gives the mouth a transcript."""
+
+    def __init__(
+        self, parts: Parts, detector: VoiceDetector, gate: TurnGate, judge: Judge | None, transcribe: Transcribe
+    ) -> None:
+        super().__init__(parts, detector, gate, judge)
+        self._transcribe = transcribe
+
+    def _draft_of(self, pcm: Float32Array, end_ns: int, *, final: bool) -> tuple[Turn, Float32Array]:
+        if self._judge is not None and final:  # the same end of turn: the judge's encoder runs beside the transcriber
+            self._gate.judge(self._judge(self._parts.audio_encoder.encode(pcm, self._start_ns)))
+        text = self._transcribe(pcm).strip()
+        return Turn(self._turn_id, end_ns, self._cause, (text,)), text_rows(self._parts, text)

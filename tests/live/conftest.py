@@ -1,0 +1,26 @@
+"""The room, and clips to say in it. Needs PulseAudio (make test-live)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from glasses.bench.room import Room
+
+SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    """Room and speaker without an echo between them."""
+    with Room(tmp_path / "room") as opened:
+        yield opened
+
+
+@pytest.fixture
+def echoing_room(tmp_path: Path) -> Iterator[Room]:
+    """The speaker is heard in the room at -6 dB."""
+    with Room(tmp_path / "room", echo_db=-6) as opened:
+        yield opened

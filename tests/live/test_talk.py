@@ -1,0 +1,101 @@
+"""Through a real PortAudio: spoken to, it answers; talked over, it falls silent; it never answers itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses.bench.room import RATE_HZ, Room
+from glasses.media import read_audio
+from tests.live.conftest import SPEECH
+from tests.live.worn import Worn, lines_of
+
+pytestmark = [pytest.mark.models, pytest.mark.live]
+LOUD = 300  # of 32768: anything said
+
+
+def read_tape(path: Path) -> np.ndarray:
+    """int16 (N, 2): room, speaker."""
+    data = np.frombuffer(path.read_bytes(), np.int16)
+    return data[: len(data) // 2 * 2].reshape(-1, 2)
+
+
+def say(room: Room, index: int) -> str:
+    """Says one held-out question to the end; returns its text."""
+    item = lines_of(SPEECH, "question")[index]
+    room.play(read_audio(SPEECH / item["file"])).wait(60)
+    return item["text"]
+
+
+def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path) -> None:
+    tape = room.tape(tmp_path / "tape.raw")
+    with Worn(room, "--address", "speech") as worn:
+        say(room, 0)
+        reply = worn.wait_for("reply")
+        assert worn.stop() == 0
+    tape.terminate()
+    tape.wait(10)
+    assert reply["outcome"] == "said"
+    assert reply["answer"]
+    assert reply["first_audio_ms"] > 0
+    sound = np.abs(read_tape(tmp_path / "tape.raw").astype(np.int32))
+    asked, answered = (np.flatnonzero(channel > LOUD) for channel in sound.T)
+    assert len(answered) > 0.2 * RATE_HZ * 0.1
+    assert answered[0] > asked[-1], "it spoke before the question was over"
+
+
+def test_without_a_touch_nothing_is_answered_and_a_touch_opens(room: Room) -> None:
+    with Worn(room) as worn:
+        say(room, 0)
+        time.sleep(1.5)
+        assert [event["what"] for event in worn.events] == ["ready"]
+        os.kill(worn.pid, signal.SIGUSR1)
+        worn.wait_for("opened")
+        say(room, 1)
+        assert worn.wait_for("reply")["turn"] == 1
+        assert worn.stop() == 0
+
+
+def test_talked_over_it_falls_silent_and_keeps_what_was_heard(room: Room, tmp_path: Path) -> None:
+    tape = room.tape(tmp_path / "tape.raw")
+    with Worn(room, "--address", "speech") as worn:
+        say(room, 0)
+        worn.wait_for("audible")
+        say(room, 1)
+        cut = worn.wait_for("interrupt")
+        assert cut["turn"] == 1
+        first = worn.wait_for("reply")
+        assert first["outcome"] in ("interrupted", "merged")
+        worn.wait_for("ended", after=worn.events.index(cut))
+        second = worn.wait_for("reply", after=worn.events.index(first) + 1)
+        assert second["outcome"] == "said"
+        worn.stop()
+    tape.terminate()
+    tape.wait(10)
+    sound = read_tape(tmp_path / "tape.raw").astype(np.int32)
+    spoke = np.abs(sound[:, 1]) > LOUD
+    asked = np.flatnonzero(np.abs(sound[:, 0]) > LOUD)
+    gap = int(np.diff(asked).argmax())  # between the two questions
+    onset, last = asked[gap + 1], asked[-1]
+    middle = (onset + last) // 2
+    assert spoke[:onset].any(), "the reply had begun"
+    assert not spoke[middle:last].any(), "it went on speaking over the second question"
+
+
+def test_its_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room: Room) -> None:
+    with Worn(echoing_room, "--address", "speech") as worn:
+        for index in range(3):
+            before = len(worn.events)
+            say(echoing_room, index)
+            worn.wait_for("reply", after=before)
+        time.sleep(2)
+        kinds = [event["what"] for event in worn.events]
+        assert worn.stop() == 0
+    assert kinds.count("opened") == 3
+    assert kinds.count("interrupt") == 0
+    assert [event["outcome"] for event in worn.events if event["what"] == "reply"] == ["said"] * 3

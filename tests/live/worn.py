@@ -1,0 +1,81 @@
+"""`glasses run` as a program of its own in a room without a sound card, and what its JSON lines say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from glasses.bench.room import Room
+
+PATIENCE_S = 90.0  # of a test for one event, on a machine that also does other things
+
+
+class Worn:
+    """A running `glasses run --json`; `events` grows as it speaks."""
+
+    def __init__(self, room: Room, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "glasses", "run", "--json", *options],
+            env={**os.environ, **room.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.events: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_for("ready")
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.events.append(json.loads(line))
+
+    def wait_for(self, what: str, *, after: int = 0) -> dict[str, Any]:
+        """The first event of this kind from index `after` on; fails the test where none comes."""
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            for event in self.events[after:]:
+                if event["what"] == what:
+                    return event
+            assert self._process.poll() is None, f"glasses run ended with {self._process.poll()}"
+            time.sleep(0.02)
+        raise AssertionError(f"no {what!r} in {PATIENCE_S} s; there were {[event['what'] for event in self.events]}")
+
+    def stop(self) -> int:
+        """Ends it as a person would; its exit code."""
+        self._process.terminate()
+        code = self._process.wait(PATIENCE_S)
+        self._end()
+        return code
+
+    def _end(self) -> None:
+        self._reader.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._end()
+
+
+def lines_of(folder: Path, kind: str) -> list[dict[str, str]]:
+    """Clips of one set of the held-out speech, with their files."""
+    items = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    return [item for item in items if item["set"] == kind]

@@ -1,0 +1,168 @@
+"""The gate of turns on made-up speech probabilities: when it opens, ends, pauses, is interrupted, and its caps."""
+
+from __future__ import annotations
+
+from glasses.gates import turns
+from glasses.gates.turns import Change, TurnGate
+from glasses.listen import STEP_NS
+
+_MS = 1_000_000
+
+
+class Voice:
+    """Feeds a gate with stretches of speech and silence, 32 ms a step, and keeps what changed."""
+
+    def __init__(self, gate: TurnGate) -> None:
+        self.gate, self.now_ns, self.changes = gate, 10**12, list[Change]()
+
+    def speaks(self, ms: float, probability: float = 0.95) -> list[Change]:
+        new: list[Change] = []
+        for _ in range(round(ms * _MS / STEP_NS)):
+            new += self.gate.step(self.now_ns, self.now_ns + STEP_NS, probability)
+            self.now_ns += STEP_NS
+        self.changes += new
+        return new
+
+    def silent(self, ms: float) -> list[Change]:
+        return self.speaks(ms, 0.02)
+
+
+def kinds(changes: list[Change]) -> list[str]:
+    return [change.kind for change in changes]
+
+
+def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
+    voice = Voice(TurnGate())
+    assert voice.speaks(1000) == []  # not addressed
+    opened = voice.gate.touch(voice.now_ns, look=False)
+    assert opened is not None
+    assert opened.kind == "opened"
+    voice.speaks(1500)
+    end_ns = voice.now_ns
+    changes = voice.silent(1000)
+    assert kinds(changes) == ["dipped", "ended"]
+    span = changes[1].span
+    assert span is not None
+    assert span.end_ns == end_ns
+    assert span.decided_ns - end_ns >= turns.END_SILENCE_MS * _MS
+
+
+def test_a_complete_sentence_ends_sooner_and_an_incomplete_one_does_not() -> None:
+    waits = []
+    for complete in (0.9, 0.1):
+        voice = Voice(TurnGate())
+        voice.gate.touch(voice.now_ns, look=False)
+        voice.speaks(1500)
+        end_ns = voice.now_ns
+        while not any(change.kind == "ended" for change in voice.changes):
+            if kinds(voice.silent(32)) == ["dipped"]:
+                voice.gate.judge(complete)
+        waits.append(voice.now_ns - end_ns)
+    assert waits[0] < 256 * _MS
+    assert waits[1] >= turns.END_SILENCE_MS * _MS
+
+
+def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
+    voice = Voice(TurnGate())
+    voice.gate.touch(voice.now_ns, look=False)
+    voice.speaks(800)
+    assert kinds(voice.silent(200)) == ["dipped"]
+    voice.gate.judge(0.1)
+    assert kinds(voice.speaks(800)) == ["resumed"]
+    assert kinds(voice.silent(1000)) == ["dipped", "ended"]
+
+
+def test_speech_opens_only_where_it_may_and_a_click_does_not() -> None:
+    voice = Voice(TurnGate(on_speech=True))
+    assert voice.speaks(64) == []
+    voice.silent(300)
+    onset_ns = voice.now_ns
+    opened = voice.speaks(400)
+    assert kinds(opened) == ["opened"]
+    assert opened[0].t_ns == onset_ns
+
+
+def replying() -> Voice:
+    voice = Voice(TurnGate())
+    voice.gate.touch(voice.now_ns, look=False)
+    voice.speaks(1000)
+    voice.silent(700)
+    assert voice.gate.state == "replying"
+    return voice
+
+
+def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
+    voice = replying()
+    voice.gate.audible(voice.now_ns)
+    voice.silent(2000)
+    onset_ns = voice.now_ns
+    changes = voice.speaks(400)
+    assert kinds(changes) == ["paused", "interrupted"]
+    assert changes[0].t_ns - onset_ns <= 64 * _MS
+    assert not changes[1].merged
+    assert voice.gate.touched_ns == onset_ns
+    assert kinds(voice.silent(800)) == ["dipped", "ended"]
+
+
+def test_a_cough_over_the_reply_only_pauses_it() -> None:
+    voice = replying()
+    voice.gate.audible(voice.now_ns)
+    voice.silent(2000)
+    assert kinds(voice.speaks(96)) == ["paused"]
+    assert kinds(voice.silent(600)) == ["unpaused"]
+    assert voice.gate.state == "replying"
+
+
+def test_speech_before_the_reply_was_heard_goes_on_with_the_turn() -> None:
+    voice = replying()
+    touched_ns = voice.gate.touched_ns
+    changes = voice.speaks(400)
+    assert changes[-1].kind == "interrupted"
+    assert changes[-1].merged
+    assert voice.gate.touched_ns == touched_ns
+    ended = voice.silent(800)[-1]
+    assert ended.span is not None
+    assert ended.span.touched_ns == touched_ns
+
+
+def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
+    voice = replying()
+    voice.gate.over(voice.now_ns)
+    voice.silent(2000)
+    assert kinds(voice.speaks(400)) == ["opened"]
+    voice.silent(800)
+    voice.gate.over(voice.now_ns)
+    voice.silent(turns.FOLLOW_MS + 100)
+    assert voice.speaks(400) == []
+
+
+def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
+    voice = Voice(TurnGate(on_speech=True))
+    minutes = 80
+    for _ in range(minutes):
+        voice.speaks(60_000)
+    ended = [change for change in voice.changes if change.kind == "ended"]
+    assert len(ended) >= minutes * 60_000 / (turns.LONGEST_MS + turns.REPLY_MS) - 1
+    spans = [change.span for change in ended if change.span]
+    assert max(span.decided_ns - span.touched_ns for span in spans) <= (turns.LONGEST_MS + 64) * _MS
+    assert len(voice.gate._voiced) < 50
+
+
+def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
+    voice = Voice(TurnGate())
+    voice.gate.touch(voice.now_ns, look=False)
+    assert voice.gate.tick(voice.now_ns + 1000 * _MS) == []
+    assert kinds(voice.gate.tick(voice.now_ns + 60_000 * _MS)) == ["expired"]
+    assert voice.gate.state == "idle"
+    voice = replying()
+    assert kinds(voice.gate.tick(voice.now_ns + 120_000 * _MS)) == ["expired"]
+    assert voice.gate.state == "idle"
+
+
+def test_a_touch_ends_a_reply() -> None:
+    voice = replying()
+    change = voice.gate.touch(voice.now_ns, look=True)
+    assert change is not None
+    assert change.kind == "interrupted"
+    assert voice.gate.state == "open"
+    assert voice.gate.look
