@@ -55,10 +55,11 @@ test-codecs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[codecs]'
 	$(BIN)/pytest -m codecs tests/emulator tests/unit/test_device_sound.py
 
-# The report in a real browser, and the exported models under arm64 in user-mode emulation. Installs Debian packages: root.
+# The report and the dashboard in a real browser, the boot service by systemd's own tools, a full disk, and the exported
+# models under arm64 in user-mode emulation. Installs Debian packages: root.
 test-system: .venv-train/.ready models
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium qemu-user-static fonts-dejavu-core
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium qemu-user-static fonts-dejavu-core systemd shellcheck openssl
 	.venv-train/bin/pytest -m system
 
 # Spoken to through PortAudio in a room made of PulseAudio sinks, in real time. Installs Debian packages: root.

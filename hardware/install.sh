@@ -74,7 +74,7 @@ find "$new" -name __pycache__ -prune -exec rm -rf {} +
 if [ -z "$root" ]; then
     python3 -m venv "$new/.venv"
     # Editable: board files and manifests lie beside the package. The paths inside are those of the final place.
-    "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$new[voice,service]"
+    "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${new}[voice,service]"
     grep -rlIF "$new" "$new/.venv" | xargs -r sed -i "s|$new|/opt/glasses|g"
 fi
 rm -rf "$root/opt/glasses.old"

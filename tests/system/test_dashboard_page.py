@@ -112,7 +112,7 @@ def worn() -> Iterator[Worn]:
     """A panel as the spine fills it in the shipped minute."""
     panel, muted = Panel(), list[bool]()
     panel.saw(Frame(0, 0, read_image(SHIPPED / "frames" / "036.jpg")))
-    panel.showed(hud.render("The cat is a feline.", load_board().require_display(), "0:37")[0].rgb())
+    panel.showed(hud.render("A giraffe.", load_board().require_display(), "0:37")[0].rgb())
     panel.heard(AudioChunk(0, 0, np.full(320, 2000, np.int16), 16_000))
     panel.state("listening")
     now_ns = time.monotonic_ns()
@@ -123,7 +123,7 @@ def worn() -> Iterator[Worn]:
     bars = (Bar("encode", -1400, -1290), Bar("connect", -1290, -1260), Bar("prefill", -1260, -420))
     late = (Bar("silence", 0, 500), Bar("encode", 505, 540), Bar("prefill", 540, 610), Bar("first piece", 610, 660))
     panel.turn(TurnView(1, now_ns, "tap", "The capital of France is Paris.", "spoken", (*bars, *late), 742.0))
-    panel.turn(TurnView(2, now_ns, "hold", "<b>The cat</b> is a feline.", "interrupted", (*bars, *late), 760.0))
+    panel.turn(TurnView(2, now_ns, "hold", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
     panel.vitals(rss_mb=358, free_mb=2900, heat_c=61.5, battery_percent=64, remembered_s=300, remembered_mb=8.1)
     panel.vitals(link="Frame, -61 dBm", shed=("camera",), why="71 deg C", counts={"sound_lost": 0, "overruns": 2})
     with serving(panel, mute=muted.append, wipe=lambda: None, port=0) as url:
@@ -140,7 +140,7 @@ def test_everything_is_drawn_and_fits(browser: Browser, worn: Worn, size: tuple[
     text = browser.value("document.body.innerText")
     for part in ("listening", "500 ms of silence", "Frame, -61 dBm", "without camera: 71 deg C", "first sound"):
         assert part in text or part in browser.value("document.body.textContent")
-    assert "<b>The cat</b> is a feline." in text, "a model's words are text, never markup"
+    assert "<b>A giraffe</b>." in text, "a model's words are text, never markup"
     assert browser.value("document.documentElement.scrollWidth") <= size[0], "nothing sticks out sideways"
     seen = browser.screenshot(Path(os.environ.get("GLASSES_SCREENSHOTS", tmp_path)) / f"dashboard-{size[0]}.png")
     near = np.abs(seen[-60:].astype(int) - RED).max(axis=2) < 12
