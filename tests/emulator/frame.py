@@ -43,6 +43,8 @@ class FramePeripheral(GattPeripheral):
         wire.SERVICE: {wire.WRITE: "WRITE,WRITE_WITHOUT_RESPONSE", wire.NOTIFY: "NOTIFY"}
     }
 
+    needs_bond = True
+
     def __init__(self, air: Air, *, jpeg: bytes = b"", halo: bool = False) -> None:
         self.name = "Halo 4F" if halo else "Frame 4F"
         self.address = "F3:00:00:00:00:01"

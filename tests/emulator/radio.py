@@ -75,6 +75,7 @@ class GattPeripheral:
     name = "peripheral"
     address = "F1:F1:F1:F1:F1:F1"
     services: ClassVar[dict[str, dict[str, str]]] = {}
+    needs_bond = False
 
     def __init__(self, air: Air) -> None:
         self.air = air
@@ -94,12 +95,10 @@ class GattPeripheral:
         value = gatt.CharacteristicValue(
             read=lambda _: self.read(uuid), write=lambda _, data: self._write(uuid, bytes(data))
         )
-        made: gatt.Characteristic[Any] = gatt.Characteristic(
-            core.UUID(uuid),
-            properties,
-            gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE,
-            value,
-        )
+        allowed = gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE
+        if self.needs_bond:
+            allowed |= gatt.Characteristic.Permissions.WRITE_REQUIRES_ENCRYPTION
+        made: gatt.Characteristic[Any] = gatt.Characteristic(core.UUID(uuid), properties, allowed, value)
 
         def subscription(_: Connection, notify: bool, __: bool) -> None:
             (self.subscribed.add if notify else self.subscribed.discard)(uuid)
@@ -186,6 +185,8 @@ class _Client(BaseBleakClient):
         self._connection.on(self._connection.EVENT_DISCONNECTION, self._disconnected)
         peer = Peer(self._connection)
         with _bleak_errors():
+            if pair:
+                await self._connection.pair()
             await peer.request_mtu(self.air.mtu)
             await peer.discover_all()
         self.services = self._collection(peer)

@@ -164,3 +164,18 @@ def test_what_lua_prints_is_a_message() -> None:
         assert event.text == "attempt to index a nil value"
 
     with_frame(session)
+
+
+def test_without_a_bond_the_glasses_refuse_and_the_error_says_so() -> None:
+    async def main() -> None:
+        air = Air()
+        await air.start()
+        peripheral = FramePeripheral(air)
+        await peripheral.start()
+        async with await ble.Peripheral.connect(peripheral.address, pair=False, backends=air.backends) as stranger:
+            with pytest.raises(LinkError, match="paired") as caught:
+                await stranger.write(wire.WRITE, b"print(1)")
+        assert caught.value.reason is Reason.REFUSED
+        assert peripheral.lines_run == 0
+
+    asyncio.run(main())

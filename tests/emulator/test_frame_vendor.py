@@ -39,6 +39,7 @@ def test_vendor_uploads_starts_and_talks_to_our_application(halo: bool, monkeypa
     async def main() -> None:
         air = Air()
         await air.start()
+        monkeypatch.setattr(FramePeripheral, "needs_bond", False)  # brilliant-ble leaves bonding to the system
         peripheral = FramePeripheral(air, jpeg=picture(), halo=halo)
         await peripheral.start()
         over(air, monkeypatch)
