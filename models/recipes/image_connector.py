@@ -11,15 +11,13 @@
 4. Through the frozen backbone, dequantised from the GGUF that will run, the rows learn to be answered well: half of
    the examples are pictures, half are made-up activations around every class, since pictures show few of them.
 
-Seeded; `DIR/image_connector.pt` is the checkpoint, written every 50 steps; `--resume` goes on from it.
+Seeded; `DIR/image_connector.pt` is the checkpoint, written every few minutes; `--resume` goes on from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from torch import Tensor
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.encoders.image import ImageEncoder
-from models.recipes import checkpoint, image_classes, image_examples, image_names, image_pictures
+from models.recipes import image_classes, image_examples, image_names, image_pictures, training
 from models.recipes.frozen_backbone import Backbone, answer_loss, open_backbone
 from models.recipes.image_examples import Example
 from models.recipes.image_model import N_NAME_ROWS, ImageConnector, export
@@ -38,7 +36,6 @@ from models.recipes.image_names import Names
 from quantize import image_encoder
 
 STEPS, BATCH, RATE, EPSILON = 1600, 16, 2e-3, 1e-6
-CHECKPOINT_STEPS = 50
 # "The picture shows a bird, a king penguin. Quarters: bird water bird water." The backbone answers it untrained.
 FRAME = ("The picture shows a", ", a", "\nQuarters:", ".\n")
 
@@ -80,42 +77,20 @@ def loss_of(backbone: Backbone, connector: ImageConnector, examples: list[Exampl
 
 
 def train(
-    backbone: Backbone,
-    connector: ImageConnector,
-    source: image_examples.Source,
-    path: Path,
-    *,
-    steps: int,
-    resume: bool,
+    backbone: Backbone, connector: ImageConnector, source: image_examples.Source, path: Path, *, steps: int
 ) -> None:
-    """Runs up to `steps` in all; the checkpoint holds everything that decides the rest of the run."""
+    """Runs up to `steps` in all, going on from `path` if it is there."""
     connector.head.requires_grad_(False)  # few pictures must not bend what ImageNet's million taught
     connector.bias.requires_grad_(False)
     trained = [p for p in connector.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=RATE, eps=EPSILON, weight_decay=0.0, betas=(0.9, 0.98))
-    done = 0
-    if resume and path.is_file():
-        state = checkpoint.load(path)
-        connector.load_state_dict(state["connector"])
-        optimizer.load_state_dict(state["optimizer"])
-        done = state["step"]
-    began, losses = time.monotonic(), []
-    for step in range(done, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 50) * (0.05 + 0.95 * (1 - step / steps))
-        loss = loss_of(backbone, connector, source.batch(step, BATCH))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
-            state = {"connector": connector.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            checkpoint.save(path, state)
-            spent = time.monotonic() - began
-            print(
-                json.dumps({"step": step + 1, "loss": round(float(np.mean(losses)), 4), "s": round(spent)}), flush=True
-            )
-            losses.clear()
+    training.train(
+        connector,
+        torch.optim.AdamW(trained, lr=RATE, eps=EPSILON, weight_decay=0.0, betas=(0.9, 0.98)),
+        path,
+        lambda step, _used_s: {"reply": loss_of(backbone, connector, source.batch(step, BATCH))},
+        share=training.within_steps(steps),
+        rate=training.warm_cosine(RATE, warm_steps=50, floor=0.05),
+    )
 
 
 def prepare(
@@ -156,7 +131,9 @@ def main() -> None:
     if args.steps:
         source = image_examples.Source(names, connector, data["regions"], [str(name) for name in data["names"]])
         path = args.work / "image_connector.pt"
-        train(open_backbone(args.backbone), connector, source, path, steps=args.steps, resume=args.resume)
+        if not args.resume:
+            path.unlink(missing_ok=True)
+        train(open_backbone(args.backbone), connector, source, path, steps=args.steps)
     sha256 = hashlib.sha256(args.backbone.read_bytes()).hexdigest()
     export(connector, args.out, space=str(data["space"]), backbone=sha256)
     print(args.out)

@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +23,7 @@ from torch.nn import functional as F
 from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.pooled import PooledConnector
 from glasses.types import Latents
-from models.recipes import checkpoint, frozen_backbone, speech_ctc
+from models.recipes import frozen_backbone, speech_ctc, training
 from models.recipes.frozen_backbone import Backbone, answer_loss
 from models.recipes.latent_shards import Clip, Shards, pad
 from models.recipes.pieces import Pieces
@@ -33,7 +31,6 @@ from models.recipes.speech_connector import STACK, SpeechConnector, scores, soft
 
 REPEAT = (" Repeat the words.", " Repeat what was said.", " What did I say?", " What was said?", " Say that again.")
 CLIPS = 12
-CHECKPOINT_STEPS = 50
 CTC_WEIGHT = 0.3
 
 
@@ -102,49 +99,30 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     backbone = frozen_backbone.open_backbone(args.gguf)
     model, pieces, table = speech_ctc.start(args)
+    warm = training.load(args.warm)["model"]
+    model.load_state_dict({k: v for k, v in warm.items() if k not in ("begin", "end")}, strict=False)
     model.place_rows(backbone.embed(backbone.ids("\n")).float()[0])
-    state: dict[str, Any] = {"step": 0, "used_s": 0.0}
-    path = args.out / "align.pt"
-    optimizer = optimizer_of(model, args.lr)
-    if path.exists():
-        saved = checkpoint.load(path)
-        optimizer.load_state_dict(saved["optimizer"])
-        state = saved["state"]
-    else:
-        saved = checkpoint.load(args.warm)
-    later = () if path.exists() else ("begin", "end")  # the warm-up has not trained the rows around
-    model.load_state_dict({k: v for k, v in saved["model"].items() if k not in later}, strict=False)
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
     course = Course(backbone, pieces, table, answers, PooledConnector(args.ambience) if args.ambience else None)
     clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
     answered = [clip for clip in clips if clip.text in answers]
     print(f"{len(clips)} clips, {len(answered)} with answers", flush=True)
-    before, begun, recent = state["used_s"], time.monotonic(), []
     model.train()
-    while state["used_s"] < args.minutes * 60:
-        rng = random.Random(f"{args.seed}.{state['step']}")
+
+    def losses(step: int, _used_s: float) -> dict[str, Tensor]:
+        rng = random.Random(f"{args.seed}.{step}")
         batch = rng.sample(clips, CLIPS * 2 // 3) + rng.sample(answered, CLIPS - CLIPS * 2 // 3)
-        rate = speech_ctc.learning_rate(state["step"], state["used_s"] / (args.minutes * 60), args.lr)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
         reply, ctc = loss_of(model, course, batch, rng)
-        optimizer.zero_grad()
-        (reply + CTC_WEIGHT * ctc).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        recent.append((reply.item(), ctc.item()))
-        state["step"] += 1
-        state["used_s"] = before + time.monotonic() - begun
-        if state["step"] % CHECKPOINT_STEPS == 0 or state["used_s"] >= args.minutes * 60:
-            means = [round(sum(column) / len(recent), 3) for column in zip(*recent, strict=True)]
-            print(
-                json.dumps(
-                    {"step": state["step"], "min": round(state["used_s"] / 60, 1), "reply": means[0], "ctc": means[1]}
-                ),
-                flush=True,
-            )
-            recent.clear()
-            checkpoint.save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state})
+        return {"reply": reply, "ctc": CTC_WEIGHT * ctc}
+
+    training.train(
+        model,
+        optimizer_of(model, args.lr),
+        args.out / "align.pt",
+        losses,
+        share=training.within_minutes(args.minutes),
+        rate=training.warm_cosine(args.lr, warm_steps=50, floor=0.02),
+    )
 
 
 def main() -> None:

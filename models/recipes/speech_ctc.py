@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glasses.evals.speech import word_errors
-from models.recipes import checkpoint, frozen_backbone
+from models.recipes import frozen_backbone, training
 from models.recipes.latent_shards import Clip, Shards, pad
 from models.recipes.pieces import Pieces
 from models.recipes.speech_connector import PER_STATE, STACK, SpeechConnector, collapse, scores, spelled
 from models.recipes.speech_text import split, written
 
-CHECKPOINT_EVERY_S = 240
 LETTERS_WEIGHT = 0.5
 N_OTHERS = 2000
-
-
-def learning_rate(step: int, done: float, peak: float) -> float:
-    """Linear warm-up over 300 steps, then a cosine over the share `done` of the time budget."""
-    return peak * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
 def hide(latents: Tensor, rng: random.Random) -> Tensor:
@@ -133,54 +126,41 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
     model, pieces, table = start(args)
+    if args.warm:
+        model.load_state_dict(training.load(args.warm)["model"], strict=False)
     later = ("residual", "begin", "end")  # these learn in step 1 only
     used = [p for name, p in model.named_parameters() if not name.startswith(later)]
     decay, rest = [p for p in used if p.dim() > 1], [p for p in used if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}], fused=True
     )
-    state: dict[str, Any] = {"step": 0, "used_s": 0.0}
-    path = args.out / "ctc.pt"
-    if path.exists():
-        saved = checkpoint.load(path)
-        model.load_state_dict(saved["model"], strict=False)
-        optimizer.load_state_dict(saved["optimizer"])
-        state = saved["state"]
-    elif args.warm:
-        model.load_state_dict(checkpoint.load(args.warm)["model"], strict=False)
     shards = Shards(args.shards)
-    watch = Shards([args.watch]).clips[:120] if args.watch else []
+    watched = Shards([args.watch]).clips[:120] if args.watch else []
+    batches = endless(shards, args.rows, rng)
     size = sum(p.numel() for p in model.parameters()) / 1e6
     print(f"{len(shards.clips)} clips, {len(pieces.ids)} pieces, {size:.1f} M parameters", flush=True)
-    before, begun, saved_at, losses = state["used_s"], time.monotonic(), time.monotonic(), []
-    while state["used_s"] < args.minutes * 60:
-        for clips in shards.batches(args.rows, rng):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(state["step"], state["used_s"] / (args.minutes * 60), args.lr)
-            if state["used_s"] < args.spelling_minutes * 60:
-                words, letters = torch.zeros(()), spelling_loss(model, clips, rng)
-            else:
-                words, letters = ctc_losses(model, clips, pieces, table, rng)
-            optimizer.zero_grad()
-            (words + LETTERS_WEIGHT * letters).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            losses.append((words.item(), letters.item()))
-            state["step"] += 1
-            state["used_s"] = before + time.monotonic() - begun
-            if state["step"] % 50 == 0:
-                recent = [round(sum(column) / 50, 3) for column in zip(*losses[-50:], strict=True)]
-                minutes = round(state["used_s"] / 60, 1)
-                line = {"step": state["step"], "min": minutes, "words": recent[0], "letters": recent[1]}
-                print(json.dumps(line), flush=True)
-            if time.monotonic() - saved_at > CHECKPOINT_EVERY_S or state["used_s"] >= args.minutes * 60:
-                saved_at = time.monotonic()
-                checkpoint.save(
-                    path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}
-                )
-                print(json.dumps({"watch_wer": round(error_rate(model, watch, pieces, table), 3)}), flush=True)
-            if state["used_s"] >= args.minutes * 60:
-                break
+
+    def losses(_step: int, used_s: float) -> dict[str, Tensor]:
+        if used_s < args.spelling_minutes * 60:
+            return {"letters": LETTERS_WEIGHT * spelling_loss(model, next(batches), rng)}
+        words, letters = ctc_losses(model, next(batches), pieces, table, rng)
+        return {"words": words, "letters": LETTERS_WEIGHT * letters}
+
+    training.train(
+        model,
+        optimizer,
+        args.out / "ctc.pt",
+        losses,
+        share=training.within_minutes(args.minutes),
+        rate=training.warm_cosine(args.lr, warm_steps=300, floor=0.02),
+        watch=lambda: {"wer": round(error_rate(model, watched, pieces, table), 3)},
+    )
+
+
+def endless(shards: Shards, rows: int, rng: random.Random) -> Iterator[list[Clip]]:
+    """Epoch after epoch, with the shards that were finished in between."""
+    while True:
+        yield from shards.batches(rows, rng)
         shards.refresh()
 
 
