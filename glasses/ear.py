@@ -99,10 +99,18 @@ class Ear:
         """Of the turn that is open, or was last."""
         return self._turn_id
 
-    def feed(self, event: SensorEvent | ReplyState) -> list[Signal]:
-        """Takes one event. Raises InputError for sound of another rate or type, ModelError from the encoders."""
+    @property
+    def replying(self) -> bool:
+        """Whether a reply is being made or said."""
+        return self._gate.state in ("replying", "paused")
+
+    def feed(self, event: SensorEvent | ReplyState, *, own_voice: bool = False) -> list[Signal]:
+        """Takes one event; `own_voice`: its sound is the reply itself, which is nobody's speech.
+
+        Raises InputError for sound of another rate or type, ModelError from the encoders.
+        """
         if isinstance(event, AudioChunk):
-            return self._hear(event)
+            return self._hear(event, own_voice)
         if isinstance(event, Button):
             return self._touch(event)
         if isinstance(event, Frame):
@@ -131,13 +139,14 @@ class Ear:
         change = self._gate.touch(button.t_ns, look=button.press == "hold")
         return self._changed(change, cause=button.press) if change else []
 
-    def _hear(self, chunk: AudioChunk) -> list[Signal]:
+    def _hear(self, chunk: AudioChunk, own_voice: bool) -> list[Signal]:
         added = self._ring.append(chunk)
         if added is None:
             self._detector.reset()
             self._steps, added = 0, chunk.pcm
         signals: list[Signal] = []
-        for probability in self._detector.feed(added):
+        for heard in self._detector.feed(added):
+            probability = 0.0 if own_voice else heard
             from_ns = self._ring.begin_ns + self._steps * STEP_NS
             self._steps += 1
             self._talk_steps = self._talk_steps + 1 if probability >= SPEECH else 0

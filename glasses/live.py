@@ -139,20 +139,22 @@ class Live:
             self._supervise()
         try:
             if event is not None and not self._muted:
-                event = self._without_echo(event) if isinstance(event, AudioChunk) else event
+                own_voice = False
+                if isinstance(event, AudioChunk) and self._echo is not None:
+                    event = self._without_echo(event, self._echo)
+                    own_voice = self._ear.replying and self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
                 self._watch(event)
-                signals += self._ear.feed(event)
+                signals += self._ear.feed(event, own_voice=own_voice)
         except GlassesError as error:  # one turn is lost, not the ear
             log.error("the ear: %s", error)
         for signal in signals:
             self._watch(signal)
             self.mouth.hear(signal)
 
-    def _without_echo(self, chunk: AudioChunk) -> AudioChunk:
-        if self._echo is None or self.speaker is None:
-            return chunk
-        self._echo.played(self.speaker.reference.take())
-        return self._echo.clean(chunk)
+    def _without_echo(self, chunk: AudioChunk, echo: EchoGate) -> AudioChunk:
+        if self.speaker is not None:
+            echo.played(self.speaker.reference.take())
+        return echo.clean(chunk)
 
     def _supervise(self) -> None:
         """No sound for a while: whichever device is gone, both are opened anew, for PortAudio lists devices once."""

@@ -19,6 +19,10 @@ _MS = 1_000_000
 TAIL_MS = 1000  # the room's answer and the devices' delay after the last sample played
 _SLIP = RATE_HZ // 50  # 20 ms: the reference is placed anew where the clocks have come this far apart
 _KEPT = 4 * RATE_HZ
+OWN = 0.85  # correlation with what was played from which the sound is that, and at most a whisper besides
+_HEARD = RATE_HZ * 3 // 10  # samples compared
+_DELAY = RATE_HZ * 6 // 10  # longest delay of devices and room that is looked for
+_QUIET = 1e4  # mean square of int16: -50 dB of full scale, too quiet to be anybody's voice
 
 
 class EchoGate:
@@ -32,6 +36,7 @@ class EchoGate:
         self._far_ns = 0  # time of its first sample
         self._at: int | None = None  # next sample of it to be used
         self._loud_ns = -(10**18)
+        self._near = np.zeros(_HEARD, np.int16)  # the last of the microphone's sound, as it came
 
     def _new_resampler(self) -> soxr.ResampleStream:
         return soxr.ResampleStream(self._rate_hz, RATE_HZ, 1, dtype="int16", quality="LQ")
@@ -60,6 +65,7 @@ class EchoGate:
         if not self.hears_itself(chunk.t_ns):
             self._at = None
             return chunk
+        self._near = np.concatenate([self._near, chunk.pcm])[-_HEARD:]
         due = samples(chunk.t_ns - self._far_ns)
         if self._at is None or abs(due - self._at) > _SLIP:
             self._at = due
@@ -69,3 +75,23 @@ class EchoGate:
         far[first - self._at : first - self._at + len(part)] = part
         self._at += len(far)
         return AudioChunk(chunk.t_ns, chunk.seq, frozen(self._canceller.process(chunk.pcm, far)), chunk.rate_hz)
+
+    def own_voice(self) -> bool:
+        """Whether the last 300 ms of the microphone are what was played, delayed: the canceller may still be learning.
+
+        Only where the path adds little of its own; a room's reverberation is the canceller's part.
+        """
+        near = self._near.astype(np.float64)
+        power = float((near**2).sum())
+        if self._at is None or power < _QUIET * len(near):
+            return False
+        far = self._far[max(0, self._at - len(near) - _DELAY) : self._at].astype(np.float64)
+        if len(far) < len(near):
+            return False
+        n_fft = 1 << (len(far) + len(near)).bit_length()
+        product = np.fft.rfft(far, n_fft) * np.conj(np.fft.rfft(near, n_fft))
+        correlation = np.abs(np.fft.irfft(product, n_fft)[: len(far) - len(near) + 1])
+        energy = np.cumsum(np.concatenate([[0.0], far**2]))
+        return bool(
+            (correlation / np.sqrt(np.maximum(energy[len(near) :] - energy[: -len(near)], 1) * power)).max() >= OWN
+        )

@@ -15,6 +15,7 @@ from glasses.errors import Reason, SensorError
 from glasses.gates.ring import RATE_HZ
 from glasses.sensors import sound_devices
 from glasses.sensors.chunks import EventQueue
+from glasses.sensors.steady_clock import SteadyClock
 from glasses.types import AudioChunk, Int16Array, frozen
 
 CHUNK_MS = 20
@@ -32,6 +33,7 @@ class Microphone:
         rate_hz = sound_devices.usable_rate(self.device, "input", RATE_HZ)
         self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="int16")
         self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
+        self._clock = SteadyClock(rate_hz)
         self.overruns, self.muted, self.last_ns = 0, False, time.monotonic_ns()
         try:
             self._stream: Any = sd.RawInputStream(
@@ -56,7 +58,7 @@ class Microphone:
         pcm = np.frombuffer(data, np.int16)
         # The driver's two times are of one clock of its own; only their difference means something here.
         age_s = min(max(times.currentTime - times.inputBufferAdcTime, CHUNK_MS / 1000), _MAX_LATENCY_S)
-        self._put(pcm, now_ns - round(age_s * 1e9))
+        self._put(pcm, self._clock.time_of(len(pcm), now_ns - round(age_s * 1e9)))
 
     def _put(self, pcm: Int16Array, t_ns: int) -> None:
         if self._resampler is not None:

@@ -17,6 +17,7 @@ import soxr
 
 from glasses.errors import Reason, SensorError
 from glasses.sensors import sound_devices
+from glasses.sensors.steady_clock import SteadyClock
 from glasses.types import Float32Array, Int16Array
 
 BLOCK_MS = 10
@@ -166,14 +167,12 @@ class Reference:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
+        self._clock = SteadyClock(rate_hz)
         self._blocks: deque[tuple[int, Int16Array]] = deque(maxlen=_REFERENCE_S * 1000 // BLOCK_MS)
-        self.loud_ns = 0  # when something other than silence was last handed over
 
     def append(self, pcm: Int16Array, t_ns: int) -> None:
         """Adds what was handed over at `t_ns`; called by the device's thread."""
-        self._blocks.append((t_ns, pcm))
-        if pcm.any():
-            self.loud_ns = t_ns
+        self._blocks.append((self._clock.time_of(len(pcm), t_ns), pcm))
 
     def take(self) -> list[tuple[int, Int16Array]]:
         """What was handed over since the last call, oldest first."""

@@ -1,0 +1,94 @@
+"""The echo gate on a made-up room, and the clock that its two streams are placed by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glasses.gates.echo import EchoGate
+from glasses.gates.ring import RATE_HZ
+from glasses.sensors.steady_clock import SteadyClock
+from glasses.types import AudioChunk
+
+_CHUNK = RATE_HZ // 50
+_START_NS = 10**12
+
+
+def voice_like(seconds: float, seed: int) -> np.ndarray:
+    """Noise with the band and the syllables of a voice, float (N,), peak 0.5."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * RATE_HZ)
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    hz = np.fft.rfftfreq(n, 1 / RATE_HZ)
+    spectrum[(hz < 150) | (hz > 4000)] = 0
+    pcm = np.fft.irfft(spectrum, n) * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * np.arange(n) / RATE_HZ + seed))
+    return 0.5 * pcm / np.abs(pcm).max()
+
+
+def reverberated(pcm: np.ndarray, delay_ms: int) -> np.ndarray:
+    rng = np.random.default_rng(9)
+    path = 0.15 * rng.standard_normal(800) * np.exp(-np.arange(800) / 120)
+    path[0] = 1
+    delayed = np.concatenate([np.zeros(delay_ms * RATE_HZ // 1000), pcm])[: len(pcm)]
+    return np.convolve(delayed, path)[: len(pcm)]
+
+
+def through(gate: EchoGate, played: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+    out, own = [], []
+    far, mic = ((np.clip(x, -1, 1) * 32767).astype(np.int16) for x in (played, near))
+    for i in range(0, len(mic) - _CHUNK + 1, _CHUNK):
+        t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+        gate.played([(t_ns, far[i : i + _CHUNK])])
+        out.append(gate.clean(AudioChunk(t_ns, i, mic[i : i + _CHUNK], RATE_HZ)).pcm)
+        own.append(gate.own_voice())
+    return np.concatenate(out).astype(float), own
+
+
+def test_its_own_voice_goes_and_another_stays() -> None:
+    played, wearer = voice_like(12, 1), voice_like(12, 2)
+    wearer[: 8 * RATE_HZ] = 0
+    near = 0.5 * reverberated(played, 90) + wearer
+    out, _ = through(EchoGate(RATE_HZ), played, near)
+    echo_db = 10 * np.log10(
+        (out[4 * RATE_HZ : 8 * RATE_HZ] ** 2).mean() / (32767**2 * (near**2)[4 * RATE_HZ : 8 * RATE_HZ].mean())
+    )
+    assert echo_db < -20
+    said = 32767 * wearer[9 * RATE_HZ : len(out)]
+    alike = np.corrcoef(np.abs(np.fft.rfft(said)), np.abs(np.fft.rfft(out[9 * RATE_HZ :])))[0, 1]
+    assert alike > 0.7
+
+
+def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() -> None:
+    played, wearer = voice_like(6, 1), voice_like(6, 2)
+    wearer[: 3 * RATE_HZ] = 0
+    near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)] + wearer
+    _, own = through(EchoGate(RATE_HZ), played, near)
+    chunks_per_s = RATE_HZ // _CHUNK
+    assert all(own[chunks_per_s : 3 * chunks_per_s])
+    assert not any(own[3 * chunks_per_s + 20 :])
+
+
+def test_where_nothing_is_played_the_sound_is_untouched() -> None:
+    gate = EchoGate(RATE_HZ)
+    chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), RATE_HZ)
+    gate.played([(_START_NS, np.zeros(_CHUNK, np.int16))])
+    assert gate.clean(chunk) is chunk
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_times_are_steady_although_callbacks_are_late(seed: int) -> None:
+    clock, rng = SteadyClock(RATE_HZ), np.random.default_rng(seed)
+    errors = []
+    for i in range(500):
+        true_ns = _START_NS + i * 20_000_000
+        late_ns = int(rng.exponential(15e6)) if i % 7 else 0
+        errors.append(clock.time_of(_CHUNK, true_ns + late_ns) - true_ns)
+    assert max(map(abs, errors[50:])) < 5_000_000
+
+
+def test_lost_sound_moves_the_clock() -> None:
+    clock = SteadyClock(RATE_HZ)
+    for i in range(100):
+        clock.time_of(_CHUNK, _START_NS + i * 20_000_000)
+    times = [clock.time_of(_CHUNK, _START_NS + 300_000_000 + i * 20_000_000) for i in range(100, 200)]
+    assert abs(times[-1] - (_START_NS + 300_000_000 + 199 * 20_000_000)) < 1_000_000
