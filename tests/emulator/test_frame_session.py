@@ -156,6 +156,46 @@ def test_halo_never_gets_more_than_its_queue_holds() -> None:
     with_frame(session, halo=True)
 
 
+def test_lost_sound_is_filled_in_and_marked() -> None:
+    async def session(device: Frame, peripheral: FramePeripheral) -> None:
+        await device.start_audio()
+        await peripheral.listening.wait()
+        peripheral.lose = {(0, peripheral._since_capture + 4), (0, peripheral._since_capture + 5)}
+        peripheral.speak(tone(1200).tobytes())  # ten packets of 240 bytes
+        heard = [e for e in await events(device, Sound, 9) if isinstance(e, Sound)]
+        assert sum(len(e.pcm) for e in heard) == 1200
+        assert [len(e.pcm) for e in heard if e.concealed] == [240]
+
+    with_frame(session)
+
+
+def test_upload_cut_short_is_done_again_and_never_run() -> None:
+    async def main() -> None:
+        air = Air()
+        await air.start()
+        peripheral = FramePeripheral(air)
+        await peripheral.start()
+        device = Frame(peripheral.address, backends=air.backends)
+        connecting = asyncio.create_task(device.connect())
+        async with asyncio.timeout(20):
+            while len(peripheral.files.get("glasses.part", "")) < 1000:
+                await asyncio.sleep(0.001)
+        await peripheral.drop()
+        with pytest.raises(LinkError) as caught:
+            await connecting
+        assert caught.value.reason is Reason.CLOSED
+        assert list(peripheral.files) == ["glasses.part"]
+
+        await peripheral.advertise()
+        await device.connect()
+        name, text = wire.app()
+        assert peripheral.files == {f"{name}.lua": text}
+        assert await device.battery() == 73
+        await device.close()
+
+    asyncio.run(main())
+
+
 def test_what_lua_prints_is_a_message() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         peripheral._print("attempt to index a nil value")
