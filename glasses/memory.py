@@ -105,6 +105,11 @@ class LatentMemory:
             run.insert(0, kept)
         return _joined(run)
 
+    def recall_sound(self, before_ns: int, *, within_s: float = 60.0) -> tuple[Latents, ...]:
+        """`last_sound` in every modality it was remembered in, in the order a Turn carries them; empty if none."""
+        found = [self.last_sound(before_ns, modality=one, within_s=within_s) for one in ("audio", "sound")]
+        return tuple(latents for latents in found if latents)
+
     def last_picture(self, before_ns: int, *, within_s: float = 60.0) -> Latents | None:
         """The last picture seen before a moment."""
         seen = [k for k in self._all() if k.latents.modality == "image" and 0 <= before_ns - k.t_ns <= within_s * _S]

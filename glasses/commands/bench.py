@@ -7,7 +7,7 @@ import json
 import platform
 
 from glasses import store
-from glasses.bench import latents, live, memory
+from glasses.bench import latents, live, memory, recall
 
 _EXAMPLE = """\
 examples:
@@ -16,6 +16,7 @@ examples:
   glasses bench wire              bytes of a turn as latents, as Opus and as JPEG
   glasses bench overlap           latents streamed during speech against all at its end, to a service
   glasses bench live              spoken to in a PulseAudio room: end of speech to first sound, CPU, memory
+  glasses bench recall            held-out sounds named from memory, at once and after minutes
   glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
 """
 
@@ -29,8 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("memory", "latents", "wire", "overlap", "live", "cascade"))
+    parser.add_argument("what", choices=("memory", "latents", "wire", "overlap", "live", "cascade", "recall"))
     parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade: questions (default: 50)")
+    parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall: sounds (default: all 140)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=run)
@@ -51,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
 
         figures = overlap.run(args.bundle)
         text = overlap.report(figures)
+    elif args.what == "recall":
+        figures = recall.run(args.bundle, args.clips)
+        text = recall.report(figures)
     elif args.what in ("live", "cascade"):
         figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade")
         text = live.report(figures)

@@ -1,0 +1,215 @@
+"""The ring of past latents: what it keeps, how coarse, how long, and that it forgets when told."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from glasses.errors import InputError, Reason
+from glasses.memory import TIERS, WINDOW_MS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool
+from glasses.types import AudioChunk, Float32Array, Latents, Modality
+
+S = 1_000_000_000
+
+
+def window(
+    t_s: float, *, seconds: float = 2.0, rate: int = 50, width: int = 8, modality: Modality = "audio"
+) -> Latents:
+    """Every row holds the second in which it was heard, counted from the window's first."""
+    n = int(seconds * rate)
+    rows = np.repeat(np.arange(n)[:, None] / rate, width, axis=1).astype(np.float32)
+    return Latents(int(t_s * S), int(seconds * S), modality, rows, "encoder:1")
+
+
+def picture(t_s: float) -> Latents:
+    return Latents(int(t_s * S), 0, "image", np.full((49, 16), t_s, np.float32), "eye:1")
+
+
+def filled(seconds: int) -> LatentMemory:
+    memory = LatentMemory()
+    for t_s in range(0, seconds, 2):
+        memory.remember(window(t_s))
+        memory.remember(picture(t_s + 1))
+    return memory
+
+
+def test_what_was_just_heard_comes_back_as_it_was_up_to_half_precision() -> None:
+    memory = LatentMemory()
+    memory.remember(window(10))
+    memory.remember(window(12))
+    got = memory.last_sound(20 * S)
+    assert got is not None
+    assert (got.t_ns, got.duration_ns, got.modality, got.space) == (10 * S, 4 * S, "audio", "encoder:1")
+    assert got.data.shape == (200, 8)
+    assert np.abs(got.data[:, 0] - np.tile(np.arange(100) / 50, 2)).max() < 0.001
+    assert not got.data.flags.writeable
+
+
+def test_older_sound_is_coarser_at_the_same_rate_and_older_pictures_are_fewer() -> None:
+    memory, newest_s = filled(1700), 1700
+    for age_s, worst in ((30, 0.001), (200, 0.05), (1500, 0.5)):  # half of the time that became one latent
+        at_ns = (newest_s - age_s) * S
+        (got, *_) = memory.between(at_ns, at_ns + 1, modality="audio")
+        error = np.abs(got.data[:, 0] - np.arange(100) / 50).max()
+        assert worst / 10 <= error + 0.001 <= worst + 0.002
+    ages_s = [newest_s - one.t_ns // S for one in memory.between(0, newest_s * S, modality="image")]
+    for (younger_s, older_s), gap_s in (((0, 58), 2), ((64, 296), 10), ((310, 1700), 60)):
+        inside = [age_s for age_s in ages_s if younger_s <= age_s <= older_s]
+        assert len(inside) > 3
+        assert {before - after for before, after in itertools.pairwise(inside)} == {gap_s}
+
+
+def test_it_is_bounded_in_time_and_in_bytes() -> None:
+    memory = filled(4000)
+    assert memory.span_ns is not None
+    assert memory.span_ns[0] >= (4000 - TIERS[-1].until_s - 4) * S
+    held = memory.n_bytes
+    assert filled(8000).n_bytes <= 1.02 * held
+    small = LatentMemory(max_bytes=10_000)
+    for t_s in range(0, 400, 2):
+        small.remember(window(t_s))
+        assert small.n_bytes <= 10_000
+    assert small.span_ns is not None
+    assert small.span_ns[1] == 400 * S, "the oldest goes, never the newest"
+
+
+def test_what_people_said_is_not_taken_for_a_sound_and_silence_ends_one() -> None:
+    memory = LatentMemory()
+    memory.remember(window(0))
+    memory.remember(window(10))
+    memory.remember(window(12), talk=True)
+    got = memory.last_sound(20 * S)
+    assert got is not None
+    assert (got.t_ns, got.duration_ns) == (10 * S, 2 * S)
+    assert memory.last_sound(9 * S) is not None
+    assert memory.last_sound(100 * S, within_s=30) is None
+    assert memory.last_sound(1) is None
+    assert memory.last_sound(20 * S, modality="sound") is None
+
+
+def test_sounds_of_two_encoders_are_not_mixed_and_a_long_one_is_cut() -> None:
+    memory = LatentMemory()
+    memory.remember(window(0))
+    newer = window(2)
+    memory.remember(Latents(newer.t_ns, newer.duration_ns, "audio", newer.data, "encoder:2"))
+    got = memory.last_sound(9 * S)
+    assert got is not None
+    assert (got.space, got.t_ns) == ("encoder:2", 2 * S)
+    steady = filled(60)
+    long = steady.last_sound(60 * S)
+    assert long is not None
+    assert long.duration_ns == 10 * S
+
+
+def test_the_last_picture() -> None:
+    memory = filled(20)
+    got = memory.last_picture(12 * S)
+    assert got is not None
+    assert got.t_ns == 11 * S
+    assert got.data.shape == (49, 16)
+    assert memory.last_picture(200 * S, within_s=60) is None
+
+
+def test_wiped_is_overwritten_not_only_dropped() -> None:
+    memory = filled(400)
+    held = [kept.data for tier in memory._kept for kept in tier]
+    assert any(data.any() for data in held)
+    assert memory.wipe() == len(held)
+    assert not any(data.any() for data in held)
+    assert (memory.n_bytes, memory.span_ns, memory.recall_sound(400 * S)) == (0, None, ())
+
+
+def test_a_stretch_of_time_can_be_wiped() -> None:
+    memory = filled(40)
+    memory.wipe(from_ns=11 * S, to_ns=19 * S)
+    left = [one.t_ns // S for one in memory.between(0, 40 * S, modality="audio")]
+    assert left == [0, 2, 4, 6, 8, *range(20, 40, 2)]
+
+
+def test_pooling_keeps_the_mean_of_what_is_left_over() -> None:
+    rows = np.arange(7, dtype=np.float16)[:, None].repeat(2, axis=1)
+    assert pool(rows, 3)[:, 0].tolist() == [1.0, 4.0, 6.0]
+
+
+def test_tiers_can_be_a_single_one() -> None:
+    memory = LatentMemory(tiers=(Tier(10, 50, 0),))
+    for t_s in range(0, 100, 2):
+        memory.remember(window(t_s))
+    assert memory.span_ns is not None
+    assert memory.span_ns[0] >= 86 * S
+
+
+def chunks(seconds: float, amplitude: float, *, from_s: float = 0.0) -> list[AudioChunk]:
+    rng = np.random.default_rng(0)
+    n = int(seconds * 50)
+    pcm = (amplitude * 32767 * rng.uniform(-1, 1, (n, 320))).astype(np.int16)
+    return [AudioChunk(int(from_s * S) + i * S // 50, i, one, 16_000) for i, one in enumerate(pcm)]
+
+
+class Hearing:
+    """Stands where encoders stand; remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, int]] = []
+
+    def __call__(self, pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
+        self.given.append((t_ns, len(pcm)))
+        return (window(t_ns / S),)
+
+
+def test_only_audible_windows_are_encoded_and_talk_is_marked() -> None:
+    memory, hearing = LatentMemory(), Hearing()
+    keeper = SoundKeeper(memory, hearing)
+    for chunk in chunks(10, 0.0005):
+        assert not keeper.feed(chunk, speech=False)
+    assert hearing.given == []
+    for i, chunk in enumerate(chunks(4, 0.3, from_s=10)):
+        keeper.feed(chunk, speech=i < 20)
+    assert hearing.given == [(10 * S, 32_000), (12 * S, 32_000)]
+    got = memory.last_sound(14 * S)
+    assert got is not None
+    assert got.t_ns == 12 * S, "the first window held speech"
+
+
+def test_a_hole_in_the_sound_begins_a_new_window_and_reset_forgets_the_half_one() -> None:
+    memory, hearing = LatentMemory(), Hearing()
+    keeper = SoundKeeper(memory, hearing)
+    for chunk in [*chunks(1.5, 0.3), *chunks(1.5, 0.3, from_s=60)]:
+        keeper.feed(chunk, speech=False)
+    keeper.reset()
+    for chunk in chunks(1.5, 0.3, from_s=61.5):
+        keeper.feed(chunk, speech=False)
+    assert hearing.given == []
+    for chunk in chunks(0.5, 0.3, from_s=63):
+        keeper.feed(chunk, speech=False)
+    assert hearing.given == [(int(61.5 * S), 16 * WINDOW_MS)]
+
+
+def test_what_hearing_raises_comes_out_and_the_next_window_is_heard() -> None:
+    calls = []
+
+    def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
+        calls.append(t_ns)
+        raise InputError(Reason.BAD_INPUT, "no")
+
+    keeper = SoundKeeper(LatentMemory(), hear)
+    for _ in range(2):
+        given = chunks(2, 0.3)
+        for chunk in given[:-1]:
+            keeper.feed(chunk, speech=False)
+        with pytest.raises(InputError):
+            keeper.feed(given[-1], speech=False)
+        keeper.reset()
+    assert len(calls) == 2
+
+
+def test_replies_are_few_and_forgotten() -> None:
+    replies = Replies(3)
+    for i in range(5):
+        replies.add(Reply(i, i, str(i)))
+    assert [one.text for one in replies.last(2)] == ["3", "4"]
+    assert len(replies.last(99)) == 3
+    replies.wipe()
+    assert replies.last() == []
