@@ -14,6 +14,8 @@ from quantize import fidelity, schemes
 from quantize.feeds import Feed, Named
 from quantize.schemes import Options, Prepared, Tick
 
+RANK_FEEDS = 4  # the order needs fewer inputs than the decision, and every node is tried on each
+
 
 def rank(
     prepared: Prepared, options: Options, feeds: Sequence[Feed], scratch: Path, tick: Tick = lambda: None
@@ -43,7 +45,7 @@ def choose(
 
     Found by bisection, for leaving out more never adds error. ModelError(BAD_INPUT) where even all is not enough.
     """
-    ranking = rank(prepared, options, feeds, scratch, tick)
+    ranking = rank(prepared, options, feeds[:RANK_FEEDS], scratch, tick)
     names = [name for name, _ in ranking]
 
     def cosine(count: int) -> float:

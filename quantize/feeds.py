@@ -1,7 +1,7 @@
 """Streams of inputs for a model: what it is calibrated with and what it is measured on. Knows no quantization.
 
-What a model takes is told by its input: `mel` is sound, `pixels` are pictures, `latents` is what one of the bundle's
-encoders makes of either, anything else is fed from .npz files that hold one array an input.
+What a model takes is told by its input: `mel` and `patches` are sound, `pixels` are pictures, `latents` is what one of
+the bundle's encoders makes of either, anything else is fed from .npz files that hold one array an input.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from glasses import store
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES, RATE_HZ, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
+from glasses.encoders.sound import log_mel_patches
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.evals import sounds, speech
 from glasses.evals.subset import spread
@@ -64,6 +65,8 @@ def role_of(model: onnx.ModelProto, bundle: str = store.DEFAULT_BUNDLE) -> Role:
     shapes = onnx_file.inputs(model)
     if "mel" in shapes:
         return Role("audio-encoder", "sound", lambda path: ({"mel": mel} for mel in _mels(path)))
+    if "patches" in shapes:
+        return Role("sound-encoder", "sound", lambda path: ({"patches": log_mel_patches(x)} for x in _pieces(path)))
     if "pixels" in shapes:
         return Role("image-encoder", "picture", lambda path: iter([{"pixels": preprocess(read_image(path))}]))
     if "latents" in shapes:
@@ -100,6 +103,11 @@ def calibration(role: Role, source: str | Path, *, limit: int | None = None) -> 
                 return
             count += 1
             yield feed
+
+
+def sample(role: Role, source: str | Path, n: int) -> list[Feed]:
+    """The first feed of each of `n` calibration files, spread over them. Raises as `calibration`."""
+    return [next(role.feeds(path)) for path in spread(files(role, source), n)]
 
 
 def files(role: Role, source: str | Path) -> list[Path]:
@@ -178,12 +186,17 @@ def demo_sound() -> Iterator[NDArray[np.float32]]:
     yield from _pieces(DEMO / "audio.ogg")
 
 
-def noise(seconds: int) -> Named:
-    """A window of `seconds` of sound to time an audio encoder with; what is in it makes no difference to the time."""
+def timing(model: onnx.ModelProto, seconds: int) -> Named:
+    """An input to time an encoder with, `seconds` of sound or one picture; what is in it changes no time.
+
+    Raises ModelError(BAD_INPUT) for a model that is no encoder.
+    """
+    shapes = onnx_file.inputs(model)
     pcm = (0.1 * np.random.default_rng(0).standard_normal(seconds * RATE_HZ)).astype(np.float32)
-    return Named(f"{seconds} s", "noise", {"mel": log_mel(pcm)[None]})
-
-
-def grey_picture() -> Named:
-    """A picture to time an image encoder with."""
-    return Named("grey", "noise", {"pixels": preprocess(np.full((480, 640, 3), 128, np.uint8))})
+    if "mel" in shapes:
+        return Named(f"{seconds} s", "noise", {"mel": log_mel(pcm)[None]})
+    if "patches" in shapes:
+        return Named(f"{seconds} s", "noise", {"patches": log_mel_patches(pcm)})
+    if "pixels" in shapes:
+        return Named("grey", "noise", {"pixels": preprocess(np.full((480, 640, 3), 128, np.uint8))})
+    raise ModelError(Reason.BAD_INPUT, f"no encoder takes {', '.join(shapes)}")

@@ -23,7 +23,7 @@ import onnxruntime
 from glasses import store
 from glasses.board import BOARDS_DIR, load_board
 from glasses.errors import InputError, Reason
-from quantize import feeds, measure
+from quantize import feeds, measure, onnx_file
 
 RUNS = 5
 BASE_MB = 90.0  # Python with numpy, onnxruntime and llama.cpp loaded: "start" of `glasses bench memory`
@@ -134,11 +134,11 @@ def estimate(bundle: str, board: str) -> dict[str, Any]:
     there, limits, here = board_compute(board), load_board(board), this_machine()
     names = store.load_bundle(bundle)
     size = sum(store.load_manifest(name).size_bytes for name in names.models()) / 1e6
-    encoders = {"sound": names.audio_encoder, "picture": names.image_encoder}
+    encoders = {"speech": names.audio_encoder, "sound": names.sound_encoder, "picture": names.image_encoder}
     memory, times = BASE_MB, {}
     for what, name in encoders.items():
         path = store.path_of(name)
-        feed = feeds.noise(TURN_S).feed if what == "sound" else feeds.grey_picture().feed
+        feed = feeds.timing(onnx_file.load(path), TURN_S).feed
         memory += measure.resident_mb(path, feed)
         times[f"encode {what}"] = scaled_ms(kernel_ms(path, feed), here, there)
     memory += sum(store.path_of(name).stat().st_size / 1e6 * 2 for name in (names.audio_words, names.image_connector))

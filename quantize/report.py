@@ -68,7 +68,8 @@ def _networks(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[
     if role.name == "audio-encoder":
         tick = step("speed by window")
         found["speed by window"] = {
-            f"{seconds} s": measure.encoders([a, b], [feeds.noise(seconds)], tick)["speed"][1] for seconds in WINDOWS_S
+            f"{seconds} s": measure.encoders([a, b], [feeds.timing(model, seconds)], tick)["speed"][1]
+            for seconds in WINDOWS_S
         }
     first = next(islice(items(), 1)).feed
     step("memory")

@@ -201,13 +201,20 @@ def _static(prepared: Prepared, _: Path, options: Options) -> onnx.ModelProto:
         QuantType.QInt8,
         QuantType.QInt8 if options.activations == "int8" else QuantType.QUInt8,
         prepared.ranges,
-        [options.only] if options.only else [],
+        _with_clip(model, options.only) if options.only else [],
         list(options.exclude),
         list(kinds_of("static-qdq", model)),
         {"CalibTensorRangeSymmetric": False},
     )
     quantizer.quantize_model()
     return quantizer.model.model
+
+
+def _with_clip(model: onnx.ModelProto, name: str) -> list[str]:
+    """A node and the Clip or Relu right after it, which give its output the range that it is quantized with."""
+    made = {output for node in model.graph.node if node.name == name for output in node.output}
+    after = [n.name for n in model.graph.node if n.op_type in ("Clip", "Relu") and n.input[0] in made]
+    return [name, *after]
 
 
 def _weight_only(prepared: Prepared, _: Path, options: Options) -> onnx.ModelProto:

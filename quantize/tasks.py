@@ -20,15 +20,22 @@ from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.words import WordConnector
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
+from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, Reason
 from quantize import onnx_file
 
 SETS = {
     "audio-encoder": ("speech", "sounds"),
+    "sound-encoder": ("sounds",),
     "image-encoder": ("pictures",),
     "audio-connector": ("speech", "sounds"),
     "image-connector": ("pictures",),
     "backbone": ("speech", "sounds", "pictures"),
+}
+_ENCODERS: dict[str, tuple[str, Any]] = {
+    "audio-encoder": ("audio_encoder", AudioEncoder),
+    "sound-encoder": ("sound_encoder", SoundEncoder),
+    "image-encoder": ("image_encoder", ImageEncoder),
 }
 
 
@@ -51,22 +58,19 @@ def run(
 
 def replaced(parts: Parts, role: str, path: Path) -> Parts:
     """`parts` with the file of `role` exchanged. Raises InputError(BAD_INPUT) for a role no bundle has."""
-    if role == "audio-encoder":
-        audio = AudioEncoder(path, n_threads=1)
-        audio.space = parts.audio_encoder.space
-        return replace(parts, audio_encoder=audio)
-    if role == "image-encoder":
-        image = ImageEncoder(path)
-        image.space = parts.image_encoder.space
-        return replace(parts, image_encoder=image)
+    if role == "backbone":
+        return _with_backbone(parts, path)
+    if role in _ENCODERS:
+        key, opened = _ENCODERS[role]
+        encoder = opened(path, n_threads=1)
+        encoder.space = getattr(parts, key).space
+        return replace(parts, **{key: encoder})
     if role == "image-connector":
         return replace(parts, image=PooledConnector(path, n_threads=1))
     if role == "audio-connector":
         if any(one.name == "states" for one in onnx_file.load(path).graph.output):
             return replace(parts, words=WordConnector(path, parts.backbone.token_rows, n_threads=1))
         return replace(parts, ambience=PooledConnector(path, n_threads=1))
-    if role == "backbone":
-        return _with_backbone(parts, path)
     raise InputError(Reason.BAD_INPUT, f"{path}: no bundle has a part like this, so it has no task to lose")
 
 

@@ -24,6 +24,7 @@ from quantize import (
     fidelity,
     imatrix,
     measure,
+    onnx_file,
     prompts,
     schemes,
     tasks,
@@ -126,7 +127,7 @@ def _files(variants: list[Variant], role: str, shipped: dict[str, Path]) -> list
 
 def _costs(role: str, paths: list[Path], step: Step) -> dict[Path, dict[str, float]]:
     tick = step(f"time and memory of {role}s")
-    feed = {"audio-encoder": feeds.noise(5), "image-encoder": feeds.grey_picture()}.get(role)
+    feed = feeds.timing(onnx_file.load(paths[0]), 5) if role != "backbone" else None
     spent = measure.encoders(paths, [feed], tick) if feed else measure.backbones(paths)
     found = {}
     for path, ms in zip(paths, spent["ms"], strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from quantize.commands import shared
 from quantize.files import whole
 from quantize.schemes import METHODS, SCHEMES, Options
 
-RANKED_FEEDS = 6  # of the calibration data, for --auto-exclude: every node is tried on each
+CHOSEN_FEEDS = 24  # of the calibration data, on which --auto-exclude decides
 _ENCODER = """\
   quantize encoder whisper.onnx --scheme dynamic-int8 --out whisper-int8.onnx
   quantize encoder lite0.onnx --scheme static-qdq --calibration DIR/photos --auto-exclude --out lite0-int8.onnx
@@ -90,7 +89,7 @@ def _quantize(args: argparse.Namespace, source: Path, options: Options) -> int:
             prepared = schemes.prepare(source, part.parent, options, data, step("calibration"))
             ranking: list[tuple[str, float]] = []
             if args.auto_exclude:
-                few = list(islice(feeds.calibration(role, args.calibration or feeds.BUNDLE), RANKED_FEEDS))
+                few = feeds.sample(role, args.calibration or feeds.BUNDLE, CHOSEN_FEEDS)
                 excluded, ranking = exclusion.choose(
                     prepared, options, few, part.parent, target=args.target, tick=step("error of each node")
                 )

@@ -127,7 +127,7 @@ def test_the_plan_of_the_smallest_board(capsys) -> None:
     (row,) = json.loads(capsys.readouterr().out)["variants"]
     assert 200 < row["memory_mb"] < 512
     assert row["fits"]["storage"]
-    assert row["estimated_ms"]["turn"] > row["estimated_ms"]["encode sound"] > 0
+    assert row["estimated_ms"]["turn"] > row["estimated_ms"]["encode speech"] > 0
 
 
 def test_dynamic_axes_are_named_and_run_at_any_length(tmp_path, capsys) -> None:
