@@ -386,6 +386,11 @@ struct msg_result {
     uint8_t status;
 } PACKED;
 
+struct msg_smp {
+    uint8_t reserved; /* 0; a struct of C needs more than its free bytes */
+    uint8_t data[];
+} PACKED;
+
 /* Only on a device with CAP_SIMULATED: plays what a hand, a battery or a fault would do. */
 enum simulated {
     SIMULATED_BUTTON = 0,

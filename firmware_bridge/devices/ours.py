@@ -42,6 +42,7 @@ class Ours:
         self.info: dict[str, Any] = {}
         self.heartbeat: dict[str, Any] = {}
         self.muted = False
+        self.smp: asyncio.Queue[bytes] = asyncio.Queue()  # firmware_bridge/smp.py: answers of the update server
         self.audio_lost = 0  # 20 ms of microphone that the device had no room for
         self.session = Session(open_transport, config, changed=self._changed)
         self._camera = Camera("glasses", ask=self._ask_for_photo, assemble=self._assemble, is_last=wire.is_last)
@@ -211,6 +212,8 @@ class Ours:
             self.heartbeat = fields
         elif message.name == "mute":
             self.muted = bool(fields["muted"])
+        elif message.name == "smp":
+            self.smp.put_nowait(message.data)
         elif message.name == "battery":
             self.info |= {"battery_percent": fields["percent"]}
         waiting = self._answers.get((message.name, fields["message"] if message.name == "result" else 0))

@@ -16,7 +16,7 @@ from firmware_bridge.devices.photo import PhotoError, PhotoFailure
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.link import AUDIO, CONTROL
 from tests.emulator.firmware import PHOTO
-from tests.hil.conftest import Bench, fresh_heartbeat
+from tests.hil.conftest import PATIENT, Bench, fresh_heartbeat
 from tests.hil.wires import Way
 
 
@@ -62,7 +62,7 @@ def test_02_text_and_pictures_reach_the_hud(hil: Bench) -> None:
 
 def test_03_a_photograph_arrives_whole(hil: Bench) -> None:
     async def body(device: Ours, _: Way) -> None:
-        photo = await device.take_photo()
+        photo = await device.take_photo(deadlines=PATIENT)
         assert photo.jpeg == PHOTO.read_bytes()
         assert photo.tries == 1
 
@@ -73,10 +73,10 @@ def test_04_a_camera_fault_is_said_and_counted(hil: Bench) -> None:
     async def body(device: Ours, _: Way) -> None:
         await device.simulate("camera_fault", 1)
         with pytest.raises(PhotoError) as failed:
-            await device.take_photo()
+            await device.take_photo(deadlines=PATIENT)
         assert failed.value.failure is PhotoFailure.CAPTURE
         await device.simulate("camera_fault", 0)
-        assert (await device.take_photo()).jpeg == PHOTO.read_bytes()
+        assert (await device.take_photo(deadlines=PATIENT)).jpeg == PHOTO.read_bytes()
 
     hil.run(body, faults=1)
 
@@ -153,7 +153,7 @@ def test_09_settings_and_haptic(hil: Bench) -> None:
 def test_10_both_directions_at_once(hil: Bench) -> None:
     async def body(device: Ours, _: Way) -> None:
         pcm = np.arange(16_000 // 4, dtype=np.int16)
-        photo, _ = await asyncio.gather(device.take_photo(), device.speak(pcm))
+        photo = (await asyncio.gather(device.take_photo(deadlines=PATIENT), device.speak(pcm)))[0]
         assert photo.jpeg == PHOTO.read_bytes()
         await device.session.flushed()
         assert (await fresh_heartbeat(device))["speaker_crc32"] == zlib.crc32(pcm.tobytes())

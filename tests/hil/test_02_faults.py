@@ -15,7 +15,7 @@ from firmware_bridge.security import key_of, new_pairing_code
 from firmware_bridge.session import Session, now_us
 from firmware_bridge.states import State, Why
 from tests.emulator.firmware import PHOTO
-from tests.hil.conftest import Bench, fresh_heartbeat
+from tests.hil.conftest import PATIENT, Bench, fresh_heartbeat
 from tests.hil.wires import Way
 
 
@@ -33,7 +33,7 @@ def test_01_a_drop_loses_nothing_that_was_promised(hil: Bench) -> None:
         assert heartbeat["speaker_bytes"] == pcm.nbytes
         assert device.session.link.counters.sessions == 2
         await device.connect(30)
-        assert (await device.take_photo()).jpeg == PHOTO.read_bytes()
+        assert (await device.take_photo(deadlines=PATIENT)).jpeg == PHOTO.read_bytes()
 
     hil.run(body)
 
@@ -47,7 +47,7 @@ def test_02_a_restart_is_noticed(hil: Bench) -> None:
         await device.wait_dropped()
         await device.connect(60)
         assert await device.setting("volume") == 50
-        assert (await device.take_photo()).jpeg == PHOTO.read_bytes()
+        assert (await device.take_photo(deadlines=PATIENT)).jpeg == PHOTO.read_bytes()
 
     hil.run(body)
 

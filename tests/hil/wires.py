@@ -179,9 +179,11 @@ async def _over_pty() -> AsyncIterator[Way]:
     async def reading() -> None:
         while True:
             try:
-                pump.waiting += await ours.receive()
+                data = await ours.receive()
             except LinkError:
                 await asyncio.sleep(0.01)  # the other side is closed until it opens again
+                continue
+            pump.waiting += data
 
     reader = asyncio.create_task(reading())
     try:

@@ -269,10 +269,11 @@ static uint8_t on_imu_rate(const uint8_t *fields) {
 }
 
 static void on_smp(const uint8_t *request, size_t size) {
-    static uint8_t message[MAX_MESSAGE] = {MSG_SMP};
-    size_t used = update_request(request, size, message + 1, sizeof message - 1);
+    static uint8_t response[MAX_MESSAGE - 1 - sizeof(struct msg_smp)];
+    struct msg_smp out = {0};
+    size_t used = update_request(request, size, response, sizeof response);
     if (used > 0)
-        link_send(&app.link, CHANNEL_BULK, message, used + 1);
+        SEND(CHANNEL_BULK, MSG_SMP, out, response, used);
 }
 
 void board_simulate(uint8_t what, int32_t value); /* of a board with CAP_SIMULATED */
@@ -307,7 +308,7 @@ static int layout_of(uint8_t id) {
     case MSG_SETTING_GET: return sizeof(struct msg_setting_get);
     case MSG_SETTING_SET: return sizeof(struct msg_setting_set);
     case MSG_SIMULATE: return sizeof(struct msg_simulate);
-    case MSG_SMP: return TAIL;
+    case MSG_SMP: return sizeof(struct msg_smp) | TAIL;
     default: return -1;
     }
 }
@@ -366,7 +367,7 @@ static void on_message(void *context, uint8_t channel, const uint8_t *message, s
         break;
     case MSG_SETTING_SET: on_setting_set(fields); break;
     case MSG_SIMULATE: result(id, on_simulate(fields)); break;
-    case MSG_SMP: on_smp(fields, size); break;
+    case MSG_SMP: on_smp(fields + sizeof(struct msg_smp), size - sizeof(struct msg_smp)); break;
     default: on_hud(id, fields, size); break;
     }
 }

@@ -1,0 +1,124 @@
+"""3: firmware update over the link: two slots, a trial, its confirmation, and the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.devices.ours import Ours
+from firmware_bridge.errors import LinkError, Reason
+from firmware_bridge.image import build_image, read_key
+from firmware_bridge.session import now_us
+from firmware_bridge.smp import Updater
+from tests.emulator.firmware import FIRMWARE
+from tests.hil.conftest import Bench, fresh_heartbeat
+from tests.hil.wires import Way
+
+
+def signing_seed() -> bytes:
+    """The key that the firmware here was built for."""
+    return read_key(FIRMWARE / "build" / "development.key")
+
+
+def image_for(way: Way, version: tuple[int, int, int]) -> bytes:
+    """This device's own firmware under another version; the board "host" runs no image, so any bytes will do."""
+    if way.firmware is not None:
+        way.firmware.flash(0, build_image(b"as from the factory" * 100, signing_seed()))
+        return build_image(b"the next one" * 2000, signing_seed(), version)
+    return build_image(Path(FIRMWARE, "build/qemu/firmware.bin").read_bytes(), signing_seed(), version, 0x00100000)
+
+
+def updater(device: Ours, hil: Bench) -> Updater:
+    return Updater(device, timeout_s=60 if hil.name == "emulator" else 10)
+
+
+def versions(slots: list[dict[str, object]]) -> list[tuple[object, object]]:
+    return [(slot["slot"], slot["version"]) for slot in slots]
+
+
+def test_01_a_trial_that_is_confirmed_stays(hil: Bench) -> None:
+    async def body(device: Ours, way: Way) -> None:
+        image = image_for(way, (0, 2, 0))
+        update = updater(device, hil)
+        written: list[int] = []
+        digest = await update.upload(image, written.append)
+        assert written == sorted(written)
+        assert written[-1] == len(image)
+        assert versions(await update.slots()) == [(0, "0.1.0"), (1, "0.2.0")]
+        await update.try_once(digest)
+        await device.wait_dropped()
+        await device.connect(60)
+        assert (device.info["slot"], device.info["confirmed"]) == (1, 0)
+        await update.confirm()
+        await update.reset()
+        await device.wait_dropped()
+        await device.connect(60)
+        assert (device.info["slot"], device.info["confirmed"]) == (1, 1)
+
+    hil.run(body)
+
+
+def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -> None:
+    async def body(device: Ours, way: Way) -> None:
+        update = updater(device, hil)
+        await update.try_once(await update.upload(image_for(way, (0, 3, 0))))
+        await device.wait_dropped()
+        await device.connect(60)
+        assert (device.info["slot"], device.info["confirmed"]) == (1, 0)
+        with pytest.raises(LinkError) as refused:  # the slot it would go back to is not to be written
+            await update.upload(
+                image_for(way, (0, 4, 0)) if way.firmware is None else build_image(b"x", signing_seed())
+            )
+        assert refused.value.reason is Reason.REFUSED
+        await device.simulate("hang")  # the trial fails: nobody can confirm, the watchdog bites
+        await device.wait_dropped()
+        if way.firmware is not None:
+            way.firmware.watchdog(now_us())
+        await device.connect(60)
+        assert (device.info["slot"], device.info["confirmed"]) == (0, 1)
+
+    hil.run(body)
+
+
+def test_03_what_is_damaged_or_not_signed_never_runs(hil: Bench) -> None:
+    async def body(device: Ours, way: Way) -> None:
+        update = updater(device, hil)
+        image = image_for(way, (0, 5, 0))
+        damaged = image[:-1] + bytes((image[-1] ^ 1,))  # in the signature: the host cannot tell
+        for wrong in (damaged, build_image(b"stranger" * 200, bytes(32))):
+            with pytest.raises(LinkError) as refused:
+                await update.upload(wrong)
+            assert refused.value.reason is Reason.REFUSED
+        with pytest.raises(LinkError) as corrupt:
+            await update.upload(image[:100] + b"?" + image[101:])
+        assert corrupt.value.reason is Reason.CORRUPT
+        assert len(await update.slots()) == 1
+        assert (await fresh_heartbeat(device))["faults"] == 0
+
+    hil.run(body)
+
+
+def test_04_power_lost_in_the_middle_leaves_what_ran(hil: Bench) -> None:
+    async def body(device: Ours, way: Way) -> None:
+        if way.reset is None:
+            pytest.skip("nobody can reset this device from here")
+        image = image_for(way, (0, 6, 0))
+        restart = way.reset
+
+        def cut(written: int) -> None:
+            if written > len(image) // 2:
+                restart()
+                raise ConnectionAbortedError
+
+        with pytest.raises(ConnectionAbortedError):
+            await updater(device, hil).upload(image, cut)
+        await device.wait_dropped()
+        await device.connect(60)
+        assert (device.info["slot"], device.info["confirmed"]) == (0, 1)
+        update = updater(device, hil)
+        assert versions(await update.slots()) == [(0, "0.1.0")]
+        await update.upload(image)
+        assert versions(await update.slots()) == [(0, "0.1.0"), (1, "0.6.0")]
+
+    hil.run(body)
