@@ -17,7 +17,10 @@ from glasses.connectors.words import WordConnector
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
+from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
+from glasses.onnx_session import give_back_memory
+from glasses.types import Float32Array, Latents
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +34,21 @@ class Parts:
 
     bundle: store.Bundle
     audio_encoder: AudioEncoder
+    sound_encoder: SoundEncoder
     image_encoder: ImageEncoder
     words: WordConnector
     ambience: PooledConnector
+    sound: PooledConnector
     image: PooledConnector
     backbone: LlamaBackbone
     n_prefix: int  # rows of the system prompt, to which every turn rolls back
+
+    def hear(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, Latents]:
+        """What a Turn carries of one window of sound: latents of what is said, then of what is heard besides.
+
+        Raises InputError as the encoders do.
+        """
+        return self.audio_encoder.encode(pcm, t_ns), self.sound_encoder.encode(pcm, t_ns)
 
     def close(self) -> None:
         """Frees the backbone."""
@@ -52,16 +64,20 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
     sha256 = store.load_manifest(bundle.backbone).files[0].sha256
     backbone = LlamaBackbone(store.path_of(bundle.backbone), n_ctx=n_ctx, n_threads=n_threads, sha256=sha256)
     _feed_prefix(backbone, store.cache_dir() / "states")
-    return Parts(
+    parts = Parts(
         bundle=bundle,
         audio_encoder=AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=n_threads),
+        sound_encoder=SoundEncoder(store.path_of(bundle.sound_encoder), n_threads=n_threads),
         image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), n_threads=n_threads),
         words=WordConnector(store.path_of(bundle.audio_words), backbone.token_rows, n_threads=n_threads),
         ambience=PooledConnector(store.path_of(bundle.audio_ambience), n_threads=n_threads),
+        sound=PooledConnector(store.path_of(bundle.sound_connector), n_threads=n_threads),
         image=PooledConnector(store.path_of(bundle.image_connector), n_threads=n_threads),
         backbone=backbone,
         n_prefix=backbone.n_past,
     )
+    give_back_memory()
+    return parts
 
 
 def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2) -> Voice:
@@ -70,7 +86,9 @@ def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2) -
     if name is None:
         raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice: its answers are text only")
     onnx, config = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
-    return Voice(onnx, config, threads=n_threads)
+    voice = Voice(onnx, config, threads=n_threads)
+    give_back_memory()
+    return voice
 
 
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:

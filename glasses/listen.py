@@ -9,18 +9,17 @@ what people said before a touch stays there too, for it was not said to the assi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.gates.addressed import LONGEST_MS, AddressGate, Span
 from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.voice import SPEECH, STEP, VoiceDetector
 from glasses.loop import Times
-from glasses.types import AudioChunk, Frame, Latents, Turn
+from glasses.types import AudioChunk, Float32Array, Frame, Latents, Turn
 
 _MS = 1_000_000
 STEP_NS = STEP * 1_000_000_000 // RATE_HZ
@@ -40,6 +39,7 @@ class Button:
 
 
 SensorEvent = AudioChunk | Frame | Button
+Hear = Callable[[Float32Array, int], tuple[Latents, ...]]  # a window of sound and its time, as app.Parts.hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,15 @@ class Heard:
 class Listener:
     """`feed` one event at a time; a Turn comes back when one is complete."""
 
-    def __init__(self, detector: VoiceDetector, audio: AudioEncoder, image: ImageEncoder) -> None:
+    def __init__(self, detector: VoiceDetector, hear: Hear, image: ImageEncoder) -> None:
         detector.reset()
-        self._detector, self._audio, self._image = detector, audio, image
+        self._detector, self._encode, self._image = detector, hear, image
         self._ring = SoundRing((LONGEST_MS + BEFORE_MS) // 1000 + 2)
         self._gate = AddressGate()
         self._steps = self._n_turns = self._done_ns = self._talk_ns = self._talk_steps = 0
         self._frame: Frame | None = None
         self._view: tuple[Frame, Latents] | None = None
-        self._before: Latents | None = None
+        self._before: tuple[Latents, ...] = ()
 
     def feed(self, event: SensorEvent) -> Heard | None:
         """Takes one event. Raises InputError for sound of another rate or type, ModelError from the encoders."""
@@ -84,14 +84,14 @@ class Listener:
         self._gate.touch(button.t_ns, look=button.press == "hold")
         if not opens:
             return
-        self._view = self._before = None
+        self._view, self._before = None, ()
         if self._frame is not None and button.t_ns - self._frame.t_ns > SEEN_MS * _MS:
             self._frame = None
         start_ns = button.t_ns - LEAD_MS * _MS
         before_ns = max(start_ns - BEFORE_MS * _MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
         before = self._ring.between(before_ns, start_ns)
         if is_audible(before):
-            self._before = self._audio.encode(before, before_ns)
+            self._before = self._encode(before, before_ns)
 
     def _hear(self, chunk: AudioChunk) -> Heard | None:
         added = self._ring.append(chunk)
@@ -115,21 +115,18 @@ class Listener:
         end_ns = min(span.end_ns + TAIL_MS * _MS, span.decided_ns)
         if span.look and self._view is None and self._frame is not None:  # none came after the touch: the last before
             self._view = self._frame, self._image.encode(self._frame.rgb, self._frame.t_ns)
-        said = self._audio.encode(self._ring.between(start_ns, end_ns), start_ns)
-        seen = self._view[1] if self._view and span.look else None
+        said = self._encode(self._ring.between(start_ns, end_ns), start_ns)
+        seen = (self._view[1],) if self._view and span.look else ()
         times.add("encode", decided_ns)
         self._done_ns = end_ns
         self._n_turns += 1
-        parts = tuple(part for part in (seen, self._before, said) if part is not None)
-        turn = Turn(self._n_turns, span.end_ns, "hold" if span.look else "tap", parts)
+        turn = Turn(self._n_turns, span.end_ns, "hold" if span.look else "tap", (*seen, *self._before, *said))
         return Heard(turn, span, self._view[0] if self._view and span.look else None, times, decided_ns)
 
 
-def listen(
-    events: Iterable[SensorEvent], detector: VoiceDetector, audio: AudioEncoder, image: ImageEncoder
-) -> Iterator[Heard]:
+def listen(events: Iterable[SensorEvent], detector: VoiceDetector, hear: Hear, image: ImageEncoder) -> Iterator[Heard]:
     """The Turns in a stream of events that are in order of time; the same for live sensors and for a recording."""
-    listener = Listener(detector, audio, image)
+    listener = Listener(detector, hear, image)
     for event in events:
         heard = listener.feed(event)
         if heard:

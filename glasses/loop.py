@@ -27,26 +27,31 @@ class Times:
         return now_ns
 
 
-def rows_of(parts: Parts, latents: Latents) -> tuple[Float32Array, bool]:
-    """Connects one window: rows float32 (n, n_embd), and whether words were heard in it."""
+def rows_of(parts: Parts, latents: Latents, *, spoken: bool = False) -> tuple[Float32Array, bool]:
+    """Connects one part: rows float32 (n, n_embd), n may be 0, and whether it brought words.
+
+    `spoken` is what the part before it returned: a window of sound comes as two parts, what is said and what is heard
+    besides, and beside words the second says nothing.
+    """
     if latents.modality == "image":
         return parts.image.apply(latents), False
+    if latents.modality == "sound":
+        rows = parts.sound.apply(latents)
+        return (rows[:0] if spoken else rows), False
     words = parts.words.apply(latents)
-    if not len(words):
-        return parts.ambience.apply(latents), False
-    return np.concatenate([parts.ambience.apply_beside_words(latents), words]), True
+    return np.concatenate([parts.ambience.apply_beside_words(latents), words]), len(words) > 0
 
 
 def prompt_of(parts: Parts, given: Sequence[Latents | str]) -> list[Part]:
     """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix."""
     out: list[Part] = []
-    asked = False
+    asked = spoken = False
     for part in given:
         if isinstance(part, str):
             out.append(parts.backbone.tokenize(part, special=False))
             asked = True
         else:
-            rows, spoken = rows_of(parts, part)
+            rows, spoken = rows_of(parts, part, spoken=spoken)
             out.append(rows)
             asked = asked or spoken
     if not asked:

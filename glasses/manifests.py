@@ -25,6 +25,7 @@ Role = Literal[
     "sound-encoder",
     "image-encoder",
     "audio-connector",
+    "sound-connector",
     "image-connector",
     "voice-gate",
     "voice",
@@ -73,6 +74,8 @@ class Bundle:
     audio_encoder: str
     audio_words: str
     audio_ambience: str
+    sound_encoder: str
+    sound_connector: str
     image_encoder: str
     image_connector: str
     voice_gate: str

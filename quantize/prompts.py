@@ -63,13 +63,13 @@ def held_out(parts: Parts, domain: str, limit: int | None) -> Iterator[Prompt]:
             yield _turn(parts, "text", item["text"], (item["text"],))
     elif domain == "speech":
         for item in spread(_speech("synthetic"), limit):
-            heard = parts.audio_encoder.encode(read_audio(feeds.EVAL / "speech" / item["file"]))
-            yield _turn(parts, domain, item["file"], (heard, speech.REPEAT))
+            heard = parts.hear(read_audio(feeds.EVAL / "speech" / item["file"]))
+            yield _turn(parts, domain, item["file"], (*heard, speech.REPEAT))
     elif domain == "sounds":
         held = [one for one in sounds.read_index() if one.split == "held-out"]
         for one in spread(held, limit):
-            heard = parts.audio_encoder.encode(read_audio(sounds.SOUNDS / one.file))
-            yield _turn(parts, domain, one.file, (heard, sounds.QUESTION))
+            heard = parts.hear(read_audio(sounds.SOUNDS / one.file))
+            yield _turn(parts, domain, one.file, (*heard, sounds.QUESTION))
     else:
         yield from _pictures(parts, spread(sorted((feeds.EVAL / "pictures").glob("*.jpg")), limit), "pictures")
 
@@ -78,10 +78,10 @@ def calibration(parts: Parts, limit: int | None) -> Iterator[Prompt]:
     """Turns about what is not held out: the sounds the connector was trained on, the demo's frames and minute."""
     known = [one for one in sounds.read_index() if one.split == "reference"]
     for one in spread(known, limit):
-        heard = parts.audio_encoder.encode(read_audio(sounds.SOUNDS / one.file))
-        yield _turn(parts, "sounds", one.file, (heard, sounds.QUESTION))
+        heard = parts.hear(read_audio(sounds.SOUNDS / one.file))
+        yield _turn(parts, "sounds", one.file, (*heard, sounds.QUESTION))
     for i, pcm in enumerate(feeds.demo_sound()):
-        yield _turn(parts, "speech", f"demo:{i}", (parts.audio_encoder.encode(pcm),))
+        yield _turn(parts, "speech", f"demo:{i}", parts.hear(pcm))
     yield from _pictures(parts, spread(sorted((feeds.DEMO / "frames").glob("*.jpg")), limit), "pictures")
 
 

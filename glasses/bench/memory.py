@@ -25,9 +25,9 @@ def run(bundle: str) -> dict[str, Any]:
     parts = open_parts(bundle)
     figures["loaded"] = _mb(process)
     rng = np.random.default_rng(0)
-    sound = parts.audio_encoder.encode((0.1 * rng.standard_normal(5 * RATE_HZ)).astype(np.float32))
+    sound = parts.hear((0.1 * rng.standard_normal(5 * RATE_HZ)).astype(np.float32))
     picture = parts.image_encoder.encode(rng.integers(0, 256, (480, 640, 3), np.uint8))
-    for _ in answer(parts, Turn(0, 0, "bench", (sound, picture, "What is this?")), Times(), max_tokens=32):
+    for _ in answer(parts, Turn(0, 0, "bench", (*sound, picture, "What is this?")), Times(), max_tokens=32):
         pass
     figures["after a turn"] = _mb(process)
     try:

@@ -102,14 +102,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def encode(parts: Parts, item: str | np.ndarray) -> Iterator[Latents | str]:
-    """Turns one given part into what a Turn carries: text, a picture's latents, or one Latents a window of sound."""
+    """Turns one given part into what a Turn carries: text, a picture's latents, or two Latents a window of sound."""
     if isinstance(item, str):
         yield item
     elif item.ndim == 3:
         yield parts.image_encoder.encode(item)
     else:
         for window in windows(item):
-            yield parts.audio_encoder.encode(window)
+            yield from parts.hear(window)
 
 
 def _read(kind: str, value: str) -> str | np.ndarray:

@@ -84,9 +84,7 @@ def run(args: argparse.Namespace) -> int:
         with live:
             stream = events(session, start_ns=start_ns)
             stream = screen.watched(stream if args.fast else paced(stream), start_ns)
-            replies = [
-                play.answer(heard) for heard in listen(stream, detector, parts.audio_encoder, parts.image_encoder)
-            ]
+            replies = [play.answer(heard) for heard in listen(stream, detector, parts.hear, parts.image_encoder)]
             screen.finished(report.unanswered(session, replies, start_ns))
         sheet = report.sheet(args.out, session, replies, display, start_ns)
     if args.json:
@@ -114,9 +112,9 @@ def _voice(bundle: str) -> Voice | None:
 
 def _warm_up(parts: Parts) -> None:
     """A first run touches every page of every model; nobody should wait for that in the first turn."""
-    sound = parts.audio_encoder.encode(np.zeros(RATE_HZ, np.float32))
+    sound = parts.hear(np.zeros(RATE_HZ, np.float32))
     picture = parts.image_encoder.encode(np.zeros((64, 64, 3), np.uint8))
-    for _ in answer_turn(parts, Turn(0, 0, "warm-up", (picture, sound)), Times(), max_tokens=1):
+    for _ in answer_turn(parts, Turn(0, 0, "warm-up", (picture, *sound)), Times(), max_tokens=1):
         pass
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -19,7 +20,7 @@ from glasses.app import Parts, open_parts
 from glasses.decoders.sheet import Bar, Group, bar_plot
 from glasses.errors import InputError, ModelError, Reason
 from glasses.evals import information, opponent, pictures, sounds, speech
-from glasses.loop import rows_of
+from glasses.loop import prompt_of
 from glasses.types import Float32Array, Latents
 
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval"
@@ -104,18 +105,18 @@ def _pictures(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict
 
 
 def _sounds(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
-    return dict(sounds.run(_answer(parts, tick), parts.audio_encoder, HELD_OUT / "sounds", limit=limit))
+    return dict(sounds.run(_answer(parts, tick), parts.hear, HELD_OUT / "sounds", limit=limit))
 
 
 def _information(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     if limit is not None:
         raise InputError(Reason.BAD_INPUT, "the information probe needs its whole set: --only speech pictures sounds")
 
-    def rows(latents: Latents) -> Float32Array:
+    def rows(heard: Sequence[Latents]) -> Float32Array:
         tick()
-        return rows_of(parts, latents)[0]
+        return np.concatenate([part for part in prompt_of(parts, [*heard, ""]) if isinstance(part, np.ndarray)])
 
-    return dict(information.run(rows, opponent.transcriber(), parts.audio_encoder))
+    return dict(information.run(rows, opponent.transcriber(), parts.hear))
 
 
 def _answer(parts: Parts, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:

@@ -1,6 +1,6 @@
 """How much of a sound reaches the backbone that its transcript has lost? Linear probes; knows no encoder or connector.
 
-The same probe (ridge regression on one-hot labels) reads the rows that the backbone is given, averaged, and a bag of
+The same probe (ridge regression on one-hot labels) reads the rows that the backbone is given, and a bag of
 words of the transcript, and tells from each which sound it is, who speaks and in which tone. What it is fitted on and
 what it is asked about never share a recording; for the speaker they never share a sentence, for the tone never a
 speaker.
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.errors import InputError, Reason
-from glasses.evals.sounds import SOUNDS, Encoder, read_index, ridge_probe
+from glasses.evals.sounds import SOUNDS, Hear, read_index, ridge_probe
 from glasses.media import read_audio
 from glasses.types import Float32Array, Latents
 
 TONES = Path(__file__).parents[2] / "models" / "eval" / "tone"
-Rows = Callable[[Latents], NDArray[np.floating]]
+N_FIRST = 2  # rows beside words, or before a sound's own
+Rows = Callable[[Sequence[Latents]], NDArray[np.floating]]
 Transcribe = Callable[[Float32Array], str]
 
 
@@ -59,15 +60,17 @@ def read_tones(folder: Path = TONES) -> list[dict[str, str]]:
 
 
 def run(
-    rows_of: Rows, transcribe: Transcribe, encoder: Encoder, sounds: Path = SOUNDS, tones: Path = TONES
+    rows_of: Rows, transcribe: Transcribe, hear: Hear, sounds: Path = SOUNDS, tones: Path = TONES
 ) -> dict[str, dict[str, float]]:
     """Returns for `sound`, `speaker` and `tone` the accuracies `rows`, `transcript` and `chance`.
 
-    `rows_of` gives the rows (k, n_embd) that reach the backbone for a clip's latents; `transcribe` the words of a clip.
+    Read are the first rows, which tell of the voice wherever there is sound, and the mean of all. `rows_of` gives the
+    rows (k, n_embd) that reach the backbone for what `hear` makes of a clip; `transcribe` its words.
     """
     index, spoken = read_index(sounds), read_tones(tones)
     clips = [read_audio(sounds / s.file) for s in index] + [read_audio(tones / row["file"]) for row in spoken]
-    x = np.stack([rows_of(encoder.encode(pcm)).mean(axis=0) for pcm in clips])
+    every = [rows_of(hear(pcm)) for pcm in clips]
+    x = np.stack([np.concatenate([*rows[:N_FIRST], rows.mean(axis=0)]) for rows in every])
     bags = words([transcribe(pcm) for pcm in clips])
     fit = [i for i, s in enumerate(index) if s.split == "reference"]
     ask = [i for i, s in enumerate(index) if s.split == "held-out"]

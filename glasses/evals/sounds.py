@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +27,7 @@ QUESTION = "What is this sound?"
 RIDGE = 0.1  # of the mean squared feature, added to the covariance's diagonal
 
 
-class Encoder(Protocol):
-    """What is needed of an audio encoder."""
-
-    def encode(self, pcm: Float32Array, t_ns: int = 0) -> Latents:
-        """Encodes one clip at 16 kHz."""
-        ...
+Hear = Callable[[Float32Array], tuple[Latents, ...]]  # a clip at 16 kHz as the parts a Turn carries (app.Parts.hear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +83,32 @@ def pooled(latents: Latents) -> Float32Array:
 
 def run(
     answer: Callable[[list[str | Latents]], str],
-    encoder: Encoder,
+    hear: Hear,
     folder: Path = SOUNDS,
     *,
     limit: int | None = None,
 ) -> dict[str, object]:
     """Asks `QUESTION` about every held-out clip, or `limit` of them spread over the set.
 
-    `answer` takes the parts of a turn in order and returns the reply.
+    `answer` takes the parts of a turn in order and returns the reply; `hear` makes them of a clip.
 
     `accuracy` is the share of clips whose class was said, `class_mean` the mean of that share over the classes,
     `chance` what the same answers score against every other clip's class, `text_only` the share that the question gets
-    with no sound given. `latent_probe` is a linear probe on the encoder's own latents, fitted on the reference clips:
+    with no sound given. `latent_probe` is a linear probe on each encoder's own latents, fitted on the reference clips:
     what a reader with as few examples finds in them.
     """
     index = read_index(folder)
     names = {sound.label: sound.accept for sound in index}
     held_out = spread([sound for sound in index if sound.split == "held-out"], limit)
     index = [sound for sound in index if sound.split == "reference" or sound in held_out]
-    latents = {sound.file: encoder.encode(read_audio(folder / sound.file)) for sound in index}
+    latents = {sound.file: hear(read_audio(folder / sound.file)) for sound in index}
     reference = [sound for sound in index if sound.split == "reference"]
-    answers = {sound.file: answer([latents[sound.file], QUESTION]) for sound in held_out}
+    answers = {sound.file: answer([*latents[sound.file], QUESTION]) for sound in held_out}
     said = [said_class(answers[sound.file], names) for sound in held_out]
     truth = np.array([sound.label for sound in held_out])
     hit = np.array([a == b for a, b in zip(said, truth, strict=True)])
     grid = np.array([[one == label for label in truth] for one in said])
     blind = said_class(answer([QUESTION]), names)
-    features = [np.stack([pooled(latents[sound.file]) for sound in part]) for part in (reference, held_out)]
-    probe = ridge_probe(features[0], [sound.label for sound in reference], features[1])
     return {
         "clips": len(held_out),
         "classes": len(names),
@@ -124,7 +116,19 @@ def run(
         "class_mean": float(np.mean([hit[truth == label].mean() for label in names if (truth == label).any()])),
         "chance": float((grid.sum() - hit.sum()) / (len(hit) * (len(hit) - 1))),
         "text_only": float(np.mean(truth == blind)),
-        "latent_probe": float(np.mean([a == b for a, b in zip(probe, truth, strict=True)])),
+        "latent_probe": _probes(latents, reference, held_out),
         "per_class": {label: f"{hit[truth == label].sum()}/{(truth == label).sum()}" for label in names},
         "answers": answers,
     }
+
+
+def _probes(
+    latents: Mapping[str, tuple[Latents, ...]], reference: Sequence[Sound], held_out: Sequence[Sound]
+) -> dict[str, float]:
+    """Accuracy on the held-out clips by modality of the latents."""
+    accuracy = {}
+    for i, one in enumerate(latents[reference[0].file]):
+        fit, ask = (np.stack([pooled(latents[sound.file][i]) for sound in part]) for part in (reference, held_out))
+        told = ridge_probe(fit, [sound.label for sound in reference], ask)
+        accuracy[one.modality] = float(np.mean([a == b.label for a, b in zip(told, held_out, strict=True)]))
+    return accuracy

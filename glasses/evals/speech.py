@@ -75,14 +75,14 @@ def run(
     for condition, (kind, degrade) in CONDITIONS.items():
         pairs = []
         for item in spread(_items(folder, kind), limit):
-            heard = reply(parts, [parts.audio_encoder.encode(degrade(read_audio(folder / item["file"]))), REPEAT])
+            heard = reply(parts, [*parts.hear(degrade(read_audio(folder / item["file"]))), REPEAT])
             pairs.append((item["text"], heard))
             examples.append({"condition": condition, "said": item["text"], "repeated": heard})
             tick()
         rates[condition] = _error_rate(pairs)
     agreed, questions = 0, spread(_items(folder, "question"), limit)
     for item in questions:
-        spoken = reply(parts, [parts.audio_encoder.encode(read_audio(folder / item["file"]))], 24)
+        spoken = reply(parts, parts.hear(read_audio(folder / item["file"])), 24)
         typed = reply(parts, [item["text"]], 24)
         agreed += overlap_f1(spoken, typed) >= AGREE_F1
         examples.append({"condition": "question", "said": item["text"], "spoken": spoken, "typed": typed})

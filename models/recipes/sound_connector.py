@@ -1,16 +1,17 @@
-"""Trains the ambience connector of the pocket backbone and writes it as ONNX.
+"""Trains the sound connector of the pocket backbone and writes it as ONNX.
 
     python -m models.recipes.sound_connector --clips DIR --backbone B.gguf \\
-        --encoder models/artifacts/whisper-tiny-en-encoder-int8.onnx --out models/artifacts/audio-ambience-pocket.onnx
+        --encoder models/artifacts/yamnet-int8.onnx --out models/artifacts/sound-connector-pocket.onnx
+
+With `--modality audio --steps 0` it makes the ambience connector of Whisper's latents, whose air goes beside words.
 
 1. The clips of sound_clips (encoder latents) are pooled and the units that name them are solved (sound_units).
 2. Every unit's rows start as the backbone's own token rows of its words, inside a frame of token rows, so that the
    untouched backbone reads them already. The air rows start as the principal directions of the pooled clips.
 3. With --steps N the rows learn, through the frozen backbone dequantised from the GGUF that will run, to be answered
-with
-   the name and to leave other questions alone (sound_align). --steps 0 stops after 2 and needs no pass through it.
+   with the name (sound_align). --steps 0 stops after 2 and needs no pass through it.
 
-Seeded; `DIR/ambience.pt` is the checkpoint of step 3 and `--resume` goes on from it.
+Seeded; `DIR/sound.pt` is the checkpoint of step 3 and `--resume` goes on from it.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.encoders.audio import space_of
+from glasses.onnx_session import space_of
 from models.recipes import sound_units
-from models.recipes.sound_examples import replies
-from models.recipes.sound_model import N_BEGIN, N_NAME, N_ROWS, RANK, AmbienceConnector, export
+from models.recipes.sound_examples import reply_to
+from models.recipes.sound_model import N_BEGIN, N_NAME, N_ROWS, RANK, SoundConnector, export
 
 BEGIN, AIR, END = "The sound of", "\n", "\n"
 SHARPER = 6.0  # than calibrated: token rows of many distant names average to words that mean something else
 AIR_RMS = 0.03  # beside token rows of 0.136: there to be read, too little to be mistaken for words
+ENCODERS = {"audio": "whisper-tiny-en", "sound": "yamnet"}
 Array = NDArray[np.float32]
 
 
@@ -58,10 +59,11 @@ def first_values(clips: sound_units.Pooled, rows_of: Callable[[str], Array], see
     """Steps 1 and 2: every tensor of the connector."""
     shift, scale = clips.x.mean(0), 1 / (clips.x.std(0) + 1e-3)
     x = (clips.x - shift) * scale
-    weights, bias = sound_units.solve(x, clips.y, len(clips.names))
+    weights, bias = sound_units.solve(x, clips.y, len(clips.names), sound_units.RIDGE[clips.modality])
+    rank = RANK[clips.modality]
     rng = np.random.default_rng(seed)
     begin, air, end = rows_of(BEGIN), rows_of(AIR), rows_of(END)
-    names = np.stack([name_rows(replies(name)[0], rows_of).reshape(-1) for name in clips.names])
+    names = np.stack([name_rows(reply_to(name), rows_of).reshape(-1) for name in clips.names])
     return {
         "shift": shift,
         "scale": scale,
@@ -70,8 +72,8 @@ def first_values(clips: sound_units.Pooled, rows_of: Callable[[str], Array], see
         "sharpness": np.array([SHARPER * sound_units.sharpness_for(clips, x)], np.float32),
         "names": names,
         "frame": np.concatenate([begin[:N_BEGIN], air[:1], air[:1], end[:1]]),
-        "squeeze": principal(x, RANK, rng),
-        "expand": (rng.standard_normal((RANK, 2 * names.shape[1] // N_NAME)) * AIR_RMS * RANK**-0.5).astype(np.float32),
+        "squeeze": principal(x, rank, rng),
+        "expand": (rng.standard_normal((rank, 2 * names.shape[1] // N_NAME)) * AIR_RMS * rank**-0.5).astype(np.float32),
     }
 
 
@@ -79,36 +81,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option in ("--clips", "--backbone", "--encoder", "--out"):
         parser.add_argument(option, type=Path, required=True)
-    parser.add_argument(
-        "--questions", type=Path, help="questions (models.recipes.magpie) that the rows must leave alone"
-    )
+    parser.add_argument("--modality", choices=("sound", "audio"), default="sound", help="whose latents it reads")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop step 3 after so long; --resume goes on")
+    parser.add_argument("--batch", type=int, default=16, help="examples a step of step 3")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
-    clips = sound_units.load_clips(args.clips, args.seed)
+    clips = sound_units.load_clips(args.clips, args.modality, args.seed)
     with LlamaBackbone(args.backbone, n_ctx=64, n_threads=1) as backbone:
         start = first_values(clips, lambda text: np.array(backbone.token_rows(backbone.tokenize(text))), args.seed)
-    connector = AmbienceConnector(start)
+    connector = SoundConnector(start)
     if args.steps:
         # Step 3 alone needs transformers, which takes long to import.
         from models.recipes import sound_align  # noqa: PLC0415
 
-        checkpoint = args.clips / "ambience.pt"
-        if args.resume and checkpoint.is_file():
-            connector.load_state_dict(torch.load(checkpoint, weights_only=True)["connector"])
-        sound_align.train(
-            connector,
-            clips,
-            gguf=args.backbone,
-            questions=args.questions,
-            checkpoint=checkpoint,
-            steps=args.steps,
-            minutes=args.minutes,
-        )
+        path = args.clips / "sound.pt"
+        if not args.resume:
+            path.unlink(missing_ok=True)
+        sound_align.train(connector, clips, gguf=args.backbone, path=path, steps=args.steps, batch=args.batch)
     sha256 = hashlib.sha256(args.backbone.read_bytes()).hexdigest()
-    export(connector, args.out, space=space_of("whisper-tiny-en", args.encoder), backbone=sha256)
+    space = space_of(ENCODERS[args.modality], args.encoder)
+    export(connector, args.out, args.modality, space=space, backbone=sha256)
     print(args.out, N_ROWS, len(clips.names), "units", len(clips.y), "pooled clips")
 
 

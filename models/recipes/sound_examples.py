@@ -1,20 +1,17 @@
-"""What the ambience rows are taught to be answered with, one batch at a time. Knows units and questions, no
-recording.
-"""
+"""What the sound rows are taught to be answered with, one batch at a time. Knows units and questions, no recording."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from glasses.backbone.prompt import ABOUT_SOUND, SUFFIX
 from models.recipes.sound_classes import CLASSES, NOISE, NOTHING
+from models.recipes.sound_model import SoundConnector
+from models.recipes.sound_units import Pooled
 
 QUESTIONS = (
     "What do you hear?",
@@ -25,16 +22,14 @@ QUESTIONS = (
     "What is making this sound?",
     "Listen, what is that?",
 )
-MAIN_QUESTION_SHARE, LEFT_ALONE_SHARE, VOICE_SHARE = 0.5, 0.15, 0.05
-LEFT_ALONE = 64  # questions whose answer the ambience must not change
-_SAID = {"calm": "speaking", "whispered": "whispering", "shouted": "shouting"}
-_HOW = {"calm": "Calmly.", "whispered": "In a whisper.", "shouted": "Shouting."}
+MAIN_QUESTION_SHARE, MADE_UP_SHARE = 0.5, 0.7
 STOP = "<|im_end|>"
+_SAID = {"calm": "speaking", "whispered": "whispering", "shouted": "shouting"}
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`pooled` (2304,), `units` (n,) that sum to 1, the text after the rows and the reply with its stop token."""
+    """`pooled` (d,), `units` (n,) that sum to 1, the text after the rows and the reply with its stop token."""
 
     pooled: Tensor
     units: Tensor
@@ -42,82 +37,39 @@ class Example:
     reply: str
 
 
-def replies(unit: str) -> tuple[str, ...]:
-    """What to say of a unit, the usual wording first."""
+def reply_to(unit: str) -> str:
+    """What to say of a unit."""
     if unit in CLASSES:
-        return (CLASSES[unit][0],)
+        return CLASSES[unit][0]
     if unit in ("nothing", "noise"):
-        return (NOTHING if unit == "nothing" else NOISE,)
+        return NOTHING if unit == "nothing" else NOISE
     who, tone = unit.split()
-    return (f"A {who} {_SAID[tone]}.",)
-
-
-@torch.inference_mode()
-def own_answers(backbone: Any, questions: list[str], max_tokens: int = 16) -> list[tuple[str, str]]:
-    """The backbone's own greedy answers to typed questions: what a spoken one has to be answered as well."""
-    pairs = []
-    for question in questions:
-        embed, cache, ids = backbone.model.get_input_embeddings(), backbone.cache(1), []
-        x = embed(torch.tensor([backbone.ids(question + SUFFIX)]))
-        for _ in range(max_tokens):
-            hidden = backbone.model.model(inputs_embeds=x, past_key_values=cache, use_cache=True)[0]
-            token = int(backbone.model.lm_head(hidden[0, -1]).argmax())
-            if token == backbone.tokenizer.eos_token_id:
-                break
-            ids.append(token)
-            x = embed(torch.tensor([[token]]))
-        stop = STOP if len(ids) < max_tokens else ""
-        pairs.append((question, backbone.tokenizer.decode(ids) + stop))
-    return pairs
+    return f"A {who} {_SAID[tone]}."
 
 
 class Source:
     """Draws batches; a batch is a function of its number, so that a resumed run goes on as it would have."""
 
-    def __init__(
-        self,
-        connector: Any,
-        backbone: Any,
-        *,
-        x: Tensor,
-        y: NDArray[np.int64],
-        names: list[str],
-        questions: Path | None,
-    ) -> None:
-        self.names, self.x = names, x
-        self.members = [np.flatnonzero(y == unit) for unit in range(len(names))]
+    def __init__(self, connector: SoundConnector, clips: Pooled) -> None:
+        self.names, self.x = clips.names, torch.from_numpy(clips.x)
+        self.members = [np.flatnonzero(clips.y == unit) for unit in range(len(clips.names))]
         with torch.inference_mode():
-            self.units = torch.cat([connector.units(part) for part in x.split(1024)]).clone()
-        lines = questions.read_text().splitlines()[:LEFT_ALONE] if questions else []
-        self.left_alone = own_answers(backbone, lines)
+            self.units = torch.cat([connector.units(part) for part in self.x.split(1024)]).clone()
 
     def batch(self, step: int, size: int) -> list[Example]:
+        """`size` examples, every unit as likely as any other."""
         rng = np.random.default_rng((7, step))
         return [self._one(rng) for _ in range(size)]
 
     def _one(self, rng: np.random.Generator) -> Example:
-        voices = [i for i, name in enumerate(self.names) if " " in name or name == "speech"]
-        draw = rng.random()
-        about_voice = draw < LEFT_ALONE_SHARE + VOICE_SHARE
-        unit = int(rng.choice(voices)) if about_voice else int(rng.integers(len(self.names)))
+        unit = int(rng.integers(len(self.names)))
         clip = int(rng.choice(self.members[unit]))
-        units = self.units[clip] if rng.random() < 0.3 else self._made_up(unit, rng)
-        if draw < LEFT_ALONE_SHARE and self.left_alone:
-            question, reply = self.left_alone[rng.integers(len(self.left_alone))]
-            return Example(self.x[clip], units, question + SUFFIX, reply)
-        if about_voice and " " in self.names[unit]:
-            who, tone = self.names[unit].split()
-            question, reply = (
-                ("Who is speaking?", f"A {who}.") if rng.random() < 0.5 else ("How did they say it?", _HOW[tone])
-            )
-            return Example(self.x[clip], units, question + SUFFIX, reply + STOP)
+        units = self._made_up(unit, rng) if rng.random() < MADE_UP_SHARE else self.units[clip]
         question = ABOUT_SOUND if rng.random() < MAIN_QUESTION_SHARE else str(rng.choice(QUESTIONS))
-        return Example(self.x[clip], units, question + SUFFIX, replies(self.names[unit])[0] + STOP)
+        return Example(self.x[clip], units, question + SUFFIX, reply_to(self.names[unit]) + STOP)
 
     def _made_up(self, unit: int, rng: np.random.Generator) -> Tensor:
-        """Units around one: between sure and barely ahead of a few others, as they come of recordings never
-        heard before.
-        """
+        """Units around one: between sure and barely ahead of a few others, as they come of recordings never heard."""
         sure = rng.uniform(0.35, 1.0)
         rest = rng.dirichlet(np.full(len(self.names), 0.03)) * (1 - sure)
         rest[unit] += sure

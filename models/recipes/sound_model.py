@@ -1,14 +1,15 @@
-"""The ambience connector in torch, and its ONNX form. Knows neither recordings nor the backbone's weights.
+"""The two sound connectors in torch, and their ONNX form. Knows neither recordings nor the backbone's weights.
 
-    latents (T, 768) -> rows (10, 576):  three of a begin, four of the name, air, air, end
+    latents (T, 768 or 1024) -> rows (10, 576):  three of a begin, four of the name, air, air, end
 
-The clip is pooled over time (mean, deviation, maximum of every channel). A linear layer turns that into softmax units,
-one for each sound it can name and for each kind of voice (man or woman, calm, whispered, shouted). The units mix rows
-in the backbone's embedding space: four *soft tokens*, so that doubt between two sounds reaches the backbone as
-something
-between their names, not as a choice. The *air* rows carry a residual of the pooled latents: whose voice, which room,
-and
-whatever no unit stands for.
+The sound connector reads YAMNet's latents and says what is heard where nobody speaks. The ambience connector is of the
+same make and reads Whisper's; of its rows only the air goes to the backbone: whose voice, and how.
+
+The clip is pooled over time (sound_units.STATISTICS). A linear layer turns that into softmax units, one for each sound
+it can name and for each kind of voice (man or woman, calm, whispered, shouted). The units mix rows in the backbone's
+embedding space: four *soft tokens*, so that doubt between two sounds reaches the backbone as something between their
+names, not as a choice. The *air* rows carry a residual of the pooled latents: whose voice, which room, and whatever no
+unit stands for.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from models.recipes.image_model import Graph
+from models.recipes.sound_units import STATISTICS, Modality
 
-D_LATENT, N_EMBD = 768, 576
-D_POOLED, RANK = 3 * D_LATENT, 96
+N_EMBD = 576
+D_LATENT: dict[Modality, int] = {"audio": 768, "sound": 1024}
+RANK: dict[Modality, int] = {"audio": 96, "sound": 32}  # of what the air rows carry
 N_BEGIN, N_NAME, N_AIR = 3, 4, 2
 N_ROWS = N_BEGIN + N_NAME + N_AIR + 1
 
 
-class AmbienceConnector(nn.Module):
+class SoundConnector(nn.Module):
     """See the module. `start` gives every parameter its first value (sound_connector.first_values)."""
 
     def __init__(self, start: dict[str, NDArray[np.float32]]) -> None:
@@ -41,7 +44,7 @@ class AmbienceConnector(nn.Module):
             self.register_buffer(name, first[name])
         self.names = nn.Parameter(first["names"])  # (n_units, N_NAME * N_EMBD)
         self.frame = nn.Parameter(first["frame"])  # begin, air and end (6, N_EMBD)
-        self.squeeze = nn.Parameter(first["squeeze"])  # (D_POOLED, RANK)
+        self.squeeze = nn.Parameter(first["squeeze"])  # (pooled, RANK)
         self.expand = nn.Parameter(first["expand"])  # (RANK, N_AIR * N_EMBD)
 
     def units(self, pooled: Tensor) -> Tensor:
@@ -50,7 +53,7 @@ class AmbienceConnector(nn.Module):
         return torch.softmax(scores * self.sharpness, -1)
 
     def rows(self, pooled: Tensor, units: Tensor) -> Tensor:
-        """Rows (batch, 10, 576) from pooled clips (batch, 2304) and units."""
+        """Rows (batch, 10, 576) from pooled clips (batch, d) and units."""
         n = len(units)
         names = (units @ self.names).reshape(n, N_NAME, N_EMBD)
         air = torch.tanh((pooled - self.shift) * self.scale @ self.squeeze) @ self.expand
@@ -59,24 +62,30 @@ class AmbienceConnector(nn.Module):
         return torch.cat([frame[:, :N_BEGIN], names, air, frame[:, -1:]], 1)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Rows (batch, 10, 576) from pooled clips (batch, 2304)."""
+        """Rows (batch, 10, 576) from pooled clips (batch, d)."""
         return self.rows(pooled, self.units(pooled))
 
 
-def export(model: AmbienceConnector, path: Path, *, space: str, backbone: str) -> None:
-    """Writes `latents` (T, 768) -> `rows` (10, 576); `space` and `backbone` (sha256) go into the metadata."""
+def _pooled(graph: Graph, modality: Modality) -> str:
+    """Nodes for sound_units.pool."""
+    mean = graph.add("ReduceMean", ["latents"], axes=[0], keepdims=1)
+    if STATISTICS[modality] == ("mean",):
+        return mean
+    off = graph.add("Sub", ["latents", mean])
+    std = graph.add("Sqrt", [graph.add("ReduceMean", [graph.add("Mul", [off, off])], axes=[0], keepdims=1)])
+    return graph.add("Concat", [mean, std, graph.add("ReduceMax", ["latents"], axes=[0], keepdims=1)], axis=1)
+
+
+def export(model: SoundConnector, path: Path, modality: Modality, *, space: str, backbone: str) -> None:
+    """Writes `latents` (T, D) -> `rows` (10, 576); `space` and `backbone` (sha256) go into the metadata."""
     graph = Graph()
     f32 = {name: value.detach().numpy().astype(np.float32) for name, value in model.state_dict().items()}
 
     def rows(x: str, n: int) -> str:
         return graph.add("Reshape", [x, graph.constant(np.array([n, N_EMBD], np.int64))])
 
-    mean = graph.add("ReduceMean", ["latents"], axes=[0], keepdims=1)
-    off = graph.add("Sub", ["latents", mean])
-    std = graph.add("Sqrt", [graph.add("ReduceMean", [graph.add("Mul", [off, off])], axes=[0], keepdims=1)])
-    peak = graph.add("ReduceMax", ["latents"], axes=[0], keepdims=1)
-    pooled = graph.add("Concat", [mean, std, peak], axis=1)
-    x = graph.add("Mul", [graph.add("Sub", [pooled, graph.constant(f32["shift"])]), graph.constant(f32["scale"])])
+    off = graph.add("Sub", [_pooled(graph, modality), graph.constant(f32["shift"])])
+    x = graph.add("Mul", [off, graph.constant(f32["scale"])])
     weights = graph.add("Transpose", [graph.table(model.get_buffer("weights").T)], perm=[1, 0])
     scores = graph.add("Add", [graph.add("MatMul", [x, weights]), graph.constant(f32["bias"])])
     units = graph.add("Softmax", [graph.add("Mul", [scores, graph.constant(f32["sharpness"])])], axis=-1)
@@ -90,8 +99,8 @@ def export(model: AmbienceConnector, path: Path, *, space: str, backbone: str) -
     onnx_model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            "ambience-connector",
-            [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["T", D_LATENT])],
+            f"{modality}-connector",
+            [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["T", D_LATENT[modality]])],
             [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [N_ROWS, N_EMBD])],
             graph.constants,
         ),
@@ -99,7 +108,9 @@ def export(model: AmbienceConnector, path: Path, *, space: str, backbone: str) -
         ir_version=8,
         producer_name="glasses models/recipes/sound_connector.py",
     )
-    beside_words = json.dumps([N_BEGIN + N_NAME, N_BEGIN + N_NAME + N_AIR])
-    helper.set_model_props(onnx_model, {"space": space, "backbone_sha256": backbone, "beside_words": beside_words})
+    properties = {"space": space, "backbone_sha256": backbone}
+    if modality == "audio":
+        properties["beside_words"] = json.dumps([N_BEGIN + N_NAME, N_BEGIN + N_NAME + N_AIR])
+    helper.set_model_props(onnx_model, properties)
     onnx.checker.check_model(onnx_model, full_check=True)
     onnx.save(onnx_model, path)

@@ -62,8 +62,22 @@ def test_a_question_is_put_only_where_none_was_asked(parts: Parts, picture: Late
     assert about_view in token_parts(parts, [picture])
     assert about_view not in token_parts(parts, [picture, "What colour is it?"])
     assert about_view not in token_parts(parts, [picture, question])
-    silence = parts.audio_encoder.encode(np.zeros(16_000, np.float32))
-    assert parts.backbone.tokenize(prompt.ABOUT_SOUND) in token_parts(parts, [silence])
+    silence = parts.hear(np.zeros(16_000, np.float32))
+    assert parts.backbone.tokenize(prompt.ABOUT_SOUND) in token_parts(parts, list(silence))
+
+
+def test_a_sound_is_told_only_where_nobody_speaks(parts: Parts) -> None:
+    said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+    words, spoken = rows_of(parts, said)
+    assert spoken
+    assert len(words) > 2
+    rows, again = rows_of(parts, beside, spoken=spoken)
+    assert not again
+    assert len(rows) == 0
+    thunder = parts.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
+    fed = [part for part in prompt_of(parts, list(thunder)) if not isinstance(part, list)]
+    assert [len(part) for part in fed] == [2, 10]  # whose voice and how, then which sound
+    assert np.array_equal(fed[1], rows_of(parts, thunder[1])[0])
 
 
 def test_typed_text_cannot_forge_the_frame(parts: Parts) -> None:

@@ -36,7 +36,7 @@ def parts() -> Iterator[Parts]:
 def turns(parts: Parts, chunk_ms: int) -> list[Heard]:
     stream = events(load_session(), chunk_ms=chunk_ms)
     detector = VoiceDetector(store.path_of(store.load_bundle().voice_gate))
-    return list(listen(stream, detector, parts.audio_encoder, parts.image_encoder))
+    return list(listen(stream, detector, parts.hear, parts.image_encoder))
 
 
 @pytest.fixture(scope="module")

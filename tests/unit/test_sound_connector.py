@@ -1,4 +1,4 @@
-"""The shipped ambience connector on real latents: shape, scale, and that different sounds give different rows."""
+"""The two shipped sound connectors on real latents: shape, scale, and that different sounds give different rows."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ import onnxruntime
 import pytest
 
 from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.sound import SoundEncoder
 from glasses.evals.sounds import SOUNDS
 from glasses.media import read_audio
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
-CONNECTOR = ARTIFACTS / "audio-ambience-pocket.onnx"
-ENCODER = ARTIFACTS / "whisper-tiny-en-encoder-int8.onnx"
+AUDIO = AudioEncoder(ARTIFACTS / "whisper-tiny-en-encoder-int8.onnx", n_threads=1)
+SOUND = SoundEncoder(ARTIFACTS / "yamnet-int8.onnx", n_threads=1)
+BOTH = [("audio-ambience-pocket", AUDIO), ("sound-connector-pocket", SOUND)]
+Encoder = AudioEncoder | SoundEncoder
 
 
-@pytest.fixture(scope="module")
-def session() -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(str(CONNECTOR))
+def opened(name: str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(ARTIFACTS / f"{name}.onnx"))
 
 
+@pytest.mark.parametrize(("name", "width"), [("audio-ambience-pocket", 768), ("sound-connector-pocket", 1024)])
 @pytest.mark.parametrize("n_latents", [1, 7, 1500])
-def test_any_length_gives_ten_finite_rows_of_token_size(session: onnxruntime.InferenceSession, n_latents: int) -> None:
-    latents = np.random.default_rng(0).standard_normal((n_latents, 768)).astype(np.float32)
+def test_any_length_gives_ten_finite_rows_of_token_size(name: str, width: int, n_latents: int) -> None:
+    latents = np.abs(np.random.default_rng(0).standard_normal((n_latents, width))).astype(np.float32)
+    session = opened(name)
     rows = np.asarray(session.run(None, {"latents": latents})[0])
     assert rows.shape == (10, 576)
     assert np.isfinite(rows).all()
     assert 0.05 < np.sqrt((rows**2).mean()) < 0.3  # the token table's is 0.136
 
 
-def test_it_says_which_encoder_and_backbone_it_was_made_for(session: onnxruntime.InferenceSession) -> None:
-    meta = session.get_modelmeta().custom_metadata_map
-    assert meta["space"] == AudioEncoder(ENCODER, n_threads=1).space
+@pytest.mark.parametrize(("name", "encoder"), BOTH)
+def test_it_says_which_encoder_and_backbone_it_was_made_for(name: str, encoder: Encoder) -> None:
+    meta = opened(name).get_modelmeta().custom_metadata_map
+    assert meta["space"] == encoder.space
     assert len(meta["backbone_sha256"]) == 64
-    assert CONNECTOR.stat().st_size < 4_000_000
+    assert ("beside_words" in meta) == (name == "audio-ambience-pocket")
 
 
-def test_two_sheep_are_nearer_than_a_sheep_and_thunder(session: onnxruntime.InferenceSession) -> None:
-    encoder = AudioEncoder(ENCODER, n_threads=1)
+@pytest.mark.parametrize(("name", "encoder"), BOTH)
+def test_two_sheep_are_nearer_than_a_sheep_and_thunder(name: str, encoder: Encoder) -> None:
+    session = opened(name)
     clips = [encoder.encode(read_audio(SOUNDS / f"{name}.ogg")).data for name in ("sheep-0", "sheep-1", "thunder-0")]
     a, b, c = (np.asarray(session.run(None, {"latents": clip})[0]) for clip in clips)
     assert np.abs(a - b).mean() < np.abs(a - c).mean()

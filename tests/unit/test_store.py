@@ -85,6 +85,8 @@ def test_every_manifest_of_this_repository_is_well_formed() -> None:
         ("audio_encoder", "audio-encoder"),
         ("audio_words", "audio-connector"),
         ("audio_ambience", "audio-connector"),
+        ("sound_encoder", "sound-encoder"),
+        ("sound_connector", "sound-connector"),
         ("image_encoder", "image-encoder"),
         ("image_connector", "image-connector"),
         ("voice_gate", "voice-gate"),
