@@ -104,7 +104,9 @@ def check_runs(built: Path, lengths: tuple[int, ...] = (2, 3)) -> list[dict[str,
             found = session.run(None, feed)
         except Exception as error:  # onnxruntime's own classes
             raise ModelError(Reason.BAD_INPUT, f"{built}: does not run with axes of {2 * length}: {error}") from error
-        outputs = {one.name: list(np.shape(value)) for one, value in zip(session.get_outputs(), found, strict=True)}
+        outputs = {
+            one.name: list(np.asarray(value).shape) for one, value in zip(session.get_outputs(), found, strict=True)
+        }
         shapes.append({"inputs": {name: list(value.shape) for name, value in feed.items()}, "outputs": outputs})
     return shapes
 

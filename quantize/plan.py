@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 import tomllib
-from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -116,10 +115,11 @@ def kernel_ms(path: Path, feed: feeds.Feed) -> dict[str, float]:
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             runs.setdefault(f"{event['args']['op_name']}\n{event['name']}", []).append(event["dur"])
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = {}
     for name, durations in runs.items():  # the fastest run: the others waited for something else
-        spent[name.partition("\n")[0]] += min(durations) / 1e3
-    return dict(spent)
+        kind = name.partition("\n")[0]
+        spent[kind] = spent.get(kind, 0.0) + min(durations) / 1e3
+    return spent
 
 
 def scaled_ms(spent: dict[str, float], here: Compute, there: Compute) -> float:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import onnx
@@ -231,7 +231,7 @@ def _weight_only(prepared: Prepared, _: Path, options: Options) -> onnx.ModelPro
         nodes_to_exclude=[node.name for node in model.graph.node if node.name not in chosen],
     )
     quantizer.process()
-    model = quantizer.model.model if hasattr(quantizer.model, "model") else quantizer.model
+    model = cast(ONNXModel, quantizer.model).model
     _pack_convolutions(model, chosen)
     return model
 

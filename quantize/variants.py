@@ -7,8 +7,9 @@ in, 24 tokens out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from quantize import (
     tasks,
     whisper_encoder,
 )
-from quantize.files import whole
+from quantize.files import whole, write_text
 from quantize.schemes import Options
 
 Step = Callable[[str], Callable[[], None]]
@@ -93,86 +94,136 @@ def _importance(source: Path, path: Path, limit: int, step: Step) -> imatrix.Imp
     return imatrix.read(path)
 
 
-def rows(variants: list[Variant], *, image_float: Path | None, limit: int, task_limit: int | None, step: Step) -> Any:
-    """One dict a variant, in order. Raises whatever the measurements raise."""
+def rows(
+    variants: list[Variant], out: Path, *, image_float: Path | None, limit: int, task_limit: int | None, step: Step
+) -> list[dict[str, Any]]:
+    """One dict a variant, in order. What is measured is kept in `out`/measured.json, so that a broken run goes on.
+
+    Raises whatever the measurements raise.
+    """
     names = store.load_bundle()
     shipped = {role: store.path_of(getattr(names, key)) for role, key in ROLES.items()}
-    costs = {role: _costs(role, _files(variants, role, shipped), step) for role in ROLES}
+    kept = Kept(out / "measured.json")
+    costs = {role: _costs(role, _files(variants, role, shipped), kept, step) for role in ROLES}
     floats = {"audio-encoder": variants[1].files["audio-encoder"], "image-encoder": image_float}
     total = sum(store.load_manifest(name).size_bytes for name in names.models())
-    kld = _divergences(_files(variants, "backbone", shipped), limit, step)
-    base = _tasks(variants[0], task_limit, step)
+    kld = _divergences(_files(variants, "backbone", shipped), limit, kept, step)
+    base = _tasks(variants[0], task_limit, kept, step)
+    first = sum(costs[role][path]["ms"] for role, path in shipped.items())
     table = []
     for variant in variants:
         files = shipped | variant.files
         turn = sum(costs[role][path]["ms"] for role, path in files.items())
-        first = sum(costs[role][path]["ms"] for role, path in shipped.items())
         table.append(
             {
                 "variant": variant.name,
                 "bytes": total + sum(p.stat().st_size - shipped[r].stat().st_size for r, p in variant.files.items()),
                 "resident_mb": round(sum(costs[role][path]["mb"] for role, path in files.items()), 1),
                 "speed": round(first / turn, 3),
-                "kld": kld.get(files["backbone"]),
-                "cosine": _cosines(files, floats, limit, step),
-                "tasks": base | (_tasks(variant, task_limit, step) if variant.files else {}),
+                "kld": kld[files["backbone"]],
+                "cosine": _cosines(files, floats, limit, kept, step),
+                "tasks": base | (_tasks(variant, task_limit, kept, step) if variant.files else {}),
             }
         )
     return table
+
+
+class Kept:
+    """Figures by what they are of: names, hashes and limits. A file that changed is measured again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def get(self, what: str, paths: Sequence[Path], limit: int | None, compute: Callable[[], Any]) -> Any:
+        """The kept figure, or `compute`d and kept."""
+        key = " ".join([what, str(limit), *(store.sha256_of(path)[:16] for path in paths)])
+        if key not in self.figures:
+            self.figures[key] = compute()
+            write_text(self.path, json.dumps(self.figures, indent=1))
+        return self.figures[key]
 
 
 def _files(variants: list[Variant], role: str, shipped: dict[str, Path]) -> list[Path]:
     return list(dict.fromkeys([shipped[role], *(v.files[role] for v in variants if role in v.files)]))
 
 
-def _costs(role: str, paths: list[Path], step: Step) -> dict[Path, dict[str, float]]:
+def _costs(role: str, paths: list[Path], kept: Kept, step: Step) -> dict[Path, dict[str, float]]:
+    """Milliseconds of all files in one paired run, and resident MB of each."""
     tick = step(f"time and memory of {role}s")
     feed = feeds.timing(onnx_file.load(paths[0]), 5) if role != "backbone" else None
-    spent = measure.encoders(paths, [feed], tick) if feed else measure.backbones(paths)
+    ms = kept.get("ms", paths, None, lambda: (_paired(paths, feed))["ms"])
     found = {}
-    for path, ms in zip(paths, spent["ms"], strict=True):
-        found[path] = {"ms": ms, "mb": measure.resident_mb(path, feed.feed if feed else None)}
+    for path, one in zip(paths, ms, strict=True):
+        mb = kept.get("mb", [path], None, lambda path=path: measure.resident_mb(path, feed.feed if feed else None))
+        found[path] = {"ms": one, "mb": mb}
         tick()
     return found
 
 
-def _cosines(files: dict[str, Path], floats: dict[str, Path | None], limit: int, step: Step) -> dict[str, float]:
-    found = {}
+def _paired(paths: list[Path], feed: feeds.Named | None) -> dict[str, Any]:
+    return measure.encoders(paths, [feed]) if feed else measure.backbones(paths)
+
+
+def _cosines(
+    files: dict[str, Path], floats: dict[str, Path | None], limit: int, kept: Kept, step: Step
+) -> dict[str, float]:
+    found: dict[str, float] = {}
     for role, plain in floats.items():
-        if plain is None:
-            continue
-        held = feeds.held_out(feeds.role_of(onnx.load(plain)), limit=limit)
-        lost = fidelity.compare(plain, files[role], held, layers=False, tick=step("cosine"))
-        found |= {domain: round(one["outputs"]["latents"]["cosine_mean"], 5) for domain, one in lost.items()}
+        if plain is not None:
+            found |= kept.get(
+                "cosine", [plain, files[role]], limit, lambda r=role, p=plain: _cosine(p, files[r], limit, step)
+            )
     return found
 
 
-def _divergences(paths: list[Path], limit: int, step: Step) -> dict[Path, dict[str, float]]:
+def _cosine(plain: Path, other: Path, limit: int, step: Step) -> dict[str, float]:
+    held = feeds.held_out(feeds.role_of(onnx.load(plain)), limit=limit)
+    lost = fidelity.compare(plain, other, held, layers=False, tick=step("cosine"))
+    return {domain: round(one["outputs"]["latents"]["cosine_mean"], 5) for domain, one in lost.items()}
+
+
+def _divergences(paths: list[Path], limit: int, kept: Kept, step: Step) -> dict[Path, dict[str, float]]:
     """KLD and same top token of each backbone from the first, over text, speech, sounds and pictures together."""
+    turns: list[prompts.Prompt] = []  # made once, when the first is needed
+
+    def measured(path: Path) -> dict[str, float]:
+        if not turns:
+            turns.extend(_turns(limit, step))
+        one = divergence.compare(paths[0], path, turns, tick=step(f"divergence of {path.stem}"))["all"]
+        return {"mean": round(one["kld_mean"], 4), "same_top": round(one["same_top"], 4)}
+
+    found = {paths[0]: {"mean": 0.0, "same_top": 1.0}}
+    for path in paths[1:]:
+        found[path] = kept.get("kld", [paths[0], path], limit, lambda path=path: measured(path))
+    return found
+
+
+def _turns(limit: int, step: Step) -> Iterator[prompts.Prompt]:
     parts = app.open_parts(n_threads=1)
     try:
         tick = step("turns")
-        held = []
         for domain in ("text", "speech", "sounds", "pictures"):
             for prompt in prompts.held_out(parts, domain, limit):
-                held.append(prompts.Prompt("all", prompt.name, prompt.parts, prompt.scored))
+                yield replace(prompt, domain="all")
                 tick()
     finally:
         parts.close()
-    found = {paths[0]: {"mean": 0.0, "same_top": 1.0}}
-    for path in paths[1:]:
-        one = divergence.compare(paths[0], path, held, tick=step(f"divergence of {path.stem}"))["all"]
-        found[path] = {"mean": round(one["kld_mean"], 4), "same_top": round(one["same_top"], 4)}
-    return found
 
 
-def _tasks(variant: Variant, limit: int | None, step: Step) -> dict[str, float]:
+def _tasks(variant: Variant, limit: int | None, kept: Kept, step: Step) -> dict[str, float]:
     """Percent of each task that the variant's files can change; of all tasks for the shipped bundle."""
     if limit == 0:
         return {}
+    names = store.load_bundle()
+    bundle_files = [store.path_of(name) for name in names.models() if name != names.voice]
     role, path = next(iter(variant.files.items()), ("backbone", None))
-    found = tasks.run(role, path, store.DEFAULT_BUNDLE, limit=limit, tick=step(f"tasks: {variant.name}"))
-    return {name: round(one["percent"], 1) for name, one in found.items()}
+
+    def measured() -> dict[str, float]:
+        found = tasks.run(role, path, store.DEFAULT_BUNDLE, limit=limit, tick=step(f"tasks: {variant.name}"))
+        return {name: round(one["percent"], 1) for name, one in found.items()}
+
+    return kept.get("tasks", [*bundle_files, *variant.files.values()], limit, measured)
 
 
 def markdown(table: list[dict[str, Any]]) -> str:

@@ -15,7 +15,8 @@ _EXAMPLES = """\
   quantize table --out out/variants --tasks 20
   quantize export efficientnet-lite0-pth --out lite0.onnx && quantize table --out out/variants --image-float lite0.onnx
 
-Writes the variants' files, table.md and table.json to OUT; files that are there from an earlier run are used again.
+Writes the variants' files, table.md and table.json to OUT. Files and figures of an earlier run are used again, so a
+run that was interrupted goes on.
 Needs: glasses models pull whisper-tiny-en-ct2.
 """
 
@@ -37,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     task_limit = None if args.tasks == "all" else int(args.tasks)
     with shared.steps() as step:
         made = variants.make(args.out, args.image_float, args.limit, step)
-        table = variants.rows(made, image_float=args.image_float, limit=args.limit, task_limit=task_limit, step=step)
+        table = variants.rows(
+            made, args.out, image_float=args.image_float, limit=args.limit, task_limit=task_limit, step=step
+        )
     text = variants.markdown(table)
     write_text(args.out / "table.md", text + "\n")
     write_text(args.out / "table.json", json.dumps(table, indent=1))
