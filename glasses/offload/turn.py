@@ -98,7 +98,7 @@ class OffloadedTurn:
                 yield made
             return
         log.info("turn %d answered here: %s", self.id, "sure" if sure else "the remote gave nothing in time")
-        await _drop(first, far)
+        self.remote.later(_drop(first, far))  # telling it to stop may take as long as its link is slow, or for ever
         if near is None:
             near = self.local.generate(max_tokens=max_tokens)
             mine = await anext(near)
@@ -119,7 +119,7 @@ class OffloadedTurn:
             following: asyncio.Task[Piece | None] = asyncio.create_task(_next(far))
             piece = await _within(following, STALL_S)
             if piece is None:
-                await _drop(following, far)
+                self.remote.later(_drop(following, far))
         self.remote.broke()
         log.warning("turn %d: the remote broke off after %d pieces; going on here", self.id, n_made)
         async for made in self._go_on(max(1, max_tokens - n_made)):

@@ -54,8 +54,9 @@ class LlamaEngine:
     A switch copies some 23 KB a row (SmolLM2-135M), about as long as one token takes at a hundred rows.
     """
 
-    can = ("latent", "tokens")
-    gradient = train_rows = None  # llama.cpp has no backward pass for them
+    can: tuple[str, ...] = ("latent", "tokens")
+    gradient: Any = None  # llama.cpp has no backward pass for these two
+    train_rows: Any = None
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

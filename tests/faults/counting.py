@@ -53,8 +53,9 @@ class CountingParts:
 class CountingEngine:
     """The state of a context is the bytes fed; rows are one OTHER each."""
 
-    can = ("latent",)
-    gradient = train_rows = None
+    can: tuple[str, ...] = ("latent",)
+    gradient: Any = None
+    train_rows: Any = None
 
     def __init__(self) -> None:
         vocabulary = Bytes()

@@ -88,7 +88,7 @@ def test_one_shot(tmp_path: Path) -> None:
         session = wire.encode(messages.Open(1))
         assert (await http.post("/v1/message", content=session)).status_code == 501
         refused = await http.post("/v1/message", content=wire.encode(messages.Forward(1, [parts]), [np.ones((2, 4))]))
-        (failed, _) = split(refused.content)[0]
+        failed, _ = split(refused.content)[0]
         assert isinstance(failed, messages.Failed)
         assert failed.reason == Reason.UNSUPPORTED
 

@@ -52,11 +52,25 @@ PLAIN = (
     "What is the capital of France?", "How many days are in a week?", "Write a short poem.", "What time is it?",
     "What is two plus two?", "Thank you.", "Good morning!", "Translate hello into Spanish.", "Who are you?",
     "What colour is the sky?", "Repeat the words.", "What is in view?", "What is this sound?", "Name a planet.",
+    "Tell me a story.", "Wait.", "Give me an example.", "Say hello.", "Go on.", "Show me the way home.", "Help me.",
+    "Turn left.", "Be quiet.", "Make a list.", "Give me some advice.", "Sing a song.", "Her cat is nice.", "Yes.",
+    "The car is new.", "My dog was hungry.", "What does barking mean?", "Read this to me.", "Never mind.", "No.",
 )  # fmt: skip
 PLAIN_HELD_OUT = (
     "What is the largest ocean?", "How do plants grow?", "Tell me a joke.", "What is the opposite of hot?",
     "Who wrote Hamlet?", "Spell the word house.", "What did I just hear?", "Give me a recipe for soup.", "Stop.",
     "How far is the moon?", "I am tired.", "What is your name?", "Say that again.", "Name three fruits.",
+    "Where do penguins live?", "Good night.", "What is the time in London?", "Explain gravity.", "How are you?",
+    "Which river is the longest?", "Call my brother.", "What should I cook?", "Is it raining?", "I lost my keys.",
+    "Count to five.", "What year is it?", "Who is the president?", "Where am I?", "What does this sign say?",
+    "Remind me to drink water.", "How tall is Everest?", "Do I need a coat?", "What is seven times eight?",
+    "Who painted the Mona Lisa?", "Take a note.", "What language is that?", "Open the window.", "That was great.",
+    "Why is the sea salty?", "Which way is north?", "Tell me something new.", "What is in my bag?", "Thanks a lot.",
+    "How old is the universe?", "When does the train leave?", "What did she say?", "Summarise the article.",
+    "What is a verb?", "Compare tea and coffee.", "Read the menu.", "I do not understand.", "Who are they?",
+    "Translate this sign.", "How much is this?", "What is the weather like?", "Find my glasses.", "Are you sure?",
+    "Say it in French.", "Is this safe to eat?", "Start a timer.", "What is her name?", "Look at this.",
+    "Describe this picture.", "Who is speaking?", "What was that?", "Is anybody here?", "Hello there.", "Why?",
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def load_model(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> Any:
 class TorchEngine:
     """A cache of keys and values for every context; otherwise as `engine.LlamaEngine`."""
 
-    can = ("latent", "tokens", "gradient")
+    can: tuple[str, ...] = ("latent", "tokens", "gradient")
     gradient: Any = None  # gradient_api.GradientAPI.answer, once opened
     train_rows: Any = None  # token_rows.train, once opened
 

@@ -1,0 +1,114 @@
+"""The Tokenizer API on llama.cpp: text stays what it was; added tokens are called, listed, kept and baked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from service_fixtures import Served, served, small_caps, small_parts
+
+from glasses.backbone.llama import LlamaBackbone
+from glasses.errors import Reason, RemoteError
+from glasses.service import added_tokens
+from glasses.service.bake import bake
+from glasses.service.client import Client
+from glasses.service.engine import LlamaEngine
+from glasses.service.messages import AddToken, Example, ListTokens, RemoveToken
+from glasses.service.service import Service
+from glasses.types import Piece
+
+pytestmark = pytest.mark.models
+CALLS = ("Bark like a dog.", "Bark!", "Make a dog sound.", "Can you bark?", "Play the sound of a dog.")
+OTHERS = ("What is the capital of France?", "Good morning!", "Write a poem.", "How do plants grow?", "I am tired.")
+EXAMPLES = [Example(text, "<dog>") for text in CALLS] + [Example(text) for text in OTHERS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tokens")
+
+
+@pytest.fixture
+def service(gguf_path: Path, folder: Path, tmp_path: Path) -> Iterator[Served]:
+    def make() -> Service:
+        opened = lambda: LlamaEngine(small_parts(gguf_path, folder)[0])  # noqa: E731
+        return Service(opened, backend="llama", tokens=tmp_path / "t.tokens", caps=small_caps())
+
+    with served(make, tmp_path) as running:
+        yield running
+
+
+async def said(client: Client, text: str, n: int = 6) -> list[Piece]:
+    session = await client.open()
+    await session.feed(text)
+    pieces = [piece async for piece in session.generate(max_tokens=n, latents=True, top_k=4)]
+    await session.close()
+    return pieces
+
+
+def test_added_called_kept_and_removed(service: Served, tmp_path: Path) -> None:
+    async def scenario(client: Client) -> None:
+        before = [await said(client, text) for text in OTHERS[:2]]
+        await client.tokens(AddToken(0, "<dog>", "bark like a dog", decoder="sound"))
+        for ask in (AddToken(0, "<dog>", "again"), RemoveToken(0, "<cat>")):
+            with pytest.raises(RemoteError) as caught:
+                await client.tokens(ask)
+            assert caught.value.reason in (Reason.BAD_INPUT, Reason.NOT_FOUND)
+        assert [p.token_id for p in await said(client, OTHERS[0])] == [p.token_id for p in before[0]]
+        trained = await client.train_tokens(EXAMPLES)
+        assert trained.accuracy == 1.0
+        assert [(t.name, t.id, t.version) for t in trained.tokens] == [("<dog>", 49_152, 1)]
+        for text, old in zip(OTHERS, before, strict=False):
+            for new_piece, old_piece in zip(await said(client, text), old, strict=True):
+                assert new_piece.token_id == old_piece.token_id
+                assert new_piece.latent is not None
+                assert np.array_equal(new_piece.latent, old_piece.latent)  # type: ignore[arg-type]
+        called = await said(client, CALLS[0])
+        assert [(p.token_id, p.text, p.last) for p in called] == [(49_152, "<dog>", True)]
+        await client.tokens(RemoveToken(0, "<dog>"))
+        assert (await said(client, CALLS[0]))[0].token_id != 49_152
+        await client.tokens(AddToken(0, "<cow>", "moo"))
+        assert [t.id for t in (await client.tokens(ListTokens(0))).tokens] == [49_153]
+
+    service.with_client("unix", scenario)
+    table = added_tokens.load(tmp_path / "t.tokens", service.service.models.backbone.sha256, 49_152, 576)
+    assert [t.name for t in table.tokens] == ["<cow>"]
+
+
+def test_examples_must_call_and_also_not_call(service: Served) -> None:
+    async def scenario(client: Client) -> None:
+        with pytest.raises(RemoteError) as caught:
+            await client.train_tokens(EXAMPLES)
+        assert caught.value.reason is Reason.NOT_FOUND
+        await client.tokens(AddToken(0, "<dog>", "bark"))
+        for examples in (EXAMPLES[:5], EXAMPLES[5:], [*EXAMPLES, Example("x", "<cat>")]):
+            with pytest.raises(RemoteError) as caught:
+                await client.train_tokens(examples)
+            assert caught.value.reason in (Reason.BAD_INPUT, Reason.NOT_FOUND)
+
+    service.with_client("in process", scenario)
+
+
+def test_baked_tokens_score_as_beside_the_file(folder: Path, gguf_path: Path, tmp_path: Path) -> None:
+    parts, gguf = small_parts(gguf_path, folder)
+    parts.close()
+    rng = np.random.default_rng(0)
+    info = added_tokens.TokenInfo(name="<dog>", id=0, meaning="bark", version=0)
+    table = added_tokens.AddedTokens.empty(49_152, 576).add([info], rng.normal(size=576).astype(np.float32) * 0.1)
+    table = table.trained(table.rows, rng.normal(size=(1, 576)).astype(np.float32) * 0.1)
+    bake(gguf, table, tmp_path / "baked.gguf")
+    with (
+        LlamaBackbone(gguf, n_ctx=64, n_threads=1) as old,
+        LlamaBackbone(tmp_path / "baked.gguf", n_ctx=64, n_threads=1) as new,
+    ):
+        assert new.n_vocab == 49_153
+        assert new.detokenize([49_152], special=True) == "<dog>"
+        text = old.tokenize("The quick brown fox")
+        hidden = old.feed([text], hidden="last")
+        new.feed([text], hidden="last")
+        assert hidden is not None
+        assert np.array_equal(new.logits()[:49_152], old.logits())
+        assert new.logits()[49_152] == pytest.approx(float(table.scores(hidden[0])[0]), abs=0.3)
+        assert np.abs(new.token_rows([49_152])[0] - table.rows[0]).max() < 0.03
