@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 
+import numpy as np
 from bleak.backends.device import BLEDevice
+from numpy.typing import NDArray
 
 from firmware_bridge.ble import SYSTEM, Backends, Peripheral
 from firmware_bridge.codecs import PcmDecoder
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _LUA_TIMEOUT_S = 5.0
 _ACK_TIMEOUT_S = 5.0
+_LEAD_S = 0.1
 _BREAK_TRIES = 10  # Lua needs some tenths of a second until it listens again
 
 
@@ -46,7 +50,7 @@ class Frame:
         self._unacknowledged = 0
         self._refused = False
         self._acknowledged = asyncio.Event()
-        self._wants_audio = False
+        self._wants_audio = self._speaking = False
         self._stream: Stream | None = None
         self._next_sound: int | None = None
         self._camera = self._new_camera()
@@ -61,7 +65,7 @@ class Frame:
         if self._peripheral.up:
             return
         self._peripheral = await Peripheral.connect(self._device, pair=True, backends=self._backends)
-        self._unacknowledged, self._refused = 0, False
+        self._unacknowledged, self._refused, self._speaking = 0, False, False
         try:
             self.capabilities = wire.HALO if self._peripheral.has(wire.SPEAKER) else wire.FRAME
             self._camera = self._new_camera()
@@ -107,15 +111,40 @@ class Frame:
             await self._message(wire.MIC, b"\x00")
 
     async def take_photo(self, *, tries: int = 3, deadlines: Deadlines | None = None) -> Photo:
-        """One photograph of 512 x 512. Raises PhotoError."""
+        """One photograph, 512 pixels square, on Halo 640 wide. Raises PhotoError."""
         return await self._camera.take(tries=tries, deadlines=deadlines)
+
+    async def speak(self, pcm: NDArray[np.int16]) -> None:
+        """Sound int16 (N,) at 16 kHz for Halo's speaker; returns when the link has taken it, at the speaker's pace.
+
+        Nothing acknowledges these writes and what the glasses have no room for is lost, so no more than `_LEAD_S` is
+        ever ahead. Raises LinkError NOT_SUPPORTED on Frame.
+        """
+        self.capabilities.require("speaker")
+        if not self._speaking:
+            await self._message(wire.SPEAKER_SWITCH, b"\x01")
+            self._speaking = True
+        data = pcm.astype("<i2").tobytes()
+        room = self._peripheral.max_write_bytes(wire.SPEAKER) & ~1
+        started_s = time.monotonic()
+        for start in range(0, len(data), room):
+            ahead_s = start / 32_000 - (time.monotonic() - started_s)
+            if ahead_s > _LEAD_S:
+                await asyncio.sleep(ahead_s - _LEAD_S)
+            await self._peripheral.write(wire.SPEAKER, data[start : start + room], response=False)
+
+    async def stop_speaking(self) -> None:
+        """Silences the speaker at once."""
+        if self._speaking:
+            self._speaking = False
+            await self._message(wire.SPEAKER_SWITCH, b"\x00")
 
     async def show_text(self, text: str) -> None:
         """Shows lines of text, broken by the caller; an empty text clears the display."""
         await self._message(wire.TEXT, wire.text_message(text, self.capabilities.product))
 
     async def _ask_for_photo(self) -> None:
-        await self._message(wire.PHOTO, wire.photo_message())
+        await self._message(wire.PHOTO, wire.photo_message(self.capabilities.product))
 
     async def _listen(self) -> None:
         self._stream, self._next_sound = Stream(PcmDecoder(16_000), self.inbox), None

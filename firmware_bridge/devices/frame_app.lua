@@ -2,7 +2,7 @@
 -- It takes messages of the host, answers each packet with 01 00 00, and never waits for one thing while another
 -- could go on: a photograph is sent a packet at a time between packets of sound.
 
-local TEXT, PHOTO, MIC, BATTERY = 0x20, 0x21, 0x22, 0x23 -- from the host
+local TEXT, PHOTO, MIC, BATTERY, SPEAKER = 0x20, 0x21, 0x22, 0x23, 0x24 -- from the host
 local SOUND, SOUND_END, IMAGE, IMAGE_END, TAP, CLICK, LEVEL, TROUBLE = 0x05, 0x06, 0x07, 0x08, 0x09, 0x0B, 0x0C, 0x0E
 local BUSY, CAPTURE = 1, 2
 local QUALITIES = { 'VERY_LOW', 'LOW', 'MEDIUM', 'HIGH', 'VERY_HIGH' }
@@ -98,6 +98,15 @@ local function switch_mic(data)
   end
 end
 
+local function switch_speaker(data)
+  -- what is played comes by a characteristic of its own, past Lua
+  if string.byte(data, 1) == 1 then
+    frame.speaker.start({ encoder = 'pcm', sample_rate = 16000, bit_depth = 16, channels = 1 })
+  else
+    frame.speaker.stop()
+  end
+end
+
 local function go_on_with_sound()
   local data = frame.microphone.read(room())
   if data and data ~= '' then
@@ -112,6 +121,7 @@ local handlers = {
   [TEXT] = show,
   [PHOTO] = begin_photo,
   [MIC] = switch_mic,
+  [SPEAKER] = switch_speaker,
   [BATTERY] = function() send(string.char(LEVEL, math.floor(frame.battery_level()))) end,
 }
 local kinds = { single = 1, double = 2, triple = 3 } -- Halo tells them apart, Frame sends each tap

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from firmware_bridge.devices.device import Ability, Capabilities, Panel
@@ -24,7 +24,8 @@ SPEAKER = "7a230005-5475-a6a4-654c-8431f6ad49c4"  # only Halo has it, which tell
 
 _ABILITIES: frozenset[Ability] = frozenset({"microphone", "photo", "text", "touch", "battery"})
 FRAME = Capabilities("Frame", _ABILITIES, panel=Panel(640, 400, 16), mic_rate_hz=16_000, max_text_bytes=1024)
-HALO = Capabilities("Halo", _ABILITIES, panel=Panel(256, 256, 256), mic_rate_hz=16_000, max_text_bytes=1024)
+HALO = replace(FRAME, product="Halo", abilities=_ABILITIES | {"speaker"}, panel=Panel(256, 256, 256))
+PHOTO_SIDE = {"Frame": 512, "Halo": 640}  # pixels; Frame takes even ones from 100 to 720, Halo no other
 TURN_DEG = {"Frame": 270, "Halo": None}  # Frame's sensor is mounted turned; of Halo's nothing is stated
 LINE_HEIGHT = {"Frame": 60, "Halo": 16}  # Frame's font is 48 pixels high, Halo's 8
 
@@ -32,7 +33,7 @@ BREAK, RESET = b"\x03", b"\x04"
 DATA = b"\x01"
 MAX_MESSAGE_BYTES = 65_535
 HALO_QUEUE_BYTES = 4096  # and what overflows it is dropped without a word
-TEXT, PHOTO, MIC, BATTERY = 0x20, 0x21, 0x22, 0x23
+TEXT, PHOTO, MIC, BATTERY, SPEAKER_SWITCH = 0x20, 0x21, 0x22, 0x23, 0x24
 READY = "glasses app ready"
 
 _ACK_OK, _ACK_FAILED = b"\x01\x00\x00", b"\x01\x00\x01"
@@ -64,13 +65,11 @@ def text_message(text: str, product: str) -> bytes:
     return bytes((LINE_HEIGHT[product],)) + data
 
 
-def photo_message(*, resolution: int = 512, quality: int = 4) -> bytes:
-    """Quality 0 to 4 and the edge in pixels, 100 to 720 and even."""
-    if not 0 <= quality <= 4 or not 100 <= resolution <= 720 or resolution % 2:
-        raise LinkError(
-            Reason.BAD_INPUT, f"quality {quality}, resolution {resolution}: 0 to 4, and even from 100 to 720"
-        )
-    return struct.pack(">BH", quality, resolution)
+def photo_message(product: str, *, quality: int = 4) -> bytes:
+    """Quality 0 to 4 (the best) and the edge in pixels."""
+    if not 0 <= quality <= 4:
+        raise LinkError(Reason.BAD_INPUT, f"quality {quality}: from 0 to 4")
+    return struct.pack(">BH", quality, PHOTO_SIDE[product])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ _RADIO_QUEUE = 8  # notifications; frame.bluetooth.send fails while it is full, 
 _PRELUDE = """
 local py = ...
 frame = { HARDWARE_VERSION = py.hardware, bluetooth = {}, camera = {}, microphone = {}, display = {}, imu = {},
-          time = { utc = py.utc }, file = {}, battery_level = function() return 73.6 end, sleep = coroutine.yield }
+          speaker = {}, time = { utc = py.utc }, file = {}, battery_level = function() return 73.6 end,
+          sleep = coroutine.yield }
 print = function(...)
   local words = table.pack(...)
   for i = 1, words.n do words[i] = tostring(words[i]) end
@@ -27,7 +28,7 @@ function frame.file.open(name, mode)
 end
 frame.file.rename = py.rename
 function require(name) return load(py.get(name .. '.lua'), name)() end
-for _, part in ipairs({ 'bluetooth', 'camera', 'microphone', 'display', 'imu' }) do
+for _, part in ipairs({ 'bluetooth', 'camera', 'microphone', 'display', 'imu', 'speaker' }) do
   for name, method in pairs(py[part]) do frame[part][name] = method end
 end
 if py.hardware ~= 'Frame' then
@@ -57,6 +58,8 @@ class FramePeripheral(GattPeripheral):
         self.files: dict[str, str] = {}
         self.shown: list[str] = []
         self.lines_run = 0
+        self.speaking = False
+        self.played = bytearray()
         self.packets_dropped = 0
         self.most_queued_bytes = 0
         self.lose: set[tuple[int, int]] = set()  # photograph by number, notification since it was asked for
@@ -71,6 +74,9 @@ class FramePeripheral(GattPeripheral):
         self._since_capture = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
+        self._threads: list[
+            Any
+        ] = []  # lupa's objects point into the thread they came from, which must not be collected
         self._callback: Any = None
         self.tap: Any = None
         self._lua = self._new_lua()
@@ -86,9 +92,10 @@ class FramePeripheral(GattPeripheral):
             self._microphone += pcm
 
     def on_write(self, uuid: str, data: bytes) -> None:
-        if uuid != wire.WRITE:
-            return
-        if data == wire.BREAK:
+        if uuid == wire.SPEAKER:
+            if self.speaking and len(data) % 2 == 0:
+                self.played += data
+        elif data == wire.BREAK:
             if self._running:
                 self._running.cancel()
         elif data[:1] == wire.DATA:
@@ -116,6 +123,7 @@ class FramePeripheral(GattPeripheral):
         """Runs Lua until it ends; what it sleeps, this awaits. An error is printed, as on the device."""
         try:
             lua = start(*arguments)
+            self._threads.append(lua)
             for slept_s in lua:
                 await asyncio.sleep(slept_s or 0)
         except LuaError as error:
@@ -148,9 +156,14 @@ class FramePeripheral(GattPeripheral):
     def _capture(self, settings: Any) -> None:
         if self.camera_broken:
             raise RuntimeError("camera is off")
-        assert (settings["resolution"], settings["quality"], settings["pan"]) == (512, "VERY_HIGH", 0)
+        side = 640 if self.halo else 512
+        assert (settings["resolution"], settings["quality"], settings["pan"]) == (side, "VERY_HIGH", 0)
         self._image, self._since_capture = self.jpeg, 0
         self.captures += 1
+
+    def _start_speaker(self, settings: Any) -> None:
+        assert (settings["sample_rate"], settings["bit_depth"], settings["encoder"]) == (16_000, 16, "pcm")
+        self.speaking = True
 
     def _read_image(self, count: int) -> str | None:
         part, self._image = self._image[:count], self._image[count:]
@@ -210,6 +223,7 @@ class FramePeripheral(GattPeripheral):
                     }
                 ),
                 "display": table({"text": self._draw, "show": self._show, "clear": lambda _: None}),
+                "speaker": table({"start": self._start_speaker, "stop": lambda: setattr(self, "speaking", False)}),
                 "imu": table({"tap_callback": lambda function: setattr(self, "tap", function)}),
             }
         )

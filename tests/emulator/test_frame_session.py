@@ -156,6 +156,28 @@ def test_halo_never_gets_more_than_its_queue_holds() -> None:
     with_frame(session, halo=True)
 
 
+def test_halo_speaks_and_falls_silent() -> None:
+    async def session(device: Frame, peripheral: FramePeripheral) -> None:
+        said = tone(8000)
+        await device.speak(said)
+        await device.battery()  # is answered after all of it came
+        assert bytes(peripheral.played) == said.tobytes()
+        await device.stop_speaking()
+        await device.battery()
+        assert not peripheral.speaking
+
+    with_frame(session, halo=True)
+
+
+def test_frame_has_no_speaker() -> None:
+    async def session(device: Frame, peripheral: FramePeripheral) -> None:
+        with pytest.raises(LinkError) as caught:
+            await device.speak(tone(160))
+        assert caught.value.reason is Reason.NOT_SUPPORTED
+
+    with_frame(session)
+
+
 def test_lost_sound_is_filled_in_and_marked() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         await device.start_audio()

@@ -56,7 +56,7 @@ def test_vendor_uploads_starts_and_talks_to_our_application(halo: bool, monkeypa
 
         await host.send_message(wire.TEXT, wire.text_message("hello " * 100, "Frame"))
         await host.wait_for_acks()
-        await host.send_message(wire.PHOTO, wire.photo_message())
+        await host.send_message(wire.PHOTO, wire.photo_message("Halo" if halo else "Frame"))
         async with asyncio.timeout(10):
             while not (said and said[-1][0] == 0x08):
                 await asyncio.sleep(0.01)
