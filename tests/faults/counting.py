@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from glasses.backbone import prompt
+from glasses.service import messages
 from glasses.service.engine import Context, Output
 from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
@@ -41,6 +42,13 @@ class Bytes:
         return bytes([token]) if token < 256 else b""
 
 
+async def _squares(_service: Any, _key: str, request: Any, arrays: list[np.ndarray]) -> tuple[Any, list[np.ndarray]]:
+    """A Gradient API whose loss is the sum of squares of all rows."""
+    await asyncio.sleep(0.002)
+    loss = float(sum(np.square(a).sum() for a in arrays))
+    return messages.Gradients(request.rid, loss, 1), [2 * a for a in arrays]
+
+
 @dataclass
 class CountingParts:
     """The fields of `glasses.app.Parts` that a service reads."""
@@ -53,8 +61,8 @@ class CountingParts:
 class CountingEngine:
     """The state of a context is the bytes fed; rows are one OTHER each."""
 
-    can: tuple[str, ...] = ("latent",)
-    gradient: Any = None
+    can: tuple[str, ...] = ("latent", "gradient")
+    gradient: Any = staticmethod(_squares)
     train_rows: Any = None
 
     def __init__(self) -> None:

@@ -87,10 +87,11 @@ def test_one_shot(tmp_path: Path) -> None:
         assert isinstance(events[-1], messages.Done)
         session = wire.encode(messages.Open(1))
         assert (await http.post("/v1/message", content=session)).status_code == 501
-        refused = await http.post("/v1/message", content=wire.encode(messages.Forward(1, [parts]), [np.ones((2, 4))]))
-        failed, _ = split(refused.content)[0]
-        assert isinstance(failed, messages.Failed)
-        assert failed.reason == Reason.UNSUPPORTED
+        step = messages.ForwardBackward(1, "run:1", [parts], messages.CrossEntropy([[1]]))
+        answer = await http.post("/v1/message", content=wire.encode(step, [np.ones((2, 4))]))
+        (event, (gradient,)) = split(answer.content)[0]
+        assert isinstance(event, messages.Gradients)
+        assert np.array_equal(gradient, np.full((2, 4), 2.0))
 
     run(tmp_path, scenario)
 
