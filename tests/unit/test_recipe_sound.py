@@ -1,0 +1,76 @@
+"""The sound connector's recipe: what is exported computes what was trained; the units find what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from glasses.connectors.pooled import PooledConnector  # noqa: E402
+from glasses.types import Latents  # noqa: E402
+from models.recipes import sound_units  # noqa: E402
+from models.recipes.sound_examples import Source, reply_to  # noqa: E402
+from models.recipes.sound_model import D_LATENT, N_AIR, N_EMBD, N_NAME, RANK, SoundConnector, export  # noqa: E402
+from models.recipes.sound_units import Modality, Pooled, pool  # noqa: E402
+
+pytestmark = pytest.mark.train
+NAMES = ["dog", "noise", "woman whispered"]
+
+
+def connector(modality: Modality) -> SoundConnector:
+    rng = np.random.default_rng(0)
+    d, rank, n = len(pool(np.zeros((1, D_LATENT[modality]), np.float32), modality)), RANK[modality], len(NAMES)
+    shapes = {
+        "shift": (d,),
+        "weights": (d, n),
+        "bias": (n,),
+        "names": (n, N_NAME * N_EMBD),
+        "frame": (6, N_EMBD),
+        "squeeze": (d, rank),
+        "expand": (rank, N_AIR * N_EMBD),
+    }
+    start = {name: 0.05 * rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    return SoundConnector({**start, "scale": np.ones(d, np.float32), "sharpness": np.ones(1, np.float32)})
+
+
+@pytest.mark.parametrize("modality", get_args(Modality))
+def test_the_exported_file_gives_the_rows_of_the_trained_one(tmp_path: Path, modality: Modality) -> None:
+    model, path = connector(modality), tmp_path / "connector.onnx"
+    export(model, path, modality, space="s:0", backbone="0" * 64)
+    latents = np.random.default_rng(1).standard_normal((9, D_LATENT[modality])).astype(np.float32)
+    with torch.inference_mode():
+        trained = model(torch.from_numpy(pool(latents, modality))[None])[0].numpy()
+    runtime = PooledConnector(path)
+    rows = runtime.apply(Latents(0, 0, modality, latents, "s:0"))
+    assert np.abs(rows - trained).max() < 0.05 * np.abs(trained).max()  # int8 tables
+    assert len(runtime.apply_beside_words(Latents(0, 0, modality, latents, "s:0"))) == (
+        2 if modality == "audio" else 10
+    )
+
+
+def test_units_name_clips_of_packages_they_have_not_seen() -> None:
+    rng = np.random.default_rng(0)
+    n = 9600  # the ridge's strength is meant for about as many
+    y, fold = np.arange(n) % 3, np.arange(n) // 3 % sound_units.FOLDS
+    x = (rng.standard_normal((n, 20)) + 1.5 * np.eye(3, 20)[y]).astype(np.float32)
+    fit, ask = fold > 0, fold == 0
+    weights, bias = sound_units.solve(x[fit], y[fit], 3, sound_units.RIDGE["sound"])
+    scores = x[ask] @ weights + bias
+    assert np.mean(scores.argmax(1) == y[ask]) > 0.6
+    sharpness = sound_units.sharpness_for(Pooled("sound", x, y, fold, NAMES), x)
+    best = sound_units.log_loss(scores, y[ask], sharpness)
+    assert best < sound_units.log_loss(scores, y[ask], sharpness / 2)
+    assert best < sound_units.log_loss(scores, y[ask], sharpness * 2)
+
+
+def test_examples_are_a_function_of_the_step_and_ask_for_the_name() -> None:
+    model = connector("sound")
+    clips = Pooled("sound", np.zeros((3, 1024), np.float32), np.arange(3), np.zeros(3, np.int64), NAMES)
+    first, again = (Source(model, clips).batch(5, 8) for _ in range(2))
+    assert [(e.after, e.reply) for e in first] == [(e.after, e.reply) for e in again]
+    assert all(torch.isclose(e.units.sum(), torch.tensor(1.0), atol=1e-4) for e in first)
+    assert {e.reply for e in first} <= {reply_to(name) + "<|im_end|>" for name in NAMES}
