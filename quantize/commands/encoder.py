@@ -49,7 +49,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     connector.add_argument("--scheme", choices=("fp16", "dynamic-int8", "int8-weight-only"), required=True)
     for parser in (encoder, connector):
         parser.add_argument("model", metavar="MODEL.onnx", help="a file, or the name of a model in models/manifests")
-        parser.add_argument("--out", type=Path, metavar="FILE", help="(default: beside MODEL, named by the scheme)")
+        parser.add_argument("--out", type=Path, metavar="FILE", help="(default: in this folder, named by the scheme)")
         parser.add_argument("--limit", type=int, default=24, metavar="N", help="compare on N items a domain")
         parser.add_argument("--data", type=Path, metavar="DIR", help="compare on this folder, not on models/eval")
         parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help="whose encoders feed a connector")
@@ -78,7 +78,7 @@ def run_connector(args: argparse.Namespace) -> int:
 def _quantize(args: argparse.Namespace, source: Path, options: Options) -> int:
     model = onnx_file.load(source)
     role = feeds.role_of(model, args.bundle)
-    out = args.out or source.with_name(f"{source.stem}-{options.scheme}.onnx")
+    out = args.out or Path(f"{source.stem}-{options.scheme}.onnx")
     if options.scheme == "static-qdq" and not args.calibration:
         raise InputError(Reason.BAD_INPUT, "static-qdq needs calibration data: --calibration DIR or bundle")
     with shared.steps() as step:
