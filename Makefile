@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-codecs test-system test-live train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-offload test-codecs test-system test-live train clean
 
 setup: $(VENV)/.ready models
 
@@ -47,6 +47,10 @@ bench: setup
 test-train: .venv-train/.ready models
 	.venv-train/bin/pyright --pythonpath .venv-train/bin/python quantize
 	.venv-train/bin/pytest -m '(train or slow or quantize) and not system'
+
+# A thousand turns that may be answered far away, while link and service fail in every way.
+test-offload: $(VENV)/.ready
+	GLASSES_TEST_TURNS=1000 $(BIN)/pytest -s -m slow tests/faults/test_offload.py
 
 # The sound of BLE glasses, through the reference libraries of Opus and LC3. Installs Debian packages: root.
 test-codecs: $(VENV)/.ready

@@ -46,7 +46,11 @@ class Served:
     def with_client(self, way: str, scenario: Callable[[Client], Coroutine[Any, Any, _T]], **options: Any) -> _T:
         async def run() -> _T:
             async with Client(self.transport(way), **options) as client:
-                return await scenario(client)
+                try:
+                    return await scenario(client)
+                finally:
+                    for session in list(client._sessions.values()):
+                        await session.close()
 
         return self.run(run())
 
