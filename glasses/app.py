@@ -19,6 +19,8 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
+from glasses.gates.head import load as load_head
+from glasses.gates.turn_end import TurnEnd
 from glasses.onnx_session import give_back_memory
 from glasses.types import Float32Array, Latents
 
@@ -89,6 +91,12 @@ def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2) -
     voice = Voice(onnx, config, threads=n_threads)
     give_back_memory()
     return voice
+
+
+def open_turn_end(parts: Parts) -> TurnEnd | None:
+    """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
+    name = parts.bundle.turn_end
+    return None if name is None else TurnEnd(load_head(store.path_of(name)), parts.audio_encoder.space)
 
 
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from glasses.app import Parts
 from glasses.decoders.speech import Voice
@@ -51,6 +52,15 @@ class Counts:
     reopened: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """Sound devices went, or are back; `why` says what is known."""
+
+    t_ns: int
+    state: Literal["gone", "back", "muted", "unmuted"]
+    why: str = ""
+
+
 class Live:
     """`run` until `stop`. `watch` gets every sensor event, Signal and Reply, in the thread that made it."""
 
@@ -61,22 +71,31 @@ class Live:
         ear: Ear,
         devices: Devices,
         *,
-        watch: Callable[[SensorEvent | Signal | ReplyState | Reply], None] = lambda what: None,
+        watch: Callable[[SensorEvent | Signal | ReplyState | Reply | DeviceChange], None] = lambda what: None,
         on_text: Callable[[str], None] = lambda text: None,
+        progress: Callable[[str], None] = lambda stage: None,
+        muted: bool = False,
     ) -> None:
-        """Opens the devices. Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL."""
-        self._devices, self._watch = devices, watch
+        """Opens the devices. `progress` is called with "ear" or "mouth" by each as it works.
+
+        Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL.
+        """
+        self._devices, self._watch, self._progress = devices, watch, progress
         self._voice_hz = voice.rate_hz if voice else None
         self.events = EventQueue()
         self.counts = Counts()
-        self._retry_ns, self._check_ns, self._muted = 0, 0, False
+        self._retry_ns, self._check_ns, self._muted = 0, 0, muted
+        self._gone, self._was_muted = False, muted
+        self._hang: str | None = None
         self.microphone: Microphone | None = None
         self.speaker: Speaker | None = None
+        self.camera: Camera | None = None
         self._open_sound()
-        self.camera = None if devices.camera is None else Camera(self.events, devices.camera)
+        self._open_camera()
         self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
         self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
+        self.mouth.on_progress = lambda: progress("mouth")
         self._told: list[ReplyState] = []
         self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
         self.ear_progress_ns = time.monotonic_ns()
@@ -107,11 +126,33 @@ class Live:
         return self._muted
 
     def mute(self, muted: bool) -> None:
-        """Switches all sensors off or on; a turn that is open is dropped."""
+        """Closes microphone and camera, or opens them again; a turn that is open is dropped. From any thread."""
         self._muted = muted
-        for device in (self.microphone, self.camera):
-            if device:
-                device.muted = muted
+
+    def hang(self, stage: Literal["ear", "mouth"]) -> None:
+        """Fault injection: this stage makes no more progress, as a bug would have it."""
+        self._hang = stage
+        if stage == "mouth":
+            self.mouth.on_progress = _forever
+
+    def _follow_mute(self) -> None:
+        """In the ear's thread. Closed, not ignored: so the system's own sign that something records goes out too."""
+        shut = self.microphone is None and self.camera is None
+        if self._muted and not shut:
+            if self.microphone:
+                self.microphone.close()
+            if self.camera:
+                self.camera.close()
+            self.microphone = self.camera = None
+            self._watch(DeviceChange(time.monotonic_ns(), "muted"))
+        elif not self._muted and self._was_muted:
+            self._open_camera()
+            self._watch(DeviceChange(time.monotonic_ns(), "unmuted"))
+        self._was_muted = self._muted
+
+    def _open_camera(self) -> None:
+        if self._devices.camera is not None and not self._muted:
+            self.camera = Camera(self.events, self._devices.camera)
 
     def _tell(self, state: ReplyState) -> None:
         self._watch(state)
@@ -121,6 +162,8 @@ class Live:
         try:
             for event in self.events.events(0.1):
                 self.ear_progress_ns = time.monotonic_ns()
+                if self._hang == "ear":
+                    _forever()
                 self._once(event)
         except BaseException as error:  # the process must not go on deaf
             self.failure = error
@@ -131,7 +174,8 @@ class Live:
         signals: list[Signal] = []
         while self._told:
             signals += self._ear.feed(self._told.pop(0))
-        if self._muted:
+        if self._muted != self._was_muted:
+            self._follow_mute()
             signals += self._ear.forget(self.ear_progress_ns)
         if self.ear_progress_ns >= self._check_ns:
             self._check_ns = self.ear_progress_ns + round(CHECK_S * 1e9)
@@ -150,6 +194,7 @@ class Live:
         for signal in signals:
             self._watch(signal)
             self.mouth.hear(signal)
+        self._progress("ear")
 
     def _without_echo(self, chunk: AudioChunk, echo: EchoGate) -> AudioChunk:
         if self.speaker is not None:
@@ -159,10 +204,13 @@ class Live:
     def _supervise(self) -> None:
         """No sound for a while: whichever device is gone, both are opened anew, for PortAudio lists devices once."""
         now_ns = time.monotonic_ns()
-        gone = self.microphone is None or self.microphone.silent_for_s() > GONE_S
+        gone = not self._muted and (self.microphone is None or self.microphone.silent_for_s() > GONE_S)
         gone = gone or (self._voice_hz is not None and (self.speaker is None or self.speaker.silent_for_s() > GONE_S))
         if not gone or now_ns < self._retry_ns:
             return
+        if not self._gone:
+            self._gone = True
+            self._watch(DeviceChange(now_ns, "gone"))
         self._close_sound()
         try:
             sound_devices.rescan()
@@ -172,13 +220,15 @@ class Live:
             self._close_sound()
         else:
             self.counts.reopened += 1
+            self._gone = False
+            self._watch(DeviceChange(time.monotonic_ns(), "back"))
             self.mouth.speaker = self.speaker
             self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
 
     def _open_sound(self) -> None:
-        self.microphone = Microphone(self.events, self._devices.microphone)
-        self.microphone.muted = self._muted
+        if not self._muted:
+            self.microphone = Microphone(self.events, self._devices.microphone)
         if self._voice_hz is not None:
             self.speaker = Speaker(self._voice_hz, self._devices.speaker)
 
@@ -190,3 +240,8 @@ class Live:
             self.counts.underruns += self.speaker.underruns
             self.speaker.close()
         self.microphone = None
+
+
+def _forever() -> None:
+    while True:
+        time.sleep(1)

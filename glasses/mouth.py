@@ -92,7 +92,7 @@ class Mouth:
         self._base = parts.n_prefix  # rows of the context before the turn
         self._fed: Float32Array = np.zeros((0, parts.backbone.n_embd), np.float32)  # rows of the turn in the context
         self._clause_ns = 0  # when the newest clause was written
-        self.progress_ns = time.monotonic_ns()  # fed to the watchdog
+        self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
 
     def hear(self, signal: Signal) -> None:
         """Takes a signal of the ear; from any thread."""
@@ -126,11 +126,11 @@ class Mouth:
                 self._changed.wait_for(lambda: self._stopped or self._wanted is not self._made or self._cut, 0.5)
                 if self._stopped:
                     return
+                self.on_progress()
                 cut, self._cut = self._cut, None
                 reply, fresh = self._wanted, self._wanted is not self._made
                 self._made, self._busy = reply, True
                 self._parts.backbone.clear_abort()
-            self.progress_ns = time.monotonic_ns()
             try:
                 if cut:
                     self._keep_heard(*cut)
@@ -211,8 +211,8 @@ class Mouth:
     def _written(self, reply: Reply) -> Iterator[str]:
         shown = 0
         for piece in self._parts.backbone.generate(reply.draft.turn.id, max_tokens=MAX_TOKENS):
-            self.progress_ns = time.monotonic_ns()
-            reply.first_piece_ns = reply.first_piece_ns or self.progress_ns
+            self.on_progress()
+            reply.first_piece_ns = reply.first_piece_ns or time.monotonic_ns()
             reply.pieces.append(piece)
             if reply.ended:
                 self._on_text("".join(p.text for p in reply.pieces[shown:]))
@@ -237,7 +237,7 @@ class Mouth:
             self._busy = False
             while not self._stale(reply) and reply.ended is None:
                 self._changed.wait(0.5)
-                self.progress_ns = time.monotonic_ns()
+                self.on_progress()
             self._busy = True
         if self._stale(reply) or reply.ended is None:
             return False
@@ -262,7 +262,7 @@ class Mouth:
             self._busy = False
             while not self._stale(reply) and self.speaker.is_speaking and self.speaker.silent_for_s() < 1.0:
                 self._changed.wait(0.02)
-                self.progress_ns = time.monotonic_ns()
+                self.on_progress()
         if not self._stale(reply):
             self._over(reply)
 

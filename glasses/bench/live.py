@@ -21,14 +21,13 @@ import numpy as np
 import psutil
 
 from glasses import store
-from glasses.app import Parts, open_parts, open_voice
+from glasses.app import Parts, open_parts, open_turn_end, open_voice
 from glasses.bench.cascade import CascadeEar
 from glasses.bench.room import RATE_HZ, Room
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
 from glasses.errors import InputError, Reason
 from glasses.evals import opponent
-from glasses.gates.turn_end import open_turn_end
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.live import Devices, Live
@@ -63,7 +62,7 @@ def run(bundle: str, n_turns: int, *, with_cascade: bool, tick: Callable[[], Non
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
         voice, parts = open_voice(bundle, n_threads=1), open_parts(bundle)
         detector_path = store.path_of(store.load_bundle(bundle).voice_gate)
-        judge = open_turn_end(parts.audio_encoder.space)
+        judge = open_turn_end(parts)
 
         def gate() -> TurnGate:
             return TurnGate(on_speech=True)

@@ -8,26 +8,35 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from glasses import store
-from glasses.app import Parts, open_parts, open_voice
+from glasses.app import Parts, open_parts, open_turn_end, open_voice
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear, Ended, ReplyState, Told
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ
-from glasses.gates.turn_end import open_turn_end
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.listen import Button
-from glasses.live import Devices, Live
+from glasses.live import DeviceChange, Devices, Live
 from glasses.loop import Times, answer
 from glasses.mouth import Reply
 from glasses.types import Turn
+from glasses.watchdog import Notifier, Watchdog
 
+BUDGETS_S = {"ear": 3.0, "mouth": 20.0}  # without progress for so long, a stage hangs
+# What --inject does to a running spine: the real thing, as a device or a bug would.
+INJECTED: dict[str, Callable[[Live], None]] = {
+    "microphone-gone": lambda live: live.microphone.close() if live.microphone else None,
+    "speaker-gone": lambda live: live.speaker.close() if live.speaker else None,
+    "ear-hangs": lambda live: live.hang("ear"),
+    "mouth-hangs": lambda live: live.hang("mouth"),
+}
 _EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
@@ -52,6 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--speaker", metavar="NAME", help="a speaker whose name contains NAME")
     parser.add_argument("--camera", metavar="N|FILE", help="a camera's number or path, or a video file (default: none)")
     parser.add_argument("--address", choices=("touch", "speech"), default="touch", help="what opens a turn")
+    parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
+    parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen five seconds after ready")
     parser.add_argument("--text", action="store_true", help="do not speak, print only")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop by itself after S seconds")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -64,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
     camera = int(args.camera) if args.camera and args.camera.isdigit() else args.camera
     screen = Screen(as_json=args.json)
     with ExitStack() as stack:
+        notifier = Notifier.from_environment()
+        stack.callback(notifier.close)
+        watchdog = Watchdog(notifier, BUDGETS_S)
         detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
         voice = None if args.text else open_voice_or_none(args.bundle)
         if voice:
@@ -71,9 +85,7 @@ def run(args: argparse.Namespace) -> int:
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
         warm_up(parts)
-        ear = Ear(
-            parts, detector, TurnGate(on_speech=args.address == "speech"), open_turn_end(parts.audio_encoder.space)
-        )
+        ear = Ear(parts, detector, TurnGate(on_speech=args.address == "speech"), open_turn_end(parts))
         live = Live(
             parts,
             voice,
@@ -81,19 +93,29 @@ def run(args: argparse.Namespace) -> int:
             Devices(args.mic, args.speaker, camera),
             watch=screen.saw,
             on_text=screen.text,
+            progress=watchdog.progress,
+            muted=args.muted,
         )
         stack.enter_context(_signals(live))
+        if args.inject:
+            _later(5.0, lambda: INJECTED[args.inject](live), stack)
         if args.seconds:
-            timer = threading.Timer(args.seconds, live.stop)
-            timer.daemon = True
-            timer.start()
-            stack.callback(timer.cancel)
+            _later(args.seconds, live.stop, stack)
         if sys.stdin is not None and sys.stdin.isatty():
             threading.Thread(target=_keys, args=(live,), name="keys", daemon=True).start()
         screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
+        watchdog.ready("listening")
         live.run()
+        watchdog.stopping("told to stop")
         screen.say("stopped", **{name: getattr(live.counts, name) for name in live.counts.__slots__})
     return 0
+
+
+def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    stack.callback(timer.cancel)
 
 
 def warm_up(parts: Parts) -> None:
@@ -175,6 +197,8 @@ class Screen:
             self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
         elif isinstance(what, Ended):
             self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
+        elif isinstance(what, DeviceChange):
+            self.say("devices", state=what.state)
         elif isinstance(what, Reply):
             self.say("reply", **reply_fields(what))
 

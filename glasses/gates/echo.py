@@ -18,6 +18,7 @@ from glasses.types import AudioChunk, Int16Array, frozen
 _MS = 1_000_000
 TAIL_MS = 1000  # the room's answer and the devices' delay after the last sample played
 _SLIP = RATE_HZ // 50  # 20 ms: the reference is placed anew where the clocks have come this far apart
+_SLIP_NS, _PAUSE_NS = 20 * _MS, 1000 * _MS
 _KEPT = 4 * RATE_HZ
 OWN = 0.85  # correlation with what was played from which the sound is that, and at most a whisper besides
 _HEARD = RATE_HZ * 3 // 10  # samples compared
@@ -46,10 +47,12 @@ class EchoGate:
         for t_ns, pcm in blocks:
             if pcm.any():
                 self._loud_ns = t_ns
-            end_ns = self._far_ns + len(self._far) * 1_000_000_000 // RATE_HZ
-            if abs(t_ns - end_ns) > 200 * _MS:  # the device paused: a new stretch
+            gap_ns = t_ns - self._far_ns - len(self._far) * 1_000_000_000 // RATE_HZ
+            if not -_SLIP_NS < gap_ns < _PAUSE_NS:  # the device was opened anew, or its clock was placed anew
                 self._far, self._far_ns, self._at = np.zeros(0, np.int16), t_ns, None
                 self._resampler = self._new_resampler()
+            elif gap_ns > _SLIP_NS:  # it ran dry and played nothing for a while
+                self._far = np.concatenate([self._far, np.zeros(samples(gap_ns), np.int16)])
             self._far = np.concatenate([self._far, self._resampler.resample_chunk(pcm)])
         if len(self._far) > _KEPT:
             cut = len(self._far) - _KEPT // 2

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses import store
 from glasses.errors import ModelError, Reason
-from glasses.gates.head import Head, load
+from glasses.gates.head import Head
 from glasses.types import Float32Array, Latents
 
 # Stretches of latents (20 ms each) counted back from the end, each averaged: the pause itself, the last syllable, the
@@ -26,9 +25,6 @@ def features(latents: Float32Array) -> Float32Array:
     return np.concatenate(out)
 
 
-MODEL = "turn-end-whisper-tiny"
-
-
 class TurnEnd:
     """Latents of what was said -> probability that nothing more will come."""
 
@@ -41,15 +37,3 @@ class TurnEnd:
     def __call__(self, said: Latents) -> float:
         """0..1."""
         return self._head.probability(features(said.data))
-
-
-def open_turn_end(space: str) -> TurnEnd | None:
-    """The head for the encoder of `space`; None where it was not pulled, or belongs to another encoder: then a timer
-    alone ends a turn. Raises ModelError(CORRUPT).
-    """
-    try:
-        return TurnEnd(load(store.path_of(MODEL)), space)
-    except ModelError as error:
-        if error.reason not in (Reason.NOT_FOUND, Reason.WRONG_SPACE):
-            raise
-        return None

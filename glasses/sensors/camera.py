@@ -30,7 +30,7 @@ class Camera:
         self._capture = _opened(source)
         if self._capture is None:
             raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
-        self.muted = self.gone = False
+        self.gone = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, name="camera", daemon=True)
         self._thread.start()
@@ -51,7 +51,7 @@ class Camera:
                 self._closed.wait(0.05)
                 continue
             fails, self.gone = 0, False
-            if not self.muted and time.monotonic() >= due_s:
+            if time.monotonic() >= due_s:
                 due_s = time.monotonic() + 1 / self._fps
                 self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(_small(picture))))
                 seq += 1

@@ -34,7 +34,7 @@ class Microphone:
         self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="int16")
         self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
         self._clock = SteadyClock(rate_hz)
-        self.overruns, self.muted, self.last_ns = 0, False, time.monotonic_ns()
+        self.overruns, self.last_ns = 0, time.monotonic_ns()
         try:
             self._stream: Any = sd.RawInputStream(
                 samplerate=rate_hz,
@@ -53,8 +53,6 @@ class Microphone:
         now_ns = time.monotonic_ns()
         self.last_ns = now_ns
         self.overruns += bool(status.input_overflow)
-        if self.muted:
-            return  # not one byte goes further
         pcm = np.frombuffer(data, np.int16)
         # The driver's two times are of one clock of its own; only their difference means something here.
         age_s = min(max(times.currentTime - times.inputBufferAdcTime, CHUNK_MS / 1000), _MAX_LATENCY_S)

@@ -21,6 +21,7 @@ from glasses.sensors.steady_clock import SteadyClock
 from glasses.types import Float32Array, Int16Array
 
 BLOCK_MS = 10
+LATENCY_S = 0.03  # asked of the device: less underruns on a busy small board, more delays the silence
 _FADE_MS = 5  # a cut in mid-wave is a click, as loud as the voice
 _MAX_LATENCY_S = 0.5
 _REFERENCE_S = 4  # of what was played is kept for the echo gate
@@ -69,7 +70,7 @@ class Speaker:
                 device=self.device.index,
                 channels=1,
                 dtype="int16",
-                latency="low",
+                latency=LATENCY_S,
                 callback=self._give,
             )
             self._stream.start()
