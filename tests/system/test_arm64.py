@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from glasses import store
+from glasses.encoders.image import preprocess
+from glasses.encoders.mel import log_mel
+from glasses.media import read_audio, read_image
 from glasses.onnx_session import open_session
 
 pytestmark = [pytest.mark.system, pytest.mark.models, pytest.mark.slow]
@@ -24,9 +27,10 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 np.save(sys.argv[3], session.run(None, {session.get_inputs()[0].name: np.load(sys.argv[2])})[0])
 print(platform.machine(), onnxruntime.__version__)
 """
-INPUTS = {  # one second of sound; a picture
-    "whisper-tiny-en-encoder-int8": ("mel", (1, 80, 100)),
-    "efficientnet-lite0-int8": ("pixels", (1, 3, 224, 224)),
+EVAL = REPO / "models" / "eval"
+INPUTS = {
+    "whisper-tiny-en-encoder-int8": ("mel", lambda: log_mel(read_audio(EVAL / "sounds" / "dog-0.ogg")[:16_000])[None]),
+    "efficientnet-lite0-int8": ("pixels", lambda: preprocess(read_image(EVAL / "pictures" / "bee.jpg"))),
 }
 
 
@@ -43,8 +47,8 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_an_encoder_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
-    key, shape = INPUTS[name]
-    value = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    key, read = INPUTS[name]
+    value = read()
     given, made, model = tmp_path / "in.npy", tmp_path / "out.npy", store.path_of(name)
     np.save(given, value)
     command = ["qemu-aarch64-static", "-cpu", "max", "-L", str(arm64 / "root"), "-E", f"PYTHONPATH={arm64 / 'site'}"]
@@ -56,7 +60,7 @@ def test_an_encoder_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tm
     there, here = np.load(made), np.asarray(open_session(model, n_threads=1).run(None, {key: value})[0])
     assert there.shape == here.shape
     cosine = float((there * here).sum() / np.sqrt((there**2).sum() * (here**2).sum()))
-    assert cosine > 0.999, "other kernels round in another order, no more"
+    assert cosine > 0.99, "other kernels round in another order, no more"
 
 
 def test_every_base_dependency_can_be_had_for_arm64() -> None:
