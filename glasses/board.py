@@ -24,6 +24,7 @@ _HOST_RANGES = {
     "cores": (1, 1024),
     "mic_rate_hz": (8000, 192_000),
     "speaker_rate_hz": (8000, 192_000),
+    "throttle_c": (50, 120),
 }
 _DISPLAY_RANGES = {"width": (64, 4096), "height": (24, 4096), "colours": (2, 256)}
 
@@ -53,6 +54,7 @@ class Board:
     cores: int | None = None
     mic_rate_hz: int | None = None
     speaker_rate_hz: int | None = None
+    throttle_c: int | None = None  # where its firmware slows it down
     display: Display | None = None
 
     def require_display(self) -> Display:
@@ -110,6 +112,7 @@ def _board(name: str, table: dict[str, Any], path: Path) -> Board:
         cores=numbers.get("cores"),
         mic_rate_hz=numbers.get("mic_rate_hz"),
         speaker_rate_hz=numbers.get("speaker_rate_hz"),
+        throttle_c=numbers.get("throttle_c"),
         display=display,
     )
 

@@ -20,8 +20,8 @@ _S = 1_000_000_000
 class Limits:
     """Per measure the three values from which one, two, three loads are shed, and how far back it must be for less.
 
-    Heat counts from where the board's own firmware throttles (Pi: 80 deg C soft limit, 85 hard): shedding later than
-    that is too late, because everything is slow by then.
+    The default is for boards that throttle at 80 deg C, as Raspberry Pis do; shedding later than that is too late,
+    because everything is slow by then.
     """
 
     heat_c: tuple[float, float, float] = (70.0, 75.0, 80.0)
@@ -31,6 +31,11 @@ class Limits:
     free_mb: tuple[float, float, float] = (64.0, 40.0, 24.0)
     free_back_mb: float = 24.0
     dwell_s: float = 30.0  # between two steps back
+
+    @classmethod
+    def below(cls, throttle_c: float) -> Limits:
+        """For a board whose firmware throttles at `throttle_c`: ten and five degrees before, and there."""
+        return cls(heat_c=(throttle_c - 10, throttle_c - 5, throttle_c))
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def _heat(place: Place) -> Finding:
     heat_c = read_board(0, place.root).heat_c
     if heat_c is None:
         return Finding("heat", "ok", "the board has no sensor")
-    if heat_c >= Limits().heat_c[0]:
+    if heat_c >= Limits.below(place.board.throttle_c or 80).heat_c[0]:
         return Finding("heat", "warn", f"{heat_c:.0f} deg C", "load is being shed; give it air or a heat sink")
     return Finding("heat", "ok", f"{heat_c:.0f} deg C")
 

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from glasses.board import load_board
 from glasses.governor import SHED_ORDER, Governed, Limits, Reading, step
 
 S = 1_000_000_000
@@ -64,6 +65,14 @@ def test_one_measure_does_not_hold_what_another_asked_for() -> None:
 def test_less_is_shed_one_step_at_a_time_with_a_pause() -> None:
     states = run([Reading(i * 10 * S, heat_c=90.0 if i == 0 else 20.0) for i in range(12)])
     assert [state.level for state in states] == [3, 3, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]
+
+
+def test_limits_follow_the_board() -> None:
+    throttles = {name: load_board(name).throttle_c for name in ("pi5", "zero2w", "orin-nano")}
+    assert throttles == {"pi5": 80, "zero2w": 80, "orin-nano": 99}
+    assert Limits.below(80) == Limits()
+    assert step(Governed(), Reading(0, heat_c=88), Limits.below(99)).level == 0
+    assert step(Governed(), Reading(0, heat_c=89), Limits.below(99)).level == 1
 
 
 def test_it_says_why() -> None:
