@@ -20,6 +20,7 @@ from glasses.service.messages import TokenInfo
 from glasses.types import Float32Array, frozen
 
 MAX_TOKENS = 256
+NEVER = np.float32(-1e30)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,10 +101,13 @@ class AddedTokens:
         tokens = tuple(msgspec.structs.replace(token, version=token.version + 1) for token in self.tokens)
         return replace(self, tokens=tokens, rows=frozen(rows), classifier=frozen(classifier))
 
-    def scores(self, hidden: Float32Array) -> Float32Array:
-        """Logits float32 (k,) of a hidden state (n_embd,); a token nobody trained yet is never chosen."""
-        trained = np.array([token.version > 0 for token in self.tokens], bool)
-        return np.where(trained, self.classifier @ hidden, np.float32(-1e30)).astype(np.float32)
+    def scores(self, hidden: Float32Array, *, first: bool, opened: str | None) -> Float32Array:
+        """Logits float32 (k,) of a hidden state (n_embd,), very low where a token may not come: a call is the `first`
+        piece of an answer, a begin token stands outside a pair, an end token inside its own (`opened` is the begin
+        token's name), and none comes before it was trained.
+        """
+        allowed = np.array([t.version > 0 and _may_come(t, first, opened) for t in self.tokens], bool)
+        return np.where(allowed, self.classifier @ hidden, NEVER).astype(np.float32)
 
     def save(self, path: Path, backbone_sha256: str) -> None:
         """Appears whole or not at all."""
@@ -115,6 +119,12 @@ class AddedTokens:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+
+
+def _may_come(token: TokenInfo, first: bool, opened: str | None) -> bool:
+    if token.begin is not None:
+        return opened == token.begin
+    return opened is None and (first or token.end is not None)
 
 
 def load(path: Path, backbone_sha256: str, n_vocab: int, n_embd: int) -> AddedTokens:

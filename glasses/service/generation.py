@@ -32,6 +32,7 @@ class Generation:
     deadline_ns: int | None = None
     cancelled: bool = False
     _chosen: list[int] = field(default_factory=list)  # as indices into the logits with the added ones behind
+    _opened: str | None = None  # the begin token whose end has not come
     _text: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
     _rng: np.random.Generator = field(init=False)
     _sampling: sampling.Sampling = field(init=False)
@@ -55,7 +56,9 @@ class Generation:
             raise InputError(Reason.BAD_INPUT, "latents of a raw session: open it with latents=true")
         logits, n_vocab = output.logits, self.vocabulary.n_vocab
         if self.added.tokens and output.hidden is not None:
-            logits = np.concatenate([logits, self.added.scores(output.hidden)])
+            first = not self._chosen and not self.how.said
+            scores = self.added.scores(output.hidden, first=first, opened=self._opened)
+            logits = np.concatenate([logits, scores])
         index = sampling.choose(logits, self._sampling, self._chosen, self._rng)
         self._chosen.append(index)
         logprobs = sampling.log_softmax(logits)
@@ -64,6 +67,8 @@ class Generation:
         added = self.added.tokens[index - n_vocab] if index >= n_vocab else None
         called = added is not None and added.end is None and added.begin is None
         end = "eos" if eos else "call" if called else "length" if full else None if room else "context_full"
+        if added is not None:
+            self._opened = added.name if added.end else None
         data = added.name.encode() if added else self.vocabulary.token_bytes(index)
         latent = output.hidden[None] if self.how.latents and output.hidden is not None else None
         piece = PieceEvent(

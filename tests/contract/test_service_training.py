@@ -13,7 +13,9 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from service_fixtures import Served, served, small_caps, small_parts  # noqa: E402
 
+from glasses.service.examples import buzz  # noqa: E402
 from glasses.service.gradient_client import GradientClient  # noqa: E402
+from glasses.service.messages import AddToken, Example, RemoveToken  # noqa: E402
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
 from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
@@ -67,6 +69,21 @@ def test_over_the_wire_as_in_process(service: Served, capsys: pytest.CaptureFixt
     assert expected[-1] < 0.8 * expected[0]
     for losses, _ in found.values():
         assert np.allclose(losses, expected, rtol=1e-4)
+
+
+def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
+    """Five wordings of one pattern by heart: what three layers can show is that rows, end token and router fit."""
+    examples = [Example(f"Buzz {how}.", "<buzz>", " short short") for how in ("twice", "two times", "now", "it", "me")]
+    with SyncClient(lambda: service.transport("unix")) as client:
+        client.tokens(AddToken(0, "<buzz>", "buzz", end="</buzz>", decoder="haptic"))
+        trained = client.train_tokens([*examples, *(Example(text) for text in buzz.OTHER)])
+        assert trained.accuracy == 1.0
+        assert [token.version for token in trained.tokens] == [3, 3]
+        felt = buzz.feel(client, "Buzz twice.")
+        assert felt is not None
+        assert [pulse.on_ms for pulse in felt] == [80, 80]
+        assert buzz.feel(client, buzz.OTHER[1]) is None
+        client.tokens(RemoveToken(0, "<buzz>"))
 
 
 def service_in_process(service: Served) -> tuple[list[float], float]:

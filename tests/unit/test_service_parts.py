@@ -131,7 +131,17 @@ def test_added_tokens_keep_their_ids_and_come_back_from_disk(tmp_path: Path) -> 
 def test_a_name_is_given_once_and_an_untrained_token_is_never_chosen() -> None:
     with pytest.raises(InputError):
         table().add([TokenInfo(name="<cat>", id=0, meaning="y", version=0)], np.ones(4, np.float32))
-    assert table().scores(np.ones(4, np.float32)).max() < -1e29
+    assert table().scores(np.ones(4, np.float32), first=True, opened=None).max() < -1e29
+
+
+@pytest.mark.parametrize(
+    ("first", "opened", "may_come"),
+    [(True, None, ["<a>", "<cat>"]), (False, None, ["<a>"]), (True, "<a>", ["</a>"]), (False, "<a>", ["</a>"])],
+)
+def test_added_tokens_come_only_where_they_may(first: bool, opened: str | None, may_come: list[str]) -> None:
+    tokens = table().trained(table().rows, np.ones((3, 4), np.float32))
+    scores = tokens.scores(np.ones(4, np.float32), first=first, opened=opened)
+    assert [t.name for t, score in zip(tokens.tokens, scores, strict=True) if score > 0] == may_come
 
 
 def test_classifier_rows_learn_to_call_and_to_stay_silent() -> None:

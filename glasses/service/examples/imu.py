@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 import numpy as np
 import torch
@@ -115,6 +116,7 @@ def train(sensor: Sensor, client: SyncClient, steps: int, rng: np.random.Generat
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        print(f"step {len(losses)}: loss {losses[-1]:.3f}", file=sys.stderr, flush=True)
     return losses
 
 
@@ -141,9 +143,8 @@ def main() -> None:
     with SyncClient((lambda: WebSocket(args.address)) if args.address else own) as client:
         sensor, rng = Sensor(client.describe().n_embd), np.random.default_rng(0)
         warm_up(sensor, client, rng)
-        before = measure(sensor, client, args.motions)
         losses = train(sensor, client, args.steps, rng)
-        figures = {"right before": before, "right": measure(sensor, client, args.motions), "loss": losses[-1]}
+        figures = {"steps": args.steps, "loss": losses[-1], "right": measure(sensor, client, args.motions)}
         print(json.dumps(figures))
 
 

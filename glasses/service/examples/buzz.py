@@ -1,0 +1,70 @@
+"""Touch out: a <buzz> ... </buzz> pair, added and trained through the Tokenizer API, drives a haptic decoder.
+
+    glasses serve --backend torch &
+    python -m glasses.service.examples.buzz --address ws://127.0.0.1:8765 "Buzz twice."
+
+Only the pair's rows are trained: the begin token's input row, so that pulses follow it, and the rows that score begin
+and end. The backend must be torch, for input rows need gradients.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from glasses.decoders.haptic import Pulse, pulses
+from glasses.router import Payload, Route, route
+from glasses.service.messages import AddToken, Example, ListTokens
+from glasses.service.sync_client import SyncClient
+from glasses.service.transport import WebSocket
+
+PATTERNS = {
+    "once": " short", "twice": " short short", "three times": " short short short", "for long": " long",
+    "long and short": " long short",
+}  # fmt: skip
+ASKED = ("Buzz {how}.", "Vibrate {how}.", "Please buzz {how}.", "Let me feel it {how}.")
+OTHER = (
+    "What is a buzz?", "What is the capital of France?", "Bees buzz in the garden.", "Tell me a story.", "Good morning!",
+    "How long is a day?", "Say hello twice.", "What does vibrate mean?", "Count to three.", "Thank you.",
+)  # fmt: skip
+
+
+def examples() -> list[Example]:
+    """What the pair is trained on."""
+    called = [Example(w.format(how=how), "<buzz>", payload) for how, payload in PATTERNS.items() for w in ASKED]
+    return [*called, *(Example(text) for text in OTHER)]
+
+
+def add_and_train(client: SyncClient) -> float | None:
+    """Adds the pair where it is missing and trains it; the share of examples that begin as they should."""
+    if not any(token.name == "<buzz>" for token in client.tokens(ListTokens(0)).tokens):
+        client.tokens(AddToken(0, "<buzz>", "buzz", end="</buzz>", decoder="haptic"))
+    return client.train_tokens(examples()).accuracy
+
+
+def feel(client: SyncClient, text: str) -> tuple[Pulse, ...] | None:
+    """The pulses that answer `text`; None where the answer is words or the pair was never closed."""
+    tokens = client.tokens(ListTokens(0)).tokens
+    ids = {token.name: token.id for token in tokens}
+    routes = {t.id: Route(t.name, t.decoder, ids.get(t.end or "")) for t in tokens if t.begin is None}
+    session = client.open()
+    session.feed(text)
+    for routed in route(session.generate(max_tokens=16, latents=True), routes):
+        if isinstance(routed, Payload) and routed.decoder == "haptic" and routed.complete:
+            session.close()
+            return pulses(routed.pieces)
+    session.close()
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--address", required=True, help="of a service with the backend torch")
+    parser.add_argument("text")
+    args = parser.parse_args()
+    with SyncClient(lambda: WebSocket(args.address)) as client:
+        print("trained:", add_and_train(client))
+        print(feel(client, args.text))
+
+
+if __name__ == "__main__":
+    main()
