@@ -18,10 +18,13 @@ from glasses.gates.level import is_audible
 from glasses.types import AudioChunk, Float32Array, Latents, Modality, frozen
 
 _S = 1_000_000_000
-JOINED_NS = 300_000_000  # windows with a smaller gap between them are one sound
-LONGEST_NS = 10 * _S  # of one recalled sound: connectors are trained on windows of a few seconds
-WINDOW_MS = 2000
+JOINED_NS = 1_000_000_000  # pieces with a smaller gap between them are one sound: a dog barks twice
+RECALLED_NS = 10 * _S  # at most, of one recalled sound: connectors are trained on windows of a few seconds
+BLOCK_MS = 100  # is_audible's own
+QUIET_MS = 500  # silence that ends a piece
+SHORTEST_MS, LONGEST_MS = 300, 4000
 TALK_MS = 160  # as in listen.py: less speech than this is a noise
+HOLE_NS = 100_000_000  # chunks further apart than this are two streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +103,17 @@ class LatentMemory:
         run = [sounds[-1]]
         for kept in reversed(sounds[:-1]):
             joined = run[0].t_ns - kept.end_ns <= JOINED_NS and kept.latents.space == run[0].latents.space
-            if not joined or run[-1].end_ns - kept.t_ns > LONGEST_NS:
+            if not joined or run[-1].end_ns - kept.t_ns > RECALLED_NS:
                 break
             run.insert(0, kept)
         return _joined(run)
 
     def recall_sound(self, before_ns: int, *, within_s: float = 60.0) -> tuple[Latents, ...]:
-        """`last_sound` in every modality it was remembered in, in the order a Turn carries them; empty if none."""
-        found = [self.last_sound(before_ns, modality=one, within_s=within_s) for one in ("audio", "sound")]
-        return tuple(latents for latents in found if latents)
+        """What a Turn carries of the last sound: by the encoder of sounds where it was remembered by that, else by the
+        encoder of speech, which hears words in a dog's bark; empty if there was none.
+        """
+        found = [self.last_sound(before_ns, modality=one, within_s=within_s) for one in ("sound", "audio")]
+        return tuple(latents for latents in found if latents)[:1]
 
     def last_picture(self, before_ns: int, *, within_s: float = 60.0) -> Latents | None:
         """The last picture seen before a moment."""
@@ -175,10 +180,11 @@ class Replies:
 
 
 class SoundKeeper:
-    """Cuts the live sound into windows and has those remembered in which there is anything to hear.
+    """Cuts the live sound where it falls silent, where somebody begins to speak and at LONGEST_MS, and has every
+    audible piece remembered.
 
-    `hear` makes latents of float32 (N,) sound at 16 kHz and its time. It runs inside `feed`, once for every audible
-    window; the caller decides by the encoder it gives (and by not calling) what that may cost.
+    `hear` makes latents of float32 (N,) sound at 16 kHz and its time. It runs inside `feed`, once a piece; the caller
+    decides by the encoders it gives (and by not calling) what that may cost.
     """
 
     def __init__(self, memory: LatentMemory, hear: Callable[[Float32Array, int], tuple[Latents, ...]]) -> None:
@@ -186,31 +192,55 @@ class SoundKeeper:
         self.reset()
 
     def reset(self) -> None:
-        """A new stream begins, or the wearer muted: what was not yet a whole window is gone."""
-        self._chunks: list[AudioChunk] = []
-        self._held_ms = self._speech_ms = 0.0
+        """A new stream begins, or the wearer muted: what was not yet a whole piece is gone."""
+        self._block: list[AudioChunk] = []
+        self._piece: list[AudioChunk] = []
+        self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0
+        self._next_ns = 0
 
     def feed(self, chunk: AudioChunk, *, speech: bool) -> bool:
-        """Takes a chunk at 16 kHz and whether the voice detector hears speech in it; True when it was the last of a
-        window that is now remembered. Raises as `hear` does.
+        """Takes a chunk at 16 kHz and whether the voice detector's last step was speech; True: a piece was remembered.
+
+        Raises as `hear` does; that piece is lost.
         """
-        if self._chunks and abs(chunk.t_ns - self._next_ns) > JOINED_NS:
+        if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
             self.reset()
-        ms = 1000 * len(chunk.pcm) / chunk.rate_hz
-        self._chunks.append(chunk)
-        self._next_ns = chunk.t_ns + int(ms * 1e6)
-        self._held_ms += ms
-        self._speech_ms += ms if speech else 0
-        if self._held_ms < WINDOW_MS:
+        self._next_ns = chunk.t_ns + len(chunk.pcm) * _S // chunk.rate_hz
+        self._block.append(chunk)
+        self._block_speech_ms += _ms([chunk]) if speech else 0
+        if _ms(self._block) < BLOCK_MS:
             return False
-        pcm = np.concatenate([one.pcm for one in self._chunks]).astype(np.float32) / np.float32(32768)
-        t_ns, talk = self._chunks[0].t_ns, self._speech_ms >= TALK_MS
-        self.reset()
-        if not is_audible(pcm):
-            return False
-        for latents in self._hear(pcm, t_ns):
+        block, spoken_ms = self._block, self._block_speech_ms
+        self._block, self._block_speech_ms = [], 0.0
+        return self._add(block, spoken_ms)
+
+    def _add(self, block: list[AudioChunk], spoken_ms: float) -> bool:
+        audible = is_audible(_pcm(block))
+        begins_to_speak = spoken_ms > BLOCK_MS / 2 and self._speech_ms < TALK_MS and _ms(self._piece) >= SHORTEST_MS
+        done = begins_to_speak and self._remember()
+        if not audible and not self._piece:
+            return done
+        self._piece += block
+        self._speech_ms += spoken_ms
+        self._quiet_ms = 0.0 if audible else self._quiet_ms + _ms(block)
+        if self._quiet_ms >= QUIET_MS or _ms(self._piece) >= LONGEST_MS:
+            return self._remember()
+        return done
+
+    def _remember(self) -> bool:
+        piece, talk = self._piece, self._speech_ms >= TALK_MS
+        self._piece, self._speech_ms, self._quiet_ms = [], 0.0, 0.0
+        for latents in self._hear(_pcm(piece), piece[0].t_ns):
             self._memory.remember(latents, talk=talk)
         return True
+
+
+def _pcm(chunks: list[AudioChunk]) -> Float32Array:
+    return np.concatenate([one.pcm for one in chunks]).astype(np.float32) / np.float32(32768)
+
+
+def _ms(chunks: list[AudioChunk]) -> float:
+    return sum(1000 * len(one.pcm) / one.rate_hz for one in chunks)
 
 
 def pool(data: NDArray[np.float16], by: int) -> NDArray[np.float16]:

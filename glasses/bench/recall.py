@@ -16,7 +16,7 @@ from glasses.evals.subset import spread
 from glasses.gates.ring import RATE_HZ
 from glasses.loop import Times, answer
 from glasses.media import read_audio
-from glasses.memory import WINDOW_MS, LatentMemory, SoundKeeper
+from glasses.memory import LatentMemory, SoundKeeper
 from glasses.types import AudioChunk, Float32Array, Latents, Turn
 
 AGES_S = (5, 120, 900)  # one for each tier of the memory
@@ -50,11 +50,10 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
 
 
 def remembered(parts: Parts, pcm: Float32Array) -> LatentMemory:
-    """A memory that heard float32 (N,) sound, from time 0; silence fills up its last window."""
+    """A memory that heard float32 (N,) sound, from time 0; silence ends its last piece."""
     memory = LatentMemory()
-    keeper = SoundKeeper(memory, parts.hear)
-    window = RATE_HZ * WINDOW_MS // 1000
-    whole = np.pad(pcm, (0, -len(pcm) % window))
+    keeper = SoundKeeper(memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
+    whole = np.pad(pcm, (0, RATE_HZ))
     samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)
     for i in range(0, len(samples), _CHUNK):
         keeper.feed(AudioChunk(i * _S // RATE_HZ, i // _CHUNK, samples[i : i + _CHUNK], RATE_HZ), speech=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses.errors import InputError, Reason
-from glasses.memory import TIERS, WINDOW_MS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool
+from glasses.memory import TIERS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool
 from glasses.types import AudioChunk, Float32Array, Latents, Modality
 
 S = 1_000_000_000
@@ -103,6 +103,14 @@ def test_sounds_of_two_encoders_are_not_mixed_and_a_long_one_is_cut() -> None:
     assert long.duration_ns == 10 * S
 
 
+def test_a_recalled_sound_is_the_sound_encoders_where_it_was_heard_by_both() -> None:
+    memory = LatentMemory()
+    memory.remember(window(0))
+    assert [one.modality for one in memory.recall_sound(9 * S)] == ["audio"]
+    memory.remember(window(0, rate=2, modality="sound"))
+    assert [one.modality for one in memory.recall_sound(9 * S)] == ["sound"]
+
+
 def test_the_last_picture() -> None:
     memory = filled(20)
     got = memory.last_picture(12 * S)
@@ -159,35 +167,50 @@ class Hearing:
         return (window(t_ns / S),)
 
 
-def test_only_audible_windows_are_encoded_and_talk_is_marked() -> None:
+def feed(keeper: SoundKeeper, given: list[AudioChunk], speech: bool = False) -> int:
+    return sum(keeper.feed(chunk, speech=speech) for chunk in given)
+
+
+def test_pieces_end_with_silence_and_silence_itself_is_not_encoded() -> None:
+    hearing = Hearing()
+    keeper = SoundKeeper(LatentMemory(), hearing)
+    assert feed(keeper, chunks(10, 0.0005)) == 0
+    assert feed(keeper, chunks(1.2, 0.3, from_s=10)) == 0
+    assert feed(keeper, chunks(5, 0.0005, from_s=11.2)) == 1
+    assert hearing.given == [(10 * S, int(1.7 * 16_000))]
+
+
+def test_a_steady_sound_comes_in_pieces_without_a_gap() -> None:
+    hearing = Hearing()
+    assert feed(SoundKeeper(LatentMemory(), hearing), chunks(13, 0.3)) == 3
+    assert hearing.given == [(t_s * S, 64_000) for t_s in (0, 4, 8)]
+
+
+def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
     memory, hearing = LatentMemory(), Hearing()
     keeper = SoundKeeper(memory, hearing)
-    for chunk in chunks(10, 0.0005):
-        assert not keeper.feed(chunk, speech=False)
-    assert hearing.given == []
-    for i, chunk in enumerate(chunks(4, 0.3, from_s=10)):
-        keeper.feed(chunk, speech=i < 20)
-    assert hearing.given == [(10 * S, 32_000), (12 * S, 32_000)]
-    got = memory.last_sound(14 * S)
+    feed(keeper, chunks(1, 0.3))
+    assert feed(keeper, chunks(2, 0.3, from_s=1), speech=True) == 1
+    assert feed(keeper, chunks(1, 0.0005, from_s=3)) == 1
+    assert hearing.given == [(0, 16_000), (1 * S, 40_000)]
+    got = memory.last_sound(9 * S)
     assert got is not None
-    assert got.t_ns == 12 * S, "the first window held speech"
+    assert got.t_ns == 0, "the second piece was speech"
 
 
-def test_a_hole_in_the_sound_begins_a_new_window_and_reset_forgets_the_half_one() -> None:
-    memory, hearing = LatentMemory(), Hearing()
-    keeper = SoundKeeper(memory, hearing)
-    for chunk in [*chunks(1.5, 0.3), *chunks(1.5, 0.3, from_s=60)]:
-        keeper.feed(chunk, speech=False)
+def test_a_hole_in_the_sound_and_a_reset_forget_the_half_piece() -> None:
+    hearing = Hearing()
+    keeper = SoundKeeper(LatentMemory(), hearing)
+    feed(keeper, chunks(1, 0.3))
+    feed(keeper, chunks(1, 0.3, from_s=60))
     keeper.reset()
-    for chunk in chunks(1.5, 0.3, from_s=61.5):
-        keeper.feed(chunk, speech=False)
+    feed(keeper, chunks(1, 0.3, from_s=61))
     assert hearing.given == []
-    for chunk in chunks(0.5, 0.3, from_s=63):
-        keeper.feed(chunk, speech=False)
-    assert hearing.given == [(int(61.5 * S), 16 * WINDOW_MS)]
+    feed(keeper, chunks(1, 0.0005, from_s=62))
+    assert hearing.given == [(61 * S, 24_000)]
 
 
-def test_what_hearing_raises_comes_out_and_the_next_window_is_heard() -> None:
+def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
     calls = []
 
     def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
@@ -195,14 +218,10 @@ def test_what_hearing_raises_comes_out_and_the_next_window_is_heard() -> None:
         raise InputError(Reason.BAD_INPUT, "no")
 
     keeper = SoundKeeper(LatentMemory(), hear)
-    for _ in range(2):
-        given = chunks(2, 0.3)
-        for chunk in given[:-1]:
-            keeper.feed(chunk, speech=False)
+    for from_s in (0, 4):
         with pytest.raises(InputError):
-            keeper.feed(given[-1], speech=False)
-        keeper.reset()
-    assert len(calls) == 2
+            feed(keeper, chunks(4, 0.3, from_s=from_s))
+    assert calls == [0, 4 * S]
 
 
 def test_replies_are_few_and_forgotten() -> None:
