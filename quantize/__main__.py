@@ -35,8 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_parser(subparsers)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    logging.getLogger("gguf").setLevel(logging.WARNING)  # it tells of every file
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", force=True)  # onnxruntime sets INFO
     logging.getLogger("glasses.llama_cpp").setLevel(logging.ERROR)  # it warns of a choice of ours at every start
     try:
         return args.run(args)

@@ -57,7 +57,8 @@ def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any
     rows = []
     step("audio encoder")
     out = scratch / "audio.onnx"
-    graph.save_int8(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(AUDIO_SOURCE))), out)
+    with schemes.quiet():
+        graph.save_int8(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(AUDIO_SOURCE))), out)
     rows.append(_same(names.audio_encoder, out, "another version of onnx or onnxruntime made it"))
     if photos:
         from quantize import image_encoder  # noqa: PLC0415  (imports torch, which is optional)
@@ -65,7 +66,8 @@ def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any
         step("image encoder")
         out = scratch / "image.onnx"
         weights = image_encoder.load_weights(store.path_of(IMAGE_SOURCE))
-        image_encoder.quantize(image_encoder.build(weights), sorted(photos.rglob("*.jpg")), out)
+        with schemes.quiet():
+            image_encoder.quantize(image_encoder.build(weights), sorted(photos.rglob("*.jpg")), out)
         why = "the ranges were seen on other photographs, or by a processor that adds floats in another order"
         rows.append(_same(names.image_encoder, out, why))
     else:

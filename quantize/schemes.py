@@ -104,14 +104,14 @@ def prepare(
     if options.scheme != "static-qdq":
         return Prepared(source, None)
     path = scratch / "prepared.onnx"
-    with _quiet():
+    with quiet():
         quant_pre_process(source, path, skip_symbolic_shape=True)
     return Prepared(path, _calibrate(path, scratch, options, feeds, tick))
 
 
 def write(prepared: Prepared, out: Path, options: Options) -> None:
     """Writes the quantized model to `out` (a scratch path, see files.whole); the same input gives the same bytes."""
-    with _quiet():
+    with quiet():
         model = _SCHEMES[options.scheme](prepared, out, options)
     ordered = ONNXModel(model)
     ordered.topological_sort()  # converters append their nodes at the end
@@ -156,7 +156,7 @@ class _Stream(CalibrationDataReader):
 
 def _calibrate(path: Path, scratch: Path, options: Options, feeds: Iterable[Feed], tick: Tick) -> TensorsData:
     kinds = kinds_of(options.scheme, onnx.load(path))
-    with _quiet():
+    with quiet():
         calibrator = create_calibrator(
             path,
             list(kinds),
@@ -166,7 +166,7 @@ def _calibrate(path: Path, scratch: Path, options: Options, feeds: Iterable[Feed
     count = 0
     for feed in feeds:
         try:
-            with _quiet():
+            with quiet():
                 calibrator.collect_data(_Stream(feed))
         except Exception as error:  # onnxruntime's own classes, for a feed of the wrong shape or type
             raise InputError(Reason.BAD_INPUT, f"calibration data does not fit {path.name}: {error}") from error
@@ -174,7 +174,7 @@ def _calibrate(path: Path, scratch: Path, options: Options, feeds: Iterable[Feed
         tick()
     if not count:
         raise InputError(Reason.BAD_INPUT, "static-qdq needs calibration data: --calibration DIR or bundle")
-    with _quiet():
+    with quiet():
         return calibrator.compute_data()
 
 
@@ -272,7 +272,7 @@ _SCHEMES: dict[Scheme, Callable[[Prepared, Path, Options], onnx.ModelProto]] = {
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """onnxruntime's tools warn on the root logger of advice that is followed already, and print their progress."""
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
