@@ -1,0 +1,167 @@
+/* Mutated frames against the firmware's link, under the address and undefined-behaviour sanitizers.
+ *
+ * An open link takes frames that a stranger may have made: it must not crash, and must not take for intact what was
+ * changed. A sealed link must take nothing. The driver keeps its own list of what was really sent. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "link.h"
+#include "protocol_hash.h"
+#include "update.h"
+
+static uint64_t state;
+static uint8_t sent[MAX_BODY]; /* the body that was harmed */
+static size_t sent_size;
+static unsigned long delivered, corrupted, accepted, intact;
+static bool sealed;
+
+static uint32_t rnd(void) {
+    state ^= state << 13; /* xorshift64 (Marsaglia, 2003) */
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 32);
+}
+
+static void random_bytes(uint8_t *out, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        out[i] = (uint8_t)rnd();
+}
+
+static void on_message(void *context, uint8_t channel, const uint8_t *message, size_t size) {
+    (void)context;
+    (void)channel;
+    delivered += size > 0 && message[0] != 0xfe;
+    if (sealed)
+        corrupted++; /* nobody here has the key */
+}
+
+/* Whatever passes the CRC must be exactly what was sent. */
+static void on_body(void *context, uint8_t *body, size_t size) {
+    (void)context;
+    accepted++;
+    if (size != sent_size || memcmp(body, sent, size) != 0)
+        corrupted++;
+}
+
+static size_t body_of(const struct link *link, uint8_t *body) {
+    static const uint8_t kinds[] = {FRAME_HELLO, FRAME_NOISE1, FRAME_SEALED, FRAME_DATA, FRAME_ACK, FRAME_PING, FRAME_BYE};
+    size_t size = 1 + rnd() % (rnd() % 4 ? 64 : MAX_BODY);
+    random_bytes(body, size);
+    body[0] = rnd() % 8 ? kinds[rnd() % sizeof kinds] : (uint8_t)rnd();
+    if (size > 1 && rnd() % 4)
+        body[1] = link->session;
+    if (size > 2 && rnd() % 4)
+        body[2] %= CHANNELS;
+    if (body[0] == FRAME_BYE || body[0] == FRAME_HELLO)
+        body[size - 1] ^= 1; /* seldom whole: a session that ends at once tests little */
+    if (size > 5 && rnd() % 4) { /* the next one, or one of those after it */
+        uint16_t seq = (uint16_t)(link->receive[body[2] % CHANNELS].next + rnd() % 2 * (rnd() % 4));
+        memcpy(body + 4, &seq, sizeof seq);
+    }
+    return size;
+}
+
+static size_t harm(uint8_t *wire, size_t size) {
+    for (uint32_t count = rnd() % 4; count > 0; count--) {
+        size_t at = rnd() % size;
+        switch (rnd() % 4) {
+        case 0: wire[at] ^= (uint8_t)(1 << rnd() % 8); break;
+        case 1: wire[at] = (uint8_t)rnd(); break;
+        case 2: memmove(wire + at, wire + at + 1, size - at - 1); size -= size > 2; break;
+        default: memmove(wire + at + 1, wire + at, size - at); wire[at] = (uint8_t)rnd(); size++; break;
+        }
+    }
+    return size;
+}
+
+static void greet(struct link *link, uint64_t now_us) {
+    static const uint8_t hash[HASH_BYTES] = PROTOCOL_HASH;
+    struct frame_hello hello = {.kind = FRAME_HELLO, .version = PROTOCOL_VERSION, .session = 7, .magic = PROTOCOL_MAGIC};
+    uint8_t wire[MAX_WIRE];
+    hello.flags = sealed ? HELLO_SEALED : 0;
+    memcpy(hello.hash, hash, sizeof hash);
+    random_bytes(hello.nonce, sizeof hello.nonce);
+    link_input(link, (const uint8_t *)"", 1, now_us); /* ends what was under way */
+    link_input(link, wire, frame_encode((const uint8_t *)&hello, sizeof hello, wire), now_us);
+}
+
+static void fuzz_link(unsigned long count, const uint8_t *key) {
+    static struct link link;
+    static struct frame_decoder decoder;
+    static uint8_t body[MAX_BODY], wire[2 * MAX_WIRE], out[8 * MAX_WIRE];
+    struct link_config config = {.key = key, .random = random_bytes, .message = on_message};
+    sealed = key != NULL;
+    link_init(&link, &config);
+    memset(&decoder, 0, sizeof decoder);
+    for (unsigned long i = 0; i < count; i++) {
+        uint64_t now_us = i * 100;
+        if (!link.up || i % 100 == 0)
+            greet(&link, now_us);
+        size_t size = sent_size = body_of(&link, body);
+        memcpy(sent, body, size);
+        size = frame_encode(body, size, wire);
+        bool was_harmed = rnd() % 2;
+        if (was_harmed)
+            size = harm(wire, size);
+        else
+            intact++;
+        frame_decode(&decoder, (const uint8_t *)"", 1, on_body, NULL);
+        if (memchr(wire, 0, size) == wire + size - 1)
+            frame_decode(&decoder, wire, size, on_body, NULL);
+        size_t cut = rnd() % (size + 1);
+        link_input(&link, wire, cut, now_us);
+        link_input(&link, wire + cut, size - cut, now_us);
+        if (i % 8 == 0) {
+            link_send(&link, (uint8_t)(rnd() % CHANNELS), body, 1 + rnd() % 100);
+            link_output(&link, out, sizeof out, now_us);
+        }
+    }
+    if (link.up && sealed)
+        corrupted++;
+}
+
+static void fuzz_update(unsigned long count) {
+    static uint8_t request[640], response[MAX_MESSAGE - 1];
+    static const char *const keys[] = {"off", "data", "len", "hash", "confirm", "image", "d"};
+    for (unsigned long i = 0; i < count; i++) {
+        size_t size = 8 + 1;
+        random_bytes(request, sizeof request);
+        request[0] = (uint8_t)(rnd() % 2 ? 2 : 0);
+        request[4] = 0;
+        request[5] = rnd() % 2;
+        request[7] = rnd() % 8;
+        request[8] = rnd() % 8 ? 0xbf : (uint8_t)rnd();
+        for (uint32_t n = rnd() % 6; n > 0; n--) {
+            const char *key = keys[rnd() % 7];
+            request[size++] = (uint8_t)(0x60 + strlen(key));
+            memcpy(request + size, key, strlen(key));
+            size += strlen(key);
+            request[size++] = (uint8_t)(rnd() % 4 ? 0x40 + rnd() % 0x20 : rnd());
+            size += rnd() % 40;
+        }
+        request[size++] = 0xff;
+        request[2] = (uint8_t)((size - 8) >> 8);
+        request[3] = (uint8_t)(size - 8);
+        uint8_t *tight = malloc(size); /* so that a read past its end is seen */
+        memcpy(tight, request, size);
+        size_t used = update_request(tight, rnd() % 16 ? size : rnd() % (size + 1), response, sizeof response);
+        corrupted += used > sizeof response;
+        free(tight);
+    }
+}
+
+int main(int argc, char **argv) {
+    unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
+    uint8_t key[KEY_BYTES] = {1, 2, 3};
+    clock_t since = clock();
+    state = argc > 2 ? strtoull(argv[2], NULL, 10) * 2654435761u + 1 : 88172645463325252u;
+    fuzz_link(count / 2, NULL);
+    fuzz_link(count / 2, key);
+    fuzz_update(count / 100);
+    printf("{\"side\": \"C\", \"frames\": %lu, \"intact\": %lu, \"passed_crc\": %lu, \"messages_of_strangers\": %lu, "
+           "\"update_requests\": %lu, \"accepted_corruption\": %lu, \"cpu_s\": %.1f}\n",
+           count, intact, accepted, delivered, count / 100, corrupted, (double)(clock() - since) / CLOCKS_PER_SEC);
+    return corrupted != 0;
+}
