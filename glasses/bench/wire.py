@@ -49,7 +49,9 @@ def run(bundle_name: str) -> dict[str, Any]:
             f"JPEG {pictures[0].shape[1]} px": _mean([_jpeg(rgb) for rgb in pictures]),
             "latents f16": _mean([_on_wire(x, "f16") for x in seen]),
             "latents i8": _mean([_on_wire(x, "i8") for x in seen]),
-            f"JPEG {ENCODER_PX} px": _mean([_jpeg(cv2.resize(rgb, (ENCODER_PX, ENCODER_PX))) for rgb in pictures]),
+            f"JPEG {ENCODER_PX} px": _mean(
+                [_jpeg(np.asarray(cv2.resize(rgb, (ENCODER_PX, ENCODER_PX)), np.uint8)) for rgb in pictures]
+            ),
         },
     }
 

@@ -54,7 +54,8 @@ class Client:
     """One connection; `async with Client(transport)`. `dtype` is how arrays are sent."""
 
     def __init__(self, transport: Transport, *, dtype: wire.Dtype = "f32", resume_s: float = 10.0) -> None:
-        self._transport, self._dtype, self._resume_s = transport, dtype, resume_s
+        self._transport, self._resume_s = transport, resume_s
+        self._dtype: wire.Dtype = dtype
         self._calls: dict[int, _Call] = {}
         self._sessions: dict[str, RemoteSession] = {}
         self._rid = 0

@@ -27,7 +27,7 @@ from glasses.service.messages import Describe, GradientRequest, Once, Ping, Toke
 from glasses.service.service import Service
 
 MAX_UNSENT = 2048  # messages that wait for a slow reader; then the connection is dropped and its sessions wait
-MAX_AT_ONCE = 64  # requests of one connection that are being taken
+MAX_AT_ONCE = 16  # requests of one connection that are being taken: 256 MB at worst, then it is not read from
 READ_BODY_S = 30.0
 LENGTH = struct.Struct("<I")
 _STATUS = {Reason.TOO_LARGE: 413, Reason.NOT_FOUND: 404, Reason.BUSY: 429, Reason.UNSUPPORTED: 501, Reason.TIMEOUT: 408,
@@ -40,7 +40,8 @@ class QueuePeer:
     """A connection's outgoing messages; None is its end."""
 
     def __init__(self, dtype: wire.Dtype, key: str | None = None) -> None:
-        self.dtype, self.key = dtype, key or f"peer {next(_counter)}"
+        self.dtype: wire.Dtype = dtype
+        self.key: str = key or f"peer {next(_counter)}"
         self.unsent: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_UNSENT + 1)
 
     def send(self, data: bytes) -> None:

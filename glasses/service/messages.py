@@ -26,29 +26,29 @@ Name = Annotated[str, Meta(pattern=r"^</?[a-z0-9][a-z0-9_.-]{0,30}>$")]
 Ids = Annotated[list[Annotated[int, Meta(ge=0, lt=1 << 24)]], Meta(max_length=8192)]
 
 
-class _Frozen(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-class Text(_Frozen, tag="text"):
+class Text(_Message, tag="text", frozen=True):
     """Plain text; control tokens in it are spelled out as text."""
 
     text: Annotated[str, Meta(max_length=65_536)]
 
 
-class Tokens(_Frozen, tag="tokens"):
+class Tokens(_Message, tag="tokens", frozen=True):
     """Token ids of the backbone, or of added tokens."""
 
     ids: Ids
 
 
-class Rows(_Frozen, tag="rows"):
+class Rows(_Message, tag="rows", frozen=True):
     """Raw backbone latents (n, n_embd)."""
 
     array: Index
 
 
-class Sensed(_Frozen, tag="latents"):
+class Sensed(_Message, tag="latents", frozen=True):
     """Pre-connector latents (T, D) of the named space; the service's own connector makes rows of them."""
 
     array: Index
@@ -61,7 +61,7 @@ Part = Text | Tokens | Rows | Sensed
 Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
 
 
-class How(_Frozen):
+class How(_Message, frozen=True):
     """How to generate. `generation` is the client's number for it, over every earlier one of this session."""
 
     generation: Count
@@ -76,7 +76,7 @@ class How(_Frozen):
     budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # what is left of the turn's deadline
 
 
-class Open(_Frozen, tag="open"):
+class Open(_Message, tag="open", frozen=True):
     """A session: with `chat` after the system prompt and framed as a chat turn, without it empty and raw.
 
     `latents` keeps the last row's hidden state at hand after every feed, which a raw session needs to be asked for
@@ -89,7 +89,7 @@ class Open(_Frozen, tag="open"):
     key: Annotated[str, Meta(max_length=64)] = ""
 
 
-class Attach(_Frozen, tag="attach"):
+class Attach(_Message, tag="attach", frozen=True):
     """Goes on with a session after a lost connection; `have` pieces of `generation` have arrived."""
 
     rid: Count
@@ -98,7 +98,7 @@ class Attach(_Frozen, tag="attach"):
     have: Count = 0
 
 
-class Feed(_Frozen, tag="feed"):
+class Feed(_Message, tag="feed", frozen=True):
     """Appends parts; they are prefilled at once."""
 
     rid: Count
@@ -107,7 +107,7 @@ class Feed(_Frozen, tag="feed"):
     parts: Parts
 
 
-class Generate(_Frozen, tag="generate"):
+class Generate(_Message, tag="generate", frozen=True):
     """Answers what was fed, as Piece events."""
 
     rid: Count
@@ -116,7 +116,7 @@ class Generate(_Frozen, tag="generate"):
     how: How
 
 
-class Cancel(_Frozen, tag="cancel"):
+class Cancel(_Message, tag="cancel", frozen=True):
     """Stops generation `generation`, or every feed and generation up to now where it is absent."""
 
     rid: Count
@@ -124,7 +124,7 @@ class Cancel(_Frozen, tag="cancel"):
     generation: Count | None = None
 
 
-class Rollback(_Frozen, tag="rollback"):
+class Rollback(_Message, tag="rollback", frozen=True):
     """Forgets all rows from `n_past` on; a running generation is cancelled first."""
 
     rid: Count
@@ -133,7 +133,7 @@ class Rollback(_Frozen, tag="rollback"):
     n_past: Count
 
 
-class Branch(_Frozen, tag="branch"):
+class Branch(_Message, tag="branch", frozen=True):
     """A second session that starts where this one is."""
 
     rid: Count
@@ -141,14 +141,14 @@ class Branch(_Frozen, tag="branch"):
     seq: Count
 
 
-class Close(_Frozen, tag="close"):
+class Close(_Message, tag="close", frozen=True):
     """Ends a session."""
 
     rid: Count
     session: Session
 
 
-class Once(_Frozen, tag="once"):
+class Once(_Message, tag="once", frozen=True):
     """Open, feed, generate and close in one."""
 
     rid: Count
@@ -157,20 +157,20 @@ class Once(_Frozen, tag="once"):
     chat: bool = True
 
 
-class CrossEntropy(_Frozen, tag="ce"):
+class CrossEntropy(_Message, tag="ce", frozen=True):
     """Mean cross-entropy of the reply tokens after each sequence."""
 
     targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
 
 
-class KLToTeacher(_Frozen, tag="kl-to-teacher"):
+class KLToTeacher(_Message, tag="kl-to-teacher", frozen=True):
     """Mean KL(teacher || student) at the reply tokens; the teacher is the same backbone given `teacher` instead."""
 
     targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
     teacher: Annotated[list[Parts], Meta(max_length=MAX_SEQUENCES)]
 
 
-class MSEOnLatents(_Frozen, tag="mse-on-latents"):
+class MSEOnLatents(_Message, tag="mse-on-latents", frozen=True):
     """Mean squared error of each sequence's last hidden states (n, n_embd) against `arrays`."""
 
     arrays: Annotated[list[Index], Meta(max_length=MAX_SEQUENCES)]
@@ -181,7 +181,7 @@ Sequences = Annotated[list[Parts], Meta(min_length=1, max_length=MAX_SEQUENCES)]
 StepId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}:[0-9]{1,12}$")]
 
 
-class Forward(_Frozen, tag="forward"):
+class Forward(_Message, tag="forward", frozen=True):
     """Hidden states after the final norm of every position of every sequence, one array a sequence."""
 
     rid: Count
@@ -190,7 +190,7 @@ class Forward(_Frozen, tag="forward"):
     dtype: wire.Dtype = "f32"
 
 
-class Backward(_Frozen, tag="backward"):
+class Backward(_Message, tag="backward", frozen=True):
     """Gradients at every `rows` part, given those at the hidden states (`grads`: one array a sequence)."""
 
     rid: Count
@@ -201,7 +201,7 @@ class Backward(_Frozen, tag="backward"):
     dtype: wire.Dtype = "f32"
 
 
-class ForwardBackward(_Frozen, tag="forward_backward"):
+class ForwardBackward(_Message, tag="forward_backward", frozen=True):
     """Loss, and its gradients at every `rows` part in order. `step` is "run:number"; a repeated step is answered from
     memory, the same step with other content is refused.
     """
@@ -214,7 +214,7 @@ class ForwardBackward(_Frozen, tag="forward_backward"):
     dtype: wire.Dtype = "f32"
 
 
-class Example(_Frozen):
+class Example(_Message, frozen=True):
     """What the wearer says and the call that answers it; `call` None says that no added token may be called. `payload`
     is the text between a begin token and its end.
     """
@@ -224,7 +224,7 @@ class Example(_Frozen):
     payload: Annotated[str, Meta(max_length=200)] = ""
 
 
-class AddToken(_Frozen, tag="add_token"):
+class AddToken(_Message, tag="add_token", frozen=True):
     """A new token, or with `end` a begin/end pair; `meaning` is the text whose rows it starts from. A token without an
     end is a call, and ends the answer.
     """
@@ -236,27 +236,27 @@ class AddToken(_Frozen, tag="add_token"):
     decoder: Annotated[str, Meta(max_length=64)] = ""
 
 
-class TrainTokens(_Frozen, tag="train_tokens"):
+class TrainTokens(_Message, tag="train_tokens", frozen=True):
     """Trains the rows of the added tokens, and nothing else, on examples."""
 
     rid: Count
     examples: Annotated[list[Example], Meta(min_length=1, max_length=2000)]
 
 
-class RemoveToken(_Frozen, tag="remove_token"):
+class RemoveToken(_Message, tag="remove_token", frozen=True):
     """Removes a token; the other one of a pair goes with it."""
 
     rid: Count
     name: Name
 
 
-class ListTokens(_Frozen, tag="list_tokens"):
+class ListTokens(_Message, tag="list_tokens", frozen=True):
     """What was added."""
 
     rid: Count
 
 
-class Tokenize(_Frozen, tag="tokenize"):
+class Tokenize(_Message, tag="tokenize", frozen=True):
     """Token ids of a text, for targets; with `rows` their input rows as well, for a connector to start from. With
     `special`, `<|im_end|>` and its like become control tokens.
     """
@@ -267,13 +267,13 @@ class Tokenize(_Frozen, tag="tokenize"):
     rows: bool = False
 
 
-class Ping(_Frozen, tag="ping"):
+class Ping(_Message, tag="ping", frozen=True):
     """Asks for a Done at once; tells the round trip."""
 
     rid: Count
 
 
-class Describe(_Frozen, tag="describe"):
+class Describe(_Message, tag="describe", frozen=True):
     """Asks for the Description."""
 
     rid: Count
@@ -288,7 +288,7 @@ Request = (
 )  # fmt: skip
 
 
-class Opened(_Frozen, tag="opened"):
+class Opened(_Message, tag="opened", frozen=True):
     """Answers Open and Branch; `n_past` rows are in the context, `seq` requests were done."""
 
     rid: Count
@@ -297,7 +297,7 @@ class Opened(_Frozen, tag="opened"):
     seq: Count = 0
 
 
-class Done(_Frozen, tag="done"):
+class Done(_Message, tag="done", frozen=True):
     """Answers every other request on a session that worked."""
 
     rid: Count
@@ -306,7 +306,7 @@ class Done(_Frozen, tag="done"):
     seq: Count = 0
 
 
-class PieceEvent(_Frozen, tag="piece"):
+class PieceEvent(_Message, tag="piece", frozen=True):
     """One generated token; `array` is its latent (1, n_embd). `end` is set on the last: why it ended."""
 
     session: str
@@ -320,7 +320,7 @@ class PieceEvent(_Frozen, tag="piece"):
     end: Literal["eos", "call", "length", "context_full", "cancelled", "deadline", "failed"] | None = None
 
 
-class Gradients(_Frozen, tag="gradients"):
+class Gradients(_Message, tag="gradients", frozen=True):
     """Answers the Gradient API; arrays are hidden states or gradients in the order asked for."""
 
     rid: Count
@@ -328,7 +328,7 @@ class Gradients(_Frozen, tag="gradients"):
     n_targets: Count = 0
 
 
-class TokenInfo(_Frozen):
+class TokenInfo(_Message, frozen=True):
     """One added token as everybody may see it; `version` counts how often its rows were changed."""
 
     name: Name
@@ -340,7 +340,7 @@ class TokenInfo(_Frozen):
     decoder: str = ""
 
 
-class TokenList(_Frozen, tag="token_list"):
+class TokenList(_Message, tag="token_list", frozen=True):
     """Answers the Tokenizer API."""
 
     rid: Count
@@ -349,14 +349,14 @@ class TokenList(_Frozen, tag="token_list"):
     accuracy: float | None = None  # on the training examples
 
 
-class Tokenized(_Frozen, tag="tokenized"):
+class Tokenized(_Message, tag="tokenized", frozen=True):
     """Answers Tokenize; the array holds the rows (n, n_embd) where asked for."""
 
     rid: Count
     ids: list[int]
 
 
-class Failed(_Frozen, tag="failed"):
+class Failed(_Message, tag="failed", frozen=True):
     """A request was refused; `reason` is a glasses.errors.Reason."""
 
     rid: Count | None
@@ -365,7 +365,7 @@ class Failed(_Frozen, tag="failed"):
     seq: Count = 0
 
 
-class Description(_Frozen, tag="description"):
+class Description(_Message, tag="description", frozen=True):
     """What this service is: its backbone, what its backend can do, its limits, and every message as JSON schema."""
 
     rid: Count

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_QUEUED = 256  # requests that wait
+MAX_QUEUED_BYTES = 32 << 20  # of their arrays
 KEPT_ANSWERS = 256  # for requests that are repeated
 Send = Callable[[Event, Sequence[Float32Array]], None]
 Queued = tuple[SessionRequest, list[Float32Array]]
@@ -50,6 +51,7 @@ class Session:
     _pending: list[Any] = field(default_factory=list)  # a chosen token that is not fed yet
     _answers: dict[int, Event] = field(default_factory=dict)
     _queue: asyncio.Queue[Queued] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED))
+    _queued_bytes: int = 0
     _task: asyncio.Task[None] | None = None
     _stop_before: int = 0  # feeds and generations up to this seq were cancelled
 
@@ -83,8 +85,10 @@ class Session:
             raise InputError(Reason.REPLAYED, f"request {request.seq} after {self.received}: one is missing between")
         if isinstance(request, Rollback):
             self.cancel(None)
-        if self._queue.full():
-            raise InputError(Reason.BUSY, f"{MAX_QUEUED} requests of this session wait already")
+        n_bytes = sum(array.nbytes for array in arrays)
+        if self._queue.full() or self._queued_bytes + n_bytes > MAX_QUEUED_BYTES:
+            raise InputError(Reason.BUSY, "too many requests of this session wait already; send them more slowly")
+        self._queued_bytes += n_bytes
         self._queue.put_nowait((request, arrays))
         self.received = request.seq
 
@@ -125,6 +129,7 @@ class Session:
     async def _serve(self) -> None:
         while True:
             request, arrays = await self._queue.get()
+            self._queued_bytes -= sum(array.nbytes for array in arrays)
             try:
                 answer = await self._do(request, arrays)
             except GlassesError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from glasses.errors import InputError, Reason
 
-KEPT, MAX_RUNS = 4, 32
+KEPT, MAX_RUNS = 2, 8  # answers of up to 16 MB each: 256 MB at worst
 Answer = Any
 
 

@@ -86,8 +86,9 @@ class WebSocket:
             if self._address.startswith("unix:"):
                 self._ws = await unix_connect(self._address[5:], "ws://localhost" + self._path, **options)
             else:
-                tls = {"ssl": self._tls} if self._tls else {}
-                self._ws = await connect(self._address + self._path, proxy=None, **options, **tls)
+                if self._tls:
+                    options["ssl"] = self._tls
+                self._ws = await connect(self._address + self._path, proxy=None, **options)
         except websockets.InvalidStatus as error:
             status = error.response.status_code
             reason = Reason.REFUSED if status in (401, 403) else Reason.BUSY

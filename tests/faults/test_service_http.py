@@ -67,7 +67,7 @@ def test_without_the_token_nothing_but_health(tmp_path: Path) -> None:
 
 
 def test_a_web_page_cannot_talk_to_an_open_service(tmp_path: Path) -> None:
-    async def scenario(http: httpx.AsyncClient, _: str) -> None:
+    async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         assert (await http.get("/v1/schema")).status_code == 200
         assert (await http.get("/v1/schema", headers={"Origin": "https://example.org"})).status_code == 401
         with pytest.raises(websockets.InvalidStatus):
@@ -77,7 +77,7 @@ def test_a_web_page_cannot_talk_to_an_open_service(tmp_path: Path) -> None:
 
 
 def test_one_shot(tmp_path: Path) -> None:
-    async def scenario(http: httpx.AsyncClient, _: str) -> None:
+    async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         parts: list[messages.Part] = [messages.Rows(0), messages.Text("Count!")]
         request = messages.Once(5, parts, messages.How(1, max_tokens=100))
         answer = await http.post("/v1/message?dtype=f16", content=wire.encode(request, [np.ones((2, 4))]))
@@ -97,7 +97,7 @@ def test_one_shot(tmp_path: Path) -> None:
 
 
 def test_oversized_bodies_are_refused_while_they_come(tmp_path: Path) -> None:
-    async def scenario(http: httpx.AsyncClient, _: str) -> None:
+    async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         async def long() -> AsyncIterator[bytes]:
             for _ in range(200):
                 yield bytes(1 << 20)
@@ -116,7 +116,7 @@ def test_oversized_bodies_are_refused_while_they_come(tmp_path: Path) -> None:
 def test_garbage_on_the_socket_harms_nobody_else(tmp_path: Path) -> None:
     """3,000 mutated messages beside a session that goes on counting."""
 
-    async def scenario(_: httpx.AsyncClient, address: str) -> None:
+    async def scenario(_http: httpx.AsyncClient, address: str) -> None:
         rng = random.Random(0)
         seeds = [
             wire.encode(messages.Open(1)),
@@ -147,7 +147,7 @@ def chat(content: object, **more: object) -> dict[str, object]:
 
 
 def test_chat(tmp_path: Path) -> None:
-    async def scenario(http: httpx.AsyncClient, _: str) -> None:
+    async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         answer = (await http.post("/v1/chat/completions", json=chat("Count!", logprobs=True, top_logprobs=2))).json()
         assert answer["choices"][0]["message"] == {"role": "assistant", "content": ANSWER}
         assert answer["choices"][0]["finish_reason"] == "stop"
@@ -192,7 +192,7 @@ def test_chat(tmp_path: Path) -> None:
     ],
 )
 def test_bad_chat_is_refused_and_leaves_no_session(tmp_path: Path, body: bytes) -> None:
-    async def scenario(http: httpx.AsyncClient, _: str) -> None:
+    async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         for _ in range(6):  # more than there are sessions
             answer = await http.post("/v1/chat/completions", content=body)
             assert answer.status_code == 400, answer.text

@@ -47,7 +47,7 @@ def test_no_step_is_lost_or_repeated(tmp_path: Path) -> None:
                         killable.kill()
                         await killable.start()
                 _, (gradient,) = await call
-                weights = weights - np.float32(0.01) * gradient
+                weights = (weights - np.float32(0.01) * gradient).astype(np.float32)
         relay.close()
         link.reset()
         await relay.wait_closed()

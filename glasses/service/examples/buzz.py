@@ -23,7 +23,7 @@ PATTERNS = {
 }  # fmt: skip
 ASKED = ("Buzz {how}.", "Vibrate {how}.", "Please buzz {how}.", "Let me feel it {how}.")
 OTHER = (
-    "What is a buzz?", "What is the capital of France?", "Bees buzz in the garden.", "Tell me a story.", "Good morning!",
+    "What is a buzz?", "What is the capital of France?", "Bees buzz in the garden.", "Tell me a story.", "Hello!",
     "How long is a day?", "Say hello twice.", "What does vibrate mean?", "Count to three.", "Thank you.",
 )  # fmt: skip
 
