@@ -64,16 +64,16 @@ def _packed(graph: Graph, name: str, kernel: Array, scale: Array) -> str:
 
 def build(convolutions: list[onnx.NodeProto], weights: dict[str, Array], *, int8: bool = True) -> onnx.ModelProto:
     """`patches` (P, 1, 96, 64) -> `latents` (P, 1024). Raises ValueError for a chain that is not YAMNet's."""
-    graph, x = Graph(), "patches"
+    graph, x, width = Graph(), "patches", ()
     for i, node in enumerate(convolutions):
         name = f"conv{i}"
         kernel, bias = weights[node.input[1].removesuffix("_qdq")], weights[node.input[2]]
-        scale = weights[node.input[1].removesuffix("_qdq") + "_scale"]
+        scale, width = weights[node.input[1].removesuffix("_qdq") + "_scale"], bias.shape
         packed = _packed(graph, name, kernel, scale) if int8 else graph.const(name, kernel)
         attributes: dict[str, Any] = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         x = graph.op("Relu", graph.op("Conv", x, packed, graph.const(f"{name}.bias", bias), **attributes))
-    if len(convolutions) != 27 or bias.shape != (N_CHANNELS,):
-        raise ValueError(f"{len(convolutions)} convolutions that end {bias.shape} wide are not YAMNet's")
+    if len(convolutions) != 27 or width != (N_CHANNELS,):
+        raise ValueError(f"{len(convolutions)} convolutions that end {width} wide are not YAMNet's")
     graph.op("Flatten", graph.op("GlobalAveragePool", x), name="latents")
     patches = helper.make_tensor_value_info("patches", TensorProto.FLOAT, ["P", 1, PATCH_FRAMES, MEL_BANDS])
     latents = helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["P", N_CHANNELS])
