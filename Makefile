@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-offload test-codecs test-system test-live train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-offload test-codecs test-emulator bench-link test-system test-live train clean
 
 setup: $(VENV)/.ready models
 
@@ -70,8 +70,22 @@ test-system: .venv-train/.ready models
 test-live: setup
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-		pulseaudio pulseaudio-utils libasound2-plugins libportaudio2
+		pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 strace
 	$(BIN)/pytest -m live tests/live tests/faults
+
+# The firmware's image under QEMU and the numbered suite over its serial port. Installs Debian packages: root.
+test-emulator: $(VENV)/.ready
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+		gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+	$(MAKE) -C firmware_bridge/firmware qemu nrf52840
+	$(BIN)/pytest tests/hil --hil=emulator
+
+# Figures of the link: ten minutes over a bad wire, ten million mutated frames a side, throughput beside a raw copy.
+bench-link: $(VENV)/.ready
+	$(BIN)/python -m tests.faults.link_scenario
+	$(BIN)/python -m tests.emulator.link_throughput
+	$(BIN)/python -m tests.emulator.fuzz_link --frames 10000000
 
 clean:
 	rm -rf $(VENV) .venv-train $(OUT) .pytest_cache .ruff_cache
