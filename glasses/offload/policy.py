@@ -54,10 +54,9 @@ class Decision:
 
 def decide(signals: Signals, limits: Limits = Limits()) -> Decision:
     """Local where nothing may or can be sent in time; remote alone where the device should rest; else both."""
-    if signals.privacy == "nothing leaves":
-        return Decision("local", "local: the wearer lets nothing leave")
-    if signals.local_only:
-        return Decision("local", "local: only this device can do it")
+    if signals.privacy == "nothing leaves" or signals.local_only:
+        why = "only this device can do it" if signals.local_only else "the wearer lets nothing leave"
+        return Decision("local", f"local: {why}")
     if not signals.connected or signals.rtt_ms is None:
         return Decision("local", "local: no connection")
     upload_ms = 1000.0 * signals.to_send_bytes / signals.bytes_per_s if signals.bytes_per_s else 0.0

@@ -10,7 +10,8 @@ from typing import Any
 
 from glasses.errors import RemoteError
 from glasses.offload.policy import LinkMeter
-from glasses.service.client import Client, Given, RemoteSession
+from glasses.service.client import Client, RemoteSession
+from glasses.service.packing import Given
 from glasses.service.transport import Transport
 from glasses.types import Latents
 

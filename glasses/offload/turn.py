@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from glasses.errors import Reason, RemoteError
 from glasses.offload.policy import Decision, Limits, Signals, decide, entropy_nats
 from glasses.offload.remote import Remote, measured_feed, size_bytes
-from glasses.service.client import Client, Given, RemoteSession
+from glasses.service.client import Client, RemoteSession
+from glasses.service.packing import Given
 from glasses.types import Piece
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ STALL_S = 0.8  # without a piece in the middle of a reply: the remote is gone
 
 @dataclass(slots=True)
 class OffloadedTurn:
-    """`feed` what is made, then `answer` once. `signals` are those of the wearer and board; the link's are filled in."""
+    """`feed` what is made, then `answer` once. `signals` are the wearer's and the board's; the link's are filled in."""
 
     id: int
     local: RemoteSession

@@ -29,8 +29,9 @@ from glasses.encoders.audio import windows
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.media import read_audio, read_image
 from glasses.service import messages
-from glasses.service.client import Client, Given, RemoteSession
+from glasses.service.client import Client, RemoteSession
 from glasses.service.http_app import problem, read_body
+from glasses.service.packing import Given
 from glasses.service.service import Service
 from glasses.service.transport import InProcess
 from glasses.types import Piece

@@ -17,11 +17,11 @@ import numpy as np
 
 from glasses.errors import GlassesError, Reason, RemoteError
 from glasses.service import messages, wire
-from glasses.service.messages import Description, Event, Example, Failed, How, Opened, Part, PieceEvent, TokenList
+from glasses.service.messages import Description, Event, Example, Failed, How, Opened, PieceEvent, TokenList
+from glasses.service.packing import Given, pack, piece_of, reason_of
 from glasses.service.transport import Transport
-from glasses.types import Float32Array, Latents, Piece
+from glasses.types import Float32Array, Piece
 
-Given = str | Latents | Sequence[int] | Float32Array  # text, pre-connector latents, token ids, backbone latents
 _events: wire.Decoder[Event] = wire.Decoder(Event)
 _RETRY_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
@@ -31,23 +31,6 @@ class _Call:
     data: bytes
     future: asyncio.Future[tuple[Event, list[Float32Array]]]
     session: str = ""
-
-
-def pack(given: Sequence[Given], arrays: list[Float32Array]) -> list[Part]:
-    """Parts of a message; their arrays are appended to `arrays`."""
-    parts: list[Part] = []
-    for item in given:
-        if isinstance(item, str):
-            parts.append(messages.Text(item))
-        elif isinstance(item, Latents):
-            parts.append(messages.Sensed(len(arrays), item.space, item.modality, item.duration_ns // 1_000_000))
-            arrays.append(item.data)
-        elif isinstance(item, np.ndarray) and item.ndim == 2:
-            parts.append(messages.Rows(len(arrays)))
-            arrays.append(item)
-        else:
-            parts.append(messages.Tokens([int(i) for i in item]))
-    return parts
 
 
 class Client:
@@ -133,7 +116,7 @@ class Client:
         finally:
             self._calls.pop(request.rid, None)
         if isinstance(event, Failed):
-            raise RemoteError(_reason(event.reason), event.message)
+            raise RemoteError(reason_of(event.reason), event.message)
         return event, got
 
     def _adopt(self, event: Event) -> RemoteSession:
@@ -262,7 +245,7 @@ class RemoteSession:
                     raise item
                 event, latent = item
                 last = event.end is not None
-                yield _piece(event, latent)
+                yield piece_of(event, latent)
             await call
         finally:
             if not last:
@@ -280,7 +263,7 @@ class RemoteSession:
     def reattached(self, future: asyncio.Future[tuple[Event, list[Float32Array]]]) -> None:
         """After a reconnect: does the service still know this session?"""
         if not future.cancelled() and future.exception() is None and isinstance(event := future.result()[0], Failed):
-            self.fail(RemoteError(_reason(event.reason), event.message))
+            self.fail(RemoteError(reason_of(event.reason), event.message))
 
     def fail(self, error: RemoteError) -> None:
         """Nothing more will come."""
@@ -299,22 +282,3 @@ class RemoteSession:
         event, _ = await self.client.call(request, arrays, self.id)
         self.n_past = getattr(event, "n_past", self.n_past)
         return self.n_past
-
-
-def _piece(event: PieceEvent, latent: Float32Array | None) -> Piece:
-    return Piece(
-        turn_id=event.generation,
-        token_id=event.token,
-        text=event.text,
-        logprob=event.logprob,
-        latent=None if latent is None else latent[0],
-        last=event.end is not None,
-        top=tuple(event.top),
-    )
-
-
-def _reason(value: str) -> Reason:
-    try:
-        return Reason(value)
-    except ValueError:  # of a newer service
-        return Reason.INTERNAL

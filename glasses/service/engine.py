@@ -33,7 +33,18 @@ class Output(NamedTuple):
 
 
 class Engine(Protocol):
-    """Errors of all three leave the context as it was, and are ModelErrors as `LlamaBackbone.feed` raises them."""
+    """Errors of `feed`, `truncate` and `copy` leave the context as it was, and are those of `LlamaBackbone.feed`.
+
+    `chat` is the context after the system prompt, `can` the APIs for the description. `gradient` is an async function
+    (service, key, request, arrays) -> (event, arrays) or None, `train_rows` (AddedTokens, examples) -> AddedTokens or
+    None. Everything but `abort` and `clear_abort` is called on the worker's thread.
+    """
+
+    parts: Parts
+    chat: Context
+    can: tuple[str, ...]
+    gradient: Any
+    train_rows: Any
 
     def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
         """Appends rows."""
@@ -45,6 +56,18 @@ class Engine(Protocol):
 
     def copy(self, context: Context) -> Context:
         """A second context with the same rows."""
+        ...
+
+    def abort(self) -> None:
+        """Ends a running `feed` as soon as may be; it raises ModelError(ABORTED)."""
+        ...
+
+    def clear_abort(self) -> None:
+        """Forgets an abort that came too late to end anything."""
+        ...
+
+    def close(self) -> None:
+        """Frees everything."""
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from glasses.service import messages, wire
-from glasses.service.client import Given, pack
+from glasses.service.packing import Given, pack
 from glasses.service.sync_client import SyncClient
 from glasses.types import Float32Array
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from glasses import __version__
 from glasses.app import Parts
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
 from glasses.service import added_tokens, messages, prompting, wire
 from glasses.service.added_tokens import AddedTokens
-from glasses.service.engine import Context
+from glasses.service.engine import Context, Engine
 from glasses.service.messages import (
     Attach,
     Cancel,
@@ -39,23 +39,6 @@ from glasses.types import Float32Array
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
-
-
-class ServiceEngine(Protocol):
-    """`engine.Engine` with what a service asks of it besides."""
-
-    parts: Parts
-    chat: Context
-    can: tuple[str, ...]
-    train_rows: Any  # (AddedTokens, examples) -> AddedTokens, or None
-    gradient: Any  # async (service, key, request, arrays) -> (event, arrays), or None
-
-    def feed(self, context: Context, parts: Sequence[Any], *, hidden: bool) -> Any: ...
-    def truncate(self, context: Context, n_past: int) -> None: ...
-    def copy(self, context: Context) -> Context: ...
-    def abort(self) -> None: ...
-    def clear_abort(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +65,7 @@ class Service:
     """Opened by `start`; everything but the engine's own work happens on the event loop that started it."""
 
     def __init__(
-        self, open_engine: Callable[[], ServiceEngine], *, backend: str, tokens: Path | None = None, caps: Caps = Caps()
+        self, open_engine: Callable[[], Engine], *, backend: str, tokens: Path | None = None, caps: Caps = Caps()
     ) -> None:
         self._open_engine, self._backend, self._tokens_path, self._caps = open_engine, backend, tokens, caps
         self._worker, self._tokens = Worker(), TokensAPI(tokens)
@@ -90,7 +73,7 @@ class Service:
         self._running = ""
         self._janitor: asyncio.Task[None] | None = None
         self.added: AddedTokens
-        self.engine: ServiceEngine
+        self.engine: Engine
 
     @property
     def models(self) -> Parts:

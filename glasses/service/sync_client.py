@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from glasses.service import wire
-from glasses.service.client import Client, Given, RemoteSession
+from glasses.service.client import Client, RemoteSession
 from glasses.service.messages import Description, Example, TokenList, TokenRequest
+from glasses.service.packing import Given
 from glasses.service.transport import Transport
 from glasses.types import Float32Array, Piece
 

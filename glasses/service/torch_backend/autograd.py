@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glasses.service.client import Given
 from glasses.service.gradient_client import GradientClient
+from glasses.service.packing import Given
 from glasses.types import Float32Array
 
 GivenTensor = Given | Tensor
