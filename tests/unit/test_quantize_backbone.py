@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-gguf = pytest.importorskip("gguf", reason="the quantize extra is not installed")
+pytest.importorskip("gguf", reason="the quantize extra is not installed")
+pytest.importorskip("onnx")
 
 from glasses.backbone.llama import LlamaBackbone  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402

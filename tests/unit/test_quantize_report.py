@@ -205,7 +205,7 @@ def _files_of(name: str) -> list[Path]:
 
 
 def test_roles_are_told_by_inputs() -> None:
-    def model(name: str, shape: list) -> onnx.ModelProto:
+    def model(name: str, shape: list):
         value = onnx.helper.make_tensor_value_info(name, 1, shape)
         return onnx.helper.make_model(onnx.helper.make_graph([], "g", [value], []))
 
