@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("gguf", reason="the quantize extra is not installed")
 pytest.importorskip("onnx")
 
-from glasses.backbone.llama import LlamaBackbone  # noqa: E402
-from glasses.errors import GlassesError, Reason  # noqa: E402
-from quantize import backbone, divergence, files, imatrix  # noqa: E402
-from quantize.prompts import Prompt  # noqa: E402
+from glasses.backbone.llama import LlamaBackbone
+from glasses.errors import GlassesError, Reason
+from quantize import backbone, divergence, files, imatrix
+from quantize.prompts import Prompt
 
 pytestmark = [pytest.mark.quantize, pytest.mark.models]
 TEXT = "The cat sat on the mat and looked at the bird in the tree, which sang a song about spring."
