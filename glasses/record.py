@@ -7,7 +7,6 @@ recorded: while muted, the spine puts nothing in. The folder itself is recording
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.recordings import Limits, prune, recover, segments
+from glasses.recordings import FULL, Limits, prune, recover, segments
 from glasses.sealed import SealedWriter
 from glasses.session_file import Entry, SegmentWriter
 
@@ -32,7 +31,6 @@ FLUSH_S = 0.5  # what a kill may cost
 SYNC_S = 5.0  # what a pulled plug may cost; each sync wears an SD card
 RETRY_S = 5.0  # after a disk that could not be written
 QUEUE = 1500  # entries, 30 s of sound: a slow card's longest pause
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Recorder:
@@ -121,9 +119,9 @@ class Recorder:
             self._finish()
 
     def _finish(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing:
-            self.bytes_written += writing.finish()
+        if self._writing:
+            self.bytes_written += self._writing.finish()
+            self._writing = None  # not before: what fails here is abandoned by `_survived`
             prune(self._folder, self._limits)
 
     @contextmanager
@@ -137,7 +135,7 @@ class Recorder:
             self._retry_ns = time.monotonic_ns() + int(RETRY_S * 1e9)
             if writing:
                 writing.abandon()
-            if isinstance(error, OSError) and error.errno in _FULL:
+            if isinstance(error, OSError) and error.errno in FULL:
                 self._make_room()
 
     def _make_room(self) -> None:
@@ -162,7 +160,11 @@ class _Writing:
         self._out = SealedWriter(self._file, key) if key else self._file
         self.begun_ns = self._flushed_ns = self._synced_ns = time.monotonic_ns()
         offset_ns = time.time_ns() - self.begun_ns
-        self.segment = SegmentWriter(self._out, {**about, "wall_clock_minus_monotonic_ns": str(offset_ns)})
+        try:
+            self.segment = SegmentWriter(self._out, {**about, "wall_clock_minus_monotonic_ns": str(offset_ns)})
+        except OSError:
+            self.abandon()
+            raise
         self._counted = 0
 
     def tick(self, now_ns: int) -> int:

@@ -7,6 +7,7 @@ order the segments, not the clock, which may jump.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -26,6 +27,7 @@ from glasses.session_file import SegmentWriter, read_raw
 
 log = logging.getLogger(__name__)
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, of a quota
 _CLOCK_SET_S = 1_600_000_000  # a file dated before 2020 was written by a board that did not know the time yet
 
 
@@ -96,15 +98,20 @@ def wipe(folder: Path) -> int:
 def recover(folder: Path) -> list[Path]:
     """Finishes what an earlier process left half-written; returns the files. Raises OSError.
 
-    Plain segments are written anew up to the tear, with their index. Sealed ones cannot be read here: they only get
-    their final name, and reading them says that they were cut off.
+    Plain segments are written anew up to the tear, with their index. Sealed ones cannot be read here, and on a full
+    disk there is no room: those only get their final name, and reading them ends with CutOffError.
     """
     out = []
     for part in sorted(folder.glob("*.part")):
         final = part.with_suffix("")
-        if final.suffix == ".mcap":
-            _rewrite(part, final)
-        elif part.stat().st_size:
+        try:
+            if final.suffix == ".mcap":
+                _rewrite(part, final)
+            elif part.stat().st_size:
+                part.replace(final)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
             part.replace(final)
         part.unlink(missing_ok=True)
         if final.exists():

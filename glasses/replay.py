@@ -7,6 +7,7 @@ can be compared with a replay of it, or with a replay by other models. Durations
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +24,10 @@ from glasses.errors import InputError, Reason
 from glasses.gates.voice import VoiceDetector
 from glasses.listen import Button, Heard, SensorEvent, listen
 from glasses.recordings import opened, segments
-from glasses.session_file import Answered, Decision, Entry, decision_of, read_entries
+from glasses.session_file import Answered, CutOffError, Decision, Entry, decision_of, read_entries
 from glasses.types import AudioChunk, Frame, Latents
 
+log = logging.getLogger(__name__)
 _MS = 1_000_000
 GAP_NS = 5_000_000_000  # between passes: over a second, so that every pass begins as a new stream
 
@@ -74,14 +76,17 @@ def session_files(path: Path) -> list[Path]:
 def entries_of(path: Path, key: X25519PrivateKey | None = None) -> Iterator[Entry | dict[str, str]]:
     """All entries of a recording, or of a folder with session.toml as `glasses demo` plays it.
 
-    Raises InputError: NOT_FOUND, REFUSED (sealed), CORRUPT (after the entries that could be read).
+    Raises InputError: NOT_FOUND, REFUSED (sealed), CORRUPT (damaged; of files that were cut off, what there is).
     """
     if (path / "session.toml").is_file():
         yield from session_events(load_session(path))
         return
     for file in session_files(path):
-        with opened(file, key) as stream:
-            yield from read_entries(stream, file.name)
+        try:
+            with opened(file, key) as stream:
+                yield from read_entries(stream, file.name)
+        except CutOffError as error:  # by a kill while it was sealed, or by a full disk: the session goes on after it
+            log.warning("%s", error)
 
 
 def recorded_turns(path: Path, key: X25519PrivateKey | None = None) -> list[Played]:

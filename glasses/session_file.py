@@ -36,7 +36,10 @@ from glasses.media import MAX_PIXELS
 from glasses.types import AudioChunk, Frame, Latents, Modality, frozen
 
 CHUNK_BYTES = 64 * 1024
-JPEG_QUALITY = 92
+_JPEG = (  # colour at full resolution: an answer about a picture should not hang on how it was kept
+    *(cv2.IMWRITE_JPEG_QUALITY, 95),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+)
 MAX_RECORD_BYTES = 32 << 20  # a picture of 25 megapixels as JPEG fits; nothing larger is ever written
 _TOPICS = ("/microphone", "/camera", "/touch", "/latents", "/decision", "/answer")
 
@@ -74,6 +77,10 @@ class RawEntry:
 
 
 Entry = SensorEvent | Latents | Decision | Answered
+
+
+class CutOffError(InputError):
+    """A file ends before its end; everything before was given."""
 
 
 class Out(Protocol):
@@ -136,7 +143,7 @@ class SegmentWriter:
 def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]:
     """The session's metadata, then the entries in the order they were written.
 
-    Raises InputError(CORRUPT) for damage, and for the end of a file that was cut off after all that could be read.
+    Raises InputError(CORRUPT) for damage, CutOffError at the end of a file that was cut off.
     """
     topics: dict[int, str] = {}
     try:
@@ -150,7 +157,7 @@ def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]
             elif isinstance(record, Footer):
                 return
     except EndOfFile as error:
-        raise InputError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
+        raise CutOffError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
     except (McapError, CRCValidationError, zstandard.ZstdError, struct.error, ValueError) as error:
         raise InputError(Reason.CORRUPT, f"{name} is damaged: {error!r}") from error
 
@@ -188,7 +195,7 @@ def _encode(entry: Entry) -> tuple[str, bytes]:
         audio = RawAudio(timestamp=stamp, data=pcm, format="pcm-s16", sample_rate=entry.rate_hz, number_of_channels=1)
         return "/microphone", audio.SerializeToString()
     if isinstance(entry, Frame):
-        ok, jpeg = cv2.imencode(".jpg", entry.rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        ok, jpeg = cv2.imencode(".jpg", entry.rgb[:, :, ::-1], _JPEG)
         if not ok:
             raise InputError(Reason.BAD_INPUT, f"a picture of shape {entry.rgb.shape} cannot be kept as JPEG")
         image = CompressedImage(timestamp=_stamp(entry.t_ns), frame_id="camera", data=jpeg.tobytes(), format="jpeg")

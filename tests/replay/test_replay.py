@@ -1,0 +1,137 @@
+"""A recorded session through the real gates, encoders and backbone: the same again, or it is said where it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses.__main__ import main
+from glasses.commands.replay import tolerances
+from glasses.demo.session import SHIPPED, events, load_session
+from glasses.errors import InputError
+from glasses.recordings import segments
+from glasses.replay import Played, Tolerances, compare, recorded_turns, sensor_events
+from glasses.session_file import Answered, Decision, SegmentWriter
+from glasses.types import AudioChunk, Latents
+
+S, MS = 1_000_000_000, 1_000_000
+
+
+def recording_of_the_demo(path: Path, *, until_ms: int, start_ns: int) -> None:
+    """What the sensors gave in the shipped minute, as `Recorder` writes it."""
+    with path.open("wb") as out:
+        writer = SegmentWriter(out, {"board": "desktop"})
+        for event in events(load_session(), start_ns=start_ns):
+            if event.t_ns < start_ns + until_ms * MS:
+                writer.write(event)
+        writer.finish()
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Times are those of another boot. Sound is kept as it is; a picture goes through JPEG and may cost a word."""
+    recording, told = tmp_path / "recording.mcap", tmp_path / "told.mcap"
+    recording_of_the_demo(recording, until_ms=26_000, start_ns=77 * S)
+    alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf"]
+    assert main(["replay", str(recording), *alike, "--out", str(told)]) == 0
+    capsys.readouterr()
+    assert [turn.decision.cause for turn in recorded_turns(told)] == ["tap", "tap", "hold"]
+    assert main(["replay", str(SHIPPED), *alike, "--compare", str(told), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["turns"]) == 6
+    outside = [one for one in found["differences"] if not one["within"]]
+    unlike = [one["what"] for one in outside if (one["turn"], one["what"]) != (3, "answer")]
+    assert unlike == ["turn"] * 3, "only the three turns after the recording's end are new"
+    compared = {one["what"] for one in found["differences"]}
+    assert {"touched", "end", "decided", "parts", "latents", "answer", "wait: prefill"} <= compared
+    assert found["cost"]["descriptors"][1] <= found["cost"]["descriptors"][0] + 2
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = tmp_path / "recording.mcap"
+    recording_of_the_demo(recording, until_ms=12_000, start_ns=0)
+    assert main(["replay", str(recording), "--fast", "--no-voice", "--passes", "12", "--json"]) == 0
+    cost = json.loads(capsys.readouterr().out)["cost"]
+    assert len(cost["memory_mb"]) == 12
+    assert max(cost["memory_mb"][6:]) - max(cost["memory_mb"][3:6]) < 8
+    assert cost["descriptors"][1] <= cost["descriptors"][0] + 2
+
+
+def turn(number: int, *, at_s: float = 5.0, text: str = "Paris.", prefill_ms: float = 100.0) -> Played:
+    t_ns = int(at_s * S)
+    decision = Decision(t_ns + 4 * S, number, "tap", t_ns, t_ns + 3 * S, None, (("audio", t_ns, S, 4),))
+    rows = np.random.default_rng(number).standard_normal((4, 8)).astype(np.float32)
+    latents = Latents(t_ns, S, "audio", rows, "whisper:1")
+    return Played(decision, (latents,), Answered(t_ns + 4 * S, number, text, {"silence": 500, "prefill": prefill_ms}))
+
+
+def outside(before: list[Played], after: list[Played], **limits: float) -> list[tuple[str, str]]:
+    found = compare(before, after, Tolerances(**limits))  # pyright: ignore[reportArgumentType]
+    return [(one.what, one.tolerance) for one in found if not one.within]
+
+
+def test_differences_are_named_with_their_tolerance() -> None:
+    base = turn(1)
+    assert outside([base], [base]) == []
+    assert outside([base], [turn(1, text="Rome.")]) == [("answer", "answer_words")]
+    assert outside([base], [turn(1, text="Rome.")], answer_words=1) == []
+    assert outside([base], [turn(1, prefill_ms=900)]) == [("wait: prefill", "wait_ratio")]
+    assert outside([turn(1, prefill_ms=900)], [base]) == [("wait: prefill", "wait_ratio")]
+    assert outside([base], [turn(1, prefill_ms=240)]) == []
+    late = replace(base, decision=replace(base.decision, end_ns=base.decision.end_ns + 90 * MS))
+    assert outside([base], [late]) == [("end", "when_ms")]
+    assert outside([base], [late], when_ms=100) == []
+    looks = replace(base, decision=replace(base.decision, cause="hold"))
+    assert outside([base], [looks]) == [("parts", "all")]
+    other = replace(base, latents=(replace(base.latents[0], data=-base.latents[0].data),))
+    assert outside([base], [other]) == [("latents", "latents_cosine")]
+    moved = replace(base, latents=(replace(base.latents[0], space="whisper:2"),))
+    assert outside([base], [moved]) == [("latents", "latents_cosine")]
+
+
+def test_a_turn_too_many_or_too_few_is_one_line_and_the_others_are_still_compared() -> None:
+    one, two, three = turn(1, at_s=5), turn(2, at_s=20), turn(3, at_s=40)
+    assert outside([one, two, three], [one, three]) == [("turn", "all")]
+    assert outside([one, three], [one, two, three]) == [("turn", "all")]
+
+
+def test_passes_follow_each_other_in_one_clock(tmp_path: Path) -> None:
+    recording_of_the_demo(tmp_path / "r.mcap", until_ms=2100, start_ns=9 * S)
+    times = [event.t_ns for event in sensor_events(tmp_path / "r.mcap", None, passes=3, start_ns=100 * S)]
+    assert times == sorted(times)
+    assert times[0] == 100 * S
+    assert len(times) % 3 == 0
+
+
+def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(tmp_path: Path) -> None:
+    chunks = [event for event in events(load_session()) if isinstance(event, AudioChunk)][:100]
+    for number in (1, 2):
+        with (tmp_path / f"0000000{number}-x.mcap").open("wb") as out:
+            writer = SegmentWriter(out, {})
+            for chunk in chunks[50 * (number - 1) : 50 * number]:
+                writer.write(chunk)
+            writer.finish()
+    assert len(segments(tmp_path)) == 2
+    assert [event.t_ns for event in sensor_events(tmp_path, None, passes=1, start_ns=0)] == [one.t_ns for one in chunks]
+    (tmp_path / "00000002-x.mcap").write_bytes(b"not a recording")
+    with pytest.raises(InputError, match="damaged"):
+        list(sensor_events(tmp_path, None, passes=1, start_ns=0))
+    with pytest.raises(InputError, match="no recording"):
+        list(sensor_events(tmp_path / "nothing", None, passes=1, start_ns=0))
+
+
+@pytest.mark.parametrize("wrong", ["speed=1", "when_ms", "when_ms=soon", "=3"])
+def test_tolerances_are_checked(wrong: str) -> None:
+    with pytest.raises(InputError, match="--tolerance"):
+        tolerances([wrong])
