@@ -29,7 +29,7 @@ from glasses.service.transport import WebSocket
 from glasses.types import Latents
 
 ROUND_TRIPS_MS = (20, 80, 200)
-WINDOW_S, PAIRS = 1.2, 5
+WINDOW_S, PAIRS = 1.2, 3
 
 
 class Relay:
