@@ -16,7 +16,7 @@ from typing import Literal
 from glasses.app import Parts
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear, ReplyState, Signal
-from glasses.errors import GlassesError, SensorError
+from glasses.errors import GlassesError, Reason, SensorError
 from glasses.gates.echo import EchoGate
 from glasses.listen import SensorEvent
 from glasses.mouth import Mouth, Reply
@@ -28,7 +28,7 @@ from glasses.sensors.speaker import Speaker
 from glasses.types import AudioChunk
 
 log = logging.getLogger(__name__)
-GONE_S = 0.7  # a sound device that gave nothing for so long is gone
+CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
 RETRY_S = 0.5
 CHECK_S = 0.2
 
@@ -109,9 +109,9 @@ class Live:
         finally:
             self.events.close()
             self._thread.join(5)
-            for device in (self.microphone, self.speaker, self.camera):
-                if device:
-                    device.close()
+            if self.camera:
+                self.camera.close()
+            self._close_sound()
         if self.failure:
             raise self.failure
 
@@ -204,8 +204,8 @@ class Live:
     def _supervise(self) -> None:
         """No sound for a while: whichever device is gone, both are opened anew, for PortAudio lists devices once."""
         now_ns = time.monotonic_ns()
-        gone = not self._muted and (self.microphone is None or self.microphone.silent_for_s() > GONE_S)
-        gone = gone or (self._voice_hz is not None and (self.speaker is None or self.speaker.silent_for_s() > GONE_S))
+        gone = not self._muted and (self.microphone is None or self.microphone.gone)
+        gone = gone or (self._voice_hz is not None and (self.speaker is None or self.speaker.gone))
         if not gone or now_ns < self._retry_ns:
             return
         if not self._gone:
@@ -233,13 +233,19 @@ class Live:
             self.speaker = Speaker(self._voice_hz, self._devices.speaker)
 
     def _close_sound(self) -> None:
+        """Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""
         if self.microphone:
             self.counts.overruns += self.microphone.overruns
-            self.microphone.close()
         if self.speaker:
             self.counts.underruns += self.speaker.underruns
-            self.speaker.close()
-        self.microphone = None
+        devices = [device for device in (self.microphone, self.speaker) if device]
+        self.microphone = self.speaker = None
+        closing = threading.Thread(target=lambda: [device.close() for device in devices], daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+        if closing.is_alive():
+            sound_devices.abandon()
+            raise SensorError(Reason.TIMEOUT, "PortAudio does not let go of a device that vanished; start again")
 
 
 def _forever() -> None:

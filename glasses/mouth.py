@@ -260,7 +260,7 @@ class Mouth:
         assert self.speaker is not None
         with self._changed:
             self._busy = False
-            while not self._stale(reply) and self.speaker.is_speaking and self.speaker.silent_for_s() < 1.0:
+            while not self._stale(reply) and self.speaker.is_speaking and not self.speaker.gone:
                 self._changed.wait(0.02)
                 self.on_progress()
         if not self._stale(reply):

@@ -35,6 +35,7 @@ class Microphone:
         self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
         self._clock = SteadyClock(rate_hz)
         self.overruns, self.last_ns = 0, time.monotonic_ns()
+        self._began = False
         try:
             self._stream: Any = sd.RawInputStream(
                 samplerate=rate_hz,
@@ -51,7 +52,7 @@ class Microphone:
 
     def _take(self, data: Any, _n: int, times: Any, status: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.last_ns = now_ns
+        self.last_ns, self._began = now_ns, True
         self.overruns += bool(status.input_overflow)
         pcm = np.frombuffer(data, np.int16)
         # The driver's two times are of one clock of its own; only their difference means something here.
@@ -69,9 +70,11 @@ class Microphone:
             self._seq += 1
         self._rest = pcm[len(pcm) // _CHUNK * _CHUNK :]
 
-    def silent_for_s(self) -> float:
-        """Seconds since the device last gave anything, be it silence: over half a second it is gone."""
-        return (time.monotonic_ns() - self.last_ns) / 1e9
+    @property
+    def gone(self) -> bool:
+        """Whether it stopped, or has not gave anything, be it silence for too long."""
+        silent_s = (time.monotonic_ns() - self.last_ns) / 1e9
+        return not self._stream.active or silent_s > (sound_devices.GONE_S if self._began else sound_devices.START_S)
 
     def close(self) -> None:
         """Stops recording. Safe to call twice, and where the device is gone."""

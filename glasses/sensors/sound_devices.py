@@ -5,6 +5,7 @@ The Linux wheel of sounddevice carries no PortAudio, so it is imported here alon
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from glasses.errors import Reason, SensorError
 
 Direction = Literal["input", "output"]
 # The sound server's own devices follow the wearer's choice and hot-plug; bare hardware devices do not.
+START_S = 3.0  # a device may take so long to begin
+GONE_S = 0.7  # one that began and then gave nothing for so long is gone
 _PREFERRED = ("pulse", "pipewire", "default")
 
 
@@ -71,6 +74,11 @@ def rescan() -> None:
     sd = portaudio()
     sd._terminate()  # sounddevice has no public name for it; its documentation points here
     sd._initialize()
+
+
+def abandon() -> None:
+    """PortAudio hangs: the process must be able to end without tidying it up."""
+    atexit.unregister(portaudio()._exit_handler)
 
 
 def usable_rate(device: SoundDevice, direction: Direction, wanted_hz: int) -> int:

@@ -63,6 +63,7 @@ class Speaker:
         self.underruns, self.last_ns = 0, time.monotonic_ns()
         self.latency_s = 0.0
         self.reference = Reference(self.rate_hz)
+        self._began = False
         try:
             self._stream: Any = sd.RawOutputStream(
                 samplerate=self.rate_hz,
@@ -117,7 +118,7 @@ class Speaker:
 
     def _give(self, out: Any, n: int, times: Any, status: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.last_ns = now_ns
+        self.last_ns, self._began = now_ns, True
         self.underruns += bool(status.output_underflow)
         self.latency_s = min(max(times.outputBufferDacTime - times.currentTime, 0.0), _MAX_LATENCY_S)
         pcm = self._next(n, now_ns + round(self.latency_s * 1e9))
@@ -145,9 +146,11 @@ class Speaker:
             self._last = 0
         return pcm
 
-    def silent_for_s(self) -> float:
-        """Seconds since the device last asked for sound: over half a second it is gone."""
-        return (time.monotonic_ns() - self.last_ns) / 1e9
+    @property
+    def gone(self) -> bool:
+        """Whether it stopped, or has not asked for sound for too long."""
+        silent_s = (time.monotonic_ns() - self.last_ns) / 1e9
+        return not self._stream.active or silent_s > (sound_devices.GONE_S if self._began else sound_devices.START_S)
 
     def close(self) -> None:
         """Stops. Safe to call twice, and where the device is gone."""

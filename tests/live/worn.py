@@ -53,6 +53,16 @@ class Worn:
             time.sleep(0.02)
         raise AssertionError(f"no {what!r} in {PATIENCE_S} s; there were {[event['what'] for event in self.events]}")
 
+    def comes_back(self, *, after: int) -> bool:
+        """Whether sound devices that went since event `after` are back; False where the process ended over it."""
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s and self._process.poll() is None:
+            if any(event.get("state") == "back" for event in self.events[after:]):
+                return True
+            time.sleep(0.02)
+        assert self._process.poll() is not None, f"the devices are not back after {PATIENCE_S} s"
+        return False
+
     def stop(self) -> int:
         """Ends it as a person would; its exit code."""
         self._process.terminate()

@@ -1,0 +1,125 @@
+"""What happens to ears and mouth of things that are worn: devices pulled, stages that hang, mute. Real PulseAudio."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from glasses.bench.room import RATE_HZ, Room
+from glasses.media import read_audio
+from tests.live.conftest import SPEECH
+from tests.live.worn import Worn, lines_of
+
+pytestmark = [pytest.mark.models, pytest.mark.live]
+PULLS = 10
+MARK = 0x2A5A  # a constant sample: survives resampling, and is found wherever a byte of the room is written
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    """Room and speaker without an echo between them."""
+    with Room(tmp_path / "room") as opened:
+        yield opened
+
+
+def ask(room: Room, worn: Worn) -> None:
+    """Says a held-out question and waits until it was answered."""
+    before = len(worn.events)
+    room.play(read_audio(SPEECH / lines_of(SPEECH, "question")[0]["file"])).wait(60)
+    assert worn.wait_for("reply", after=before)["outcome"] == "said"
+
+
+def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: Room) -> None:
+    """PortAudio 19.6 sometimes never lets go of a device whose server died. Then the process says so and ends, for the
+    service manager to start it again, as this test does.
+    """
+    counts: list[tuple[int, int]] = []
+    worn = Worn(room, "--address", "speech")
+    for _ in range(PULLS):
+        before = len(worn.events)
+        room.kill()
+        time.sleep(0.5)
+        room.start()
+        if worn.comes_back(after=before):
+            counts.append((psutil.Process(worn.pid).num_fds(), psutil.Process(worn.pid).num_threads()))
+            continue
+        assert worn.stop() == 2
+        worn, counts = Worn(room, "--address", "speech"), []
+    with worn:
+        ask(room, worn)
+        assert worn.stop() == 0
+    assert not counts or counts[-1][0] <= counts[0][0] + 2, f"descriptors, threads: {counts}"
+
+
+@pytest.mark.parametrize("stage", ["ear", "mouth"])
+def test_a_stage_that_hangs_starves_the_watchdog(room: Room, tmp_path: Path, stage: str) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(60)
+        env = {**os.environ, **room.env, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1500000"}
+        command = [sys.executable, "-m", "glasses", "run", "--json", "--inject", f"{stage}-hangs"]
+        with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                seen = ""
+                while "no progress" not in seen:
+                    seen = listener.recv(4096).decode()
+                assert stage in seen
+                until_s, pings = time.monotonic() + 3, 0
+                listener.settimeout(1)
+                while time.monotonic() < until_s:
+                    with suppress(TimeoutError):
+                        pings += b"WATCHDOG=1" in listener.recv(4096)
+                assert not pings, "it still said that all was well"
+            finally:
+                process.kill()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (make test-live does)")
+@pytest.mark.parametrize("muted", [True, False])
+def test_muted_not_one_byte_of_the_room_is_read_or_written(room: Room, tmp_path: Path, muted: bool) -> None:
+    """Unmuted is the control: there the same search finds the room's sound."""
+    trace = tmp_path / "trace"
+    options = ["--text", "--json", *(["--muted"] if muted else [])]
+    calls = "trace=write,writev,sendto,sendmsg,pwrite64,read,readv,recvfrom,recvmsg,pread64"
+    strace = ["strace", "-f", "-qq", "-xx", "-s", "4096", "-e", calls, "-o", str(trace)]
+    command = [*strace, sys.executable, "-m", "glasses", "run", *options]
+    env = {**os.environ, **room.env, "PULSE_CLIENTCONFIG": str(tmp_path / "client.conf")}
+    (tmp_path / "client.conf").write_text("enable-shm = no\n")  # so that sound crosses the socket, in the trace's sight
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        offset = trace.stat().st_size
+        room.play(np.full(RATE_HZ * 2, MARK / 32767, np.float32)).wait(60)
+        time.sleep(0.5)
+        os.kill(psutil.Process(process.pid).children()[0].pid, signal.SIGTERM)
+        process.wait(60)
+    assert holds_mark(trace, offset) is not muted
+
+
+def holds_mark(trace: Path, offset: int) -> bool:
+    """Whether eight samples on end near MARK lie in any buffer of the trace."""
+    with trace.open() as file:
+        file.seek(offset)
+        for line in file:
+            for text in re.findall(r'"((?:\\x[0-9a-f]{2}){16,})"', line):
+                data = bytes.fromhex(text.replace("\\x", ""))
+                for shift in (0, 1):
+                    samples = np.frombuffer(data[shift : shift + (len(data) - shift) // 2 * 2], np.int16)
+                    near = np.abs(samples.astype(np.int32) - MARK) < 200
+                    if len(near) >= 8 and np.convolve(near, np.ones(8), "valid").max() == 8:
+                        return True
+    return False
