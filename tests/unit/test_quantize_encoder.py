@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_calibration_is_read_one_input_at_a_time(tmp_path, monkeypatch) -> None:
     log: list[str] = []
     collect = schemes._Stream.get_next
 
-    def reading() -> object:
+    def reading() -> Iterator[feeds.Feed]:
         for feed in feeds.calibration(feeds.role_of(onnx_file.load(source)), data):
             log.append("read")
             yield feed
