@@ -1,0 +1,69 @@
+"""What the live spine lets watch, as the dashboard shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
+from glasses.dashboard.status import Panel
+from glasses.ear import Draft, Ended, Told
+from glasses.gates.addressed import Span
+from glasses.mouth import Reply, Work
+from glasses.types import AudioChunk, Frame, Piece, Turn
+
+MS = 1_000_000
+END_NS = 10_000 * MS
+TURN = Turn(3, 8000 * MS, "tap", ("hello",))
+DRAFT = Draft(TURN, np.zeros((4, 8), np.float32), True, False, (9000 * MS, 9050 * MS))
+ENDED = Ended(TURN, Span(8000 * MS, False, (8200 * MS, END_NS), END_NS + 300 * MS), None, END_NS + 300 * MS)
+
+
+def reply() -> Reply:
+    made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * MS, outcome="said")
+    made.pieces.append(Piece(3, 1, " Paris.", -0.1, None, True))
+    for stage, began_ms, ended_ms in (("prefill", -900, -200), ("first piece", 310, 350), ("voice", 350, 410)):
+        made.work.append(Work(3, 1, stage, END_NS + began_ms * MS, END_NS + ended_ms * MS))
+    made.work.append(Work(3, 1, "voice", END_NS + 800 * MS, END_NS + 900 * MS))
+    return made
+
+
+def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound() -> None:
+    view = turn_view(reply())
+    assert (view.id, view.cause, view.answer, view.outcome, view.first_sound_ms) == (3, "tap", "Paris.", "said", 420.0)
+    assert [(bar.stage, bar.from_ms, bar.to_ms) for bar in view.bars] == [
+        ("prefill", -900.0, -200.0),
+        ("wait for silence", 0.0, 300.0),
+        ("first piece", 310.0, 350.0),
+        ("voice", 350.0, 410.0),
+    ]
+    long = reply()
+    long.work = [Work(3, i, "encode", END_NS - i * MS, END_NS) for i in range(99)]
+    assert len(turn_view(long).bars) == MOST_BARS
+    assert turn_view(Reply(DRAFT, 1)).bars == ()
+
+
+@pytest.mark.parametrize("what", ["opened", "resumed", "pause", "unpause", "interrupt", "expire"])
+def test_everything_the_mouth_is_told_is_said_with_its_reason(what: str) -> None:
+    panel = Panel()
+    PanelFeed(panel).saw(Told(what, 7, 3))  # pyright: ignore[reportArgumentType]
+    (gate,) = panel.snapshot().gates
+    assert gate.t_ns == 7
+    assert gate.why
+    assert panel.snapshot().state != "starting"
+
+
+def test_a_turn_from_sound_to_answer() -> None:
+    panel = Panel()
+    feed = PanelFeed(panel)
+    feed.saw(AudioChunk(0, 0, np.full(320, 3277, np.int16), 16_000))
+    feed.saw(Frame(0, 0, np.zeros((4, 4, 3), np.uint8)))
+    feed.saw(DRAFT)
+    feed.saw(ENDED)
+    assert panel.snapshot().state == "thinking"
+    feed.saw(reply())
+    status = panel.snapshot()
+    assert status.microphone_dbfs == -20.0
+    assert status.has_camera
+    assert status.gates[-1].why == "300 ms after the end of speech"
+    assert [turn.id for turn in status.turns] == [3]
