@@ -45,22 +45,21 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-DIFFERS = "dynamic int8 gives other numbers under qemu 7.2 -cpu max; whether it is qemu or onnxruntime is not known yet"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("whisper-tiny-en-encoder-int8", marks=pytest.mark.xfail(reason=DIFFERS, strict=True)),
-        "efficientnet-lite0-int8",
-    ],
-)
+@pytest.mark.parametrize("name", INPUTS)
 def test_an_encoder_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
     key, read = INPUTS[name]
     value = read()
     given, made, model = tmp_path / "in.npy", tmp_path / "out.npy", store.path_of(name)
     np.save(given, value)
-    command = ["qemu-aarch64-static", "-cpu", "max", "-L", str(arm64 / "root"), "-E", f"PYTHONPATH={arm64 / 'site'}"]
+    command = [
+        "qemu-aarch64-static",
+        "-cpu",
+        "cortex-a76",
+        "-L",
+        str(arm64 / "root"),
+        "-E",
+        f"PYTHONPATH={arm64 / 'site'}",
+    ]
     python = str(arm64 / "root" / "usr" / "bin" / "python3.11")
     arguments = [python, "-c", _RUN, str(model), str(given), str(made)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
