@@ -23,7 +23,8 @@ from glasses.types import Float32Array
 OWN_STATES = 4  # of the answer the backbone gives by itself, where an example calls nothing
 STEPS, RATE, DECAY = 800, 0.5, 1e-6
 # By how much an added token has to win over the backbone's own vocabulary, or lose against it, while training. Chosen
-# with sound_out.py: new wordings lie some four logits nearer to a call than trained ones do.
+# with sound_out.py: new wordings lie some four logits nearer to a call than trained ones do. They were looked at for
+# this, so that example's own figures are a little kind.
 CALL_MARGIN, SILENT_MARGIN = 2.0, 12.0
 
 
