@@ -1,0 +1,164 @@
+"""Ear and mouth with the real models and no devices: drafts, what they reuse, and what an interruption leaves.
+
+The speaker is replaced by one that plays in no time, for these tests are about the spine; tests/live has the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses import store
+from glasses.app import Parts, open_parts
+from glasses.ear import Draft, Ear, Ended, Told
+from glasses.gates.ring import RATE_HZ
+from glasses.gates.turns import TurnGate
+from glasses.gates.voice import VoiceDetector
+from glasses.listen import Button, listen
+from glasses.loop import prompt_of
+from glasses.media import read_audio
+from glasses.mouth import TURN_BREAK, Mouth, Reply
+from glasses.sensors.speaker import Clause
+from glasses.types import AudioChunk, Float32Array, Latents, frozen
+
+pytestmark = pytest.mark.models
+SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+_START_NS = 10**12
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    opened = open_parts(n_threads=1)
+    yield opened
+    opened.close()
+
+
+def question(index: int) -> Float32Array:
+    items = [json.loads(line) for line in (SPEECH / "index.jsonl").read_text().splitlines()]
+    return read_audio(SPEECH / [item for item in items if item["set"] == "question"][index]["file"])
+
+
+def chunks(pcm: Float32Array, start_ns: int = _START_NS) -> list[AudioChunk]:
+    sound = (pcm * 32767).astype(np.int16)
+    return [
+        AudioChunk(start_ns + i * 1_000_000_000 // RATE_HZ, i // 320, frozen(sound[i : i + 320].copy()), RATE_HZ)
+        for i in range(0, len(sound) - 319, 320)
+    ]
+
+
+def asked(index: int) -> list[AudioChunk]:
+    """A question after half a second of silence and before one and a half."""
+    return chunks(np.concatenate([np.zeros(8000, np.float32), question(index), np.zeros(24000, np.float32)]))
+
+
+def detector() -> VoiceDetector:
+    return VoiceDetector(store.path_of(store.load_bundle().voice_gate))
+
+
+def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(parts: Parts) -> None:
+    ear = Ear(parts, detector(), TurnGate(on_speech=True))
+    signals = [signal for chunk in asked(0) for signal in ear.feed(chunk)]
+    drafts = [signal for signal in signals if isinstance(signal, Draft)]
+    ended = [signal for signal in signals if isinstance(signal, Ended)]
+    assert len(ended) == 1
+    assert len(drafts) >= 2
+    assert drafts[-1].final
+    assert ended[0].turn is drafts[-1].turn
+    fed = [
+        part if isinstance(part, np.ndarray) else parts.backbone.token_rows(part)
+        for part in prompt_of(parts, ended[0].turn.parts)
+    ]
+    np.testing.assert_array_equal(drafts[-1].rows, np.concatenate(fed))
+
+
+def test_the_live_ear_gives_the_model_what_the_recorded_path_does(parts: Parts) -> None:
+    """Same touch, same sound: the same window up to the tail, so nearly the same latents."""
+    touch = Button(_START_NS + 100_000_000, "tap")
+    events = sorted([touch, *asked(0)], key=lambda event: event.t_ns)
+    heard = next(listen(events, detector(), parts.hear, parts.image_encoder))
+    ear = Ear(parts, detector(), TurnGate())
+    ended = next(s for event in events for s in ear.feed(event) if isinstance(s, Ended))
+    live, recorded = (
+        next(part for part in turn.parts if isinstance(part, Latents) and part.modality == "audio")
+        for turn in (ended.turn, heard.turn)
+    )
+    assert live.t_ns == recorded.t_ns
+    assert abs(live.duration_ns - recorded.duration_ns) <= 150_000_000
+    n = min(len(live.data), len(recorded.data)) - 10
+    cosine = (
+        (live.data[:n] * recorded.data[:n]).sum() / np.linalg.norm(live.data[:n]) / np.linalg.norm(recorded.data[:n])
+    )
+    assert cosine > 0.97
+
+
+class Voice:
+    """Ten milliseconds of hum a clause."""
+
+    rate_hz = RATE_HZ
+
+    def speak(self, clauses: Any) -> Iterator[Float32Array]:
+        for _ in clauses:
+            yield np.full(160, 0.1, np.float32)
+
+
+class Loudspeaker:
+    """Plays at once, and counts `heard` of each clause as heard when silenced."""
+
+    gone = False
+
+    def __init__(self, heard: float) -> None:
+        self.heard, self.clauses = heard, list[Clause]()
+        self.is_speaking = True
+
+    def play(self, turn_id: int, text: str, pcm: Float32Array) -> Clause:
+        self.clauses.append(Clause(turn_id, text, len(pcm), len(pcm), first_ns=1))
+        return self.clauses[-1]
+
+    def silence(self) -> list[Clause]:
+        for clause in self.clauses:
+            clause.handed = round(clause.total * self.heard)
+        return self.clauses
+
+    def pause(self) -> None: ...
+
+    def unpause(self) -> None: ...
+
+
+@pytest.mark.parametrize("heard", [0.0, 1.0])
+def test_an_interruption_leaves_in_the_context_what_was_heard(parts: Parts, heard: float) -> None:
+    replies: list[Reply] = []
+    audible = threading.Event()
+    speaker: Any = Loudspeaker(heard)
+    voice: Any = Voice()
+    mouth = Mouth(parts, voice, speaker, tell=lambda state: audible.set(), watch=replies.append)
+    ear = Ear(parts, detector(), TurnGate(on_speech=True))
+
+    def interrupt() -> None:
+        for chunk in asked(0):
+            for signal in ear.feed(chunk):
+                mouth.hear(signal)
+        assert audible.wait(60)
+        threading.Event().wait(1.0)  # some of the reply is written
+        mouth.hear(Told("interrupt", _START_NS, 1))
+        threading.Event().wait(1.0)  # the mouth follows
+        mouth.stop()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    mouth.run()
+    thread.join()
+    assert [reply.outcome for reply in replies] == ["interrupted"]
+    n_prompt = parts.n_prefix + len(replies[0].draft.rows)
+    if heard == 0.0:
+        assert mouth._base == parts.n_prefix
+    else:
+        assert mouth._base > n_prompt
+        assert mouth._base <= n_prompt + len(replies[0].pieces) + len(parts.backbone.tokenize(TURN_BREAK))
+    parts.backbone.clear_abort()
+    parts.backbone.rollback(parts.n_prefix)

@@ -1,0 +1,44 @@
+"""What the mouth decides without a model: which rows are the same, and how much of a reply was heard."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glasses.mouth import SAME_ROW, pieces_heard, same_rows
+from glasses.sensors.chunks import EventQueue
+from glasses.sensors.speaker import Clause
+from glasses.types import AudioChunk, frozen
+
+PIECES = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]
+
+
+def clause(text: str, heard: float) -> Clause:
+    return Clause(1, text, 1000, round(1000 * heard))
+
+
+def test_only_whole_words_that_were_heard_count() -> None:
+    assert pieces_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 1.0)]) == len(PIECES)
+    assert pieces_heard(PIECES, [clause("The sky is blue,", 0.5), clause("and clear.", 0.0)]) == 2
+    assert pieces_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 0.0)]) == 6
+    assert pieces_heard(PIECES, [clause("The sky is blue,", 0.0)]) == 0
+    assert pieces_heard(PIECES, []) == 0
+
+
+def test_rows_are_the_same_up_to_the_first_that_differs() -> None:
+    rows = np.random.default_rng(0).standard_normal((10, 64)).astype(np.float32)
+    other = rows * np.float32(1 + SAME_ROW / 2)
+    assert same_rows(rows, other) == 10
+    other[6] += 2 * SAME_ROW * np.abs(other[6])
+    assert same_rows(rows, other) == 6
+    assert same_rows(rows[:4], other) == 4
+    assert same_rows(rows[:0], other) == 0
+
+
+def test_a_full_queue_loses_the_oldest_and_counts_it() -> None:
+    queue = EventQueue(most=3)
+    for i in range(5):
+        queue.put(AudioChunk(i, i, frozen(np.zeros(320, np.int16)), 16_000))
+    taken = [queue.get(0.0) for _ in range(4)]
+    assert [chunk.t_ns for chunk in taken if chunk] == [2, 3, 4]
+    assert taken[3] is None
+    assert queue.lost == 2
