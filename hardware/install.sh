@@ -85,7 +85,7 @@ install -D -m 644 "$here/hardware/glasses.service" "$unit"
 install -D -m 644 "$here/hardware/99-glasses.rules" "$rules"
 install -D -m 644 "$here/hardware/glasses.sysusers" "$users"
 if [ ! -f "$root/etc/glasses/environment" ]; then
-    printf '# Options of the boot service; glasses run --help names them.\nGLASSES_OPTIONS=--board %s\n' "$board" \
+    printf '# Options of the boot service; glasses run --help names them.\nGLASSES_OPTIONS=\nGLASSES_BOARD=%s\n' "$board" \
         >"$root/etc/glasses/environment"
 fi
 # Longer and longer pauses between restarts, where systemd knows how.

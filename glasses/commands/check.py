@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--full", action="store_true", help="read and hash every model file")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument(
-        "--board", default=DEFAULT_BOARD, help=f"what this computer should be (default: {DEFAULT_BOARD})"
+        "--board",
+        default=os.environ.get("GLASSES_BOARD", DEFAULT_BOARD),
+        help=f"what this computer should be (default: $GLASSES_BOARD, else {DEFAULT_BOARD})",
     )
     parser.add_argument(
         "--recordings", type=Path, default=default_folder(), metavar="DIR", help="(default: %(default)s)"

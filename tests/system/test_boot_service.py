@@ -56,8 +56,8 @@ def test_the_unit_is_shut_as_far_as_it_can_be(capsys: pytest.CaptureFixture[str]
 
 def test_installing_twice_keeps_what_a_person_wrote_and_uninstalling_keeps_what_is_theirs(image: Path) -> None:
     options = image / "etc/glasses/environment"
-    assert "GLASSES_OPTIONS=--board pi5" in options.read_text()
-    options.write_text("GLASSES_OPTIONS=--board zero2w --text\n")
+    assert "GLASSES_BOARD=pi5" in options.read_text()
+    options.write_text("GLASSES_OPTIONS=--text\nGLASSES_BOARD=zero2w\n")
     run(HARDWARE / "install.sh", "--root", image)
     assert "zero2w" in options.read_text()
     assert (image / "opt/glasses/hardware/boards/pi5.toml").is_file()

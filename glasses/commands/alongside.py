@@ -1,0 +1,122 @@
+"""What `glasses run` has running beside the spine: the dashboard, the recorder, the governor. Knows no gate.
+
+`add_options` gives `run` its options, `Alongside` does the rest: its `saw` is one more `watch` of glasses.live.Live.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from glasses.board import DEFAULT_BOARD, load_board
+from glasses.errors import InputError, ModelError, Reason
+from glasses.governor import Governed, Limits, step
+from glasses.health import read_board
+from glasses.listen import Button
+from glasses.record import Recorder
+from glasses.recordings import default_folder
+from glasses.sealed import read_public_key
+from glasses.types import AudioChunk, Frame
+
+GOVERN_S = 2.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --dashboard, --record, --seal and --board."""
+    parser.add_argument(
+        "--dashboard", nargs="?", const="127.0.0.1:8766", metavar="HOST:PORT", help="a page to look at, and a mute"
+    )
+    parser.add_argument(
+        "--record", nargs="?", type=Path, const=default_folder(), metavar="DIR", help="keep what sensors give, as MCAP"
+    )
+    parser.add_argument("--seal", type=Path, metavar="PEM", help="public key: only its owner can read the recordings")
+    board = os.environ.get("GLASSES_BOARD", DEFAULT_BOARD)
+    parser.add_argument("--board", default=board, help=f"$GLASSES_BOARD, else {DEFAULT_BOARD}: when it is too hot")
+
+
+class Alongside:
+    """Everything that was asked for, until the stack closes. `governed` is the governor's last word."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        stack: ExitStack,
+        *,
+        mute: Callable[[bool], None],
+        wipe: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        """Raises InputError (board, folder, key, port), ModelError(NOT_INSTALLED) for a page without its extra."""
+        self._limits = Limits.below(load_board(args.board).throttle_c or 80)
+        self.governed = Governed()
+        self._recorder = self._feed = self.panel = None
+        if args.record:
+            key = read_public_key(args.seal) if args.seal else None
+            self._recorder = Recorder(args.record, {"board": args.board}, public_key=key)
+            stack.callback(self._recorder.close)
+        if args.dashboard:
+            self._open_page(args.dashboard, stack, mute, wipe, say)
+        self._over = threading.Event()
+        thread = threading.Thread(target=self._govern, name="governor", daemon=True)
+        thread.start()
+        stack.callback(thread.join, 5)
+        stack.callback(self._over.set)
+
+    def saw(self, what: Any) -> None:
+        """Everything that the spine lets watch. Never blocks."""
+        if self._feed:
+            self._feed.saw(what)
+        if self._recorder and isinstance(what, (AudioChunk, Frame, Button)):
+            self._recorder.put(what)
+
+    def mute(self, muted: bool) -> None:
+        """The spine was muted or not, by whomever."""
+        if self.panel:
+            self.panel.muted(muted)
+
+    def _open_page(
+        self,
+        address: str,
+        stack: ExitStack,
+        mute: Callable[[bool], None],
+        wipe: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        if find_spec("starlette") is None or find_spec("uvicorn") is None:
+            raise ModelError(Reason.NOT_INSTALLED, "the dashboard needs the extra: pip install 'glasses[service]'")
+        # The extra `service` may be missing, and everything else works without it.
+        from glasses.dashboard.feed import PanelFeed  # noqa: PLC0415
+        from glasses.dashboard.server import serving  # noqa: PLC0415
+        from glasses.dashboard.status import Panel  # noqa: PLC0415
+
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise InputError(Reason.BAD_INPUT, f"--dashboard {address}: HOST:PORT, as 127.0.0.1:8766")
+        self.panel = Panel()
+        self._feed = PanelFeed(self.panel)
+        url = stack.enter_context(serving(self.panel, mute=mute, wipe=wipe, host=host.strip("[]"), port=int(port)))
+        self.panel.state("listening")
+        say(f"dashboard: {url}")
+
+    def _govern(self) -> None:
+        process = psutil.Process()
+        while not self._over.wait(GOVERN_S):
+            reading = read_board(time.monotonic_ns())
+            self.governed = step(self.governed, reading, self._limits)
+            if self.panel:
+                told = {name: value for name, value in asdict(reading).items() if name != "t_ns"}
+                recorded_mb = self._recorder.bytes_written / 1e6 if self._recorder else None
+                lost = {"recording_lost": self._recorder.n_lost} if self._recorder else {}
+                rss_mb = process.memory_info().rss / 1e6
+                shed, why = self.governed.shed, self.governed.why
+                self.panel.vitals(**told, rss_mb=rss_mb, shed=shed, why=why, recorded_mb=recorded_mb, counts=lost)

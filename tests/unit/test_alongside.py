@@ -1,0 +1,62 @@
+"""What runs beside the spine, as `glasses run` builds it."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from glasses.commands.alongside import Alongside, add_options
+from glasses.errors import InputError
+from glasses.recordings import segments
+from glasses.replay import entries_of
+from glasses.types import AudioChunk
+
+CHUNK = AudioChunk(5, 0, np.full(320, 3277, np.int16), 16_000)
+
+
+def parsed(*given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(given)
+
+
+def test_nothing_is_kept_or_served_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    said: list[str] = []
+    with ExitStack() as stack:
+        Alongside(parsed(), stack, mute=lambda on: None, say=said.append).saw(CHUNK)
+    assert said == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_seen_is_recorded_and_shown_and_the_page_mutes(tmp_path: Path) -> None:
+    said: list[str] = []
+    muted: list[bool] = []
+    with ExitStack() as stack:
+        options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0", "--board", "pi5")
+        beside = Alongside(options, stack, mute=muted.append, say=said.append)
+        beside.saw(CHUNK)
+        assert beside.panel is not None
+        assert beside.panel.snapshot().microphone_dbfs == -20.0
+        url = said[0].removeprefix("dashboard: ")
+        with httpx.Client(follow_redirects=True) as client:
+            assert client.get(url).status_code == 200
+            client.post(url.split("/?")[0] + "/mute", json={"muted": True})
+        assert muted == [True]
+        beside.mute(False)
+        assert not beside.panel.snapshot().muted
+    (segment,) = segments(tmp_path)
+    (kept,) = [entry for entry in entries_of(segment.path) if isinstance(entry, AudioChunk)]
+    assert np.array_equal(kept.pcm, CHUNK.pcm)
+
+
+@pytest.mark.parametrize("wrong", [("--dashboard", "everywhere"), ("--board", "pi99"), ("--record", "/proc/no")])
+def test_what_cannot_be_is_said_before_anything_runs(wrong: tuple[str, str]) -> None:
+    with ExitStack() as stack, pytest.raises(InputError):
+        Alongside(parsed(*wrong), stack, mute=lambda on: None)
