@@ -66,7 +66,7 @@ def test_over_the_wire_as_in_process(service: Served, capsys: pytest.CaptureFixt
     with capsys.disabled():
         print("\n" + ", ".join(f"{name} {rate:.2f} steps/s" for name, (_, rate) in found.items()))
     expected, _ = found["in process"]
-    assert expected[-1] < 0.8 * expected[0]
+    assert expected[-1] < expected[0] - 1
     for losses, _ in found.values():
         assert np.allclose(losses, expected, rtol=1e-4)
 
