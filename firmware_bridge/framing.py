@@ -30,6 +30,7 @@ class Decoder:
         self.bad = 0
         self._rest = b""
         self._overlong = False  # the frame under way is too long: skip to its end
+        self._joined = False  # before a frame has ended we may have come in the middle of one, which is no damage
 
     def feed(self, data: bytes) -> list[bytes]:
         """The bodies that end within `data`, in order."""
@@ -42,7 +43,8 @@ class Decoder:
             if body:
                 bodies.append(body)
             elif encoded or body is None:  # two zero bytes in a row are only an empty pause
-                self.bad += 1
+                self.bad += self._joined
+            self._joined = True
         self._rest += rest[: MAX_ENCODED + 1]
         if len(self._rest) > MAX_ENCODED:
             self._rest, self._overlong = b"", True
@@ -50,7 +52,7 @@ class Decoder:
 
     def reset(self) -> None:
         """Forgets an unfinished frame: the stream starts anew."""
-        self._rest, self._overlong = b"", False
+        self._rest, self._overlong, self._joined = b"", False, False
 
 
 def _body(encoded: bytes) -> bytes | None:

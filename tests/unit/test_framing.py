@@ -74,12 +74,13 @@ def test_damage_costs_one_frame_and_is_counted() -> None:
     good = framing.encode(b"good")
     for bad in (b"\x05\x01\0", good[1:], b"\x01\0", bytes(reversed(good[:-1])) + b"\0", b"\x02" * 4000 + b"\0"):
         decoder = framing.Decoder()
-        assert decoder.feed(bad + good) == [b"good"]
+        assert decoder.feed(good + bad + good) == [b"good", b"good"]
         assert decoder.bad == 1
 
 
 def test_an_endless_frame_holds_no_memory() -> None:
     decoder = framing.Decoder()
+    assert decoder.feed(framing.encode(b"first")) == [b"first"]
     for _ in range(1000):
         assert decoder.feed(b"\x01" * 10_000) == []
         assert len(decoder._rest) <= framing.MAX_ENCODED
@@ -91,3 +92,11 @@ def test_pauses_are_not_damage() -> None:
     decoder = framing.Decoder()
     assert decoder.feed(b"\0" * 50 + framing.encode(b"a") + b"\0\0") == [b"a"]
     assert decoder.bad == 0
+
+
+def test_coming_in_the_middle_of_a_frame_is_not_damage(library: ctypes.CDLL) -> None:
+    stream = framing.encode(b"half a frame")[4:] + framing.encode(b"whole")
+    decoder = framing.Decoder()
+    assert decoder.feed(stream) == [b"whole"]
+    assert decoder.bad == 0
+    assert CDecoder(library).feed(stream) == [b"whole"]

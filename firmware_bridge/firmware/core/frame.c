@@ -74,8 +74,9 @@ static void ended(struct frame_decoder *decoder, frame_handler *handler, void *c
     decoder->overlong = false;
     if (size > 0 && size <= MAX_BODY)
         handler(context, decoder->buffer, size);
-    else if (!pause)
+    else if (!pause && decoder->joined)
         decoder->bad++;
+    decoder->joined = true;
 }
 
 void frame_decode(struct frame_decoder *decoder, const uint8_t *data, size_t size, frame_handler *handler, void *context) {

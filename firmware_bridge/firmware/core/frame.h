@@ -16,6 +16,7 @@ struct frame_decoder {
     uint8_t buffer[MAX_ENCODED];
     uint16_t used;
     bool overlong; /* the frame under way is too long: skip to its end */
+    bool joined;   /* a frame has ended: before that we may have come in the middle of one, which is no damage */
     uint32_t bad;  /* damaged, too short or too long, dropped */
 };
 
