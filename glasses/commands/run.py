@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glasses import store
 from glasses.app import Parts, open_parts, open_turn_end, open_voice
+from glasses.commands.run_screen import Screen, reply_fields
 from glasses.decoders.speech import Voice
-from glasses.ear import Ear, Ended, ReplyState, Told
+from glasses.ear import Ear, Ended
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
-from glasses.listen import Button
-from glasses.live import DeviceChange, Devices, Live
+from glasses.listen import Button, Heard
+from glasses.live import Devices, Live
 from glasses.loop import Times, answer
 from glasses.mouth import Reply
-from glasses.types import Turn
+from glasses.record import Recorder
+from glasses.session_file import Answered, decision_of
+from glasses.types import AudioChunk, Frame, Latents, Turn
 from glasses.watchdog import Notifier, Watchdog
 
 BUDGETS_S = {"ear": 3.0, "mouth": 20.0}  # without progress for so long, a stage hangs
@@ -63,6 +66,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--address", choices=("touch", "speech"), default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen five seconds after ready")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="keep what happens in DIR (glasses replay reads it)")
+    parser.add_argument("--dashboard", action="store_true", help="a local page with all of it (extra `service`)")
     parser.add_argument("--text", action="store_true", help="do not speak, print only")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop by itself after S seconds")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -85,30 +90,76 @@ def run(args: argparse.Namespace) -> int:
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
         warm_up(parts)
+        watchers: list[Callable[[Any], None]] = [screen.saw]
+        if args.record:
+            watchers.append(_recording(args, stack))
+
+        def watch(what: Any) -> None:
+            for watcher in watchers:
+                watcher(what)
+
         ear = Ear(parts, detector, TurnGate(on_speech=args.address == "speech"), open_turn_end(parts))
         live = Live(
             parts,
             voice,
             ear,
             Devices(args.mic, args.speaker, camera),
-            watch=screen.saw,
+            watch=watch,
             on_text=screen.text,
             progress=watchdog.progress,
             muted=args.muted,
         )
-        stack.enter_context(_signals(live))
-        if args.inject:
-            _later(5.0, lambda: INJECTED[args.inject](live), stack)
-        if args.seconds:
-            _later(args.seconds, live.stop, stack)
-        if sys.stdin is not None and sys.stdin.isatty():
-            threading.Thread(target=_keys, args=(live,), name="keys", daemon=True).start()
+        if args.dashboard:
+            watchers.append(_dashboard(live, screen, stack))
+        _controls(args, live, stack)
         screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
         watchdog.ready("listening")
         live.run()
         watchdog.stopping("told to stop")
         screen.say("stopped", **{name: getattr(live.counts, name) for name in live.counts.__slots__})
     return 0
+
+
+def _controls(args: argparse.Namespace, live: Live, stack: ExitStack) -> None:
+    """Signals, keys, and what was asked to happen later."""
+    stack.enter_context(_signals(live))
+    if args.inject:
+        _later(5.0, lambda: INJECTED[args.inject](live), stack)
+    if args.seconds:
+        _later(args.seconds, live.stop, stack)
+    if sys.stdin is not None and sys.stdin.isatty():
+        threading.Thread(target=_keys, args=(live,), name="keys", daemon=True).start()
+
+
+def _recording(args: argparse.Namespace, stack: ExitStack) -> Callable[[Any], None]:
+    """Puts what is seen, heard, decided and said into a Recorder."""
+    recorder = Recorder(args.record, {"bundle": args.bundle})
+    stack.callback(recorder.close)
+
+    def watch(what: Any) -> None:
+        if isinstance(what, AudioChunk | Frame | Button):
+            recorder.put(what)
+        elif isinstance(what, Ended):
+            for part in what.turn.parts:
+                if isinstance(part, Latents):
+                    recorder.put(part)
+            recorder.put(decision_of(Heard(what.turn, what.span, what.view, Times(), what.decided_ns)))
+        elif isinstance(what, Reply) and what.ended:
+            wait_ms = {"silence": reply_fields(what)["decided_ms"], **reply_fields(what)["work_after_ms"]}
+            recorder.put(Answered(what.ended.span.decided_ns, what.draft.turn.id, what.text, wait_ms))
+
+    return watch
+
+
+def _dashboard(live: Live, screen: Screen, stack: ExitStack) -> Callable[[Any], None]:
+    """Starts the page and says where it is."""
+    from glasses.dashboard.feed import PanelFeed  # noqa: PLC0415  (needs the extra `service`)
+    from glasses.dashboard.server import serving  # noqa: PLC0415
+    from glasses.dashboard.status import Panel  # noqa: PLC0415
+
+    panel = Panel()
+    screen.say("dashboard", address=stack.enter_context(serving(panel, mute=live.mute, wipe=lambda: None)))
+    return PanelFeed(panel).saw
 
 
 def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None:
@@ -166,64 +217,3 @@ def _keys(live: Live) -> None:
             print("muted" if live.muted else "listening again")
         elif key == "q":
             live.stop()
-
-
-class Screen:
-    """What a person sees, or what a program reads."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._lock = threading.Lock()
-
-    def say(self, what: str, **fields: Any) -> None:
-        """One event."""
-        with self._lock:
-            if self._as_json:
-                print(json.dumps({"t_ns": time.monotonic_ns(), "what": what, **fields}), flush=True)
-            else:
-                known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
-                print(f"[{what}{': ' + known if known else ''}]", flush=True)
-
-    def text(self, text: str) -> None:
-        """A piece of an answer, as it comes."""
-        if not self._as_json:
-            print(text, end="", flush=True)
-
-    def saw(self, what: Any) -> None:
-        """Whatever the spine lets watch."""
-        if isinstance(what, Told):
-            self.say(what.what, turn=what.turn_id, at_ns=what.t_ns, **({"merged": True} if what.merged else {}))
-        elif isinstance(what, ReplyState) and what.what == "audible":
-            self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
-        elif isinstance(what, Ended):
-            self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
-        elif isinstance(what, DeviceChange):
-            self.say("devices", state=what.state)
-        elif isinstance(what, Reply):
-            self.say("reply", **reply_fields(what))
-
-
-def reply_fields(reply: Reply) -> dict[str, Any]:
-    """A reply as figures: times are ms from the end of speech, work is ms by stage before and after it."""
-    ended = reply.ended
-    end_ns = ended.span.end_ns if ended else 0
-    before, after = dict[str, float](), dict[str, float]()
-    for work in reply.work:
-        early_ns = max(0, min(work.ended_ns, end_ns) - work.began_ns)
-        late_ns = max(0, work.ended_ns - max(work.began_ns, end_ns))
-        if reply.audible_ns and work.began_ns > reply.audible_ns:
-            continue  # while it already speaks
-        before[work.stage] = before.get(work.stage, 0.0) + early_ns / 1e6
-        after[work.stage] = after.get(work.stage, 0.0) + late_ns / 1e6
-    return {
-        "turn": reply.draft.turn.id,
-        "outcome": reply.outcome,
-        "answer": reply.text,
-        "drafts": reply.number,
-        "reused_rows": reply.reused,
-        "rows": len(reply.draft.rows),
-        "decided_ms": round((ended.decided_ns - end_ns) / 1e6, 1) if ended else None,
-        "first_audio_ms": round((reply.audible_ns - end_ns) / 1e6, 1) if reply.audible_ns else None,
-        "work_before_ms": {stage: round(ms, 1) for stage, ms in before.items()},
-        "work_after_ms": {stage: round(ms, 1) for stage, ms in after.items()},
-    }

@@ -1,0 +1,73 @@
+"""What `glasses run` says: lines for a person or JSON for a program; a reply as figures. Knows no device."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+from glasses.ear import Ended, ReplyState, Told
+from glasses.live import DeviceChange
+from glasses.mouth import Reply
+
+
+class Screen:
+    """What a person sees, or what a program reads."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._lock = threading.Lock()
+
+    def say(self, what: str, **fields: Any) -> None:
+        """One event."""
+        with self._lock:
+            if self._as_json:
+                print(json.dumps({"t_ns": time.monotonic_ns(), "what": what, **fields}), flush=True)
+            else:
+                known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
+                print(f"[{what}{': ' + known if known else ''}]", flush=True)
+
+    def text(self, text: str) -> None:
+        """A piece of an answer, as it comes."""
+        if not self._as_json:
+            print(text, end="", flush=True)
+
+    def saw(self, what: Any) -> None:
+        """Whatever the spine lets watch."""
+        if isinstance(what, Told):
+            self.say(what.what, turn=what.turn_id, at_ns=what.t_ns, **({"merged": True} if what.merged else {}))
+        elif isinstance(what, ReplyState) and what.what == "audible":
+            self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
+        elif isinstance(what, Ended):
+            self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
+        elif isinstance(what, DeviceChange):
+            self.say("devices", state=what.state)
+        elif isinstance(what, Reply):
+            self.say("reply", **reply_fields(what))
+
+
+def reply_fields(reply: Reply) -> dict[str, Any]:
+    """A reply as figures: times are ms from the end of speech, work is ms by stage before and after it."""
+    ended = reply.ended
+    end_ns = ended.span.end_ns if ended else 0
+    before, after = dict[str, float](), dict[str, float]()
+    for work in reply.work:
+        early_ns = max(0, min(work.ended_ns, end_ns) - work.began_ns)
+        late_ns = max(0, work.ended_ns - max(work.began_ns, end_ns))
+        if reply.audible_ns and work.began_ns > reply.audible_ns:
+            continue  # while it already speaks
+        before[work.stage] = before.get(work.stage, 0.0) + early_ns / 1e6
+        after[work.stage] = after.get(work.stage, 0.0) + late_ns / 1e6
+    return {
+        "turn": reply.draft.turn.id,
+        "outcome": reply.outcome,
+        "answer": reply.text,
+        "drafts": reply.number,
+        "reused_rows": reply.reused,
+        "rows": len(reply.draft.rows),
+        "decided_ms": round((ended.decided_ns - end_ns) / 1e6, 1) if ended else None,
+        "first_audio_ms": round((reply.audible_ns - end_ns) / 1e6, 1) if reply.audible_ns else None,
+        "work_before_ms": {stage: round(ms, 1) for stage, ms in before.items()},
+        "work_after_ms": {stage: round(ms, 1) for stage, ms in after.items()},
+    }
