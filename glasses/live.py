@@ -80,6 +80,8 @@ class Live:
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL.
         """
+        # A draft that is overtaken is aborted, which llama.cpp calls an error; real ones are raised as well.
+        logging.getLogger("glasses.llama_cpp").setLevel(logging.CRITICAL)
         self._devices, self._watch, self._progress = devices, watch, progress
         self._voice_hz = voice.rate_hz if voice else None
         self.events = EventQueue()
