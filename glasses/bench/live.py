@@ -39,7 +39,7 @@ SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 BLOCK = 5  # turns of one side before it is the other's
 IDLE_S = 20.0
 _LOUD = 200  # of 32768 on the speaker
-_REPLY_S = 60.0
+_REPLY_S = 20.0
 
 
 @dataclass(slots=True)
