@@ -46,7 +46,7 @@ class OpusDecoder:
 
     def __init__(self, rate_hz: int) -> None:
         try:
-            import opuslib_next  # noqa: PLC0415 - an extra, and it looks for libopus when imported
+            import opuslib_next  # noqa: PLC0415  # pyright: ignore[reportMissingImports] - an extra, and it looks for libopus when imported
         except ImportError as error:
             raise LinkError(Reason.NOT_AVAILABLE, "Opus needs the extra: pip install 'glasses[codecs]'") from error
         except Exception as error:  # it raises a bare Exception where libopus is absent

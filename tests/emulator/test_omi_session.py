@@ -196,7 +196,7 @@ def test_pendant_has_no_camera() -> None:
 
 @pytest.mark.codecs
 def test_opus() -> None:
-    import opuslib_next  # noqa: PLC0415 - of the extra codecs; the module fails to load without libopus
+    import opuslib_next  # noqa: PLC0415  # pyright: ignore[reportMissingImports] - of the extra codecs; the module fails to load without libopus
 
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         encoder = opuslib_next.Encoder(16_000, 1, opuslib_next.APPLICATION_AUDIO)
