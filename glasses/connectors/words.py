@@ -23,7 +23,7 @@ from glasses.types import Float32Array, Latents, frozen
 
 BLANK = 0
 STACK = 4  # latents in one position; fewer are too short for a word
-SPOKEN = 1.2  # tokens expected to be right, below which it is no speech; a full stop alone is a pause
+SPOKEN = 0.3  # tokens expected to be right, below which it is no speech; a full stop alone is a pause
 N_MIXED = 8  # embedding rows mixed in one soft token; the rest of the distribution is noise
 
 
