@@ -79,6 +79,7 @@ test-emulator: $(VENV)/.ready
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
 		gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
 	$(MAKE) -C firmware_bridge/firmware qemu nrf52840
+	$(BIN)/pytest tests/hil --hil=local
 	$(BIN)/pytest tests/hil --hil=emulator
 
 # Figures of the link: ten minutes over a bad wire, ten million mutated frames a side, throughput beside a raw copy.

@@ -122,8 +122,7 @@ def _ctranslate2(file: Path) -> Source:
     found = importlib.util.find_spec("ctranslate2")
 
     def run(mel: Array) -> Array:
-        import ctranslate2 as program  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (optional, heavy)
-
+        program: Any = importlib.import_module("ctranslate2")  # optional and heavy
         whisper = program.models.Whisper(str(file.parent), device="cpu", compute_type="float32", intra_threads=1)
         return np.array(whisper.encode(program.StorageView.from_array(mel)).to_device(program.Device.cpu))
 
