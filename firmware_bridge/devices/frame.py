@@ -123,6 +123,7 @@ class Frame:
         self.capabilities.require("speaker")
         if not self._speaking:
             await self._message(wire.SPEAKER_SWITCH, b"\x01")
+            await self.battery()  # sound comes past Lua and would be lost before Lua has switched the speaker on
             self._speaking = True
         data = pcm.astype("<i2").tobytes()
         room = self._peripheral.max_write_bytes(wire.SPEAKER) & ~1
