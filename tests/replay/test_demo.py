@@ -66,7 +66,7 @@ def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Heard]) ->
 
 def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[Heard]) -> None:
     kinds = ["".join(part.modality[0] for part in one.turn.parts if isinstance(part, Latents)) for one in heard]
-    assert kinds == ["a", "aa", "ia", "ia", "ia", "a"]
+    assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
     assert [one.view is not None for one in heard] == [one.turn.cause == "hold" for one in heard]
 
 
