@@ -14,13 +14,14 @@ from service_fixtures import Served, served, small_caps, small_parts  # noqa: E4
 from torch.nn import functional  # noqa: E402
 
 from glasses.backbone.prompt import PREFIX  # noqa: E402
-from glasses.errors import Reason, RemoteError  # noqa: E402
+from glasses.errors import InputError, ModelError, Reason, RemoteError  # noqa: E402
 from glasses.service import messages  # noqa: E402
+from glasses.service.engine import Context  # noqa: E402
 from glasses.service.gradient_client import GradientClient  # noqa: E402
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
 from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
-from glasses.service.torch_backend.engine import TorchEngine, load_model  # noqa: E402
+from glasses.service.torch_backend.engine import CHUNK, TorchEngine, load_model  # noqa: E402
 from glasses.service.torch_backend.gradient_api import with_gradients  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
@@ -161,19 +162,48 @@ def test_a_step_is_done_once(service: Served, client: SyncClient) -> None:
 @pytest.mark.parametrize("bad", ["nan", "width", "targets", "empty", "too many"])
 def test_bad_steps_are_refused_and_may_be_tried_again(service: Served, client: SyncClient, bad: str) -> None:
     gradient, rows = GradientClient(client), rows_like(service, 1)
-    cases: dict[str, tuple[list[list[np.ndarray]], list[list[int]]]] = {
+    cases: dict[str, tuple[list[list[np.ndarray | list[int]]], list[list[int]]]] = {
         "nan": ([[rows * np.nan]], [[1]]),
         "width": ([[rows[:, 1:]]], [[1]]),
         "targets": ([[rows]], [[1], [2]]),
         "empty": ([[rows]], [[]]),
-        "too many": ([[np.tile(rows, (400, 1))]] * 9, [[1]] * 9),
+        "too many": ([[[1] * 2000]] * 9, [[1]] * 9),  # positions, as ids: their rows would not fit into one message
     }
     with pytest.raises(RemoteError) as caught:
         gradient.cross_entropy(*cases[bad])
-    assert caught.value.reason in (Reason.BAD_INPUT, Reason.TOO_LARGE)
+    assert caught.value.reason is (Reason.TOO_LARGE if bad == "too many" else Reason.BAD_INPUT)
     gradient.step -= 1
     loss, _ = gradient.cross_entropy([[rows]], [[1]])
     assert np.isfinite(loss)
+
+
+def test_a_step_over_the_cap_of_a_message_is_not_sent(service: Served, client: SyncClient) -> None:
+    gradient, rows = GradientClient(client), rows_like(service, 1)
+    with pytest.raises(InputError) as caught:
+        gradient.cross_entropy([[np.tile(rows, (400, 1))]] * 9, [[1]] * 9)
+    assert caught.value.reason is Reason.TOO_LARGE
+    gradient.step -= 1
+    loss, _ = gradient.cross_entropy([[rows]], [[1]])
+    assert np.isfinite(loss)
+
+
+@pytest.mark.parametrize("before", [[], [100, 200, 300]])
+def test_a_feed_broken_off_leaves_nothing(service: Served, before: list[int]) -> None:
+    """Broken off after the first of its two chunks, in a context that is empty and in one that is not."""
+    engine = service.service.engine
+    broken, whole = Context(0, None), Context(0, None)
+    if before:
+        engine.feed(broken, [before], hidden=False)
+    hook = engine.model.model.register_forward_hook(lambda *_: engine.abort())  # type: ignore[attr-defined]
+    with pytest.raises(ModelError) as caught:
+        engine.feed(broken, [[500] * (CHUNK + 1)], hidden=False)
+    hook.remove()
+    engine.clear_abort()
+    assert caught.value.reason is Reason.ABORTED
+    assert broken.n_past == len(before)
+    after = engine.feed(broken, [[414, 28]], hidden=False)
+    expected = engine.feed(whole, [[*before, 414, 28]], hidden=False)
+    assert np.allclose(after.logits, expected.logits, atol=1e-3)
 
 
 def test_sessions_of_torch_branch_and_roll_back(service: Served, client: SyncClient) -> None:

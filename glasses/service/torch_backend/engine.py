@@ -68,7 +68,7 @@ class TorchEngine:
         try:
             state, logits = self._run(rows, cache)
         except BaseException:
-            cache.crop(start)
+            _cut(cache, start)
             raise
         context.n_past = start + len(rows)
         return Output(logits, state if hidden else None)
@@ -106,7 +106,7 @@ class TorchEngine:
         if n_past < context.n_past:
             if context.state is self.chat.state:
                 context.state = copy.deepcopy(context.state)
-            context.state.crop(n_past)
+            _cut(context.state, n_past)
         context.n_past = n_past
 
     def copy(self, context: Context) -> Context:
@@ -120,3 +120,9 @@ class TorchEngine:
 
     def close(self) -> None:
         self.parts.close()
+
+
+def _cut(cache: DynamicCache, n_rows: int) -> None:
+    """Leaves the first `n_rows` of every layer; where a run broke off, layers differ in how many they have."""
+    for layer in cache.layers:
+        layer.crop(n_rows - layer.get_seq_length())  # transformers takes how many go, as a negative number
