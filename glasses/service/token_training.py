@@ -20,7 +20,9 @@ from glasses.service.engine import Output
 from glasses.service.messages import Example
 from glasses.types import Float32Array
 
-OWN_STATES = 4  # of the answer the backbone gives by itself, where an example calls nothing
+# Of the answer the backbone gives by itself, where an example calls nothing. A begin token may come anywhere in it, all
+# others only first.
+OWN_STATES, OWN_STATES_PAIR = 4, 24
 STEPS, RATE, DECAY = 800, 0.5, 1e-6
 # By how much an added token has to win over the backbone's own vocabulary, or lose against it, while training. Chosen
 # with sound_out.py: new wordings lie some four logits nearer to a call than trained ones do. They were looked at for
@@ -47,7 +49,8 @@ def states_of(engine: Any, added: AddedTokens, example: Example) -> list[State]:
     fed: list[Part] = [models.backbone.tokenize(example.text, special=False)]
     out = engine.feed(context, [*fed, *prompting.ending(models, prompting.Turn(asked=True))], hidden=True)
     if example.call is None:
-        return _own(engine, context, out)
+        has_pair = any(token.end for token in added.tokens)
+        return _own(engine, context, out, OWN_STATES_PAIR if has_pair else OWN_STATES)
     begin = added.index(example.call)
     states = [_state(out, begin, first=True)]
     end = added.tokens[begin].end
@@ -97,10 +100,10 @@ def _descend(hidden: Any, mass: Any, wanted: Any, weight: Any, n_tokens: int) ->
     return rows
 
 
-def _own(engine: Any, context: Any, out: Output) -> list[State]:
+def _own(engine: Any, context: Any, out: Output, n_states: int) -> list[State]:
     """Along the backbone's own greedy answer: at none of its states may an added token be called."""
     states = [_state(out, -1, first=True)]
-    while len(states) < OWN_STATES:
+    while len(states) < n_states:
         token = int(out.logits.argmax())
         if token in engine.parts.backbone.eos:
             break

@@ -82,7 +82,7 @@ def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
         felt = buzz.feel(client, "Buzz twice.")
         assert felt is not None
         assert [pulse.on_ms for pulse in felt] == [80, 80]
-        assert buzz.feel(client, buzz.OTHER[1]) is None
+        assert [text for text in buzz.OTHER if buzz.feel(client, text)] == []
         client.tokens(RemoveToken(0, "<buzz>"))
 
 
@@ -92,6 +92,7 @@ def service_in_process(service: Served) -> tuple[list[float], float]:
     class OnLoop(SyncClient):
         def __init__(self) -> None:
             super().__init__(lambda: InProcess(service.service))
+            self._loop.close()
             self._loop = service.loop
 
     client = OnLoop()
