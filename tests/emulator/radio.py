@@ -70,6 +70,7 @@ class GattPeripheral:
     """An advertising peripheral with the services given: {service: {characteristic: read value, or "write", "notify"}}.
 
     `on_write(uuid, value)` gets what is written; `notify(uuid, value)` sends. Subclasses behave like a product.
+    It is to be found again when the central has ended the link; after `drop` only once `advertise` is called.
     """
 
     name = "peripheral"
@@ -84,6 +85,8 @@ class GattPeripheral:
         self.connection: Connection | None = None
         self.subscribed: set[str] = set()
         self.written: list[tuple[str, bytes]] = []
+        self._dropping = False
+        self._advertising: asyncio.Task[None] | None = None
         self._characteristics: dict[str, gatt.Characteristic[Any]] = {}
         for service, characteristics in self.services.items():
             made = [self._characteristic(uuid, kinds) for uuid, kinds in characteristics.items()]
@@ -123,13 +126,15 @@ class GattPeripheral:
         )
 
     def _connected(self, connection: Connection) -> None:
-        self.connection = connection
+        self.connection, self._dropping = connection, False
         self.subscribed.clear()
         connection.on(connection.EVENT_DISCONNECTION, self._disconnected)
 
     def _disconnected(self, _: int) -> None:
         self.connection = None
         self.subscribed.clear()
+        if not self._dropping:  # bumble's reason is the same at both ends
+            self._advertising = asyncio.create_task(self.advertise())
         self.on_drop()
 
     def on_drop(self) -> None:
@@ -154,6 +159,7 @@ class GattPeripheral:
     async def drop(self) -> None:
         """The peripheral ends the link, as one that is switched off does not even do; nobody hears of it any more."""
         if self.connection is not None:
+            self._dropping = True
             await self.connection.disconnect()
 
 
