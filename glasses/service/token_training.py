@@ -21,7 +21,7 @@ from glasses.service.messages import Example
 from glasses.types import Float32Array
 
 # Of the answer the backbone gives by itself, where an example calls nothing. A begin token may come anywhere in it, all
-# others only first.
+# others only first; past these states a pair's silence is not trained.
 OWN_STATES, OWN_STATES_PAIR = 4, 24
 STEPS, RATE, DECAY = 800, 0.5, 1e-6
 # By how much an added token has to win over the backbone's own vocabulary, or lose against it, while training. Chosen
