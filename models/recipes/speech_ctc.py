@@ -38,6 +38,12 @@ def hide(latents: Tensor, rng: random.Random) -> Tensor:
     return latents
 
 
+def heard_anew(clips: list[Clip], rng: random.Random) -> tuple[Tensor, Tensor]:
+    """The padded latents and mask of a batch, each clip at a tempo of its own and with spans hidden."""
+    latents, mask = pad([clip.latents(rng.uniform(0.88, 1.12)) for clip in clips], STACK)
+    return hide(latents, rng), mask
+
+
 def ctc(log_probs: Tensor, n_positions: Tensor, targets: list[Tensor]) -> Tensor:
     """Mean over the clips of the CTC loss per target of (B, P, 1 + n) log-probabilities, blank first.
 
@@ -60,10 +66,10 @@ def ctc_losses(
     model: SpeechConnector, clips: list[Clip], pieces: Pieces, table: Tensor, rng: random.Random
 ) -> tuple[Tensor, Tensor]:
     """Mean CTC loss per target piece and per letter over the batch."""
-    latents, mask = pad([clip.latents(rng.uniform(0.88, 1.12)) for clip in clips], STACK)
+    latents, mask = heard_anew(clips, rng)
     chosen, targets = among(clips, pieces, rng)
     with torch.autocast("cpu", torch.bfloat16):
-        heard = model(hide(latents, rng), mask)
+        heard = model(latents, mask)
         log_probs = F.log_softmax(scores(heard.states, heard.blank, table[chosen]).float(), dim=-1)
     return ctc(log_probs, mask.sum(1), targets), letters_loss(heard.letters, mask.sum(1), clips)
 
@@ -82,9 +88,9 @@ def among(clips: list[Clip], pieces: Pieces, rng: random.Random) -> tuple[Tensor
 
 def spelling_loss(model: SpeechConnector, clips: list[Clip], rng: random.Random) -> Tensor:
     """As ctc_losses, the letters and the lower half alone: a quarter of the cost."""
-    latents, mask = pad([clip.latents(rng.uniform(0.88, 1.12)) for clip in clips], STACK)
+    latents, mask = heard_anew(clips, rng)
     with torch.autocast("cpu", torch.bfloat16):
-        _, letters = model.spell(hide(latents, rng), mask)
+        _, letters = model.spell(latents, mask)
     return letters_loss(letters, mask.sum(1), clips)
 
 

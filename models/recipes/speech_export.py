@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from glasses.onnx_session import space_of
-from models.recipes import speech_ctc
+from models.recipes import speech_ctc, training
 from models.recipes.speech_connector import D_LATENT, LETTERS, N_AROUND, PER_STATE, STACK, SpeechConnector
 from quantize.graph import Graph, save_int8
 
@@ -120,7 +119,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=5)
     args = parser.parse_args()
     model, pieces, _ = speech_ctc.start(args)
-    model.load_state_dict(torch.load(args.checkpoint, weights_only=True)["model"], strict=False)
+    model.load_state_dict(training.load(args.checkpoint)["model"])
     closing = [i for i, piece in enumerate(pieces.strings) if piece in (".", "?")]
     space = space_of("whisper-tiny-en", args.encoder)
     save_int8(build(model.eval(), space=space, token_ids=pieces.ids, closing=closing), args.out)
