@@ -72,9 +72,8 @@ class Microphone:
 
     @property
     def gone(self) -> bool:
-        """Whether it stopped, or has not gave anything, be it silence for too long."""
-        silent_s = (time.monotonic_ns() - self.last_ns) / 1e9
-        return not self._stream.active or silent_s > (sound_devices.GONE_S if self._began else sound_devices.START_S)
+        """Whether it stopped, or has given nothing, not even silence, for too long."""
+        return not self._stream.active or sound_devices.overdue(self.last_ns, began=self._began)
 
     def close(self) -> None:
         """Stops recording. Safe to call twice, and where the device is gone."""

@@ -6,6 +6,7 @@ The Linux wheel of sounddevice carries no PortAudio, so it is imported here alon
 from __future__ import annotations
 
 import atexit
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,3 +91,8 @@ def usable_rate(device: SoundDevice, direction: Direction, wanted_hz: int) -> in
     except sd.PortAudioError:
         return device.default_rate_hz
     return wanted_hz
+
+
+def overdue(last_ns: int, *, began: bool) -> bool:
+    """Whether a stream that last stirred at `last_ns` (time.monotonic_ns) has been silent for too long to be alive."""
+    return (time.monotonic_ns() - last_ns) / 1e9 > (GONE_S if began else START_S)

@@ -149,8 +149,7 @@ class Speaker:
     @property
     def gone(self) -> bool:
         """Whether it stopped, or has not asked for sound for too long."""
-        silent_s = (time.monotonic_ns() - self.last_ns) / 1e9
-        return not self._stream.active or silent_s > (sound_devices.GONE_S if self._began else sound_devices.START_S)
+        return not self._stream.active or sound_devices.overdue(self.last_ns, began=self._began)
 
     def close(self) -> None:
         """Stops. Safe to call twice, and where the device is gone."""
