@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import struct
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
-from mcap.exceptions import EndOfFile, McapError
+from mcap.exceptions import McapError
 from mcap.records import Channel, Chunk, Footer, Message, Metadata
 from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 from mcap.writer import IndexType, Writer
@@ -41,6 +42,7 @@ _JPEG = (  # colour at full resolution: an answer about a picture should not han
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 )
 MAX_RECORD_BYTES = 32 << 20  # a picture of 25 megapixels as JPEG fits; nothing larger is ever written
+_MAGIC = b"\x89MCAP0\r\n"
 _TOPICS = ("/microphone", "/camera", "/touch", "/latents", "/decision", "/answer")
 
 
@@ -156,7 +158,7 @@ def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]
                 yield RawEntry(topics[record.channel_id], record.log_time, record.data)
             elif isinstance(record, Footer):
                 return
-    except EndOfFile as error:
+    except EOFError as error:
         raise CutOffError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
     except (McapError, CRCValidationError, zstandard.ZstdError, struct.error, ValueError) as error:
         raise InputError(Reason.CORRUPT, f"{name} is damaged: {error!r}") from error
@@ -176,16 +178,36 @@ def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]
 
 
 def _records(source: BinaryIO) -> Iterator[Any]:
-    for record in StreamReader(source, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES).records:
-        if not isinstance(record, Chunk):
-            yield record
-            continue
-        sizes = [record.uncompressed_size]
-        if record.compression == "zstd":
-            sizes.append(zstandard.frame_content_size(record.data))
-        if max(sizes) > MAX_RECORD_BYTES or min(sizes) < 0:
-            raise ValueError(f"a chunk claims {max(sizes):,} bytes")
-        yield from breakup_chunk(record, validate_crc=True)
+    if not _MAGIC.startswith(_exactly(source, len(_MAGIC))):
+        raise ValueError("it does not begin as an MCAP file does")
+    while True:
+        head = _exactly(source, 9)  # opcode u8, length u64: https://mcap.dev/spec#records
+        length = int.from_bytes(head[1:], "little")
+        if length > MAX_RECORD_BYTES:
+            raise ValueError(f"a record claims {length:,} bytes")
+        body = _exactly(source, length)
+        # one record alone, so that the library cannot read past it: what it lacks then is damage, not the file's end
+        for record in itertools.islice(
+            StreamReader(io.BytesIO(head + body), skip_magic=True, emit_chunks=True).records, 1
+        ):
+            yield from _of_chunk(record) if isinstance(record, Chunk) else (record,)
+
+
+def _exactly(source: BinaryIO, n_bytes: int) -> bytes:
+    """Raises EOFError where the file was cut off; ValueError where it ends as a whole one does, so the length lied."""
+    data = source.read(n_bytes)
+    if len(data) < n_bytes:
+        raise ValueError("a record reaches past the end") if data.endswith(_MAGIC) else EOFError
+    return data
+
+
+def _of_chunk(chunk: Chunk) -> list[Any]:
+    sizes = [chunk.uncompressed_size]
+    if chunk.compression == "zstd":
+        sizes.append(zstandard.frame_content_size(chunk.data))
+    if max(sizes) > MAX_RECORD_BYTES or min(sizes) < 0:
+        raise ValueError(f"a chunk claims {max(sizes):,} bytes")
+    return breakup_chunk(chunk, validate_crc=True)
 
 
 def _encode(entry: Entry) -> tuple[str, bytes]:

@@ -20,7 +20,7 @@ from glasses.listen import Button
 from glasses.record import Recorder
 from glasses.recordings import Limits, Segment, opened, recover, segments, to_delete, wipe
 from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
-from glasses.session_file import Answered, Decision, Entry, SegmentWriter, read_entries
+from glasses.session_file import Answered, CutOffError, Decision, Entry, SegmentWriter, read_entries
 from glasses.types import AudioChunk, Frame, Latents
 
 MS = 1_000_000
@@ -144,17 +144,25 @@ def test_a_file_cut_anywhere_gives_what_came_before_and_says_that_it_was_cut(tmp
     record(tmp_path, list(sound(200)))
     whole = segments(tmp_path)[0].path.read_bytes()
     found = []
-    for size in range(100, len(whole) - 9, len(whole) // 37):
+    for size in [*range(100, len(whole) - 200, len(whole) // 37), *range(len(whole) - 200, len(whole) - 8, 3)]:
         part = tmp_path / "cut.bin"
         part.write_bytes(whole[:size])
         entries: list[Entry] = []
-        with part.open("rb") as stream, pytest.raises(InputError) as error:
+        with part.open("rb") as stream, pytest.raises(CutOffError):
             entries.extend(entry for entry in read_entries(stream, "cut") if not isinstance(entry, dict))
-        assert error.value.reason is Reason.CORRUPT
         with part.open("rb") as stream:
             found.append(_count(stream))
     assert found == sorted(found)
     assert found[-1] == 200
+
+
+def test_a_length_that_lies_is_damage_and_not_the_end(tmp_path: Path) -> None:
+    record(tmp_path, list(sound(100)))
+    broken = bytearray(segments(tmp_path)[0].path.read_bytes())
+    broken[8 + 1 + 2] ^= 1  # the header's length, 64 KiB more than the file has
+    with pytest.raises(InputError, match="damaged: ValueError") as error:
+        list(read_entries(io.BytesIO(broken), "broken"))
+    assert not isinstance(error.value, CutOffError)
 
 
 def _count(stream: object) -> int:
