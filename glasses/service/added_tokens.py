@@ -16,7 +16,7 @@ import numpy as np
 
 from glasses.errors import InputError, ModelError, Reason
 from glasses.service import wire
-from glasses.service.messages import TokenInfo
+from glasses.service.events import TokenInfo
 from glasses.types import Float32Array, frozen
 
 MAX_TOKENS = 256

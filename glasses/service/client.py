@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
 from glasses.errors import GlassesError, Reason, RemoteError
-from glasses.service import messages, wire
-from glasses.service.messages import Description, Event, Example, Failed, How, Opened, PieceEvent, TokenList
+from glasses.service import events, messages, wire
+from glasses.service.events import Description, Event, Failed, Opened, PieceEvent, TokenList
+from glasses.service.messages import Example, How
 from glasses.service.packing import Given, pack, piece_of, reason_of
 from glasses.service.transport import Transport
 from glasses.types import Float32Array, Piece
@@ -81,14 +83,14 @@ class Client:
 
     async def tokens(self, request: messages.TokenRequest) -> TokenList:
         """The Tokenizer API: `messages.AddToken`, `TrainTokens`, `RemoveToken`, `ListTokens`; their rid is set here."""
-        event, _ = await self.call(messages.msgspec.structs.replace(request, rid=self.next_rid()))
+        event, _ = await self.call(msgspec.structs.replace(request, rid=self.next_rid()))
         assert isinstance(event, TokenList)
         return event
 
     async def tokenize(self, text: str, *, special: bool = False) -> tuple[list[int], Float32Array]:
         """Token ids of `text`, and their input rows (n, n_embd)."""
         event, arrays = await self.call(messages.Tokenize(self.next_rid(), text, special, True))
-        assert isinstance(event, messages.Tokenized)
+        assert isinstance(event, events.Tokenized)
         return event.ids, arrays[0] if arrays else np.zeros((0, 0), np.float32)
 
     async def train_tokens(self, examples: Sequence[Example]) -> TokenList:

@@ -14,7 +14,8 @@ from glasses.backbone.vocabulary import Vocabulary
 from glasses.errors import InputError, Reason
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.engine import Output
-from glasses.service.messages import How, PieceEvent
+from glasses.service.events import PieceEvent
+from glasses.service.messages import How
 from glasses.types import Float32Array
 
 Made = tuple[PieceEvent, Float32Array | None]  # a piece and its latent (1, n_embd)

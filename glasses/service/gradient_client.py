@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from glasses.service import messages, wire
+from glasses.service import events, messages, wire
 from glasses.service.packing import Given, pack
 from glasses.service.sync_client import SyncClient
 from glasses.types import Float32Array
@@ -72,13 +72,13 @@ class GradientClient:
     ) -> tuple[float, list[Float32Array]]:
         request = messages.ForwardBackward(self._rid(), self._step(), parts, loss, self.chat, self.dtype)
         event, out = self._call(request, arrays)
-        assert isinstance(event, messages.Gradients)
+        assert isinstance(event, events.Gradients)
         assert event.loss is not None
         return event.loss, out
 
     def _call(
         self, request: messages.GradientRequest, arrays: Sequence[Float32Array]
-    ) -> tuple[messages.Event, list[Float32Array]]:
+    ) -> tuple[events.Event, list[Float32Array]]:
         return self.client.wait(self.client.asynchronous.call(request, arrays))
 
     def _rid(self) -> int:

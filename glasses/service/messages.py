@@ -1,4 +1,4 @@
-"""What client and service say to each other: every message, its fields and their limits. Knows no network and no model.
+"""What a client may say to a service: every request, its fields and their limits. Knows no network and no model.
 
 Requests carry `rid`, a number of the client's choice that the answer repeats. Requests on a session carry `seq` as
 well, counted from 1: one that was done already is answered again and not done again, so a client that lost its
@@ -7,10 +7,8 @@ connection may simply repeat what was not answered. `array` fields are indices o
 
 from __future__ import annotations
 
-import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from glasses.service import wire
@@ -26,29 +24,29 @@ Name = Annotated[str, Meta(pattern=r"^</?[a-z0-9][a-z0-9_.-]{0,30}>$")]
 Ids = Annotated[list[Annotated[int, Meta(ge=0, lt=1 << 24)]], Meta(max_length=8192)]
 
 
-class _Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-class Text(_Message, tag="text", frozen=True):
+class Text(Message, tag="text", frozen=True):
     """Plain text; control tokens in it are spelled out as text."""
 
     text: Annotated[str, Meta(max_length=65_536)]
 
 
-class Tokens(_Message, tag="tokens", frozen=True):
+class Tokens(Message, tag="tokens", frozen=True):
     """Token ids of the backbone, or of added tokens."""
 
     ids: Ids
 
 
-class Rows(_Message, tag="rows", frozen=True):
+class Rows(Message, tag="rows", frozen=True):
     """Raw backbone latents (n, n_embd)."""
 
     array: Index
 
 
-class Sensed(_Message, tag="latents", frozen=True):
+class Sensed(Message, tag="latents", frozen=True):
     """Pre-connector latents (T, D) of the named space; the service's own connector makes rows of them."""
 
     array: Index
@@ -61,7 +59,7 @@ Part = Text | Tokens | Rows | Sensed
 Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
 
 
-class How(_Message, frozen=True):
+class How(Message, frozen=True):
     """How to generate. `generation` is the client's number for it, over every earlier one of this session."""
 
     generation: Count
@@ -76,7 +74,7 @@ class How(_Message, frozen=True):
     budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # what is left of the turn's deadline
 
 
-class Open(_Message, tag="open", frozen=True):
+class Open(Message, tag="open", frozen=True):
     """A session: with `chat` after the system prompt and framed as a chat turn, without it empty and raw.
 
     `latents` keeps the last row's hidden state at hand after every feed, which a raw session needs to be asked for
@@ -89,7 +87,7 @@ class Open(_Message, tag="open", frozen=True):
     key: Annotated[str, Meta(max_length=64)] = ""
 
 
-class Attach(_Message, tag="attach", frozen=True):
+class Attach(Message, tag="attach", frozen=True):
     """Goes on with a session after a lost connection; `have` pieces of `generation` have arrived."""
 
     rid: Count
@@ -98,7 +96,7 @@ class Attach(_Message, tag="attach", frozen=True):
     have: Count = 0
 
 
-class Feed(_Message, tag="feed", frozen=True):
+class Feed(Message, tag="feed", frozen=True):
     """Appends parts; they are prefilled at once."""
 
     rid: Count
@@ -107,7 +105,7 @@ class Feed(_Message, tag="feed", frozen=True):
     parts: Parts
 
 
-class Generate(_Message, tag="generate", frozen=True):
+class Generate(Message, tag="generate", frozen=True):
     """Answers what was fed, as Piece events."""
 
     rid: Count
@@ -116,7 +114,7 @@ class Generate(_Message, tag="generate", frozen=True):
     how: How
 
 
-class Cancel(_Message, tag="cancel", frozen=True):
+class Cancel(Message, tag="cancel", frozen=True):
     """Stops generation `generation`, or every feed and generation up to now where it is absent."""
 
     rid: Count
@@ -124,7 +122,7 @@ class Cancel(_Message, tag="cancel", frozen=True):
     generation: Count | None = None
 
 
-class Rollback(_Message, tag="rollback", frozen=True):
+class Rollback(Message, tag="rollback", frozen=True):
     """Forgets all rows from `n_past` on; a running generation is cancelled first."""
 
     rid: Count
@@ -133,7 +131,7 @@ class Rollback(_Message, tag="rollback", frozen=True):
     n_past: Count
 
 
-class Branch(_Message, tag="branch", frozen=True):
+class Branch(Message, tag="branch", frozen=True):
     """A second session that starts where this one is."""
 
     rid: Count
@@ -141,14 +139,14 @@ class Branch(_Message, tag="branch", frozen=True):
     seq: Count
 
 
-class Close(_Message, tag="close", frozen=True):
+class Close(Message, tag="close", frozen=True):
     """Ends a session."""
 
     rid: Count
     session: Session
 
 
-class Once(_Message, tag="once", frozen=True):
+class Once(Message, tag="once", frozen=True):
     """Open, feed, generate and close in one."""
 
     rid: Count
@@ -157,20 +155,20 @@ class Once(_Message, tag="once", frozen=True):
     chat: bool = True
 
 
-class CrossEntropy(_Message, tag="ce", frozen=True):
+class CrossEntropy(Message, tag="ce", frozen=True):
     """Mean cross-entropy of the reply tokens after each sequence."""
 
     targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
 
 
-class KLToTeacher(_Message, tag="kl-to-teacher", frozen=True):
+class KLToTeacher(Message, tag="kl-to-teacher", frozen=True):
     """Mean KL(teacher || student) at the reply tokens; the teacher is the same backbone given `teacher` instead."""
 
     targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
     teacher: Annotated[list[Parts], Meta(max_length=MAX_SEQUENCES)]
 
 
-class MSEOnLatents(_Message, tag="mse-on-latents", frozen=True):
+class MSEOnLatents(Message, tag="mse-on-latents", frozen=True):
     """Mean squared error of each sequence's last hidden states (n, n_embd) against `arrays`."""
 
     arrays: Annotated[list[Index], Meta(max_length=MAX_SEQUENCES)]
@@ -181,7 +179,7 @@ Sequences = Annotated[list[Parts], Meta(min_length=1, max_length=MAX_SEQUENCES)]
 StepId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}:[0-9]{1,12}$")]
 
 
-class Forward(_Message, tag="forward", frozen=True):
+class Forward(Message, tag="forward", frozen=True):
     """Hidden states after the final norm of every position of every sequence, one array a sequence."""
 
     rid: Count
@@ -190,7 +188,7 @@ class Forward(_Message, tag="forward", frozen=True):
     dtype: wire.Dtype = "f32"
 
 
-class Backward(_Message, tag="backward", frozen=True):
+class Backward(Message, tag="backward", frozen=True):
     """Gradients at every `rows` part, given those at the hidden states (`grads`: one array a sequence)."""
 
     rid: Count
@@ -201,7 +199,7 @@ class Backward(_Message, tag="backward", frozen=True):
     dtype: wire.Dtype = "f32"
 
 
-class ForwardBackward(_Message, tag="forward_backward", frozen=True):
+class ForwardBackward(Message, tag="forward_backward", frozen=True):
     """Loss, and its gradients at every `rows` part in order. `step` is "run:number"; a repeated step is answered from
     memory, the same step with other content is refused.
     """
@@ -214,7 +212,7 @@ class ForwardBackward(_Message, tag="forward_backward", frozen=True):
     dtype: wire.Dtype = "f32"
 
 
-class Example(_Message, frozen=True):
+class Example(Message, frozen=True):
     """What the wearer says and the call that answers it; `call` None says that no added token may be called. `payload`
     is the text between a begin token and its end.
     """
@@ -224,7 +222,7 @@ class Example(_Message, frozen=True):
     payload: Annotated[str, Meta(max_length=200)] = ""
 
 
-class AddToken(_Message, tag="add_token", frozen=True):
+class AddToken(Message, tag="add_token", frozen=True):
     """A new token, or with `end` a begin/end pair; `meaning` is the text whose rows it starts from. A token without an
     end is a call, and ends the answer.
     """
@@ -236,27 +234,27 @@ class AddToken(_Message, tag="add_token", frozen=True):
     decoder: Annotated[str, Meta(max_length=64)] = ""
 
 
-class TrainTokens(_Message, tag="train_tokens", frozen=True):
+class TrainTokens(Message, tag="train_tokens", frozen=True):
     """Trains the rows of the added tokens, and nothing else, on examples."""
 
     rid: Count
     examples: Annotated[list[Example], Meta(min_length=1, max_length=2000)]
 
 
-class RemoveToken(_Message, tag="remove_token", frozen=True):
+class RemoveToken(Message, tag="remove_token", frozen=True):
     """Removes a token; the other one of a pair goes with it."""
 
     rid: Count
     name: Name
 
 
-class ListTokens(_Message, tag="list_tokens", frozen=True):
+class ListTokens(Message, tag="list_tokens", frozen=True):
     """What was added."""
 
     rid: Count
 
 
-class Tokenize(_Message, tag="tokenize", frozen=True):
+class Tokenize(Message, tag="tokenize", frozen=True):
     """Token ids of a text, for targets; with `rows` their input rows as well, for a connector to start from. With
     `special`, `<|im_end|>` and its like become control tokens.
     """
@@ -267,13 +265,13 @@ class Tokenize(_Message, tag="tokenize", frozen=True):
     rows: bool = False
 
 
-class Ping(_Message, tag="ping", frozen=True):
+class Ping(Message, tag="ping", frozen=True):
     """Asks for a Done at once; tells the round trip."""
 
     rid: Count
 
 
-class Describe(_Message, tag="describe", frozen=True):
+class Describe(Message, tag="describe", frozen=True):
     """Asks for the Description."""
 
     rid: Count
@@ -286,112 +284,3 @@ Request = (
     Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | Once | Forward | Backward | ForwardBackward
     | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe
 )  # fmt: skip
-
-
-class Opened(_Message, tag="opened", frozen=True):
-    """Answers Open and Branch; `n_past` rows are in the context, `seq` requests were done."""
-
-    rid: Count
-    session: Session
-    n_past: Count
-    seq: Count = 0
-
-
-class Done(_Message, tag="done", frozen=True):
-    """Answers every other request on a session that worked."""
-
-    rid: Count
-    session: str
-    n_past: Count
-    seq: Count = 0
-
-
-class PieceEvent(_Message, tag="piece", frozen=True):
-    """One generated token; `array` is its latent (1, n_embd). `end` is set on the last: why it ended."""
-
-    session: str
-    generation: Count
-    index: Count
-    token: Count
-    text: str
-    logprob: float
-    top: list[tuple[int, float]] = []
-    array: Index | None = None
-    end: Literal["eos", "call", "length", "context_full", "cancelled", "deadline", "failed"] | None = None
-
-
-class Gradients(_Message, tag="gradients", frozen=True):
-    """Answers the Gradient API; arrays are hidden states or gradients in the order asked for."""
-
-    rid: Count
-    loss: float | None = None
-    n_targets: Count = 0
-
-
-class TokenInfo(_Message, frozen=True):
-    """One added token as everybody may see it; `version` counts how often its rows were changed."""
-
-    name: Name
-    id: Count
-    meaning: str
-    version: Count
-    end: str | None = None
-    begin: str | None = None
-    decoder: str = ""
-
-
-class TokenList(_Message, tag="token_list", frozen=True):
-    """Answers the Tokenizer API."""
-
-    rid: Count
-    tokens: list[TokenInfo]
-    trained_on: Count = 0
-    accuracy: float | None = None  # on the training examples
-
-
-class Tokenized(_Message, tag="tokenized", frozen=True):
-    """Answers Tokenize; the array holds the rows (n, n_embd) where asked for."""
-
-    rid: Count
-    ids: list[int]
-
-
-class Failed(_Message, tag="failed", frozen=True):
-    """A request was refused; `reason` is a glasses.errors.Reason."""
-
-    rid: Count | None
-    reason: str
-    message: str
-    seq: Count = 0
-
-
-class Description(_Message, tag="description", frozen=True):
-    """What this service is: its backbone, what its backend can do, its limits, and every message as JSON schema."""
-
-    rid: Count
-    schema_id: str
-    version: str
-    bundle: str
-    backend: str
-    backbone: str
-    n_embd: Count
-    n_vocab: Count
-    n_ctx: Count
-    can: list[str]
-    spaces: list[str]
-    caps: dict[str, int]
-    schema: dict[str, Any] = {}
-
-
-Event = Opened | Done | PieceEvent | Gradients | TokenList | Tokenized | Failed | Description
-
-
-def json_schema() -> dict[str, Any]:
-    """Every request and event as JSON schema."""
-    (request, event), components = msgspec.json.schema_components([Request, Event], ref_template="#/$defs/{name}")
-    return {"request": request, "event": event, "$defs": components}
-
-
-def schema_id() -> str:
-    """First 16 hex digits of the sha256 of the schema: two ends with the same one understand each other."""
-    return hashlib.sha256(msgspec.json.encode(json_schema(), order="deterministic")).hexdigest()[:16]

@@ -8,7 +8,8 @@ import numpy as np
 
 from glasses.errors import Reason
 from glasses.service import messages
-from glasses.service.messages import Part, PieceEvent
+from glasses.service.events import PieceEvent
+from glasses.service.messages import Part
 from glasses.types import Float32Array, Latents, Piece
 
 Given = str | Latents | Sequence[int] | Float32Array  # text, pre-connector latents, token ids, backbone latents

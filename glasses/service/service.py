@@ -15,22 +15,11 @@ from typing import Protocol, TypeVar
 from glasses import __version__
 from glasses.app import Parts
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
-from glasses.service import added_tokens, messages, prompting, wire
+from glasses.service import added_tokens, events, messages, prompting, wire
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.engine import Context, Engine
-from glasses.service.messages import (
-    Attach,
-    Cancel,
-    Close,
-    Describe,
-    Description,
-    Done,
-    Event,
-    Failed,
-    Once,
-    Open,
-    Opened,
-)
+from glasses.service.events import Description, Done, Event, Failed, Opened
+from glasses.service.messages import Attach, Cancel, Close, Describe, Once, Open
 from glasses.service.session import Send, Session
 from glasses.service.tokens_api import TokensAPI
 from glasses.service.worker import Worker
@@ -156,7 +145,7 @@ class Service:
                 backbone = self.models.backbone
                 ids = backbone.tokenize(request.text, special=request.special)
                 rows = (backbone.token_rows(ids),) if request.rows and ids else ()
-                send(messages.Tokenized(request.rid, ids), rows)
+                send(events.Tokenized(request.rid, ids), rows)
             case messages.Ping():
                 send(Done(request.rid, "", 0), ())
             case Describe():
@@ -253,7 +242,7 @@ class Service:
         backbone = self.models.backbone
         return Description(
             rid=rid,
-            schema_id=messages.schema_id(),
+            schema_id=events.schema_id(),
             version=__version__,
             bundle=self.models.bundle.name,
             backend=self._backend,
@@ -264,7 +253,7 @@ class Service:
             can=list(self.engine.can),
             spaces=sorted(prompting.widths(self.models)),
             caps=self._cap_table,
-            schema=messages.json_schema(),
+            schema=events.json_schema(),
         )
 
     @cached_property

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.service import messages, prompting
 from glasses.service.engine import Context, Output
+from glasses.service.events import Done, Event, Failed, Opened
 from glasses.service.generation import Generation, Made
-from glasses.service.messages import Done, Event, Failed, Feed, Generate, Opened, Rollback, SessionRequest
+from glasses.service.messages import Feed, Generate, Rollback, SessionRequest
 from glasses.types import Float32Array
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import Any, Self, TypeVar
 
 from glasses.service import wire
 from glasses.service.client import Client, RemoteSession
-from glasses.service.messages import Description, Example, TokenList, TokenRequest
+from glasses.service.events import Description, TokenList
+from glasses.service.messages import Example, TokenRequest
 from glasses.service.packing import Given
 from glasses.service.transport import Transport
 from glasses.types import Float32Array, Piece

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from glasses.errors import InputError, Reason
 from glasses.service import messages, token_training
 from glasses.service.added_tokens import AddedTokens
-from glasses.service.messages import AddToken, ListTokens, TokenInfo, TokenList, TrainTokens
+from glasses.service.events import TokenInfo, TokenList
+from glasses.service.messages import AddToken, ListTokens, TrainTokens
 from glasses.types import frozen
 
 if TYPE_CHECKING:

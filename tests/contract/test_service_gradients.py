@@ -15,7 +15,7 @@ from torch.nn import functional  # noqa: E402
 
 from glasses.backbone.prompt import PREFIX  # noqa: E402
 from glasses.errors import InputError, ModelError, Reason, RemoteError  # noqa: E402
-from glasses.service import messages  # noqa: E402
+from glasses.service import events  # noqa: E402
 from glasses.service.engine import Context  # noqa: E402
 from glasses.service.gradient_client import GradientClient  # noqa: E402
 from glasses.service.service import Service  # noqa: E402
@@ -207,7 +207,7 @@ def test_a_feed_broken_off_leaves_nothing(service: Served, before: list[int]) ->
 
 
 def test_sessions_of_torch_branch_and_roll_back(service: Served, client: SyncClient) -> None:
-    assert messages.schema_id() == client.describe().schema_id
+    assert events.schema_id() == client.describe().schema_id
     assert "gradient" in client.describe().can
     whole, parts = client.open(chat=False), client.open(chat=False)
     whole.feed("What is the capital of France?")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from glasses.backbone import prompt
-from glasses.service import messages
+from glasses.service import events
 from glasses.service.engine import Context, Output
 from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
@@ -46,7 +46,7 @@ async def _squares(_service: Any, _key: str, request: Any, arrays: list[np.ndarr
     """A Gradient API whose loss is the sum of squares of all rows."""
     await asyncio.sleep(0.002)
     loss = float(sum(np.square(a).sum() for a in arrays))
-    return messages.Gradients(request.rid, loss, 1), [2 * a for a in arrays]
+    return events.Gradients(request.rid, loss, 1), [2 * a for a in arrays]
 
 
 @dataclass

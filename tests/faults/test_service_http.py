@@ -19,14 +19,14 @@ import websockets
 from counting import ANSWER, CountingEngine
 
 from glasses.errors import Reason, RemoteError
-from glasses.service import messages, wire
+from glasses.service import events, messages, wire
 from glasses.service.client import Client
 from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
 from glasses.service.transport import WebSocket
 
 TOKEN = "0123456789abcdef0123"
-_events: wire.Decoder[messages.Event] = wire.Decoder(messages.Event)
+_events: wire.Decoder[events.Event] = wire.Decoder(events.Event)
 Scenario = Callable[[httpx.AsyncClient, str], Awaitable[None]]
 
 
@@ -42,7 +42,7 @@ def run(tmp_path: Path, scenario: Scenario, *, token: str | None = TOKEN) -> Non
     asyncio.run(main())
 
 
-def split(data: bytes) -> list[tuple[messages.Event, list[np.ndarray]]]:
+def split(data: bytes) -> list[tuple[events.Event, list[np.ndarray]]]:
     out = []
     while data:
         (n,) = struct.unpack_from("<I", data)
@@ -81,16 +81,16 @@ def test_one_shot(tmp_path: Path) -> None:
         parts: list[messages.Part] = [messages.Rows(0), messages.Text("Count!")]
         request = messages.Once(5, parts, messages.How(1, max_tokens=100))
         answer = await http.post("/v1/message?dtype=f16", content=wire.encode(request, [np.ones((2, 4))]))
-        events = [event for event, _ in split(answer.content)]
-        said = "".join(event.text for event in events if isinstance(event, messages.PieceEvent))
+        got = [event for event, _ in split(answer.content)]
+        said = "".join(event.text for event in got if isinstance(event, events.PieceEvent))
         assert said == ANSWER
-        assert isinstance(events[-1], messages.Done)
+        assert isinstance(got[-1], events.Done)
         session = wire.encode(messages.Open(1))
         assert (await http.post("/v1/message", content=session)).status_code == 501
         step = messages.ForwardBackward(1, "run:1", [parts], messages.CrossEntropy([[1]]))
         answer = await http.post("/v1/message", content=wire.encode(step, [np.ones((2, 4))]))
         (event, (gradient,)) = split(answer.content)[0]
-        assert isinstance(event, messages.Gradients)
+        assert isinstance(event, events.Gradients)
         assert np.array_equal(gradient, np.full((2, 4), 2.0))
 
     run(tmp_path, scenario)

@@ -11,7 +11,7 @@ import pytest
 from glasses.errors import GlassesError, InputError, ModelError, Reason, RemoteError
 from glasses.service import added_tokens, worker
 from glasses.service.added_tokens import AddedTokens
-from glasses.service.messages import TokenInfo
+from glasses.service.events import TokenInfo
 from glasses.service.server import Listen, bind
 from glasses.service.steps import KEPT, Steps
 from glasses.service.token_training import State, fit

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.service import messages, wire
+from glasses.service import events, messages, wire
 
 _requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
 ROWS = np.random.default_rng(0).normal(size=(5, 48)).astype(np.float32)
@@ -108,7 +108,7 @@ def test_too_much_is_not_even_encoded() -> None:
 
 
 def test_the_schema_has_an_id_that_changes_with_it() -> None:
-    schema = messages.json_schema()
+    schema = events.json_schema()
     assert "forward_backward" in json.dumps(schema)
-    assert messages.schema_id() == messages.schema_id()
-    assert len(messages.schema_id()) == 16
+    assert events.schema_id() == events.schema_id()
+    assert len(events.schema_id()) == 16

@@ -19,7 +19,8 @@ from pathlib import Path
 from glasses.app import SPARE_ONE, open_parts
 from glasses.media import read_audio, write_wav
 from glasses.service.engine import LlamaEngine
-from glasses.service.messages import AddToken, Example, ListTokens, TokenInfo
+from glasses.service.events import TokenInfo
+from glasses.service.messages import AddToken, Example, ListTokens
 from glasses.service.service import Service
 from glasses.service.sync_client import SyncClient
 from glasses.service.transport import InProcess, WebSocket

@@ -18,7 +18,8 @@ from glasses import store
 from glasses.app import SPARE_ONE, open_parts
 from glasses.errors import InputError, Reason
 from glasses.service import messages, prompting
-from glasses.service.messages import Backward, CrossEntropy, Forward, ForwardBackward, Gradients, KLToTeacher
+from glasses.service.events import Gradients
+from glasses.service.messages import Backward, CrossEntropy, Forward, ForwardBackward, KLToTeacher
 from glasses.service.steps import Steps
 from glasses.service.torch_backend import gradients as grad
 from glasses.service.torch_backend import token_rows
