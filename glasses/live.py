@@ -188,7 +188,7 @@ class Live:
                 own_voice = False
                 if isinstance(event, AudioChunk) and self._echo is not None:
                     event = self._without_echo(event, self._echo)
-                    own_voice = self._ear.replying and self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
+                    own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
                 self._watch(event)
                 signals += self._ear.feed(event, own_voice=own_voice)
         except GlassesError as error:  # one turn is lost, not the ear

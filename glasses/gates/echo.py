@@ -48,7 +48,9 @@ class EchoGate:
             if pcm.any():
                 self._loud_ns = t_ns
             gap_ns = t_ns - self._far_ns - len(self._far) * 1_000_000_000 // RATE_HZ
-            if not -_SLIP_NS < gap_ns < _PAUSE_NS:  # the device was opened anew, or its clock was placed anew
+            if -_PAUSE_NS < gap_ns < -_SLIP_NS:  # callbacks had come late until now: what is held was played sooner too
+                self._far_ns += gap_ns
+            elif not -_PAUSE_NS < gap_ns < _PAUSE_NS:  # the device was opened anew
                 self._far, self._far_ns, self._at = np.zeros(0, np.int16), t_ns, None
                 self._resampler = self._new_resampler()
             elif gap_ns > _SLIP_NS:  # it ran dry and played nothing for a while

@@ -68,6 +68,19 @@ def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() 
     assert not any(own[3 * chunks_per_s + 20 :])
 
 
+def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> None:
+    """For three seconds every callback is 40 ms late, then they are punctual: the same sound was played sooner."""
+    gate, played = EchoGate(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
+    own = []
+    for i in range(0, len(played) - _CHUNK + 1, _CHUNK):
+        t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+        gate.played([(t_ns + (40_000_000 if i < 3 * RATE_HZ else 0), played[i : i + _CHUNK])])
+        heard = played[max(0, i - 1600) : i - 1600 + _CHUNK] if i >= 1600 else np.zeros(_CHUNK, np.int16)
+        gate.clean(AudioChunk(t_ns, i, heard // 2, RATE_HZ))
+        own.append(gate.own_voice())
+    assert all(own[RATE_HZ // _CHUNK :])
+
+
 def test_where_nothing_is_played_the_sound_is_untouched() -> None:
     gate = EchoGate(RATE_HZ)
     chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), RATE_HZ)
