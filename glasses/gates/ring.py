@@ -10,6 +10,7 @@ from glasses.types import AudioChunk, Float32Array, Int16Array
 RATE_HZ = 16_000
 _BRIDGED_NS = 1_000_000_000  # a longer hole in the sound is a new stream
 _JITTER_NS = 20_000_000  # a chunk's time may be off by this much: sample counting is steadier than a clock
+_LEAST_HOLE_NS = 60_000_000  # devices lose sound by the buffer; what is less is a clock placed anew, and nothing is lost
 
 
 def samples(ns: int) -> int:
@@ -18,7 +19,10 @@ def samples(ns: int) -> int:
 
 
 class SoundRing:
-    """Holds `seconds` of int16 sound; times are those of the first chunk plus the samples since."""
+    """Holds `seconds` of int16 sound; times are those of the first chunk plus the samples since.
+
+    Where the chunks' clock is placed anew, as a busy machine's must be, all that is held moves with it.
+    """
 
     def __init__(self, seconds: int) -> None:
         self._room = seconds * RATE_HZ
@@ -40,11 +44,13 @@ class SoundRing:
             form = f"{chunk.pcm.dtype} {chunk.pcm.shape} at {chunk.rate_hz} Hz"
             raise InputError(Reason.BAD_INPUT, f"sound must be int16 (N,) at {RATE_HZ} Hz, got {form}")
         hole_ns = 0 if self._begin_ns is None else chunk.t_ns - self._ns_of(self._n_seen)
-        if self._begin_ns is None or not -_JITTER_NS <= hole_ns <= _BRIDGED_NS:
+        if self._begin_ns is None or not -_BRIDGED_NS <= hole_ns <= _BRIDGED_NS:
             self._begin_ns, self._n_seen, self._n_held = chunk.t_ns, 0, 0
             self._write(chunk.pcm)
             return None
-        hole = samples(hole_ns) if hole_ns > _JITTER_NS else 0
+        hole = samples(hole_ns) if hole_ns > _LEAST_HOLE_NS else 0
+        if not hole and abs(hole_ns) > _JITTER_NS:
+            self._begin_ns += hole_ns
         added = np.concatenate([np.zeros(hole, np.int16), chunk.pcm])
         self._write(added)
         return added

@@ -101,6 +101,16 @@ def test_ring_bridges_a_short_hole_and_begins_anew_after_a_long_one() -> None:
     assert ring.append(chunk(5_000, np.ones(320, np.int16))) is None  # time going back is a new stream, too
 
 
+@pytest.mark.parametrize("moved_ms", [-300, -45, 45])
+def test_a_clock_placed_anew_costs_no_sound_and_adds_none(moved_ms: int) -> None:
+    ring = SoundRing(3)
+    pcm = np.arange(RATE_HZ // 2, dtype=np.int16)
+    for i in range(0, len(pcm), 320):
+        t_ms = 10_000 + i // 16 + (moved_ms if i >= len(pcm) // 2 else 0)
+        ring.append(chunk(t_ms, pcm[i : i + 320]))
+    assert np.array_equal(ring.between((10_000 + moved_ms) * MS, 20_000 * MS) * 32768, pcm)
+
+
 @pytest.mark.parametrize("bad", [chunk(0, np.zeros(320, np.int16), 8000), chunk(0, np.zeros(320, np.float32))])
 def test_ring_refuses_other_sound(bad: AudioChunk) -> None:
     with pytest.raises(InputError) as caught:
