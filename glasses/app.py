@@ -21,6 +21,8 @@ from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
 from glasses.gates.head import load as load_head
 from glasses.gates.turn_end import TurnEnd
+from glasses.gates.wake import WakeGate
+from glasses.gates.wake import load as load_wake
 from glasses.onnx_session import give_back_memory
 from glasses.types import Float32Array, Latents
 
@@ -97,6 +99,16 @@ def open_turn_end(parts: Parts) -> TurnEnd | None:
     """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
     name = parts.bundle.turn_end
     return None if name is None else TurnEnd(load_head(store.path_of(name)), parts.audio_encoder.space)
+
+
+def wake_path() -> Path:
+    """Where `glasses teach wake` keeps the phrase."""
+    return store.cache_dir() / "taught" / "wake.npz"
+
+
+def open_wake(parts: Parts) -> WakeGate:
+    """The phrase that was taught. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
+    return WakeGate(load_wake(wake_path()), parts.audio_encoder.encode, parts.audio_encoder.space)
 
 
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:

@@ -1,0 +1,196 @@
+"""`glasses teach wake PHRASE | show | forget`: what the wearer teaches. Knows how to ask and to print, not how to learn."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from glasses import store
+from glasses.app import SPARE_ONE, open_voice, wake_path
+from glasses.decoders.speech import Voice
+from glasses.encoders.audio import AudioEncoder
+from glasses.errors import InputError, ModelError, Reason
+from glasses.gates import wake as gate
+from glasses.gates.voice import VoiceDetector
+from glasses.media import read_audio
+from glasses.teach import phrases, wake
+from glasses.teach.voices import Say, at_hand
+
+_EXAMPLE = """\
+examples:
+  glasses teach wake "hey glasses"                          choose and learn a wake phrase; glasses run then opens for it
+  glasses teach wake "hey glasses" --recordings me/         sound files of you saying it, and nothing else, beside that
+  glasses teach wake "hey glasses" --others talk/ music/    sounds that must not wake it: half learned, half to test
+  glasses teach show                                        the phrase, and what was measured
+  glasses teach forget                                      none any more
+
+It takes a minute or two. More voices to learn from: apt-get install espeak-ng flite.
+"""
+TAKES = 160
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `teach`."""
+    parser = subparsers.add_parser(
+        "teach",
+        help="choose a wake phrase",
+        description="Choose a wake phrase and train the glasses to it, here and now.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=("wake", "show", "forget"))
+    parser.add_argument("phrase", nargs="?", help="two or three words, such as: hey glasses")
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="recordings of the phrase, one a file")
+    parser.add_argument(
+        "--others", type=Path, nargs="+", default=[], metavar="DIR", help="sounds that must not wake it"
+    )
+    parser.add_argument("--takes", type=int, default=TAKES, metavar="N", help=f"takes of the phrase (default: {TAKES})")
+    parser.add_argument(
+        "--test-hours", type=float, default=0.1, metavar="H", help="of each kind of sound (default: 0.1)"
+    )
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Teaches, shows or forgets. Raises InputError, ModelError."""
+    path = wake_path()
+    if args.what == "wake":
+        if args.phrase is None:
+            raise InputError(Reason.BAD_INPUT, 'which phrase? For example: glasses teach wake "hey glasses"')
+        figures = _taught(args, phrases.checked(args.phrase), path)
+    elif args.what == "forget":
+        known = path.is_file()
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        figures = {"forgotten": known}
+    else:
+        figures = {"phrase": gate.load(path).phrase, **_kept_figures(path)}
+    print(json.dumps(figures) if args.json else "\n".join(f"{name:>24}  {value}" for name, value in figures.items()))
+    return 0
+
+
+def _kept_figures(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return {"measured": "not known"}
+
+
+def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]:
+    """Learns, measures, and only then keeps."""
+    if not 20 <= args.takes <= 5000 or not 0 < args.test_hours <= 24:
+        raise InputError(Reason.BAD_INPUT, "--takes is 20 to 5000, --test-hours over 0 and at most 24")
+    bundle = store.load_bundle(args.bundle)
+    encoder = AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=SPARE_ONE)
+    detector = VoiceDetector(store.path_of(bundle.voice_gate))
+    recorded = [read_audio(path) for path in wake.sound_files([args.recordings])] if args.recordings else []
+    others = wake.sound_files(args.others)
+    began_s = time.monotonic()
+    with ExitStack() as stack:
+        voice = _voice(args.bundle, stack)
+        learn, test = at_hand(voice)
+        if not learn:
+            raise ModelError(
+                Reason.NOT_INSTALLED,
+                "no voice to learn from: install the extra `voice`, or Debian's espeak-ng and flite",
+            )
+        progress = stack.enter_context(_progress())
+        bars: dict[str, Any] = {}
+
+        def tick(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.update(bars[stage], completed=done, total=total)
+
+        head, made = _learned(args, phrase, encoder, detector, learn, (recorded, others[::2]), tick)
+        learned_s = time.monotonic() - began_s
+        hearing = wake.Hearing(gate.WakeGate(head, encoder.encode, encoder.space), detector)
+        figures = _measured(args, phrase, hearing, (learn, test), others[1::2], tick)
+    head.save(path)
+    figures = {
+        "phrase": phrase,
+        "voices": [*learn],
+        "test_voices": [*test],
+        **made,
+        "learned_s": round(learned_s),
+        **figures,
+    }
+    path.with_suffix(".json").write_text(json.dumps(figures))
+    return figures
+
+
+def _learned(
+    args: argparse.Namespace,
+    phrase: str,
+    encoder: AudioEncoder,
+    detector: VoiceDetector,
+    learn: dict[str, Say],
+    given: tuple[list[Any], list[Path]],
+    tick: wake.Tick,
+) -> tuple[gate.WakeHead, dict[str, Any]]:
+    """Two rounds: the second knows what the first mistook for the phrase."""
+    recorded, others = given
+    rng, examples = random.Random(2), wake.Examples(phrase, encoder, learn)
+    examples.positives(args.takes, recorded, tick)
+    examples.negatives(phrases.near_misses(phrase, rng), args.takes, 2, "saying what sounds like it", tick)
+    examples.negatives(phrases.everyday(rng), args.takes, 4, "saying other things", tick)
+    if others:
+        examples.sounds(wake.read_sounds(others), detector, 4 * args.takes, tick)
+    first = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick)
+    mistakes = examples.mine(first, phrases.near_misses(phrase, rng), args.takes, tick)
+    mistakes += examples.mine(first, phrases.everyday(rng), args.takes // 2, tick)
+    head = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick)
+    labels = examples.out.labels
+    made = {"windows": len(labels), "with_the_phrase": sum(labels), "mistakes_learned_from": mistakes}
+    return head, made
+
+
+def _measured(
+    args: argparse.Namespace,
+    phrase: str,
+    hearing: wake.Hearing,
+    says: tuple[dict[str, Say], dict[str, Say]],
+    others: list[Path],
+    tick: wake.Tick,
+) -> dict[str, Any]:
+    """Misses, and false accepts of everyday words and of the other half of the sounds given."""
+    learn, test = says
+    rng = random.Random(3)
+    misses, n = wake.missed(hearing, phrase, test or learn, 60, tick)
+    figures: dict[str, Any] = {"missed": misses, "of": n, "threshold": round(hearing.gate.head.threshold, 2)}
+    talk = wake.takes(test or learn, phrases.everyday(rng), 1_000_000, rng)
+    figures["talk"] = wake.false_accepts(hearing, talk, args.test_hours, "testing: other talk", tick)
+    if others:
+        sounds = wake.read_sounds(others)
+        figures["other_sounds"] = wake.false_accepts(hearing, sounds, args.test_hours, "testing: other sounds", tick)
+    if not test:
+        figures["note"] = "tested with the voices it learned from: people will be missed more often"
+    return figures
+
+
+def _voice(bundle: str, stack: ExitStack) -> Voice | None:
+    try:
+        voice = open_voice(bundle, n_threads=1)
+    except ModelError as error:
+        if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
+            raise
+        print(f"note: without the bundle's voice: {error}", file=sys.stderr)
+        return None
+    stack.callback(voice.close)
+    return voice
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description:>28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
