@@ -1,4 +1,4 @@
-"""`glasses teach wake PHRASE | show | forget`: what the wearer teaches. Knows how to ask and to print, not how to learn."""
+"""`glasses teach wake PHRASE | show | forget`: what the wearer teaches. Does NOT know how it is learned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from glasses.teach.voices import Say, at_hand
 
 _EXAMPLE = """\
 examples:
-  glasses teach wake "hey glasses"                          choose and learn a wake phrase; glasses run then opens for it
+  glasses teach wake "hey glasses"                          choose and learn a wake phrase: glasses run opens for it
   glasses teach wake "hey glasses" --recordings me/         sound files of you saying it, and nothing else, beside that
   glasses teach wake "hey glasses" --others talk/ music/    sounds that must not wake it: half learned, half to test
   glasses teach show                                        the phrase, and what was measured
@@ -113,10 +113,12 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
                 bars[stage] = progress.add_task(stage, total=total)
             progress.update(bars[stage], completed=done, total=total)
 
-        head, made = _learned(args, phrase, encoder, detector, learn, (recorded, others[::2]), tick)
+        head, made = _learned(
+            args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others[::2]), tick=tick
+        )
         learned_s = time.monotonic() - began_s
         hearing = wake.Hearing(gate.WakeGate(head, encoder.encode, encoder.space), detector)
-        figures = _measured(args, phrase, hearing, (learn, test), others[1::2], tick)
+        figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=others[1::2], tick=tick)
     head.save(path)
     figures = {
         "phrase": phrase,
@@ -133,6 +135,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
 def _learned(
     args: argparse.Namespace,
     phrase: str,
+    *,
     encoder: AudioEncoder,
     detector: VoiceDetector,
     learn: dict[str, Say],
@@ -147,10 +150,10 @@ def _learned(
     examples.negatives(phrases.everyday(rng), args.takes, 4, "saying other things", tick)
     if others:
         examples.sounds(wake.read_sounds(others), detector, 4 * args.takes, tick)
-    first = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick)
+    first = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
     mistakes = examples.mine(first, phrases.near_misses(phrase, rng), args.takes, tick)
     mistakes += examples.mine(first, phrases.everyday(rng), args.takes // 2, tick)
-    head = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick)
+    head = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
     labels = examples.out.labels
     made = {"windows": len(labels), "with_the_phrase": sum(labels), "mistakes_learned_from": mistakes}
     return head, made
@@ -159,6 +162,7 @@ def _learned(
 def _measured(
     args: argparse.Namespace,
     phrase: str,
+    *,
     hearing: wake.Hearing,
     says: tuple[dict[str, Say], dict[str, Say]],
     others: list[Path],

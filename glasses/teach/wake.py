@@ -1,8 +1,8 @@
 """Teaches a wake phrase: examples are spoken by the voices at hand, a small network learns them, and it is measured on
 others, streamed through the real gates. Knows no device and no file of the phrase.
 
-The network is learned in numpy by Adam (Kingma and Ba, arXiv:1412.6980) on windows that end with the phrase, against windows
-of what almost sounds like it, of the phrase before its end, of everyday words, and of any other sound given.
+The network is learned in numpy by Adam (Kingma and Ba, arXiv:1412.6980) on windows that end with the phrase, against
+windows of what almost sounds like it, of the phrase before its end, of everyday words, and of any other sound given.
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ class Examples:
     def mine(self, head: WakeHead, texts: Iterator[str], n: int, tick: Tick) -> int:
         """Looks at `n` takes all along, and keeps what was taken for the phrase. Returns how many windows."""
         found = 0
-        for i, pcm in enumerate(takes(self._says, texts, n, self._rng)):
+        for i, said in enumerate(takes(self._says, texts, n, self._rng)):
             self._n_sources += 1
-            pcm = np.concatenate([pcm, np.zeros(RATE_HZ // 3, np.float32)])
+            pcm = np.concatenate([said, np.zeros(RATE_HZ // 3, np.float32)])
             for end in range(RATE_HZ // 2, len(pcm), 5 * STEP):
                 latents = self._encoder.encode(leveled(pcm[max(0, end - self._samples) : end])).data
                 if head.probability(latents) > 0.2:
@@ -144,7 +144,7 @@ def n_bins(window_s: float) -> int:
     return int(window_s * LATENTS_PER_S) // BIN
 
 
-def fit(windows: Windows, phrase: str, space: str, window_s: float, tick: Tick, seed: int = 0) -> WakeHead:
+def fit(windows: Windows, phrase: str, space: str, window_s: float, *, tick: Tick, seed: int = 0) -> WakeHead:
     """Learns a head; its threshold is chosen on a sixth of the sources, which the weights do not see."""
     labels, held = np.array(windows.labels), np.array(windows.sources) % 6 == 0
     some = np.concatenate([bins[::3] for bins in windows.bins]).astype(np.float32)
@@ -161,9 +161,7 @@ def fit(windows: Windows, phrase: str, space: str, window_s: float, tick: Tick, 
     return WakeHead(phrase, space, window_s, threshold, frame, mean, scale, *weights)
 
 
-def _adam(
-    x: Float32Array, labels: np.ndarray, tick: Tick, seed: int
-) -> tuple[Float32Array, Float32Array, Float32Array]:
+def _adam(x: Float32Array, labels: np.ndarray, tick: Tick, seed: int) -> tuple[Float32Array, ...]:
     """Two layers on (N, D): hidden (D, HIDDEN), its bias, and the output's weights with its bias at the end."""
     rng = np.random.default_rng(seed)
     n, width = x.shape
@@ -189,8 +187,7 @@ def _adam(
                 update = first[i] / (1 - 0.9**step) / (np.sqrt(second[i] / (1 - 0.999**step)) + 1e-8)
                 weights[i] -= rate * (update + (1e-2 * weights[i] if i == 0 else 0))
         tick("learning", epoch + 1, EPOCHS)
-    hidden, bias, out = (w.astype(np.float32) for w in weights)
-    return hidden, bias, out
+    return tuple(w.astype(np.float32) for w in weights)
 
 
 def _gradients(weights: list[Any], x: np.ndarray, labels: np.ndarray, cost: np.ndarray) -> list[np.ndarray]:
@@ -230,7 +227,7 @@ def read_sounds(paths: Sequence[Path]) -> Iterator[Float32Array]:
 
 @dataclass(slots=True)
 class Hearing:
-    """The gates as `glasses run` has them, fed as fast as they go: `feed` gives when the phrase was heard, in seconds."""
+    """The gates as `glasses run` has them, fed as fast as they go."""
 
     gate: WakeGate
     detector: VoiceDetector
@@ -238,7 +235,7 @@ class Hearing:
     spoken_s: float = 0.0
 
     def feed(self, pcm: Float32Array) -> list[float]:
-        """One stretch of sound (N,), after a second of silence; times count from its beginning."""
+        """One stretch of sound (N,), silence around it. Returns when the phrase was heard, seconds from its start."""
         ring, wakes, steps = SoundRing(4), list[float](), 0
         self.detector.reset()
         self.gate.reset()
@@ -280,7 +277,7 @@ def missed(
 def false_accepts(
     hearing: Hearing, clips: Iterator[Float32Array], hours: float, stage: str, tick: Tick
 ) -> dict[str, Any]:
-    """Feeds other sound, none of it twice, until `hours` of it have been heard. Returns how often it woke, and of what."""
+    """Feeds other sound, none of it twice, until `hours` have been heard. Returns how often it woke."""
     began_s, spoken_s, wakes = hearing.heard_s, hearing.spoken_s, 0
     for pcm in clips:
         wakes += len(hearing.feed(pcm))
