@@ -9,12 +9,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from glasses.app import Parts
 from glasses.backbone.parts import Part
 from glasses.backbone.state_file import SavedState
 from glasses.types import Float32Array
+
+# `hidden` gives latents out, `tokens` trains the classifier rows of added tokens, `token rows` their input rows too.
+Ability = Literal["latent", "hidden", "tokens", "token rows", "gradient"]
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -35,14 +38,14 @@ class Output(NamedTuple):
 class Engine(Protocol):
     """Errors of `feed`, `truncate` and `copy` leave the context as it was, and are those of `LlamaBackbone.feed`.
 
-    `chat` is the context after the system prompt, `can` the APIs for the description. `gradient` is an async function
+    `chat` is the context after the system prompt, `can` what the description declares. `gradient` is an async function
     (service, key, request, arrays) -> (event, arrays) or None, `train_rows` (AddedTokens, examples) -> AddedTokens or
     None. Everything but `abort` and `clear_abort` is called on the worker's thread.
     """
 
     parts: Parts
     chat: Context
-    can: tuple[str, ...]
+    can: tuple[Ability, ...]
     gradient: Any
     train_rows: Any
 
@@ -77,7 +80,7 @@ class LlamaEngine:
     A switch copies some 23 KB a row (SmolLM2-135M), about as long as one token takes at a hundred rows.
     """
 
-    can: tuple[str, ...] = ("latent", "tokens")
+    can: tuple[Ability, ...] = ("latent", "hidden", "tokens")
     gradient: Any = None  # llama.cpp has no backward pass for these two
     train_rows: Any = None
 

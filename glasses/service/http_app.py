@@ -1,6 +1,7 @@
 """The service as an ASGI application: one WebSocket for everything, plain HTTP for one-shot calls.
 
 GET  /health                  200 once the backbone is open
+GET  /v1/openapi.json         the HTTP routes for tools (openapi.py)
 GET  /v1/schema               Description as JSON: what the backend can do, limits, every message's schema
 WS   /v1/ws?dtype=f32|f16|i8  messages of `wire`, one a binary frame, many sessions on one connection
 POST /v1/message              one message that needs no session; answers follow, each after its length (uint32)
@@ -30,9 +31,10 @@ MAX_UNSENT = 2048  # messages that wait for a slow reader; then the connection i
 MAX_AT_ONCE = 16  # requests of one connection that are being taken: 256 MB at worst, then it is not read from
 READ_BODY_S = 30.0
 LENGTH = struct.Struct("<I")
+WIRE_TYPE = "application/x-glasses-wire"
 _STATUS = {Reason.TOO_LARGE: 413, Reason.NOT_FOUND: 404, Reason.BUSY: 429, Reason.UNSUPPORTED: 501, Reason.TIMEOUT: 408,
            Reason.INTERNAL: 500, Reason.REFUSED: 403}  # fmt: skip
-_SESSIONLESS = Describe | Once | Ping | Tokenize | GradientRequest | TokenRequest
+SESSIONLESS = Describe | Once | Ping | Tokenize | GradientRequest | TokenRequest
 _counter = iter(range(1, 1 << 62))
 
 
@@ -135,8 +137,8 @@ async def _message(service: Service, request: Request) -> Response:
             raise InputError(Reason.BAD_INPUT, f"dtype is f32, f16 or i8, not {dtype[:20]}")
         data = await read_body(request, wire.MAX_MESSAGE_BYTES)
         body, _ = service.decode(data)
-        if not isinstance(body, _SESSIONLESS):
-            raise InputError(Reason.UNSUPPORTED, "sessions need the WebSocket; here go once, gradients and tokens")
+        if not isinstance(body, SESSIONLESS):
+            raise InputError(Reason.BAD_INPUT, "sessions need the WebSocket; here go once, gradients and tokens")
     except GlassesError as error:
         return problem(error)
     peer = QueuePeer(dtype)  # type: ignore[arg-type]
@@ -150,4 +152,4 @@ async def _message(service: Service, request: Request) -> Response:
         finally:
             task.cancel()
 
-    return StreamingResponse(answers(), media_type="application/x-glasses-wire")
+    return StreamingResponse(answers(), media_type=WIRE_TYPE)

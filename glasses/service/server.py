@@ -19,7 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from glasses.errors import InputError, Reason
-from glasses.service import chat, wire
+from glasses.service import chat, openapi, wire
 from glasses.service.auth import App, BearerAuth
 from glasses.service.http_app import make_app
 from glasses.service.service import Service
@@ -114,7 +114,7 @@ async def serving(
     try:
         if owns:
             await service.start()
-        server = _make_server(make_app(service, chat.routes(service)), listen)
+        server = _make_server(make_app(service, [*chat.routes(service), openapi.route()]), listen)
         task = asyncio.create_task(server.serve(sockets=[sock]) if signals else server._serve([sock]))
         try:
             while not server.started and not task.done():

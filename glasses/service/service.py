@@ -17,7 +17,7 @@ from glasses.app import Parts
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
 from glasses.service import added_tokens, events, messages, prompting, wire
 from glasses.service.added_tokens import AddedTokens
-from glasses.service.engine import Context, Engine
+from glasses.service.engine import Ability, Context, Engine
 from glasses.service.events import Description, Done, Event, Failed, Opened
 from glasses.service.messages import Attach, Cancel, Close, Describe, Once, Open
 from glasses.service.session import Send, Session
@@ -151,6 +151,8 @@ class Service:
             case Describe():
                 send(self.describe(request.rid), ())
             case Open():
+                if request.latents:
+                    self.require("hidden")
                 session = self._open(request, send)
                 send(Opened(request.rid, session.id, session.context.n_past, session.received), ())
             case Attach():
@@ -171,6 +173,7 @@ class Service:
             case messages.Forward() | messages.Backward() | messages.ForwardBackward():
                 send(*await self._gradient(peer, request, arrays))
             case _:
+                self.require("tokens")
                 send(await self._tokens.answer(self, peer.key, request), ())
 
     def session(self, session_id: str) -> Session:
@@ -181,6 +184,15 @@ class Service:
                 Reason.NOT_FOUND, "no such session: it ended, or the service was started anew; open another"
             )
         return session
+
+    def require(self, ability: Ability) -> None:
+        """Raises RemoteError(UNSUPPORTED) for what the description does not name under `can`."""
+        if ability not in self.engine.can:
+            raise RemoteError(
+                Reason.UNSUPPORTED,
+                f"the backend {self._backend} has no {ability} API: it can do {', '.join(self.engine.can)}; "
+                "serve with --backend torch for all of them",
+            )
 
     def adopt(self, context: Context, like: Session) -> Session:
         """A new session at `context`, with the connection and frame of another. Raises RemoteError(BUSY)."""
@@ -230,10 +242,7 @@ class Service:
     async def _gradient(
         self, peer: Peer, request: messages.GradientRequest, arrays: list[Float32Array]
     ) -> tuple[Event, Sequence[Float32Array]]:
-        if self.engine.gradient is None:
-            raise RemoteError(
-                Reason.UNSUPPORTED, f"the backend {self._backend} has no Gradient API; serve with --backend torch"
-            )
+        self.require("gradient")
         key = peer.key if isinstance(request, messages.Forward) else request.step.partition(":")[0]
         return await self.engine.gradient(self, key, request, arrays)
 

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from glasses import loop
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.service import messages, prompting
 from glasses.service.engine import Context, Output
@@ -109,7 +110,7 @@ class Session:
 
     def branched(self, other: Session) -> None:
         """Makes this new session's place in the conversation that of `other`."""
-        self.turn = prompting.Turn(other.turn.asked, other.turn.seen, other.turn.empty)
+        self.turn = replace(other.turn)
         self._output, self._pending, self.marks = other._output, list(other._pending), list(other.marks)
 
     def attach(self, send: Send, generation: int, have: int) -> None:
@@ -164,7 +165,7 @@ class Session:
 
     def _feed(self, request: Feed, arrays: list[Float32Array]) -> None:
         """On the worker's thread. A part that cannot be used leaves the context as it was."""
-        service, turn = self.service, prompting.Turn(self.turn.asked, self.turn.seen, self.turn.empty)
+        service, turn = self.service, replace(self.turn)
         parts = [
             p for part in request.parts for p in prompting.connect(service.models, service.added, part, arrays, turn)
         ]
@@ -189,6 +190,8 @@ class Session:
 
     async def _generate(self, request: Generate) -> Event:
         how, service = request.how, self.service
+        if how.latents:
+            service.require("hidden")
         if self.generation and how.generation <= self.generation.how.generation:
             raise InputError(
                 Reason.REPLAYED, f"generation {how.generation} is not over {self.generation.how.generation}"
@@ -232,7 +235,7 @@ class Session:
 
     def _begin(self, generation: Generation) -> None:
         """The end of a chat turn, then the first piece."""
-        ending = prompting.ending(self.service.models, self.turn)
+        ending = loop.ending(self.service.models, self.turn)
         if generation.how.said:
             ending.append(self.service.models.backbone.tokenize(generation.how.said, special=False))
         feed = self.service.engine.feed

@@ -60,6 +60,8 @@ class TokensAPI:
             raise InputError(
                 Reason.BAD_INPUT, f"examples must call every token and also none; missing: {idle or 'none'}"
             )
+        if any(example.payload for example in request.examples):
+            service.require("token rows")  # what follows a begin token is decided by its input row
         changed, accuracy = await self._fit(service, key, added, request)
         if engine.train_rows is not None and any(example.payload for example in request.examples):
             moved = changed

@@ -1,4 +1,6 @@
-"""One real service in a thread, reached in process, over a Unix socket and over TCP + TLS. No fakes."""
+"""One real service in a thread, reached in process, over a Unix socket, over TCP + TLS with a bearer token, and over
+TCP + mutual TLS without one. No fakes.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ from glasses.app import Parts, open_parts
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.service.client import Client
+from glasses.service.engine import Engine, LlamaEngine
 from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
 from glasses.service.transport import InProcess, Transport, WebSocket
+from glasses.types import Piece
 
 TOKEN = "a token for tests only"
 _T = TypeVar("_T")
@@ -33,12 +37,12 @@ class Served:
     loop: asyncio.AbstractEventLoop
     service: Service
     addresses: dict[str, str] = field(default_factory=dict)
-    tls: ssl.SSLContext | None = None
+    tls: dict[str, ssl.SSLContext] = field(default_factory=dict)
 
     def transport(self, way: str) -> Transport:
         if way == "in process":
             return InProcess(self.service)
-        return WebSocket(self.addresses[way], token=TOKEN, tls=self.tls if way == "tls" else None)
+        return WebSocket(self.addresses[way], token=None if way == "mutual tls" else TOKEN, tls=self.tls.get(way))
 
     def run(self, scenario: Coroutine[Any, Any, _T], timeout_s: float = 600) -> _T:
         return asyncio.run_coroutine_threadsafe(scenario, self.loop).result(timeout_s)
@@ -74,19 +78,30 @@ async def _start(
     loop: asyncio.AbstractEventLoop, stack: AsyncExitStack, make_service: Callable[[], Service], folder: Path
 ) -> Served:
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    chain, key = folder / "chain.pem", folder / "key.pem"
-    certificate.private_key_pem.write_to_path(key)
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(chain, append=True)
-    tls = ssl.create_default_context()
-    authority.configure_trust(tls)
-    made = Served(loop, make_service(), tls=tls)
-    unix = await stack.enter_async_context(serving(made.service, Listen(f"unix:{folder}/s", TOKEN)))
-    listen = Listen("127.0.0.1:0", TOKEN, chain, key)
-    over_tls = await stack.enter_async_context(serving(made.service, listen, owns=False))
-    made.addresses = {"unix": unix.address, "tls": over_tls.address}
+    chain, key = _written(authority.issue_cert("127.0.0.1"), folder / "service")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    tls, mutual = ssl.create_default_context(), ssl.create_default_context()
+    for context in (tls, mutual):
+        authority.configure_trust(context)
+    mutual.load_cert_chain(*_written(authority.issue_cert("glasses.example"), folder / "glasses"))
+    made = Served(loop, make_service(), tls={"tls": tls, "mutual tls": mutual})
+    listens = {
+        "unix": Listen(f"unix:{folder}/s", TOKEN),
+        "tls": Listen("127.0.0.1:0", TOKEN, chain, key),
+        "mutual tls": Listen("127.0.0.1:0", None, chain, key, folder / "ca.pem"),
+    }
+    for i, (way, listen) in enumerate(listens.items()):
+        running = await stack.enter_async_context(serving(made.service, listen, owns=i == 0))
+        made.addresses[way] = running.address
     return made
+
+
+def _written(certificate: trustme.LeafCert, stem: Path) -> tuple[Path, Path]:
+    """Files of a certificate's chain and of its key."""
+    chain, key = stem.with_suffix(".chain.pem"), stem.with_suffix(".key.pem")
+    certificate.private_key_pem.write_to_path(key)
+    chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    return chain, key
 
 
 def small_parts(gguf_path: Path, folder: Path) -> tuple[Parts, Path]:
@@ -103,3 +118,39 @@ def small_parts(gguf_path: Path, folder: Path) -> tuple[Parts, Path]:
 
 def small_caps() -> Caps:
     return Caps(sessions=6, linger_s=20.0)
+
+
+def small_llama(gguf_path: Path, folder: Path) -> Callable[[], Engine]:
+    """Opens the small backbone in llama.cpp."""
+    return lambda: LlamaEngine(small_parts(gguf_path, folder)[0])
+
+
+def small_torch(gguf_path: Path, folder: Path) -> Callable[[], Engine]:
+    """Opens the small backbone in torch, float32."""
+    import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (the extra `train`)
+
+    from glasses.service.torch_backend.engine import TorchEngine, load_model  # noqa: PLC0415
+    from glasses.service.torch_backend.gradient_api import with_gradients  # noqa: PLC0415
+
+    def open_engine() -> Engine:
+        parts, gguf = small_parts(gguf_path, folder)
+        return with_gradients(TorchEngine(parts, load_model(gguf, dtype=torch.float32)))
+
+    return open_engine
+
+
+def greedy_torch(engine: Any, text: str, n: int, top_k: int) -> list[Piece]:
+    """The likeliest continuation by plain transformers: the whole sequence every time, no cache."""
+    import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+
+    backbone, made = engine.parts.backbone, list[Piece]()
+    ids = backbone.tokenize(text)
+    while not made or not made[-1].last:
+        with torch.no_grad():
+            logprobs = engine.model(torch.tensor([ids])).logits[0, -1].log_softmax(0)
+        token = int(logprobs.argmax())
+        best = [(int(i), float(logprobs[i])) for i in logprobs.topk(top_k).indices]
+        last = token in backbone.eos or len(made) == n - 1
+        made.append(Piece(1, token, backbone.detokenize([token]), best[0][1], None, last, tuple(best)))
+        ids.append(token)
+    return made

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from service_fixtures import Served, served, small_caps, small_parts  # noqa: E402
+from service_fixtures import Served, served, small_caps, small_torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from glasses.backbone.prompt import PREFIX  # noqa: E402
@@ -21,8 +21,7 @@ from glasses.service.gradient_client import GradientClient  # noqa: E402
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
 from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
-from glasses.service.torch_backend.engine import CHUNK, TorchEngine, load_model  # noqa: E402
-from glasses.service.torch_backend.gradient_api import with_gradients  # noqa: E402
+from glasses.service.torch_backend.engine import CHUNK  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
 N_EMBD = 576
@@ -32,12 +31,8 @@ N_EMBD = 576
 def service(gguf_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("service")
 
-    def open_small() -> TorchEngine:
-        parts, gguf = small_parts(gguf_path, folder)
-        return with_gradients(TorchEngine(parts, load_model(gguf, dtype=torch.float32)))
-
     def make() -> Service:
-        return Service(open_small, backend="torch", caps=small_caps())
+        return Service(small_torch(gguf_path, folder), backend="torch", caps=small_caps())
 
     with served(make, folder) as running:
         yield running

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from service_fixtures import Served, served, small_caps, small_parts  # noqa: E402
+from service_fixtures import Served, served, small_caps, small_torch  # noqa: E402
 
 from glasses.service.examples import buzz  # noqa: E402
 from glasses.service.gradient_client import GradientClient  # noqa: E402
@@ -19,8 +19,6 @@ from glasses.service.messages import AddToken, Example, RemoveToken  # noqa: E40
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
 from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
-from glasses.service.torch_backend.engine import TorchEngine, load_model  # noqa: E402
-from glasses.service.torch_backend.gradient_api import with_gradients  # noqa: E402
 from glasses.service.transport import InProcess, Transport, WebSocket  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
@@ -31,11 +29,7 @@ STEPS = 10
 def service(gguf_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("service")
 
-    def open_small() -> TorchEngine:
-        parts, gguf = small_parts(gguf_path, folder)
-        return with_gradients(TorchEngine(parts, load_model(gguf, dtype=torch.float32)))
-
-    with served(lambda: Service(open_small, backend="torch", caps=small_caps()), folder) as running:
+    with served(lambda: Service(small_torch(gguf_path, folder), backend="torch", caps=small_caps()), folder) as running:
         yield running
 
 
@@ -56,7 +50,6 @@ def losses_of(client: SyncClient) -> tuple[list[float], float]:
 
 
 def test_over_the_wire_as_in_process(service: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    assert service.tls is not None
     ways: dict[str, Transport] = {way: service.transport(way) for way in ("unix", "tls")}
     found = {}
     for name, transport in ways.items():

@@ -19,7 +19,7 @@ import numpy as np
 
 from glasses.backbone import prompt
 from glasses.service import events
-from glasses.service.engine import Context, Output
+from glasses.service.engine import Ability, Context, Output
 from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
 
@@ -61,7 +61,7 @@ class CountingParts:
 class CountingEngine:
     """The state of a context is the bytes fed; rows are one OTHER each."""
 
-    can: tuple[str, ...] = ("latent", "gradient")
+    can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "gradient")
     gradient: Any = staticmethod(_squares)
     train_rows: Any = None
 

@@ -86,7 +86,7 @@ def test_one_shot(tmp_path: Path) -> None:
         assert said == ANSWER
         assert isinstance(got[-1], events.Done)
         session = wire.encode(messages.Open(1))
-        assert (await http.post("/v1/message", content=session)).status_code == 501
+        assert (await http.post("/v1/message", content=session)).status_code == 400
         step = messages.ForwardBackward(1, "run:1", [parts], messages.CrossEntropy([[1]]))
         answer = await http.post("/v1/message", content=wire.encode(step, [np.ones((2, 4))]))
         (event, (gradient,)) = split(answer.content)[0]

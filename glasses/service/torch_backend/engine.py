@@ -21,7 +21,7 @@ from glasses.backbone import parts as fed
 from glasses.backbone import prompt
 from glasses.backbone.parts import Part
 from glasses.errors import ModelError, Reason
-from glasses.service.engine import Context, Output
+from glasses.service.engine import Ability, Context, Output
 
 CHUNK = 64  # rows between two looks at the abort flag
 
@@ -41,7 +41,7 @@ def load_model(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> Any:
 class TorchEngine:
     """A cache of keys and values for every context; otherwise as `engine.LlamaEngine`."""
 
-    can: tuple[str, ...] = ("latent", "tokens", "gradient")
+    can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "token rows", "gradient")
     gradient: Any = None  # gradient_api.GradientAPI.answer, once opened
     train_rows: Any = None  # token_rows.train, once opened
 

@@ -1,0 +1,29 @@
+"""The service in a process of its own, as `glasses serve` runs it, around the pocket backbone cut to three layers.
+
+`python -m tests.fuzz.service_process FOLDER` prints its address; SIGINT ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from glasses import store
+from glasses.service.server import Listen, serving
+from glasses.service.service import Caps, Service
+from tests.contract.service_fixtures import small_llama
+
+
+async def serve(folder: Path) -> None:
+    gguf = store.path_of("smollm2-135m-instruct-q4_1")
+    service = Service(small_llama(gguf, folder), backend="llama", tokens=folder / "t.tokens", caps=Caps(linger_s=1.0))
+    async with serving(service, Listen("127.0.0.1:0"), signals=True) as running:
+        print(running.address, flush=True)
+        await running.task
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(Path(sys.argv[1])))
