@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import websockets
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidMessage, WebSocketException
 
 from glasses.errors import InputError, Reason, RemoteError
 from glasses.service import wire
@@ -96,7 +96,11 @@ class WebSocket:
         except ssl.SSLCertVerificationError as error:
             raise RemoteError(Reason.REFUSED, f"{self._address}: its certificate is not trusted: {error}") from error
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise RemoteError(Reason.NO_NETWORK, f"cannot reach {self._address}: {error}") from error
+            hint = ""
+            if self._address.startswith("wss:") and isinstance(error, InvalidMessage):
+                # In TLS 1.3 the client is through before its certificate is looked at, and asyncio sends no alert.
+                hint = "; if it asks for client certificates, ours is missing or not of its authority"
+            raise RemoteError(Reason.NO_NETWORK, f"cannot reach {self._address}: {error}{hint}") from error
 
     async def send(self, data: bytes) -> None:
         try:
