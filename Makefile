@@ -78,7 +78,8 @@ test-emulator: $(VENV)/.ready
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
 		gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
-	$(MAKE) -C firmware_bridge/firmware qemu nrf52840
+	mkdir -p firmware_bridge/firmware/build
+	flock firmware_bridge/firmware/build/.lock $(MAKE) -C firmware_bridge/firmware qemu nrf52840
 	$(BIN)/pytest tests/hil --hil=local
 	$(BIN)/pytest tests/hil --hil=emulator
 

@@ -18,6 +18,7 @@ from firmware_bridge.states import Change, Config, State, Why
 from firmware_bridge.transport import Transport
 
 _WRITE_BYTES = 1024
+_UNANSWERED_KEYS = 3  # in a row, and it is the key: a bad wire does not lose a dozen repetitions three times
 _TRIES_A_TRANSPORT = 4  # greetings without an answer before it is opened anew: some take a second to wake
 _FAREWELL_S = 0.5
 _REASONS = {
@@ -50,6 +51,7 @@ class Session:
         self._write = asyncio.Event()  # something may be due to go out
         self._ended: Change | None = None
         self._why = Why.ASKED
+        self._unanswered_keys = 0
         self._tries = 0  # greetings on this transport since it last led to a session
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,10 +83,19 @@ class Session:
         self._notify()
 
     async def wait_up(self, timeout_s: float = 10.0) -> None:
-        """Returns once the link is up. Raises LinkError: TIMEOUT with why, or what has ended the link for good."""
+        """Returns once the link is up.
+
+        Raises LinkError: NOT_AUTHENTIC (nobody there has this key), TIMEOUT with why, or what has ended it for good.
+        """
+
+        def up() -> bool:
+            if self._unanswered_keys >= _UNANSWERED_KEYS:
+                raise LinkError(Reason.NOT_AUTHENTIC, f"no link: {self._last}")
+            return self.link.state is State.UP
+
         try:
             async with asyncio.timeout(timeout_s):
-                await self._until(lambda: self.link.state is State.UP)
+                await self._until(up)
         except TimeoutError as error:
             raise LinkError(Reason.TIMEOUT, f"no link within {timeout_s:.0f} s: {self._last}") from error
 
@@ -111,25 +122,30 @@ class Session:
         self._write.set()  # credit
         return taken
 
+    def check(self) -> None:
+        """Raises LinkError, with the reason, when the link has ended for good."""
+        if self.link.state is State.CLOSED:
+            reason = _REASONS.get(self._ended.why, Reason.CLOSED) if self._ended else Reason.CLOSED
+            raise LinkError(reason, f"the link is closed: {self._last}")
+
     async def _until(self, ready: Callable[[], bool]) -> None:
         while not ready():
-            if self.link.state is State.CLOSED:
-                reason = _REASONS.get(self._ended.why, Reason.CLOSED) if self._ended else Reason.CLOSED
-                raise LinkError(reason, f"the link is closed: {self._last}")
+            self.check()
             await self._step.wait()
 
     @property
     def _last(self) -> str:
         change = self._ended
-        return f"{change.why}{': ' + change.detail if change.detail else ''}" if change else "not started"
+        return f"{change.why}{': ' + change.detail if change.detail else ''}" if change else f"still {self.link.state}"
 
     def _notify(self) -> None:
         while self.link.changes:
             change = self.link.changes.popleft()
             if change.state in (State.WAITING, State.CLOSED):
                 self._ended, self._why = change, change.why
+                self._unanswered_keys = self._unanswered_keys + 1 if change.why is Why.NO_KEY_ANSWER else 0
             elif change.state is State.UP:
-                self._tries = 0
+                self._tries = self._unanswered_keys = 0
             self._changed(change)
         step, self._step = self._step, asyncio.Event()
         step.set()

@@ -7,9 +7,11 @@ once whoever asked is content with how it works, `confirm`. Without that the nex
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from smp.error import MGMT_ERR
 from smp.message import Response
 from smpclient import SMPClient
 from smpclient.exceptions import SMPClientException
@@ -25,6 +27,11 @@ from firmware_bridge.session import Session
 
 _BUFFER_BYTES = 640  # of the device's SMP server
 _FIRST_S = 60.0  # the first part of an upload waits for a slot to be erased
+_ERRORS: dict[int, str] = {  # of core/update.c, numbered as Zephyr's mcumgr does
+    MGMT_ERR.EBADSTATE: "what runs is itself on trial; update again once it is confirmed, or after a reset",
+    MGMT_ERR.EMSGSIZE: "it is larger than a slot",
+    MGMT_ERR.ECORRUPT: "it is damaged, or not signed with this device's key",
+}
 _T = TypeVar("_T", bound=Response)
 
 
@@ -106,7 +113,7 @@ class Updater:
             ):
                 progress(written)
         except SMPClientException as failed:
-            raise LinkError(Reason.REFUSED, f"the device does not take this firmware: {failed}") from failed
+            raise LinkError(Reason.REFUSED, f"the device does not take this firmware: {_said(failed)}") from failed
         except TimeoutError as failed:
             raise LinkError(Reason.TIMEOUT, f"the device does not go on with the update: {failed}") from failed
         if digest not in [slot["hash"] for slot in await self.slots()]:
@@ -136,3 +143,9 @@ class Updater:
         if error(response):
             raise LinkError(Reason.REFUSED, f"firmware update: the device says {response}")
         return response
+
+
+def _said(failed: SMPClientException) -> str:
+    """The device's error code in words; smpclient has it only in its text."""
+    code = re.search(r"\brc=(?:<[\w.]+: )?(\d+)", str(failed))
+    return _ERRORS.get(int(code[1]), f"its error code is {code[1]}") if code else str(failed)

@@ -45,19 +45,30 @@ class Transport(Protocol):
         ...
 
 
+def check_address(address: str) -> None:
+    """Raises LinkError BAD_INPUT for what `open_transport` could never open."""
+    match = _HOST_PORT.match(address)
+    if len(address) > 4 and address.startswith("ble:"):
+        return
+    if not address.removeprefix("serial:").startswith("/") and not (match and 0 < int(match[2]) < 65_536):
+        raise LinkError(
+            Reason.BAD_INPUT, f"{address!r} is no address of a link: give /dev/ttyACM0, HOST:PORT or ble:NAME"
+        )
+
+
 async def open_transport(address: str, *, backends: Backends = SYSTEM) -> Transport:
     """Opens `/dev/ttyACM0`, `serial:/dev/...`, `HOST:PORT`, `tcp:HOST:PORT` or `ble:NAME-OR-ADDRESS`.
 
     Raises LinkError: BAD_INPUT (no such form), NOT_FOUND, REFUSED, TIMEOUT, NOT_AVAILABLE.
     """
+    check_address(address)
     if address.startswith("ble:"):
         return await _open_ble(address[4:], backends)
     path = address.removeprefix("serial:")
     if path.startswith("/"):
         return _open_serial(path)
-    if match := _HOST_PORT.match(address):
-        return await _open_tcp(match[1].strip("[]"), int(match[2]))
-    raise LinkError(Reason.BAD_INPUT, f"{address!r} is no address of a link: give /dev/ttyACM0, HOST:PORT or ble:NAME")
+    host, port = address.removeprefix("tcp:").rsplit(":", 1)
+    return await _open_tcp(host.strip("[]"), int(port))
 
 
 class FdTransport:

@@ -12,7 +12,7 @@ from typing import Literal
 from firmware_bridge.codecs import Decoder, Int16Array
 from firmware_bridge.errors import LinkError, Reason
 
-Ability = Literal["microphone", "photo", "text", "bitmap", "speaker", "touch", "battery", "imu"]
+Ability = Literal["microphone", "photo", "text", "bitmap", "speaker", "touch", "battery", "imu", "update"]
 MAX_INBOX_EVENTS = 500  # ten seconds of sound in chunks of 20 ms
 _DRIFT_PPM = 100  # two crystals at the edge of what Bluetooth allows them (50 ppm each)
 _PAUSE_NS = 1_000_000_000

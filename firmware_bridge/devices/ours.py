@@ -34,11 +34,18 @@ class Ours:
     """A session with one device. `heartbeat` and `info` are its latest records, empty until they come."""
 
     def __init__(
-        self, open_transport: Callable[[], Awaitable[Transport]], config: Config | None = None, *, answer_s: float = 5.0
+        self,
+        open_transport: Callable[[], Awaitable[Transport]],
+        config: Config | None = None,
+        *,
+        answer_s: float = 5.0,
+        changed: Callable[[Change], None] = lambda _: None,
     ) -> None:
+        """`changed` is told of every step of the link."""
         self.capabilities = _UNKNOWN
         self.inbox = Inbox()
         self._answer_s = answer_s
+        self._told = changed
         self.info: dict[str, Any] = {}
         self.heartbeat: dict[str, Any] = {}
         self.muted = False
@@ -179,6 +186,7 @@ class Ours:
         return wire.assemble(self._request + 1 & 0xFFFF)
 
     def _changed(self, change: Change) -> None:
+        self._told(change)
         if change.state is State.UP:
             self._down = asyncio.Event()
             self.inbox.put(LinkChanged(_now_ns(), True))

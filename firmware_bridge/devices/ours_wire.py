@@ -17,7 +17,7 @@ OK, BUSY, MUTED = (value_of(f"STATUS_{name}") for name in ("OK", "BUSY", "MUTED"
 STATUS = {value: name.removeprefix("STATUS_").lower() for name, value in HEADER.enums["status"].items()}
 _ABILITIES: dict[str, Ability] = {
     **{"CAP_MICROPHONE": "microphone", "CAP_CAMERA": "photo", "CAP_SPEAKER": "speaker", "CAP_BATTERY": "battery"},
-    **{"CAP_TOUCH": "touch", "CAP_IMU": "imu"},
+    **{"CAP_TOUCH": "touch", "CAP_IMU": "imu", "CAP_UPDATE": "update"},
 }
 _GESTURES = {1: "tap", 2: "double_tap", 3: "long", 4: "forward", 5: "back"}
 

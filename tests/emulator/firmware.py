@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,18 +29,32 @@ class DeviceCounters(NamedTuple):
 
 
 def build(target: str = "host") -> Path:
-    """Builds what the firmware's Makefile calls `target`, if it is older than its sources; returns the build folder."""
-    made = subprocess.run(["make", "-s", "-C", str(FIRMWARE), target], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr[-4000:]
-    return FIRMWARE / "build"
+    """Builds what the firmware's Makefile calls `target`, if it is older than its sources; returns the build folder.
+
+    One process of a checkout builds at a time: two test runs there would overwrite each other's half-written files.
+    """
+    with built(target) as folder:
+        return folder
+
+
+@contextmanager
+def built(target: str) -> Iterator[Path]:
+    """As `build`, and nobody else builds until the end of the block: for who copies what was built."""
+    folder = FIRMWARE / "build"
+    folder.mkdir(exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it, however the process ends
+        made = subprocess.run(["make", "-s", "-C", str(FIRMWARE), target], capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr[-4000:]
+        yield folder
 
 
 class Firmware:
     """One device. Every one loads its own copy of the library, as its state is static."""
 
-    def __init__(self, *, code: str | None = None, seed: int = 1, now_us: int = 0, library: Path | None = None) -> None:
-        with tempfile.TemporaryDirectory() as folder:  # once it is loaded, the file need not be there
-            self.lib = ctypes.CDLL(shutil.copy(library or build() / "host" / "libglasses.so", folder))
+    def __init__(self, *, code: str | None = None, seed: int = 1, now_us: int = 0) -> None:
+        with tempfile.TemporaryDirectory() as folder, built("host") as made:
+            self.lib = ctypes.CDLL(shutil.copy(made / "host" / "libglasses.so", folder))
         self.lib.host_output.restype = ctypes.c_size_t
         self.lib.host_slot.restype = self.lib.host_hud.restype = ctypes.c_void_p
         self._out = ctypes.create_string_buffer(_OUT_BYTES)

@@ -20,7 +20,9 @@ TIMEOUT_S = 900.0  # the emulator on a busy machine takes minutes for an upload
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--hil", default=DEFAULT, help="local for all of host,faulty,open,pty,ble; emulator,serial:/dev/...,HOST:PORT"
+        "--hil",
+        default=DEFAULT,
+        help="local for all of host,faulty,open,pty,tcp,ble; emulator,serial:/dev/...,HOST:PORT",
     )
 
 

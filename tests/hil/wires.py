@@ -1,8 +1,8 @@
 """Every way to a device that the same tests run over: the firmware in this process, in an emulator, or on a desk.
 
 `host` is the firmware as a library behind a plain pipe, `faulty` the same behind a bad one, `open` without a key,
-`pty` behind a pseudo-terminal, `ble` behind GATT and the real BleakClient, `emulator` the image under QEMU, and
-`serial:/dev/...` or `HOST:PORT` a device on a desk.
+`pty` behind a pseudo-terminal, `tcp` behind a port of this machine, `ble` behind GATT and the real BleakClient,
+`emulator` the image under QEMU, and `serial:/dev/...` or `HOST:PORT` a device on a desk.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -19,15 +19,15 @@ from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.security import key_of
 from firmware_bridge.session import now_us
 from firmware_bridge.states import Config
-from firmware_bridge.transport import NOTIFY_UUID, SERVICE_UUID, WRITE_UUID, Transport, open_pty, open_transport
+from firmware_bridge.transport import NOTIFY_UUID, SERVICE_UUID, WRITE_UUID, Transport, open_transport
 from tests.emulator.firmware import Firmware
 from tests.emulator.qemu import Qemu
 from tests.emulator.radio import Air, GattPeripheral
+from tests.emulator.stand_in import POLL_S, Kind, Plug, Pump
 from tests.emulator.world import Wire
 
 CODE = "ABCD-EFGH-JKLM-NPQR-STUV"
-LOCAL = ("host", "faulty", "open", "pty", "ble")
-POLL_S = 0.001
+LOCAL = ("host", "faulty", "open", "pty", "tcp", "ble")
 
 
 @dataclass
@@ -40,28 +40,6 @@ class Way:
     drop: Callable[[], Awaitable[None]] | None = None
     reset: Callable[[], None] | None = None
     firmware: Firmware | None = None
-
-
-class Pump:
-    """Runs a Firmware against the clock: what is put into `waiting` reaches it, what it says goes to `write`."""
-
-    def __init__(self, firmware: Firmware, write: Callable[[bytes], Awaitable[None]]) -> None:
-        self.waiting = bytearray()
-        self._firmware, self._write = firmware, write
-        self._task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        while True:
-            data, self.waiting = bytes(self.waiting), bytearray()
-            out = self._firmware.step(data, now_us())
-            if out:
-                with suppress(LinkError):  # nobody is there at the moment
-                    await self._write(out)
-            await asyncio.sleep(POLL_S)
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
 
 class _Pipe:
@@ -131,8 +109,8 @@ async def way(name: str) -> AsyncIterator[Way]:
     if name in ("host", "faulty", "open"):
         async with _in_process(name) as opened:
             yield opened
-    elif name == "pty":
-        async with _over_pty() as opened:
+    elif name in ("pty", "tcp"):
+        async with _plugged("pty" if name == "pty" else "tcp") as opened:
             yield opened
     elif name == "ble":
         async with _over_ble() as opened:
@@ -171,29 +149,20 @@ async def _in_process(name: str) -> AsyncIterator[Way]:
 
 
 @asynccontextmanager
-async def _over_pty() -> AsyncIterator[Way]:
+async def _plugged(kind: Kind) -> AsyncIterator[Way]:
     firmware = Firmware(code=CODE, now_us=now_us(), seed=random.SystemRandom().getrandbits(32))
-    ours, path = open_pty()
-    pump = Pump(firmware, ours.send)
+    plug = Plug(firmware, kind)
+    await plug.plug_in()
 
-    async def reading() -> None:
-        while True:
-            try:
-                data = await ours.receive()
-            except LinkError:
-                await asyncio.sleep(0.01)  # the other side is closed until it opens again
-                continue
-            pump.waiting += data
+    async def drop() -> None:
+        await plug.unplug()
+        await plug.plug_in()
 
-    reader = asyncio.create_task(reading())
+    opener = partial(open_transport, plug.address)
     try:
-        config = Config(key=key_of(CODE))
-        yield Way(partial(open_transport, path), config, reset=lambda: _restart(firmware), firmware=firmware)
+        yield Way(opener, Config(key=key_of(CODE)), drop=drop, reset=lambda: _restart(firmware), firmware=firmware)
     finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
-        await pump.stop()
-        await ours.close()
+        await plug.close()
 
 
 @asynccontextmanager

@@ -1,0 +1,193 @@
+"""Glasses to try the commands on: the board "host" behind a pseudo-terminal or a TCP port, in real time.
+
+`python -m tests.emulator.stand_in --tcp 7700` says where it is and which code it shows. In tests `StandIn` runs it in a
+thread, for the command under test blocks its own. Does NOT know who connects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from firmware_bridge.errors import LinkError
+from firmware_bridge.security import new_pairing_code
+from firmware_bridge.session import now_us
+from firmware_bridge.transport import FdTransport, open_pty
+from tests.emulator.firmware import Firmware
+
+POLL_S = 0.001
+CHUNK_BYTES = 16_384
+Kind = Literal["pty", "tcp"]
+
+
+class Pump:
+    """Runs a Firmware against the clock: what is put into `waiting` reaches it, what it says goes to `write`."""
+
+    def __init__(self, firmware: Firmware, write: Callable[[bytes], Awaitable[None]]) -> None:
+        self.waiting = bytearray()
+        self._firmware, self._write = firmware, write
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            data, self.waiting = bytes(self.waiting), bytearray()
+            out = self._firmware.step(data, now_us())
+            if out:
+                with suppress(LinkError):  # nobody is there at the moment
+                    await self._write(out)
+            await asyncio.sleep(POLL_S)
+
+    async def stop(self) -> None:
+        """Ends it."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+class Plug:
+    """A device's wire: `plug_in` and `unplug` as a hand would; the address stays the same."""
+
+    def __init__(self, firmware: Firmware, kind: Kind, port: int = 0) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._kind, self._path, self._port = kind, Path(self._folder.name, "ttyGLASSES"), port
+        self._pty: FdTransport | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._server: asyncio.Server | None = None
+        self._peer: asyncio.StreamWriter | None = None
+        self._pump = Pump(firmware, self._write)
+
+    @property
+    def address(self) -> str:
+        """What `glasses link` takes."""
+        return str(self._path) if self._kind == "pty" else f"127.0.0.1:{self._port}"
+
+    async def plug_in(self) -> None:
+        """It can be reached from now on."""
+        if self._kind == "tcp":
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+            return
+        self._pty, path = open_pty()
+        self._path.symlink_to(path)
+        self._reader = asyncio.create_task(self._read(self._pty))
+
+    async def unplug(self) -> None:
+        """The cable is pulled: the device goes on by itself."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._peer is not None:
+            self._peer.close()
+        if self._pty is not None and self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+            self._path.unlink()
+            await self._pty.close()
+            self._pty = None
+
+    async def close(self) -> None:
+        """Ends it."""
+        await self.unplug()
+        await self._pump.stop()
+        self._folder.cleanup()
+
+    async def _write(self, data: bytes) -> None:
+        if self._pty is not None:
+            await self._pty.send(data)
+        elif self._peer is not None:
+            self._peer.write(data)
+            with suppress(OSError):  # it has just gone
+                await self._peer.drain()
+
+    async def _read(self, port: FdTransport) -> None:
+        while True:
+            try:
+                data = await port.receive()
+            except LinkError:
+                await asyncio.sleep(0.01)  # nobody has it open
+                continue
+            self._pump.waiting += data
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._peer = writer
+        with suppress(OSError):  # a reset by the other side is an end too
+            while data := await reader.read(CHUNK_BYTES):
+                self._pump.waiting += data
+        if self._peer is writer:
+            self._peer = None
+        writer.close()
+
+
+class StandIn:
+    """`with StandIn("pty") as glasses`: a device with a code, served by a thread until the end of the block."""
+
+    def __init__(self, kind: Kind = "pty", *, code: str | None = "", port: int = 0) -> None:
+        """`code`: None is an open link, "" a new one."""
+        self.code = new_pairing_code() if code == "" else code
+        self.firmware = Firmware(code=self.code, seed=int.from_bytes(os.urandom(4)), now_us=now_us())
+        self._kind: Kind = kind
+        self._port = port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> StandIn:
+        self._thread.start()
+        self._plug = self.between_steps(lambda: Plug(self.firmware, self._kind, self._port))
+        self.plug_in()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._do(self._plug.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def address(self) -> str:
+        """What `glasses link` takes; the same after `unplug` and `plug_in`."""
+        return self._plug.address
+
+    def plug_in(self) -> None:
+        """It can be reached from now on."""
+        self._do(self._plug.plug_in())
+
+    def unplug(self) -> None:
+        """Pulls the cable."""
+        self._do(self._plug.unplug())
+
+    def between_steps(self, what: Callable[[], Any]) -> Any:
+        """Runs `what` while the firmware stands still; what it returns."""
+
+        async def run() -> Any:
+            return what()
+
+        return self._do(run())
+
+    def _do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+
+
+def main() -> None:
+    """Serves one until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tcp", type=int, metavar="PORT", help="behind that port of this machine, not a pty")
+    parser.add_argument("--open", action="store_true", help="without a pairing code")
+    args = parser.parse_args()
+    kind: Kind = "pty" if args.tcp is None else "tcp"
+    with StandIn(kind, code=None if args.open else "", port=args.tcp or 0) as glasses:
+        print(glasses.address, glasses.code or "open", flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
