@@ -20,6 +20,7 @@ from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.turns import Change, TurnGate
 from glasses.gates.voice import SPEECH, VoiceDetector
+from glasses.gates.wake import WakeGate
 from glasses.listen import BEFORE_MS, LEAD_MS, SEEN_MS, STEP_NS, TALK_STEPS, Button, SensorEvent
 from glasses.loop import prompt_of, rows_of
 from glasses.types import AudioChunk, Float32Array, Frame, Latents, Turn
@@ -93,6 +94,7 @@ class Ear:
         self._turn_id, self._start_ns, self._cause = 0, 0, "tap"
         self._draft: Draft | None = None
         self._draft_due_ns, self._draft_end_ns = 0, 0
+        self.wake: WakeGate | None = None  # hears the phrase that is as good as a touch
 
     @property
     def turn_id(self) -> int:
@@ -154,8 +156,18 @@ class Ear:
                 self._talk_ns = from_ns + STEP_NS + 200 * _MS
             for change in self._gate.step(from_ns, from_ns + STEP_NS, probability):
                 signals += self._changed(change)
+            signals += self._called(from_ns + STEP_NS, probability)
             signals += self._while_speaking(from_ns + STEP_NS)
         return signals
+
+    def _called(self, now_ns: int, probability: float) -> list[Signal]:
+        """The wake phrase opens a turn as a touch at this moment would; nothing of the phrase goes into it."""
+        if self.wake is None or self._gate.state != "idle":
+            return []
+        if not self.wake.step(self._ring, now_ns, probability):
+            return []
+        self.wake.reset()
+        return self._changed(self._gate.wake(now_ns), cause="wake")
 
     def _changed(self, change: Change, cause: str = "speech") -> list[Signal]:
         if change.kind == "opened":

@@ -53,7 +53,7 @@ class TurnGate:
         self.spoken_ns: tuple[int, int] | None = None
         self._run = 0  # steps of speech on end
         self._voiced: list[int] = []  # times of the steps of speech over a reply
-        self._dipped = False
+        self._dipped = self._called = False
         self._complete: float | None = None
         self._last: Span | None = None
         self._audible_ns: int | None = None
@@ -67,6 +67,11 @@ class TurnGate:
         kind: Kind = "opened" if self.state == "idle" else "interrupted"
         self._open(t_ns, look=look)
         return Change(kind, t_ns)
+
+    def wake(self, t_ns: int) -> Change:
+        """The wake phrase ended just now: as a touch, but the rest of its last sound is not what is said next."""
+        self._open(t_ns, look=False, called=True)
+        return Change("opened", t_ns)
 
     def judge(self, complete: float) -> None:
         """How likely what was said by the last dip is a complete sentence, 0..1."""
@@ -113,10 +118,11 @@ class TurnGate:
     def _enter(self, state: State, t_ns: int) -> None:
         self.state, self._since_ns = state, t_ns
 
-    def _open(self, t_ns: int, *, look: bool) -> None:
+    def _open(self, t_ns: int, *, look: bool, called: bool = False) -> None:
         self._enter("open", t_ns)
         self.touched_ns, self.look, self.spoken_ns = t_ns, look, None
         self._dipped, self._complete, self._audible_ns = False, None, None
+        self._run, self._called = 0 if called else self._run, called
 
     def _idle(self, from_ns: int, to_ns: int) -> list[Change]:
         if self._run < OPEN_STEPS or not (self._on_speech or from_ns < self._follow_ns):
@@ -130,8 +136,9 @@ class TurnGate:
         if from_ns < self.touched_ns:
             return []
         changes: list[Change] = []
-        if speaks:
-            self.spoken_ns = (self.spoken_ns[0] if self.spoken_ns else from_ns, to_ns)
+        if speaks and (self.spoken_ns or not self._called or self._run >= OPEN_STEPS):
+            onset_ns = to_ns - (self._run if self._called else 1) * (to_ns - from_ns)
+            self.spoken_ns = (self.spoken_ns[0] if self.spoken_ns else onset_ns, to_ns)
             if self._dipped:
                 self._dipped, self._complete = False, None
                 changes.append(Change("resumed", from_ns))

@@ -6,6 +6,7 @@ does not depend on it: a phrase that is heard is a touch, nothing else.
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def load(path: Path) -> WakeHead:
     if path.stat().st_size > _MAX_BYTES:
         raise ModelError(Reason.CORRUPT, f"{path}: too large for a wake head")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:  # from a damaged file it leaks it
             arrays = {name: file[name].astype(np.float32) for name in _ARRAYS}
             window_s, threshold = (float(value) for value in file["limits"])
             head = WakeHead(str(file["phrase"]), str(file["space"]), window_s, threshold, **arrays)

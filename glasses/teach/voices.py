@@ -10,7 +10,7 @@ import io
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import soundfile
@@ -37,7 +37,7 @@ def from_wav(data: bytes) -> Float32Array:
     return soxr.resample(pcm, rate_hz, RATE_HZ).astype(np.float32)
 
 
-def espeak(text: str, rng: random.Random, variants: list[str] | tuple[str, ...] = ESPEAK_VARIANTS) -> Float32Array:
+def espeak(text: str, rng: random.Random, variants: Sequence[str] = ESPEAK_VARIANTS) -> Float32Array:
     """espeak-ng with a random accent, one of `variants`, and a random speed and pitch."""
     voice = f"{rng.choice(ESPEAK_ACCENTS)}+{rng.choice(variants)}"
     speed, pitch = str(rng.randint(125, 210)), str(rng.randint(20, 80))

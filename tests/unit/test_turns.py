@@ -166,3 +166,30 @@ def test_a_touch_ends_a_reply() -> None:
     assert change.kind == "interrupted"
     assert voice.gate.state == "open"
     assert voice.gate.look
+
+
+def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> None:
+    voice = Voice(TurnGate())
+    voice.speaks(900)
+    voice.gate.wake(voice.now_ns)
+    voice.speaks(96)  # its last sound
+    voice.silent(1500)
+    assert voice.changes == []  # still waiting for what comes
+    voice.speaks(1200)
+    end_ns = voice.now_ns
+    changes = voice.silent(1000)
+    assert kinds(changes) == ["dipped", "ended"]
+    span = changes[1].span
+    assert span is not None
+    assert span.spoken_ns is not None
+    assert span.spoken_ns[1] == end_ns
+    assert end_ns - span.spoken_ns[0] <= 1250 * _MS
+
+
+def test_called_and_nothing_said_ends_as_a_touch_does() -> None:
+    voice = Voice(TurnGate())
+    voice.gate.wake(voice.now_ns)
+    changes = voice.silent(4000)
+    assert kinds(changes) == ["ended"]
+    assert changes[0].span is not None
+    assert changes[0].span.spoken_ns is None

@@ -1,0 +1,210 @@
+"""The wake phrase: which phrases are taken, what is learned, where it is kept, and that it is but a touch."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses import store
+from glasses.__main__ import main
+from glasses.app import Parts, open_parts
+from glasses.ear import Draft, Ear, Ended, Told
+from glasses.errors import InputError, ModelError, Reason
+from glasses.gates.ring import RATE_HZ, SoundRing
+from glasses.gates.turns import TurnGate
+from glasses.gates.voice import STEP, VoiceDetector
+from glasses.gates.wake import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
+from glasses.listen import STEP_NS, Button
+from glasses.media import read_audio
+from glasses.teach import phrases, wake
+from glasses.types import AudioChunk, Float32Array, Latents, frozen
+
+SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+SPACE = "test:0000"
+WIDTH = 40
+
+
+def no_tick(stage: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("phrase", ["hey", "glasses", "ok", "", "hey 2", "hey; rm", "one two three four five six"])
+def test_a_phrase_that_would_wake_to_anything_or_that_nobody_can_say_is_refused(phrase: str) -> None:
+    with pytest.raises(InputError) as refused:
+        phrases.checked(phrase)
+    assert refused.value.reason is Reason.BAD_INPUT
+
+
+@pytest.mark.parametrize("phrase", ["Hey  Glasses", "okay computer", "wake up jarvis", "banana"])
+def test_other_phrases_are_taken(phrase: str) -> None:
+    assert phrases.checked(phrase) == " ".join(phrase.lower().split())
+
+
+def test_near_misses_share_its_words_and_are_never_it() -> None:
+    texts = list(itertools.islice(phrases.near_misses("hey glasses", random.Random(0)), 300))
+    assert "hey glasses" not in texts
+    assert sum("glasses" in text or "hey" in text for text in texts) > 200
+    assert len(set(texts)) > 100
+
+
+def windows(rng: np.random.Generator, n: int) -> wake.Windows:
+    """Noise, in whose last bins a pattern stands where the label is True."""
+    out = wake.Windows()
+    pattern = np.random.default_rng(5).standard_normal((5, WIDTH))
+    for i in range(n):
+        bins = rng.standard_normal((wake.n_bins(1.6), WIDTH))
+        if label := i % 3 == 0:
+            bins[-6:-1] += pattern
+        out.bins.append(bins.astype(np.float16))
+        out.labels.append(label)
+        out.sources.append(i)
+    return out
+
+
+@pytest.fixture(scope="module")
+def learned() -> WakeHead:
+    return wake.fit(windows(np.random.default_rng(0), 900), "hey glasses", SPACE, 1.6, tick=no_tick)
+
+
+def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(learned: WakeHead, tmp_path: Path) -> None:
+    learned.save(tmp_path / "taught" / "wake.npz")
+    kept = load(tmp_path / "taught" / "wake.npz")
+    assert [path.name for path in (tmp_path / "taught").iterdir()] == ["wake.npz"]
+    assert (kept.phrase, kept.space, kept.window_s) == ("hey glasses", SPACE, 1.6)
+    unseen = windows(np.random.default_rng(1), 300)
+    scores = [kept.probability(np.repeat(bins.astype(np.float32), 4, axis=0)) for bins in unseen.bins]
+    right = sum((score >= 0.5) == label for score, label in zip(scores, unseen.labels, strict=True))
+    assert right > 280
+    assert (tmp_path / "taught" / "wake.npz").stat().st_size < 200_000
+
+
+def test_absence_and_damage_are_told_apart(learned: WakeHead, tmp_path: Path) -> None:
+    path = tmp_path / "wake.npz"
+    with pytest.raises(ModelError) as absent:
+        load(path)
+    assert absent.value.reason is Reason.NOT_FOUND
+    learned.save(path)
+    whole = path.read_bytes()
+    for damaged in (whole[:200], b"", whole[: len(whole) // 2] + b"\0" * (len(whole) // 2)):
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError) as corrupt:
+            load(path)
+        assert corrupt.value.reason is Reason.CORRUPT
+
+
+def gate_of(probabilities: list[float]) -> tuple[WakeGate, list[int]]:
+    """A gate whose head says one after the other of `probabilities`; and the lengths of the windows it was given."""
+    lengths: list[int] = []
+    said, n = iter(probabilities), wake.n_bins(1.6)
+    head = WakeHead("hey glasses", SPACE, 1.6, 0.9, np.ones((1, 1), np.float32), *(np.ones((n,), np.float32),) * 2,
+                    np.zeros((n, 1), np.float32), np.zeros(1, np.float32), np.zeros(2, np.float32))  # fmt: skip
+
+    def encode(pcm: Float32Array) -> Latents:
+        lengths.append(len(pcm))
+        probability = next(said)
+        head.out[-1] = np.log(probability / (1 - probability))
+        return Latents(0, 0, "audio", frozen(np.zeros((80, 1), np.float32)), SPACE)
+
+    return WakeGate(head, encode, SPACE), lengths
+
+
+def steps(gate: WakeGate, speech: list[float]) -> list[int]:
+    """Numbers of the steps at which it wakes."""
+    ring, out = SoundRing(4), []
+    for i, probability in enumerate(speech):
+        ring.append(AudioChunk(i * STEP_NS, i, np.full(STEP, 500, np.int16), RATE_HZ))
+        if gate.step(ring, (i + 1) * STEP_NS, probability):
+            out.append(i)
+    return out
+
+
+def test_it_looks_only_while_somebody_speaks_and_shortly_after() -> None:
+    gate, lengths = gate_of([0.01] * 100)
+    assert steps(gate, [0.02] * 200) == []
+    assert lengths == []
+    assert steps(gate, [0.9] * 60 + [0.02] * 200) == []
+    assert len(lengths) == (60 + AFTER_STEPS) // EVERY_STEPS - 1  # the first came before there was anything to hear
+
+
+def test_one_look_is_not_enough_and_two_in_a_row_are() -> None:
+    once, _ = gate_of([0.01, 0.01, 0.97] + [0.01] * 100)
+    assert steps(once, [0.9] * 100) == []
+    twice, _ = gate_of([0.01, 0.01, 0.97, 0.99] + [0.01] * 100)
+    assert len(steps(twice, [0.9] * 100)) == 1
+
+
+def test_a_head_of_another_encoder_is_refused(learned: WakeHead) -> None:
+    with pytest.raises(ModelError) as refused:
+        WakeGate(learned, lambda pcm: pytest.fail("not asked"), "other:1111")
+    assert refused.value.reason is Reason.WRONG_SPACE
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    parts = open_parts(n_threads=1)
+    yield parts
+    parts.close()
+
+
+class At:
+    """Stands for the phrase: wakes at one step, whatever was said. The test is about what follows from it."""
+
+    def __init__(self, at_ns: int) -> None:
+        self._at_ns = at_ns
+
+    def step(self, ring: SoundRing, to_ns: int, probability: float) -> bool:
+        return to_ns == self._at_ns
+
+    def reset(self) -> None:
+        pass
+
+
+@pytest.mark.models
+def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gives(parts: Parts) -> None:
+    said = read_audio(SPEECH / "question-090.ogg")
+    sound = np.concatenate([np.zeros(RATE_HZ * 2, np.float32), said, np.zeros(RATE_HZ * 3, np.float32)])
+    pcm = (sound * 32767).astype(np.int16)
+    at_ns = 50 * STEP_NS
+    drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
+    for how, found in drafts.items():
+        ear = Ear(parts, VoiceDetector(store.path_of(parts.bundle.voice_gate)), TurnGate())
+        if how == "wake":
+            ear.wake = At(at_ns)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        kinds = []
+        for i in range(len(pcm) // STEP):
+            chunk = AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ)
+            signals = ear.feed(chunk)
+            if how == "touch" and (i + 1) * STEP_NS == at_ns:
+                signals += ear.feed(Button(at_ns, "tap"))
+            found += [signal for signal in signals if isinstance(signal, Draft) and signal.final]
+            kinds += [signal.what for signal in signals if isinstance(signal, Told)]
+            if any(isinstance(signal, Ended) for signal in signals):
+                break
+        assert kinds[0] == "opened"
+    touch, woken = (found[-1] for found in drafts.values())
+    assert woken.turn.cause == "wake"
+    assert len(touch.rows) > 10
+    np.testing.assert_array_equal(touch.rows, woken.rows)
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_taught_shown_and_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("glasses.commands.teach.wake_path", lambda: tmp_path / "wake.npz")
+    assert main(["teach", "wake", "hey glasses", "--takes", "30", "--test-hours", "0.003", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["of"] == 60
+    assert figures["missed"] < 60  # so few takes teach it little, but something
+    assert main(["teach", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["missed"] == figures["missed"]
+    assert main(["teach", "forget"]) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert main(["teach", "show"]) == 2
