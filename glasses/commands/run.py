@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from glasses import store
-from glasses.app import Parts, open_parts, open_turn_end, open_voice
+from glasses.app import Parts, open_parts, open_turn_end, open_voice, open_wake
 from glasses.commands.run_screen import Screen, reply_fields
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear, Ended
@@ -43,6 +43,7 @@ INJECTED: dict[str, Callable[[Live], None]] = {
 _EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
+  glasses run --address wake                   a touch, or the phrase that glasses teach wake has taught
   glasses run --address speech                 no touch: everything that is said is for it
   glasses run --mic "USB" --speaker headset    devices whose name contains this (glasses devices lists them)
   glasses run --camera 0 --json                with a camera (l and Enter: look at this), one JSON line for each event
@@ -63,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--mic", metavar="NAME", help="a microphone whose name contains NAME")
     parser.add_argument("--speaker", metavar="NAME", help="a speaker whose name contains NAME")
     parser.add_argument("--camera", metavar="N|FILE", help="a camera's number or path, or a video file (default: none)")
-    parser.add_argument("--address", choices=("touch", "speech"), default="touch", help="what opens a turn")
+    parser.add_argument("--address", choices=("touch", "wake", "speech"), default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen five seconds after ready")
     parser.add_argument("--record", type=Path, metavar="DIR", help="keep what happens in DIR (glasses replay reads it)")
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
                 watcher(what)
 
         ear = Ear(parts, detector, TurnGate(on_speech=args.address == "speech"), open_turn_end(parts))
+        ear.wake = open_wake(parts) if args.address == "wake" else None
         live = Live(
             parts,
             voice,
