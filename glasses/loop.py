@@ -27,38 +27,64 @@ class Times:
         return now_ns
 
 
-def rows_of(parts: Parts, latents: Latents, *, spoken: bool = False) -> tuple[Float32Array, bool]:
-    """Connects one part: rows float32 (n, n_embd), n may be 0, and whether it brought words.
+@dataclass(slots=True)
+class SoFar:
+    """What a turn has brought so far: it decides what its next part brings, and whether a question has to be put."""
 
-    `spoken` is what the part before it returned: a window of sound comes as two parts, what is said and what is heard
-    besides, and beside words the second says nothing.
+    asked: bool = False  # in spoken or typed words
+    typed: bool = False
+    seen: bool = False
+    spoken: bool = False  # the part before brought words
+    beside: Latents | None = None  # the part before, where it was a window of sound
+    held: tuple[Float32Array, ...] = ()  # what was heard beside words, for a typed question about it
+
+    def text(self) -> list[Float32Array]:
+        """Notes that text comes next; the rows to put before it."""
+        held, self.held = self.held, ()
+        self.asked = self.typed = True
+        return list(held)
+
+
+def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
+    """One part as rows float32 (n, n_embd), n may be 0; notes in `so_far` what it was.
+
+    A window of sound comes as two parts, what is said and what is heard besides. Spoken words are the request, and
+    beside them the second says nothing - unless the request is typed, when the words are part of what it is about.
+    Raises ModelError(WRONG_SPACE).
     """
+    beside, spoken = so_far.beside, so_far.spoken
+    so_far.beside, so_far.spoken = None, False
     if latents.modality == "image":
-        return parts.image.apply(latents), False
+        so_far.seen = True
+        return parts.image.apply(latents)
     if latents.modality == "sound":
-        rows = parts.sound.apply(latents)
-        return (rows[:0] if spoken else rows), False
+        rows = parts.sound.apply(latents, beside)
+        if not spoken or so_far.typed:
+            return rows
+        so_far.held = (*so_far.held, rows)
+        return rows[:0]
     words = parts.words.apply(latents)
-    return np.concatenate([parts.ambience.apply_beside_words(latents), words]), len(words) > 0
+    so_far.beside, so_far.spoken = latents, len(words) > 0
+    so_far.asked = so_far.asked or so_far.spoken
+    return np.concatenate([parts.ambience.apply_beside_words(latents), words])
 
 
 def prompt_of(parts: Parts, given: Sequence[Latents | str]) -> list[Part]:
     """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix."""
     out: list[Part] = []
-    asked = spoken = False
+    so_far = SoFar()
     for part in given:
         if isinstance(part, str):
-            out.append(parts.backbone.tokenize(part, special=False))
-            asked = True
+            out += [*so_far.text(), parts.backbone.tokenize(part, special=False)]
         else:
-            rows, spoken = rows_of(parts, part, spoken=spoken)
-            out.append(rows)
-            asked = asked or spoken
-    if not asked:
-        seen = any(isinstance(part, Latents) and part.modality == "image" for part in given)
-        out.append(parts.backbone.tokenize(prompt.ABOUT_VIEW if seen else prompt.ABOUT_SOUND))
-    out.append(parts.backbone.tokenize(prompt.SUFFIX))
-    return out
+            out.append(connect(parts, part, so_far))
+    return out + ending(parts, so_far)
+
+
+def ending(parts: Parts, so_far: SoFar) -> list[Part]:
+    """What stands between a turn's parts and its answer: a question where none was put, and the suffix."""
+    question = [] if so_far.asked else [prompt.ABOUT_VIEW if so_far.seen else prompt.ABOUT_SOUND]
+    return [parts.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]
 
 
 def answer(

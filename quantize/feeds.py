@@ -21,7 +21,7 @@ from glasses import store
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES, RATE_HZ, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
-from glasses.encoders.sound import log_mel_patches
+from glasses.encoders.sound import SoundEncoder, log_mel_patches
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.evals import sounds, speech
 from glasses.evals.subset import spread
@@ -86,7 +86,20 @@ def _connector_role(width: int | str, bundle: str) -> Role:
             "sound",
             lambda path: ({"latents": audio.encode(pcm).data} for pcm in _pieces(path)),
         )
-    raise ModelError(Reason.BAD_INPUT, f"latents {width} wide: the encoders of bundle {bundle!r} make 768 and 1280")
+    if width == 1024:
+        audio = AudioEncoder(store.path_of(names.audio_encoder), n_threads=1)
+        sound = SoundEncoder(store.path_of(names.sound_encoder), n_threads=1)
+        here = np.ones(1, np.float32)
+        return Role(
+            "sound-connector",
+            "sound",
+            lambda path: (
+                {"latents": sound.encode(pcm).data, "beside": audio.encode(pcm).data, "has_beside": here}
+                for pcm in _pieces(path)
+            ),
+        )
+    made = "768, 1024 and 1280"
+    raise ModelError(Reason.BAD_INPUT, f"latents {width} wide: the encoders of bundle {bundle!r} make {made}")
 
 
 def calibration(role: Role, source: str | Path, *, limit: int | None = None) -> Iterator[Feed]:

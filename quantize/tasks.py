@@ -29,6 +29,7 @@ SETS = {
     "sound-encoder": ("sounds",),
     "image-encoder": ("pictures",),
     "audio-connector": ("speech", "sounds"),
+    "sound-connector": ("sounds",),
     "image-connector": ("pictures",),
     "backbone": ("speech", "sounds", "pictures"),
 }
@@ -65,8 +66,8 @@ def replaced(parts: Parts, role: str, path: Path) -> Parts:
         encoder = opened(path, n_threads=1)
         encoder.space = getattr(parts, key).space
         return replace(parts, **{key: encoder})
-    if role == "image-connector":
-        return replace(parts, image=PooledConnector(path, n_threads=1))
+    if role in ("image-connector", "sound-connector"):
+        return replace(parts, **{role.partition("-")[0]: PooledConnector(path, n_threads=1)})
     if role == "audio-connector":
         if any(one.name == "states" for one in onnx_file.load(path).graph.output):
             return replace(parts, words=WordConnector(path, parts.backbone.token_rows, n_threads=1))

@@ -26,17 +26,30 @@ class PooledConnector:
 
     def __init__(self, path: Path, *, n_threads: int = 2) -> None:
         self._session = open_session(path, n_threads=n_threads)
-        self.width: int = self._session.get_inputs()[0].shape[-1]  # of the latents it takes
+        self.width: int = self._session.get_inputs()[0].shape[-1]  # of `latents`
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.space = metadata.get("space", "")
         if not self.space:
             raise ModelError(Reason.CORRUPT, f"{path}: not a connector, its metadata names no latent space")
+        self._beside_space = metadata.get("beside_space")
+        if self._beside_space:
+            beside = next(one for one in self._session.get_inputs() if one.name == "beside")
+            self._nothing = np.zeros((1, beside.shape[-1]), np.float32)
         self._beside_words = slice(*json.loads(metadata.get("beside_words", "[null]")))
 
-    def apply(self, latents: Latents) -> Float32Array:
-        """Returns the rows. Raises ModelError(WRONG_SPACE)."""
+    def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
+        """Returns the rows. Raises ModelError(WRONG_SPACE).
+
+        `beside` are another encoder's latents of the same window, which some connectors read too and then judge better.
+        """
         check_space(latents, self.space)
-        (rows,) = self._session.run(["rows"], {"latents": latents.data})
+        feeds = {"latents": latents.data}
+        if self._beside_space:
+            if beside:
+                check_space(beside, self._beside_space)
+            feeds["beside"] = beside.data if beside else self._nothing
+            feeds["has_beside"] = np.array([beside is not None], np.float32)
+        (rows,) = self._session.run(["rows"], feeds)
         return frozen(np.ascontiguousarray(rows, dtype=np.float32))
 
     def apply_beside_words(self, latents: Latents) -> Float32Array:

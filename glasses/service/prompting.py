@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
+from glasses import loop
 from glasses.app import Parts
-from glasses.backbone import prompt
 from glasses.backbone.parts import Part
 from glasses.errors import InputError, Reason
-from glasses.loop import rows_of
+from glasses.loop import SoFar
 from glasses.service import messages
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.messages import Rows, Sensed, Text, Tokens
@@ -21,12 +21,9 @@ TURN_END = "<|im_end|>\n<|im_start|>user\n"  # from an answer to the next turn's
 
 
 @dataclass(slots=True)
-class Turn:
-    """What the present turn has had so far; it decides whether a question has to be put in."""
+class Turn(SoFar):
+    """As SoFar, and whether there was anything at all."""
 
-    asked: bool = False
-    seen: bool = False
-    spoken: bool = False  # whether the part before brought words (loop.rows_of)
     empty: bool = True
 
 
@@ -39,11 +36,9 @@ def connect(
     """
     turn.empty = False
     if isinstance(part, Text):
-        turn.asked = True
-        return [models.backbone.tokenize(part.text, special=False)]
+        return [*turn.text(), models.backbone.tokenize(part.text, special=False)]
     if isinstance(part, Tokens):
-        turn.asked = True
-        return split(models, added, part.ids)
+        return [*turn.text(), *split(models, added, part.ids)]
     if part.array >= len(arrays):
         raise InputError(Reason.BAD_INPUT, f"array {part.array} is named but only {len(arrays)} were sent")
     data = arrays[part.array]
@@ -51,11 +46,9 @@ def connect(
         turn.asked = True
         return [data]
     try:
-        rows, turn.spoken = rows_of(models, _latents(models, part, data), spoken=turn.spoken)
+        return [loop.connect(models, _latents(models, part, data), turn)]
     except (InvalidArgument, RuntimeException) as error:  # a picture of other than 49 latents, say
         raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
-    turn.asked, turn.seen = turn.asked or turn.spoken, turn.seen or part.modality == "image"
-    return [rows]
 
 
 def split(models: Parts, added: AddedTokens, ids: Sequence[int]) -> list[Part]:
@@ -70,12 +63,6 @@ def split(models: Parts, added: AddedTokens, ids: Sequence[int]) -> list[Part]:
         out.extend([own, added.rows[index : index + 1]] if own else [added.rows[index : index + 1]])
         own = []
     return [*out, own] if own else out
-
-
-def ending(models: Parts, turn: Turn) -> list[Part]:
-    """What stands between a chat turn's parts and its answer: a question where none was put, and the suffix."""
-    question = [] if turn.asked else [prompt.ABOUT_VIEW if turn.seen else prompt.ABOUT_SOUND]
-    return [models.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]
 
 
 def widths(models: Parts) -> dict[str, int]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from glasses import loop
 from glasses.backbone.parts import Part
-from glasses.service import prompting
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.engine import Output
 from glasses.service.messages import Example
@@ -47,7 +47,7 @@ def states_of(engine: Any, added: AddedTokens, example: Example) -> list[State]:
     """The states of one example, on the worker's thread. Raises InputError(NOT_FOUND), ModelError."""
     models, context = engine.parts, engine.copy(engine.chat)
     fed: list[Part] = [models.backbone.tokenize(example.text, special=False)]
-    out = engine.feed(context, [*fed, *prompting.ending(models, prompting.Turn(asked=True))], hidden=True)
+    out = engine.feed(context, [*fed, *loop.ending(models, loop.SoFar(asked=True))], hidden=True)
     if example.call is None:
         has_pair = any(token.end for token in added.tokens)
         return _own(engine, context, out, OWN_STATES_PAIR if has_pair else OWN_STATES)

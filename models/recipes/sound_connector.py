@@ -1,7 +1,8 @@
 """Trains the sound connector of the pocket backbone and writes it as ONNX.
 
     python -m models.recipes.sound_connector --clips DIR --backbone B.gguf \\
-        --encoder models/artifacts/yamnet-int8.onnx --out models/artifacts/sound-connector-pocket.onnx
+        --encoder models/artifacts/yamnet-int8.onnx --beside models/artifacts/whisper-tiny-en-encoder-int8.onnx \\
+        --out models/artifacts/sound-connector-pocket.onnx
 
 With `--modality audio --steps 0` it makes the ambience connector of Whisper's latents, whose air goes beside words.
 
@@ -59,7 +60,8 @@ def first_values(clips: sound_units.Pooled, rows_of: Callable[[str], Array], see
     """Steps 1 and 2: every tensor of the connector."""
     shift, scale = clips.x.mean(0), 1 / (clips.x.std(0) + 1e-3)
     x = (clips.x - shift) * scale
-    weights, bias = sound_units.solve(x, clips.y, len(clips.names), sound_units.RIDGE[clips.modality])
+    weights, bias = sound_units.fit(clips.modality, x, clips.y, len(clips.names))
+    own = x[:, : sound_units.D_SOUND] if clips.modality == "sound" else x
     rank = RANK[clips.modality]
     rng = np.random.default_rng(seed)
     begin, air, end = rows_of(BEGIN), rows_of(AIR), rows_of(END)
@@ -72,7 +74,7 @@ def first_values(clips: sound_units.Pooled, rows_of: Callable[[str], Array], see
         "sharpness": np.array([SHARPER * sound_units.sharpness_for(clips, x)], np.float32),
         "names": names,
         "frame": np.concatenate([begin[:N_BEGIN], air[:1], air[:1], end[:1]]),
-        "squeeze": principal(x, rank, rng),
+        "squeeze": principal(own, rank, rng),
         "expand": (rng.standard_normal((rank, 2 * names.shape[1] // N_NAME)) * AIR_RMS * rank**-0.5).astype(np.float32),
     }
 
@@ -81,12 +83,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option in ("--clips", "--backbone", "--encoder", "--out"):
         parser.add_argument(option, type=Path, required=True)
+    parser.add_argument("--beside", type=Path, help="the audio encoder, whose latents the sound connector reads too")
     parser.add_argument("--modality", choices=("sound", "audio"), default="sound", help="whose latents it reads")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=16, help="examples a step of step 3")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
+    if (args.beside is None) == (args.modality == "sound"):
+        parser.error("--beside ENCODER goes with the sound connector, and only with it")
     clips = sound_units.load_clips(args.clips, args.modality, args.seed)
     with LlamaBackbone(args.backbone, n_ctx=64, n_threads=1) as backbone:
         start = first_values(clips, lambda text: np.array(backbone.token_rows(backbone.tokenize(text))), args.seed)
@@ -100,8 +105,10 @@ def main() -> None:
             path.unlink(missing_ok=True)
         sound_align.train(connector, clips, gguf=args.backbone, path=path, steps=args.steps, batch=args.batch)
     sha256 = hashlib.sha256(args.backbone.read_bytes()).hexdigest()
-    space = space_of(ENCODERS[args.modality], args.encoder)
-    export(connector, args.out, args.modality, space=space, backbone=sha256)
+    spaces = {"space": space_of(ENCODERS[args.modality], args.encoder)}
+    if args.beside:
+        spaces["beside_space"] = space_of(ENCODERS["audio"], args.beside)
+    export(connector, args.out, args.modality, {**spaces, "backbone_sha256": sha256})
     print(args.out, N_ROWS, len(clips.names), "units", len(clips.y), "pooled clips")
 
 

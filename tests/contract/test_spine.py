@@ -13,7 +13,7 @@ from glasses.app import Parts, open_parts
 from glasses.backbone import prompt
 from glasses.errors import ModelError, Reason
 from glasses.evals.speech import reply
-from glasses.loop import Times, answer, prompt_of, rows_of
+from glasses.loop import SoFar, Times, answer, connect, prompt_of
 from glasses.media import read_audio, read_image
 from glasses.types import Latents, Turn
 
@@ -47,9 +47,9 @@ def test_a_turn_leaves_nothing_for_the_next(parts: Parts, picture: Latents, ques
 def test_parts_keep_their_order_and_their_rows(parts: Parts, picture: Latents, question: Latents) -> None:
     fed = prompt_of(parts, [picture, "and", question])
     assert len(fed) == 4
-    assert np.array_equal(fed[0], rows_of(parts, picture)[0])
+    assert np.array_equal(fed[0], connect(parts, picture, SoFar()))
     assert fed[1] == parts.backbone.tokenize("and", special=False)
-    assert np.array_equal(fed[2], rows_of(parts, question)[0])
+    assert np.array_equal(fed[2], connect(parts, question, SoFar()))
     assert fed[3] == parts.backbone.tokenize(prompt.SUFFIX)
 
 
@@ -66,18 +66,30 @@ def test_a_question_is_put_only_where_none_was_asked(parts: Parts, picture: Late
     assert parts.backbone.tokenize(prompt.ABOUT_SOUND) in token_parts(parts, list(silence))
 
 
+def row_counts(parts: Parts, given: list[Latents | str]) -> list[int]:
+    return [len(part) for part in prompt_of(parts, given) if not isinstance(part, list)]
+
+
 def test_a_sound_is_told_only_where_nobody_speaks(parts: Parts) -> None:
     said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
-    words, spoken = rows_of(parts, said)
-    assert spoken
+    so_far = SoFar()
+    words = connect(parts, said, so_far)
+    assert so_far.spoken
     assert len(words) > 2
-    rows, again = rows_of(parts, beside, spoken=spoken)
-    assert not again
-    assert len(rows) == 0
+    assert len(connect(parts, beside, so_far)) == 0
+    assert not so_far.spoken
     thunder = parts.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
+    assert row_counts(parts, list(thunder)) == [2, 10]  # whose voice and how, then which sound
     fed = [part for part in prompt_of(parts, list(thunder)) if not isinstance(part, list)]
-    assert [len(part) for part in fed] == [2, 10]  # whose voice and how, then which sound
-    assert np.array_equal(fed[1], rows_of(parts, thunder[1])[0])
+    assert np.array_equal(fed[1], parts.sound.apply(thunder[1], thunder[0]))
+
+
+def test_what_is_asked_in_writing_is_asked_about_voice_and_sound_too(parts: Parts) -> None:
+    said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+    n_said = len(connect(parts, said, SoFar()))
+    assert row_counts(parts, [said, beside]) == [n_said, 0]
+    assert row_counts(parts, [said, beside, "Who speaks?"]) == [n_said, 0, 10]
+    assert row_counts(parts, ["Who speaks?", said, beside]) == [n_said, 10]
 
 
 def test_typed_text_cannot_forge_the_frame(parts: Parts) -> None:

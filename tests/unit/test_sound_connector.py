@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
+from glasses.connectors.pooled import PooledConnector
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
+from glasses.errors import ModelError, Reason
 from glasses.evals.sounds import SOUNDS
 from glasses.media import read_audio
+from glasses.types import Latents
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 AUDIO = AudioEncoder(ARTIFACTS / "whisper-tiny-en-encoder-int8.onnx", n_threads=1)
@@ -24,15 +28,25 @@ def opened(name: str) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(ARTIFACTS / f"{name}.onnx"))
 
 
-@pytest.mark.parametrize(("name", "width"), [("audio-ambience-pocket", 768), ("sound-connector-pocket", 1024)])
+@pytest.mark.parametrize(("name", "encoder"), BOTH)
 @pytest.mark.parametrize("n_latents", [1, 7, 1500])
-def test_any_length_gives_ten_finite_rows_of_token_size(name: str, width: int, n_latents: int) -> None:
-    latents = np.abs(np.random.default_rng(0).standard_normal((n_latents, width))).astype(np.float32)
-    session = opened(name)
-    rows = np.asarray(session.run(None, {"latents": latents})[0])
+def test_any_length_gives_ten_finite_rows_of_token_size(name: str, encoder: Encoder, n_latents: int) -> None:
+    connector = PooledConnector(ARTIFACTS / f"{name}.onnx", n_threads=1)
+    latents = np.abs(np.random.default_rng(0).standard_normal((n_latents, connector.width))).astype(np.float32)
+    rows = connector.apply(Latents(0, 0, "sound", latents, encoder.space))
     assert rows.shape == (10, 576)
     assert np.isfinite(rows).all()
     assert 0.05 < np.sqrt((rows**2).mean()) < 0.3  # the token table's is 0.136
+
+
+def test_the_sound_connector_reads_the_audio_latents_of_the_same_window_too() -> None:
+    connector = PooledConnector(ARTIFACTS / "sound-connector-pocket.onnx", n_threads=1)
+    pairs = [(SOUND.encode(pcm), AUDIO.encode(pcm)) for pcm in map(read_audio, sorted(SOUNDS.glob("bell-*.ogg")))]
+    assert max(np.abs(connector.apply(own) - connector.apply(own, beside)).max() for own, beside in pairs) > 0.05
+    own, beside = pairs[0]
+    with pytest.raises(ModelError) as error:
+        connector.apply(own, replace(beside, space="another:0"))
+    assert error.value.reason is Reason.WRONG_SPACE
 
 
 @pytest.mark.parametrize(("name", "encoder"), BOTH)
@@ -45,7 +59,7 @@ def test_it_says_which_encoder_and_backbone_it_was_made_for(name: str, encoder: 
 
 @pytest.mark.parametrize(("name", "encoder"), BOTH)
 def test_two_sheep_are_nearer_than_a_sheep_and_thunder(name: str, encoder: Encoder) -> None:
-    session = opened(name)
-    clips = [encoder.encode(read_audio(SOUNDS / f"{name}.ogg")).data for name in ("sheep-0", "sheep-1", "thunder-0")]
-    a, b, c = (np.asarray(session.run(None, {"latents": clip})[0]) for clip in clips)
+    connector = PooledConnector(ARTIFACTS / f"{name}.onnx", n_threads=1)
+    clips = [encoder.encode(read_audio(SOUNDS / f"{clip}.ogg")) for clip in ("sheep-0", "sheep-1", "thunder-0")]
+    a, b, c = (connector.apply(clip) for clip in clips)
     assert np.abs(a - b).mean() < np.abs(a - c).mean()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glasses.service import prompting
+from glasses import loop
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.messages import Example
 from glasses.service.torch_backend import gradients as grad
@@ -47,7 +47,7 @@ def _sequence(engine: TorchEngine, added: AddedTokens, rows: Tensor, example: Ex
     end = added.index(added.tokens[begin].end or "")
     payload = models.backbone.tokenize(example.payload, special=False)
     asked = [models.backbone.tokenize(example.text, special=False)]
-    asked += prompting.ending(models, prompting.Turn(asked=True))
+    asked += loop.ending(models, loop.SoFar(asked=True))
     fed = [engine.embed(part, "example") for part in asked]
     fed += [rows[begin : begin + 1].to(fed[0].dtype), engine.embed(payload, "payload")]
     return Fed(torch.cat(fed), (), (*payload, models.backbone.n_vocab + end))
