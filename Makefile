@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-offload test-codecs test-emulator bench-link test-system test-live train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-offload test-fuzz fuzz-service test-codecs test-emulator bench-link test-system test-live train clean
 
 setup: $(VENV)/.ready models
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs'
+	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz'
 
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
@@ -51,6 +51,15 @@ test-train: .venv-train/.ready models
 # A thousand turns that may be answered far away, while link and service fail in every way.
 test-offload: $(VENV)/.ready
 	GLASSES_TEST_TURNS=1000 $(BIN)/pytest -s -m slow tests/faults/test_offload.py
+
+# Bad input for the service, made up by Schemathesis from the schema that it publishes: a short run, and one of minutes.
+test-fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/pytest -m fuzz tests/fuzz
+
+fuzz-service: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.fuzz_service --examples 500
 
 # The sound of BLE glasses, through the reference libraries of Opus and LC3. Installs Debian packages: root.
 test-codecs: $(VENV)/.ready
