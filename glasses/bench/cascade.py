@@ -3,20 +3,46 @@
 It runs in the same spine, with the same gates and the same head start: what is said is transcribed again and again
 while the wearer speaks, and the answer is prepared from the transcript. Only what flows differs: text, not latents.
 Needs the extra `opponent` and: glasses models pull whisper-tiny-en-ct2.
+
+It is made as fast as those parts go: greedy, without timestamps, without a second try at a higher temperature, and on a
+window as long as what was said instead of Whisper's 30 s.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from glasses.app import Parts
 from glasses.backbone import prompt
 from glasses.ear import Ear, Judge
+from glasses.evals import opponent
+from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.types import Float32Array, Turn
 
 Transcribe = Callable[[Float32Array], str]
+_SPARE_S = 1.0  # of silence after what was said: Whisper is trained to hear the end
+
+
+def transcriber() -> Transcribe:
+    """Whisper's decoder for turns, int8 on one thread. Raises ModelError: NOT_FOUND (not pulled), NOT_INSTALLED."""
+    whisper = opponent.open_whisper(n_threads=1, compute_type="int8")
+
+    def transcribe(pcm: Float32Array) -> str:
+        segments, _ = whisper.transcribe(
+            pcm,
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            without_timestamps=True,
+            condition_on_previous_text=False,
+            chunk_length=min(30, math.ceil(len(pcm) / RATE_HZ + _SPARE_S)),
+        )
+        return " ".join(segment.text for segment in segments)
+
+    return transcribe
 
 
 def text_rows(parts: Parts, text: str) -> Float32Array:

@@ -1,8 +1,7 @@
 """How soon it answers, spoken to in a room without a sound card: latents and the cascade, turn about, in one run.
 
-Times are acoustic, off one recording of room and speaker: from the last sample of a question that is louder than a
-hundredth of its peak to the first sample on the speaker. Needs PulseAudio (bench/room.py) and, for the cascade, the
-extra `opponent`. Knows how to measure, and no figures.
+Times are acoustic, off one recording of room and speaker (turn_times.py). Needs PulseAudio (room.py) and, for the
+cascade, the extra `opponent`. Interrupted, it gives what it has. Knows how to measure, and no figures.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ import psutil
 
 from glasses import store
 from glasses.app import Parts, open_parts, open_turn_end, open_voice
-from glasses.bench.cascade import CascadeEar
-from glasses.bench.room import RATE_HZ, Room
+from glasses.bench.cascade import CascadeEar, transcriber
+from glasses.bench.room import Room
+from glasses.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
-from glasses.errors import InputError, Reason
-from glasses.evals import opponent
+from glasses.errors import InputError, Reason, SensorError
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.live import Devices, Live
@@ -38,8 +38,9 @@ from glasses.types import Float32Array
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 BLOCK = 5  # turns of one side before it is the other's
 IDLE_S = 20.0
-_LOUD = 200  # of 32768 on the speaker
 _REPLY_S = 20.0
+
+Tick = Callable[[str, int, int], None]  # stage, done, of how many
 
 
 @dataclass(slots=True)
@@ -50,48 +51,74 @@ class Side:
     make_ear: Callable[[], Ear]
     waits_ms: list[float] = field(default_factory=list)
     early_share: list[float] = field(default_factory=list)  # of the work for the first sound, done before end of speech
+    falls: list[dict[str, float]] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)  # of the whole process for a turn, both halves of it
-    answers: list[str] = field(default_factory=list)
     unanswered: int = 0
 
 
-def run(bundle: str, n_turns: int, *, with_cascade: bool, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a side is asked."""
+
+    parts: Parts
+    voice: Voice
+    room: Room
+    folder: Path
+
+
+def run(
+    bundle: str, n_turns: int, *, with_cascade: bool, tick: Tick = lambda stage, done, total: None
+) -> dict[str, Any]:
     """Says `n_turns` held-out questions to each side. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
     questions = _questions(n_turns)
-    with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room") as room:
+    figures: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        room = stack.enter_context(Room(folder / "room"))
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = open_voice(bundle, n_threads=1), open_parts(bundle)
-        detector_path = store.path_of(store.load_bundle(bundle).voice_gate)
-        judge = open_turn_end(parts)
-
-        def gate() -> TurnGate:
-            return TurnGate(on_speech=True)
-
-        sides = [Side("latents", lambda: Ear(parts, VoiceDetector(detector_path), gate(), judge))]
-        figures: dict[str, Any] = {"idle_cpu_percent": _idle(parts, voice, sides[0].make_ear())}
+        voice, parts = stack.enter_context(open_voice(bundle, n_threads=1)), open_parts(bundle)
+        stack.callback(parts.close)
+        sides = [Side("latents", _maker(parts, None))]
+        figures["idle_cpu_percent"] = _idle(parts, voice, sides[0].make_ear())
         figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
         if with_cascade:
-            transcribe = opponent.transcriber(n_threads=1, compute_type="int8")
-            sides.append(
-                Side("cascade", lambda: CascadeEar(parts, VoiceDetector(detector_path), gate(), judge, transcribe))
-            )
-        for first in range(0, len(questions), BLOCK):
-            for side in sides:
-                said = questions[first : first + BLOCK]
-                _block(side, parts, voice, room=room, folder=Path(folder), questions=said)
-                tick()
-        figures |= {side.name: _figures(side) for side in sides}
-        if with_cascade:
-            pair = [figures[side.name]["first_audio_ms_p50"] for side in sides]
-            figures["cascade_over_latents"] = round(pair[1] / pair[0], 2)
-        voice.close()
-        parts.close()
+            sides.append(Side("cascade", _maker(parts, transcriber())))
+        done = 0
+        try:
+            for first in range(0, len(questions), BLOCK):
+                for side in sides if first // BLOCK % 2 == 0 else sides[::-1]:
+                    said = questions[first : first + BLOCK]
+                    _block(side, Stage(parts, voice, room, folder), said)
+                    done += len(said)
+                    tick("turns", done, len(questions) * len(sides))
+        except KeyboardInterrupt:
+            figures["interrupted_after"] = done
+    figures |= {side.name: _figures(side) for side in sides}
+    if with_cascade:
+        figures |= _ratios([figures[side.name] for side in sides])
     return figures
 
 
 def report(figures: dict[str, Any]) -> str:
     """The figures for people."""
-    return "\n".join(f"{name:>22}  {value}" for name, value in figures.items())
+    lines = []
+    for name, value in figures.items():
+        lines += [f"{name}:", *(f"{k:>30}  {v}" for k, v in value.items())] if isinstance(value, dict) else []
+        lines += [] if isinstance(value, dict) else [f"{name:>30}  {value}"]
+    return "\n".join(lines)
+
+
+def _maker(parts: Parts, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Ear]:
+    """Ears with the same gates, that give the mouth rows, or with `transcribe` a transcript."""
+    detector_path, judge = store.path_of(parts.bundle.voice_gate), open_turn_end(parts)
+
+    def make() -> Ear:
+        detector, gate = VoiceDetector(detector_path), TurnGate(on_speech=True)
+        if transcribe is None:
+            return Ear(parts, detector, gate, judge)
+        return CascadeEar(parts, detector, gate, judge, transcribe)
+
+    return make
 
 
 def _questions(n: int) -> list[Float32Array]:
@@ -121,12 +148,11 @@ def _idle(parts: Parts, voice: Voice, ear: Ear) -> float:
     return round(figure[0], 2)
 
 
-def _block(
-    side: Side, parts: Parts, voice: Voice, *, room: Room, folder: Path, questions: Sequence[Float32Array]
-) -> None:
-    """Some turns of one side, on a tape of their own."""
+def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
+    """Some turns of one side, on a tape of their own. Raises what ended the ear or the talker."""
     replies: list[Reply] = []
     over = threading.Condition()
+    broken: list[Exception] = []
 
     def watch(what: object) -> None:
         if isinstance(what, Reply):
@@ -134,59 +160,40 @@ def _block(
                 replies.append(what)
                 over.notify()
 
-    live = Live(parts, voice, side.make_ear(), Devices(), watch=watch)
-    tape_path = folder / "tape.raw"
-    tape = room.tape(tape_path)
+    live = Live(stage.parts, stage.voice, side.make_ear(), Devices(), watch=watch)
+    tape = stage.room.tape(stage.folder / "tape.raw")
 
     def talk() -> None:
-        process = psutil.Process()
-        for number, pcm in enumerate(questions, 1):
-            time.sleep(1.0)
-            before = sum(process.cpu_times()[:2])
-            room.play(pcm).wait()
-            with over:
-                over.wait_for(lambda number=number: len(replies) >= number, _REPLY_S)
-            side.cpu_s.append(sum(process.cpu_times()[:2]) - before)
-        time.sleep(0.5)
-        live.stop()
+        try:
+            process = psutil.Process()
+            for number, pcm in enumerate(questions, 1):
+                time.sleep(1.0)
+                before = sum(process.cpu_times()[:2])
+                stage.room.play(pcm).wait()
+                with over:
+                    over.wait_for(lambda number=number: len(replies) >= number, _REPLY_S)
+                side.cpu_s.append(sum(process.cpu_times()[:2]) - before)
+            time.sleep(0.5)
+        except Exception as error:  # raised again below: a talker that died must not leave the ear listening for ever
+            broken.append(error)
+        finally:
+            live.stop()
 
     threading.Thread(target=talk, daemon=True).start()
-    live.run()
-    tape.terminate()
-    tape.wait()
-    sound = np.fromfile(tape_path, np.int16)
+    try:
+        live.run()
+    finally:
+        tape.terminate()
+        tape.wait()
+    if broken:
+        raise SensorError(Reason.INTERNAL, f"nobody spoke: {broken[0]}") from broken[0]
+    sound = np.fromfile(stage.folder / "tape.raw", np.int16)
     waits = acoustic_waits_ms(sound[: len(sound) // 2 * 2].reshape(-1, 2), len(questions))
     side.waits_ms += [wait for wait in waits if wait is not None]
     side.unanswered += sum(wait is None for wait in waits)
-    side.answers += [reply.text for reply in replies]
-    side.early_share += [early_share(reply) for reply in replies if reply.audible_ns]
-
-
-def acoustic_waits_ms(tape: np.ndarray, n_questions: int) -> list[float | None]:
-    """From the end of each question on the left of `tape` int16 (N, 2) to the next sound on the right, None if none.
-
-    Questions are told apart by their `n_questions` - 1 longest pauses.
-    """
-    asked = np.flatnonzero(np.abs(tape[:, 0].astype(np.int32)) > np.abs(tape[:, 0].astype(np.int32)).max() // 100)
-    said = np.flatnonzero(np.abs(tape[:, 1].astype(np.int32)) > _LOUD)
-    gaps = np.sort(np.diff(asked).argsort()[len(asked) - n_questions :]) if n_questions > 1 else np.array([], int)
-    ends = [*asked[gaps], asked[-1]]
-    starts = [*asked[gaps + 1], len(tape)]
-    out: list[float | None] = []
-    for end, until in zip(ends, starts, strict=True):
-        after = said[(said > end) & (said < until)]
-        out.append(float(after[0] - end) * 1000 / RATE_HZ if len(after) else None)
-    return out
-
-
-def early_share(reply: Reply) -> float:
-    """Share of the work up to the first sound that was done before the wearer had ended."""
-    if reply.ended is None or reply.audible_ns is None:
-        return 0.0
-    end_ns = reply.ended.span.end_ns
-    work = [(work.began_ns, work.ended_ns) for work in reply.work if work.began_ns < reply.audible_ns]
-    early = sum(max(0, min(after, end_ns) - first) for first, after in work)
-    return early / max(1, sum(after - first for first, after in work))
+    heard = [reply for reply in replies if reply.audible_ns]
+    side.early_share += [early_share(reply) for reply in heard]
+    side.falls += [waterfall_ms(reply) for reply in heard]
 
 
 def _figures(side: Side) -> dict[str, Any]:
@@ -196,6 +203,16 @@ def _figures(side: Side) -> dict[str, Any]:
         "unanswered": side.unanswered,
         "first_audio_ms_p50": round(float(p50), 1),
         "first_audio_ms_p95": round(float(p95), 1),
+        "after_end_ms_p50": median_waterfall_ms(side.falls),
         "work_before_end_of_speech": round(float(np.mean(side.early_share or [0.0])), 3),
-        "cpu_s_per_turn": round(float(np.mean(side.cpu_s)), 2),
+        "cpu_s_per_turn": round(float(np.mean(side.cpu_s or [0.0])), 2),
+    }
+
+
+def _ratios(figures: list[dict[str, Any]]) -> dict[str, float]:
+    """The cascade's waits over ours."""
+    ours, theirs = figures
+    return {
+        f"cascade_over_latents_{which}": round(theirs[f"first_audio_ms_{which}"] / ours[f"first_audio_ms_{which}"], 2)
+        for which in ("p50", "p95")
     }

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from pathlib import Path
 
 from glasses import store
-from glasses.bench import latents, live, memory, recall
+from glasses.bench import addressed, latents, live, memory, recall
+from glasses.commands.progress import progress
+from glasses.errors import InputError, Reason
 
 _EXAMPLE = """\
 examples:
@@ -16,6 +19,8 @@ examples:
   glasses bench wire              bytes of a turn as latents, as Opus and as JPEG
   glasses bench overlap           latents streamed during speech against all at its end, to a service
   glasses bench live              spoken to in a PulseAudio room: end of speech to first sound, CPU, memory
+  glasses bench live --sounds x/  and how often speech, music and noise (models.recipes.sound_fetch x) wake it, 3 hours
+  glasses bench addressed --sounds x/   the latter alone
   glasses bench recall            held-out sounds named from memory, at once and after minutes
   glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
 """
@@ -30,8 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("memory", "latents", "wire", "overlap", "live", "cascade", "recall"))
+    parser.add_argument(
+        "what", choices=("memory", "latents", "wire", "overlap", "live", "cascade", "addressed", "recall")
+    )
     parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade: questions (default: 50)")
+    parser.add_argument("--sounds", type=Path, nargs="+", metavar="DIR", help="live, addressed: what must not wake it")
+    parser.add_argument("--hours", type=float, default=3.0, metavar="H", help="live, addressed: of it (default: 3)")
     parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall: sounds (default: all 140)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -57,7 +66,14 @@ def run(args: argparse.Namespace) -> int:
         figures = recall.run(args.bundle, args.clips)
         text = recall.report(figures)
     elif args.what in ("live", "cascade"):
-        figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade")
+        with progress() as tick:
+            figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
+            if args.sounds:
+                figures["addressed"] = addressed.run(args.bundle, args.sounds, args.hours, tick)
+        text = live.report(figures)
+    elif args.what == "addressed":
+        with progress() as tick:
+            figures = addressed.run(args.bundle, _given(args.sounds), args.hours, tick)
         text = live.report(figures)
     else:
         figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
@@ -65,3 +81,11 @@ def run(args: argparse.Namespace) -> int:
     machine = f"{platform.machine()}, {platform.system()}"
     print(json.dumps({"machine": machine, **figures}) if args.json else f"{text}\n({machine})")
     return 0
+
+
+def _given(folders: list[Path] | None) -> list[Path]:
+    if not folders:
+        raise InputError(
+            Reason.BAD_INPUT, "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR gets some"
+        )
+    return folders

@@ -11,11 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from glasses import store
 from glasses.app import SPARE_ONE, open_voice, wake_path
+from glasses.commands.progress import progress
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
@@ -105,14 +103,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
                 Reason.NOT_INSTALLED,
                 "no voice to learn from: install the extra `voice`, or Debian's espeak-ng and flite",
             )
-        progress = stack.enter_context(_progress())
-        bars: dict[str, Any] = {}
-
-        def tick(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total)
-            progress.update(bars[stage], completed=done, total=total)
-
+        tick = stack.enter_context(progress())
         head, made = _learned(
             args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others[::2]), tick=tick
         )
@@ -174,10 +165,9 @@ def _measured(
     misses, n = wake.missed(hearing, phrase, test or learn, 60, tick)
     figures: dict[str, Any] = {"missed": misses, "of": n, "threshold": round(hearing.gate.head.threshold, 2)}
     talk = wake.takes(test or learn, phrases.everyday(rng), 1_000_000, rng)
-    figures["talk"] = wake.false_accepts(hearing, talk, args.test_hours, "testing: other talk", tick)
+    figures["talk"] = [*wake.false_accepts(hearing, talk, args.test_hours, tick)][-1]
     if others:
-        sounds = wake.read_sounds(others)
-        figures["other_sounds"] = wake.false_accepts(hearing, sounds, args.test_hours, "testing: other sounds", tick)
+        figures["other_sounds"] = [*wake.false_accepts(hearing, wake.read_sounds(others), args.test_hours, tick)][-1]
     if not test:
         figures["note"] = "tested with the voices it learned from: people will be missed more often"
     return figures
@@ -193,8 +183,3 @@ def _voice(bundle: str, stack: ExitStack) -> Voice | None:
         return None
     stack.callback(voice.close)
     return voice
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description:>28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))

@@ -275,20 +275,19 @@ def missed(
 
 
 def false_accepts(
-    hearing: Hearing, clips: Iterator[Float32Array], hours: float, stage: str, tick: Tick
-) -> dict[str, Any]:
-    """Feeds other sound, none of it twice, until `hours` have been heard. Returns how often it woke."""
+    hearing: Hearing, clips: Iterator[Float32Array], hours: float, tick: Tick
+) -> Iterator[dict[str, Any]]:
+    """Feeds other sound, none of it twice, until `hours` have been heard; after each clip how often it woke so far."""
     began_s, spoken_s, wakes = hearing.heard_s, hearing.spoken_s, 0
     for pcm in clips:
         wakes += len(hearing.feed(pcm))
-        done_s = hearing.heard_s - began_s
-        tick(stage, min(int(done_s), int(hours * 3600)), int(hours * 3600))
-        if done_s >= hours * 3600:
-            break
-    heard_h = (hearing.heard_s - began_s) / 3600
-    return {
-        "hours": round(heard_h, 3),
-        "hours_of_voice": round((hearing.spoken_s - spoken_s) / 3600, 3),
-        "false_accepts": wakes,
-        "an_hour": round(wakes / heard_h, 2) if heard_h else None,
-    }
+        heard_s = hearing.heard_s - began_s
+        tick("testing: other sound", min(int(heard_s), int(hours * 3600)), int(hours * 3600))
+        yield {
+            "hours": round(heard_s / 3600, 3),
+            "hours_of_voice": round((hearing.spoken_s - spoken_s) / 3600, 3),
+            "false_accepts": wakes,
+            "an_hour": round(wakes / heard_s * 3600, 2),
+        }
+        if heard_s >= hours * 3600:
+            return
