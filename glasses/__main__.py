@@ -8,10 +8,10 @@ import os
 import sys
 
 from glasses import __version__
-from glasses.commands import ask, bench, check, demo, devices, evaluate, link, models, replay, run, serve, teach
+from glasses.commands import ask, bench, check, demo, devices, evaluate, link, models, replay, run, serve, teach, wipe
 from glasses.errors import GlassesError
 
-_COMMANDS = (run, ask, demo, serve, evaluate, bench, models, devices, link, replay, teach, check)
+_COMMANDS = (run, ask, demo, serve, evaluate, bench, models, devices, link, replay, teach, wipe, check)
 _EXAMPLE = """\
 examples:
   glasses models pull                                    fetch the default bundle

@@ -21,6 +21,7 @@ from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
 from glasses.gates.head import load as load_head
 from glasses.gates.turn_end import TurnEnd
+from glasses.gates.wishes import NAMES, Wishes
 from glasses.gates.wake import WakeGate
 from glasses.gates.wake import load as load_wake
 from glasses.onnx_session import give_back_memory
@@ -99,6 +100,17 @@ def open_turn_end(parts: Parts) -> TurnEnd | None:
     """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
     name = parts.bundle.turn_end
     return None if name is None else TurnEnd(load_head(store.path_of(name)), parts.audio_encoder.space)
+
+
+def open_wishes(parts: Parts) -> Wishes | None:
+    """The bundle's heads for what is asked of the memory, None where it has none. Raises ModelError: NOT_FOUND,
+    CORRUPT, WRONG_SPACE.
+    """
+    name = parts.bundle.wishes
+    if name is None:
+        return None
+    heads = {wish: load_head(store.path_of(name, f"{name}-{wish}.npz")) for wish in NAMES}
+    return Wishes(heads, parts.backbone.sha256[:16])
 
 
 def wake_path() -> Path:

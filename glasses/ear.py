@@ -21,8 +21,9 @@ from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.turns import Change, TurnGate
 from glasses.gates.voice import SPEECH, VoiceDetector
 from glasses.gates.wake import WakeGate
+from glasses.gates.wishes import Wish
 from glasses.listen import BEFORE_MS, LEAD_MS, SEEN_MS, STEP_NS, TALK_STEPS, Button, SensorEvent
-from glasses.loop import prompt_of, rows_of
+from glasses.loop import prompt_of
 from glasses.types import AudioChunk, Float32Array, Frame, Latents, Turn
 
 _MS = 1_000_000
@@ -45,6 +46,7 @@ class Draft:
     final: bool
     history: bool  # it answers to what was heard of the reply before
     work_ns: tuple[int, int]
+    wish: Wish = ""  # what it asks of the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,22 @@ class ReplyState:
 
 Signal = Draft | Ended | Told
 Judge = Callable[[Latents], float]  # latents of what was said -> probability that it is complete
+# Rows of what was said (a word connector's), why the turn began and when -> the wish in it, and what it is given.
+Recall = Callable[[Float32Array, str, int], tuple[Wish, tuple[Latents, ...]]]
 
 
 class Ear:
     """`feed` one event at a time; signals come back in order."""
 
-    def __init__(self, parts: Parts, detector: VoiceDetector, gate: TurnGate, judge: Judge | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        detector: VoiceDetector,
+        gate: TurnGate,
+        judge: Judge | None = None,
+        recall: Recall = lambda words, cause, t_ns: ("", ()),
+    ) -> None:
+        """Without `recall` no turn is given anything of the memory."""
         detector.reset()
         self._parts, self._detector, self._gate, self._judge = parts, detector, gate, judge
         self._ring = SoundRing(RING_S)
@@ -91,6 +103,8 @@ class Ear:
         self._frame: Frame | None = None
         self._view: tuple[Frame, Latents] | None = None
         self._before: tuple[Latents, ...] = ()
+        self._recall = recall
+        self._wish: Wish = ""
         self._turn_id, self._start_ns, self._cause = 0, 0, "tap"
         self._draft: Draft | None = None
         self._draft_due_ns, self._draft_end_ns = 0, 0
@@ -105,6 +119,11 @@ class Ear:
     def replying(self) -> bool:
         """Whether a reply is being made or said."""
         return self._gate.state in ("replying", "paused")
+
+    @property
+    def hears_speech(self) -> bool:
+        """Whether the last step of sound was speech."""
+        return self._talk_steps > 0
 
     def feed(self, event: SensorEvent | ReplyState, *, own_voice: bool = False) -> list[Signal]:
         """Takes one event; `own_voice`: its sound is the reply itself, which is nobody's speech.
@@ -241,7 +260,7 @@ class Ear:
         if len(pcm) < _LEAST:  # the microphone came back within the turn
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
         turn, rows = self._draft_of(pcm, end_ns, final=final)
-        self._draft = Draft(turn, rows, final, self._cause == "barge-in", (began_ns, time.monotonic_ns()))
+        self._draft = Draft(turn, rows, final, self._cause == "barge-in", (began_ns, time.monotonic_ns()), self._wish)
         self._draft_end_ns = end_ns
         return self._draft
 
@@ -250,10 +269,14 @@ class Ear:
         said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
         if self._judge is not None and final:
             self._gate.judge(self._judge(said[0]))
-        if final or not rows_of(self._parts, said[0])[1]:  # beside words the other sound says nothing: not needed yet
+        words = self._parts.words.apply(said[0])
+        if final or not len(words):  # beside words the other sound says nothing: not needed yet
             said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
         seen = (self._view[1],) if self._view and self._gate.look else ()
-        turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *self._before, *said))
+        self._wish, recalled = self._recall(words, self._cause, self._start_ns)
+        if self._wish == "sound" and self._before:
+            recalled = ()  # what was heard right before the touch is what is meant
+        turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *recalled, *self._before, *said))
         parts = prompt_of(self._parts, turn.parts)
         rows = [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
         return turn, np.concatenate(rows)

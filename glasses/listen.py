@@ -30,12 +30,15 @@ TALK_STEPS = 5  # speech for 160 ms on end is talk; of the held-out sounds that 
 SEEN_MS = 2000  # how old the last picture before a touch may be, where none comes after it
 
 
+Press = Literal["tap", "hold", "double"]
+
+
 @dataclass(frozen=True, slots=True)
 class Button:
-    """The wearer touched the glasses. `hold` is a long press: "look at this"."""
+    """The wearer touched the glasses. `hold` is a long press: "look at this"; `double`: "what was that?"."""
 
     t_ns: int
-    press: Literal["tap", "hold"]
+    press: Press
 
 
 SensorEvent = AudioChunk | Frame | Button

@@ -13,19 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from glasses.app import Parts
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear, ReplyState, Signal
 from glasses.errors import GlassesError, Reason, SensorError
 from glasses.gates.echo import EchoGate
-from glasses.listen import SensorEvent
+from glasses.governor import Load
+from glasses.listen import Button, SensorEvent
 from glasses.mouth import Mouth, Reply
 from glasses.sensors import sound_devices
 from glasses.sensors.camera import Camera
 from glasses.sensors.chunks import EventQueue
 from glasses.sensors.microphone import Microphone
 from glasses.sensors.speaker import Speaker
-from glasses.types import AudioChunk
+from glasses.types import AudioChunk, Int16Array
 
 log = logging.getLogger(__name__)
 CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
@@ -61,8 +64,19 @@ class DeviceChange:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was handed to the speaker since the last one, int16 (N,) at its rate; only where it was not silence."""
+
+    t_ns: int
+    pcm: Int16Array
+
+
+Watched = SensorEvent | Signal | ReplyState | Reply | DeviceChange | Played
+
+
 class Live:
-    """`run` until `stop`. `watch` gets every sensor event, Signal and Reply, in the thread that made it."""
+    """`run` until `stop`. `watch` gets everything that happens, in the thread that made it."""
 
     def __init__(
         self,
@@ -71,29 +85,37 @@ class Live:
         ear: Ear,
         devices: Devices,
         *,
-        watch: Callable[[SensorEvent | Signal | ReplyState | Reply | DeviceChange], None] = lambda what: None,
+        watch: Callable[[Watched], None] = lambda what: None,
+        heard: Callable[[SensorEvent, bool], None] = lambda event, speech: None,
+        takes: Callable[[Button], bool] = lambda button: False,
+        allows: Callable[[Load], bool] = lambda load: True,
         on_text: Callable[[str], None] = lambda text: None,
         progress: Callable[[str], None] = lambda stage: None,
         muted: bool = False,
     ) -> None:
-        """Opens the devices. `progress` is called with "ear" or "mouth" by each as it works.
+        """Opens the devices. `progress` is called with "ear" or "mouth" by each as it works; `heard` gets every sensor
+        event and whether somebody speaks in it, the assistant included; a touch that `takes` wants opens no turn;
+        `allows` is asked whether a load may run.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL.
         """
         # A draft that is overtaken is aborted, which llama.cpp calls an error; real ones are raised as well.
         logging.getLogger("glasses.llama_cpp").setLevel(logging.CRITICAL)
         self._devices, self._watch, self._progress = devices, watch, progress
+        self._heard, self._takes, self._allows = heard, takes, allows
         self._voice_hz = voice.rate_hz if voice else None
         self.events = EventQueue()
         self.counts = Counts()
-        self._retry_ns, self._check_ns, self._muted = 0, 0, muted
+        self._retry_ns = self._check_ns = self._camera_retry_ns = 0
+        self._muted = muted
         self._gone, self._was_muted = False, muted
         self._hang: str | None = None
         self.microphone: Microphone | None = None
         self.speaker: Speaker | None = None
         self.camera: Camera | None = None
         self._open_sound()
-        self._open_camera()
+        if devices.camera is not None and self._wants_camera():
+            self.camera = Camera(self.events, devices.camera)
         self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
         self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
@@ -148,13 +170,26 @@ class Live:
             self.microphone = self.camera = None
             self._watch(DeviceChange(time.monotonic_ns(), "muted"))
         elif not self._muted and self._was_muted:
-            self._open_camera()
             self._watch(DeviceChange(time.monotonic_ns(), "unmuted"))
         self._was_muted = self._muted
 
-    def _open_camera(self) -> None:
-        if self._devices.camera is not None and not self._muted:
-            self.camera = Camera(self.events, self._devices.camera)
+    def _wants_camera(self) -> bool:
+        return not self._muted and self._allows("camera")
+
+    def _follow_camera(self) -> None:
+        """Shut while it is shed, open otherwise; one that is away is tried again."""
+        wanted = self._wants_camera()
+        if self.camera and not wanted:
+            self.camera.close()
+            self.camera = None
+        elif self._devices.camera is not None and self.camera is None and wanted:
+            if time.monotonic_ns() < self._camera_retry_ns:
+                return
+            self._camera_retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
+            try:
+                self.camera = Camera(self.events, self._devices.camera)
+            except SensorError as error:
+                log.warning("%s", error)
 
     def _tell(self, state: ReplyState) -> None:
         self._watch(state)
@@ -183,14 +218,10 @@ class Live:
             self._check_ns = self.ear_progress_ns + round(CHECK_S * 1e9)
             signals += self._ear.tick(self.ear_progress_ns)
             self._supervise()
+            self._follow_camera()
         try:
-            if event is not None and not self._muted:
-                own_voice = False
-                if isinstance(event, AudioChunk) and self._echo is not None:
-                    event = self._without_echo(event, self._echo)
-                    own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
-                self._watch(event)
-                signals += self._ear.feed(event, own_voice=own_voice)
+            if event is not None and not self._muted and not (isinstance(event, Button) and self._takes(event)):
+                signals += self._hear(event)
         except GlassesError as error:  # one turn is lost, not the ear
             log.error("the ear: %s", error)
         for signal in signals:
@@ -198,9 +229,22 @@ class Live:
             self.mouth.hear(signal)
         self._progress("ear")
 
+    def _hear(self, event: SensorEvent) -> list[Signal]:
+        own_voice = False
+        if isinstance(event, AudioChunk) and self._echo is not None:
+            event = self._without_echo(event, self._echo)
+            own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
+        self._watch(event)
+        signals = self._ear.feed(event, own_voice=own_voice)
+        self._heard(event, own_voice or self._ear.hears_speech or self._ear.replying)
+        return signals
+
     def _without_echo(self, chunk: AudioChunk, echo: EchoGate) -> AudioChunk:
         if self.speaker is not None:
-            echo.played(self.speaker.reference.take())
+            blocks = self.speaker.reference.take()
+            echo.played(blocks)
+            if any(pcm.any() for _, pcm in blocks):
+                self._watch(Played(blocks[0][0], np.concatenate([pcm for _, pcm in blocks])))
         return echo.clean(chunk)
 
     def _supervise(self) -> None:

@@ -59,6 +59,7 @@ class Reply:
     first_piece_ns: int | None = None
     audible_ns: int | None = None
     outcome: str = ""  # said, interrupted, merged, expired, empty
+    instead: str = ""  # the whole text, where the backbone was not asked
     work: list[Work] = field(default_factory=list)
 
     @property
@@ -93,6 +94,8 @@ class Mouth:
         self._fed: Float32Array = np.zeros((0, parts.backbone.n_embd), np.float32)  # rows of the turn in the context
         self._clause_ns = 0  # when the newest clause was written
         self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
+        # What is said to a draft instead of what the backbone would write; "" is nothing.
+        self.instead: Callable[[Draft], str] = lambda draft: ""
 
     def hear(self, signal: Signal) -> None:
         """Takes a signal of the ear; from any thread."""
@@ -176,7 +179,9 @@ class Mouth:
         return self._stopped or self._wanted is not reply or bool(reply.outcome)
 
     def _answer(self, reply: Reply) -> None:
-        self._prefill(reply)
+        reply.instead = self.instead(reply.draft)
+        if not reply.instead:
+            self._prefill(reply)
         if self._voice is None or self.speaker is None:
             if self._committed(reply):
                 for _ in self._written(reply):
@@ -209,8 +214,9 @@ class Mouth:
         self._did(reply, "prefill", since_ns)
 
     def _written(self, reply: Reply) -> Iterator[str]:
-        shown = 0
-        for piece in self._parts.backbone.generate(reply.draft.turn.id, max_tokens=MAX_TOKENS):
+        shown, turn_id = 0, reply.draft.turn.id
+        said = [Piece(turn_id, -1, reply.instead, 0.0, None, True)] if reply.instead else None
+        for piece in said or self._parts.backbone.generate(turn_id, max_tokens=MAX_TOKENS):
             self.on_progress()
             reply.first_piece_ns = reply.first_piece_ns or time.monotonic_ns()
             reply.pieces.append(piece)
@@ -285,7 +291,7 @@ class Mouth:
 
     def _keep_heard(self, reply: Reply, heard: list[Clause], merged: bool) -> None:
         """Rolls the context back to the last word of the reply that was heard, and closes the assistant's turn."""
-        n_pieces = 0 if merged else pieces_heard([piece.text for piece in reply.pieces], heard)
+        n_pieces = 0 if merged or reply.instead else pieces_heard([piece.text for piece in reply.pieces], heard)
         backbone = self._parts.backbone
         if n_pieces == 0:
             return

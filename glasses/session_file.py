@@ -32,7 +32,7 @@ from mcap.writer import IndexType, Writer
 from PIL import Image, UnidentifiedImageError
 
 from glasses.errors import InputError, Reason
-from glasses.listen import Button, Heard, SensorEvent
+from glasses.listen import Button, Heard, Press, SensorEvent
 from glasses.media import MAX_PIXELS
 from glasses.types import AudioChunk, Frame, Latents, Modality, frozen
 
@@ -248,7 +248,8 @@ def _decode(topic: str, data: bytes) -> Entry:
         rows = frozen(values.reshape(table["shape"]))
         return Latents(int(table["t_ns"]), int(table["duration_ns"]), table["modality"], rows, str(table["space"]))
     if topic == "/touch":
-        return Button(int(table["t_ns"]), "hold" if table["press"] == "hold" else "tap")
+        press = table["press"] if table["press"] in get_args(Press) else "tap"
+        return Button(int(table["t_ns"]), press)
     if topic == "/answer":
         return Answered(**{**table, "wait_ms": {str(k): float(v) for k, v in table["wait_ms"].items()}})
     spoken, parts = table.pop("spoken_ns"), table.pop("parts")

@@ -1,4 +1,4 @@
-"""What `glasses run` has running beside the spine: the dashboard, the recorder, the governor. Knows no gate.
+"""What `glasses run` has running beside the spine: dashboard, recorder, governor, memory's figures. Knows no gate.
 
 `add_options` gives `run` its options, `Alongside` does the rest: its `saw` is one more `watch` of glasses.live.Live.
 """
@@ -19,14 +19,21 @@ from typing import Any
 import psutil
 
 from glasses.board import DEFAULT_BOARD, load_board
+from glasses.commands.run_screen import reply_fields
+from glasses.decoders.hud import render
+from glasses.ear import Ended, Told
 from glasses.errors import InputError, ModelError, Reason
-from glasses.governor import Governed, Limits, step
+from glasses.governor import Governed, Limits, Load, Reading, step
 from glasses.health import read_board
-from glasses.listen import Button
+from glasses.listen import Button, Heard
+from glasses.live import DeviceChange
+from glasses.loop import Times
+from glasses.mouth import Reply
 from glasses.record import Recorder
 from glasses.recordings import default_folder
 from glasses.sealed import read_public_key
-from glasses.types import AudioChunk, Frame
+from glasses.session_file import Answered, decision_of
+from glasses.types import AudioChunk, Frame, Latents
 
 GOVERN_S = 2.0
 
@@ -45,7 +52,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Alongside:
-    """Everything that was asked for, until the stack closes. `governed` is the governor's last word."""
+    """Everything that was asked for, until the stack closes. `governed` is the governor's last word.
+
+    `read` says how the board is, and `held` what the memory holds, seconds and MB; both may be replaced.
+    """
 
     def __init__(
         self,
@@ -57,15 +67,19 @@ class Alongside:
         say: Callable[[str], None] = print,
     ) -> None:
         """Raises InputError (board, folder, key, port), ModelError(NOT_INSTALLED) for a page without its extra."""
-        self._limits = Limits.below(load_board(args.board).throttle_c or 80)
+        board = load_board(args.board)
+        self._limits, self._display = Limits.below(board.throttle_c or 80), board.display
         self.governed = Governed()
+        self.read: Callable[[int], Reading] = read_board
+        self.held: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
+        self._say, self._wipe = say, wipe
         self._recorder = self._feed = self.panel = None
         if args.record:
             key = read_public_key(args.seal) if args.seal else None
-            self._recorder = Recorder(args.record, {"board": args.board}, public_key=key)
+            self._recorder = Recorder(args.record, {"board": args.board, "bundle": args.bundle}, public_key=key)
             stack.callback(self._recorder.close)
         if args.dashboard:
-            self._open_page(args.dashboard, stack, mute, wipe, say)
+            self._open_page(args.dashboard, stack, mute)
         self._over = threading.Event()
         thread = threading.Thread(target=self._govern, name="governor", daemon=True)
         thread.start()
@@ -76,22 +90,33 @@ class Alongside:
         """Everything that the spine lets watch. Never blocks."""
         if self._feed:
             self._feed.saw(what)
-        if self._recorder and isinstance(what, (AudioChunk, Frame, Button)):
-            self._recorder.put(what)
+        if self.panel and isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
+            self.panel.muted(what.state == "muted")
+        if self.panel and self._display and isinstance(what, (Told, Reply)):
+            shown = what.text if isinstance(what, Reply) and what.outcome != "expired" else ""
+            self.panel.showed(render(shown, self._display)[0].rgb())
+        if self._recorder:
+            self._record(self._recorder, what)
 
-    def mute(self, muted: bool) -> None:
-        """The spine was muted or not, by whomever."""
-        if self.panel:
-            self.panel.muted(muted)
+    def allows(self, load: Load) -> bool:
+        """Whether this load may run now."""
+        return self.governed.allows(load)
 
-    def _open_page(
-        self,
-        address: str,
-        stack: ExitStack,
-        mute: Callable[[bool], None],
-        wipe: Callable[[], None],
-        say: Callable[[str], None],
-    ) -> None:
+    def _record(self, recorder: Recorder, what: Any) -> None:
+        """Puts what is seen, heard, decided and answered."""
+        if isinstance(what, (AudioChunk, Frame, Button)):
+            recorder.put(what)
+        elif isinstance(what, Ended):
+            for part in what.turn.parts:
+                if isinstance(part, Latents):
+                    recorder.put(part)
+            recorder.put(decision_of(Heard(what.turn, what.span, what.view, Times(), what.decided_ns)))
+        elif isinstance(what, Reply) and what.ended:
+            fields = reply_fields(what)
+            wait_ms = {"silence": fields["decided_ms"], **fields["work_after_ms"]}
+            recorder.put(Answered(what.ended.span.decided_ns, what.draft.turn.id, what.text, wait_ms))
+
+    def _open_page(self, address: str, stack: ExitStack, mute: Callable[[bool], None]) -> None:
         if find_spec("starlette") is None or find_spec("uvicorn") is None:
             raise ModelError(Reason.NOT_INSTALLED, "the dashboard needs the extra: pip install 'glasses[service]'")
         # The extra `service` may be missing, and everything else works without it.
@@ -104,19 +129,23 @@ class Alongside:
             raise InputError(Reason.BAD_INPUT, f"--dashboard {address}: HOST:PORT, as 127.0.0.1:8766")
         self.panel = Panel()
         self._feed = PanelFeed(self.panel)
-        url = stack.enter_context(serving(self.panel, mute=mute, wipe=wipe, host=host.strip("[]"), port=int(port)))
+        address_and_port = {"host": host.strip("[]"), "port": int(port)}
+        url = stack.enter_context(serving(self.panel, mute=mute, wipe=self._wipe, **address_and_port))
         self.panel.state("listening")
-        say(f"dashboard: {url}")
+        self._say(f"dashboard: {url}")
 
     def _govern(self) -> None:
         process = psutil.Process()
         while not self._over.wait(GOVERN_S):
-            reading = read_board(time.monotonic_ns())
-            self.governed = step(self.governed, reading, self._limits)
+            reading = self.read(time.monotonic_ns())
+            before, self.governed = self.governed, step(self.governed, reading, self._limits)
+            if self.governed.shed != before.shed:
+                self._say(f"shed: {', '.join(self.governed.shed) or 'nothing'} ({self.governed.why or 'back'})")
             if self.panel:
                 told = {name: value for name, value in asdict(reading).items() if name != "t_ns"}
                 recorded_mb = self._recorder.bytes_written / 1e6 if self._recorder else None
                 lost = {"recording_lost": self._recorder.n_lost} if self._recorder else {}
                 rss_mb = process.memory_info().rss / 1e6
-                shed, why = self.governed.shed, self.governed.why
-                self.panel.vitals(**told, rss_mb=rss_mb, shed=shed, why=why, recorded_mb=recorded_mb, counts=lost)
+                told |= {"shed": self.governed.shed, "why": self.governed.why}
+                told["remembered_s"], told["remembered_mb"] = self.held()
+                self.panel.vitals(**told, rss_mb=rss_mb, recorded_mb=recorded_mb, counts=lost)

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glasses import store
-from glasses.app import Parts, open_parts, open_turn_end, open_voice, open_wake
-from glasses.commands.run_screen import Screen, reply_fields
+from glasses.app import Parts, open_parts, open_turn_end, open_voice, open_wake, open_wishes
+from glasses.commands import alongside
+from glasses.commands.alongside import Alongside
+from glasses.commands.run_controls import INJECTED, Running, controls, findable
+from glasses.commands.run_screen import Screen
 from glasses.decoders.speech import Voice
-from glasses.ear import Ear, Ended
+from glasses.ear import Draft, Ear
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
-from glasses.listen import Button, Heard
-from glasses.live import Devices, Live
+from glasses.gates.wishes import Wish
+from glasses.listen import Button, SensorEvent
+from glasses.live import DeviceChange, Devices, Live
 from glasses.loop import Times, answer
 from glasses.mouth import Reply
-from glasses.record import Recorder
-from glasses.session_file import Answered, decision_of
-from glasses.types import AudioChunk, Frame, Latents, Turn
+from glasses.remembering import Remembering
+from glasses.types import Float32Array, Latents, Turn
 from glasses.watchdog import Notifier, Watchdog
 
 BUDGETS_S = {"ear": 3.0, "mouth": 20.0}  # without progress for so long, a stage hangs
-# What --inject does to a running spine: the real thing, as a device or a bug would.
-INJECTED: dict[str, Callable[[Live], None]] = {
-    "microphone-gone": lambda live: live.microphone.close() if live.microphone else None,
-    "speaker-gone": lambda live: live.speaker.close() if live.speaker else None,
-    "ear-hangs": lambda live: live.hang("ear"),
-    "mouth-hangs": lambda live: live.hang("mouth"),
-}
+TOO_HOT = "I have to rest for a while."
+CONFIRM_WIPE = "Touch me now, and I forget everything."
+_SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 _EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
@@ -47,8 +43,10 @@ examples:
   glasses run --address speech                 no touch: everything that is said is for it
   glasses run --mic "USB" --speaker headset    devices whose name contains this (glasses devices lists them)
   glasses run --camera 0 --json                with a camera (l and Enter: look at this), one JSON line for each event
+  glasses run --dashboard --record             a local page with all of it; keep what happens (glasses replay reads it)
 
-keys (each with Enter): nothing or t touch, l look, m mute, q quit. Signals: USR1 touch, USR2 look, INT and TERM quit.
+keys (each with Enter): nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit.
+Signals: USR1 touch, USR2 look, RTMIN forget everything, RTMIN+1 what was that, INT and TERM quit.
 """
 
 
@@ -66,9 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--camera", metavar="N|FILE", help="a camera's number or path, or a video file (default: none)")
     parser.add_argument("--address", choices=("touch", "wake", "speech"), default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
+    parser.add_argument("--no-memory", action="store_true", help="remember nothing of what was heard and seen")
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen five seconds after ready")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="keep what happens in DIR (glasses replay reads it)")
-    parser.add_argument("--dashboard", action="store_true", help="a local page with all of it (extra `service`)")
+    alongside.add_options(parser)
     parser.add_argument("--text", action="store_true", help="do not speak, print only")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop by itself after S seconds")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -78,8 +76,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
-    camera = int(args.camera) if args.camera and args.camera.isdigit() else args.camera
-    screen = Screen(as_json=args.json)
     with ExitStack() as stack:
         notifier = Notifier.from_environment()
         stack.callback(notifier.close)
@@ -91,84 +87,96 @@ def run(args: argparse.Namespace) -> int:
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
         warm_up(parts)
-        watchers: list[Callable[[Any], None]] = [screen.saw]
-        if args.record:
-            watchers.append(_recording(args, stack))
-
-        def watch(what: Any) -> None:
-            for watcher in watchers:
-                watcher(what)
-
-        ear = Ear(parts, detector, TurnGate(on_speech=args.address == "speech"), open_turn_end(parts))
+        wearing = Wearing(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
+        gate = TurnGate(on_speech=args.address == "speech")
+        ear = Ear(parts, detector, gate, open_turn_end(parts), wearing.recall)
         ear.wake = open_wake(parts) if args.address == "wake" else None
-        live = Live(
-            parts,
-            voice,
-            ear,
-            Devices(args.mic, args.speaker, camera),
-            watch=watch,
-            on_text=screen.text,
-            progress=watchdog.progress,
-            muted=args.muted,
-        )
-        if args.dashboard:
-            watchers.append(_dashboard(live, screen, stack))
-        _controls(args, live, stack)
-        screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
+        live = _live(args, parts, voice, ear, wearing=wearing, watchdog=watchdog)
+        controls(args, Running(live, wearing.beside, wearing.wipe), stack)
+        stack.enter_context(findable())
+        wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
         watchdog.ready("listening")
         live.run()
         watchdog.stopping("told to stop")
-        screen.say("stopped", **{name: getattr(live.counts, name) for name in live.counts.__slots__})
+        wearing.screen.say("stopped", **{name: getattr(live.counts, name) for name in live.counts.__slots__})
     return 0
 
 
-def _controls(args: argparse.Namespace, live: Live, stack: ExitStack) -> None:
-    """Signals, keys, and what was asked to happen later."""
-    stack.enter_context(_signals(live))
-    if args.inject:
-        _later(5.0, lambda: INJECTED[args.inject](live), stack)
-    if args.seconds:
-        _later(args.seconds, live.stop, stack)
-    if sys.stdin is not None and sys.stdin.isatty():
-        threading.Thread(target=_keys, args=(live,), name="keys", daemon=True).start()
+def _live(
+    args: argparse.Namespace, parts: Parts, voice: Voice | None, ear: Ear, *, wearing: Wearing, watchdog: Watchdog
+) -> Live:
+    camera = int(args.camera) if args.camera and args.camera.isdigit() else args.camera
+    live = Live(
+        parts,
+        voice,
+        ear,
+        Devices(args.mic, args.speaker, camera),
+        watch=wearing.watch,
+        heard=wearing.heard,
+        takes=wearing.takes,
+        allows=wearing.beside.allows,
+        on_text=wearing.screen.text,
+        progress=watchdog.progress,
+        muted=args.muted,
+    )
+    live.mouth.instead = wearing.instead
+    return live
 
 
-def _recording(args: argparse.Namespace, stack: ExitStack) -> Callable[[Any], None]:
-    """Puts what is seen, heard, decided and said into a Recorder."""
-    recorder = Recorder(args.record, {"bundle": args.bundle})
-    stack.callback(recorder.close)
+class Wearing:
+    """What becomes of all that the spine lets watch: shown, recorded, remembered, asked for, forgotten."""
 
-    def watch(what: Any) -> None:
-        if isinstance(what, AudioChunk | Frame | Button):
-            recorder.put(what)
-        elif isinstance(what, Ended):
-            for part in what.turn.parts:
-                if isinstance(part, Latents):
-                    recorder.put(part)
-            recorder.put(decision_of(Heard(what.turn, what.span, what.view, Times(), what.decided_ns)))
-        elif isinstance(what, Reply) and what.ended:
-            wait_ms = {"silence": reply_fields(what)["decided_ms"], **reply_fields(what)["work_after_ms"]}
-            recorder.put(Answered(what.ended.span.decided_ns, what.draft.turn.id, what.text, wait_ms))
+    def __init__(
+        self, args: argparse.Namespace, parts: Parts, stack: ExitStack, *, mute: Callable[[bool], None]
+    ) -> None:
+        """Raises as Alongside does, and ModelError from the wishes' heads."""
+        self.screen = Screen(as_json=args.json)
+        self._memory = None if args.no_memory else stack.enter_context(Remembering(parts))
+        self._wishes, self._soft_tokens = open_wishes(parts), parts.words.soft_tokens
+        self.beside = Alongside(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
+        if self._memory:
+            self.beside.held = self._memory.held
 
-    return watch
+    def watch(self, what: Any) -> None:
+        """Everything that happens, from any thread."""
+        self.screen.saw(what)
+        self.beside.saw(what)
+        if self._memory and isinstance(what, DeviceChange) and what.state == "muted":
+            self._memory.forget_unfinished()
+        if self._memory and isinstance(what, Reply) and what.instead == CONFIRM_WIPE and what.outcome == "said":
+            self._memory.ask_wipe(time.monotonic_ns())
 
+    def heard(self, event: SensorEvent, speech: bool) -> None:
+        """What the ear took in."""
+        if self._memory:
+            self._memory.saw(event, speech=speech)
 
-def _dashboard(live: Live, screen: Screen, stack: ExitStack) -> Callable[[Any], None]:
-    """Starts the page and says where it is."""
-    from glasses.dashboard.feed import PanelFeed  # noqa: PLC0415  (needs the extra `service`)
-    from glasses.dashboard.server import serving  # noqa: PLC0415
-    from glasses.dashboard.status import Panel  # noqa: PLC0415
+    def takes(self, button: Button) -> bool:
+        """A touch that answers the question whether to forget opens no turn."""
+        if self._memory is None or not self._memory.confirms(button):
+            return False
+        self.screen.say("wiped")
+        return True
 
-    panel = Panel()
-    screen.say("dashboard", address=stack.enter_context(serving(panel, mute=live.mute, wipe=lambda: None)))
-    return PanelFeed(panel).saw
+    def wipe(self) -> None:
+        """Forgets, at once."""
+        self.screen.say("wiped", windows=self._memory.wipe() if self._memory else 0)
 
+    def instead(self, draft: Draft) -> str:
+        """What is said without asking the backbone."""
+        if not self.beside.allows("backbone"):
+            return TOO_HOT
+        return CONFIRM_WIPE if self._memory and draft.wish == "wipe" else ""
 
-def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None:
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()
-    stack.callback(timer.cancel)
+    def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[Wish, tuple[Latents, ...]]:
+        """What a turn is given of the memory: by touch, or because of what was said, judged on its rows."""
+        if self._memory is None:
+            return "", ()
+        wish = self._wishes.of(self._soft_tokens(words)) if self._wishes and len(words) else ""
+        before_ns = t_ns + _SETTLED_NS
+        if cause == "double" and wish in ("", "sound"):
+            return wish, self._memory.last(before_ns)
+        return wish, self._memory.recall(wish, before_ns)
 
 
 def warm_up(parts: Parts) -> None:
@@ -188,34 +196,3 @@ def open_voice_or_none(bundle: str) -> Voice | None:
             raise
         print(f"note: answers are text only: {error}", file=sys.stderr)
         return None
-
-
-class _signals:  # noqa: N801  (a context manager used as a function)
-    """USR1 touches, USR2 looks, INT and TERM stop; the handlers before come back afterwards."""
-
-    def __init__(self, live: Live) -> None:
-        self._handlers: dict[signal.Signals, Any] = {
-            signal.SIGUSR1: lambda *_: live.events.put(Button(time.monotonic_ns(), "tap")),
-            signal.SIGUSR2: lambda *_: live.events.put(Button(time.monotonic_ns(), "hold")),
-            signal.SIGINT: lambda *_: live.stop(),
-            signal.SIGTERM: lambda *_: live.stop(),
-        }
-
-    def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, handler) for number, handler in self._handlers.items()}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def _keys(live: Live) -> None:
-    for line in sys.stdin:
-        key = line.strip().lower()
-        if key in ("", "t", "l"):
-            live.events.put(Button(time.monotonic_ns(), "hold" if key == "l" else "tap"))
-        elif key == "m":
-            live.mute(not live.muted)
-            print("muted" if live.muted else "listening again")
-        elif key == "q":
-            live.stop()

@@ -28,6 +28,10 @@ class Screen:
                 known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
                 print(f"[{what}{': ' + known if known else ''}]", flush=True)
 
+    def note(self, text: str) -> None:
+        """One event that already is a sentence."""
+        self.say("note", text=text)
+
     def text(self, text: str) -> None:
         """A piece of an answer, as it comes."""
         if not self._as_json:

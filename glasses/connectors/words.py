@@ -48,6 +48,8 @@ class WordConnector:
                 Reason.CORRUPT, f"{path}: not a word connector, {error} is missing or unreadable"
             ) from error
         self._table = token_rows(self.token_ids)
+        widths = {output.name: output.shape[0] for output in self._session.get_outputs()}
+        self._around: tuple[int, int] = (widths["begin"], widths["end"])
 
     def apply(self, latents: Latents) -> Float32Array:
         """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
@@ -63,6 +65,11 @@ class WordConnector:
             return nobody_speaks
         rows = [self._soft_token(probabilities[first:after], residual[first:after]) for first, after in spoken]
         return frozen(np.concatenate([begin, np.stack(rows), end]))
+
+    def soft_tokens(self, rows: Float32Array) -> Float32Array:
+        """Of the rows that `apply` gave: one a spoken token, without those it puts around them."""
+        first, after = self._around
+        return rows[first : len(rows) - after]
 
     def _run(self, latents: Latents) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
         """Softmax (P, 1 + n_tokens), residual (P, n_embd), begin and end rows (k, n_embd)."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from glasses.dashboard.status import Bar, Panel, TurnView
-from glasses.ear import Draft, Ended, Told
+from glasses.ear import Draft, Ended, ReplyState, Told
+from glasses.live import Played
 from glasses.mouth import Reply
 from glasses.types import AudioChunk, Frame
 
@@ -31,6 +34,10 @@ class PanelFeed:
             self._panel.heard(what)
         elif isinstance(what, Frame):
             self._panel.saw(what)
+        elif isinstance(what, Played):
+            self._panel.spoke(what.pcm.astype(np.float32) / np.float32(32768))
+        elif isinstance(what, ReplyState) and what.what == "audible":
+            self._panel.state("speaking")
         elif isinstance(what, Told):
             gate, decision, why, state = _TOLD[what.what]
             self._panel.decided(gate, decision, why, what.t_ns)

@@ -12,6 +12,7 @@ import pytest
 
 from glasses.commands.alongside import Alongside, add_options
 from glasses.errors import InputError
+from glasses.live import DeviceChange
 from glasses.recordings import segments
 from glasses.replay import entries_of
 from glasses.types import AudioChunk
@@ -21,6 +22,7 @@ CHUNK = AudioChunk(5, 0, np.full(320, 3277, np.int16), 16_000)
 
 def parsed(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
+    parser.set_defaults(bundle="pocket")
     add_options(parser)
     return parser.parse_args(given)
 
@@ -49,7 +51,7 @@ def test_what_is_seen_is_recorded_and_shown_and_the_page_mutes(tmp_path: Path) -
             assert client.get(url).status_code == 200
             client.post(url.split("/?")[0] + "/mute", json={"muted": True})
         assert muted == [True]
-        beside.mute(False)
+        beside.saw(DeviceChange(6, "unmuted"))
         assert not beside.panel.snapshot().muted
     (segment,) = segments(tmp_path)
     (kept,) = [entry for entry in entries_of(segment.path) if isinstance(entry, AudioChunk)]

@@ -1,0 +1,167 @@
+"""How a running `glasses run` is told something: signals, keys, faults to inject, a time to stop. Knows no model.
+
+Also where its process is found again: one file of the user's, locked while it runs, so that `glasses wipe` never
+signals a process that only has the old one's number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glasses.commands.alongside import Alongside
+from glasses.errors import InputError, Reason
+from glasses.governor import Reading
+from glasses.listen import Button, Press
+from glasses.live import Live
+
+WIPE = signal.SIGRTMIN  # "forget everything"
+KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
+_TOO_HOT_C = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the controls act on; `wipe` forgets the memory."""
+
+    live: Live
+    beside: Alongside
+    wipe: Callable[[], None]
+
+    def touch(self, press: Press) -> None:
+        """As if the wearer had touched the glasses now."""
+        self.live.events.put(Button(time.monotonic_ns(), press))
+
+
+def _microphone_gone(on: Running) -> None:
+    if on.live.microphone:
+        on.live.microphone.close()
+
+
+def _speaker_gone(on: Running) -> None:
+    if on.live.speaker:
+        on.live.speaker.close()
+
+
+def _hot(on: Running) -> None:
+    on.beside.read = lambda t_ns: Reading(t_ns, heat_c=_TOO_HOT_C)
+
+
+def _stopped(on: Running) -> None:
+    """SIGSTOP to ourselves for three seconds: what a page fault on a dying card or a suspended board looks like."""
+    del on
+    if os.fork() == 0:
+        time.sleep(3)
+        os.kill(os.getppid(), signal.SIGCONT)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+# What --inject does to a running spine: the real thing, as a device or a bug would.
+INJECTED: dict[str, Callable[[Running], None]] = {
+    "microphone-gone": _microphone_gone,
+    "speaker-gone": _speaker_gone,
+    "ear-hangs": lambda on: on.live.hang("ear"),
+    "mouth-hangs": lambda on: on.live.hang("mouth"),
+    "too-hot": _hot,
+    "stopped": _stopped,
+}
+
+
+def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
+    """Signals, keys, and what was asked to happen later; until the stack closes."""
+    stack.enter_context(_signals(on))
+    if args.inject:
+        _later(5.0, lambda: INJECTED[args.inject](on), stack)
+    if args.seconds:
+        _later(args.seconds, on.live.stop, stack)
+    if sys.stdin is not None and sys.stdin.isatty():
+        threading.Thread(target=_keys, args=(on,), name="keys", daemon=True).start()
+
+
+def pid_file() -> Path:
+    """Where the number of this user's running process is."""
+    folder = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/glasses-{os.getuid()}"
+    return Path(folder) / "glasses-run.pid"
+
+
+@contextmanager
+def findable() -> Iterator[None]:
+    """While this lasts `running_pid` finds us; a second process beside us is not found, and runs all the same."""
+    path = pid_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield
+            return
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def running_pid() -> int:
+    """Of the `glasses run` of this user. Raises InputError(NOT_FOUND)."""
+    try:
+        with pid_file().open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+    except (OSError, ValueError):
+        pass  # said below
+    raise InputError(Reason.NOT_FOUND, f"no `glasses run` of this user runs (looked at {pid_file()})")
+
+
+@contextmanager
+def _signals(on: Running) -> Iterator[None]:
+    """The handlers before come back afterwards."""
+    handlers: dict[int, Callable[..., None]] = {
+        signal.SIGUSR1: lambda *_: on.touch("tap"),
+        signal.SIGUSR2: lambda *_: on.touch("hold"),
+        signal.SIGRTMIN + 1: lambda *_: on.touch("double"),
+        # Not in the handler itself: what it interrupts may hold the memory's lock.
+        WIPE: lambda *_: threading.Thread(target=on.wipe, daemon=True).start(),
+        signal.SIGINT: lambda *_: on.live.stop(),
+        signal.SIGTERM: lambda *_: on.live.stop(),
+    }
+    before: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    stack.callback(timer.cancel)
+
+
+def _keys(on: Running) -> None:
+    for line in sys.stdin:
+        key = line.strip().lower()
+        if key in KEYS:
+            on.touch(KEYS[key])
+        elif key == "m":
+            on.live.mute(not on.live.muted)
+            print("muted" if on.live.muted else "listening again")
+        elif key == "w":
+            on.wipe()
+        elif key == "q":
+            on.live.stop()

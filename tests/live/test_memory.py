@@ -1,0 +1,52 @@
+"""Through a real PortAudio: a dog barks, and later it is asked what that was: by voice, by touch, and after a wipe."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from glasses.bench.room import Room
+from glasses.commands.run_controls import WIPE
+from glasses.demo.session import load_session
+from glasses.gates.ring import RATE_HZ
+from glasses.types import Float32Array
+from tests.live.worn import Worn
+
+pytestmark = [pytest.mark.models, pytest.mark.live]
+BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minute: a dog, then "What is this sound?"
+NAMED = re.compile(r"\bdogs?\b|\bbark(s|ing)?\b")
+
+
+def cut(span_ms: tuple[int, int]) -> Float32Array:
+    first, after = (ms * RATE_HZ // 1000 for ms in span_ms)
+    return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
+
+
+def asked(room: Room, worn: Worn, touch: int | None = None) -> str:
+    """Asks what the sound is; the answer."""
+    before = len(worn.events)
+    if touch is not None:
+        os.kill(worn.pid, touch)
+        worn.wait_for("opened", after=before)
+    room.play(cut(QUESTION_MS)).wait(60)
+    return worn.wait_for("reply", after=before)["answer"].lower()
+
+
+def test_what_barked_before_is_named_until_it_is_wiped(room: Room) -> None:
+    with Worn(room) as worn:
+        room.play(cut(BARKS_MS)).wait(60)
+        time.sleep(6)  # longer than what a touch takes along of the seconds before it
+        assert NAMED.search(asked(room, worn, signal.SIGUSR1)), "asked by voice"
+        time.sleep(6)
+        assert NAMED.search(asked(room, worn, signal.SIGRTMIN + 1)), "asked by touch"
+        before = len(worn.events)
+        os.kill(worn.pid, WIPE)
+        assert worn.wait_for("wiped", after=before)["windows"] > 0
+        time.sleep(6)
+        assert not NAMED.search(asked(room, worn, signal.SIGRTMIN + 1)), "wiped"
+        assert worn.stop() == 0

@@ -1,0 +1,107 @@
+"""What the running senses leave behind, with stand-ins for the encoders: what is encoded, recalled and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses.gates.ring import RATE_HZ
+from glasses.listen import Button
+from glasses.remembering import CONFIRM_S, Remembering
+from glasses.types import AudioChunk, Frame, Latents
+
+S = 1_000_000_000
+SECOND = (0.3 * 32767 * np.sin(np.arange(RATE_HZ) / 5)).astype(np.int16)
+
+
+class Encoders:
+    """Stands in for Parts: latents of the right shape at no cost."""
+
+    def __init__(self) -> None:
+        self.n_pictures = 0
+        self.sound_encoder = SimpleNamespace(
+            encode=lambda pcm, t_ns: Latents(
+                t_ns, len(pcm) * S // RATE_HZ, "sound", np.ones((2 * len(pcm) // RATE_HZ + 1, 4), np.float32), "sound:0"
+            )
+        )
+        self.image_encoder = SimpleNamespace(encode=self._see)
+
+    def _see(self, rgb: Any, t_ns: int) -> Latents:
+        self.n_pictures += 1
+        return Latents(t_ns, 0, "image", np.full((2, 4), rgb.mean(), np.float32), "image:0")
+
+
+@pytest.fixture
+def encoders() -> Encoders:
+    return Encoders()
+
+
+@pytest.fixture
+def remembering(encoders: Encoders) -> Iterator[Remembering]:
+    with Remembering(encoders) as opened:  # pyright: ignore[reportArgumentType]  (a stand-in)
+        yield opened
+
+
+def play(remembering: Remembering, from_s: float, pcm: np.ndarray, *, speech: bool) -> None:
+    for first in range(0, len(pcm), 320):
+        t_ns = round(from_s * S) + first * S // RATE_HZ
+        remembering.saw(AudioChunk(t_ns, 0, pcm[first : first + 320], RATE_HZ), speech=speech)
+
+
+def look(remembering: Remembering, t_s: float, grey: int) -> None:
+    remembering.saw(Frame(round(t_s * S), 0, np.full((64, 64, 3), grey, np.uint8)), speech=False)
+
+
+def settled(remembering: Remembering) -> None:
+    """Until everything given so far is worked off."""
+    remembering._waiting.join()
+
+
+def test_a_sound_is_recalled_and_talk_is_not_taken_for_one(remembering: Remembering) -> None:
+    play(remembering, 1, np.pad(SECOND, (0, RATE_HZ)), speech=False)
+    play(remembering, 3, np.pad(SECOND, (0, RATE_HZ)), speech=True)
+    settled(remembering)
+    (sound,) = remembering.recall("sound", 20 * S)
+    assert 1 * S <= sound.t_ns < 2 * S
+    assert remembering.recall("", 20 * S) == remembering.recall("wipe", 20 * S) == ()
+
+
+def test_only_a_view_that_changes_costs_an_encoding(remembering: Remembering, encoders: Encoders) -> None:
+    for tick in range(20):  # ten seconds of the same view, then of another
+        look(remembering, tick / 2, 50 if tick < 10 else 200)
+    settled(remembering)
+    assert encoders.n_pictures == 2
+    look(remembering, 60, 200)
+    settled(remembering)
+    assert encoders.n_pictures == 3, "what has not changed for half a minute is still what is seen"
+    (seen,) = remembering.recall("picture", 61 * S)
+    assert seen.data[0, 0] == 200
+    assert remembering.last(61 * S)[0].modality == "image"
+
+
+def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: Remembering) -> None:
+    look(remembering, 1, 50)
+    play(remembering, 1, np.tile(SECOND, 6), speech=False)
+    remembering.wipe()
+    settled(remembering)
+    play(remembering, 60, np.zeros(RATE_HZ, np.int16), speech=False)
+    settled(remembering)
+    assert remembering.held()[1] == 0
+    assert remembering.last(60 * S) == ()
+
+
+def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering: Remembering) -> None:
+    look(remembering, 1, 50)
+    settled(remembering)
+    assert not remembering.confirms(Button(2 * S, "tap"))
+    remembering.ask_wipe(3 * S)
+    assert not remembering.confirms(Button(2 * S, "tap")), "a touch before the question answers nothing"
+    assert not remembering.confirms(Button(round((3 + CONFIRM_S + 1) * S), "tap"))
+    assert remembering.held()[1] > 0
+    assert remembering.confirms(Button(5 * S, "tap"))
+    assert remembering.held()[1] == 0
+    assert not remembering.confirms(Button(6 * S, "tap")), "one touch, one wipe"
