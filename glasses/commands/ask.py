@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -21,9 +21,13 @@ from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.encoders.audio import RATE_HZ, windows
 from glasses.errors import InputError, Reason
-from glasses.loop import Times, answer
+from glasses.loop import Times, answer, prompt_of
 from glasses.media import is_silent, read_audio, read_image, write_wav
+from glasses.offload import options
 from glasses.types import Latents, Piece, Turn
+
+if TYPE_CHECKING:
+    from glasses.offload.beside import Beside
 
 MAX_HEARD_S = 120  # of each sound: more would not leave room in the context
 _EXAMPLE = """\
@@ -32,6 +36,7 @@ examples:
   glasses ask --audio dog.ogg "What is this sound?"
   glasses ask --image photo.jpg --audio question.wav       a spoken question about a picture
   glasses ask "What is the capital of France?" --json
+  glasses ask --image photo.jpg --offload wss://desk:8765  a bigger brain may answer; glasses serve is one
   glasses ask --audio question.wav --speak answer.wav --hud answer.png --board even-g1
 
 Parts are given to the backbone in the order of the command line, as latent vectors: no transcript is made.
@@ -64,6 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--board", default="desktop", help="whose display --hud draws (default: desktop)")
     parser.add_argument("--max-tokens", type=int, default=64, metavar="N", help="length limit (default: 64)")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="with --json: also the K likeliest tokens")
+    options.add_options(parser)
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
     parser.set_defaults(run=run, parts=None)
@@ -87,7 +93,12 @@ def run(args: argparse.Namespace) -> int:
         latents = tuple(part for item in given for part in encode(parts, item))
         times.add("encode", since_ns)
         turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", parts=latents)
-        stream = _collected(answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k), pieces, args.json)
+        brain = options.open_beside(args, stack)
+        if brain is None:
+            answered = answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
+        else:
+            answered = _beside(brain, parts, turn, times, args)
+        stream = _collected(answered, pieces, args.json)
         if voice:
             spoken = list(voice.speak(clauses(stream)))
             write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
@@ -99,6 +110,23 @@ def run(args: argparse.Namespace) -> int:
         hud.write_png(args.hud, hud.render(report["answer"], display)[0])
     print(json.dumps(report, ensure_ascii=False) if args.json else "")
     return 0
+
+
+def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argparse.Namespace) -> Iterator[Piece]:
+    """The answer of this device or of the bigger brain, as the policy decides; why is said on stderr."""
+    if not brain.wait_connected():
+        print(f"note: {args.offload} cannot be reached yet", file=sys.stderr)
+
+    def near(said: str, max_tokens: int, top_k: int) -> Iterator[Piece]:
+        backbone = parts.backbone
+        backbone.rollback(parts.n_prefix)
+        backbone.feed([*prompt_of(parts, turn.parts), backbone.tokenize(said, special=False)])
+        return backbone.generate(turn.id, max_tokens=max_tokens, top_k=max(top_k, args.top_k))
+
+    since_ns = time.monotonic_ns()
+    yield from brain.answer(turn, near, max_tokens=args.max_tokens, stale=lambda: False)
+    times.add("answer", since_ns)
+    print(f"note: {brain.why}", file=sys.stderr)
 
 
 def encode(parts: Parts, item: str | np.ndarray) -> Iterator[Latents | str]:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from glasses.errors import Reason, RemoteError
 from glasses.offload.policy import Decision, Limits, Signals, decide, entropy_nats
@@ -25,12 +26,23 @@ TOP_K = 16  # of the local first piece, for its entropy
 STALL_S = 0.8  # without a piece in the middle of a reply: the remote is gone
 
 
+class Local(Protocol):
+    """What a turn asks of this device; a RemoteSession of a service in this process, or `beside`'s."""
+
+    @property
+    def n_past(self) -> int: ...
+    async def feed(self, *given: Given) -> int: ...
+    async def rollback(self, n_past: int) -> int: ...
+    async def close(self) -> None: ...
+    def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Piece]: ...
+
+
 @dataclass(slots=True)
 class OffloadedTurn:
     """`feed` what is made, then `answer` once. `signals` are the wearer's and the board's; the link's are filled in."""
 
     id: int
-    local: RemoteSession
+    local: Local
     remote: Remote
     signals: Signals
     limits: Limits = field(default_factory=Limits)
@@ -47,9 +59,13 @@ class OffloadedTurn:
     async def begin(cls, id: int, local: Client, remote: Remote, signals: Signals, limits: Limits) -> OffloadedTurn:
         """Opens a session here, and in the background one far away."""
         turn = cls(id, await local.open(), remote, signals, limits)
-        if signals.privacy != "nothing leaves" and not signals.local_only:
-            turn._sender = asyncio.create_task(turn._send())
+        turn.start()
         return turn
+
+    def start(self) -> None:
+        """Opens the session far away, in the background; where nothing may leave, none."""
+        if self.signals.privacy != "nothing leaves" and not self.signals.local_only:
+            self._sender = asyncio.create_task(self._send())
 
     async def feed(self, given: Given) -> None:
         """One part, as soon as it is made. Raises RemoteError where even this device cannot take it."""
@@ -81,16 +97,18 @@ class OffloadedTurn:
             return
         far = self._far_pieces(max_tokens)
         first: asyncio.Task[Piece | None] = asyncio.create_task(_next(far))
-        near = None
-        if self.decision.place == "hedge":
-            near = self.local.generate(max_tokens=max_tokens, top_k=TOP_K)
-            mine = await anext(near)
-            sure = entropy_nats(mine.top) < self.limits.sure_nats
-            reserve_s = 0.0  # the local answer is under way
-        else:
-            mine, sure, reserve_s = None, False, self.limits.reserve_ms / 1000
-        wait_s = 0.0 if sure else max(0.0, left_s - reserve_s - (time.monotonic() - began))
-        piece = await _within(first, wait_s)
+        near, mine, sure, reserve_s = None, None, False, self.limits.reserve_ms / 1000
+        try:
+            if self.decision.place == "hedge":
+                near = self.local.generate(max_tokens=max_tokens, top_k=TOP_K)
+                mine = await anext(near)
+                sure = entropy_nats(mine.top) < self.limits.sure_nats
+                reserve_s = 0.0  # the local answer is under way
+            wait_s = 0.0 if sure else max(0.0, left_s - reserve_s - (time.monotonic() - began))
+            piece = await _within(first, wait_s)
+        except BaseException:  # this device failed, or nobody waits any more: then not there either
+            self.remote.later(_drop(first, far))
+            raise
         if piece is not None:
             log.info("turn %d answered far away", self.id)
             if near is not None:

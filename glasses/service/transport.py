@@ -97,7 +97,9 @@ class WebSocket:
             raise RemoteError(Reason.REFUSED, f"{self._address}: its certificate is not trusted: {error}") from error
         except (OSError, TimeoutError, WebSocketException) as error:
             hint = ""
-            if self._address.startswith("wss:") and isinstance(error, InvalidMessage):
+            if self._address.startswith("wss:") and isinstance(
+                error, InvalidMessage | ConnectionResetError | ssl.SSLError
+            ):
                 # In TLS 1.3 the client is through before its certificate is looked at, and asyncio sends no alert.
                 hint = "; if it asks for client certificates, ours is missing or not of its authority"
             raise RemoteError(Reason.NO_NETWORK, f"cannot reach {self._address}: {error}{hint}") from error

@@ -1,10 +1,15 @@
-"""The deployed backbone in torch, frozen: weights dequantised from the GGUF that will run. Knows no sensor."""
+"""The deployed backbone in torch, frozen: weights dequantised from the GGUF that will run. Knows no sensor.
+
+Recipes ask for the loss of a reply through `Frozen`, so that the same code trains through this network in its own
+process or, with `--through`, through that of a service (`remote_backbone`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +17,24 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from glasses.backbone.prompt import PREFIX
+
+Asked = Sequence[Tensor | list[int]]  # rows (n, n_embd) and token ids, in order
+
+
+class Frozen(Protocol):
+    """A backbone that gradients go through."""
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids; control tokens are understood."""
+        ...
+
+    def rows(self, text: str) -> Tensor:
+        """Token rows float32 (n, n_embd)."""
+        ...
+
+    def answer_loss(self, asked: Sequence[Asked], replies: Sequence[list[int]]) -> Tensor:
+        """Mean cross-entropy of the replies' tokens after `asked` (everything past the prompt's head)."""
+        ...
 
 
 def load(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> tuple[Any, Any]:
@@ -41,6 +64,10 @@ class Backbone:
         """Token rows, (len(ids), n_embd)."""
         return self.model.get_input_embeddings()(torch.tensor(ids, dtype=torch.long))
 
+    def rows(self, text: str) -> Tensor:
+        """See `Frozen.rows`."""
+        return self.embed(self.ids(text)).float()
+
     def cache(self, n: int) -> Any:
         """A fresh cache of the prefix for `n` sequences."""
         cache = type(self.prefix)()
@@ -48,24 +75,27 @@ class Backbone:
             cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
         return cache
 
+    def answer_loss(self, asked: Sequence[Asked], replies: Sequence[list[int]]) -> Tensor:
+        """See `Frozen.answer_loss`."""
+        sequences = [
+            torch.cat([self.embed(part) if isinstance(part, list) else part.to(self.model.dtype) for part in parts])
+            for parts in asked
+        ]
+        ends = [(len(rows) - 1, len(reply)) for rows, reply in zip(sequences, replies, strict=True)]
+        sequences = [torch.cat([rows, self.embed(reply)]) for rows, reply in zip(sequences, replies, strict=True)]
+        width = max(map(len, sequences))
+        batch = torch.stack([functional.pad(s, (0, 0, 0, width - len(s))) for s in sequences])
+        # Padding is on the right and attention is causal: no reply sees it.
+        hidden = self.model.model(inputs_embeds=batch, past_key_values=self.cache(len(batch)), use_cache=True)[0]
+        picked = torch.cat([hidden[i, at : at + n] for i, (at, n) in enumerate(ends)])
+        wanted = torch.tensor([token for reply in replies for token in reply])
+        return functional.cross_entropy(self.model.lm_head(picked).float(), wanted)
 
-def open_backbone(path: Path) -> Backbone:
+
+def open_backbone(path: Path, *, dtype: torch.dtype = torch.bfloat16) -> Backbone:
     """Loads the GGUF and runs the prompt's head through it once."""
-    model, tokenizer = load(path)
+    model, tokenizer = load(path, dtype=dtype)
     ids = tokenizer(PREFIX, add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         prefix = model.model(input_ids=ids, use_cache=True).past_key_values
     return Backbone(model, tokenizer, prefix)
-
-
-def answer_loss(backbone: Backbone, asked: list[Tensor], replies: list[list[int]]) -> Tensor:
-    """Mean cross-entropy of the replies' tokens after `asked` (rows of everything past the prompt's head)."""
-    sequences = [torch.cat([rows, backbone.embed(reply)]) for rows, reply in zip(asked, replies, strict=True)]
-    width = max(map(len, sequences))
-    batch = torch.stack([functional.pad(s, (0, 0, 0, width - len(s))) for s in sequences])
-    # Padding is on the right and attention is causal: no reply sees it.
-    hidden = backbone.model.model(inputs_embeds=batch, past_key_values=backbone.cache(len(batch)), use_cache=True)[0]
-    ends = [(len(rows) - 1, len(reply)) for rows, reply in zip(asked, replies, strict=True)]
-    picked = torch.cat([hidden[i, at : at + n] for i, (at, n) in enumerate(ends)])
-    wanted = torch.tensor([token for reply in replies for token in reply])
-    return functional.cross_entropy(backbone.model.lm_head(picked).float(), wanted)

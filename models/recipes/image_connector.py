@@ -29,10 +29,11 @@ from torch import Tensor
 from glasses.backbone.llama import LlamaBackbone
 from glasses.encoders.image import ImageEncoder
 from models.recipes import image_classes, image_examples, image_names, image_pictures, training
-from models.recipes.frozen_backbone import Backbone, answer_loss, open_backbone
+from models.recipes.frozen_backbone import Frozen
 from models.recipes.image_examples import Example
 from models.recipes.image_model import N_NAME_ROWS, ImageConnector, export
 from models.recipes.image_names import Names
+from models.recipes.remote_backbone import open_frozen
 from quantize import image_encoder
 
 STEPS, BATCH, RATE, EPSILON = 1600, 16, 2e-3, 1e-6
@@ -59,7 +60,7 @@ def initialise(connector: ImageConnector, rows_of: Callable[[str], Tensor], name
             part.copy_(rows_of(text))
 
 
-def loss_of(backbone: Backbone, connector: ImageConnector, examples: list[Example]) -> Tensor:
+def loss_of(backbone: Frozen, connector: ImageConnector, examples: list[Example]) -> Tensor:
     """Mean cross-entropy of the answers' tokens."""
     regions = torch.from_numpy(np.stack([e.regions for e in examples]))
     units = connector.activations(regions)
@@ -68,16 +69,13 @@ def loss_of(backbone: Backbone, connector: ImageConnector, examples: list[Exampl
         units = units.index_copy(
             0, torch.tensor([i for i, _ in made_up]), torch.from_numpy(np.stack([u for _, u in made_up]))
         )
-    rows = connector.rows(regions, units).to(torch.bfloat16)
-    asked = [
-        torch.cat([backbone.embed(backbone.ids(e.before)), rows[i], backbone.embed(backbone.ids(e.after))])
-        for i, e in enumerate(examples)
-    ]
-    return answer_loss(backbone, asked, [backbone.ids(e.reply) for e in examples])
+    rows = connector.rows(regions, units)
+    asked = [[backbone.ids(e.before), rows[i], backbone.ids(e.after)] for i, e in enumerate(examples)]
+    return backbone.answer_loss(asked, [backbone.ids(e.reply) for e in examples])
 
 
 def train(
-    backbone: Backbone, connector: ImageConnector, source: image_examples.Source, path: Path, *, steps: int
+    backbone: Frozen, connector: ImageConnector, source: image_examples.Source, path: Path, *, steps: int
 ) -> None:
     """Runs up to `steps` in all, going on from `path` if it is there."""
     connector.head.requires_grad_(False)  # few pictures must not bend what ImageNet's million taught
@@ -117,6 +115,7 @@ def main() -> None:
         parser.add_argument(option, type=Path, required=True)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
     args = parser.parse_args()
     torch.manual_seed(0)
     names = image_names.load()
@@ -133,7 +132,8 @@ def main() -> None:
         path = args.work / "image_connector.pt"
         if not args.resume:
             path.unlink(missing_ok=True)
-        train(open_backbone(args.backbone), connector, source, path, steps=args.steps)
+        with open_frozen(args.backbone, args.through) as backbone:
+            train(backbone, connector, source, path, steps=args.steps)
     sha256 = hashlib.sha256(args.backbone.read_bytes()).hexdigest()
     export(connector, args.out, space=str(data["space"]), backbone=sha256)
     print(args.out)

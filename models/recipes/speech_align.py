@@ -23,10 +23,11 @@ from torch.nn import functional as F
 from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.pooled import PooledConnector
 from glasses.types import Latents
-from models.recipes import frozen_backbone, speech_ctc, training
-from models.recipes.frozen_backbone import Backbone, answer_loss
+from models.recipes import speech_ctc, training
+from models.recipes.frozen_backbone import Frozen
 from models.recipes.latent_shards import Clip, Shards, pad
 from models.recipes.pieces import Pieces
+from models.recipes.remote_backbone import open_frozen
 from models.recipes.speech_connector import STACK, SpeechConnector, scores, soft_rows
 
 REPEAT = (" Repeat the words.", " Repeat what was said.", " What did I say?", " What was said?", " Say that again.")
@@ -38,7 +39,7 @@ CTC_WEIGHT = 0.3
 class Course:
     """What stays the same over the training: where rows come from and what is to be said."""
 
-    backbone: Backbone
+    backbone: Frozen
     pieces: Pieces
     table: Tensor
     answers: dict[str, str]
@@ -76,10 +77,9 @@ def loss_of(model: SpeechConnector, course: Course, clips: list[Clip], rng: rand
         n = int(mask[i].sum())
         after, reply = course.example(clip, rng)
         rows = soft_rows(log_probs[i, :n].exp(), heard.residual[i, :n].float(), course.table)
-        spoken = torch.cat([course.before(clip, rng), model.begin, rows, model.end]).to(torch.bfloat16)
-        asked.append(torch.cat([spoken, course.backbone.embed(after)]))
+        asked.append([torch.cat([course.before(clip, rng), model.begin, rows, model.end]), after])
         replies.append(reply)
-    return answer_loss(course.backbone, asked, replies), ctc
+    return course.backbone.answer_loss(asked, replies), ctc
 
 
 def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
@@ -95,13 +95,13 @@ def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW([{"params": p, "lr": lr, "scale": scale} for p, scale in groups], weight_decay=0.0)
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace, backbone: Frozen) -> None:
+    """Aligns until the minutes are used."""
     torch.manual_seed(args.seed)
-    backbone = frozen_backbone.open_backbone(args.gguf)
     model, pieces, table = speech_ctc.start(args)
     warm = training.load(args.warm)["model"]
     model.load_state_dict({k: v for k, v in warm.items() if k not in ("begin", "end")}, strict=False)
-    model.place_rows(backbone.embed(backbone.ids("\n")).float()[0])
+    model.place_rows(backbone.rows("\n")[0])
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
     course = Course(backbone, pieces, table, answers, PooledConnector(args.ambience) if args.ambience else None)
     clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--warm", type=Path, required=True, help="checkpoint of models.recipes.speech_ctc")
     parser.add_argument("--answers", type=Path, required=True, help="lines of models.recipes.speech_answers")
     parser.add_argument("--ambience", type=Path, help="ambience connector whose rows stand before the words")
+    parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -141,7 +142,8 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     args.pieces = args.warm.with_name("pieces.json")
-    train(args)
+    with open_frozen(args.gguf, args.through) as backbone:
+        train(args, backbone)
 
 
 if __name__ == "__main__":

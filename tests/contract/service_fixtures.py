@@ -32,10 +32,11 @@ _T = TypeVar("_T")
 
 @dataclass
 class Served:
-    """`service` on its own event loop; `addresses` where it listens besides."""
+    """`service` on its own event loop; `addresses` where it listens besides, `folder` where its files are."""
 
     loop: asyncio.AbstractEventLoop
     service: Service
+    folder: Path
     addresses: dict[str, str] = field(default_factory=dict)
     tls: dict[str, ssl.SSLContext] = field(default_factory=dict)
 
@@ -84,7 +85,7 @@ async def _start(
     for context in (tls, mutual):
         authority.configure_trust(context)
     mutual.load_cert_chain(*_written(authority.issue_cert("glasses.example"), folder / "glasses"))
-    made = Served(loop, make_service(), tls={"tls": tls, "mutual tls": mutual})
+    made = Served(loop, make_service(), folder, tls={"tls": tls, "mutual tls": mutual})
     listens = {
         "unix": Listen(f"unix:{folder}/s", TOKEN),
         "tls": Listen("127.0.0.1:0", TOKEN, chain, key),

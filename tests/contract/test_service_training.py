@@ -1,16 +1,22 @@
-"""A connector trained over the wire is the connector trained in process; steps/s of both are printed, not judged."""
+"""A connector trained over the wire is the connector trained in process, by the same recipe; steps/s of both are
+printed, not judged.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+import recipe_fixtures  # noqa: E402
 from service_fixtures import Served, served, small_caps, small_torch  # noqa: E402
 
 from glasses.service.examples import buzz  # noqa: E402
@@ -18,8 +24,8 @@ from glasses.service.gradient_client import GradientClient  # noqa: E402
 from glasses.service.messages import AddToken, Example, RemoveToken  # noqa: E402
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
-from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
-from glasses.service.transport import InProcess, Transport, WebSocket  # noqa: E402
+from glasses.service.transport import WebSocket  # noqa: E402
+from models.recipes import frozen_backbone, remote_backbone, sound_align  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
 STEPS = 10
@@ -33,35 +39,44 @@ def service(gguf_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-def losses_of(client: SyncClient) -> tuple[list[float], float]:
-    """A linear connector from three kinds to two rows, trained to be answered with a token each; (losses, steps/s)."""
-    torch.manual_seed(0)
-    connector, api = torch.nn.Linear(3, 2 * 576), RemoteLoss(GradientClient(client))
-    optimizer, kinds, losses = torch.optim.Adam(connector.parameters(), lr=1e-2), torch.eye(3), []
-    began = time.monotonic()
-    for _ in range(STEPS):
-        rows = connector(kinds).view(3, 2, 576) * 0.1
-        loss = api.cross_entropy([[r, " What?"] for r in rows], [[414], [28, 2], [9000]])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses, STEPS / (time.monotonic() - began)
+class Timed(sound_align.Source):
+    """Notes when the first step begins: opening the network is no step."""
+
+    began = 0.0
+
+    def batch(self, step: int, size: int) -> list[Any]:
+        Timed.began = time.monotonic() if step == 0 else Timed.began
+        return super().batch(step, size)
 
 
-def test_over_the_wire_as_in_process(service: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    ways: dict[str, Transport] = {way: service.transport(way) for way in ("unix", "tls")}
-    found = {}
-    for name, transport in ways.items():
-        with SyncClient(lambda transport=transport: transport) as client:
-            found[name] = losses_of(client)
-    found["in process"] = service_in_process(service)
+def trained(folder: Path, gguf: Path, through: str | None) -> tuple[list[np.ndarray], float]:
+    """What `sound_align` makes of the small connector, and its steps/s."""
+    model, path = recipe_fixtures.connector(), folder / (through or "here").replace("/", "-")
+    sound_align.train(model, recipe_fixtures.clips(), gguf=gguf, path=path, steps=STEPS, batch=8, through=through)
+    rate = STEPS / (time.monotonic() - Timed.began)
+    return [p.detach().numpy() for p in (model.names, model.frame, model.expand)], rate
+
+
+@pytest.mark.parametrize("way", ["unix", "tls"])
+def test_a_recipe_over_the_wire_as_in_process(
+    service: Served, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In process is torch's own autograd through transformers, with no service and no message."""
+    gguf = service.folder / "small.gguf"
+    exact = partial(frozen_backbone.open_backbone, dtype=torch.float32)
+    monkeypatch.setattr(remote_backbone, "open_backbone", exact)
+    monkeypatch.setattr(sound_align, "Source", Timed)
+    monkeypatch.setattr(remote_backbone, "WebSocket", lambda address: service.transport(way))
+    here, here_rate = trained(tmp_path, gguf, None)
+    there, there_rate = trained(tmp_path, gguf, service.addresses[way])
+    losses = [json.loads(line)["loss"] for line in capsys.readouterr().out.splitlines()]
     with capsys.disabled():
-        print("\n" + ", ".join(f"{name} {rate:.2f} steps/s" for name, (_, rate) in found.items()))
-    expected, _ = found["in process"]
-    assert expected[-1] < expected[0] - 1
-    for losses, _ in found.values():
-        assert np.allclose(losses, expected, rtol=1e-4)
+        print(f"\nin process {here_rate:.2f} steps/s, {way} {there_rate:.2f} steps/s; losses {losses}")
+    assert losses[1] == pytest.approx(losses[0], abs=2e-3)
+    start = recipe_fixtures.connector()
+    for mine, theirs, before in zip(here, there, (start.names, start.frame, start.expand), strict=True):
+        moved = np.linalg.norm(mine - before.detach().numpy())
+        assert np.linalg.norm(mine - theirs) < 0.02 * moved
 
 
 def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
@@ -77,23 +92,6 @@ def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
         assert [pulse.on_ms for pulse in felt] == [80, 80]
         assert [text for text in buzz.OTHER if buzz.feel(client, text)] == []
         client.tokens(RemoveToken(0, "<buzz>"))
-
-
-def service_in_process(service: Served) -> tuple[list[float], float]:
-    """The client's loop must be the service's: its calls are made from this thread onto that loop."""
-
-    class OnLoop(SyncClient):
-        def __init__(self) -> None:
-            super().__init__(lambda: InProcess(service.service))
-            self._loop.close()
-            self._loop = service.loop
-
-    client = OnLoop()
-    client.asynchronous = service.run(client._make().__aenter__())
-    try:
-        return losses_of(client)
-    finally:
-        service.run(client.asynchronous.__aexit__())
 
 
 def test_a_service_started_anew_goes_on_with_the_run(service: Served) -> None:

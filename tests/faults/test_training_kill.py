@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from test_offload import Killable, Link
 
 from glasses.errors import RemoteError
@@ -70,3 +73,67 @@ async def _reachable(link: Link) -> WebSocket:
         else:
             await probe.close()
             return WebSocket(f"unix:{link.outer}")
+
+
+def trained(
+    address: str, path: Path, before_step: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> np.ndarray:
+    """The rows of names that the recipe `sound_align` trains through the service at `address`."""
+    from models.recipes import sound_align  # noqa: PLC0415  (the extra `train`)
+    from tests.contract import recipe_fixtures  # noqa: PLC0415
+
+    class Watched(sound_align.Source):
+        def batch(self, step: int, size: int) -> list[Any]:
+            before_step(step)
+            return super().batch(step, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sound_align, "Source", Watched)
+        connector = recipe_fixtures.connector()
+        sound_align.train(
+            connector, recipe_fixtures.clips(), gguf=Path(), path=path, steps=STEPS, batch=4, through=address
+        )
+    return connector.names.detach().numpy()
+
+
+@pytest.mark.train
+def test_a_recipe_through_a_service_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sound_align --through`: what it trains is to the last bit what an undisturbed run trains."""
+    pytest.importorskip("torch", reason="needs the train extra")
+    rng = random.Random(0)
+
+    async def scenario() -> tuple[np.ndarray, np.ndarray, int]:
+        killable, link = Killable(tmp_path / "service"), Link(tmp_path / "service", tmp_path / "link")
+        await killable.open()
+        relay = await asyncio.start_unix_server(link.accept, str(link.outer))
+        await _reachable(link)
+        loop, one_at_a_time, strikes = asyncio.get_running_loop(), asyncio.Lock(), []
+
+        async def strike(delay_s: float, kill: bool) -> None:
+            async with one_at_a_time:
+                await asyncio.sleep(delay_s)
+                if kill:
+                    killable.kill()
+                    await killable.start()
+                else:
+                    link.reset()
+
+        def sometimes(_step: int) -> None:
+            if rng.random() < 0.4:
+                work = strike(rng.choice((0.0, 0.005, 0.02)), rng.random() < 0.5)
+                strikes.append(asyncio.run_coroutine_threadsafe(work, loop))
+
+        address = f"unix:{link.outer}"
+        whole = await asyncio.to_thread(trained, address, tmp_path / "whole.pt", lambda _: None, monkeypatch)
+        struck = await asyncio.to_thread(trained, address, tmp_path / "struck.pt", sometimes, monkeypatch)
+        for work in strikes:
+            await asyncio.wrap_future(work)
+        relay.close()
+        link.reset()
+        await relay.wait_closed()
+        await killable.close()
+        return whole, struck, len(strikes)
+
+    whole, struck, n_strikes = asyncio.run(scenario())
+    assert n_strikes > 10
+    assert np.array_equal(whole, struck)

@@ -1,0 +1,103 @@
+"""`glasses ask --offload` with the pocket bundle on both sides, and a service that dies in the middle of a turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_serve_command import serve
+
+from glasses.app import Parts, open_parts
+from glasses.loop import prompt_of
+from glasses.offload.beside import Beside, Prompted, transport_of
+from glasses.offload.policy import Limits
+from glasses.types import Piece, Turn
+
+pytestmark = pytest.mark.models
+QUESTION = "What is the capital of France?"
+# Never sure of itself: the remote is waited for, however slow this machine is.
+PATIENT = Limits(sure_nats=-1.0, remote_start_ms=1.0, reserve_ms=1.0)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """Address and process id."""
+    with serve("--listen", f"unix:{tmp_path}/s", "--tokens", str(tmp_path / "t")) as server:
+        assert server.stdout
+        about = json.loads(server.stdout.readline())
+        yield about["address"], about["pid"]
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+
+
+def test_ask_says_where_it_was_answered(service: tuple[str, int], tmp_path: Path) -> None:
+    for address, why in ((service[0], "rtt"), (f"unix:{tmp_path}/none", "local: no connection")):
+        command = [sys.executable, "-m", "glasses", "ask", QUESTION, "--json", "--offload", address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Paris" in json.loads(done.stdout)["answer"]
+        assert why in done.stderr
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    opened = open_parts(n_threads=1)
+    yield opened
+    opened.close()
+
+
+def prompted(parts: Parts, turn: Turn) -> Prompted:
+    fed = prompt_of(parts, turn.parts)
+    parts.backbone.rollback(parts.n_prefix)
+    parts.backbone.feed(fed)
+    return Prompted(parts.backbone, turn.id, fed[-1][-1:])
+
+
+def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], parts: Parts) -> None:
+    """What was heard stays, and goes on: one answer, and the words that came from there are not said again."""
+    turn = Turn(7, 0, "test", ("Count from one to ten in words.",))
+    with Beside(transport_of(service[0], None, None), PATIENT) as brain:
+        assert brain.wait_connected(60)
+        near, called = prompted(parts, turn), list[str]()
+
+        def watched(said: str, max_tokens: int, top_k: int) -> Iterator[Piece]:
+            called.append(said)
+            return near(said, max_tokens, top_k)
+
+        pieces = list[Piece]()
+        for piece in brain.answer(turn, watched, max_tokens=24, wait_ms=60_000, stale=lambda: False):
+            pieces.append(piece)
+            if len(pieces) == 3:
+                os.kill(service[1], signal.SIGKILL)
+        assert [p.last for p in pieces].count(True) == 1
+        assert brain.why.startswith("both")
+        assert called[0] == ""
+        if len(called) > 1:  # else it was answered whole before it died
+            assert called[1] == "".join(p.text for p in pieces)[: len(called[1])]
+            assert len(called) == 2
+
+
+def test_the_context_holds_what_was_said_wherever_it_came_from(parts: Parts) -> None:
+    turn = Turn(8, 0, "test", (QUESTION,))
+    near = prompted(parts, turn)
+    n_prompt = parts.backbone.n_past
+    pieces = list(near("", 6, 0))
+    near.leave(pieces)
+    assert parts.backbone.n_past == n_prompt + len([p for p in pieces if p.text])
+
+
+def test_an_answer_that_nobody_waits_for_ends(parts: Parts, tmp_path: Path) -> None:
+    turn, stop = Turn(9, 0, "test", ("Tell me a long story.",)), threading.Event()
+    with Beside(transport_of(f"unix:{tmp_path}/none", None, None)) as brain:
+        stream = brain.answer(turn, prompted(parts, turn), max_tokens=200, stale=stop.is_set)
+        next(stream)
+        stop.set()
+        with pytest.raises(Exception, match="nobody waits"):
+            list(stream)
