@@ -70,7 +70,7 @@ def run(
     bundle: str, n_turns: int, *, with_cascade: bool, tick: Tick = lambda stage, done, total: None
 ) -> dict[str, Any]:
     """Says `n_turns` held-out questions to each side. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
-    questions = _questions(n_turns)
+    questions = spoken_questions(n_turns)
     figures: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -121,7 +121,11 @@ def _maker(parts: Parts, transcribe: Callable[[Float32Array], str] | None) -> Ca
     return make
 
 
-def _questions(n: int) -> list[Float32Array]:
+def spoken_questions(n: int) -> list[Float32Array]:
+    """`n` held-out questions as sound at 16 kHz, over again from the first where they are fewer.
+
+    Raises InputError(NOT_FOUND).
+    """
     index = SPEECH / "index.jsonl"
     if not index.is_file():
         raise InputError(Reason.NOT_FOUND, f"{index}: no held-out speech here; run from a full checkout")

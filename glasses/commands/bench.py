@@ -8,10 +8,14 @@ import platform
 from pathlib import Path
 
 from glasses import store
-from glasses.bench import addressed, latents, live, memory, recall
+from glasses.bench import addressed, interruptions, latents, live, memory, recall
 from glasses.commands.progress import progress
 from glasses.errors import InputError, Reason
 
+WHAT = (
+    *("memory", "latents", "wire", "overlap", "live", "cascade"),
+    *("addressed", "bargein", "ownvoice", "recall"),
+)
 _EXAMPLE = """\
 examples:
   glasses bench memory            resident memory with everything of the bundle loaded
@@ -21,6 +25,8 @@ examples:
   glasses bench live              spoken to in a PulseAudio room: end of speech to first sound, CPU, memory
   glasses bench live --sounds x/  and how often speech, music and noise (models.recipes.sound_fetch x) wake it, 3 hours
   glasses bench addressed --sounds x/   the latter alone
+  glasses bench bargein           talked over in that room: onset of a voice to silence of the speaker, off a tape
+  glasses bench ownvoice          its own voice back at -6 dB for ten minutes: what it wakes and interrupts
   glasses bench recall            held-out sounds named from memory, at once and after minutes
   glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
 """
@@ -35,12 +41,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "what", choices=("memory", "latents", "wire", "overlap", "live", "cascade", "addressed", "recall")
-    )
-    parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade: questions (default: 50)")
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade, bargein (default: 50)")
     parser.add_argument("--sounds", type=Path, nargs="+", metavar="DIR", help="live, addressed: what must not wake it")
     parser.add_argument("--hours", type=float, default=3.0, metavar="H", help="live, addressed: of it (default: 3)")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="ownvoice: of it (default: 10)")
     parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall: sounds (default: all 140)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -70,6 +75,14 @@ def run(args: argparse.Namespace) -> int:
             figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
             if args.sounds:
                 figures["addressed"] = addressed.run(args.bundle, args.sounds, args.hours, tick)
+        text = live.report(figures)
+    elif args.what == "bargein":
+        with progress() as tick:
+            figures = interruptions.barge_ins(args.bundle, args.turns, tick=tick)
+        text = live.report(figures)
+    elif args.what == "ownvoice":
+        with progress() as tick:
+            figures = interruptions.own_voice(args.bundle, args.minutes, tick=tick)
         text = live.report(figures)
     elif args.what == "addressed":
         with progress() as tick:
