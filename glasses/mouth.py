@@ -68,6 +68,10 @@ class Reply:
         return "".join(piece.text for piece in self.pieces).strip()
 
 
+# The pieces of an answer to a draft that was fed; the second says whether nobody wants them any more.
+Write = Callable[[Draft, Callable[[], bool]], Iterator[Piece]]
+
+
 class Mouth:
     """One reply at a time; the newest draft wins."""
 
@@ -96,6 +100,7 @@ class Mouth:
         self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
         # What is said to a draft instead of what the backbone would write; "" is nothing.
         self.instead: Callable[[Draft], str] = lambda draft: ""
+        self.write: Write = lambda draft, stale: parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
 
     def hear(self, signal: Signal) -> None:
         """Takes a signal of the ear; from any thread."""
@@ -216,7 +221,7 @@ class Mouth:
     def _written(self, reply: Reply) -> Iterator[str]:
         shown, turn_id = 0, reply.draft.turn.id
         said = [Piece(turn_id, -1, reply.instead, 0.0, None, True)] if reply.instead else None
-        for piece in said or self._parts.backbone.generate(turn_id, max_tokens=MAX_TOKENS):
+        for piece in said or self.write(reply.draft, lambda: self._stale(reply)):
             self.on_progress()
             reply.first_piece_ns = reply.first_piece_ns or time.monotonic_ns()
             reply.pieces.append(piece)

@@ -124,7 +124,7 @@ def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argpars
         return backbone.generate(turn.id, max_tokens=max_tokens, top_k=max(top_k, args.top_k))
 
     since_ns = time.monotonic_ns()
-    yield from brain.answer(turn, near, max_tokens=args.max_tokens, stale=lambda: False)
+    yield from brain.answer(turn, near, max_tokens=args.max_tokens)
     times.add("answer", since_ns)
     print(f"note: {brain.why}", file=sys.stderr)
 

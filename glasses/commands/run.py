@@ -27,7 +27,8 @@ from glasses.gates.wishes import Wish
 from glasses.listen import Button, SensorEvent
 from glasses.live import DeviceChange, Devices, Live
 from glasses.loop import Times, answer
-from glasses.mouth import Reply
+from glasses.mouth import MAX_TOKENS, Reply
+from glasses.offload import options
 from glasses.remembering import Remembering
 from glasses.types import Float32Array, Latents, Turn
 from glasses.watchdog import Notifier, Watchdog
@@ -67,6 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--no-memory", action="store_true", help="remember nothing of what was heard and seen")
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen five seconds after ready")
     alongside.add_options(parser)
+    options.add_options(parser)
     parser.add_argument("--text", action="store_true", help="do not speak, print only")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop by itself after S seconds")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -92,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         ear = Ear(parts, detector, gate, open_turn_end(parts), wearing.recall)
         ear.wake = open_wake(parts) if args.address == "wake" else None
         live = _live(args, parts, voice, ear, wearing=wearing, watchdog=watchdog)
+        if brain := options.open_beside(args, stack):
+            live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS)
         controls(args, Running(live, wearing.beside, wearing.wipe), stack)
         stack.enter_context(findable())
         wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)

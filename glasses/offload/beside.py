@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import psutil
@@ -28,6 +28,10 @@ from glasses.offload.remote import Remote
 from glasses.offload.turn import OffloadedTurn
 from glasses.service.transport import Transport, WebSocket
 from glasses.types import Piece, Turn
+
+if TYPE_CHECKING:
+    from glasses.ear import Draft
+    from glasses.mouth import Write
 
 WAIT_MS = 1500.0  # of a turn, for the first piece; the policy keeps a part of it for this device
 CONNECT_S = 2.0  # that `ask` waits for the first connection; `run` never waits
@@ -79,7 +83,14 @@ class Beside:
         return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
 
     def answer(
-        self, turn: Turn, near: Near, *, max_tokens: int, wait_ms: float = WAIT_MS, stale: Callable[[], bool]
+        self,
+        turn: Turn,
+        near: Near,
+        *,
+        max_tokens: int,
+        wait_ms: float = WAIT_MS,
+        stale: Callable[[], bool] = lambda: False,
+        local_only: bool = False,
     ) -> Iterator[Piece]:
         """The pieces of one answer, from here or from there; `near` is only ever called on this thread.
 
@@ -94,6 +105,7 @@ class Beside:
             to_send_bytes=0,
             remaining_ms=wait_ms,
             privacy="latents may leave",
+            local_only=local_only,
             battery=None if battery is None or battery.power_plugged else battery.percent / 100,
         )
 
@@ -117,6 +129,24 @@ class Beside:
             yield from self._serve(jobs, task, stale)
         finally:
             task.cancel()
+
+    def writer(self, backbone: LlamaBackbone, max_tokens: int) -> Write:
+        """What `mouth.Mouth.write` becomes. A reply that goes on from one that was interrupted is this device's: the
+        service knows nothing of it.
+        """
+
+        def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Piece]:
+            near, pieces = Prompted(backbone, draft.turn.id, draft.rows[-1:]), list[Piece]()
+            try:
+                for piece in self.answer(
+                    draft.turn, near, max_tokens=max_tokens, stale=stale, local_only=draft.history
+                ):
+                    pieces.append(piece)
+                    yield piece
+            finally:
+                near.leave(pieces)
+
+        return write
 
     @staticmethod
     def _serve(jobs: queue.Queue[Any], task: Future[None], stale: Callable[[], bool]) -> Iterator[Piece]:
@@ -185,22 +215,30 @@ class Prompted:
     turn_id: int
     last: Part
     _base: int = field(init=False)
-    _used: bool = False
+    _made: list[Piece] | None = None  # by the backbone since the prompt
 
     def __post_init__(self) -> None:
         self._base = self.backbone.n_past
 
     def __call__(self, said: str, max_tokens: int, top_k: int) -> Iterator[Piece]:
-        if self._used or said:
+        if self._made is not None or said:
             self._back([self.backbone.tokenize(said, special=False)] if said else [])
-        self._used = True
-        return self.backbone.generate(self.turn_id, max_tokens=max_tokens, top_k=top_k)
+        self._made = []
+        for piece in self.backbone.generate(self.turn_id, max_tokens=max_tokens, top_k=top_k):
+            self._made.append(piece)
+            yield piece
 
     def leave(self, pieces: list[Piece]) -> None:
-        """Makes the context what it would be had it said `pieces` itself."""
+        """Makes the context what it would be had it said `pieces` itself; an abort leaves it at the prompt."""
+        if [(p.token_id, p.logprob) for p in pieces] == [(p.token_id, p.logprob) for p in self._made or ()]:
+            return
         ids = [self.backbone.tokenize(piece.text, special=False) for piece in pieces if piece.text]
         rows = [self.backbone.token_rows(i).mean(axis=0, dtype=np.float32) for i in ids if i]
-        self._back([np.stack(rows)] if rows else [])
+        try:
+            self._back([np.stack(rows)] if rows else [])
+        except ModelError as error:
+            if error.reason is not Reason.ABORTED:
+                raise
 
     def _back(self, parts: list[Part]) -> None:
         self.backbone.rollback(self._base - 1)

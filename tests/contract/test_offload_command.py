@@ -8,14 +8,20 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_serve_command import serve
 
 from glasses.app import Parts, open_parts
+from glasses.ear import Draft, Ended
+from glasses.gates.addressed import Span
 from glasses.loop import prompt_of
+from glasses.mouth import Mouth, Reply
 from glasses.offload.beside import Beside, Prompted, transport_of
 from glasses.offload.policy import Limits
 from glasses.types import Piece, Turn
@@ -89,8 +95,37 @@ def test_the_context_holds_what_was_said_wherever_it_came_from(parts: Parts) -> 
     near = prompted(parts, turn)
     n_prompt = parts.backbone.n_past
     pieces = list(near("", 6, 0))
-    near.leave(pieces)
+    near.leave([replace(piece, logprob=-1.0) for piece in pieces])  # as another backbone would have made them
     assert parts.backbone.n_past == n_prompt + len([p for p in pieces if p.text])
+
+
+def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, int], parts: Parts) -> None:
+    """`glasses run --offload` without devices: drafts as the ear makes them, spoken to a mouth without a voice."""
+    turn = Turn(1, 0, "test", ("Count from one to ten in words.",))
+    fed = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
+    replies, told, pieces = list[Reply](), threading.Event(), list[str]()
+
+    def on_text(text: str) -> None:
+        pieces.append(text)
+        if len(pieces) == 4:
+            os.kill(service[1], signal.SIGKILL)
+
+    mouth = Mouth(parts, None, None, tell=lambda _: told.set(), watch=replies.append, on_text=on_text)
+    with Beside(transport_of(service[0], None, None), PATIENT) as brain:
+        assert brain.wait_connected(60)
+        mouth.write = brain.writer(parts.backbone, 24)
+        mouth.hear(Draft(turn, np.concatenate(fed), True, False, (0, 0)))
+        mouth.hear(Ended(turn, Span(0, False, None, 0), None, time.monotonic_ns()))
+        stopping = threading.Thread(target=lambda: (told.wait(120), mouth.stop()))
+        stopping.start()
+        mouth.run()
+        stopping.join()
+    (reply,) = replies
+    assert reply.outcome == "said"
+    assert [p.last for p in reply.pieces].count(True) == 1
+    assert len(reply.pieces) > 4
+    assert "".join(pieces).strip() == reply.text
+    assert brain.why.startswith("both")
 
 
 def test_an_answer_that_nobody_waits_for_ends(parts: Parts, tmp_path: Path) -> None:
