@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="examples a step of step 3")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
     args = parser.parse_args()
     if (args.beside is None) == (args.modality == "sound"):
         parser.error("--beside ENCODER goes with the sound connector, and only with it")
@@ -103,7 +104,8 @@ def main() -> None:
         path = args.clips / "sound.pt"
         if not args.resume:
             path.unlink(missing_ok=True)
-        sound_align.train(connector, clips, gguf=args.backbone, path=path, steps=args.steps, batch=args.batch)
+        options = {"steps": args.steps, "batch": args.batch, "through": args.through}
+        sound_align.train(connector, clips, gguf=args.backbone, path=path, **options)
     sha256 = hashlib.sha256(args.backbone.read_bytes()).hexdigest()
     spaces = {"space": space_of(ENCODERS[args.modality], args.encoder)}
     if args.beside:
