@@ -19,7 +19,7 @@ from glasses.gates.addressed import LONGEST_MS, Span
 from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.turns import Change, TurnGate
-from glasses.gates.voice import SPEECH, VoiceDetector
+from glasses.gates.voice import SPEECH, STEP, VoiceDetector
 from glasses.gates.wake import WakeGate
 from glasses.gates.wishes import Wish
 from glasses.listen import BEFORE_MS, LEAD_MS, SEEN_MS, STEP_NS, TALK_STEPS, Button, SensorEvent
@@ -30,6 +30,7 @@ _MS = 1_000_000
 TAIL_MS = 96  # kept after speech: the last consonant is quieter than the detector hears
 FIRST_DRAFT_MS = 500  # of speech before there is anything to prepare
 DRAFT_EVERY_MS = 300
+EARLY_MS = 100  # a draft that takes no longer is worth making at the first quiet step, before it may be the end
 RING_S = (2 * LONGEST_MS + BEFORE_MS) // 1000
 _LEAST = RATE_HZ // 10
 _DRAFT_SHARE = 3  # a draft waits this many times what the last one took: the ear must keep up with the sound
@@ -107,7 +108,7 @@ class Ear:
         self._wish: Wish = ""
         self._turn_id, self._start_ns, self._cause = 0, 0, "tap"
         self._draft: Draft | None = None
-        self._draft_due_ns, self._draft_end_ns = 0, 0
+        self._draft_due_ns, self._draft_end_ns, self._draft_took_ns = 0, 0, 0
         self.wake: WakeGate | None = None  # hears the phrase that is as good as a touch
 
     @property
@@ -225,11 +226,15 @@ class Ear:
 
     def _while_speaking(self, now_ns: int) -> list[Signal]:
         gate = self._gate
-        if gate.state != "open" or gate.spoken_ns is None or gate.spoken_ns[1] < now_ns or now_ns < self._draft_due_ns:
+        if gate.state != "open" or gate.spoken_ns is None:
             return []
-        draft = self._made(now_ns, final=False)
-        took_ns = draft.work_ns[1] - draft.work_ns[0]
-        self._draft_due_ns = now_ns + max(DRAFT_EVERY_MS * _MS, _DRAFT_SHARE * took_ns)
+        quiet_ns = now_ns - gate.spoken_ns[1]
+        early = quiet_ns == STEP_NS and self._draft is not None and 0 < self._draft_took_ns <= EARLY_MS * _MS
+        if not early and (quiet_ns > 0 or now_ns < self._draft_due_ns):
+            return []
+        draft = self._made(now_ns, final=False, quiet_ns=TAIL_MS * _MS - quiet_ns if early else 0)
+        self._draft_took_ns = draft.work_ns[1] - draft.work_ns[0]
+        self._draft_due_ns = now_ns + max(DRAFT_EVERY_MS * _MS, _DRAFT_SHARE * self._draft_took_ns)
         return [draft]
 
     def _dipped(self, now_ns: int) -> list[Signal]:
@@ -253,12 +258,17 @@ class Ear:
         view = self._view[0] if self._view and span.look else None
         return [*signals, Ended(self._draft.turn, span, view, decided_ns)]
 
-    def _made(self, end_ns: int, *, final: bool) -> Draft:
-        """One draft of the open turn, from the sound up to `end_ns`."""
+    def _made(self, end_ns: int, *, final: bool, quiet_ns: int = 0) -> Draft:
+        """One draft of the open turn, from the sound up to `end_ns`; `quiet_ns` more are taken to be as the last step.
+
+        So a draft at the first quiet step is nearly always what the turn will be if nothing more is said.
+        """
         began_ns = time.monotonic_ns()
         pcm = self._ring.between(self._start_ns, end_ns)
         if len(pcm) < _LEAST:  # the microphone came back within the turn
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
+        if quiet_ns:
+            pcm = np.concatenate([pcm, np.resize(pcm[-STEP:], quiet_ns * RATE_HZ // 1_000_000_000)])
         turn, rows = self._draft_of(pcm, end_ns, final=final)
         self._draft = Draft(turn, rows, final, self._cause == "barge-in", (began_ns, time.monotonic_ns()), self._wish)
         self._draft_end_ns = end_ns

@@ -1,7 +1,8 @@
 """How often the taught wake phrase is missed, and how often something else wakes it: hours of sound through the gates.
 
 Faster than real time: the voice detector hears all of it, the head what the detector takes for a voice. No sound is
-heard twice, so the hours are independent of each other. Interrupted, it gives what it has. Knows no device.
+heard twice, so the hours are independent of each other; none is of the half that teaching may have learned from.
+Interrupted, it gives what it has. Knows no device.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _N_PHRASES = 100
 def run(bundle: str, folders: Sequence[Path], hours: float, tick: wake.Tick) -> dict[str, Any]:
     """Raises ModelError (no phrase was taught, models), InputError(NOT_FOUND) for folders with hardly a sound."""
     head = load(wake_path())
-    files = wake.sound_files(folders)
+    files = wake.sound_files(folders, learn=False)
     if len(files) < LEAST_FILES:
         raise InputError(Reason.NOT_FOUND, f"{len(files)} sound files below {', '.join(map(str, folders))}; name more")
     models = store.load_bundle(bundle)

@@ -93,7 +93,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
     encoder = AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=SPARE_ONE)
     detector = VoiceDetector(store.path_of(bundle.voice_gate))
     recorded = [read_audio(path) for path in wake.sound_files([args.recordings])] if args.recordings else []
-    others = wake.sound_files(args.others)
+    others, unheard = (wake.sound_files(args.others, learn=learn) for learn in (True, False))
     began_s = time.monotonic()
     with ExitStack() as stack:
         voice = _voice(args.bundle, stack)
@@ -105,11 +105,11 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
             )
         tick = stack.enter_context(progress())
         head, made = _learned(
-            args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others[::2]), tick=tick
+            args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others), tick=tick
         )
         learned_s = time.monotonic() - began_s
         hearing = wake.Hearing(gate.WakeGate(head, encoder.encode, encoder.space), detector)
-        figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=others[1::2], tick=tick)
+        figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=unheard, tick=tick)
     head.save(path)
     figures = {
         "phrase": phrase,

@@ -19,9 +19,9 @@ State = Literal["idle", "open", "replying", "paused"]
 
 OPEN_STEPS = 4  # 128 ms of speech on end open a turn where speech alone may; a click or a cough is shorter
 DIP_MS = 90  # silence after which the wearer may be done: the reply is prepared, nothing is said yet
-SURE_SILENCE_MS = 190  # enough where the latents say that the sentence is complete
-END_SILENCE_MS = 640  # the upper bound where they do not
-COMPLETE = 0.5  # from which probability of a complete sentence SURE_SILENCE_MS is enough
+SURE_SILENCE_MS = 160  # enough where the latents are sure that the sentence is complete
+SURE = 0.9  # this sure; the less they are, the more silence is waited for,
+END_SILENCE_MS = 640  # up to this much where they say that it is not
 PAUSE_STEPS = 2  # 64 ms of voice over the reply hold it
 CONFIRM_STEPS = 6  # 192 ms of it within CONFIRM_MS end it
 CONFIRM_MS = 450
@@ -157,8 +157,8 @@ class TurnGate:
     def _enough_ms(self) -> int:
         if self.spoken_ns is None:
             return NO_SPEECH_MS
-        sure = self._complete is not None and self._complete >= COMPLETE
-        return SURE_SILENCE_MS if sure else END_SILENCE_MS
+        unsure = 1 - min((self._complete or 0.0) / SURE, 1.0)
+        return round(SURE_SILENCE_MS + unsure * (END_SILENCE_MS - SURE_SILENCE_MS))
 
     def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[Change]:
         if to_ns - self._reply_ns >= REPLY_MS * _MS:

@@ -8,6 +8,7 @@ windows of what almost sounds like it, of the phrase before its end, of everyday
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,9 +209,13 @@ def spoken_at(pcm: Float32Array, detector: VoiceDetector) -> list[int]:
     return [(i + 1) * STEP for i in steps if i % 5 == 0]
 
 
-def sound_files(folders: Sequence[Path]) -> list[Path]:
-    """All sound files below, in an order that mixes folders but is the same each time."""
+def sound_files(folders: Sequence[Path], *, learn: bool | None = None) -> list[Path]:
+    """All sound files below, in an order that mixes folders but is the same each time.
+
+    With `learn`, one half of them, by a checksum of the name: what is learned from is never tested with.
+    """
     found = [path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES]
+    found = [path for path in found if learn is None or zlib.crc32(path.name.encode()) % 2 == learn]
     return random.Random(0).sample(sorted(found), len(found))
 
 

@@ -98,12 +98,23 @@ def test_absence_and_damage_are_told_apart(learned: WakeHead, tmp_path: Path) ->
         assert corrupt.value.reason is Reason.CORRUPT
 
 
+def test_what_is_learned_from_is_never_tested_with(tmp_path: Path) -> None:
+    for i in range(40):
+        (tmp_path / f"{i}.wav").touch()
+        (tmp_path / f"{i}.txt").touch()
+    learn, test = (set(wake.sound_files([tmp_path], learn=learn)) for learn in (True, False))
+    assert not learn & test
+    assert learn | test == set(wake.sound_files([tmp_path])) == set(tmp_path.glob("*.wav"))
+    assert min(len(learn), len(test)) > 10
+
+
 def gate_of(probabilities: list[float]) -> tuple[WakeGate, list[int]]:
     """A gate whose head says one after the other of `probabilities`; and the lengths of the windows it was given."""
     lengths: list[int] = []
     said, n = iter(probabilities), wake.n_bins(1.6)
-    head = WakeHead("hey glasses", SPACE, 1.6, 0.9, np.ones((1, 1), np.float32), *(np.ones((n,), np.float32),) * 2,
-                    np.zeros((n, 1), np.float32), np.zeros(1, np.float32), np.zeros(2, np.float32))  # fmt: skip
+    ones, none = np.ones(n, np.float32), np.zeros((n, 1), np.float32)
+    frame, bias, out = np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(2, np.float32)
+    head = WakeHead("hey glasses", SPACE, 1.6, 0.9, frame, ones, ones, none, bias, out)
 
     def encode(pcm: Float32Array) -> Latents:
         lengths.append(len(pcm))
