@@ -97,11 +97,12 @@ def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
 
 def train(args: argparse.Namespace, backbone: Frozen) -> None:
     """Aligns until the minutes are used."""
-    torch.manual_seed(args.seed)
+    torch.manual_seed(args.seed + training.steps_done(args.out / "align.pt"))
     model, pieces, table = speech_ctc.start(args)
     warm = training.load(args.warm)["model"]
-    model.load_state_dict({k: v for k, v in warm.items() if k not in ("begin", "end")}, strict=False)
-    model.place_rows(backbone.rows("\n")[0])
+    model.load_state_dict(warm, strict=False)
+    if not model.begin.any():  # else an earlier alignment has taught them already
+        model.place_rows(backbone.rows("\n")[0])
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
     course = Course(backbone, pieces, table, answers, PooledConnector(args.ambience) if args.ambience else None)
     clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
@@ -111,7 +112,7 @@ def train(args: argparse.Namespace, backbone: Frozen) -> None:
 
     def losses(step: int, _used_s: float) -> dict[str, Tensor]:
         rng = random.Random(f"{args.seed}.{step}")
-        batch = rng.sample(clips, CLIPS * 2 // 3) + rng.sample(answered, CLIPS - CLIPS * 2 // 3)
+        batch = rng.sample(clips, CLIPS // 2) + rng.sample(answered, CLIPS // 2)
         reply, ctc = loss_of(model, course, batch, rng)
         return {"reply": reply, "ctc": CTC_WEIGHT * ctc}
 

@@ -129,8 +129,9 @@ def _pieces(path: Path, tokenizer: Any) -> Pieces:
 
 
 def train(args: argparse.Namespace) -> None:
-    torch.manual_seed(args.seed)
-    rng = random.Random(args.seed)
+    step = training.steps_done(args.out / "ctc.pt")
+    torch.manual_seed(args.seed + step)
+    rng = random.Random(f"{args.seed}.{step}")
     model, pieces, table = start(args)
     if args.warm:
         model.load_state_dict(training.load(args.warm)["model"], strict=False)

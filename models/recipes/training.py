@@ -30,6 +30,14 @@ def load(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
+def steps_done(path: Path) -> int:
+    """The steps in the checkpoint at `path`, 0 without one.
+
+    For the seed: a resumed run that draws the same numbers again sees the same batches until it knows them by heart.
+    """
+    return load(path)["state"]["step"] if path.exists() else 0
+
+
 def warm_cosine(peak: float, *, warm_steps: int, floor: float) -> Callable[[int, float], float]:
     """Learning rate of (step, share of the budget used): a linear rise, then a cosine down to `floor` * peak."""
 
