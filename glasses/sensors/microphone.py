@@ -35,7 +35,7 @@ class Microphone:
         self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
         self._clock = SteadyClock(rate_hz)
         self.overruns, self.last_ns = 0, time.monotonic_ns()
-        self._began = False
+        self._opened_ns = self.last_ns
         try:
             self._stream: Any = sd.RawInputStream(
                 samplerate=rate_hz,
@@ -52,7 +52,7 @@ class Microphone:
 
     def _take(self, data: Any, _n: int, times: Any, status: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.last_ns, self._began = now_ns, True
+        self.last_ns = now_ns
         self.overruns += bool(status.input_overflow)
         pcm = np.frombuffer(data, np.int16)
         # The driver's two times are of one clock of its own; only their difference means something here.
@@ -73,7 +73,7 @@ class Microphone:
     @property
     def gone(self) -> bool:
         """Whether it stopped, or has given nothing, not even silence, for too long."""
-        return not self._stream.active or sound_devices.overdue(self.last_ns, began=self._began)
+        return not self._stream.active or sound_devices.overdue(self.last_ns, self._opened_ns)
 
     def close(self) -> None:
         """Stops recording. Safe to call twice, and where the device is gone."""

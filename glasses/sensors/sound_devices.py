@@ -15,7 +15,7 @@ from glasses.errors import Reason, SensorError
 Direction = Literal["input", "output"]
 # The sound server's own devices follow the wearer's choice and hot-plug; bare hardware devices do not.
 START_S = 3.0  # a device may take so long to begin
-GONE_S = 0.7  # one that began and then gave nothing for so long is gone
+GONE_S = 0.7  # one that runs and then gives nothing for so long is gone
 _PREFERRED = ("pulse", "pipewire", "default")
 
 
@@ -93,6 +93,9 @@ def usable_rate(device: SoundDevice, direction: Direction, wanted_hz: int) -> in
     return wanted_hz
 
 
-def overdue(last_ns: int, *, began: bool) -> bool:
-    """Whether a stream that last stirred at `last_ns` (time.monotonic_ns) has been silent for too long to be alive."""
-    return (time.monotonic_ns() - last_ns) / 1e9 > (GONE_S if began else START_S)
+def overdue(last_ns: int, opened_ns: int) -> bool:
+    """Whether a stream opened at `opened_ns` that last stirred at `last_ns` (time.monotonic_ns) has been silent for too
+    long to be alive. A speaker's first call only fills its buffer: that it has begun is not known before START_S.
+    """
+    now_ns = time.monotonic_ns()
+    return (now_ns - last_ns) / 1e9 > (GONE_S if (now_ns - opened_ns) / 1e9 > 2 * START_S else START_S)

@@ -63,7 +63,7 @@ class Speaker:
         self.underruns, self.last_ns = 0, time.monotonic_ns()
         self.latency_s = 0.0
         self.reference = Reference(self.rate_hz)
-        self._began = False
+        self._opened_ns = self.last_ns
         try:
             self._stream: Any = sd.RawOutputStream(
                 samplerate=self.rate_hz,
@@ -118,7 +118,7 @@ class Speaker:
 
     def _give(self, out: Any, n: int, times: Any, status: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.last_ns, self._began = now_ns, True
+        self.last_ns = now_ns
         self.underruns += bool(status.output_underflow)
         self.latency_s = min(max(times.outputBufferDacTime - times.currentTime, 0.0), _MAX_LATENCY_S)
         pcm = self._next(n, now_ns + round(self.latency_s * 1e9))
@@ -149,7 +149,7 @@ class Speaker:
     @property
     def gone(self) -> bool:
         """Whether it stopped, or has not asked for sound for too long."""
-        return not self._stream.active or sound_devices.overdue(self.last_ns, began=self._began)
+        return not self._stream.active or sound_devices.overdue(self.last_ns, self._opened_ns)
 
     def close(self) -> None:
         """Stops. Safe to call twice, and where the device is gone."""
