@@ -36,10 +36,12 @@ PATIENT = Limits(sure_nats=-1.0, remote_start_ms=1.0, reserve_ms=1.0)
 def service(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """Address and process id."""
     with serve("--listen", f"unix:{tmp_path}/s", "--tokens", str(tmp_path / "t")) as server:
-        assert server.stdout
-        about = json.loads(server.stdout.readline())
-        yield about["address"], about["pid"]
-        server.send_signal(signal.SIGINT)
+        try:
+            assert server.stdout
+            about = json.loads(server.stdout.readline())
+            yield about["address"], about["pid"]
+        finally:
+            server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from glasses.errors import GlassesError, Reason
@@ -42,6 +45,55 @@ def test_serve_answers_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert server.returncode in (0, 130), errors
     assert "Traceback" not in errors
     assert not socket.exists()
+
+
+EVAL = Path(__file__).parents[2] / "models/eval"
+
+
+def picture(name: str) -> dict[str, Any]:
+    data = base64.b64encode((EVAL / "pictures" / f"{name}.jpg").read_bytes()).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}", "detail": "auto"}}
+
+
+def sound(name: str) -> dict[str, Any]:
+    data = base64.b64encode((EVAL / "sounds" / f"{name}-0.ogg").read_bytes()).decode()
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}  # what it is, the bytes say
+
+
+def chat(http: httpx.Client, *content: dict[str, Any], stream: bool) -> str:
+    """What the openai package sends and reads."""
+    body = {"model": "pocket", "messages": [{"role": "user", "content": content}], "max_tokens": 24, "stream": stream}
+    answer = http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    if not stream:
+        return answer.json()["choices"][0]["message"]["content"]
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    assert lines[-1] == "[DONE]"
+    return "".join(json.loads(line)["choices"][0]["delta"].get("content", "") for line in lines[:-1])
+
+
+def test_an_openai_client_shows_it_pictures_and_plays_it_sounds(tmp_path: Path) -> None:
+    """Held-out photographs and recordings, before and after the question; two of three are to be named."""
+    token = tmp_path / "token"
+    token.write_text("sk-0123456789abcdef\n")
+    options = ("--listen", "127.0.0.1:0", "--tokens", str(tmp_path / "t"), "--token-file", str(token))
+    with serve(*options) as server:
+        try:
+            assert server.stdout
+            url = json.loads(server.stdout.readline())["address"].replace("ws://", "http://")
+            headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+            with httpx.Client(base_url=url, headers=headers, timeout=300) as http:
+                ask = {"type": "text", "text": "What is in this picture?"}
+                seen = [chat(http, ask, picture(name), stream=False) for name in ("butterfly", "bucket", "alpaca")]
+                ask = {"type": "text", "text": "What is this sound?"}
+                heard = [chat(http, sound(name), ask, stream=True) for name in ("cat", "cow", "applause")]
+        finally:
+            server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    wanted = (("butterfly",), ("bucket",), ("alpaca", "llama")), (("cat", "meow"), ("cow", "moo"), ("applau", "clap"))
+    for answers, names in zip((seen, heard), wanted, strict=True):
+        named = [any(n in answer.lower() for n in some) for answer, some in zip(answers, names, strict=True)]
+        assert sum(named) >= 2, answers
 
 
 @pytest.mark.parametrize(
