@@ -2,7 +2,8 @@
 
 The layouts are vendor-stated, read in the firmware's sources: a sound packet is u16 LE counter, u8 part of a frame,
 payload; a photo chunk is u16 LE number, payload, the first one's payload begins with the orientation (firmware 2.1.1
-and later), and FFFF ends it. Nothing is sent twice: a photo with a gap is dropped and asked for again.
+and later), and FFFF ends it. Nothing is sent twice: a photo with a gap is dropped and asked for again. The button of
+those that have one notifies u32 LE: what was done, and a second that says nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bleak.backends.device import BLEDevice
 
 from firmware_bridge.ble import SYSTEM, Backends, Peripheral
 from firmware_bridge.codecs import Decoder, OpusDecoder, PcmDecoder
-from firmware_bridge.devices.device import Battery, Capabilities, Inbox, Message, Stream
+from firmware_bridge.devices.device import Battery, Capabilities, Inbox, Message, Stream, Touch
 from firmware_bridge.devices.photo import (
     MAX_PHOTO_BYTES,
     Assembled,
@@ -35,6 +36,7 @@ CODEC = "19b10002-e8f2-537e-4f6c-d104768a1214"
 PHOTO_DATA = "19b10005-e8f2-537e-4f6c-d104768a1214"
 PHOTO_CONTROL = "19b10006-e8f2-537e-4f6c-d104768a1214"
 BATTERY = "00002a19-0000-1000-8000-00805f9b34fb"
+BUTTON = "23ba7925-0000-1000-7450-346eac492e92"  # of a service of its own, 23ba7924
 MODEL = "00002a24-0000-1000-8000-00805f9b34fb"
 GLASSES_MODELS = ("omi glass", "openglass")  # 0010-0012 mean other things on either, so the model string decides
 
@@ -45,6 +47,8 @@ UNKNOWN = Capabilities("Omi, not connected yet", frozenset())
 _AUDIO_HEADER = struct.Struct("<HB")
 _PHOTO_HEADER = struct.Struct("<H")
 _PHOTO_END = 0xFFFF
+_BUTTON = struct.Struct("<I")
+_PRESSES = {1: "tap", 2: "double_tap", 3: "long", 4: "press", 5: "release"}  # 0: nothing happened
 _ONE_PHOTO = struct.pack("b", -1)
 
 
@@ -153,6 +157,14 @@ def assemble() -> Assembler:
             raise PhotoError(PhotoFailure.CAPTURE, "next chunk", f"OMI Glass: a photo over {MAX_PHOTO_BYTES} bytes")
 
 
+def pressed(value: bytes) -> str | None:
+    """What the button says was done, None for nothing. Raises LinkError CORRUPT."""
+    code = _BUTTON.unpack_from(value)[0] if len(value) >= _BUTTON.size else None
+    if code is None or code > max(_PRESSES):
+        raise LinkError(Reason.CORRUPT, f"Omi's button said {value[:8].hex(' ') or 'nothing'}")
+    return _PRESSES.get(code)
+
+
 def is_last(chunk: bytes) -> bool:
     """Whether the chunk ends a photograph."""
     return chunk[:2] == b"\xff\xff"
@@ -184,6 +196,9 @@ class OmiGlass:
             model = (await self._peripheral.read(MODEL)).decode(errors="replace")
             self.capabilities = GLASS if model.casefold().startswith(GLASSES_MODELS) else PENDANT
             await self._peripheral.subscribe(BATTERY, self._on_battery)
+            if self._peripheral.has(BUTTON):
+                self.capabilities = replace(self.capabilities, abilities=self.capabilities.abilities | {"touch"})
+                await self._peripheral.subscribe(BUTTON, self._on_button)
             if "photo" in self.capabilities.abilities:
                 await self._peripheral.subscribe(PHOTO_DATA, lambda chunk, _: self._camera.feed(chunk))
             if self._wants_audio:
@@ -240,6 +255,15 @@ class OmiGlass:
     def _on_battery(self, value: bytes, t_ns: int) -> None:
         if value:
             self.inbox.put(Battery(t_ns, value[0]))
+
+    def _on_button(self, value: bytes, t_ns: int) -> None:
+        try:
+            kind = pressed(value)
+        except LinkError as error:
+            self.inbox.put(Message(t_ns, str(error)))
+            return
+        if kind is not None:
+            self.inbox.put(Touch(t_ns, kind))
 
 
 def _decoder(wanted: AudioFormat) -> Decoder:

@@ -21,6 +21,7 @@ class OmiPeripheral(GattPeripheral):
             omi_glass.PHOTO_DATA: "NOTIFY",
             omi_glass.PHOTO_CONTROL: "WRITE",
         },
+        "23BA7924-0000-1000-7450-346EAC492E92": {omi_glass.BUTTON: "READ,NOTIFY"},
         "180F": {"2A19": "READ,NOTIFY"},
         "180A": {"2A24": "READ"},
     }
@@ -28,6 +29,7 @@ class OmiPeripheral(GattPeripheral):
     def __init__(self, air: Air, *, model: str = "OMI Glass", codec_id: int = 0, jpeg: bytes = b"") -> None:
         super().__init__(air)
         self.values = {omi_glass.CODEC: bytes([codec_id]), "2A19": b"\x57", "2A24": model.encode()}
+        self.values[omi_glass.BUTTON] = bytes(8)
         self.jpeg = jpeg
         self.lose: set[tuple[int, int]] = set()
         self.silent = False

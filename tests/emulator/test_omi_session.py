@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from firmware_bridge import ble
-from firmware_bridge.devices.device import Sound
+from firmware_bridge.devices import omi_glass
+from firmware_bridge.devices.device import Message, Sound, Touch
 from firmware_bridge.devices.omi_glass import OmiGlass
 from firmware_bridge.devices.photo import Deadlines, PhotoError, PhotoFailure
 from firmware_bridge.errors import LinkError, Reason
@@ -101,6 +102,22 @@ def test_whole_session() -> None:
         await device.connect()
         await peripheral.speak(said[0].tobytes())  # nobody had to ask for sound again
         assert np.array_equal((await sounds(device, 1))[0].pcm, said[0])
+
+    with_omi(session)
+
+
+def test_button() -> None:
+    async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
+        assert "touch" in device.capabilities.abilities
+        for code in (4, 5, 0, 2, 99):
+            await peripheral.notify(omi_glass.BUTTON, code.to_bytes(4, "little") + bytes(4))
+        said: list[str] = []
+        async with asyncio.timeout(10):
+            while len(said) < 4:
+                event = await device.inbox.get()
+                said += [event.kind] if isinstance(event, Touch) else []
+                said += [event.text] if isinstance(event, Message) else []
+        assert said == ["press", "release", "double_tap", "Omi's button said 63 00 00 00 00 00 00 00"]
 
     with_omi(session)
 

@@ -15,10 +15,12 @@ from firmware_bridge.errors import LinkError, Reason
 from glasses.__main__ import main
 from glasses.commands import devices
 from glasses.sensors import v4l2
+from tests.emulator.firmware import Firmware
 from tests.emulator.frame import FramePeripheral
 from tests.emulator.g1 import G1Arm
 from tests.emulator.omi import OmiPeripheral
 from tests.emulator.radio import Air
+from tests.hil.wires import OursPeripheral
 
 
 def test_json_has_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,15 +52,19 @@ def test_glasses_in_reach_with_what_they_can_do() -> None:
     async def scanned() -> devices.Part:
         air = Air()
         await air.start()
-        for peripheral in (OmiPeripheral(air), FramePeripheral(air), G1Arm(air, "L", []), G1Arm(air, "R", [])):
+        ours = OursPeripheral(air, Firmware())
+        for peripheral in (OmiPeripheral(air), FramePeripheral(air), G1Arm(air, "L", []), G1Arm(air, "R", []), ours):
             await peripheral.start()
+        await ours.pump.stop()
         return await devices.glasses_in_reach(0.4, backends=air.backends)
 
     part = asyncio.run(scanned())
     by_product = {row["product"]: row for row in part.rows}
     assert by_product["Frame"]["can"] == ["battery", "microphone", "photo", "text", "touch"]
     assert len(by_product["Even G1"]["addresses"]) == 2
+    assert by_product["ours"]["name"] == "Ours"
     text = devices._as_text(part)
+    assert "Ours  ours  F1:00:00:00:00:77  -60 dBm  (says what it can do once connected: glasses link ble:Ours)" in text
     assert "Frame 4F  Frame  F3:00:00:00:00:01  -60 dBm  can: battery, microphone, photo, text, touch" in text
 
 

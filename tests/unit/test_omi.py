@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.devices.omi_glass import AudioFramer, Heard, assemble, audio_format, is_last
+from firmware_bridge.devices.omi_glass import AudioFramer, Heard, assemble, audio_format, is_last, pressed
 from firmware_bridge.devices.photo import Assembled, PhotoError, PhotoFailure
 from firmware_bridge.errors import LinkError, Reason
 
@@ -104,3 +104,13 @@ def test_photo_without_end_is_capped() -> None:
     with pytest.raises(PhotoError) as caught:
         endless()
     assert caught.value.failure is PhotoFailure.CAPTURE
+
+
+def test_button_is_u32_and_another() -> None:
+    said = [pressed(bytes.fromhex(f"{code:02x} 00 00 00 00 00 00 00")) for code in range(6)]
+    assert said == [None, "tap", "double_tap", "long", "press", "release"]
+    assert pressed(bytes.fromhex("01 00 00 00")) == "tap"
+    for damaged in ("", "01 00 00", "06 00 00 00 00 00 00 00", "01 00 00 01 00 00 00 00"):
+        with pytest.raises(LinkError) as caught:
+            pressed(bytes.fromhex(damaged))
+        assert caught.value.reason is Reason.CORRUPT
