@@ -1,0 +1,138 @@
+"""Trains the heads that tell a wish of the memory from any other question: "what was that sound?", "forget everything".
+
+Sentences are spoken by machine, heard by the bundle's own encoder and word connector, and what the head sees are the
+rows that the backbone would: no word is ever chosen. Debian: espeak-ng, flite.
+
+    python -m models.recipes.wishes --questions questions.jsonl --out models/artifacts
+
+`questions.jsonl` is what models.recipes.speech_answers makes: what people ask of an assistant, which no wish is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from glasses.app import Parts, open_parts
+from glasses.gates.head import Head, fit
+from glasses.gates.wishes import NAMES, Wish, Wishes, features
+from glasses.media import read_audio
+from glasses.types import Float32Array
+from models.recipes import augment, voices
+
+RATE_HZ = 16_000
+PHRASES = Path(__file__).with_suffix(".toml")
+# Of other speech that may be taken for a wish, when its threshold is chosen: recalling in vain costs little.
+FALSE: dict[Wish, float] = {"sound": 0.005, "picture": 0.005, "wipe": 0.002}
+L2 = 0.01
+
+
+def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, held_out: bool) -> Float32Array:
+    """One sentence as a microphone hears it: room, noise and level vary."""
+    if held_out:
+        pcm = voices.flite(text, rng, ("rms",))
+    else:
+        pcm = (voices.espeak if rng.random() < 0.4 else voices.flite)(text, rng)
+    pcm = np.pad(augment.change_speed(pcm, rng.uniform(0.92, 1.08)), (int(rng.uniform(0.1, 0.3) * RATE_HZ), 1500))
+    if rng.random() < 0.3:
+        pcm = augment.room(pcm, noise_rng)[: len(pcm)]
+    pcm = augment.add_at_snr(pcm, augment.noise(len(pcm), noise_rng), rng.uniform(12, 40))
+    return (pcm * rng.uniform(0.2, 0.9) / max(1e-4, float(np.abs(pcm).max()))).astype(np.float32)
+
+
+def heard(parts: Parts, pcm: Float32Array) -> Float32Array | None:
+    """Features of what was said; None where no word was heard."""
+    soft = parts.words.soft_tokens(parts.words.apply(parts.audio_encoder.encode(pcm)))
+    return features(soft) if len(soft) else None
+
+
+def typed(parts: Parts, text: str) -> Float32Array:
+    """The same of the rows that the backbone reads for typed text: where words are heard well, rows come close."""
+    return features(np.asarray(parts.backbone.token_rows(parts.backbone.tokenize(" " + text, special=False))))
+
+
+def examples(parts: Parts, which: str, others: list[str], times: int) -> Iterator[tuple[str, Float32Array]]:
+    """(wish, features) of every phrase of `which`, spoken `times` over, and of as many `others` ("" is no wish)."""
+    phrases = tomllib.loads(PHRASES.read_text())
+    rng, noise_rng = random.Random(which), np.random.default_rng(len(which))
+    said = [(name if name in NAMES else "", text) for name in phrases for text in phrases[name][which]] * times
+    said += [("", rng.choice(others)) for _ in said]
+    for i, (wish, text) in enumerate(said):
+        found = heard(parts, spoken(text, rng, noise_rng, held_out=which == "held_out"))
+        if found is not None:
+            yield wish, found
+        if i % 50 == 49:
+            print(f"{which}: {i + 1} of {len(said)}", flush=True)
+
+
+def fit_head(name: Wish, pairs: list[tuple[str, Float32Array]], others: list[Float32Array], space: str) -> Head:
+    """Fitted on `pairs` and half of `others`; the other half and the pairs without a wish set its threshold."""
+    x = np.stack([found for _, found in pairs] + others[::2])
+    head = fit(x, np.array([wish == name for wish, _ in pairs] + [False] * len(others[::2])), space, l2=L2)
+    told = [found for wish, found in pairs if not wish] + others[1::2]
+    scores = np.sort((np.stack(told) - head.mean) / head.scale @ head.weights + head.bias)
+    return replace(head, bias=head.bias - max(0.0, float(scores[int((1 - FALSE[name]) * len(scores))])))
+
+
+def read_set(parts: Parts, folder: Path) -> dict[str, list[Float32Array]]:
+    """Features of all held-out speech by set; none of it is a wish."""
+    out: dict[str, list[Float32Array]] = {}
+    for item in map(json.loads, (folder / "index.jsonl").read_text().splitlines()):
+        found = heard(parts, read_audio(folder / item["file"]))
+        if found is not None:
+            out.setdefault(item["set"], []).append(found)
+    return out
+
+
+def measure(
+    heads: dict[Wish, Head], pairs: list[tuple[str, Float32Array]], sets: dict[str, list[Float32Array]]
+) -> dict[str, str]:
+    """Hits by wish on held-out wordings in a held-out voice, and what is falsely taken for a wish."""
+
+    def wish(found: Float32Array) -> str:
+        return Wishes(heads, next(iter(heads.values())).space).of(found[None])
+
+    told = [(meant, wish(found)) for meant, found in pairs]
+    out = {}
+    for name in NAMES:
+        mine = [what for meant, what in told if meant == name]
+        wrong = sum(what == name for meant, what in told if meant != name)
+        out[name] = f"{sum(what == name for what in mine)} of {len(mine)}, falsely {wrong} of {len(told) - len(mine)}"
+    for name, others in sets.items():
+        falsely = {which: sum(wish(one) == which for one in others) for which in NAMES}
+        out[f"falsely, {name}"] = f"{falsely} of {len(others)}"
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--times", type=int, default=3, help="how often each phrase is spoken")
+    parser.add_argument("--eval", type=Path, default=Path("models/eval/speech"))
+    parser.add_argument("--out", type=Path, required=True, help="folder of the heads, wishes-pocket-NAME.npz")
+    args = parser.parse_args()
+    parts = open_parts(n_threads=1)
+    table = [json.loads(line) for line in args.questions.read_text().splitlines() if line.strip()]
+    texts = [row["text"] for row in table]
+    pairs = list(examples(parts, "train", [text for i, text in enumerate(texts) if i % 8], args.times))
+    phrases = tomllib.loads(PHRASES.read_text())
+    pairs += [(n if n in NAMES else "", typed(parts, text)) for n in phrases for text in phrases[n]["train"]]
+    others = [typed(parts, row[key]) for i, row in enumerate(table) if i % 8 for key in ("text", "answer")]
+    space = parts.backbone.sha256[:16]
+    heads: dict[Wish, Head] = {name: fit_head(name, pairs, others, space) for name in NAMES}
+    for name, head in heads.items():
+        head.save(args.out / f"wishes-pocket-{name}.npz")
+    held = list(examples(parts, "held_out", texts[::8], 2))
+    print(json.dumps(measure(heads, held, read_set(parts, args.eval)), indent=1))
+    parts.close()
+
+
+if __name__ == "__main__":
+    main()
