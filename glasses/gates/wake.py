@@ -17,11 +17,12 @@ import numpy as np
 
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ, SoundRing
-from glasses.gates.voice import SPEECH
+from glasses.gates.voice import SPEECH, STEP
 from glasses.types import Float32Array, Latents
 
 BIN = 4  # latents of 20 ms that are averaged
-EVERY_STEPS = 5  # of 32 ms: how often it looks
+EVERY_STEPS = 5  # of 32 ms: how far two looks are apart
+STEP_NS = STEP * 1_000_000_000 // RATE_HZ
 AFTER_STEPS = 10  # of silence, in which it still looks: the phrase ends before the detector says so
 _MAX_BYTES = 1 << 20
 _ARRAYS = ("frame", "mean", "scale", "hidden", "hidden_bias", "out")
@@ -106,24 +107,37 @@ class WakeGate:
 
     def reset(self) -> None:
         """A turn was opened, or another stream begins."""
-        self._last, self._silent, self._due = 0.0, AFTER_STEPS + 1, 0
+        self._silent, self._due, self._looks = AFTER_STEPS + 1, 0, 0
+        self._last: float | None = None  # what the look before gave, where it may count
 
     def step(self, ring: SoundRing, to_ns: int, probability: float) -> bool:
-        """Sound in `ring` up to `to_ns`, whose last 32 ms are speech with `probability`."""
+        """Sound in `ring` up to `to_ns`, whose last 32 ms are speech with `probability`.
+
+        True where two looks in a row, EVERY_STEPS apart, come to the threshold together. As both must be near it, every
+        second look is left out, and made up for where its neighbour is.
+        """
         self._silent = 0 if probability >= SPEECH else self._silent + 1
         self._due -= 1
         if self._silent > AFTER_STEPS:
-            self._last = 0.0
+            self._last, self._looks = None, 0
             return False
         if self._due > 0:
             return False
-        self._due = EVERY_STEPS
-        pcm = ring.between(to_ns - round(self.head.window_s * 1e9), to_ns)
-        if len(pcm) < RATE_HZ // 10:
+        self._due, self._looks = EVERY_STEPS, self._looks + 1
+        if self._last is not None:
+            now, last, self._last = self._look(ring, to_ns), self._last, None
+            return (now + last) / 2 >= self.head.threshold
+        if self._looks % 2:
             return False
-        now = self.head.probability(self._encode(leveled(pcm)).data)
-        last, self._last = self._last, now
-        return (now + last) / 2 >= self.head.threshold
+        now = self._look(ring, to_ns)
+        if now < 2 * self.head.threshold - 1:
+            return False
+        self._last = now
+        return (now + self._look(ring, to_ns - EVERY_STEPS * STEP_NS)) / 2 >= self.head.threshold
+
+    def _look(self, ring: SoundRing, to_ns: int) -> float:
+        pcm = ring.between(to_ns - round(self.head.window_s * 1e9), to_ns)
+        return self.head.probability(self._encode(leveled(pcm)).data) if len(pcm) >= RATE_HZ // 10 else 0.0
 
 
 def leveled(pcm: Float32Array) -> Float32Array:
