@@ -50,6 +50,11 @@ class ClockSync:
         self._at_us, self._offset_us, self.drift_ppm = at, mean, slope * 1e6
 
     @property
+    def last_delay_us(self) -> int | None:
+        """What the newest round took, without the time it lay at the other side; None before the first."""
+        return self._rounds[-1].delay_us if self._rounds else None
+
+    @property
     def known(self) -> bool:
         """Whether a round has come back yet."""
         return bool(self._rounds)

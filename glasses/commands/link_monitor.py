@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -70,7 +71,8 @@ def figures(device: Ours) -> dict[str, Any]:
         "damaged": counters.bad_frames,
         "damaged_at_device": beat.get("crc_errors"),
         "forged": counters.forged,
-        "round_trip_ms": round(link.round_trip.smoothed_us / 1000, 1),
+        "ping_ms": None if link.clock.last_delay_us is None else round(link.clock.last_delay_us / 1000, 1),
+        "round_trip_ms": round(link.round_trip.smoothed_us / 1000, 1),  # smoothed, of messages: what retries wait for
         "clock_offset_ms": round(link.clock.offset_us(time.monotonic_ns() // 1000) / 1000, 3)
         if link.clock.known
         else None,
@@ -93,7 +95,7 @@ async def monitor(device: Ours, told: Told, seconds: float | None, *, as_json: b
     console = Console()
     before, at_s = figures(device), time.monotonic()
     with Live(_table(before, before, 1.0), console=console, auto_refresh=False) as live:
-        told.out = console.print
+        told.out = partial(console.print, markup=False, highlight=False, soft_wrap=True)  # "[Errno 5]" is no markup
         while (left_s := end_s - time.monotonic()) > 0:
             await asyncio.sleep(min(_LOOK_S, left_s))
             now, now_s = figures(device), time.monotonic()
