@@ -157,8 +157,7 @@ class TurnGate:
     def _enough_ms(self) -> int:
         if self.spoken_ns is None:
             return NO_SPEECH_MS
-        unsure = 1 - min((self._complete or 0.0) / SURE, 1.0)
-        return round(SURE_SILENCE_MS + unsure * (END_SILENCE_MS - SURE_SILENCE_MS))
+        return enough_ms(self._complete)
 
     def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[Change]:
         if to_ns - self._reply_ns >= REPLY_MS * _MS:
@@ -192,3 +191,9 @@ class TurnGate:
             self._open(onset_ns, look=False)
             self.spoken_ns = (onset_ns, to_ns)
         return Change("interrupted", to_ns, merged=merged)
+
+
+def enough_ms(complete: float | None) -> int:
+    """How much silence ends a turn whose words so far are a complete sentence this likely; None is not known."""
+    unsure = 1 - min((complete or 0.0) / SURE, 1.0)
+    return round(SURE_SILENCE_MS + unsure * (END_SILENCE_MS - SURE_SILENCE_MS))

@@ -4,20 +4,23 @@ A whole sentence ends in its own melody; a cut one either stops in mid-flow at a
 before a comma. Both are followed by the same 60 to 190 ms of room. Debian: espeak-ng, flite.
 
     python -m models.recipes.turn_end --texts questions.jsonl --out models/artifacts/turn-end-whisper-tiny.npz
+    python -m models.recipes.turn_end --measure --out models/artifacts/turn-end-whisper-tiny.npz
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 from pathlib import Path
 
 import numpy as np
 
 from glasses.encoders.audio import AudioEncoder
-from glasses.gates.head import Head, fit
+from glasses.gates.head import Head, fit, load
 from glasses.gates.turn_end import TurnEnd, features
+from glasses.gates.turns import enough_ms
 from glasses.media import read_audio
 from glasses.types import Float32Array
 from models.recipes import augment, voices
@@ -25,6 +28,8 @@ from models.recipes import augment, voices
 RATE_HZ = 16_000
 _BLOCK = 160  # 10 ms
 L2 = (1e-3, 1e-2, 1e-1)
+PAUSES_MS = (200, 300, 400, 500)
+STEP_MS = 32
 
 
 def loudness(pcm: Float32Array) -> np.ndarray:
@@ -77,8 +82,15 @@ def read_texts(path: Path) -> list[str]:
     return [text for text in texts if 3 <= len(text.split()) <= 16]
 
 
+def waited_ms(score: float) -> float:
+    """The silence after which the gate ends a turn: it looks once a step of the voice detector."""
+    return math.ceil(enough_ms(score) / STEP_MS - 1e-9) * STEP_MS
+
+
 def measure(head: Head, encoder: AudioEncoder, folder: Path) -> dict[str, dict[str, float]]:
-    """On held-out voices: share of whole sentences taken as such, and of cut ones (false), at a half, and the AUC."""
+    """On held-out voices: share of whole sentences taken as such, and of cut ones (false), at a half, and the AUC; how
+    long the gate waits after whole ones, and the share of cut ones that it would end in a pause of PAUSES_MS.
+    """
     judge, rng, noise_rng = TurnEnd(head, encoder.space), random.Random(1), np.random.default_rng(1)
     items = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
     out = {}
@@ -91,12 +103,16 @@ def measure(head: Head, encoder: AudioEncoder, folder: Path) -> dict[str, dict[s
         short, whole = (np.array(values) for values in scores)
         auc = float((whole[:, None] > short[None]).mean())
         out[kind] = {"whole": float((whole >= 0.5).mean()), "cut": float((short >= 0.5).mean()), "auc": auc}
+        waits, ends = (np.array([waited_ms(score) for score in scores]) for scores in (whole, short))
+        out[kind] |= {f"wait_ms_p{q}": float(np.percentile(waits, q)) for q in (50, 90, 95)}
+        out[kind] |= {f"cut_off_in_{pause_ms}_ms": float((ends <= pause_ms).mean()) for pause_ms in PAUSES_MS}
     return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=Path, required=True)
+    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--measure", action="store_true", help="train nothing: print the figures of --out")
     parser.add_argument("--clips", type=int, default=4000)
     parser.add_argument("--encoder", type=Path, default=Path("models/artifacts/whisper-tiny-en-encoder-int8.onnx"))
     parser.add_argument("--eval", type=Path, default=Path("models/eval/speech"))
@@ -104,6 +120,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     encoder = AudioEncoder(args.encoder, n_threads=1)
+    if args.measure:
+        print(json.dumps(measure(load(args.out), encoder, args.eval), indent=1))
+        return
+    if args.texts is None:
+        parser.error("--texts is needed to train")
     x, y = make(args, encoder)
     held = np.arange(len(y)) // 2 % 8 == 0  # both of a pair
     heads = [fit(x[~held], y[~held], encoder.space, l2=l2) for l2 in L2]
