@@ -122,6 +122,11 @@ class Ear:
         return self._gate.state in ("replying", "paused")
 
     @property
+    def last_draft(self) -> Draft | None:
+        """Of the turn that is open, or was last."""
+        return self._draft
+
+    @property
     def hears_speech(self) -> bool:
         """Whether the last step of sound was speech."""
         return self._talk_steps > 0

@@ -74,6 +74,11 @@ class Recorder:
         except queue.Full:
             self.n_lost += 1
 
+    @property
+    def n_waiting(self) -> int:
+        """Entries that are taken and not yet written."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Writes what waits and finishes the segment."""
         if self._thread.is_alive():

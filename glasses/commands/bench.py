@@ -8,13 +8,13 @@ import platform
 from pathlib import Path
 
 from glasses import store
-from glasses.bench import addressed, interruptions, latents, live, memory, recall
+from glasses.bench import addressed, faults, interruptions, latents, live, memory, recall, soak
 from glasses.commands.progress import progress
 from glasses.errors import InputError, Reason
 
 WHAT = (
     *("memory", "latents", "wire", "overlap", "live", "cascade"),
-    *("addressed", "bargein", "ownvoice", "recall"),
+    *("addressed", "bargein", "ownvoice", "soak", "faults", "recall"),
 )
 _EXAMPLE = """\
 examples:
@@ -27,6 +27,8 @@ examples:
   glasses bench addressed --sounds x/   the latter alone
   glasses bench bargein           talked over in that room: onset of a voice to silence of the speaker, off a tape
   glasses bench ownvoice          its own voice back at -6 dB for ten minutes: what it wakes and interrupts
+  glasses bench soak --minutes 60 an hour of the shipped minute as fast as it goes: growth, and a budget for each stage
+  glasses bench faults            a running glasses hurt in one way after another: seconds until it is well again
   glasses bench recall            held-out sounds named from memory, at once and after minutes
   glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
 """
@@ -45,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade, bargein (default: 50)")
     parser.add_argument("--sounds", type=Path, nargs="+", metavar="DIR", help="live, addressed: what must not wake it")
     parser.add_argument("--hours", type=float, default=3.0, metavar="H", help="live, addressed: of it (default: 3)")
-    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="ownvoice: of it (default: 10)")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="ownvoice, soak (default: 10)")
     parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall: sounds (default: all 140)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -84,6 +86,14 @@ def run(args: argparse.Namespace) -> int:
         with progress() as tick:
             figures = interruptions.own_voice(args.bundle, args.minutes, tick=tick)
         text = live.report(figures)
+    elif args.what == "soak":
+        with progress() as tick:
+            figures = soak.run(args.bundle, args.minutes, tick=tick)
+        text = live.report(figures)
+    elif args.what == "faults":
+        with progress() as tick:
+            figures = faults.run(args.bundle, tick=tick)
+        text = faults.report(figures)
     elif args.what == "addressed":
         with progress() as tick:
             figures = addressed.run(args.bundle, _given(args.sounds), args.hours, tick)
@@ -93,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         text = latents.report(figures)
     machine = f"{platform.machine()}, {platform.system()}"
     print(json.dumps({"machine": machine, **figures}) if args.json else f"{text}\n({machine})")
-    return 0
+    return 1 if figures.get("over") else 0
 
 
 def _given(folders: list[Path] | None) -> list[Path]:

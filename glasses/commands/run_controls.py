@@ -26,17 +26,19 @@ from glasses.listen import Button, Press
 from glasses.live import Live
 
 WIPE = signal.SIGRTMIN  # "forget everything"
+INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting ones
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
 _TOO_HOT_C = 200.0
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What the controls act on; `wipe` forgets the memory."""
+    """What the controls act on; `wipe` forgets the memory, `note` tells whoever watches."""
 
     live: Live
     beside: Alongside
     wipe: Callable[[], None]
+    note: Callable[[str], None]
 
     def touch(self, press: Press) -> None:
         """As if the wearer had touched the glasses now."""
@@ -58,7 +60,7 @@ def _hot(on: Running) -> None:
 
 
 def _stopped(on: Running) -> None:
-    """SIGSTOP to ourselves for three seconds: what a page fault on a dying card or a suspended board looks like."""
+    """SIGSTOP to ourselves for three seconds, as a card that does not answer a page fault would have it."""
     del on
     if os.fork() == 0:
         time.sleep(3)
@@ -78,11 +80,16 @@ INJECTED: dict[str, Callable[[Running], None]] = {
 }
 
 
+def _inject(fault: str, on: Running) -> None:
+    on.note(f"injected: {fault}")
+    INJECTED[fault](on)
+
+
 def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
     """Signals, keys, and what was asked to happen later; until the stack closes."""
     stack.enter_context(_signals(on))
     if args.inject:
-        _later(5.0, lambda: INJECTED[args.inject](on), stack)
+        _later(INJECT_AFTER_S, lambda: _inject(args.inject, on), stack)
     if args.seconds:
         _later(args.seconds, on.live.stop, stack)
     if sys.stdin is not None and sys.stdin.isatty():
