@@ -1,0 +1,64 @@
+"""Eighty minutes of speech, music or noise on end: every state has a cap, nothing that is held outgrows its bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glasses.gates.addressed import LONGEST_MS
+from glasses.gates.ring import RATE_HZ, SoundRing
+from glasses.gates.turns import CONFIRM_MS, REPLY_MS, TurnGate
+from glasses.memory import LONGEST_MS as LONGEST_PIECE_MS
+from glasses.memory import LatentMemory, SoundKeeper
+from glasses.types import AudioChunk, Float32Array, Latents
+
+MS, STEP_MS, MINUTES = 1_000_000, 32, 80
+CAP_MS = {"open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}
+
+
+@pytest.mark.parametrize("replies", [True, False])
+def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: bool) -> None:
+    """Where nothing `replies`, the gate must also get out of waiting for a reply by itself."""
+    gate = TurnGate(on_speech=True)
+    since_ms, state, seen = 0, gate.state, set[str]()
+    for t_ms in range(0, MINUTES * 60_000, STEP_MS):
+        changes = gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, 1.0)
+        if replies and any(change.kind == "ended" for change in changes):
+            gate.audible((t_ms + STEP_MS) * MS)
+        if gate.state != state or changes:
+            since_ms, state = t_ms, gate.state
+        seen.add(state)
+        assert state == "idle" or t_ms - since_ms <= CAP_MS[state] + STEP_MS, f"{state} since {since_ms} ms"
+    assert {"open", "paused"} <= seen
+
+
+def test_a_reply_that_never_comes_ends_in_silence_too() -> None:
+    gate = TurnGate(on_speech=True)
+    kinds = []
+    for t_ms in range(0, 3 * REPLY_MS, STEP_MS):
+        kinds += [c.kind for c in gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, float(t_ms < 2000))]
+    assert kinds[-1] == "expired"
+    assert gate.state == "idle"
+
+
+@pytest.mark.parametrize("talk", [True, False])
+def test_memory_and_ring_stay_within_their_bounds(talk: bool) -> None:
+    most = 1 << 20
+    memory, ring, lengths = LatentMemory(max_bytes=most), SoundRing(20), list[int]()
+
+    def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
+        lengths.append(len(pcm))
+        n = max(1, 2 * len(pcm) // RATE_HZ)  # latents a second as YAMNet gives them
+        return (Latents(t_ns, len(pcm) * 1000 * MS // RATE_HZ, "sound", np.ones((n, 1024), np.float32), "sound:0"),)
+
+    keeper = SoundKeeper(memory, hear)
+    noise = np.random.default_rng(0).normal(0, 3000, RATE_HZ // 5).astype(np.int16)
+    held = 0
+    for i in range(MINUTES * 60 * 5):
+        chunk = AudioChunk(i * 200 * MS, i, noise, RATE_HZ)
+        ring.append(chunk)
+        keeper.feed(chunk, speech=talk)
+        held = max(held, memory.n_bytes)
+    assert 0 < held <= most
+    assert max(lengths) <= (LONGEST_PIECE_MS + 200) * RATE_HZ // 1000
+    assert len(ring.between(0, 1 << 62)) <= 40 * RATE_HZ
