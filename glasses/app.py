@@ -19,11 +19,12 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
+from glasses.gates.for_me import ForMe
 from glasses.gates.head import load as load_head
 from glasses.gates.turn_end import TurnEnd
-from glasses.gates.wishes import NAMES, Wishes
 from glasses.gates.wake import WakeGate
 from glasses.gates.wake import load as load_wake
+from glasses.gates.wishes import NAMES, Wishes
 from glasses.onnx_session import give_back_memory
 from glasses.types import Float32Array, Latents
 
@@ -100,6 +101,12 @@ def open_turn_end(parts: Parts) -> TurnEnd | None:
     """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
     name = parts.bundle.turn_end
     return None if name is None else TurnEnd(load_head(store.path_of(name)), parts.audio_encoder.space)
+
+
+def open_for_me(parts: Parts) -> ForMe | None:
+    """The bundle's head for whether something is asked, None where it has none. Raises ModelError as open_turn_end."""
+    name = parts.bundle.for_me
+    return None if name is None else ForMe(load_head(store.path_of(name)), parts.audio_encoder.space)
 
 
 def open_wishes(parts: Parts) -> Wishes | None:

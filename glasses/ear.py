@@ -30,6 +30,7 @@ _MS = 1_000_000
 TAIL_MS = 96  # kept after speech: the last consonant is quieter than the detector hears
 FIRST_DRAFT_MS = 500  # of speech before there is anything to prepare
 DRAFT_EVERY_MS = 300
+ASKS = 0.5  # from which probability speech without a touch is answered
 EARLY_MS = 100  # a draft that takes no longer is worth making at the first quiet step, before it may be the end
 RING_S = (2 * LONGEST_MS + BEFORE_MS) // 1000
 _LEAST = RATE_HZ // 10
@@ -110,6 +111,8 @@ class Ear:
         self._draft: Draft | None = None
         self._draft_due_ns, self._draft_end_ns, self._draft_took_ns = 0, 0, 0
         self.wake: WakeGate | None = None  # hears the phrase that is as good as a touch
+        self.for_me: Judge | None = None  # whether speech without a touch asks for something; None: it does
+        self._asks = 1.0
 
     @property
     def turn_id(self) -> int:
@@ -187,9 +190,7 @@ class Ear:
 
     def _called(self, now_ns: int, probability: float) -> list[Signal]:
         """The wake phrase opens a turn as a touch at this moment would; nothing of the phrase goes into it."""
-        if self.wake is None or self._gate.state != "idle":
-            return []
-        if not self.wake.step(self._ring, now_ns, probability):
+        if self.wake is None or self._gate.state != "idle" or not self.wake.step(self._ring, now_ns, probability):
             return []
         self.wake.reset()
         return self._changed(self._gate.wake(now_ns), cause="wake")
@@ -217,7 +218,7 @@ class Ear:
     def _begin(self, t_ns: int, cause: str) -> None:
         """What lies before the touch is encoded now, while the wearer begins to speak: it costs no time afterwards."""
         self._turn_id += 1
-        self._cause, self._draft, self._view, self._before = cause, None, None, ()
+        self._cause, self._draft, self._view, self._before, self._asks = cause, None, None, (), 1.0
         self._start_ns = max(t_ns - LEAD_MS * _MS, self._done_ns)
         self._draft_due_ns = self._start_ns + FIRST_DRAFT_MS * _MS
         if self._frame is not None and t_ns - self._frame.t_ns > SEEN_MS * _MS:
@@ -260,14 +261,14 @@ class Ear:
             signals.append(self._made(end_ns, final=True))
         assert self._draft is not None
         self._done_ns = end_ns
+        if self._asks < ASKS:
+            self._gate.dismiss(span.decided_ns)
+            return [*signals, Told("expire", span.decided_ns, self._turn_id)]
         view = self._view[0] if self._view and span.look else None
         return [*signals, Ended(self._draft.turn, span, view, decided_ns)]
 
     def _made(self, end_ns: int, *, final: bool, quiet_ns: int = 0) -> Draft:
-        """One draft of the open turn, from the sound up to `end_ns`; `quiet_ns` more are taken to be as the last step.
-
-        So a draft at the first quiet step is nearly always what the turn will be if nothing more is said.
-        """
+        """A draft of the sound up to `end_ns`; `quiet_ns` more, taken to be as the last step, make it nearly final."""
         began_ns = time.monotonic_ns()
         pcm = self._ring.between(self._start_ns, end_ns)
         if len(pcm) < _LEAST:  # the microphone came back within the turn
@@ -284,6 +285,8 @@ class Ear:
         said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
         if self._judge is not None and final:
             self._gate.judge(self._judge(said[0]))
+        if self.for_me is not None and final and self._cause == "speech":
+            self._asks = self.for_me(said[0])
         words = self._parts.words.apply(said[0])
         if final or not len(words):  # beside words the other sound says nothing: not needed yet
             said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))

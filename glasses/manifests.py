@@ -80,6 +80,7 @@ class Bundle:
     image_connector: str
     voice_gate: str
     turn_end: str | None = None  # None: a timer alone ends a turn
+    for_me: str | None = None  # None: whether speech asks for something is not known
     wishes: str | None = None  # None: nothing that is said asks for the memory, a touch does
     voice: str | None = None
 
@@ -111,7 +112,7 @@ def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
     """Reads `models/bundles/NAME.toml`. Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong."""
     table = _read_toml(BUNDLES, name, "bundle")
     roles = {field.name for field in fields(Bundle)}
-    _check_keys(table, roles - {"voice", "turn_end", "wishes"}, roles, f"models/bundles/{name}.toml")
+    _check_keys(table, roles - {"voice", "turn_end", "for_me", "wishes"}, roles, f"models/bundles/{name}.toml")
     return Bundle(**table)
 
 

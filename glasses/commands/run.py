@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from glasses import store
-from glasses.app import Parts, open_parts, open_turn_end, open_voice, open_wake, open_wishes
+from glasses.app import Parts, open_for_me, open_parts, open_turn_end, open_voice, open_wake, open_wishes
 from glasses.commands import alongside
 from glasses.commands.alongside import Alongside
 from glasses.commands.run_controls import INJECTED, Running, controls, findable
@@ -41,6 +41,7 @@ _EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
   glasses run --address wake                   a touch, or the phrase that glasses teach wake has taught
+  glasses run --address request                no touch: what sounds like a question or a request is for it
   glasses run --address speech                 no touch: everything that is said is for it
   glasses run --mic "USB" --speaker headset    devices whose name contains this (glasses devices lists them)
   glasses run --camera 0 --json                with a camera (l and Enter: look at this), one JSON line for each event
@@ -63,7 +64,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--mic", metavar="NAME", help="a microphone whose name contains NAME")
     parser.add_argument("--speaker", metavar="NAME", help="a speaker whose name contains NAME")
     parser.add_argument("--camera", metavar="N|FILE", help="a camera's number or path, or a video file (default: none)")
-    parser.add_argument("--address", choices=("touch", "wake", "speech"), default="touch", help="what opens a turn")
+    ways = ("touch", "wake", "request", "speech")
+    parser.add_argument("--address", choices=ways, default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--no-memory", action="store_true", help="remember nothing of what was heard and seen")
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen eight seconds after ready")
@@ -90,9 +92,10 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(parts.close)
         warm_up(parts)
         wearing = Wearing(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
-        gate = TurnGate(on_speech=args.address == "speech")
+        gate = TurnGate(on_speech=args.address in ("speech", "request"))
         ear = Ear(parts, detector, gate, open_turn_end(parts), wearing.recall)
         ear.wake = open_wake(parts) if args.address == "wake" else None
+        ear.for_me = open_for_me(parts) if args.address == "request" else None
         live = _live(args, parts, voice, ear, wearing=wearing, watchdog=watchdog)
         if brain := options.open_beside(args, stack):
             live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS)

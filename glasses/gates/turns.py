@@ -87,6 +87,10 @@ class TurnGate:
             self._enter("idle", t_ns)
             self._follow_ns = t_ns + FOLLOW_MS * _MS
 
+    def dismiss(self, t_ns: int) -> None:
+        """The turn that just ended was for somebody else: nothing is said to it, and nothing follows from it."""
+        self._enter("idle", t_ns)
+
     def close(self, t_ns: int) -> bool:
         """Drops an open turn; tells whether there was one."""
         was_open = self.state == "open"

@@ -1,4 +1,4 @@
-"""Drafts of what is being said: the one at the first quiet step is what the turn will be, if nothing more is said."""
+"""The ear on recorded questions: drafts made early are what the turn will be; talk that asks for nothing passes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from glasses import ear as ears
 from glasses import store
-from glasses.app import Parts, open_parts
-from glasses.ear import Draft, Ear, Ended
+from glasses.app import Parts, open_for_me, open_parts
+from glasses.ear import Draft, Ear, Ended, Signal, Told
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import STEP, VoiceDetector
 from glasses.listen import STEP_NS, Button
@@ -68,3 +68,46 @@ def test_on_a_board_too_slow_for_it_there_is_none(parts: Parts, monkeypatch: pyt
         quiet_ns = [said[-1].turn.t_ns - draft.turn.t_ns for draft in said if not draft.final]
         found.append(quiet_ns.count(ears.TAIL_MS * 1_000_000 - STEP_NS))
     assert found == [0, 1]
+
+
+def signals_of(parts: Parts, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
+    """What becomes of a question said without a touch, if it seems to ask for something with the probability `asks`."""
+    sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
+    pcm = (sound * 32767).astype(np.int16)
+    ear = Ear(parts, VoiceDetector(store.path_of(parts.bundle.voice_gate)), TurnGate(on_speech=not touched))
+    ear.for_me = None if asks is None else lambda latents: asks
+    out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
+    for i in range(len(pcm) // STEP):
+        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ))
+    return out
+
+
+def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(parts: Parts) -> None:
+    dropped = signals_of(parts, "question-090.ogg", 0.1)
+    assert not any(isinstance(signal, Ended) for signal in dropped)
+    assert [signal.what for signal in dropped if isinstance(signal, Told)] == ["opened", "expire"]
+    ever, asked = (
+        [s for s in signals_of(parts, "question-090.ogg", p) if not isinstance(s, Told)] for p in (None, 0.9)
+    )
+    assert isinstance(ever[-1], Ended)
+    assert isinstance(asked[-1], Ended)
+    finals = [[s.rows for s in signals if isinstance(s, Draft) and s.final][-1] for signals in (ever, asked)]
+    np.testing.assert_array_equal(*finals)
+
+
+def test_a_touch_is_enough(parts: Parts) -> None:
+    assert any(isinstance(s, Ended) for s in signals_of(parts, "question-090.ogg", 0.1, touched=True))
+
+
+def test_the_head_tells_questions_from_statements(parts: Parts) -> None:
+    judge = open_for_me(parts)
+    assert judge is not None
+    scores = {
+        kind: [
+            judge(parts.audio_encoder.encode(read_audio(SPEECH / f"{kind}-{i:03}.ogg"))) >= ears.ASKS
+            for i in range(first, first + 20)
+        ]
+        for kind, first in (("question", 90), ("synthetic", 0))
+    }
+    assert sum(scores["question"]) > 10  # 70% of 60 when it was built
+    assert sum(scores["synthetic"]) < 6  # 3.5% of 86
