@@ -231,7 +231,8 @@ struct msg_speak {
     uint8_t data[];
 } PACKED;
 
-/* Sound from the microphone: 20 ms. A step in seq of more than one is sound that the device had no room for. */
+/* Sound from the microphone: 20 ms; in Opus one packet, in LC3 two frames of 10 ms and half the bytes each. A step in
+ * seq of more than one is sound that the device had no room for. */
 struct msg_audio {
     uint64_t t_us; /* device clock at the first sample */
     uint32_t seq;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from firmware_bridge.states import Change, Config, State
 from firmware_bridge.transport import Transport
 
 _UNKNOWN = Capabilities("glasses, not connected yet", frozenset())
+Codec = Literal["pcm16", "opus", "lc3"]
 SPEAK_BYTES = 640  # 20 ms of 16 kHz PCM16
 
 
@@ -57,6 +58,8 @@ class Ours:
         self._request = self._speak_seq = 0
         self._audio_seq: int | None = None
         self._wants_audio = False
+        self._codec = value_of("CODEC_PCM16")
+        self._microphone = wire.Microphone(0)
         self._down = asyncio.Event()
         self._why = ""
         self._reader: asyncio.Task[None] | None = None
@@ -86,16 +89,24 @@ class Ours:
         self.capabilities.require("battery")
         return self.info["battery_percent"]
 
-    async def start_audio(self) -> None:
-        """Sounds come to the inbox from now on. Raises LinkError: REFUSED when the mute switch is on."""
+    async def start_audio(self, codec: Codec = "pcm16") -> None:
+        """Sounds come to the inbox from now on; `codec` is what they travel in.
+
+        Raises LinkError: REFUSED (the mute switch is on), NOT_SUPPORTED (the device has no such encoder),
+        NOT_AVAILABLE (this machine lacks the decoder's library).
+        """
         self.capabilities.require("microphone")
-        self._wants_audio, self._audio_seq = True, None
-        await self.command("mic", on=1, codec=value_of("CODEC_PCM16"))
+        number = value_of(f"CODEC_{codec.upper()}")
+        if not self.info["codecs"] >> number & 1:
+            raise LinkError(Reason.NOT_SUPPORTED, f"{self.capabilities.product} does not encode {codec}")
+        self._microphone.prepare(number)
+        self._codec, self._wants_audio, self._audio_seq = number, True, None
+        await self.command("mic", on=1, codec=number)
 
     async def stop_audio(self) -> None:
         """Ends the stream of sound."""
         self._wants_audio = False
-        await self.command("mic", on=0, codec=value_of("CODEC_PCM16"))
+        await self.command("mic", on=0, codec=self._codec)
 
     async def speak(self, pcm: NDArray[np.int16]) -> None:
         """Sound int16 (N,) at 16 kHz for the speaker; returns when the link has taken it, at the speaker's pace."""
@@ -176,6 +187,8 @@ class Ours:
     async def _learn(self) -> None:
         self.info |= (await self.ask("info_get", "info")).fields
         self.capabilities = wire.capabilities(self.info)
+        if not self._wants_audio:
+            self._microphone = wire.Microphone(self.info["mic_rate_hz"])
 
     async def _ask_for_photo(self) -> None:
         self._request = (self._request + 1) & 0xFFFF
@@ -193,7 +206,7 @@ class Ours:
             if change.dropped or change.detail:
                 self.inbox.put(Line(_now_ns(), f"{change.detail}; {change.dropped} messages were lost with it"))
             if self._wants_audio:
-                mic = protocol.encode("mic", on=1, codec=value_of("CODEC_PCM16"))
+                mic = protocol.encode("mic", on=1, codec=self._codec)
                 self.session.try_send(CONTROL, mic)
         elif change.state in (State.WAITING, State.CLOSED) and not self._down.is_set():
             self._why = f"{change.why}{': ' + change.detail if change.detail else ''}"
@@ -235,7 +248,7 @@ class Ours:
             expected, self._audio_seq = self._audio_seq, fields["seq"] + 1
             self.audio_lost += fields["seq"] - expected if expected is not None else 0
         t_ns = self.session.link.clock.to_ours_us(fields["t_us"]) * 1000 if "t_us" in fields else _now_ns()
-        event = wire.event(message, t_ns, self.info.get("mic_rate_hz", 0))
+        event = self._microphone.heard(message, t_ns) if message.name == "audio" else wire.event(message, t_ns)
         if event is not None:
             self.inbox.put(event)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-import numpy as np
-
 from firmware_bridge import protocol
+from firmware_bridge.codecs import Int16Array, Lc3Decoder, OpusDecoder, PcmDecoder
 from firmware_bridge.devices.device import Ability, Battery, Capabilities, Event, Panel, Sound, Touch
 from firmware_bridge.devices.device import Message as Line
 from firmware_bridge.devices.photo import MAX_PHOTO_BYTES, Assembled, Assembler, PhotoError, PhotoFailure
+from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.protocol import HEADER, Message, value_of
 
 OK, BUSY, MUTED = (value_of(f"STATUS_{name}") for name in ("OK", "BUSY", "MUTED"))
@@ -34,14 +34,46 @@ def capabilities(info: dict[str, Any]) -> Capabilities:
     return Capabilities(name, frozenset(able), 1, panel, info["mic_rate_hz"], protocol.max_data("hud_text"))
 
 
-def event(message: Message, t_ns: int, rate_hz: int) -> Event | None:
-    """What goes to the inbox, at `t_ns` of this host; None for answers and records."""
-    fields, found = message.fields, None
-    if message.name == "audio":
-        pcm = np.frombuffer(message.data[: len(message.data) // 2 * 2], "<i2").astype(np.int16)
+class _Lc3:
+    """A message of LC3 is two frames of 10 ms, so half of it tells their size."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz, self._frame_bytes = rate_hz, 20
+        self._decoder = Lc3Decoder(rate_hz, self._frame_bytes)
+
+    def decode(self, frame: bytes) -> Int16Array:
+        if len(frame) // 2 != self._frame_bytes:
+            self._decoder, self._frame_bytes = Lc3Decoder(self._rate_hz, len(frame) // 2), len(frame) // 2
+        return self._decoder.decode(frame)
+
+
+class Microphone:
+    """The device's sound to PCM, whichever of its codecs a message is in."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._decoders: dict[int, PcmDecoder | OpusDecoder | _Lc3] = {value_of("CODEC_PCM16"): PcmDecoder(rate_hz)}
+
+    def prepare(self, codec: int) -> None:
+        """Makes ready for a codec, with a fresh decoder. Raises LinkError: NOT_AVAILABLE (its library)."""
+        made = {value_of("CODEC_OPUS"): OpusDecoder, value_of("CODEC_LC3"): _Lc3}.get(codec)
+        if made is not None:
+            self._decoders[codec] = made(self._rate_hz)
+
+    def heard(self, message: Message, t_ns: int) -> Sound:
+        """A msg_audio as sound at `t_ns`. Raises LinkError CORRUPT, BAD_INPUT (a size the codec does not have)."""
+        decoder = self._decoders.get(message.fields["codec"])
+        if decoder is None:
+            raise LinkError(Reason.CORRUPT, f"sound in codec {message.fields['codec']}, which nobody asked for")
+        pcm = decoder.decode(message.data)
         pcm.flags.writeable = False
-        found = Sound(t_ns, pcm, rate_hz)
-    elif message.name == "battery":
+        return Sound(t_ns, pcm, self._rate_hz)
+
+
+def event(message: Message, t_ns: int) -> Event | None:
+    """What goes to the inbox, at `t_ns` of this host; None for answers, records and sound."""
+    fields, found = message.fields, None
+    if message.name == "battery":
         found = Battery(t_ns, fields["percent"])
     elif message.name == "touch":
         found = Touch(t_ns, _GESTURES.get(fields["gesture"], f"gesture {fields['gesture']}"))

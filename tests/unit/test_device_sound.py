@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 
 import numpy as np
 import pytest
 import soundfile
 
-from firmware_bridge.codecs import Lc3Decoder, OpusDecoder, PcmDecoder, _load_lc3
+from firmware_bridge.codecs import Lc3Decoder, OpusDecoder, PcmDecoder
 from firmware_bridge.devices.device import MAX_INBOX_EVENTS, Battery, Event, Inbox, Message, SampleClock, Sound, Stream
 from firmware_bridge.errors import LinkError, Reason
+from tests.emulator.encoders import lc3_encoder, pitch_hz, tone
 
 MS = 1_000_000
 
@@ -86,26 +86,16 @@ def test_full_inbox_counts_what_it_lets_go() -> None:
 @pytest.mark.codecs
 def test_lc3_there_and_back() -> None:
     """The same library's encoder makes 20-byte frames of a tone, as the G1 sends them."""
-    library = _load_lc3()
-    library.lc3_encoder_size.restype = ctypes.c_uint
-    library.lc3_setup_encoder.restype = ctypes.c_void_p
-    library.lc3_encode.argtypes = (
-        *(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p),
-        *(ctypes.c_int, ctypes.c_int, ctypes.c_void_p),
-    )
-    state = ctypes.create_string_buffer(library.lc3_encoder_size(10_000, 16_000))
-    encoder = library.lc3_setup_encoder(10_000, 16_000, 16_000, state)
-    said = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
+    encode = lc3_encoder(20)
+    said = tone(16_000)
     decoder = Lc3Decoder(16_000, 20)
     heard = []
     for start in range(0, len(said), 160):
-        frame = ctypes.create_string_buffer(20)
-        assert library.lc3_encode(encoder, 0, said[start:].ctypes.data, 1, 20, frame) == 0
-        heard.append(decoder.conceal(160) if start == 8000 else decoder.decode(frame.raw))
+        frame = encode(said[start : start + 160])
+        heard.append(decoder.conceal(160) if start == 8000 else decoder.decode(frame))
     pcm = np.concatenate(heard)[1600:]
     assert len(pcm) == 14_400
-    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
-    assert abs(np.argmax(spectrum) * 16_000 / len(pcm) - 440) < 5
+    assert abs(pitch_hz(pcm) - 440) < 5
     with pytest.raises(LinkError):
         decoder.decode(b"")
 

@@ -90,7 +90,7 @@ def test_every_message_survives_both_ways() -> None:
 
 
 def test_message_ids_say_who_sends() -> None:
-    firmware = (HEADER_PATH.parent / "firmware" / "core" / "app.c").read_text()
+    firmware = (HEADER_PATH.parent / "firmware" / "core" / "app_commands.c").read_text()
     handled = set(re.findall(r"case (MSG_\w+):", firmware))
     to_device = {name for name, value in HEADER.enums["message"].items() if value < 0x40 or value >= 0x80}
     assert to_device == handled

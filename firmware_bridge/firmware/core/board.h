@@ -9,6 +9,7 @@
 #include "protocol.h"
 
 #define MIC_SAMPLES 320 /* 20 ms at 16 kHz */
+#define MIC_BYTES (MIC_SAMPLES * 2)
 
 struct boot_record;
 
@@ -16,6 +17,7 @@ struct board {
     const char *name;
     uint32_t capabilities;
     uint16_t mic_rate_hz, speaker_rate_hz;
+    uint16_t mic_codecs; /* bits 1 << codec beside PCM16, which every microphone has; 0: no encoder */
     uint16_t camera_width, camera_height;
     uint16_t hud_width, hud_height;
     uint8_t hud_bits;
@@ -29,6 +31,7 @@ struct board {
 
     const char *(*pairing_code)(void); /* NULL: an open link */
     bool (*mic_read)(int16_t *pcm);    /* MIC_SAMPLES of them; false: not yet */
+    size_t (*mic_encoded)(uint8_t codec, uint8_t *out); /* 20 ms of one of mic_codecs, 0: not yet; out has MIC_BYTES */
     void (*speaker_write)(const uint8_t *pcm, size_t size);
     bool (*capture)(uint16_t width, uint16_t height, uint8_t quality, const uint8_t **jpeg, uint32_t *size);
     void (*capture_light)(bool on);

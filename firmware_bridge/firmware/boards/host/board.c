@@ -25,6 +25,8 @@ static struct {
 static struct {
     uint64_t now_us, boot_us, mic_us;
     uint32_t mic_sample;
+    uint8_t encoded[MIC_BYTES]; /* by the driver, taken once */
+    size_t encoded_size;
     uint8_t hud[HUD_WIDTH * HUD_HEIGHT];
     struct msg_battery battery;
     bool muted, camera_fault, light, hung;
@@ -68,6 +70,15 @@ static bool mic_read(int16_t *pcm) {
     for (int i = 0; i < MIC_SAMPLES; i++)
         pcm[i] = (int16_t)(host.mic_sample++ * 31);
     return true;
+}
+
+/* This board has no encoder: the driver lays down what one would have made. */
+static size_t mic_encoded(uint8_t codec, uint8_t *out) {
+    size_t size = host.encoded_size;
+    (void)codec;
+    memcpy(out, host.encoded, size);
+    host.encoded_size = 0;
+    return size;
 }
 
 static void speaker_write(const uint8_t *pcm, size_t size) {
@@ -162,6 +173,7 @@ const struct board board = {
                     CAP_IMU | CAP_BATTERY | CAP_HAPTIC | CAP_CAPTURE_LIGHT | CAP_MUTE_SWITCH | CAP_UPDATE | CAP_SIMULATED,
     .mic_rate_hz = 16000,
     .speaker_rate_hz = 16000,
+    .mic_codecs = 1 << CODEC_OPUS | 1 << CODEC_LC3,
     .camera_width = 640,
     .camera_height = 480,
     .hud_width = HUD_WIDTH,
@@ -175,6 +187,7 @@ const struct board board = {
     .feed_watchdog = feed_watchdog,
     .pairing_code = pairing_code,
     .mic_read = mic_read,
+    .mic_encoded = mic_encoded,
     .speaker_write = speaker_write,
     .capture = capture,
     .capture_light = capture_light,
@@ -243,6 +256,14 @@ void host_watchdog(void) {
 void host_photo(const uint8_t *jpeg, uint32_t size) {
     host.photo = jpeg;
     host.photo_size = size;
+}
+
+int host_mic(const uint8_t *encoded, size_t size) {
+    if (host.encoded_size > 0 || size > sizeof host.encoded)
+        return 0;
+    memcpy(host.encoded, encoded, size);
+    host.encoded_size = size;
+    return 1;
 }
 
 void host_flash(int number, const uint8_t *image, size_t size) {

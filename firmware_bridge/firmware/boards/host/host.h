@@ -13,6 +13,7 @@ void host_input(const uint8_t *data, size_t size, uint64_t at_us);
 size_t host_output(uint8_t *out, size_t room, uint64_t at_us);
 void host_watchdog(void); /* the watchdog's time is over: resets if the firmware hangs */
 void host_photo(const uint8_t *jpeg, uint32_t size); /* what the camera sees; the memory stays the driver's */
+int host_mic(const uint8_t *encoded, size_t size); /* 20 ms as an encoder would give them; 0: the last were not taken yet */
 void host_flash(int number, const uint8_t *image, size_t size);
 const uint8_t *host_slot(int number);
 const uint8_t *host_hud(void);
