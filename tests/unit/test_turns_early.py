@@ -92,7 +92,7 @@ def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_
     assert isinstance(ever[-1], Ended)
     assert isinstance(asked[-1], Ended)
     finals = [[s.rows for s in signals if isinstance(s, Draft) and s.final][-1] for signals in (ever, asked)]
-    np.testing.assert_array_equal(*finals)
+    np.testing.assert_array_equal(finals[0], finals[1])
 
 
 def test_a_touch_is_enough(parts: Parts) -> None:
