@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-offload test-fuzz fuzz-service test-codecs test-emulator bench-link test-system test-live train clean
+.PHONY: setup models demo ask test lint eval bench test-train test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live train clean
 
 setup: $(VENV)/.ready models
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz'
+	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote'
 
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
@@ -60,6 +60,16 @@ test-fuzz: setup
 fuzz-service: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.fuzz_service --examples 500
+
+# The gateway before a real vLLM on this CPU (2.5 GB, x86-64). torch==2.13.0+cpu is not on PyPI: where your index lacks it,
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-remote
+.venv-vllm/.ready: tests/remote/requirements.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/remote/requirements.txt
+	touch $@
+
+test-remote: .venv-train/.ready .venv-vllm/.ready models
+	GLASSES_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python .venv-train/bin/pytest -m remote tests/remote
 
 # The sound of BLE glasses, through the reference libraries of Opus and LC3. Installs Debian packages: root.
 test-codecs: $(VENV)/.ready
@@ -99,4 +109,4 @@ bench-link: $(VENV)/.ready
 	$(BIN)/python -m tests.emulator.fuzz_link --frames 10000000
 
 clean:
-	rm -rf $(VENV) .venv-train $(OUT) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-train .venv-vllm $(OUT) .pytest_cache .ruff_cache

@@ -22,6 +22,7 @@ examples:
   glasses serve                                                    on 127.0.0.1:8765, for programs on this machine
   glasses serve --listen unix:/run/user/1000/glasses.sock
   glasses serve --backend torch                                    with the Gradient API (extra `train`)
+  glasses serve --backend vllm --vllm http://127.0.0.1:8000        a gateway to a vLLM server with the same backbone
   glasses serve --listen 0.0.0.0:8765 --token-file token --tls-cert cert.pem --tls-key key.pem
 """
 
@@ -36,7 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
-    parser.add_argument("--backend", choices=("llama", "torch"), default="llama", help="(default: llama)")
+    parser.add_argument("--backend", choices=("llama", "torch", "vllm"), default="llama", help="(default: llama)")
+    parser.add_argument(
+        "--vllm", metavar="URL", help="the server behind --backend vllm (VLLM_API_KEY: its key)"
+    )
     parser.add_argument("--listen", default="127.0.0.1:8765", metavar="ADDRESS", help="unix:PATH or HOST:PORT")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="whose first line clients send as bearer token")
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain")
@@ -57,8 +61,15 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.run(_serve(args))
 
 
-def engine_opener(backend: str, bundle: str) -> Callable[[], Any]:
-    """What opens the engine, on the thread it will belong to. Raises ModelError(NOT_INSTALLED)."""
+def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callable[[], Any]:
+    """What opens the engine, on the thread it will belong to. Raises ModelError(NOT_INSTALLED), InputError."""
+    if (backend == "vllm") != (vllm is not None):
+        raise InputError(Reason.BAD_INPUT, "--backend vllm and --vllm URL go together")
+    if vllm is not None:
+        from glasses.service.vllm_gateway import VllmEngine  # noqa: PLC0415  (httpx: the extra `service`)
+
+        key = os.environ.get("VLLM_API_KEY")
+        return lambda: VllmEngine(open_parts(bundle, n_threads=SPARE_ONE), vllm, api_key=key)
     if backend == "torch":
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise ModelError(Reason.NOT_INSTALLED, "the backend torch needs the extra `train`")
@@ -77,7 +88,7 @@ async def _serve(args: argparse.Namespace) -> int:
     token = _read_token(args.token_file) if args.token_file else None
     listen = Listen(args.listen, token, args.tls_cert, args.tls_key, args.client_ca)
     tokens = args.tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
-    opener = engine_opener(args.backend, args.bundle)
+    opener = engine_opener(args.backend, args.bundle, args.vllm)
     service = Service(opener, backend=args.backend, tokens=tokens, caps=Caps(sessions=args.sessions))
     async with serving(service, listen, signals=True) as running:
         about = {"address": running.address, "bundle": args.bundle, "backend": args.backend, "pid": os.getpid()}

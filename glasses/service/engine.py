@@ -40,7 +40,8 @@ class Engine(Protocol):
 
     `chat` is the context after the system prompt, `can` what the description declares. `gradient` is an async function
     (service, key, request, arrays) -> (event, arrays) or None, `train_rows` (AddedTokens, examples) -> AddedTokens or
-    None. Everything but `abort` and `clear_abort` is called on the worker's thread.
+    None; `stream` (context, how) -> vllm_gateway.Streamed pieces where `feed` gives no logits to choose from, or None.
+    Everything but `stream`, `abort` and `clear_abort` is called on the worker's thread.
     """
 
     parts: Parts
@@ -48,6 +49,7 @@ class Engine(Protocol):
     can: tuple[Ability, ...]
     gradient: Any
     train_rows: Any
+    stream: Any
 
     def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
         """Appends rows."""
@@ -83,6 +85,7 @@ class LlamaEngine:
     can: tuple[Ability, ...] = ("latent", "hidden", "tokens")
     gradient: Any = None  # llama.cpp has no backward pass for these two
     train_rows: Any = None
+    stream: Any = None
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

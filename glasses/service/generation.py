@@ -86,6 +86,11 @@ class Generation:
         self.pieces.append((piece, latent))
         return self.added.rows[index - n_vocab :][:1] if added else [index]
 
+    def take(self, token: int, text: str, logprob: float, top: list[tuple[int, float]], end: Any) -> None:
+        """One piece that was made elsewhere."""
+        place = (self.session, self.how.generation, len(self.pieces))
+        self.pieces.append((PieceEvent(*place, token, text, logprob, top, end=end), None))
+
     def stop(self, why: str) -> None:
         """Ends it with an empty piece that says why; a generation ends exactly once."""
         if not self.ended:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,8 @@ class Session:
         generation.cancelled = request.seq <= self._stop_before
         self.generation = generation
         try:
-            await self._stream(generation)
+            await (self._elsewhere(generation) if service.engine.stream else self._stream(generation))
+            self._answered()
         except BaseException:
             generation.stop("failed")
             self._piece(generation.pieces[-1])
@@ -227,6 +229,29 @@ class Session:
                 step = self._step
             for made in generation.pieces[n_made:]:
                 self._piece(made)
+
+    async def _elsewhere(self, generation: Generation) -> None:
+        """Pieces of an engine that makes them itself; a reply that is left breaks its connection and so ends there."""
+        engine, context, late = self.service.engine, self.context, False
+        parts = [*self._pending, *(self._ending(generation) if self.chat else [])]
+        self._pending = []
+        if parts:
+            await self._run(lambda: engine.feed(context, parts, hidden=False))
+        async with aclosing(engine.stream(context, generation.how)) as stream:
+            async for piece in stream:
+                late = generation.deadline_ns is not None and time.monotonic_ns() > generation.deadline_ns
+                if generation.cancelled or late:
+                    break
+                generation.take(piece.token, piece.text, piece.logprob, piece.top, piece.end)
+                self._piece(generation.pieces[-1])
+        ids = [made.token for made, _ in generation.pieces if made.end != "eos"]
+        if ids:
+            await self._run(lambda: engine.feed(context, [ids], hidden=False))
+        if not generation.ended:
+            generation.stop("cancelled" if generation.cancelled else "deadline" if late else "failed")
+            self._piece(generation.pieces[-1])
+
+    def _answered(self) -> None:
         self.touched = time.monotonic()
         if self.chat:  # the next turn's parts follow
             self._pending, self._output = [self.service.models.backbone.tokenize(prompting.TURN_END)], None
@@ -235,13 +260,16 @@ class Session:
 
     def _begin(self, generation: Generation) -> None:
         """The end of a chat turn, then the first piece."""
+        parts = [*self._pending, *self._ending(generation)]
+        self._output = self.service.engine.feed(self.context, parts, hidden=generation.needs_hidden)
+        self._pending = []
+        self._step(generation)
+
+    def _ending(self, generation: Generation) -> list[Any]:
         ending = loop.ending(self.service.models, self.turn)
         if generation.how.said:
             ending.append(self.service.models.backbone.tokenize(generation.how.said, special=False))
-        feed = self.service.engine.feed
-        self._output = feed(self.context, [*self._pending, *ending], hidden=generation.needs_hidden)
-        self._pending = []
-        self._step(generation)
+        return ending
 
     def _step(self, generation: Generation) -> None:
         """Feeds the last piece's token and makes the next one, on the worker's thread."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import small_gguf
 import trustme
 
 from glasses.app import Parts, open_parts
@@ -25,6 +24,7 @@ from glasses.service.server import Listen, serving
 from glasses.service.service import Caps, Service
 from glasses.service.transport import InProcess, Transport, WebSocket
 from glasses.types import Piece
+from tests.contract import small_gguf
 
 TOKEN = "a token for tests only"
 _T = TypeVar("_T")

@@ -64,6 +64,7 @@ class CountingEngine:
     can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "gradient")
     gradient: Any = staticmethod(_squares)
     train_rows: Any = None
+    stream: Any = None
 
     def __init__(self) -> None:
         vocabulary = Bytes()

@@ -45,7 +45,7 @@ class Outcome:
 def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its http:// address."""
     command = [sys.executable, "-m", "tests.fuzz.service_process", str(folder)]
-    env = _environment(ROOT / "tests/contract")
+    env = _environment()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env) as process:
         try:
             assert process.stdout
@@ -105,8 +105,8 @@ def _command(url: str, examples: int, phases: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _environment(*more: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(ROOT), *map(str, more), os.environ.get("PYTHONPATH", "")])
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "SCHEMATHESIS_HOOKS": "tests.fuzz.service_hooks"}
 
 

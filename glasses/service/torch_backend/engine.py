@@ -44,6 +44,7 @@ class TorchEngine:
     can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "token rows", "gradient")
     gradient: Any = None  # gradient_api.GradientAPI.answer, once opened
     train_rows: Any = None  # token_rows.train, once opened
+    stream: Any = None
 
     def __init__(self, parts: Parts, model: Any) -> None:
         self.parts, self.model = parts, model
