@@ -216,7 +216,7 @@ def test_taught_shown_and_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("glasses.commands.teach.wake_path", lambda: tmp_path / "wake.npz")
-    assert main(["teach", "wake", "hey glasses", "--takes", "30", "--test-hours", "0.003", "--json"]) == 0
+    assert main(["teach", "wake", "hey glasses", "--takes", "20", "--test-hours", "0.002", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["of"] == 60
     assert figures["missed"] < 60  # so few takes teach it little, but something
