@@ -23,6 +23,7 @@ from glasses.types import Float32Array
 RATE_HZ = 16_000
 _WORLD = "module-null-sink sink_name=world rate=48000 channels=2 channel_map=front-left,front-right"
 _START_S = 10.0
+_LEAD_MS = 250  # of what is played lies ready in the server: a voice in a room has no underruns
 _MODULES = (
     "module-native-protocol-unix socket={folder}/socket auth-anonymous=1",
     _WORLD,
@@ -71,6 +72,7 @@ class Room:
             "--exit-idle-time=-1",
             "--use-pid-file=no",
             "--log-level=error",
+            "--high-priority=yes",  # where it may: air does not stutter because a machine is busy
         ]
         for module in _MODULES:
             command += ["-L", module.format(folder=self._folder)]
@@ -96,7 +98,7 @@ class Room:
             file.seek(0)
             process = subprocess.Popen(
                 ["pacat", "--playback", "--device=room", "--format=s16le", f"--rate={RATE_HZ}", "--channels=1",
-                 "--channel-map=mono", "--latency-msec=20", "--raw"],
+                 "--channel-map=mono", f"--latency-msec={_LEAD_MS}", "--raw"],
                 env={**os.environ, **self.env}, stdin=file, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         self._playing.append(process)

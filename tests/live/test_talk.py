@@ -92,7 +92,7 @@ def test_its_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room:
         for index in range(3):
             before = len(worn.events)
             say(echoing_room, index)
-            worn.wait_for("reply", after=before)
+            worn.wait_for("reply", after=before, outcome="said")
         time.sleep(2)
         kinds = [event["what"] for event in worn.events]
         assert worn.stop() == 0

@@ -42,12 +42,12 @@ class Worn:
         for line in self._process.stdout:
             self.events.append(json.loads(line))
 
-    def wait_for(self, what: str, *, after: int = 0) -> dict[str, Any]:
-        """The first event of this kind from index `after` on; fails the test where none comes."""
+    def wait_for(self, what: str, *, after: int = 0, **fields: Any) -> dict[str, Any]:
+        """The first event of this kind, with these fields, from index `after` on; fails the test where none comes."""
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             for event in self.events[after:]:
-                if event["what"] == what:
+                if event["what"] == what and fields.items() <= event.items():
                     return event
             assert self._process.poll() is None, f"glasses run ended with {self._process.poll()}"
             time.sleep(0.02)
