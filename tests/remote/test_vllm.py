@@ -35,7 +35,7 @@ from glasses.types import Latents, Piece  # noqa: E402
 from tests.contract.service_fixtures import Served, greedy_torch, served, small_caps, small_parts  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.remote]
-START_S = 600
+START_S = 1200  # idle, two cores: under a minute
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",

@@ -5,8 +5,7 @@
 
 A small network makes four latents of two seconds of motion. It is trained through the Gradient API: the frozen
 backbone is asked "What did I just do?" after the latents, and the loss of its answer comes back as gradients at them.
-The motions are synthetic (rotations and accelerations of a head, by the formulas below), so the figures say that the
-path works, not how good it is on people.
+The motions are synthetic (of a head, by the formulas below): the figures say that the path works, not more.
 """
 
 from __future__ import annotations
@@ -92,8 +91,8 @@ def batch(rng: np.random.Generator, size: int) -> tuple[Tensor, list[str]]:
 
 def warm_up(sensor: Sensor, client: SyncClient, rng: np.random.Generator) -> None:
     """Before the backbone is asked: pull the rows towards those of the answer's own words."""
-    own = {kind: client.tokenize(" " + answer)[1] for kind, answer in ANSWERS.items()}
-    rows = {kind: torch.from_numpy(np.resize(words, (N_ROWS, words.shape[1]))) for kind, words in own.items()}
+    own = [client.tokenize(" " + answer)[1] for answer in ANSWERS.values()]
+    rows = {k: torch.from_numpy(np.resize(r, (N_ROWS, r.shape[1]))) for k, r in zip(ANSWERS, own, strict=True)}
     optimizer = torch.optim.Adam(sensor.parameters(), lr=2e-3)
     for _ in range(150):
         motions, kinds = batch(rng, 32)
@@ -115,8 +114,8 @@ def train(sensor: Sensor, client: SyncClient, steps: int, rng: np.random.Generat
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        print(f"step {len(losses)}: loss {loss.item():.3f}", file=sys.stderr, flush=True)
         losses.append(loss.item())
-        print(f"step {len(losses)}: loss {losses[-1]:.3f}", file=sys.stderr, flush=True)
     return losses
 
 
@@ -144,8 +143,7 @@ def main() -> None:
         sensor, rng = Sensor(client.describe().n_embd), np.random.default_rng(0)
         warm_up(sensor, client, rng)
         losses = train(sensor, client, args.steps, rng)
-        figures = {"steps": args.steps, "loss": losses[-1], "right": measure(sensor, client, args.motions)}
-        print(json.dumps(figures))
+        print(json.dumps({"steps": args.steps, "loss": losses[-1], "right": measure(sensor, client, args.motions)}))
 
 
 if __name__ == "__main__":
