@@ -99,8 +99,7 @@ def train(args: argparse.Namespace, backbone: Frozen) -> None:
     """Aligns until the minutes are used."""
     torch.manual_seed(args.seed + training.steps_done(args.out / "align.pt"))
     model, pieces, table = speech_ctc.start(args)
-    warm = training.load(args.warm)["model"]
-    model.load_state_dict(warm, strict=False)
+    model.load_state_dict(training.mean_weights(args.warm), strict=False)
     if not model.begin.any():  # else an earlier alignment has taught them already
         model.place_rows(backbone.rows("\n")[0])
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
@@ -130,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Align the speech connector through the frozen backbone.")
     parser.add_argument("gguf", type=Path)
     parser.add_argument("shards", type=Path, nargs="+")
-    parser.add_argument("--warm", type=Path, required=True, help="checkpoint of models.recipes.speech_ctc")
+    parser.add_argument("--warm", type=Path, nargs="+", required=True, help="checkpoints to start from, averaged")
     parser.add_argument("--answers", type=Path, required=True, help="lines of models.recipes.speech_answers")
     parser.add_argument("--ambience", type=Path, help="ambience connector whose rows stand before the words")
     parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
@@ -142,7 +141,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    args.pieces = args.warm.with_name("pieces.json")
+    args.pieces = args.warm[0].with_name("pieces.json")
     with open_frozen(args.gguf, args.through) as backbone:
         train(args, backbone)
 

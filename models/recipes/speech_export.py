@@ -115,11 +115,12 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pieces", type=Path, help="pieces.json of the run")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--average", type=Path, nargs="+", default=[], help="checkpoints to be averaged with that one")
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--depth", type=int, default=5)
     args = parser.parse_args()
     model, pieces, _ = speech_ctc.start(args)
-    model.load_state_dict(training.load(args.checkpoint)["model"])
+    model.load_state_dict(training.mean_weights([args.checkpoint, *args.average]))
     closing = [i for i, piece in enumerate(pieces.strings) if piece in (".", "?")]
     space = space_of("whisper-tiny-en", args.encoder)
     save_int8(build(model.eval(), space=space, token_ids=pieces.ids, closing=closing), args.out)
