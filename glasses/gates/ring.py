@@ -10,7 +10,7 @@ from glasses.types import AudioChunk, Float32Array, Int16Array
 RATE_HZ = 16_000
 _BRIDGED_NS = 1_000_000_000  # a longer hole in the sound is a new stream
 _JITTER_NS = 20_000_000  # a chunk's time may be off by this much: sample counting is steadier than a clock
-_LEAST_HOLE_NS = 60_000_000  # devices lose sound by the buffer; what is less is a clock placed anew, and nothing is lost
+_LEAST_HOLE_NS = 60_000_000  # devices lose sound by the buffer; what is less is a clock placed anew, nothing is lost
 
 
 def samples(ns: int) -> int:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, cast
 
-import numpy as np
-
 from glasses.errors import ModelError, Reason
 from glasses.gates.head import Head
 from glasses.types import Float32Array
