@@ -20,11 +20,12 @@ from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
 from glasses.gates.for_me import ForMe
+from glasses.gates.head import Head
 from glasses.gates.head import load as load_head
 from glasses.gates.turn_end import TurnEnd
 from glasses.gates.wake import WakeGate
 from glasses.gates.wake import load as load_wake
-from glasses.gates.wishes import NAMES, Wishes
+from glasses.gates.wishes import NAMES, Wish, Wishes
 from glasses.onnx_session import give_back_memory
 from glasses.types import Float32Array, Latents
 
@@ -116,7 +117,7 @@ def open_wishes(parts: Parts) -> Wishes | None:
     name = parts.bundle.wishes
     if name is None:
         return None
-    heads = {wish: load_head(store.path_of(name, f"{name}-{wish}.npz")) for wish in NAMES}
+    heads: dict[Wish, Head] = {wish: load_head(store.path_of(name, f"{name}-{wish}.npz")) for wish in NAMES}
     return Wishes(heads, parts.backbone.sha256[:16])
 
 

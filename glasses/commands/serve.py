@@ -38,9 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--backend", choices=("llama", "torch", "vllm"), default="llama", help="(default: llama)")
-    parser.add_argument(
-        "--vllm", metavar="URL", help="the server behind --backend vllm (VLLM_API_KEY: its key)"
-    )
+    parser.add_argument("--vllm", metavar="URL", help="the server behind --backend vllm (VLLM_API_KEY: its key)")
     parser.add_argument("--listen", default="127.0.0.1:8765", metavar="ADDRESS", help="unix:PATH or HOST:PORT")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="whose first line clients send as bearer token")
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain")
