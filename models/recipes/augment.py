@@ -6,14 +6,10 @@ import numpy as np
 import soxr
 from scipy import signal
 
+from glasses.teach.voices import RATE_HZ, add_at_snr, change_speed, noise
 from glasses.types import Float32Array
 
-RATE_HZ = 16_000
-
-
-def change_speed(pcm: Float32Array, factor: float) -> Float32Array:
-    """Plays `factor` times faster, pitch and formants moving along: another speaker."""
-    return soxr.resample(pcm, RATE_HZ * factor, RATE_HZ).astype(np.float32)
+__all__ = ["add_at_snr", "change_speed", "for_speech", "noise", "room", "telephone"]
 
 
 def telephone(pcm: Float32Array) -> Float32Array:
@@ -32,21 +28,6 @@ def room(pcm: Float32Array, rng: np.random.Generator) -> Float32Array:
     tail *= wet / np.sqrt((tail**2).sum())
     tail[0] += 1
     return signal.fftconvolve(pcm, tail)[: len(pcm) + n // 2].astype(np.float32)
-
-
-def noise(n: int, rng: np.random.Generator) -> Float32Array:
-    """Coloured noise between white and brown, unit RMS, slowly swelling."""
-    spectrum = np.fft.rfft(rng.standard_normal(n))
-    spectrum /= np.maximum(1, np.arange(len(spectrum))) ** rng.uniform(0, 1)
-    shaped = np.fft.irfft(spectrum, n)
-    shaped *= 1 + 0.5 * np.sin(2 * np.pi * (np.arange(n) / RATE_HZ * rng.uniform(0.1, 2) + rng.random()))
-    return (shaped / np.sqrt((shaped**2).mean() + 1e-12)).astype(np.float32)
-
-
-def add_at_snr(pcm: Float32Array, other: Float32Array, snr_db: float) -> Float32Array:
-    """Adds `other` so that the clip's power stands `snr_db` above it."""
-    scale = np.sqrt((pcm**2).mean() / ((other**2).mean() + 1e-12)) * 10 ** (-snr_db / 20)
-    return (pcm + scale * other).astype(np.float32)
 
 
 def for_speech(pcm: Float32Array, rng: np.random.Generator) -> Float32Array:

@@ -40,7 +40,7 @@ def main() -> None:
         "flite-rms": lambda text, rng: voices.flite(text, rng, ("rms",)),
         "kokoro-jm_kumo": voices.Kokoro(*files, names=("jm_kumo",)),
         "kokoro-jf_nezumi": voices.Kokoro(*files, names=("jf_nezumi",)),
-        "espeak-Gene": lambda text, _: voices._from_wav(
+        "espeak-Gene": lambda text, _: voices.from_wav(
             subprocess.run(["espeak-ng", "--stdout", "-v", "en-us+Gene", text], capture_output=True, check=True).stdout
         ),
     }

@@ -69,7 +69,8 @@ def cuts(n: int, shortest: int, rng: np.random.Generator) -> list[tuple[int, int
 
 def stretches(file: Path, modality: Modality, rng: np.random.Generator) -> Iterator[Array]:
     """Every clip of a file and its cuts, pooled."""
-    for clip, beside in zip(read_clips(file, modality), read_clips(file, "audio"), strict=True):
+    heard = read_clips(file, "audio")
+    for clip, beside in zip(heard if modality == "audio" else read_clips(file, modality), heard, strict=True):
         for a, b in cuts(len(clip), SHORTEST_CUT[modality], rng):
             if modality == "audio":
                 yield pool(clip[a:b], modality)

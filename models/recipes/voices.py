@@ -8,75 +8,25 @@ flite. Kokoro-82M is Apache-2.0.
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import subprocess
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-import soundfile
 import soxr
 
+from glasses.teach.voices import ESPEAK_ACCENTS, RATE_HZ, espeak, flite, from_wav
+from glasses.teach.voices import Say as Voice
 from glasses.types import Float32Array
 
-RATE_HZ = 16_000
-ESPEAK_ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc"]
-ESPEAK_VARIANTS = [
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m5",
-    "m6",
-    "m7",
-    "m8",
-    "f1",
-    "f2",
-    "f3",
-    "f4",
-    "f5",
-    "Annie",
-    "Alex",
-    "Andy",
-    "Diogo",
-    "Ed",
-    "grandma",
-    "grandpa",
-    "Lee",
-    "Mario",
-    "steph",
-    "Hugo",
-]
+__all__ = ["ESPEAK_ACCENTS", "RATE_HZ", "Kokoro", "Voice", "espeak", "flite", "from_wav", "piper"]
+
 KOKORO_TRAIN = ("jf_alpha", "jf_gongitsune", "jf_tebukuro")
 KOKORO_TEST = ("jm_kumo", "jf_nezumi")
-
-Voice = Callable[[str, random.Random], Float32Array]
-
-
-def _from_wav(data: bytes) -> Float32Array:
-    # Streamed WAV headers carry no true length; soundfile reads to the end all the same.
-    pcm, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
-    return soxr.resample(pcm, rate_hz, RATE_HZ).astype(np.float32)
-
-
-def espeak(text: str, rng: random.Random) -> Float32Array:
-    """espeak-ng with a random accent, variant, speed and pitch."""
-    voice = f"{rng.choice(ESPEAK_ACCENTS)}+{rng.choice(ESPEAK_VARIANTS)}"
-    speed, pitch = str(rng.randint(125, 210)), str(rng.randint(20, 80))
-    command = ["espeak-ng", "--stdout", "-v", voice, "-s", speed, "-p", pitch, text]
-    return _from_wav(subprocess.run(command, capture_output=True, check=True).stdout)
-
-
-def flite(text: str, rng: random.Random, names: tuple[str, ...] = ("kal16", "awb", "slt", "slt")) -> Float32Array:
-    """flite with one of `names` and a random tempo."""
-    stretch = f"duration_stretch={rng.uniform(0.8, 1.25):.2f}"
-    command = ["flite", "-voice", rng.choice(names), "--setf", stretch, "-t", text, "-o", "/dev/stdout"]
-    return _from_wav(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 @cache
