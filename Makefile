@@ -90,7 +90,7 @@ test-live: setup
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
 		pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 strace
-	$(BIN)/pytest -m live tests/live tests/faults tests/emulator/test_link_command.py
+	$(BIN)/pytest -m live tests/live tests/faults
 
 # The firmware's image under QEMU and the numbered suite over its serial port. Installs Debian packages: root.
 test-emulator: $(VENV)/.ready

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 
 from glasses import store
 from glasses.backbone.llama import LlamaBackbone
+
+
+def pytest_configure() -> None:
+    """Commands under test must end at Ctrl-C even where `make test &` from a script ignores it, which they inherit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,6 @@ from tests.emulator.stand_in import StandIn
 from tests.emulator.terminal import Terminal
 from tests.hil.wires import CODE, OursPeripheral
 
-# Once its replugged terminal was waited for without end on a quiet machine: not in CI until that is understood.
-pytestmark = pytest.mark.live
 OTHER_CODE = "WXYZ-WXYZ-WXYZ-WXYZ-WXYZ"
 
 
