@@ -22,7 +22,8 @@ from glasses.errors import GlassesError, Reason, SensorError
 from glasses.gates.echo import EchoGate
 from glasses.governor import Load
 from glasses.listen import Button, SensorEvent
-from glasses.mouth import Mouth, Reply
+from glasses.mouth import Mouth
+from glasses.reply import Reply
 from glasses.sensors import sound_devices
 from glasses.sensors.camera import Camera
 from glasses.sensors.chunks import EventQueue

@@ -15,7 +15,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,48 +23,15 @@ from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.ear import Draft, Ended, ReplyState, Signal, Told
 from glasses.errors import ModelError, Reason
+from glasses.reply import Reply, Work, pieces_heard, same_rows
 from glasses.sensors.speaker import Clause, Speaker
 from glasses.types import Float32Array, Piece
 
 log = logging.getLogger(__name__)
 _MS = 1_000_000
 MAX_TOKENS = 64
-SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
 TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One stage of one turn on this host's clock; `draft` counts the drafts of the turn, from 1."""
-
-    turn_id: int
-    draft: int
-    stage: str
-    began_ns: int
-    ended_ns: int
-
-
-@dataclass(slots=True)
-class Reply:
-    """An answer being made. Times are this host's, None until they came."""
-
-    draft: Draft
-    number: int
-    ended: Ended | None = None
-    reused: int = 0  # rows that the draft before had fed already
-    pieces: list[Piece] = field(default_factory=list)
-    clauses: list[str] = field(default_factory=list)
-    first_piece_ns: int | None = None
-    audible_ns: int | None = None
-    outcome: str = ""  # said, interrupted, merged, expired, empty
-    instead: str = ""  # the whole text, where the backbone was not asked
-    work: list[Work] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """What was written so far."""
-        return "".join(piece.text for piece in self.pieces).strip()
 
 
 # The pieces of an answer to a draft that was fed; the second says whether nobody wants them any more.
@@ -311,22 +277,3 @@ class Mouth:
         now_ns = time.monotonic_ns()
         reply.work.append(Work(reply.draft.turn.id, reply.number, stage, since_ns, now_ns))
         return now_ns
-
-
-def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
-    """How many rows at the start of (n, n_embd) `fed` and `wanted` are as good as equal."""
-    n = min(len(fed), len(wanted))
-    distance = np.linalg.norm(fed[:n] - wanted[:n], axis=1)
-    differ = np.flatnonzero(distance > SAME_ROW * np.linalg.norm(wanted[:n], axis=1))
-    return int(differ[0]) if len(differ) else n
-
-
-def pieces_heard(texts: list[str], heard: list[Clause]) -> int:
-    """How many pieces the wearer heard: whole words, of the last clause as many as its share of sound tells."""
-    words = sum(round(len(clause.text.split()) * clause.handed / max(clause.total, 1)) for clause in heard)
-    text = ""
-    for i, piece in enumerate(texts):
-        if len((text + piece).split()) > words:
-            return i
-        text += piece
-    return len(texts)

@@ -29,7 +29,7 @@ from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.listen import Button
 from glasses.live import Devices, Live
-from glasses.mouth import Reply
+from glasses.reply import Reply
 from glasses.types import Float32Array
 
 ECHO_DB = -6.0

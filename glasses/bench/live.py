@@ -32,7 +32,7 @@ from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.live import Devices, Live
 from glasses.media import read_audio
-from glasses.mouth import Reply
+from glasses.reply import Reply
 from glasses.types import Float32Array
 
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"

@@ -28,9 +28,9 @@ from glasses.health import read_board
 from glasses.listen import Button, Heard
 from glasses.live import DeviceChange
 from glasses.loop import Times
-from glasses.mouth import Reply
 from glasses.record import Recorder
 from glasses.recordings import default_folder
+from glasses.reply import Reply
 from glasses.sealed import read_public_key
 from glasses.session_file import Answered, decision_of
 from glasses.types import AudioChunk, Frame, Latents

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from glasses import store
 from glasses.bench import addressed, faults, interruptions, latents, live, memory, recall, soak
-from glasses.commands.progress import progress
+from glasses.commands.progress import Tick, progress
 from glasses.errors import InputError, Reason
 
-WHAT = (
-    *("memory", "latents", "wire", "overlap", "live", "cascade"),
-    *("addressed", "bargein", "ownvoice", "soak", "faults", "recall"),
-)
 _EXAMPLE = """\
 examples:
   glasses bench memory            resident memory with everything of the bundle loaded
@@ -43,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("what", choices=tuple(WHAT))
     parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade, bargein (default: 50)")
     parser.add_argument("--sounds", type=Path, nargs="+", metavar="DIR", help="live, addressed: what must not wake it")
     parser.add_argument("--hours", type=float, default=3.0, metavar="H", help="live, addressed: of it (default: 3)")
@@ -56,59 +54,92 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Measures and prints."""
-    if args.what == "memory":
-        figures = memory.run(args.bundle)
-        text = "\n".join(f"{stage:>32}  {mb:7.1f} MB" for stage, mb in figures.items())
-    elif args.what == "wire":
-        from glasses.bench import wire  # noqa: PLC0415  # needs the extra `service`
-
-        figures = wire.run(args.bundle)
-        text = wire.report(figures)
-    elif args.what == "overlap":
-        from glasses.bench import overlap  # noqa: PLC0415  # needs the extra `service`
-
-        figures = overlap.run(args.bundle)
-        text = overlap.report(figures)
-    elif args.what == "recall":
-        figures = recall.run(args.bundle, args.clips)
-        text = recall.report(figures)
-    elif args.what in ("live", "cascade"):
-        with progress() as tick:
-            figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
-            if args.sounds:
-                figures["addressed"] = addressed.run(args.bundle, args.sounds, args.hours, tick)
-        text = live.report(figures)
-    elif args.what == "bargein":
-        with progress() as tick:
-            figures = interruptions.barge_ins(args.bundle, args.turns, tick=tick)
-        text = live.report(figures)
-    elif args.what == "ownvoice":
-        with progress() as tick:
-            figures = interruptions.own_voice(args.bundle, args.minutes, tick=tick)
-        text = live.report(figures)
-    elif args.what == "soak":
-        with progress() as tick:
-            figures = soak.run(args.bundle, args.minutes, tick=tick)
-        text = live.report(figures)
-    elif args.what == "faults":
-        with progress() as tick:
-            figures = faults.run(args.bundle, tick=tick)
-        text = faults.report(figures)
-    elif args.what == "addressed":
-        with progress() as tick:
-            figures = addressed.run(args.bundle, _given(args.sounds), args.hours, tick)
-        text = live.report(figures)
-    else:
-        figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
-        text = latents.report(figures)
+    with progress() as tick:
+        figures, text = WHAT[args.what](args, tick)
     machine = f"{platform.machine()}, {platform.system()}"
     print(json.dumps({"machine": machine, **figures}) if args.json else f"{text}\n({machine})")
     return 1 if figures.get("over") else 0
 
 
-def _given(folders: list[Path] | None) -> list[Path]:
-    if not folders:
+Measured = tuple[dict[str, Any], str]  # the figures, and the same for people
+
+
+def _memory(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = memory.run(args.bundle)
+    return figures, "\n".join(f"{stage:>32}  {mb:7.1f} MB" for stage, mb in figures.items())
+
+
+def _latents(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
+    return figures, latents.report(figures)
+
+
+def _wire(args: argparse.Namespace, tick: Tick) -> Measured:
+    from glasses.bench import wire  # noqa: PLC0415  # needs the extra `service`
+
+    figures = wire.run(args.bundle)
+    return figures, wire.report(figures)
+
+
+def _overlap(args: argparse.Namespace, tick: Tick) -> Measured:
+    from glasses.bench import overlap  # noqa: PLC0415  # needs the extra `service`
+
+    figures = overlap.run(args.bundle)
+    return figures, overlap.report(figures)
+
+
+def _live(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
+    if args.sounds:
+        figures["addressed"] = addressed.run(args.bundle, args.sounds, args.hours, tick)
+    return figures, live.report(figures)
+
+
+def _addressed(args: argparse.Namespace, tick: Tick) -> Measured:
+    if not args.sounds:
         raise InputError(
             Reason.BAD_INPUT, "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR gets some"
         )
-    return folders
+    figures = addressed.run(args.bundle, args.sounds, args.hours, tick)
+    return figures, live.report(figures)
+
+
+def _bargein(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = interruptions.barge_ins(args.bundle, args.turns, tick=tick)
+    return figures, live.report(figures)
+
+
+def _ownvoice(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = interruptions.own_voice(args.bundle, args.minutes, tick=tick)
+    return figures, live.report(figures)
+
+
+def _soak(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = soak.run(args.bundle, args.minutes, tick=tick)
+    return figures, live.report(figures)
+
+
+def _faults(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = faults.run(args.bundle, tick=tick)
+    return figures, faults.report(figures)
+
+
+def _recall(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = recall.run(args.bundle, args.clips)
+    return figures, recall.report(figures)
+
+
+WHAT: dict[str, Callable[[argparse.Namespace, Tick], Measured]] = {
+    "memory": _memory,
+    "latents": _latents,
+    "wire": _wire,
+    "overlap": _overlap,
+    "live": _live,
+    "cascade": _live,
+    "addressed": _addressed,
+    "bargein": _bargein,
+    "ownvoice": _ownvoice,
+    "soak": _soak,
+    "faults": _faults,
+    "recall": _recall,
+}

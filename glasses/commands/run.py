@@ -27,9 +27,10 @@ from glasses.gates.wishes import Wish
 from glasses.listen import Button, SensorEvent
 from glasses.live import DeviceChange, Devices, Live
 from glasses.loop import Times, answer
-from glasses.mouth import MAX_TOKENS, Reply
+from glasses.mouth import MAX_TOKENS
 from glasses.offload import options
 from glasses.remembering import Remembering
+from glasses.reply import Reply
 from glasses.types import Float32Array, Latents, Turn
 from glasses.watchdog import Notifier, Watchdog
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from glasses.ear import Ended, ReplyState, Told
 from glasses.live import DeviceChange
-from glasses.mouth import Reply
+from glasses.reply import Reply
 
 
 class Screen:

@@ -7,7 +7,7 @@ import numpy as np
 from glasses.dashboard.status import Bar, Panel, TurnView
 from glasses.ear import Draft, Ended, ReplyState, Told
 from glasses.live import Played
-from glasses.mouth import Reply
+from glasses.reply import Reply
 from glasses.types import AudioChunk, Frame
 
 _MS = 1e6

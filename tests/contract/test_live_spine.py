@@ -23,7 +23,8 @@ from glasses.gates.voice import VoiceDetector
 from glasses.listen import Button, listen
 from glasses.loop import prompt_of
 from glasses.media import read_audio
-from glasses.mouth import TURN_BREAK, Mouth, Reply
+from glasses.mouth import TURN_BREAK, Mouth
+from glasses.reply import Reply
 from glasses.sensors.speaker import Clause
 from glasses.types import AudioChunk, Float32Array, Latents, frozen
 

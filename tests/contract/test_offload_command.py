@@ -21,9 +21,10 @@ from glasses.app import Parts, open_parts
 from glasses.ear import Draft, Ended
 from glasses.gates.addressed import Span
 from glasses.loop import prompt_of
-from glasses.mouth import Mouth, Reply
+from glasses.mouth import Mouth
 from glasses.offload.beside import Beside, Prompted, transport_of
 from glasses.offload.policy import Limits
+from glasses.reply import Reply
 from glasses.types import Piece, Turn
 
 pytestmark = pytest.mark.models

@@ -19,7 +19,7 @@ from glasses.bench.turn_times import (
 )
 from glasses.ear import Draft, Ended
 from glasses.gates.addressed import Span
-from glasses.mouth import Reply, Work
+from glasses.reply import Reply, Work
 from glasses.types import Turn
 
 MS = 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.mouth import SAME_ROW, pieces_heard, same_rows
+from glasses.reply import SAME_ROW, pieces_heard, same_rows
 from glasses.sensors.chunks import EventQueue
 from glasses.sensors.speaker import Clause
 from glasses.types import AudioChunk, frozen

@@ -16,7 +16,7 @@ from glasses.gates.turns import TurnGate
 from glasses.gates.voice import STEP, VoiceDetector
 from glasses.listen import STEP_NS, Button
 from glasses.media import read_audio
-from glasses.mouth import same_rows
+from glasses.reply import same_rows
 from glasses.types import AudioChunk
 
 pytestmark = pytest.mark.models
