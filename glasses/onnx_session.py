@@ -12,10 +12,13 @@ import onnxruntime
 from glasses.errors import ModelError, Reason
 
 
-def open_session(path: Path, *, n_threads: int, keep_arena: bool = True) -> onnxruntime.InferenceSession:
+def open_session(
+    path: Path, *, n_threads: int, keep_arena: bool = True, also: str = ""
+) -> onnxruntime.InferenceSession:
     """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT).
 
-    Without `keep_arena` memory goes back after each call: for a model whose largest input is rare.
+    Without `keep_arena` memory goes back after each call: for a model whose largest input is rare. `also` names a tensor
+    inside the graph that is to be an output too.
     """
     if not path.is_file():
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such model file; run: glasses models pull")
@@ -26,9 +29,22 @@ def open_session(path: Path, *, n_threads: int, keep_arena: bool = True) -> onnx
     options.enable_cpu_mem_arena = keep_arena
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        model = path.read_bytes() + _output(also) if also else str(path)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which it does not export
         raise ModelError(Reason.CORRUPT, f"{path}: onnxruntime cannot load it ({error}); pull it again") from error
+
+
+def _output(name: str) -> bytes:
+    """A serialised ModelProto that has just this output. Appended to another it is merged into it, as Protocol Buffers
+    define (messages of one field are merged, lists joined): graph is field 7, its outputs 12, a value's name 1 (onnx.proto).
+    """
+    message = name.encode()
+    for field in (1, 12, 7):
+        if len(message) > 127:
+            raise ValueError(f"{name}: too long a name for a tensor")  # its length would not fit the one byte below
+        message = bytes([field << 3 | 2, len(message)]) + message
+    return message
 
 
 def give_back_memory() -> None:

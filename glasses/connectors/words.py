@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from glasses.connectors.pooled import check_space
+from glasses.connectors.spelled import Speller, Spelling, read
 from glasses.errors import ModelError, Reason
 from glasses.onnx_session import open_session
 from glasses.types import Float32Array, Latents, frozen
@@ -27,15 +29,40 @@ SPOKEN = 0.3  # tokens expected to be right, below which it is no speech; a full
 N_MIXED = 8  # embedding rows mixed in one soft token; the rest of the distribution is noise
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenAs:
+    """How a backbone of another space is told what was heard: its spelling of the pieces, its rows around them."""
+
+    pieces: Spelling
+    begin: Float32Array
+    end: Float32Array
+
+    @classmethod
+    def load(cls, path: Path, backbone: Speller) -> SpokenAs:
+        """From a file of models/recipes/spelled.py. Raises ModelError: TOO_LARGE, CORRUPT."""
+        told = read(path, {"pieces", "begin", "end"})
+        begin, end = (backbone.token_rows(backbone.tokenize(told[side])) for side in ("begin", "end"))
+        return cls(Spelling(told["pieces"], backbone), begin, end)
+
+
 class WordConnector:
     """Latents (T, 768) -> rows (n, n_embd), n = learned begin rows, one row a spoken token, learned end rows; or (0,
     n_embd).
 
     The file's metadata names the latent space it was trained on and the backbone tokens it may mix; their rows are
     asked of the backbone itself (`token_rows`), so that they are exactly what it would look up.
+
+    For another backbone than that, `spoken` tells it what was heard; `token_rows` are still of the one it was trained for.
     """
 
-    def __init__(self, path: Path, token_rows: Callable[[Sequence[int]], Float32Array], *, n_threads: int = 2) -> None:
+    def __init__(
+        self,
+        path: Path,
+        token_rows: Callable[[Sequence[int]], Float32Array],
+        *,
+        spoken: SpokenAs | None = None,
+        n_threads: int = 2,
+    ) -> None:
         self._session = open_session(path, n_threads=n_threads)
         self.width: int = self._session.get_inputs()[0].shape[-1]  # of the latents it takes
         metadata = self._session.get_modelmeta().custom_metadata_map
@@ -50,11 +77,19 @@ class WordConnector:
         self._table = token_rows(self.token_ids)
         widths = {output.name: output.shape[0] for output in self._session.get_outputs()}
         self._around: tuple[int, int] = (widths["begin"], widths["end"])
+        self._spoken = spoken
+        if spoken:
+            if len(spoken.pieces.tokens) != len(self.token_ids):
+                raise ModelError(
+                    Reason.CORRUPT, f"{path} has {len(self.token_ids)} pieces, not {len(spoken.pieces.tokens)}"
+                )
+            self._around = (len(spoken.begin), len(spoken.end))
 
     def apply(self, latents: Latents) -> Float32Array:
         """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
         check_space(latents, self.space)
-        nobody_speaks = np.zeros((0, self._table.shape[1]), np.float32)
+        n_embd = self._spoken.begin.shape[1] if self._spoken else self._table.shape[1]
+        nobody_speaks = np.zeros((0, n_embd), np.float32)
         if len(latents.data) < STACK:
             return nobody_speaks
         probabilities, residual, begin, end = self._run(latents)
@@ -63,6 +98,9 @@ class WordConnector:
         certain = [probabilities[a:b, path[a]].max() for a, b in spoken if path[a] not in self._closing]
         if sum(certain) < SPOKEN:
             return nobody_speaks
+        if self._spoken:
+            said = [self._spoken.pieces.soft(probabilities[first:after, 1:].mean(axis=0)) for first, after in spoken]
+            return frozen(np.concatenate([self._spoken.begin, *said, self._spoken.end]))
         rows = [self._soft_token(probabilities[first:after], residual[first:after]) for first, after in spoken]
         return frozen(np.concatenate([begin, np.stack(rows), end]))
 

@@ -72,3 +72,16 @@ CLASSES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 NOTHING = "Nothing in particular."
 NOISE = "Only noise."
+TONES = {"calm": "speaking", "whispered": "whispering", "shouted": "shouting"}
+# In the order of the connectors' units.
+UNITS = sorted([*CLASSES, "nothing", "noise", *(f"{who} {tone}" for who in ("man", "woman") for tone in TONES)])
+
+
+def reply_to(unit: str) -> str:
+    """What to say of a unit."""
+    if unit in CLASSES:
+        return CLASSES[unit][0]
+    if unit in ("nothing", "noise"):
+        return NOTHING if unit == "nothing" else NOISE
+    who, tone = unit.split()
+    return f"A {who} {TONES[tone]}."

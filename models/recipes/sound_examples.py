@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from glasses.backbone.prompt import ABOUT_SOUND, SUFFIX
-from models.recipes.sound_classes import CLASSES, NOISE, NOTHING
+from models.recipes.sound_classes import reply_to
 from models.recipes.sound_model import SoundConnector
 from models.recipes.sound_units import Pooled
 
@@ -24,7 +24,6 @@ QUESTIONS = (
 )
 MAIN_QUESTION_SHARE, MADE_UP_SHARE = 0.5, 0.7
 STOP = "<|im_end|>"
-_SAID = {"calm": "speaking", "whispered": "whispering", "shouted": "shouting"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +34,6 @@ class Example:
     units: Tensor
     after: str
     reply: str
-
-
-def reply_to(unit: str) -> str:
-    """What to say of a unit."""
-    if unit in CLASSES:
-        return CLASSES[unit][0]
-    if unit in ("nothing", "noise"):
-        return NOTHING if unit == "nothing" else NOISE
-    who, tone = unit.split()
-    return f"A {who} {_SAID[tone]}."
 
 
 class Source:

@@ -74,22 +74,30 @@ def test_a_sound_is_told_only_where_nobody_speaks(parts: Parts) -> None:
     said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
     so_far = SoFar()
     words = connect(parts, said, so_far)
-    assert so_far.spoken
+    assert so_far.n_spoken
     assert len(words) > 2
     assert len(connect(parts, beside, so_far)) == 0
-    assert not so_far.spoken
+    assert not so_far.n_spoken
     thunder = parts.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
     assert row_counts(parts, list(thunder)) == [2, 10]  # whose voice and how, then which sound
     fed = [part for part in prompt_of(parts, list(thunder)) if not isinstance(part, list)]
     assert np.array_equal(fed[1], parts.sound.apply(thunder[1], thunder[0]))
 
 
-def test_what_is_asked_in_writing_is_asked_about_voice_and_sound_too(parts: Parts) -> None:
-    said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+def test_of_few_words_a_typed_question_is_about_the_sound_too(parts: Parts) -> None:
+    said, beside = parts.hear(read_audio(EVAL / "sounds" / "speech-8.ogg"))
     n_said = len(connect(parts, said, SoFar()))
+    assert n_said > 2
     assert row_counts(parts, [said, beside]) == [n_said, 0]
     assert row_counts(parts, [said, beside, "Who speaks?"]) == [n_said, 0, 10]
     assert row_counts(parts, ["Who speaks?", said, beside]) == [n_said, 10]
+
+
+def test_of_a_sentence_a_typed_question_is_about_the_words(parts: Parts) -> None:
+    said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+    n_said = len(connect(parts, said, SoFar()))
+    assert row_counts(parts, [said, beside, "Repeat the words."]) == [n_said, 0]
+    assert row_counts(parts, ["Repeat the words.", said, beside]) == [n_said, 0]
 
 
 def test_typed_text_cannot_forge_the_frame(parts: Parts) -> None:
