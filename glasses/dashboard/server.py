@@ -14,10 +14,11 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import uvicorn
@@ -47,53 +48,72 @@ _HEADERS = {
 _FILES = {"/": "page.html", "/page.js": "page.js", "/page.css": "page.css"}
 
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 def app(panel: Panel, token: str, *, mute: Callable[[bool], None], wipe: Callable[[], None]) -> Starlette:
     """The page as ASGI. `mute(True)` must have switched the sensors off when it returns; `wipe` forgets the latents."""
-    watchers = 0
+    page = _Page(panel, token, mute, wipe)
 
-    def guarded(handler: Callable[[Request], object]) -> Callable[[Request], object]:
+    def guarded(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
             if not _allowed(request, token):
                 return _refused()
-            answer = handler(request)
-            response = await answer if asyncio.iscoroutine(answer) else answer
-            assert isinstance(response, Response)
+            response = await handler(request)
             response.headers.update(_HEADERS)
             return response
 
         return checked
 
-    async def page(request: Request) -> Response:
+    return Starlette(
+        routes=[
+            *(Route(path, guarded(page.file)) for path in _FILES),
+            Route("/events", guarded(page.events)),
+            *(Route(f"/{name}.jpg", guarded(page.picture)) for name in ("camera", "hud")),
+            *(Route(path, guarded(page.switch), methods=["POST"]) for path in ("/mute", "/wipe")),
+        ]
+    )
+
+
+@dataclass(slots=True)
+class _Page:
+    """What each address answers to those who have the token."""
+
+    panel: Panel
+    token: str
+    mute: Callable[[bool], None]
+    wipe: Callable[[], None]
+    watchers: int = 0
+
+    async def file(self, request: Request) -> Response:
         if "token" in request.query_params:  # once: into the cookie, out of the address bar
             redirect = RedirectResponse("/", 303)
             secure = request.url.scheme == "https"
-            redirect.set_cookie(_COOKIE, token, httponly=True, samesite="strict", secure=secure)
+            redirect.set_cookie(_COOKIE, self.token, httponly=True, samesite="strict", secure=secure)
             return redirect
         return FileResponse(HERE / _FILES[request.url.path])
 
-    async def events(request: Request) -> Response:
-        if watchers >= WATCHERS:
+    async def events(self, request: Request) -> Response:
+        if self.watchers >= WATCHERS:
             return JSONResponse({"error": f"{WATCHERS} pages are open already"}, 503)
-        return StreamingResponse(stream(request), media_type="text/event-stream")
+        return StreamingResponse(self._stream(request), media_type="text/event-stream")
 
-    async def stream(request: Request) -> AsyncIterator[str]:
-        nonlocal watchers
-        watchers += 1
+    async def _stream(self, request: Request) -> AsyncIterator[str]:
+        self.watchers += 1
         try:
             while not await request.is_disconnected():
-                yield f"data: {json.dumps(asdict(panel.snapshot()))}\n\n"
+                yield f"data: {json.dumps(asdict(self.panel.snapshot()))}\n\n"
                 await asyncio.sleep(1 / RATE_HZ)
         finally:
-            watchers -= 1
+            self.watchers -= 1
 
-    async def picture(request: Request) -> Response:
-        rgb = panel.pictures()[Path(request.url.path).stem]
+    async def picture(self, request: Request) -> Response:
+        rgb = self.panel.pictures()[Path(request.url.path).stem]
         if rgb is None:
             return Response(status_code=204)
-        jpeg = await run_in_threadpool(_jpeg, rgb)
-        return Response(jpeg, media_type="image/jpeg")
+        return Response(await run_in_threadpool(_jpeg, rgb), media_type="image/jpeg")
 
-    async def switch(request: Request) -> Response:
+    async def switch(self, request: Request) -> Response:
         if not _same_origin(request):
             return _refused()
         body = b""
@@ -102,7 +122,7 @@ def app(panel: Panel, token: str, *, mute: Callable[[bool], None], wipe: Callabl
             if len(body) > MAX_BODY_BYTES:
                 return JSONResponse({"error": "too long"}, 413)
         if request.url.path == "/wipe":
-            await run_in_threadpool(wipe)
+            await run_in_threadpool(self.wipe)
             return JSONResponse({"wiped": True})
         try:
             muted = json.loads(body)["muted"]
@@ -110,18 +130,9 @@ def app(panel: Panel, token: str, *, mute: Callable[[bool], None], wipe: Callabl
             muted = None
         if not isinstance(muted, bool):
             return JSONResponse({"error": 'the body must be {"muted": true} or {"muted": false}'}, 400)
-        await run_in_threadpool(mute, muted)
-        panel.muted(muted)
+        await run_in_threadpool(self.mute, muted)
+        self.panel.muted(muted)
         return JSONResponse({"muted": muted})
-
-    return Starlette(
-        routes=[
-            *(Route(path, guarded(page)) for path in _FILES),
-            Route("/events", guarded(events)),
-            *(Route(f"/{name}.jpg", guarded(picture)) for name in ("camera", "hud")),
-            *(Route(path, guarded(switch), methods=["POST"]) for path in ("/mute", "/wipe")),
-        ]
-    )
 
 
 @contextmanager
