@@ -15,7 +15,8 @@ udev rules, the user `glasses` and glasses.service, and starts it.
   --no-start     everything but starting it now
   --uninstall    removes all of it but /var/lib/glasses and /etc/glasses, which are yours
 
-Debian packages it needs: python3-venv, a C++ compiler and cmake (llama.cpp), libportaudio2.
+Debian packages it needs: python3-venv, a C++ compiler and cmake (llama.cpp), libportaudio2; for a ribbon-cable camera
+python3-picamera2, with `--camera csi` in /etc/glasses/environment.
 TEXT
 }
 
@@ -72,7 +73,9 @@ for part in README.md LICENSE pyproject.toml glasses firmware_bridge models quan
 done
 find "$new" -name __pycache__ -prune -exec rm -rf {} +
 if [ -z "$root" ]; then
-    python3 -m venv "$new/.venv"
+    # picamera2 belongs to the system's libcamera and cannot come from PyPI; elsewhere the environment stays closed.
+    if python3 -c 'import picamera2' 2>/dev/null; then system=--system-site-packages; else system=; fi
+    python3 -m venv $system "$new/.venv"
     # Editable: board files and manifests lie beside the package. The paths inside are those of the final place.
     "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${new}[voice,service]"
     grep -rlIF "$new" "$new/.venv" | xargs -r sed -i "s|$new|/opt/glasses|g"

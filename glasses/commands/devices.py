@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from serial.tools import list_ports
 
 from glasses.errors import InputError, Reason, SensorError
-from glasses.sensors import sound_devices, v4l2
+from glasses.sensors import csi, sound_devices, v4l2
 
 if TYPE_CHECKING:
     from firmware_bridge.ble import Backends
@@ -77,7 +77,7 @@ def _cameras() -> list[dict[str, Any]]:
     return [
         {"path": camera.path, "name": camera.name, "formats": list(camera.formats), "problem": camera.problem}
         for camera in v4l2.cameras()
-    ]
+    ] + csi.cameras()
 
 
 def _sound(kind: str, direction: sound_devices.Direction) -> Part:

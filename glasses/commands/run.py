@@ -64,7 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--mic", metavar="NAME", help="a microphone whose name contains NAME")
     parser.add_argument("--speaker", metavar="NAME", help="a speaker whose name contains NAME")
-    parser.add_argument("--camera", metavar="N|FILE", help="a camera's number or path, or a video file (default: none)")
+    parser.add_argument(
+        "--camera", metavar="N|csi|FILE", help="its number or path, csi on a Pi, or a video (default: none)"
+    )
     ways = ("touch", "wake", "request", "speech")
     parser.add_argument("--address", choices=ways, default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")

@@ -1,12 +1,15 @@
-"""A camera through OpenCV, or picamera2 where a Pi has it: at most one picture waits, the newest. Knows no model.
+"""A camera through OpenCV or, on a Pi, picamera2: at most one picture waits, the newest. Knows no model.
 
-`source` is a device number, a device path, or a video file, which is played at its own rate once.
+`source` is a device number, a device path, `csi` or `csi:1` (a Pi's ribbon cable, sensors/csi.py), or a video file,
+which is played at its own rate once.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Self
 
 import cv2
@@ -14,22 +17,22 @@ import numpy as np
 
 from glasses.errors import Reason, SensorError
 from glasses.sensors.chunks import EventQueue
+from glasses.sensors.csi import CsiCapture
 from glasses.types import Frame, UInt8Array, frozen
 
 FPS = 2.0  # what is seen around a touch; a picture model takes one picture a turn
 _LONG_SIDE = 640  # the encoder takes 224
 _FAILS = 10  # reads in a row without a picture: the camera is gone
+_CSI = re.compile(r"csi(?::([0-9]{1,2}))?")
 
 
 class Camera:
     """Opened and looking until `close`. A camera that vanishes is tried again each second; `gone` says so meanwhile."""
 
     def __init__(self, queue: EventQueue, source: str | int, *, fps: float = FPS) -> None:
-        """Raises SensorError(NOT_FOUND) for a camera that does not open."""
+        """Raises SensorError: NOT_FOUND for a camera that does not open, NOT_INSTALLED for "csi" without picamera2."""
         self._queue, self._source, self._fps = queue, source, fps
-        self._capture = _opened(source)
-        if self._capture is None:
-            raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
+        self._capture: Any = _opened(source)
         self.gone = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, name="camera", daemon=True)
@@ -61,7 +64,10 @@ class Camera:
         if self._capture is not None:
             self._capture.release()
         self._closed.wait(1.0)
-        self._capture = None if self._closed.is_set() else _opened(self._source)
+        self._capture = None
+        if not self._closed.is_set():
+            with suppress(SensorError):  # `gone` says so; tried again
+                self._capture = _opened(self._source)
 
     def close(self) -> None:
         """Stops looking and frees the device. Safe to call twice."""
@@ -79,11 +85,13 @@ class Camera:
 
 
 def _opened(source: str | int) -> Any:
+    if match := _CSI.fullmatch(str(source)):
+        return CsiCapture(int(match[1] or 0))
     capture = cv2.VideoCapture(source)
     if capture.isOpened():
         return capture
     capture.release()
-    return None
+    raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
 
 
 def _small(bgr: np.ndarray) -> UInt8Array:
