@@ -7,9 +7,10 @@ that encoder's new name stamped into its metadata, and `trained_on` says what it
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from onnx import helper
 from glasses import manifests, sources, store
 from glasses.board import load_board
 from glasses.errors import InputError, Reason
+from glasses.gates.head import load as load_head
 from glasses.onnx_session import space_of
 from quantize import backbone, ctranslate2, graph, imatrix, onnx_file, plan, schemes, whisper_encoder
 from quantize.files import whole, write_text
@@ -28,8 +30,17 @@ BASE = store.DEFAULT_BUNDLE
 BUILT = sources.REPO_ROOT / "models" / "built"  # not committed: every file can be made again
 AUDIO_SOURCE, IMAGE_SOURCE = "whisper-tiny-en-ct2", "efficientnet-lite0-pth"
 SMALL_MB = 1024  # boards with less memory get the smaller backbone
-# Which connectors read which encoder, by their keys in a bundle file.
-READERS = {"audio_encoder": ("audio_words", "audio_ambience"), "image_encoder": ("image_connector",)}
+# What was trained on which part, by the keys of a bundle file, and where it names the part's space.
+READERS = {
+    "audio_encoder": {
+        **{"audio_words": "space", "audio_ambience": "space", "sound_connector": "beside_space"},
+        **{"turn_end": "space", "for_me": "space"},
+    },
+    "image_encoder": {"image_connector": "space"},
+    "backbone": {"wishes": "space"},
+}
+_MADE = f"# A variant of {BASE}, made by:"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _IDS = {"audio_encoder": "whisper-tiny-en", "image_encoder": "efficientnet-lite0"}
 
 
@@ -92,36 +103,39 @@ def make(
 ) -> dict[str, Any]:
     """Writes the files of a variant to `out`, its manifests and models/bundles/NAME.toml, and returns what was made.
 
-    Raises InputError(BAD_INPUT) for a name that is taken by what is shipped or a folder outside the repository,
-    and whatever its parts raise; then no manifest is written.
+    Raises InputError(BAD_INPUT) for a name that is no file's, or taken by what is shipped, or a folder outside the
+    repository, and whatever its parts raise; then no manifest is written.
     """
-    if name == BASE or not out.resolve().is_relative_to(sources.REPO_ROOT):
-        raise InputError(
-            Reason.BAD_INPUT, f"{name} in {out}: another name than {BASE}, in a folder of this repository, is needed"
-        )
+    _check_free(name)
+    if not out.resolve().is_relative_to(sources.REPO_ROOT):
+        raise InputError(Reason.BAD_INPUT, f"{out}: a folder of this repository is needed, as manifests are relative")
     table = tomllib.loads((manifests.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
-    files: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     if recipe.audio:
         step("audio encoder")
-        files["audio_encoder"] = _audio(out / f"{name}-audio-encoder.onnx", recipe.audio)
+        files["audio_encoder"] = [_audio(out / f"{name}-audio-encoder.onnx", recipe.audio)]
     if recipe.backbone:
         step("backbone")
-        files["backbone"] = out / f"{name}-backbone.gguf"
+        files["backbone"] = [out / f"{name}-backbone.gguf"]
         weighed = imatrix.read(importance) if importance else None
-        with whole(files["backbone"]) as part:
+        with whole(files["backbone"][0]) as part:
             backbone.quantize(store.path_of(table["backbone"]), part, recipe.backbone, weighed)
     step("connectors")
     files |= _restamped(name, table, files, out)
-    for key, path in files.items():
-        original = store.load_manifest(table[key])
-        write_text(manifests.MANIFESTS / f"{name}-{_slug(key)}.toml", _manifest(f"{name}-{_slug(key)}", original, path))
-        table[key] = f"{name}-{_slug(key)}"
+    for key, paths in files.items():
+        original, made = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
+        write_text(manifests.MANIFESTS / f"{made}.toml", _manifest(made, original, paths))
+        table[key] = made
     lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
-    text = f"# A variant of {BASE}, made by: quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
+    text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
     write_text(manifests.BUNDLES / f"{name}.toml", text)
     return {
-        key: {"model": table[key], "bytes": path.stat().st_size, "sha256": store.sha256_of(path)}
-        for key, path in files.items()
+        key: {
+            "model": table[key],
+            "bytes": sum(path.stat().st_size for path in paths),
+            "sha256": ", ".join(store.sha256_of(path) for path in paths),
+        }
+        for key, paths in files.items()
     }
 
 
@@ -133,39 +147,59 @@ def _audio(out: Path, options: Options) -> Path:
     return out
 
 
-def _restamped(name: str, table: dict[str, str], files: dict[str, Path], out: Path) -> dict[str, Path]:
-    """Copies of the connectors whose encoder changed, with the new encoder's space in their metadata."""
-    made: dict[str, Path] = {}
-    for encoder in READERS.keys() & files.keys():
-        space = space_of(_IDS[encoder], files[encoder])
-        for key in READERS[encoder]:
-            if key not in table:
-                continue
-            model = onnx_file.load(store.path_of(table[key]))
-            metadata = {one.key: one.value for one in model.metadata_props}
-            metadata |= {"trained_on": metadata.get("trained_on", metadata["space"]), "space": space}
-            helper.set_model_props(model, metadata)
-            made[key] = out / f"{name}-{_slug(key)}.onnx"
-            with whole(made[key]) as part:
-                onnx.save(model, part)
+def _check_free(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InputError(Reason.BAD_INPUT, f"{name!r} names no bundle: small letters, digits, dots and dashes do")
+    taken = manifests.BUNDLES / f"{name}.toml"
+    if taken.exists() and not taken.read_text(encoding="utf-8").startswith(_MADE):
+        raise InputError(Reason.BAD_INPUT, f"{name} is a bundle that is shipped: give another --name")
+
+
+def _restamped(name: str, table: dict[str, str], files: dict[str, list[Path]], out: Path) -> dict[str, list[Path]]:
+    """Copies of the connectors and heads whose encoder or backbone changed, with the new one's space in them."""
+    made: dict[str, list[Path]] = {}
+    for part in READERS.keys() & files.keys():
+        (path,) = files[part]
+        space = store.sha256_of(path)[:16] if part == "backbone" else space_of(_IDS[part], path)
+        for key, field in READERS[part].items():
+            for old in store.load_manifest(table[key]).files if key in table else ():
+                new = out / f"{name}-{_slug(key)}{old.name.removeprefix(table[key])}"  # of several: "-sound.npz"
+                _restamp(store.path_of(table[key], old.name), new, field, space)
+                made.setdefault(key, []).append(new)
     return made
+
+
+def _restamp(old: Path, new: Path, field: str, space: str) -> None:
+    with whole(new) as part:
+        if old.suffix == ".npz":
+            head = load_head(old)
+            replace(head, space=space).save(part)
+            return
+        model = onnx_file.load(old)
+        metadata = {one.key: one.value for one in model.metadata_props}
+        metadata |= {"trained_on": metadata.get("trained_on", metadata[field]), field: space}
+        helper.set_model_props(model, metadata)
+        onnx.save(model, part)
 
 
 def _slug(key: str) -> str:
     return key.replace("_", "-")
 
 
-def _manifest(name: str, original: store.Manifest, path: Path) -> str:
-    place = path.resolve().relative_to(sources.REPO_ROOT).as_posix()
-    return f"""# Made from {original.name} by `quantize bundle`.
+def _manifest(name: str, original: store.Manifest, paths: list[Path]) -> str:
+    head = f"""# Made from {original.name} by `quantize bundle`.
 name = "{name}"
 role = "{original.role}"
 licence = "{original.licence}"
 upstream = "{original.upstream}"
-
+"""
+    return head + "".join(
+        f"""
 [[files]]
 name = "{path.name}"
 size_bytes = {path.stat().st_size}
 sha256 = "{store.sha256_of(path)}"
-sources = ["file:{place}"]
+sources = ["file:{path.resolve().relative_to(sources.REPO_ROOT).as_posix()}"]
 """
+        for path in paths
+    )

@@ -12,11 +12,12 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
 pytest.importorskip("onnx_ir")
 
-from glasses import manifests, store  # noqa: E402
+from glasses import app, manifests, store  # noqa: E402
 from glasses.board import board_names  # noqa: E402
-from glasses.connectors.pooled import PooledConnector  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
+from glasses.loop import Times, answer  # noqa: E402
+from glasses.types import Turn  # noqa: E402
 from quantize import bundle, export, feeds, page, plan, schemes  # noqa: E402
 from quantize.__main__ import main  # noqa: E402
 from quantize.verdict import verdict  # noqa: E402
@@ -177,22 +178,32 @@ def test_the_exported_image_encoder_equals_torch(tmp_path) -> None:
 
 
 @pytest.mark.models
-def test_a_bundle_variant_loads_and_its_connectors_take_its_latents(request) -> None:
+def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(request) -> None:
     store.pull(["whisper-tiny-en-ct2"])
     name = "pocket-test-variant"
     request.addfinalizer(lambda: [path.unlink() for path in _files_of(name)])
-    recipe = bundle.Recipe(audio=schemes.Options("dynamic-int8", every_product=True))
+    recipe = bundle.Recipe(audio=schemes.Options("dynamic-int8", every_product=True), backbone="mixed")
     made = bundle.make(name, recipe, importance=None, step=lambda what: None)
     again = bundle.make(name, recipe, importance=None, step=lambda what: None)
     assert made == again
-    names = store.load_bundle(name)
-    assert names.backbone == store.load_bundle().backbone
-    latents = AudioEncoder(store.path_of(names.audio_encoder), n_threads=1).encode(feeds_noise())
-    assert PooledConnector(store.path_of(names.audio_ambience)).apply(latents).shape[1] == 576
-    shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
+    parts = app.open_parts(name, n_threads=1)
+    try:
+        heard = parts.hear(feeds_noise())
+        assert list(answer(parts, Turn(0, 0, "test", heard), Times(), max_tokens=2))
+        assert all(opened(parts) for opened in (app.open_turn_end, app.open_for_me, app.open_wishes))
+        shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
+        with pytest.raises(GlassesError) as caught:
+            parts.ambience.apply(shipped)
+        assert caught.value.reason is Reason.WRONG_SPACE
+    finally:
+        parts.close()
+
+
+@pytest.mark.parametrize("name", ["../evil", "pocket", "", "a/b", ".hidden", "Ünder"])
+def test_a_bundle_of_a_bad_or_a_taken_name_is_refused_before_any_work(name: str) -> None:
     with pytest.raises(GlassesError) as caught:
-        PooledConnector(store.path_of(names.audio_ambience)).apply(shipped)
-    assert caught.value.reason is Reason.WRONG_SPACE
+        bundle.make(name, bundle.Recipe(), importance=None, step=lambda what: pytest.fail(f"began: {what}"))
+    assert caught.value.reason is Reason.BAD_INPUT
 
 
 def feeds_noise() -> np.ndarray:
