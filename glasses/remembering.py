@@ -11,22 +11,17 @@ import queue
 import threading
 from typing import Self
 
-import numpy as np
-
 from glasses.app import Parts
 from glasses.errors import GlassesError
+from glasses.gates.view import ViewGate
 from glasses.gates.wishes import Wish
 from glasses.listen import Button, SensorEvent
 from glasses.memory import LatentMemory, SoundKeeper
-from glasses.types import AudioChunk, Frame, Latents, UInt8Array
+from glasses.types import AudioChunk, Frame, Latents
 
 log = logging.getLogger(__name__)
 _S = 1_000_000_000
 WITHIN_S = 120.0  # how far "just now" and "a minute ago" reach
-PICTURE_EVERY_S = 2.0  # of a view that changes; encoding one takes some 20 ms of a small core
-PICTURE_ANYWAY_S = 30.0  # of one that does not
-CHANGED = 8.0  # mean difference of 0..255 between thumbnails from which a view is another
-_THUMB = 16  # every how many pixels
 CONFIRM_S = 10.0  # a touch this soon after the question is the answer to it
 _WAITING = 400  # events: eight seconds of sound
 
@@ -40,8 +35,8 @@ class Remembering:
         self._see = parts.image_encoder.encode
         self._lock = threading.Lock()  # of memory and keeper
         self._waiting: queue.Queue[tuple[SensorEvent, bool, int] | None] = queue.Queue(_WAITING)
-        self._thumb: UInt8Array | None = None
-        self._seen_ns = self._asked_ns = -(10**18)
+        self._gate = ViewGate()
+        self._asked_ns = -(10**18)
         self.n_lost = self._epoch = 0  # what was given before the last wipe is of another epoch
         self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
         self._thread.start()
@@ -104,7 +99,7 @@ class Remembering:
     def _drop(self) -> None:
         self._epoch += 1
         self._keeper.reset()
-        self._thumb = None
+        self._gate.reset()
 
     def _run(self) -> None:
         while (one := self._waiting.get()) is not None:
@@ -120,28 +115,11 @@ class Remembering:
     def _take(self, event: SensorEvent, speech: bool) -> None:
         if isinstance(event, AudioChunk):
             self._keeper.feed(event, speech=speech)
-        elif isinstance(event, Frame) and self._is_new(event):
+        elif isinstance(event, Frame) and self._gate.is_new(event.rgb, event.t_ns):
             self._memory.remember(self._see(event.rgb, event.t_ns))
-
-    def _is_new(self, frame: Frame) -> bool:
-        """The camera's gate: a view that changed, or has not been kept for long."""
-        thumb, since_ns = frame.rgb[::_THUMB, ::_THUMB], frame.t_ns - self._seen_ns
-        if self._thumb is not None and since_ns < PICTURE_EVERY_S * _S:
-            return False
-        if self._thumb is not None and since_ns < PICTURE_ANYWAY_S * _S and difference(thumb, self._thumb) < CHANGED:
-            return False
-        self._thumb, self._seen_ns = thumb.copy(), frame.t_ns
-        return True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def difference(one: UInt8Array, other: UInt8Array) -> float:
-    """Mean absolute difference of two pictures, 0..255; of other sizes, all there is."""
-    if one.shape != other.shape:
-        return 255.0
-    return float(np.abs(one.astype(np.float32) - other.astype(np.float32)).mean())

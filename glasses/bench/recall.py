@@ -1,4 +1,5 @@
-"""What is still named when it comes from memory: held-out sounds, at once and after minutes. Knows the runtime.
+"""What is still named when it comes from memory: held-out sounds, at once and after minutes; which views the camera's
+gate lets into it (glances.py). Knows the runtime.
 
 Each clip is fed to the memory as the microphone would, in 20 ms chunks; then time passes, and "What is this sound?" is
 asked about what `recall_sound` gives. The same clips and the same rule as in `glasses eval --only sounds`.
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from glasses.app import Parts, open_parts
+from glasses.bench import glances
 from glasses.evals.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evals.subset import spread
 from glasses.gates.ring import RATE_HZ
@@ -46,7 +48,7 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
     megabytes = remembered(parts, minute).n_bytes / 1e6
     parts.close()
     shares = {how: round(n / len(clips), 3) for how, n in hits.items()}
-    return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2)}
+    return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2), "views": glances.run()}
 
 
 def remembered(parts: Parts, pcm: Float32Array) -> LatentMemory:
@@ -63,7 +65,8 @@ def remembered(parts: Parts, pcm: Float32Array) -> LatentMemory:
 def report(figures: dict[str, Any]) -> str:
     """The figures as lines."""
     lines = [f"{how:>28}  {share:6.1%}" for how, share in figures["named"].items()]
-    return "\n".join([*lines, f"{figures['clips']} clips; a minute of sound takes {figures['mb_a_minute']} MB"])
+    sounds = f"{figures['clips']} clips; a minute of sound takes {figures['mb_a_minute']} MB"
+    return "\n".join([*lines, sounds, glances.report(figures["views"])])
 
 
 def _answer(parts: Parts, latents: tuple[Latents, ...]) -> str:

@@ -27,6 +27,7 @@ from glasses.decoders.speech import Voice
 from glasses.ear import Ear, Ended, ReplyState
 from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
+from glasses.gates.view import ViewGate
 from glasses.gates.voice import VoiceDetector
 from glasses.listen import SensorEvent
 from glasses.memory import LatentMemory, SoundKeeper
@@ -40,7 +41,6 @@ QUIET_S = 240
 CHUNK = RATE_HZ // 50
 CHUNK_NS = _S // 50
 _WAITING = 1000  # entries for the recorder, from which the replay waits: it is not the disk that is measured
-PICTURE_EVERY_S = 2.0
 SETTLED = 0.6  # of the run: until then the memory's half hour fills
 BUDGETS: dict[str, float] = {
     "cpu_percent gates": 0.9,
@@ -146,7 +146,7 @@ class _Worn:
         self._ear = Ear(parts, detector, TurnGate(), open_turn_end(parts))
         self._memory = LatentMemory()
         self._keeper = SoundKeeper(self._memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
-        self._seen_ns = 0
+        self._view = ViewGate()
         self.n_turns = 0
         draft_of: Callable[..., Any] = self._ear._draft_of
         self._ear._draft_of = lambda *given, **named: self._drafted(draft_of, *given, **named)
@@ -178,8 +178,7 @@ class _Worn:
     def _remember(self, event: SensorEvent) -> None:
         if isinstance(event, AudioChunk):
             self._keeper.feed(event, speech=self._ear.hears_speech)
-        elif isinstance(event, Frame) and event.t_ns - self._seen_ns >= PICTURE_EVERY_S * _S:
-            self._seen_ns = event.t_ns
+        elif isinstance(event, Frame) and self._view.is_new(event.rgb, event.t_ns):
             self._memory.remember(self._parts.image_encoder.encode(event.rgb, event.t_ns))
 
     def _answer(self, ended: Ended) -> None:

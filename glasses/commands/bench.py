@@ -27,7 +27,7 @@ examples:
   glasses bench ownvoice          its own voice back at -6 dB for ten minutes: what it wakes and interrupts
   glasses bench soak --minutes 60 an hour of the shipped minute as fast as it goes: growth, and a budget for each stage
   glasses bench faults            a running glasses hurt in one way after another: seconds until it is well again
-  glasses bench recall            held-out sounds named from memory, at once and after minutes
+  glasses bench recall            held-out sounds named from memory, at once and after minutes; which views are kept
   glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
 """
 

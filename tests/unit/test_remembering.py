@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glasses.bench import glances
 from glasses.gates.ring import RATE_HZ
 from glasses.listen import Button
 from glasses.remembering import CONFIRM_S, Remembering
@@ -105,3 +106,11 @@ def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering:
     assert remembering.confirms(Button(5 * S, "tap"))
     assert remembering.held()[1] == 0
     assert not remembering.confirms(Button(6 * S, "tap")), "one touch, one wipe"
+
+
+def test_of_views_that_are_rested_on_the_gate_loses_none_and_saves_most_of_the_encoding() -> None:
+    figures = glances.run()
+    for how_long in ("2 to 5 s", "over 5 s"):
+        n, of = figures["views_kept"][how_long]
+        assert n == of > 20
+    assert figures["encoded_a_minute"] < figures["seen_a_minute"] / 3
