@@ -68,7 +68,7 @@ def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
     words = parts.words.apply(latents)
     so_far.beside, so_far.n_spoken = latents, len(parts.words.soft_tokens(words))
     so_far.asked = so_far.asked or so_far.n_spoken > 0
-    return np.concatenate([parts.ambience.apply_beside_words(latents), words])
+    return np.concatenate([parts.ambience.apply_beside_words(latents), words]) if parts.ambience else words
 
 
 def prompt_of(parts: Parts, given: Sequence[Latents | str]) -> list[Part]:

@@ -73,12 +73,12 @@ class Bundle:
     backbone: str
     audio_encoder: str
     audio_words: str
-    audio_ambience: str
     sound_encoder: str
     sound_connector: str
     image_encoder: str
     image_connector: str
     voice_gate: str
+    audio_ambience: str | None = None  # None: whose voice it is, and how it was said, is not told
     turn_end: str | None = None  # None: a timer alone ends a turn
     for_me: str | None = None  # None: whether speech asks for something is not known
     wishes: str | None = None  # None: nothing that is said asks for the memory, a touch does
@@ -112,7 +112,8 @@ def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
     """Reads `models/bundles/NAME.toml`. Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong."""
     table = _read_toml(BUNDLES, name, "bundle")
     roles = {field.name for field in fields(Bundle)}
-    _check_keys(table, roles - {"voice", "turn_end", "for_me", "wishes"}, roles, f"models/bundles/{name}.toml")
+    optional = {"voice", "audio_ambience", "turn_end", "for_me", "wishes"}
+    _check_keys(table, roles - optional, roles, f"models/bundles/{name}.toml")
     return Bundle(**table)
 
 
@@ -152,4 +153,5 @@ def _file(table: dict[str, Any], where: str) -> ModelFile:
         raise ModelError(Reason.TOO_LARGE, f"{where}: {size_bytes:,} bytes are over the cap of {MAX_FILE_BYTES:,}")
     if not isinstance(origins, list) or not origins:
         raise ModelError(Reason.BAD_INPUT, f"{where}: needs at least one source")
-    return ModelFile(name, size_bytes, sha256, tuple(sources.parse(str(origin)) for origin in origins))
+    parsed = (sources.parse_pieces(o) if isinstance(o, list) else sources.parse(str(o)) for o in origins)
+    return ModelFile(name, size_bytes, sha256, tuple(parsed))

