@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -29,12 +30,14 @@ from glasses.types import Latents, Piece, Turn
 if TYPE_CHECKING:
     from glasses.offload.beside import Beside
 
+MAX_TOP_K = 1000  # candidates of each token; a backbone has tens of thousands
 MAX_HEARD_S = 120  # of each sound: more would not leave room in the context
 _EXAMPLE = """\
 examples:
   glasses ask --audio question.wav                         answer what was said
   glasses ask --audio dog.ogg "What is this sound?"
   glasses ask --image photo.jpg --audio question.wav       a spoken question about a picture
+  glasses ask --text "This was" --image a.jpg --text "and this" --image b.jpg "What changed?"
   glasses ask "What is the capital of France?" --json
   glasses ask --image photo.jpg --offload wss://desk:8765  a bigger brain may answer; glasses serve is one
   glasses ask --audio question.wav --speak answer.wav --hud answer.png --board even-g1
@@ -61,11 +64,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("text", nargs="?", action=_InOrder, metavar="TEXT", help="a typed part")
+    parser.add_argument("text", nargs="?", action=_InOrder, metavar="TEXT", help="a typed part; further ones: --text")
+    parser.add_argument("--text", action=_InOrder, metavar="TEXT", help="a typed part between others")
     parser.add_argument("--audio", action=_InOrder, metavar="FILE", help="a sound file of any common format and rate")
     parser.add_argument("--image", action=_InOrder, metavar="FILE", help="a picture of any common format")
     parser.add_argument("--speak", type=Path, metavar="OUT.wav", help="also speak the answer into this file")
-    parser.add_argument("--hud", type=Path, metavar="OUT.png", help="also draw the answer as the HUD would show it")
+    parser.add_argument(
+        "--hud",
+        type=Path,
+        metavar="OUT.png",
+        help="also draw the answer as the HUD would show it; OUT-2.png ... where it fills several",
+    )
     parser.add_argument("--board", default="desktop", help="whose display --hud draws (default: desktop)")
     parser.add_argument("--max-tokens", type=int, default=64, metavar="N", help="length limit (default: 64)")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="with --json: also the K likeliest tokens")
@@ -79,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
     """Answers once. Raises GlassesError for anything unusable, before a model is loaded where that can be seen."""
     if not args.parts:
         raise InputError(Reason.BAD_INPUT, "nothing to answer: give TEXT, --audio FILE or --image FILE (see --help)")
-    if args.max_tokens < 1:
-        raise InputError(Reason.BAD_INPUT, f"--max-tokens {args.max_tokens}: at least 1")
+    _check(args)
     given = [_read(kind, value) for kind, value in args.parts]
     display = load_board(args.board).require_display() if args.hud else None
     times, pieces = Times(), list[Piece]()
@@ -106,10 +114,20 @@ def run(args: argparse.Namespace) -> int:
             for _ in stream:
                 pass
         report = _report(pieces, times)
-    if display:
-        hud.write_png(args.hud, hud.render(report["answer"], display)[0])
     print(json.dumps(report, ensure_ascii=False) if args.json else "")
+    for i, page in enumerate(hud.render(report["answer"], display) if display else (), 1):
+        hud.write_png(args.hud if i == 1 else args.hud.with_stem(f"{args.hud.stem}-{i}"), page)
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What would otherwise be found wrong only after the models were loaded, or the answer lost."""
+    for option, value, least, most in (("max-tokens", args.max_tokens, 1, 4096), ("top-k", args.top_k, 0, MAX_TOP_K)):
+        if not least <= value <= most:
+            raise InputError(Reason.BAD_INPUT, f"--{option} {value}: from {least} to {most}")
+    for path in (args.speak, args.hud):
+        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise InputError(Reason.NOT_FOUND, f"{path}: {path.parent} is no folder that can be written to")
 
 
 def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argparse.Namespace) -> Iterator[Piece]:
@@ -143,6 +161,8 @@ def encode(parts: Parts, item: str | np.ndarray) -> Iterator[Latents | str]:
 def _read(kind: str, value: str) -> str | np.ndarray:
     if kind == "text":
         return value
+    if "://" in value:
+        raise InputError(Reason.BAD_INPUT, f"{value}: addresses are not fetched; save it and give the file")
     if kind == "image":
         return read_image(Path(value))
     pcm = read_audio(Path(value))

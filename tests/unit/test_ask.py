@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glasses.__main__ import main
+from glasses.app import Parts
+from glasses.commands import ask
+from glasses.types import Latents, Piece, Turn
 
 SPEECH = Path(__file__).parents[2] / "models" / "eval" / "speech"
 PICTURES = Path(__file__).parents[2] / "models" / "eval" / "pictures"
@@ -53,6 +58,50 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_an_unknown_board_and_bundle(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "toaster" in _refused(capsys, "hello", "--hud", str(tmp_path / "a.png"), "--board", "toaster")
     assert "nosuch" in _refused(capsys, "hello", "--bundle", "nosuch")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["hi", "--top-k", "999999"], "--top-k 999999"),
+        (["hi", "--max-tokens", "0"], "--max-tokens 0"),
+        (["hi", "--speak", "/nonexistent/x.wav"], "/nonexistent"),
+        (["hi", "--hud", "/nonexistent/x.png"], "/nonexistent"),
+        (["--image", "http://x/y.png"], "addresses are not fetched"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
+) -> None:
+    monkeypatch.setattr(ask, "open_parts", lambda bundle: pytest.fail("a model was loaded"))
+    assert said in _refused(capsys, *args)
+
+
+def test_a_picture_of_a_hundred_megapixels_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    Image.new("1", (10_000, 10_001)).save(path)
+    assert "huge.png" in _refused(capsys, "--image", str(path))
+
+
+@pytest.mark.models
+def test_typed_parts_lie_between_others_and_a_long_answer_fills_several_pages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[Latents | str, ...]] = []
+
+    def answer(parts: Parts, turn: Turn, *_: object, **__: object) -> Iterator[Piece]:
+        given.append(turn.parts)
+        yield Piece(1, 0, "a word or two " * 40, 0.0, None, True)
+
+    monkeypatch.setattr(ask, "answer", answer)
+    picture, hud = str(PICTURES / "penguin.jpg"), tmp_path / "hud.png"
+    args = ["--text", "This was", "--image", picture, "--text", "and this", "--image", picture, "What changed?"]
+    assert main(["ask", *args, "--hud", str(hud), "--board", "even-g1"]) == 0
+    (turn_parts,) = given
+    assert [part if isinstance(part, str) else part.modality for part in turn_parts] == [
+        *("This was", "image", "and this", "image", "What changed?")
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir())[:2] == ["hud-2.png", "hud.png"]
 
 
 @pytest.mark.models
