@@ -1,10 +1,10 @@
-# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-codecs, test-system, test-live.
+# What the README tells people to type. Every target sets up what it needs; nothing needs root except test-codecs, test-emulator, test-system, test-live.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo ask test lint eval bench test-train test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live train clean
+.PHONY: setup models demo test lint eval bench test-train test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
 
 setup: $(VENV)/.ready models
 

@@ -31,7 +31,7 @@ def refreshed(text: str) -> str:
 
 def main(names: list[str]) -> int:
     """Refreshes each named manifest in place and says what changed."""
-    if not names:
+    if not names or names[0].startswith("-"):
         sys.exit("usage: python -m models.refresh NAME...   (a manifest in models/manifests, without .toml)")
     for name in names:
         path = MANIFESTS / f"{name}.toml"

@@ -27,7 +27,7 @@ HELD_OUT = Path(__file__).parents[2] / "models" / "eval"
 SETS = ("speech", "pictures", "sounds", "information")
 _EXAMPLE = """\
 examples:
-  glasses eval                          everything, about ten minutes on two cores
+  glasses eval                          everything, about a quarter of an hour on two cores
   glasses eval --only pictures sounds
   glasses eval --limit 20               a quick look: 20 clips or pictures of each kind
   glasses eval --out out/eval --json    figures as JSON on stdout, with eval.json and eval.png in out/eval
