@@ -25,25 +25,15 @@ from glasses.listen import Button, SensorEvent
 from glasses.mouth import Mouth
 from glasses.reply import Reply
 from glasses.sensors import sound_devices
-from glasses.sensors.camera import Camera
 from glasses.sensors.chunks import EventQueue
-from glasses.sensors.microphone import Microphone
-from glasses.sensors.speaker import Speaker
+from glasses.sensors.devices import Hearing, Opens, Seeing
+from glasses.sensors.speaker import Saying
 from glasses.types import AudioChunk, Int16Array
 
 log = logging.getLogger(__name__)
 CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
 RETRY_S = 0.5
 CHECK_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Devices:
-    """Which devices to use; None is the system's own choice, `camera` None is no camera."""
-
-    microphone: str | None = None
-    speaker: str | None = None
-    camera: str | int | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +74,7 @@ class Live:
         parts: Parts,
         voice: Voice | None,
         ear: Ear,
-        devices: Devices,
+        devices: Opens,
         *,
         watch: Callable[[Watched], None] = lambda what: None,
         heard: Callable[[SensorEvent, bool], None] = lambda event, speech: None,
@@ -109,14 +99,14 @@ class Live:
         self.counts = Counts()
         self._retry_ns = self._check_ns = self._camera_retry_ns = 0
         self._muted = muted
-        self._gone, self._was_muted = False, muted
+        self._gone, self._was_muted = False, self.muted
         self._hang: str | None = None
-        self.microphone: Microphone | None = None
-        self.speaker: Speaker | None = None
-        self.camera: Camera | None = None
+        self.microphone: Hearing | None = None
+        self.speaker: Saying | None = None
+        self.camera: Seeing | None = None
         self._open_sound()
-        if devices.camera is not None and self._wants_camera():
-            self.camera = Camera(self.events, devices.camera)
+        if devices.sees and self._wants_camera():
+            self.camera = devices.camera(self.events)
         self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
         self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
@@ -147,8 +137,8 @@ class Live:
 
     @property
     def muted(self) -> bool:
-        """Whether sensors are switched off."""
-        return self._muted
+        """Whether sensors are switched off, here or by a switch of the devices' own."""
+        return self._muted or self._devices.muted
 
     def mute(self, muted: bool) -> None:
         """Closes microphone and camera, or opens them again; a turn that is open is dropped. From any thread."""
@@ -163,19 +153,20 @@ class Live:
     def _follow_mute(self) -> None:
         """In the ear's thread. Closed, not ignored: so the system's own sign that something records goes out too."""
         shut = self.microphone is None and self.camera is None
-        if self._muted and not shut:
+        muted = self.muted
+        if muted and not shut:
             if self.microphone:
                 self.microphone.close()
             if self.camera:
                 self.camera.close()
             self.microphone = self.camera = None
             self._watch(DeviceChange(time.monotonic_ns(), "muted"))
-        elif not self._muted and self._was_muted:
+        elif not muted and self._was_muted:
             self._watch(DeviceChange(time.monotonic_ns(), "unmuted"))
-        self._was_muted = self._muted
+        self._was_muted = muted
 
     def _wants_camera(self) -> bool:
-        return not self._muted and self._allows("camera")
+        return not self.muted and self._allows("camera")
 
     def _follow_camera(self) -> None:
         """Shut while it is shed, open otherwise; one that is away is tried again."""
@@ -183,12 +174,12 @@ class Live:
         if self.camera and not wanted:
             self.camera.close()
             self.camera = None
-        elif self._devices.camera is not None and self.camera is None and wanted:
+        elif self._devices.sees and self.camera is None and wanted:
             if time.monotonic_ns() < self._camera_retry_ns:
                 return
             self._camera_retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
             try:
-                self.camera = Camera(self.events, self._devices.camera)
+                self.camera = self._devices.camera(self.events)
             except SensorError as error:
                 log.warning("%s", error)
 
@@ -212,7 +203,7 @@ class Live:
         signals: list[Signal] = []
         while self._told:
             signals += self._ear.feed(self._told.pop(0))
-        if self._muted != self._was_muted:
+        if self.muted != self._was_muted:
             self._follow_mute()
             signals += self._ear.forget(self.ear_progress_ns)
         if self.ear_progress_ns >= self._check_ns:
@@ -221,7 +212,7 @@ class Live:
             self._supervise()
             self._follow_camera()
         try:
-            if event is not None and not self._muted and not (isinstance(event, Button) and self._takes(event)):
+            if event is not None and not self.muted and not (isinstance(event, Button) and self._takes(event)):
                 signals += self._hear(event)
         except GlassesError as error:  # one turn is lost, not the ear
             log.error("the ear: %s", error)
@@ -235,6 +226,8 @@ class Live:
         if isinstance(event, AudioChunk) and self._echo is not None:
             event = self._without_echo(event, self._echo)
             own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
+        elif isinstance(event, Button) and event.press == "hold" and self.camera:
+            self.camera.look()
         self._watch(event)
         signals = self._ear.feed(event, own_voice=own_voice)
         self._heard(event, own_voice or self._ear.hears_speech or self._ear.replying)
@@ -251,7 +244,7 @@ class Live:
     def _supervise(self) -> None:
         """No sound for a while: whichever device is gone, both are opened anew, for PortAudio lists devices once."""
         now_ns = time.monotonic_ns()
-        gone = not self._muted and (self.microphone is None or self.microphone.gone)
+        gone = not self.muted and (self.microphone is None or self.microphone.gone)
         gone = gone or (self._voice_hz is not None and (self.speaker is None or self.speaker.gone))
         if not gone or now_ns < self._retry_ns:
             return
@@ -260,7 +253,7 @@ class Live:
             self._watch(DeviceChange(now_ns, "gone"))
         self._close_sound()
         try:
-            sound_devices.rescan()
+            self._devices.rescan()
             self._open_sound()
         except SensorError as error:
             log.warning("%s", error)
@@ -274,10 +267,10 @@ class Live:
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
 
     def _open_sound(self) -> None:
-        if not self._muted:
-            self.microphone = Microphone(self.events, self._devices.microphone)
+        if not self.muted:
+            self.microphone = self._devices.microphone(self.events)
         if self._voice_hz is not None:
-            self.speaker = Speaker(self._voice_hz, self._devices.speaker)
+            self.speaker = self._devices.speaker(self._voice_hz)
 
     def _close_sound(self) -> None:
         """Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""

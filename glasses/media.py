@@ -120,7 +120,12 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
     path = _regular_file(path)
     if path.stat().st_size > MAX_IMAGE_FILE_BYTES:
         raise InputError(Reason.TOO_LARGE, f"{path} has over {MAX_IMAGE_FILE_BYTES:,} bytes; make it smaller")
-    data = path.read_bytes()
+    return decode_image(path.read_bytes(), path, max_pixels=max_pixels)
+
+
+def decode_image(data: bytes, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
+    """As `read_image`, of the bytes of a picture; `path` is what errors call it."""
+    path = Path(path)
     header = _image_header(data, path)
     reduce_by = _reduction(header, path, max_pixels)
     if _is_cut_short(data):

@@ -24,7 +24,7 @@ from glasses.decoders.speech import Voice
 from glasses.ear import Draft, Ended, ReplyState, Signal, Told
 from glasses.errors import ModelError, Reason
 from glasses.reply import Reply, Work, pieces_heard, same_rows
-from glasses.sensors.speaker import Clause, Speaker
+from glasses.sensors.speaker import Clause, Saying
 from glasses.types import Float32Array, Piece
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Mouth:
         self,
         parts: Parts,
         voice: Voice | None,
-        speaker: Speaker | None,
+        speaker: Saying | None,
         *,
         tell: Callable[[ReplyState], None],
         watch: Callable[[Reply], None] = lambda reply: None,

@@ -28,8 +28,9 @@ from glasses.ear import Ear, ReplyState, Told
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.listen import Button
-from glasses.live import Devices, Live
+from glasses.live import Live
 from glasses.reply import Reply
+from glasses.sensors.devices import Devices
 from glasses.types import Float32Array
 
 ECHO_DB = -6.0

@@ -30,9 +30,10 @@ from glasses.ear import Ear
 from glasses.errors import InputError, Reason, SensorError
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
-from glasses.live import Devices, Live
+from glasses.live import Live
 from glasses.media import read_audio
 from glasses.reply import Reply
+from glasses.sensors.devices import Devices
 from glasses.types import Float32Array
 
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         key = _typed_key() if args.pair else link_keys.read(key_path)
         asyncio.run(_run(args, key, key_path, image))
     except wire.LinkError as error:
-        raise _ours(error) from error
+        raise as_runtime_error(error) from error
     return 0
 
 
@@ -150,7 +150,7 @@ def _typed_key() -> bytes:
     return security.key_of(code)
 
 
-def _ours(error: wire.LinkError) -> LinkError | InputError:
+def as_runtime_error(error: wire.LinkError) -> LinkError | InputError:
     """The wire's error as the runtime's: its message says all, its reason as near as there is one."""
     kinds = {wire.Reason.BAD_INPUT: Reason.BAD_INPUT, wire.Reason.NOT_FOUND: Reason.NOT_FOUND}
     kinds |= {wire.Reason.TIMEOUT: Reason.TIMEOUT, wire.Reason.BUSY: Reason.BUSY, wire.Reason.REFUSED: Reason.REFUSED}

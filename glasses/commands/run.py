@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from firmware_bridge import errors as wire
+from firmware_bridge.transport import check_address
 from glasses import store
 from glasses.app import Parts, open_for_me, open_parts, open_turn_end, open_voice, open_wake, open_wishes
-from glasses.commands import alongside
+from glasses.commands import alongside, link_keys
 from glasses.commands.alongside import Alongside
+from glasses.commands.link import as_runtime_error
 from glasses.commands.run_controls import INJECTED, Running, controls, findable
-from glasses.commands.run_screen import Screen
+from glasses.commands.run_screen import Caption, Screen
 from glasses.decoders.speech import Voice
 from glasses.ear import Draft, Ear
 from glasses.errors import ModelError, Reason
@@ -25,12 +28,14 @@ from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.gates.wishes import Wish
 from glasses.listen import Button, SensorEvent
-from glasses.live import DeviceChange, Devices, Live
+from glasses.live import DeviceChange, Live
 from glasses.loop import Times, answer
 from glasses.mouth import MAX_TOKENS
 from glasses.offload import options
 from glasses.remembering import Remembering
 from glasses.reply import Reply
+from glasses.sensors.devices import Devices
+from glasses.sensors.linked import Linked
 from glasses.types import Float32Array, Latents, Turn
 from glasses.watchdog import Notifier, Watchdog
 
@@ -46,6 +51,7 @@ examples:
   glasses run --address speech                 no touch: everything that is said is for it
   glasses run --mic "USB" --speaker headset    devices whose name contains this (glasses devices lists them)
   glasses run --camera 0 --json                with a camera (l and Enter: look at this), one JSON line for each event
+  glasses run --link /dev/ttyACM0              glasses that glasses link paired: their microphone, touch, camera, HUD
   glasses run --dashboard --record             a local page with all of it; keep what happens (glasses replay reads it)
 
 keys (each with Enter): nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit.
@@ -67,6 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--camera", metavar="N|csi|FILE", help="its number or path, csi on a Pi, or a video (default: none)"
     )
+    parser.add_argument("--link", metavar="ADDRESS", help="use glasses there: /dev/ttyACM0, HOST:PORT or ble:NAME")
     ways = ("touch", "wake", "request", "speech")
     parser.add_argument("--address", choices=ways, default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
@@ -87,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         notifier = Notifier.from_environment()
         stack.callback(notifier.close)
         watchdog = Watchdog(notifier, BUDGETS_S)
+        devices = _devices(args, stack)
         detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
         voice = None if args.text else open_voice_or_none(args.bundle)
         if voice:
@@ -99,7 +107,11 @@ def run(args: argparse.Namespace) -> int:
         ear = Ear(parts, detector, gate, open_turn_end(parts), wearing.recall)
         ear.wake = open_wake(parts) if args.address == "wake" else None
         ear.for_me = open_for_me(parts) if args.address == "request" else None
-        live = _live(args, parts, voice, ear, wearing=wearing, watchdog=watchdog)
+        if isinstance(devices, Linked):
+            devices.link.note, wearing.caption = wearing.screen.note, Caption(devices.show)
+        live = _live(args, parts, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
+        if isinstance(devices, Linked):
+            devices.on_touch = live.events.put
         if brain := options.open_beside(args, stack):
             live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS)
         controls(args, Running(live, wearing.beside, wearing.wipe, wearing.screen.note), stack)
@@ -112,20 +124,41 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _live(
-    args: argparse.Namespace, parts: Parts, voice: Voice | None, ear: Ear, *, wearing: Wearing, watchdog: Watchdog
-) -> Live:
+def _devices(args: argparse.Namespace, stack: ExitStack) -> Devices | Linked:
+    """Before any model is loaded: what is wrong with a link should be said at once."""
     camera = int(args.camera) if args.camera and args.camera.isdigit() else args.camera
+    local = Devices(args.mic, args.speaker, camera)
+    if args.link is None:
+        return local
+    try:
+        check_address(args.link)
+        linked = Linked(args.link, link_keys.read(link_keys.path_of(link_keys.folder(), args.link)), local)
+    except wire.LinkError as error:
+        raise as_runtime_error(error) from error
+    stack.callback(linked.close)
+    return linked
+
+
+def _live(
+    args: argparse.Namespace,
+    parts: Parts,
+    voice: Voice | None,
+    ear: Ear,
+    *,
+    devices: Devices | Linked,
+    wearing: Wearing,
+    watchdog: Watchdog,
+) -> Live:
     live = Live(
         parts,
         voice,
         ear,
-        Devices(args.mic, args.speaker, camera),
+        devices,
         watch=wearing.watch,
         heard=wearing.heard,
         takes=wearing.takes,
         allows=wearing.beside.allows,
-        on_text=wearing.screen.text,
+        on_text=wearing.text,
         progress=watchdog.progress,
         muted=args.muted,
     )
@@ -141,6 +174,7 @@ class Wearing:
     ) -> None:
         """Raises as Alongside does, and ModelError from the wishes' heads."""
         self.screen = Screen(as_json=args.json)
+        self.caption = Caption(lambda text: None)  # on the HUD of glasses, where there are some
         self._memory = None if args.no_memory else stack.enter_context(Remembering(parts))
         self._wishes, self._soft_tokens = open_wishes(parts), parts.words.soft_tokens
         self.beside = Alongside(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
@@ -150,11 +184,17 @@ class Wearing:
     def watch(self, what: Any) -> None:
         """Everything that happens, from any thread."""
         self.screen.saw(what)
+        self.caption.saw(what)
         self.beside.saw(what)
         if self._memory and isinstance(what, DeviceChange) and what.state == "muted":
             self._memory.forget_unfinished()
         if self._memory and isinstance(what, Reply) and what.instead == CONFIRM_WIPE and what.outcome == "said":
             self._memory.ask_wipe(time.monotonic_ns())
+
+    def text(self, text: str) -> None:
+        """A piece of an answer, as it comes."""
+        self.screen.text(text)
+        self.caption.text(text)
 
     def heard(self, event: SensorEvent, speech: bool) -> None:
         """What the ear took in."""

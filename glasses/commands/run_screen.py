@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from glasses.ear import Ended, ReplyState, Told
@@ -49,6 +50,25 @@ class Screen:
             self.say("devices", state=what.state)
         elif isinstance(what, Reply):
             self.say("reply", **reply_fields(what))
+
+
+class Caption:
+    """What a HUD shows: the text of the newest answer, as it comes."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show, self._text = show, ""
+
+    def text(self, text: str) -> None:
+        """A piece of an answer, as it comes."""
+        self._text += text
+        self._show(self._text)
+
+    def saw(self, what: Any) -> None:
+        """Whatever the spine lets watch: a new turn, or an answer that nobody waits for any more, clears it."""
+        begins = isinstance(what, Told) and what.what in ("opened", "interrupt", "expire")
+        if self._text and (begins or (isinstance(what, Reply) and what.outcome == "expired")):
+            self._text = ""
+            self._show("")
 
 
 def reply_fields(reply: Reply) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Camera:
             fails, self.gone = 0, False
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + 1 / self._fps
-                self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(_small(picture))))
+                rgb = np.ascontiguousarray(small(picture)[..., ::-1])
+                self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(rgb)))
                 seq += 1
 
     def _reopen(self) -> None:
@@ -68,6 +69,9 @@ class Camera:
         if not self._closed.is_set():
             with suppress(SensorError):  # `gone` says so; tried again
                 self._capture = _opened(self._source)
+
+    def look(self) -> None:
+        """A picture is wanted now; this camera gives them all the time."""
 
     def close(self) -> None:
         """Stops looking and frees the device. Safe to call twice."""
@@ -94,8 +98,9 @@ def _opened(source: str | int) -> Any:
     raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
 
 
-def _small(bgr: np.ndarray) -> UInt8Array:
-    scale = _LONG_SIDE / max(bgr.shape[:2])
-    if scale < 1:
-        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
+def small(picture: UInt8Array) -> UInt8Array:
+    """uint8 (H, W, 3), made smaller where a side is longer than a picture model needs."""
+    scale = _LONG_SIDE / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)

@@ -9,17 +9,13 @@ import time
 from typing import Any, Self
 
 import numpy as np
-import soxr
 
 from glasses.errors import Reason, SensorError
 from glasses.gates.ring import RATE_HZ
 from glasses.sensors import sound_devices
-from glasses.sensors.chunks import EventQueue
+from glasses.sensors.chunks import CHUNK_MS, Chunker, EventQueue
 from glasses.sensors.steady_clock import SteadyClock
-from glasses.types import AudioChunk, Int16Array, frozen
 
-CHUNK_MS = 20
-_CHUNK = RATE_HZ * CHUNK_MS // 1000
 _MAX_LATENCY_S = 0.5  # a driver that claims more is wrong; its claim would shift every time stamp
 
 
@@ -31,8 +27,7 @@ class Microphone:
         sd = sound_devices.portaudio()
         self.device = sound_devices.find("input", name)
         rate_hz = sound_devices.usable_rate(self.device, "input", RATE_HZ)
-        self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="int16")
-        self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
+        self._chunks = Chunker(queue, rate_hz)
         self._clock = SteadyClock(rate_hz)
         self.overruns, self.last_ns = 0, time.monotonic_ns()
         self._opened_ns = self.last_ns
@@ -57,18 +52,7 @@ class Microphone:
         pcm = np.frombuffer(data, np.int16)
         # The driver's two times are of one clock of its own; only their difference means something here.
         age_s = min(max(times.currentTime - times.inputBufferAdcTime, CHUNK_MS / 1000), _MAX_LATENCY_S)
-        self._put(pcm, self._clock.time_of(len(pcm), now_ns - round(age_s * 1e9)))
-
-    def _put(self, pcm: Int16Array, t_ns: int) -> None:
-        if self._resampler is not None:
-            pcm = self._resampler.resample_chunk(pcm)
-        t_ns -= len(self._rest) * 1_000_000_000 // RATE_HZ
-        pcm = np.concatenate([self._rest, pcm])
-        for first in range(0, len(pcm) - _CHUNK + 1, _CHUNK):
-            start_ns = t_ns + first * 1_000_000_000 // RATE_HZ
-            self._queue.put(AudioChunk(start_ns, self._seq, frozen(pcm[first : first + _CHUNK].copy()), RATE_HZ))
-            self._seq += 1
-        self._rest = pcm[len(pcm) // _CHUNK * _CHUNK :]
+        self._chunks.put(pcm, self._clock.time_of(len(pcm), now_ns - round(age_s * 1e9)))
 
     @property
     def gone(self) -> bool:

@@ -1,13 +1,15 @@
 """The speaker: clauses in, sound out, silent at once when told. Knows no voice and no model.
 
 It also keeps what it played (`Reference`), which the echo gate takes out of the microphone's sound, and how much of
-each clause has been *heard*: handed over, less what still waits in the device.
+each clause has been *heard*: handed over, less what still waits in the device. `Saying` is all of that, for any device;
+`Speaker` is PortAudio's.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Self
@@ -43,40 +45,23 @@ class Clause:
         return self.handed / self.total if self.total else 1.0
 
 
-class Speaker:
-    """Opened and running until `close`, silent where nothing is to be said: the first clause waits for nothing.
+class Saying(ABC):
+    """What waits to be said, in order. `rate_hz` is the device's; `latency_s` what lies in it unheard.
 
-    `underruns` counts the times that the system found us late.
+    A device's own thread takes samples with `_next` and feeds `reference`.
     """
 
-    def __init__(self, rate_hz: int, name: str | None = None) -> None:
-        """`rate_hz` is what `play` will be given. Raises SensorError: NOT_FOUND, NOT_INSTALLED, INTERNAL."""
-        sd = sound_devices.portaudio()
-        self.device = sound_devices.find("output", name)
-        self.given_hz = rate_hz
-        self.rate_hz = sound_devices.usable_rate(self.device, "output", rate_hz)
+    def __init__(self, given_hz: int, rate_hz: int) -> None:
+        """`given_hz` is what `play` will be given."""
+        self.given_hz, self.rate_hz = given_hz, rate_hz
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Clause, Int16Array]] = deque()
         self._turn: list[Clause] = []  # clauses of the turn being said, oldest first
         self._paused = False
         self._last = 0  # the last sample handed over
-        self.underruns, self.last_ns = 0, time.monotonic_ns()
+        self.underruns = 0  # times that the device found us late
         self.latency_s = 0.0
-        self.reference = Reference(self.rate_hz)
-        self._opened_ns = self.last_ns
-        try:
-            self._stream: Any = sd.RawOutputStream(
-                samplerate=self.rate_hz,
-                blocksize=self.rate_hz * BLOCK_MS // 1000,
-                device=self.device.index,
-                channels=1,
-                dtype="int16",
-                latency=LATENCY_S,
-                callback=self._give,
-            )
-            self._stream.start()
-        except sd.PortAudioError as error:
-            raise SensorError(Reason.INTERNAL, f"the speaker {self.device.name!r} does not open: {error}") from error
+        self.reference = Reference(rate_hz)
 
     def play(self, turn_id: int, text: str, pcm: Float32Array) -> Clause:
         """Queues a clause, float32 (N,) at `given_hz`; the first of another turn forgets the turn before."""
@@ -116,15 +101,6 @@ class Speaker:
         """Whether something is being said or waits to be, also while paused."""
         return bool(self._waiting)
 
-    def _give(self, out: Any, n: int, times: Any, status: Any) -> None:
-        now_ns = time.monotonic_ns()
-        self.last_ns = now_ns
-        self.underruns += bool(status.output_underflow)
-        self.latency_s = min(max(times.outputBufferDacTime - times.currentTime, 0.0), _MAX_LATENCY_S)
-        pcm = self._next(n, now_ns + round(self.latency_s * 1e9))
-        np.frombuffer(out, np.int16)[:] = pcm
-        self.reference.append(pcm, now_ns)
-
     def _next(self, n: int, dac_ns: int) -> Int16Array:
         pcm, filled = np.zeros(n, np.int16), 0
         with self._lock:
@@ -145,6 +121,48 @@ class Speaker:
             pcm[filled : filled + fade] = np.linspace(self._last, 0, fade)
             self._last = 0
         return pcm
+
+    @property
+    @abstractmethod
+    def gone(self) -> bool:
+        """Whether it stopped, or has not asked for sound for too long."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops. Safe to call twice, and where the device is gone."""
+
+
+class Speaker(Saying):
+    """Opened and running until `close`, silent where nothing is to be said: the first clause waits for nothing."""
+
+    def __init__(self, rate_hz: int, name: str | None = None) -> None:
+        """`rate_hz` is what `play` will be given. Raises SensorError: NOT_FOUND, NOT_INSTALLED, INTERNAL."""
+        sd = sound_devices.portaudio()
+        self.device = sound_devices.find("output", name)
+        super().__init__(rate_hz, sound_devices.usable_rate(self.device, "output", rate_hz))
+        self.last_ns = self._opened_ns = time.monotonic_ns()
+        try:
+            self._stream: Any = sd.RawOutputStream(
+                samplerate=self.rate_hz,
+                blocksize=self.rate_hz * BLOCK_MS // 1000,
+                device=self.device.index,
+                channels=1,
+                dtype="int16",
+                latency=LATENCY_S,
+                callback=self._give,
+            )
+            self._stream.start()
+        except sd.PortAudioError as error:
+            raise SensorError(Reason.INTERNAL, f"the speaker {self.device.name!r} does not open: {error}") from error
+
+    def _give(self, out: Any, n: int, times: Any, status: Any) -> None:
+        now_ns = time.monotonic_ns()
+        self.last_ns = now_ns
+        self.underruns += bool(status.output_underflow)
+        self.latency_s = min(max(times.outputBufferDacTime - times.currentTime, 0.0), _MAX_LATENCY_S)
+        pcm = self._next(n, now_ns + round(self.latency_s * 1e9))
+        np.frombuffer(out, np.int16)[:] = pcm
+        self.reference.append(pcm, now_ns)
 
     @property
     def gone(self) -> bool:

@@ -7,14 +7,20 @@ import fcntl
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from firmware_bridge.codecs import Int16Array
+from firmware_bridge.protocol import value_of
+
 FIRMWARE = Path(__file__).parents[2] / "firmware_bridge" / "firmware"
 PHOTO = FIRMWARE / "build" / "generated" / "photo.jpg"
 _OUT_BYTES = 8192
+_LISTENER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 
 
 class DeviceCounters(NamedTuple):
@@ -58,7 +64,7 @@ class Firmware:
         self.lib.host_output.restype = ctypes.c_size_t
         self.lib.host_slot.restype = self.lib.host_hud.restype = ctypes.c_void_p
         self._out = ctypes.create_string_buffer(_OUT_BYTES)
-        self._photo = b""
+        self._photo, self._sound = b"", np.zeros(0, np.int16)
         self.lib.host_new(ctypes.c_uint32(seed), code.encode() if code else None)
         self.slot = self.boot(now_us)
 
@@ -96,6 +102,25 @@ class Firmware:
     def hear(self, encoded: bytes) -> bool:
         """Lays 20 ms before the microphone, as an encoder would make them; False: those before were not taken yet."""
         return bool(self.lib.host_mic(encoded, ctypes.c_size_t(len(encoded))))
+
+    def sound(self, pcm: Int16Array) -> None:
+        """Lets the microphone hear int16 (N,) at 16 kHz from now on, and silence after it."""
+        self._sound = np.ascontiguousarray(pcm, np.int16)
+        self.lib.host_sound(ctypes.c_void_p(self._sound.ctypes.data), ctypes.c_uint32(len(self._sound)))
+
+    @property
+    def sounding(self) -> bool:
+        """Whether some of that is still to be heard; only a microphone that is on hears."""
+        return bool(self.lib.host_sound_left())
+
+    def listen(self, heard: Callable[[bytes], None]) -> None:
+        """Stands before the speaker: `heard` gets PCM16 as it comes."""
+        self._listener = _LISTENER(lambda pcm, size: heard(ctypes.string_at(pcm, size)))
+        self.lib.host_heard_by(self._listener)
+
+    def simulate(self, what: str, value: int) -> None:
+        """Plays a hand or a fault: "touch", "button", "mute", ... as protocol.h numbers them."""
+        self.lib.board_simulate(ctypes.c_uint8(value_of(f"SIMULATED_{what.upper()}")), ctypes.c_int32(value))
 
     def flash(self, slot: int, image: bytes) -> None:
         """Writes a slot as a factory does."""

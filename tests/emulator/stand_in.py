@@ -1,6 +1,7 @@
 """Glasses to try the commands on: the board "host" behind a pseudo-terminal or a TCP port, in real time.
 
-`python -m tests.emulator.stand_in --tcp 7700` says where it is and which code it shows. In tests `StandIn` runs it in a
+`python -m tests.emulator.stand_in --tcp 7700` says where it is and which code it shows; t, l, m and the name of a sound
+file (with Enter) touch it, mute it, speak to it. In tests `StandIn` runs it in a
 thread, for the command under test blocks its own. Does NOT know who connects.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,10 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import numpy as np
+
 from firmware_bridge.errors import LinkError
 from firmware_bridge.security import new_pairing_code
 from firmware_bridge.session import now_us
 from firmware_bridge.transport import FdTransport, open_pty
+from glasses.media import read_audio
 from tests.emulator.firmware import Firmware
 
 POLL_S = 0.001
@@ -176,6 +181,33 @@ class StandIn:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
 
 
+class _Heard:
+    """Says how much the speaker was given, a second at a time."""
+
+    def __init__(self) -> None:
+        self._n = 0
+
+    def take(self, pcm: bytes) -> None:
+        self._n += len(pcm) // 2
+        if self._n >= 16_000:
+            self._n -= 16_000
+            print("the speaker has said another second", flush=True)
+
+
+def _hand(glasses: StandIn, line: str) -> None:
+    """What a hand, or a voice, does to the glasses."""
+    touches, firmware = {"t": 1, "d": 2, "l": 3}, glasses.firmware
+    if line in touches:
+        glasses.between_steps(lambda: firmware.simulate("touch", touches[line]))
+    elif line in ("m", "u"):
+        glasses.between_steps(lambda: firmware.simulate("mute", line == "m"))
+    elif Path(line).is_file():
+        pcm = np.round(read_audio(line) * 32767).astype(np.int16)
+        glasses.between_steps(lambda: firmware.sound(pcm))
+    else:
+        print("t touch, d twice, l long, m mute, u unmute, or the name of a sound file to be heard", flush=True)
+
+
 def main() -> None:
     """Serves one until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,7 +217,11 @@ def main() -> None:
     kind: Kind = "pty" if args.tcp is None else "tcp"
     with StandIn(kind, code=None if args.open else "", port=args.tcp or 0) as glasses:
         print(glasses.address, glasses.code or "open", flush=True)
+        glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
+        glasses.between_steps(lambda: glasses.firmware.listen(_Heard().take))
         with suppress(KeyboardInterrupt):
+            for line in sys.stdin:
+                _hand(glasses, line.strip())
             threading.Event().wait()
 
 

@@ -33,7 +33,11 @@ static struct {
     int resets;
     const uint8_t *photo;
     uint32_t photo_size;
+    const int16_t *sound; /* what the microphone hears, and silence after it; NULL: the saw-tooth */
+    uint32_t sound_left;
 } host;
+
+static void (*heard_by)(const uint8_t *pcm, size_t size); /* stands before the speaker, also after a reset */
 
 static uint64_t now_us(void) {
     return host.now_us - host.boot_us;
@@ -60,13 +64,21 @@ static const char *pairing_code(void) {
     return flash.code[0] != '\0' ? flash.code : NULL;
 }
 
-/* A saw-tooth that never repeats within a second, so that a test can tell every sample. */
+/* What the driver lets sound, else a saw-tooth that never repeats within a second, so that a test can tell every sample. */
 static bool mic_read(int16_t *pcm) {
     if (host.now_us < host.mic_us + 20000)
         return false;
     if (host.now_us - host.mic_us > 1000000)
         host.mic_us = host.now_us - 20000; /* it was off, or nobody polled for too long */
     host.mic_us += 20000;
+    if (host.sound != NULL) {
+        uint32_t n = host.sound_left < MIC_SAMPLES ? host.sound_left : MIC_SAMPLES;
+        memset(pcm, 0, MIC_SAMPLES * sizeof *pcm);
+        memcpy(pcm, host.sound, n * sizeof *pcm);
+        host.sound += n;
+        host.sound_left -= n;
+        return true;
+    }
     for (int i = 0; i < MIC_SAMPLES; i++)
         pcm[i] = (int16_t)(host.mic_sample++ * 31);
     return true;
@@ -82,8 +94,8 @@ static size_t mic_encoded(uint8_t codec, uint8_t *out) {
 }
 
 static void speaker_write(const uint8_t *pcm, size_t size) {
-    (void)pcm;
-    (void)size;
+    if (heard_by != NULL)
+        heard_by(pcm, size);
 }
 
 static bool capture(uint16_t width, uint16_t height, uint8_t quality, const uint8_t **jpeg, uint32_t *size) {
@@ -256,6 +268,19 @@ void host_watchdog(void) {
 void host_photo(const uint8_t *jpeg, uint32_t size) {
     host.photo = jpeg;
     host.photo_size = size;
+}
+
+void host_sound(const int16_t *pcm, uint32_t samples) {
+    host.sound = pcm;
+    host.sound_left = samples;
+}
+
+uint32_t host_sound_left(void) {
+    return host.sound_left;
+}
+
+void host_heard_by(void (*listener)(const uint8_t *pcm, size_t size)) {
+    heard_by = listener;
 }
 
 int host_mic(const uint8_t *encoded, size_t size) {
