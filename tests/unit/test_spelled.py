@@ -1,0 +1,142 @@
+"""Connectors told in another backbone's rows. Pocket's own stands for "another" here: it is on every machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses import store
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.prompt import PREFIX, SUFFIX
+from glasses.connectors.pooled import PooledConnector
+from glasses.connectors.spelled import SpelledConnector, Spelling
+from glasses.connectors.words import SpokenAs, WordConnector
+from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.image import ImageEncoder
+from glasses.errors import ModelError, Reason
+from glasses.media import read_audio, read_image
+from glasses.types import Float32Array, Latents
+from models.recipes import spelled
+
+MODELS = Path(__file__).parents[2] / "models"
+ARTIFACTS, EVAL = MODELS / "artifacts", MODELS / "eval"
+
+
+class Letters:
+    """A backbone whose tokens are letters and whose rows are unit vectors."""
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        del special
+        return [ord(letter) - ord("a") for letter in text]
+
+    def token_rows(self, ids: Sequence[int]) -> Float32Array:
+        return np.eye(26, dtype=np.float32)[list(ids)]
+
+
+def test_a_soft_token_mixes_what_the_likeliest_texts_have_at_each_place() -> None:
+    spelling = Spelling(["a", "bc", "de", "f"], Letters())
+    rows = spelling.soft(np.array([0.1, 0.6, 0.2, 0.1], np.float32), 3)
+    assert rows.shape == (2, 26)  # as many tokens as the likeliest has
+    expected = np.zeros((2, 26), np.float32)
+    expected[0, [0, 1, 3]] = np.array([0.1, 0.6, 0.2]) / 0.9  # "f" is not among the three
+    expected[1, [2, 4]] = 0.75, 0.25  # "a" has no second token
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
+    assert len(spelling.soft(np.array([0.7, 0.1, 0.1, 0.1], np.float32))) == 1
+
+
+@pytest.mark.parametrize(("name", "told"), [("image-connector", spelled.image()), ("sound-connector", spelled.sound())])
+def test_the_shipped_files_are_what_the_recipe_makes(name: str, told: dict[str, object]) -> None:
+    assert json.loads((ARTIFACTS / f"{name}-spelled.json").read_text()) == told
+
+
+@pytest.mark.models
+def test_every_piece_that_can_be_heard_has_its_text(gguf_path: Path) -> None:
+    made = spelled.words(ARTIFACTS / "audio-words-pocket.onnx", gguf_path)
+    assert json.loads((ARTIFACTS / "audio-words-spelled.json").read_text()) == made
+
+
+def test_the_desk_bundle_senses_as_the_pocket_bundle_does() -> None:
+    """Else it could not be sent what the glasses make."""
+    desk, pocket = store.load_bundle("desk"), store.load_bundle("pocket")
+    for part in ("audio_encoder", "sound_encoder", "image_encoder"):
+        assert getattr(desk, part) == getattr(pocket, part)
+    for part in ("audio_words", "sound_connector", "image_connector"):
+        ours, theirs = (store.load_manifest(getattr(bundle, part)) for bundle in (desk, pocket))
+        assert ours.files[1].sha256 == theirs.files[0].sha256
+    assert store.load_manifest(desk.backbone).role == "backbone"
+
+
+@pytest.mark.parametrize(("name", "n_regions"), [("image-connector", 5), ("sound-connector", 1)])
+def test_the_units_of_a_connector_come_out_beside_its_unchanged_rows(name: str, n_regions: int) -> None:
+    told = json.loads((ARTIFACTS / f"{name}-spelled.json").read_text())
+    opened = SpelledConnector(ARTIFACTS / f"{name}-spelled.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
+    plain = PooledConnector(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1)
+    data = np.random.default_rng(0).standard_normal((49, opened.width)).astype(np.float32)
+    feeds: dict[str, Float32Array] = {"latents": data}
+    if n_regions == 1:
+        feeds |= {"beside": np.zeros((1, 768), np.float32), "has_beside": np.zeros(1, np.float32)}
+    units, rows = (np.asarray(out) for out in opened._session.run([told["units"], "rows"], feeds))
+    assert units.shape == (n_regions, len(told["names"]))
+    np.testing.assert_allclose(units.sum(axis=1), 1, rtol=1e-5)
+    latents = Latents(0, 0, "image", data, plain.space)
+    np.testing.assert_allclose(plain.apply(latents), rows, atol=1e-5)  # other outputs, other fusions
+    assert opened.apply(latents).shape[1] == 4
+    with pytest.raises(ModelError) as caught:
+        opened.apply(Latents(0, 0, "image", data, "other:0"))
+    assert caught.value.reason is Reason.WRONG_SPACE
+
+
+class Plain:
+    """A backbone that spells every text with one token."""
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        del special
+        return [len(text)]
+
+    def token_rows(self, ids: Sequence[int]) -> Float32Array:
+        return np.repeat(np.array(ids, np.float32)[:, None], 4, axis=1)
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", '{"units": "n6"}', "\xff"])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "told.json"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ModelError) as caught:
+        SpelledConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
+    assert caught.value.reason is Reason.CORRUPT
+    path.write_bytes(b" " * ((1 << 20) + 1))
+    with pytest.raises(ModelError) as caught:
+        SpelledConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+@pytest.mark.models
+def test_an_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) -> None:
+    encoder = ImageEncoder(store.path_of("efficientnet-lite0-int8"), n_threads=1)
+    paths = [ARTIFACTS / name for name in ("image-connector-spelled.json", "image-connector-pocket.onnx")]
+    connector = SpelledConnector(paths[0], paths[1], backbone, n_threads=1)
+    rows = connector.apply(encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg")))
+    backbone.feed([backbone.tokenize(PREFIX), rows, backbone.tokenize("What is in view?" + SUFFIX)])
+    assert "cheetah" in "".join(piece.text for piece in backbone.generate(0, max_tokens=16))
+
+
+@pytest.mark.models
+def test_words_are_spelled_as_the_network_heard_them(shared_backbone: LlamaBackbone) -> None:
+    """For the backbone it was trained for they are its soft tokens, without what it learned beside them."""
+    network = ARTIFACTS / "audio-words-pocket.onnx"
+    told = SpokenAs.load(ARTIFACTS / "audio-words-spelled.json", shared_backbone)
+    assert all(len(tokens) == 1 for tokens in told.pieces.tokens)
+    connector = WordConnector(network, shared_backbone.token_rows, spoken=told, n_threads=1)
+    own = WordConnector(network, shared_backbone.token_rows, n_threads=1)
+    encoder = AudioEncoder(store.path_of("whisper-tiny-en-encoder-int8"), n_threads=1)
+    latents = encoder.encode(read_audio(EVAL / "speech" / "question-090.ogg"))
+    soft, trained = (c.soft_tokens(c.apply(latents)) for c in (connector, own))
+    assert soft.shape == trained.shape
+    table = shared_backbone.token_rows(connector.token_ids)
+    nearest = [connector.token_ids[int((table @ row).argmax())] for row in soft]
+    assert "capital" in shared_backbone.detokenize(nearest)
+    assert len(connector.apply(encoder.encode(np.zeros(48_000, np.float32)))) == 0
