@@ -22,7 +22,7 @@ DIP_MS = 90  # silence after which the wearer may be done: the reply is prepared
 SURE_SILENCE_MS = 160  # enough where the latents are sure that the sentence is complete
 SURE = 0.9  # this sure; the less they are, the more silence is waited for,
 END_SILENCE_MS = 640  # up to this much where they say that it is not
-PAUSE_STEPS = 2  # 64 ms of voice over the reply hold it
+DOUBT_MS = 64  # one step of voice over the reply holds it, for this long where no second one follows
 CONFIRM_STEPS = 6  # 192 ms of it within CONFIRM_MS end it
 CONFIRM_MS = 450
 MERGE_MS = 2000  # speech this soon after the end of a turn goes on with it, if the reply was not heard yet
@@ -170,12 +170,13 @@ class TurnGate:
         if speaks:
             self._voiced.append(from_ns)
         self._voiced = [t_ns for t_ns in self._voiced if to_ns - t_ns <= CONFIRM_MS * _MS]
-        if self.state == "replying" and self._run >= PAUSE_STEPS:
+        if self.state == "replying" and speaks:
             self._enter("paused", to_ns)
             return [Change("paused", to_ns)]
         if self.state == "paused" and len(self._voiced) >= CONFIRM_STEPS:
             return [self._interrupt(to_ns)]
-        if self.state == "paused" and to_ns - self._since_ns >= CONFIRM_MS * _MS:
+        held_ms = CONFIRM_MS if len(self._voiced) > 1 else DOUBT_MS
+        if self.state == "paused" and to_ns - self._since_ns >= held_ms * _MS:
             self._enter("replying", to_ns)
             return [Change("unpaused", to_ns)]
         return []

@@ -100,7 +100,7 @@ def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
     onset_ns = voice.now_ns
     changes = voice.speaks(400)
     assert kinds(changes) == ["paused", "interrupted"]
-    assert changes[0].t_ns - onset_ns <= 64 * _MS
+    assert changes[0].t_ns - onset_ns <= 32 * _MS
     assert not changes[1].merged
     assert voice.gate.touched_ns == onset_ns
     assert kinds(voice.silent(800)) == ["dipped", "ended"]
@@ -113,6 +113,15 @@ def test_a_cough_over_the_reply_only_pauses_it() -> None:
     assert kinds(voice.speaks(96)) == ["paused"]
     assert kinds(voice.silent(600)) == ["unpaused"]
     assert voice.gate.state == "replying"
+
+
+def test_a_click_over_the_reply_holds_it_for_no_longer_than_a_click() -> None:
+    voice = replying()
+    voice.gate.audible(voice.now_ns)
+    voice.silent(2000)
+    assert kinds(voice.speaks(32)) == ["paused"]
+    assert kinds(voice.silent(64)) == ["unpaused"]
+    assert kinds(voice.speaks(400)) == ["paused", "interrupted"]
 
 
 def test_speech_before_the_reply_was_heard_goes_on_with_the_turn() -> None:
