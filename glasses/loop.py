@@ -10,6 +10,7 @@ import numpy as np
 
 from glasses.app import Parts
 from glasses.backbone import prompt
+from glasses.backbone.circles import until_round
 from glasses.backbone.parts import Part
 from glasses.types import Float32Array, Latents, Piece, Turn
 
@@ -103,7 +104,7 @@ def answer(
     parts.backbone.feed(fed, hidden="last" if want_latents else "none")
     since_ns = times.add("prefill", since_ns)
     pieces = parts.backbone.generate(turn.id, max_tokens=max_tokens, top_k=top_k, want_latents=want_latents)
-    for i, piece in enumerate(pieces):
+    for i, piece in enumerate(until_round(pieces)):
         since_ns = times.add("first piece" if i == 0 else "more pieces", since_ns)
         yield piece
         since_ns = time.monotonic_ns()  # what the consumer does meanwhile is not the backbone's time

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from glasses.app import Parts
+from glasses.backbone.circles import until_round
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.ear import Draft, Ended, ReplyState, Signal, Told
@@ -66,7 +67,9 @@ class Mouth:
         self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
         # What is said to a draft instead of what the backbone would write; "" is nothing.
         self.instead: Callable[[Draft], str] = lambda draft: ""
-        self.write: Write = lambda draft, stale: parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
+        self.write: Write = lambda draft, stale: until_round(
+            parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
+        )
 
     def hear(self, signal: Signal) -> None:
         """Takes a signal of the ear; from any thread."""
