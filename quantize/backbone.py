@@ -68,6 +68,13 @@ def check(path: Path) -> gguf.GGUFReader:
     return reader
 
 
+def check_pair(a: Path, b: Path) -> None:
+    """Raises ModelError(BAD_INPUT) for another vocabulary or width, and as `check`."""
+    shapes = [[t.shape.tolist() for t in check(path).tensors if t.name == "token_embd.weight"] for path in (a, b)]
+    if shapes[0] != shapes[1]:
+        raise ModelError(Reason.BAD_INPUT, f"{a} has a token table {shapes[0]}, {b} {shapes[1]}: no pair to compare")
+
+
 def tensor_types(path: Path) -> dict[str, int]:
     """How many tensors of each type the file holds, the most frequent first. Raises as `check`."""
     return dict(Counter(tensor.tensor_type.name for tensor in check(path).tensors).most_common())

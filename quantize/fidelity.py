@@ -18,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from glasses.errors import InputError, ModelError, Reason
+from quantize import onnx_file
 from quantize.feeds import Named
 
 COSINE_TARGET = 0.99
@@ -98,15 +99,15 @@ def compare(
 ) -> dict[str, Any]:
     """Returns {domain: {"files", "outputs": {name: figures}, "layers": [{"name", "op", figures...}]}}.
 
-    Raises ModelError(BAD_INPUT) where the two models are no pair, InputError(BAD_INPUT) where a feed does not fit.
+    Raises ModelError(BAD_INPUT) where the two models are no pair or give no floats, InputError(BAD_INPUT) where a feed
+    does not fit or none came.
     """
     models = [onnx.load(reference), onnx.load(other)]
-    outputs = [[one.name for one in model.graph.output] for model in models]
-    if outputs[0] != outputs[1]:
-        raise ModelError(Reason.BAD_INPUT, f"{reference} gives {outputs[0]}, {other} gives {outputs[1]}: no pair")
+    onnx_file.check_pair(models, (reference, other))
+    outputs = [one.name for one in models[0].graph.output]  # before the sessions add the inner ones
     inner = _shared_layers(models) if layers else {}
     sessions = [_tapped(model, list(inner), path) for model, path in zip(models, (reference, other), strict=True)]
-    names = outputs[0] + [name for name in inner if name not in outputs[0]]
+    names = outputs + [name for name in inner if name not in outputs]
     sums: dict[str, dict[str, Difference]] = {}
     for named in feeds:
         results = [_run(session, names, named) for session in sessions]
@@ -117,13 +118,18 @@ def compare(
             if a.dtype.kind == "f" and a.size:
                 domain[name].add(a, b, named.file)
         tick()
-    return {domain: _figures(found, outputs[0], inner) for domain, found in sums.items()}
+    if not sums:
+        raise InputError(Reason.BAD_INPUT, f"nothing to compare {other.name} on: no item is long enough for an input")
+    figures = {domain: _figures(found, outputs, inner) for domain, found in sums.items()}
+    if not all(one["outputs"] for one in figures.values()):
+        raise ModelError(Reason.BAD_INPUT, f"{reference}: none of {', '.join(outputs)} holds floats to compare")
+    return figures
 
 
 def _figures(found: dict[str, Difference], outputs: list[str], inner: dict[str, str]) -> dict[str, Any]:
     measured = {name: difference for name, difference in found.items() if difference.count}
     return {
-        "files": len(next(iter(measured.values())).per_file),
+        "files": max((len(one.per_file) for one in measured.values()), default=0),
         "outputs": {name: measured[name].figures() for name in outputs if name in measured},
         "layers": [{"name": name, "op": inner[name], **measured[name].figures()} for name in inner if name in measured],
     }

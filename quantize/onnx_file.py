@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -44,6 +45,35 @@ def check_opset(opset: int, path: Path) -> None:
             f"{path}: opset {opset}; quantization needs {MIN_OPSET} to {newest}: export it again, "
             "or convert it with onnx.version_converter",
         )
+
+
+def check_pair(models: Sequence[onnx.ModelProto], paths: Sequence[Path]) -> None:
+    """Raises ModelError(BAD_INPUT) where two models do not take and give tensors of the same names, types and shapes.
+
+    An axis of any length is like every other.
+    """
+    for verb, values in {
+        "takes": [_signature(model, model.graph.input) for model in models],
+        "gives": [_signature(model, model.graph.output) for model in models],
+    }.items():
+        first, second = values
+        if first.keys() != second.keys() or not all(_alike(first[name], second[name]) for name in first):
+            said = [", ".join(f"{name} {sizes}" for name, (_, sizes) in one.items()) for one in values]
+            raise ModelError(
+                Reason.BAD_INPUT, f"{paths[0]} {verb} {said[0]}; {paths[1]} {verb} {said[1]}: no pair to compare"
+            )
+
+
+def _signature(model: onnx.ModelProto, values: Sequence[onnx.ValueInfoProto]) -> dict[str, tuple[int, list[int]]]:
+    """Name -> (element type, shape with 0 for an axis of any length)."""
+    weights = {one.name for one in model.graph.initializer}
+    kinds = {one.name: one.type.tensor_type for one in values if one.name not in weights}
+    return {name: (kind.elem_type, [dim.dim_value for dim in kind.shape.dim]) for name, kind in kinds.items()}
+
+
+def _alike(a: tuple[int, list[int]], b: tuple[int, list[int]]) -> bool:
+    same_rank = len(a[1]) == len(b[1])
+    return a[0] == b[0] and same_rank and all(x == y or 0 in (x, y) for x, y in zip(a[1], b[1], strict=True))
 
 
 def inputs(model: onnx.ModelProto) -> dict[str, list[int | str]]:

@@ -56,7 +56,7 @@ def compare(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[],
 
 def _networks(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[], None]]) -> dict[str, Any]:
     model = onnx_file.load(a)
-    onnx_file.load(b)
+    onnx_file.check_pair((model, onnx_file.load(b)), (a, b))
     role = feeds.role_of(model, wanted.bundle)
 
     def items() -> Iterator[feeds.Named]:
@@ -79,6 +79,7 @@ def _networks(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[
 
 
 def _backbones(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[], None]]) -> dict[str, Any]:
+    backbone.check_pair(a, b)
     types = [backbone.tensor_types(path) for path in (a, b)]
     tick = step("prompts")
     parts = app.open_parts(wanted.bundle, n_threads=1)

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_imatrix(args: argparse.Namespace) -> int:
     """Collects. Raises GlassesError; InputError(BAD_INPUT) with neither text nor latents."""
+    shared.check_least(1, limit=args.limit)
     if not args.text and not args.latents:
         raise InputError(Reason.BAD_INPUT, "nothing to read: give --text FILE, --latents, or both")
     source = shared.model_path(args.model)

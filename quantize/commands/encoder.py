@@ -22,12 +22,16 @@ _ENCODER = """\
 
 --calibration takes a folder of the files that the model hears or sees, or `bundle`: what this repository holds that is
 not held out. Models of other inputs are calibrated with .npz files, one array an input.
+
+exit status: 0 the target is met, 1 the file is written but misses it, 2 an error, and nothing is written
 """
 _CONNECTOR = """\
   quantize connector connector.onnx --scheme fp16 --out connector-fp16.onnx
   quantize connector image-connector-pocket --scheme dynamic-int8 --out connector-int8.onnx
 
 A connector that is int8 already is unpacked to the float32 values it stands for, then made anew.
+
+exit status: 0 the target is met, 1 the file is written but misses it, 2 an error, and nothing is written
 """
 
 
@@ -44,11 +48,11 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     excluding = encoder.add_mutually_exclusive_group()
     excluding.add_argument("--exclude", nargs="+", default=(), metavar="NODE", help="leave these nodes in float")
     excluding.add_argument("--auto-exclude", action="store_true", help="leave the worst in float until --target holds")
-    encoder.add_argument("--target", type=float, default=fidelity.COSINE_TARGET, help="cosine (default: 0.99)")
     connector = shared.parser(subparsers, "connector", "quantize a connector and say what it lost", _CONNECTOR)
     connector.add_argument("--scheme", choices=("fp16", "dynamic-int8", "int8-weight-only"), required=True)
     for parser in (encoder, connector):
         parser.add_argument("model", metavar="MODEL.onnx", help="a file, or the name of a model in models/manifests")
+        parser.add_argument("--target", type=float, default=fidelity.COSINE_TARGET, help="cosine (default: 0.99)")
         parser.add_argument("--out", type=Path, metavar="FILE", help="(default: in this folder, named by the scheme)")
         parser.add_argument("--limit", type=int, default=24, metavar="N", help="compare on N items a domain")
         parser.add_argument("--data", type=Path, metavar="DIR", help="compare on this folder, not on models/eval")
@@ -58,10 +62,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Quantizes an encoder. Raises GlassesError before anything is written where that can be seen."""
-    for name, value in (("--samples", args.samples), ("--limit", args.limit)):
-        if value is not None and value < 1:
-            raise InputError(Reason.BAD_INPUT, f"{name} {value}: at least 1")
+    """Quantizes an encoder; 1 if it misses the target. Raises GlassesError, and then nothing is written."""
     options = Options(
         args.scheme, args.per_channel, args.method, args.activations, args.every_product, tuple(args.exclude)
     )
@@ -69,13 +70,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_connector(args: argparse.Namespace) -> int:
-    """Quantizes a connector. Raises as `run`."""
+    """Quantizes a connector. Returns and raises as `run`."""
     args.calibration = args.samples = None
-    args.auto_exclude, args.target = False, fidelity.COSINE_TARGET
+    args.auto_exclude = False
     return _quantize(args, shared.model_path(args.model), Options(args.scheme))
 
 
 def _quantize(args: argparse.Namespace, source: Path, options: Options) -> int:
+    shared.check_least(1, limit=args.limit, samples=args.samples)
+    if not 0 < args.target <= 1:
+        raise InputError(Reason.BAD_INPUT, f"--target {args.target}: a cosine above 0 and at most 1")
     model = onnx_file.load(source)
     role = feeds.role_of(model, args.bundle)
     out = args.out or Path(f"{source.stem}-{options.scheme}.onnx")
@@ -98,11 +102,12 @@ def _quantize(args: argparse.Namespace, source: Path, options: Options) -> int:
             held = feeds.held_out(role, limit=args.limit, folder=args.data)
             lost = fidelity.compare(source, part, held, layers=False, tick=step("comparing"))
         figures = shared.described(out) | {"excluded": list(options.exclude), "ranking": ranking, "fidelity": lost}
-    shared.show(figures, _text(figures, args.target), as_json=args.json)
-    return 0
+    figures |= {"target": args.target, "least_cosine": fidelity.least_cosine(lost)}
+    shared.show(figures, _text(figures), as_json=args.json)
+    return int(figures["least_cosine"] < args.target)
 
 
-def _text(figures: dict[str, Any], target: float) -> str:
+def _text(figures: dict[str, Any]) -> str:
     rows = [shared.line(figures)]
     if figures["excluded"]:
         rows.append(f"left in float: {', '.join(figures['excluded'])}")
@@ -114,6 +119,6 @@ def _text(figures: dict[str, Any], target: float) -> str:
                 f"{domain}: {name}: cosine {one['cosine_mean']:.4f} (least {one['cosine_least']:.4f}), "
                 f"SNR {one['snr_db']:.1f} dB over {found['files']} items"
             )
-    least = fidelity.least_cosine(figures["fidelity"])
+    least, target = figures["least_cosine"], figures["target"]
     rows.append(f"cosine {target}: {'met' if least >= target else f'MISSED ({least:.4f}): try --auto-exclude'}")
     return "\n".join(rows)

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 from glasses import store
-from glasses.errors import InputError, Reason
 from quantize import page, report
 from quantize.commands import shared
 from quantize.files import write_text
@@ -39,12 +38,11 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the verdict, writes the page. Raises GlassesError."""
-    if args.limit < 0 or (args.tasks != "all" and (not args.tasks.isdecimal() or args.tasks == "1")):
-        raise InputError(Reason.BAD_INPUT, "--limit is 0 or more; --tasks is 0, 2 or more, or all")
+    shared.check_least(0, limit=args.limit)
     wanted = report.Wanted(
         bundle=args.bundle,
         limit=args.limit or None,
-        task_limit=None if args.tasks == "all" else int(args.tasks),
+        task_limit=shared.task_limit(args.tasks),
         data=args.data,
         text=args.text,
     )

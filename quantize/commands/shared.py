@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from glasses import store
+from glasses.errors import InputError, Reason
 
 Subparsers = Any  # argparse's own class is private
 Step = Callable[[str], Callable[[], None]]
@@ -43,6 +44,22 @@ def steps() -> Iterator[Step]:
             return lambda: progress.advance(task_id)
 
         yield step
+
+
+def check_least(least: int, **options: int | None) -> None:
+    """Raises InputError(BAD_INPUT) for an option under `least`; None stands for no limit."""
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise InputError(Reason.BAD_INPUT, f"--{name} {value}: at least {least}")
+
+
+def task_limit(text: str) -> int | None:
+    """What --tasks says: items an eval set, 0 for none, None for all. Raises InputError(BAD_INPUT)."""
+    if text == "all":
+        return None
+    if not text.isdecimal() or text == "1":
+        raise InputError(Reason.BAD_INPUT, f"--tasks {text}: 0, 2 or more, or all")
+    return int(text)
 
 
 def model_path(source: str) -> Path:

@@ -6,7 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-from glasses.errors import InputError, Reason
 from quantize import variants
 from quantize.commands import shared
 from quantize.files import write_text
@@ -33,9 +32,8 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Makes, measures, prints. Raises GlassesError."""
-    if args.limit < 1 or (args.tasks != "all" and (not args.tasks.isdecimal() or args.tasks == "1")):
-        raise InputError(Reason.BAD_INPUT, "--limit is 1 or more; --tasks is 0, 2 or more, or all")
-    task_limit = None if args.tasks == "all" else int(args.tasks)
+    shared.check_least(1, limit=args.limit)
+    task_limit = shared.task_limit(args.tasks)
     with shared.steps() as step:
         made = variants.make(args.out, args.image_float, args.limit, step)
         table = variants.rows(

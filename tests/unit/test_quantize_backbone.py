@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("gguf", reason="the quantize extra is not installed")
+gguf = pytest.importorskip("gguf", reason="the quantize extra is not installed")
 pytest.importorskip("onnx")
 
-from glasses.backbone.llama import LlamaBackbone
-from glasses.errors import GlassesError, Reason
-from quantize import backbone, divergence, files, imatrix
-from quantize.prompts import Prompt
+from glasses.backbone.llama import LlamaBackbone  # noqa: E402
+from glasses.errors import GlassesError, Reason  # noqa: E402
+from quantize import backbone, divergence, files, imatrix  # noqa: E402
+from quantize.prompts import Prompt  # noqa: E402
 
 pytestmark = [pytest.mark.quantize, pytest.mark.models]
 TEXT = "The cat sat on the mat and looked at the bird in the tree, which sang a song about spring."
@@ -128,6 +128,18 @@ def test_a_truncated_model_is_corrupt(gguf_path, tmp_path) -> None:
     with pytest.raises(GlassesError) as caught:
         imatrix.read(cut)
     assert caught.value.reason is Reason.CORRUPT
+
+
+def test_backbones_of_other_widths_are_no_pair(gguf_path, tmp_path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "b.gguf", "llama")
+    writer.add_tensor("token_embd.weight", np.zeros((8, 4), np.float32))
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        write()
+    writer.close()
+    with pytest.raises(GlassesError, match="no pair to compare") as caught:
+        backbone.check_pair(gguf_path, tmp_path / "b.gguf")
+    assert caught.value.reason is Reason.BAD_INPUT
+    backbone.check_pair(gguf_path, gguf_path)
 
 
 def test_a_full_disk_leaves_nothing(gguf_path, tmp_path) -> None:

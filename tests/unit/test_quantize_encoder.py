@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
 pytest.importorskip("onnx_ir")
@@ -29,19 +30,19 @@ pytestmark = [
 WIDTH = 64
 
 
-def network(path: Path, *, outlier: bool = False, seed: int = 0) -> Path:
-    """Two layers over rows of WIDTH; with `outlier` the second has one weight that ruins a scale."""
+def network(path: Path, *, outlier: bool = False, seed: int = 0, width: int = WIDTH) -> Path:
+    """Two layers over rows of `width`; with `outlier` the second has one weight that ruins a scale."""
     rng = np.random.default_rng(seed)
-    first, second = (rng.standard_normal((WIDTH, WIDTH)) / 8 for _ in range(2))
+    first, second = (rng.standard_normal((width, width)) / 8 for _ in range(2))
     if outlier:
         second[:, 0] *= 3000  # of activations that the first layer makes small
         first[0, :] /= 3000
-    bias = rng.standard_normal(WIDTH) / 8
+    bias = rng.standard_normal(width) / 8
     bias[0] = 0
     graph = Graph()
     hidden = graph.op("Tanh", graph.linear("x", "first", first, bias))
-    graph.linear(hidden, "second", second, np.zeros(WIDTH), output="y")
-    values = [onnx.helper.make_tensor_value_info(name, 1, ["n", WIDTH]) for name in ("x", "y")]
+    graph.linear(hidden, "second", second, np.zeros(width), output="y")
+    values = [onnx.helper.make_tensor_value_info(name, 1, ["n", width]) for name in ("x", "y")]
     onnx.save(graph.model("tiny", [values[0]], [values[1]], space="kept"), path)
     return path
 
@@ -181,6 +182,13 @@ def broken(tmp_path: Path, what: str) -> list[str]:
         np.savez(data / "0.npz", other=np.zeros(3, np.float32))
     elif what == "node":
         scheme += ["--exclude", "nowhere"]
+    elif what.startswith("--"):
+        scheme += what.split()
+    elif what == "integers":
+        model = onnx.load(source)
+        model.graph.node.append(onnx.helper.make_node("ArgMax", ["y"], ["most"], axis=1))
+        model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("most", 7, ["n", 1]))
+        onnx.save(model, source)
     elif what == "twice":
         source = quantized(source, tmp_path / "int8.onnx", Options("dynamic-int8"), data)
     return ["encoder", str(source), *scheme, "--data", str(data), "--out", str(tmp_path / "out" / "made.onnx")]
@@ -197,6 +205,11 @@ def broken(tmp_path: Path, what: str) -> list[str]:
         ("names", "needs one array for each of x"),
         ("node", "no node nowhere; nodes are called e.g. matmul_0"),
         ("twice", "is quantized already"),
+        ("--limit -3", "--limit -3: at least 1"),
+        ("--samples 0", "--samples 0: at least 1"),
+        ("--target 7", "--target 7.0: a cosine above 0 and at most 1"),
+        ("--target nan", "--target nan: a cosine"),
+        ("integers", "none of most holds floats"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_left(tmp_path, capsys, what, says) -> None:
@@ -236,6 +249,41 @@ def test_the_command_prints_what_it_lost(tmp_path, capsys) -> None:
     figures = json.loads(capsys.readouterr().out)
     assert figures["fidelity"]["data"]["outputs"]["y"]["cosine_mean"] > 0.99
     assert Path(figures["file"]).stat().st_size == figures["bytes"]
+
+
+def test_a_missed_target_is_status_1_and_the_file_is_there(tmp_path, capsys) -> None:
+    assert main([*broken(tmp_path, "--target 1"), "--json"]) == 1
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["least_cosine"] < figures["target"] == 1
+    assert Path(figures["file"]).stat().st_size == figures["bytes"]
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [("--limit -3", "--limit -3: at least 1"), ("--data {}", "no item is long enough")],
+)
+def test_a_connector_that_cannot_be_compared_is_not_written(tmp_path, capsys, extra, says) -> None:
+    (tmp_path / "short").mkdir()
+    soundfile.write(tmp_path / "short" / "click.wav", np.zeros(8, np.float32), 16_000)
+    out = tmp_path / "out" / "made.onnx"
+    arguments = [*extra.format(tmp_path / "short").split(), "--out", str(out)]
+    assert main(["connector", "audio-ambience-pocket", "--scheme", "fp16", *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+@pytest.mark.parametrize("make", [convolutions, lambda path: network(path, width=WIDTH + 1)])
+def test_a_report_of_two_models_with_other_inputs_is_refused_before_any_work(
+    tmp_path, capsys, monkeypatch, make
+) -> None:
+    monkeypatch.setattr(feeds, "role_of", lambda *_: pytest.fail("work has begun"))
+    network(tmp_path / "a.onnx")
+    make(tmp_path / "b.onnx")
+    assert main(["report", str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")]) == 2
+    said = capsys.readouterr().err
+    assert "takes x" in said
+    assert "no pair to compare" in said
 
 
 def test_feeds_of_another_pair_are_refused(tmp_path) -> None:
