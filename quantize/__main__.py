@@ -8,9 +8,12 @@ import sys
 
 from glasses.errors import GlassesError
 
+_EXTRA = ("onnx", "onnx_ir", "safetensors", "gguf")  # what the extra `quantize` brings, as it is imported
 try:
     from quantize.commands import backbone, bundle, encoder, export, plan, report, table
-except ModuleNotFoundError as missing:  # the extra is not installed: say so, not where the import stands
+except ModuleNotFoundError as missing:  # say that the extra is missing, not where the import stands
+    if missing.name not in _EXTRA:
+        raise
     sys.exit(f"quantize: {missing.name} is not installed; install the extra: pip install --editable '.[quantize]'")
 
 _COMMANDS = (export, encoder, backbone, report, table, plan, bundle)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
 from glasses.loop import Times, answer  # noqa: E402
 from glasses.types import Turn  # noqa: E402
+from quantize import __main__ as quantize_main  # noqa: E402
 from quantize import bundle, export, feeds, page, plan, schemes  # noqa: E402
 from quantize.__main__ import main  # noqa: E402
 from quantize.verdict import verdict  # noqa: E402
@@ -93,6 +97,28 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
     assert "&lt;a&gt;.ogg" in text
     assert "<a>" not in text
     assert text.count("<svg") == 3
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        ("onnx", "quantize: onnx is not installed; install the extra"),
+        ("gguf", "quantize: gguf is not installed; install the extra"),
+        ("quantize.plan", "import of quantize.plan halted"),  # ours: a defect, which its traceback shows
+    ],
+)
+def test_only_a_missing_package_of_the_extra_is_called_that(missing, says) -> None:
+    code = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_module('quantize', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert ("install the extra" in done.stderr) is not missing.startswith("quantize")
+
+
+def test_the_extra_is_what_pyproject_says() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    named = {one.partition("==")[0].replace("-", "_") for one in project["optional-dependencies"]["quantize"]}
+    assert named == set(quantize_main._EXTRA)
 
 
 def test_every_board_that_runs_us_says_what_it_can_compute() -> None:
