@@ -74,13 +74,13 @@ def run(
     rates = {}
     for condition, (kind, degrade) in CONDITIONS.items():
         pairs = []
-        for item in spread(_items(folder, kind), limit):
+        for item in spread(items(folder, kind), limit):
             heard = reply(parts, [*parts.hear(degrade(read_audio(folder / item["file"]))), REPEAT])
             pairs.append((item["text"], heard))
             examples.append({"condition": condition, "said": item["text"], "repeated": heard})
             tick()
         rates[condition] = _error_rate(pairs)
-    agreed, questions = 0, spread(_items(folder, "question"), limit)
+    agreed, questions = 0, spread(items(folder, "question"), limit)
     for item in questions:
         spoken = reply(parts, parts.hear(read_audio(folder / item["file"])), 24)
         typed = reply(parts, [item["text"]], 24)
@@ -92,20 +92,21 @@ def run(
 
 def typed_limit(parts: Parts, folder: Path) -> float:
     """Word error rate of the same request typed instead of spoken: what the untouched backbone itself loses."""
-    return _error_rate([(i["text"], reply(parts, [i["text"], REPEAT])) for i in _items(folder, "synthetic")])
+    return _error_rate([(i["text"], reply(parts, [i["text"], REPEAT])) for i in items(folder, "synthetic")])
 
 
 def decoder_limit(folder: Path, transcribe: Callable[[Float32Array], str]) -> dict[str, float]:
     """Word error rate of a transcriber on the same clips."""
     return {
         condition: _error_rate(
-            [(i["text"], transcribe(degrade(read_audio(folder / i["file"])))) for i in _items(folder, kind)]
+            [(i["text"], transcribe(degrade(read_audio(folder / i["file"])))) for i in items(folder, kind)]
         )
         for condition, (kind, degrade) in CONDITIONS.items()
     }
 
 
-def _items(folder: Path, kind: str) -> list[dict[str, str]]:
+def items(folder: Path, kind: str) -> list[dict[str, str]]:
+    """The held-out clips of one kind, as models/eval/speech/index.jsonl tells of them."""
     index = (json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines())
     return [item for item in index if item["set"] == kind]
 
