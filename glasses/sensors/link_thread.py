@@ -73,7 +73,7 @@ class LinkThread:
         if not self._closed:
             self._loop.call_soon_threadsafe(what)
 
-    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
         """Lets what was begun end, runs `last` and says farewell. Safe to call twice."""
         if self._closed:
             return
@@ -99,14 +99,14 @@ class LinkThread:
         if not future.cancelled() and (error := future.exception()):
             log.warning("the link to %s: %s", self.address, error or repr(error))
 
-    async def _end(self, last: Coroutine[Any, Any, None] | None) -> None:
+    async def _end(self, last: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ANSWER_S)  # a microphone that is being switched off
         for task in self._tasks:
             task.cancel()
         if last is not None:
             try:
-                await last
+                await last()
             except LinkError as error:
                 log.info("the link to %s, at its end: %s", self.address, error)
         await self.glasses.close()

@@ -93,7 +93,7 @@ class Linked:
         for follower in self._followers:
             if follower is not None:
                 follower.cancel()
-        self.link.close(self._blank())
+        self.link.close(self._blank)
 
     async def _blank(self) -> None:
         if self.link.up and "text" in self.glasses.capabilities.abilities:

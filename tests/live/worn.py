@@ -1,4 +1,6 @@
-"""`glasses run` as a program of its own in a room without a sound card, and what its JSON lines say."""
+"""`glasses run` as a program of its own in a room without a sound card, or with glasses over a link (no room), and what
+its JSON lines say.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ PATIENCE_S = 90.0  # of a test for one event, on a machine that also does other 
 class Worn:
     """A running `glasses run --json`; `events` grows as it speaks."""
 
-    def __init__(self, room: Room, *options: str) -> None:
+    def __init__(self, room: Room | None, *options: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "glasses", "run", "--json", *options],
-            env={**os.environ, **room.env},
+            env={**os.environ, **(room.env if room else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -1,0 +1,273 @@
+"""glasses.sensors.linked against the real firmware behind a pty and a TCP port: the faces that the live spine sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from firmware_bridge.security import key_of
+from glasses.errors import Reason, SensorError
+from glasses.gates.ring import RATE_HZ
+from glasses.listen import Button, SensorEvent
+from glasses.sensors.chunks import EventQueue
+from glasses.sensors.devices import Devices
+from glasses.sensors.link_devices import LEAD_MS, PIECE_MS
+from glasses.sensors.linked import Linked
+from glasses.types import AudioChunk, Frame
+from tests.emulator.firmware import PHOTO
+from tests.emulator.stand_in import StandIn
+from tests.emulator.test_link_command import hud_line
+
+PATIENCE_S = 30.0
+
+
+class World:
+    """Glasses, the link to them, and what came of both: `events` of the queue, `notes`, `said` by their speaker."""
+
+    def __init__(self, glasses: StandIn, linked: Linked) -> None:
+        self.glasses, self.linked, self.queue = glasses, linked, EventQueue()
+        self.events, self.notes = list[SensorEvent](), list[str]()
+        self.heard = bytearray()
+        linked.link.note, linked.on_touch = self.notes.append, self.queue.put
+        self.on_device(lambda: glasses.firmware.listen(self.heard.extend))
+
+    def on_device(self, what: Callable[[], object]) -> None:
+        """Does something to the glasses."""
+        self.glasses.between_steps(what)
+
+    def sound(self, pcm: np.ndarray) -> None:
+        """Lets their microphone hear int16 (N,)."""
+        self.on_device(lambda: self.glasses.firmware.sound(pcm))
+
+    def simulate(self, what: str, value: int) -> None:
+        """A hand or a fault."""
+        self.on_device(lambda: self.glasses.firmware.simulate(what, value))
+
+    def until(self, true: Callable[[], object], what: str) -> None:
+        """Takes events until it is so."""
+        end_s = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < end_s, f"not within {PATIENCE_S:.0f} s: {what}; notes: {self.notes}"
+            event = self.queue.get(0.02)
+            if event is not None:
+                self.events.append(event)
+
+    @property
+    def pcm(self) -> np.ndarray:
+        """All sound that came, int16 (N,)."""
+        return np.concatenate([np.zeros(0, np.int16), *(e.pcm for e in self.events if isinstance(e, AudioChunk))])
+
+    @property
+    def frames(self) -> list[Frame]:
+        """All pictures that came."""
+        return [event for event in self.events if isinstance(event, Frame)]
+
+    @property
+    def said(self) -> np.ndarray:
+        """What their speaker was given, int16 (N,)."""
+        return np.frombuffer(bytes(self.heard), np.int16)
+
+
+@pytest.fixture(params=["pty", "tcp"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Connected, nothing opened."""
+    with StandIn(request.param) as glasses:
+        glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
+        linked = Linked(glasses.address, key_of(str(glasses.code)), Devices())
+        yield World(glasses, linked)
+        linked.close()
+        linked.close()
+
+
+def tone(seconds: float) -> np.ndarray:
+    """int16 that is nowhere silence."""
+    return np.random.default_rng(1).integers(1000, 8000, round(seconds * RATE_HZ)).astype(np.int16)
+
+
+def test_what_their_microphone_hears_comes_whole_and_on_this_hosts_clock(world: World) -> None:
+    microphone = world.linked.microphone(world.queue)
+    assert microphone.device.name == f"host at {world.glasses.address}"
+    world.until(lambda: len(world.pcm), "silence")  # the clock is known
+    before_ns, spoken = time.monotonic_ns(), tone(0.5)
+    world.sound(spoken)
+    world.until(lambda: (world.pcm != 0).sum() >= len(spoken), "sound")
+    pcm = world.pcm
+    np.testing.assert_array_equal(pcm[pcm != 0], spoken)
+    first = next(e for e in world.events if isinstance(e, AudioChunk) and e.pcm.any())
+    assert before_ns - 50_000_000 < first.t_ns < time.monotonic_ns()
+    assert {len(e.pcm) for e in world.events if isinstance(e, AudioChunk)} == {RATE_HZ // 50}
+    assert not microphone.gone
+    microphone.close()
+    microphone.close()
+    assert microphone.gone
+    world.until(lambda: not world.glasses.firmware.light, "the capture light goes out: it records no more")
+
+
+def test_touches_and_a_button_kept_down(world: World) -> None:
+    for gesture in (1, 3, 2, 4):  # tap, long, double tap, a swipe that means nothing to us
+        world.simulate("touch", gesture)
+    world.until(lambda: len(world.events) == 3, "touches")
+    assert [e.press for e in world.events if isinstance(e, Button)] == ["tap", "hold", "double"]
+    world.simulate("button", 1)
+    world.simulate("button", 0)
+    world.until(lambda: len(world.events) == 4, "a short press")
+    world.simulate("button", 1)
+    time.sleep(0.8)
+    world.simulate("button", 0)
+    world.until(lambda: len(world.events) == 5, "a long press")
+    presses = [e.press for e in world.events[3:] if isinstance(e, Button)]
+    assert presses[1] == "hold"
+    assert abs(world.events[4].t_ns - time.monotonic_ns()) < PATIENCE_S * 1e9
+
+
+def test_a_clause_reaches_their_speaker_whole_and_is_told_to_the_echo_gate(world: World) -> None:
+    speaker, spoken = world.linked.speaker(RATE_HZ), tone(0.5)
+    clause = speaker.play(1, "well", spoken.astype(np.float32) / np.float32(32767))
+    reference = list[np.ndarray]()
+    world.until(lambda: not speaker.is_speaking, "said")
+    world.until(lambda: len(world.said) >= len(spoken), "arrived")
+    reference += [pcm for _, pcm in speaker.reference.take()]
+    np.testing.assert_array_equal(world.said[: len(spoken)], spoken)
+    played = np.concatenate(reference)
+    np.testing.assert_array_equal(played[np.flatnonzero(played)[0] :][: len(spoken)], spoken)
+    assert clause.share == 1.0
+    assert clause.first_ns is not None
+    speaker.close()
+    assert speaker.gone
+
+
+def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(world: World) -> None:
+    speaker = world.linked.speaker(RATE_HZ)
+    clause = speaker.play(1, "a long one", np.full(20 * RATE_HZ, 0.1, np.float32))
+    world.until(lambda: len(world.said) > RATE_HZ // 2, "speaking")
+    handed = clause.handed
+    (heard,) = speaker.silence()
+    assert not speaker.is_speaking
+    assert heard.handed > 0
+    time.sleep(0.5)  # what was on its way arrives
+    at_rest = len(world.said)
+    time.sleep(0.5)
+    assert len(world.said) == at_rest, "it went on speaking"
+    slack = 2 * RATE_HZ * PIECE_MS // 1000  # one piece between the two readings, one of fading
+    assert at_rest <= handed + slack
+    assert at_rest - heard.handed <= RATE_HZ * (LEAD_MS + 200) // 1000 + slack
+    again = speaker.play(2, "next", np.full(RATE_HZ // 4, 0.2, np.float32))
+    world.until(lambda: again.share == 1.0, "the next is said")
+
+
+def test_a_picture_when_somebody_looks_and_a_note_where_there_is_none(world: World) -> None:
+    assert world.linked.sees
+    camera = world.linked.camera(world.queue)
+    world.on_device(lambda: world.glasses.firmware.show(PHOTO.read_bytes()))
+    camera.look()
+    world.until(lambda: len(world.frames) == 1, "a picture")
+    assert max(world.frames[0].rgb.shape) <= 640
+    assert world.frames[0].rgb.std() > 1
+    bad = {
+        "no JPEG": b"nothing like a picture " * 100,
+        "photograph": b"\xff\xd8" + np.random.default_rng(1).bytes(4000).replace(b"\xff", b"\0") + b"\xff\xd9",
+        "10000 x 10000": _huge(),
+    }
+    for said, jpeg in bad.items():
+        world.on_device(lambda jpeg=jpeg: world.glasses.firmware.show(jpeg))
+        n_notes = len(world.notes)
+        camera.look()
+        world.until(lambda n=n_notes: len(world.notes) > n, "a note")
+        assert world.notes[-1].startswith("no picture: ")
+        assert said in world.notes[-1]
+    world.simulate("camera_fault", 1)
+    n_notes = len(world.notes)
+    camera.look()
+    world.until(lambda: len(world.notes) > n_notes, "a note of the fault")
+    assert "fault" in world.notes[-1]
+    world.simulate("camera_fault", 0)
+    world.on_device(lambda: world.glasses.firmware.show(PHOTO.read_bytes()))
+    camera.look()
+    world.until(lambda: len(world.frames) == 2, "a picture again")
+    camera.close()
+    camera.look()
+    world.until(lambda: not world.glasses.firmware.light, "it was taken")
+    assert len(world.frames) == 2
+
+
+def _huge() -> bytes:
+    """A progressive JPEG whose header claims 10,000 pixels square, which cannot be decoded smaller."""
+    jpeg = bytearray(PHOTO.read_bytes())
+    at = jpeg.find(b"\xff\xc0")
+    jpeg[at + 1] = 0xC2
+    jpeg[at + 5 : at + 9] = (10_000).to_bytes(2) * 2
+    return bytes(jpeg)
+
+
+def test_unplugged_all_is_gone_and_plugged_in_again_all_can_be_opened(world: World) -> None:
+    microphone, speaker = world.linked.microphone(world.queue), world.linked.speaker(RATE_HZ)
+    world.until(lambda: len(world.pcm), "sound")
+    world.glasses.unplug()
+    world.until(lambda: microphone.gone and speaker.gone, "gone")
+    with pytest.raises(SensorError) as gone:
+        world.linked.speaker(RATE_HZ)
+    assert gone.value.reason is Reason.NOT_FOUND
+    camera = world.linked.camera(world.queue)
+    camera.look()
+    microphone.close()
+    speaker.close()
+    world.until(lambda: any("the glasses are gone" in note for note in world.notes), "said so")
+    world.glasses.plug_in()
+    world.until(lambda: world.linked.link.up, "the link is back")
+    world.events.clear()
+    world.until(lambda: not world.glasses.firmware.light, "nothing records before it is opened anew")
+    n_before = len(world.pcm)
+    microphone = world.linked.microphone(world.queue)
+    world.until(lambda: len(world.pcm) > n_before, "sound again")
+    speaker = world.linked.speaker(RATE_HZ)
+    clause = speaker.play(1, "well", np.full(RATE_HZ // 4, 0.2, np.float32))
+    world.until(lambda: clause.share == 1.0 and len(world.said) >= RATE_HZ // 4, "speaks again")
+
+
+def test_their_mute_switch(world: World) -> None:
+    microphone = world.linked.microphone(world.queue)
+    assert not world.linked.muted
+    world.simulate("mute", 1)
+    world.until(lambda: world.linked.muted, "muted")
+    microphone.close()
+    with pytest.raises(SensorError) as refused:
+        world.linked.microphone(world.queue)
+    assert "muted" in str(refused.value)
+    world.simulate("mute", 0)
+    world.until(lambda: not world.linked.muted, "not muted")
+    world.events.clear()
+    world.linked.microphone(world.queue)
+    world.until(lambda: len(world.pcm), "sound again")
+
+
+def test_the_hud_shows_the_newest_text_wrapped_and_the_last_lines_of_what_is_too_long(world: World) -> None:
+    text = "The capital of France is Paris, and it has been so for longer than I can say."
+    world.linked.show("something older")
+    world.linked.show(text)
+    lines = ["The capital of France is Paris, and it", "has been so for longer than I can say."]
+    world.until(lambda: [hud_line(world.glasses, y) for y in (4, 15)] == lines, "text")
+    world.linked.show(" ".join(str(number) for number in range(1, 400)))
+    world.until(lambda: hud_line(world.glasses, 4 + 11 * 9).endswith("399"), "its end")
+    world.linked.show("")
+    world.until(lambda: hud_line(world.glasses, 4) == "", "blank")
+    world.linked.show("bye")
+    world.until(lambda: hud_line(world.glasses, 4) == "bye", "shown")
+    world.linked.close()
+    assert hud_line(world.glasses, 4) == ""
+
+
+def test_devices_that_were_named_are_used_instead() -> None:
+    with StandIn("pty", code=None) as glasses:
+        linked = Linked(glasses.address, None, Devices("no such microphone", "no such speaker", "/dev/no-such-camera"))
+        queue = EventQueue()
+        opened = (lambda: linked.microphone(queue), lambda: linked.speaker(RATE_HZ), lambda: linked.camera(queue))
+        try:
+            for opens in opened:
+                with pytest.raises(SensorError) as refused:
+                    opens()
+                assert refused.value.reason in (Reason.NOT_FOUND, Reason.NOT_INSTALLED)
+        finally:
+            linked.close()

@@ -1,0 +1,152 @@
+"""`glasses run --link` as a person uses it, with the real firmware behind a pty and the real models: spoken to through
+its microphone, it answers on its HUD and its speaker; unplugged and plugged in again, muted, with a camera that fails.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware_bridge.security import key_of
+from glasses.__main__ import main
+from glasses.commands import link_keys
+from glasses.media import read_audio
+from glasses.sensors import link_thread
+from tests.emulator.firmware import PHOTO
+from tests.emulator.stand_in import StandIn
+from tests.emulator.test_link_command import hud_line
+from tests.live.worn import Worn, lines_of
+
+pytestmark = pytest.mark.models
+SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+TAP, HOLD = 1, 3
+SHORT = 1  # of the questions: its answer is
+TRIES = 5  # a busy machine lets an answer expire, which is right; it need not happen each time
+COLUMNS = 41  # of the HUD of 256 pixels
+
+
+class Wearer:
+    """Somebody with paired glasses on."""
+
+    def __init__(self, glasses: StandIn) -> None:
+        self.glasses, self.firmware = glasses, glasses.firmware
+        self.heard = bytearray()
+        glasses.between_steps(lambda: self.firmware.sound(np.zeros(1, np.int16)))
+        glasses.between_steps(lambda: self.firmware.listen(self.heard.extend))
+        kept = link_keys.path_of(link_keys.folder(), glasses.address)
+        link_keys.keep(kept, key_of(str(glasses.code)))
+
+    def ask(self, worn: Worn, index: int, touch: int = TAP) -> dict[str, Any]:
+        """Touches them and asks a held-out question until it is answered; the reply."""
+        pcm = read_audio(SPEECH / lines_of(SPEECH, "question")[index]["file"])
+        spoken = np.concatenate([np.zeros(4800, np.int16), np.round(pcm * 32767).astype(np.int16)])
+        for _ in range(TRIES):
+            before = len(worn.events)
+            self.heard.clear()
+            self.glasses.between_steps(lambda: (self.firmware.simulate("touch", touch), self.firmware.sound(spoken)))
+            reply = worn.wait_for("reply", after=before)
+            if reply["outcome"] == "said":
+                return reply
+        raise AssertionError(f"not answered {TRIES} times: {worn.events[-20:]}")
+
+    def reads(self, answer: str) -> None:
+        """The answer stands on the HUD, soon."""
+        lines = [line[:40] for line in textwrap.wrap(answer, COLUMNS)]
+        soon(lambda: [hud_line(self.glasses, 4 + 11 * i) for i in range(len(lines))] == lines, f"{lines} on the HUD")
+
+    def hears(self) -> None:
+        """Something was said by the speaker that is no silence."""
+        soon(lambda: np.abs(np.frombuffer(bytes(self.heard), np.int16).astype(int)).max(initial=0) > 300, "a voice")
+
+
+def soon(true: Callable[[], bool], what: str) -> None:
+    """Waits until it is so."""
+    end_s = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end_s, f"no {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def wearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wearer]:
+    """With a key that was kept by pairing."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with StandIn("pty") as glasses:
+        yield Wearer(glasses)
+
+
+def test_asked_through_the_glasses_it_answers_there_and_again_after_the_cable_was_pulled(wearer: Wearer) -> None:
+    with Worn(None, "--link", wearer.glasses.address) as worn:
+        assert worn.events[0]["microphone"] == f"host at {wearer.glasses.address}"
+        wearer.reads(wearer.ask(worn, SHORT)["answer"])
+        wearer.hears()
+        before = len(worn.events)
+        wearer.glasses.unplug()
+        worn.wait_for("devices", after=before, state="gone")
+        wearer.glasses.plug_in()
+        worn.wait_for("devices", after=before, state="back")
+        wearer.reads(wearer.ask(worn, SHORT)["answer"])
+        wearer.hears()
+        assert worn.stop() == 0
+    soon(lambda: not wearer.firmware.light, "capture light that is out")
+    assert hud_line(wearer.glasses, 4) == ""
+
+
+@pytest.mark.slow
+def test_a_long_touch_shows_it_what_the_glasses_see_and_a_bad_camera_costs_only_the_picture(wearer: Wearer) -> None:
+    glasses, firmware = wearer.glasses, wearer.firmware
+    with Worn(None, "--link", glasses.address) as worn:
+        tapped = wearer.ask(worn, SHORT)
+        glasses.between_steps(lambda: firmware.show(PHOTO.read_bytes()))
+        looked = wearer.ask(worn, SHORT, HOLD)
+        assert looked["rows"] > tapped["rows"], "the picture is no part of the turn"
+        assert not notes(worn)
+        for spoil in (lambda: firmware.show(b"rubbish" * 500), lambda: firmware.simulate("camera_fault", 1)):
+            n_notes = len(notes(worn))
+            glasses.between_steps(spoil)
+            assert wearer.ask(worn, SHORT, HOLD)["answer"]
+            assert len(notes(worn)) > n_notes
+        assert worn.stop() == 0
+
+
+@pytest.mark.slow
+def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
+    glasses, firmware = wearer.glasses, wearer.firmware
+    with Worn(None, "--link", glasses.address) as worn:
+        soon(lambda: firmware.light, "capture light: it listens")
+        glasses.between_steps(lambda: firmware.simulate("mute", 1))
+        worn.wait_for("devices", state="muted")
+        soon(lambda: not firmware.light, "capture light that is out")
+        glasses.between_steps(lambda: firmware.simulate("touch", TAP))
+        time.sleep(2)  # taken, and for nothing
+        assert "opened" not in [event["what"] for event in worn.events], "a touch while muted"
+        glasses.between_steps(lambda: firmware.simulate("mute", 0))
+        worn.wait_for("devices", state="unmuted")
+        worn.wait_for("devices", state="back")
+        wearer.reads(wearer.ask(worn, SHORT)["answer"])
+        assert worn.stop() == 0
+
+
+def notes(worn: Worn) -> list[str]:
+    """That there was no picture."""
+    return [event["text"] for event in worn.events if event["what"] == "note" and "no picture" in event["text"]]
+
+
+def test_what_is_wrong_with_the_link_is_said_before_any_model_is_loaded(
+    wearer: Wearer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_thread, "CONNECT_S", 2.0)
+    assert main(["run", "--link", "nowhere"]) == 2
+    assert "no address of a link" in capsys.readouterr().err
+    address = wearer.glasses.address
+    link_keys.path_of(link_keys.folder(), address).unlink()
+    assert main(["run", "--link", address]) == 2
+    assert "--pair" in capsys.readouterr().err
+    assert main(["run", "--link", "/dev/no-such-port"]) == 2
+    assert "no-such-port" in capsys.readouterr().err
