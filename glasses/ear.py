@@ -295,6 +295,6 @@ class Ear:
         if self._wish == "sound" and self._before:
             recalled = ()  # what was heard right before the touch is what is meant
         turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *recalled, *self._before, *said))
-        parts = prompt_of(self._parts, turn.parts)
+        parts = prompt_of(self._parts, turn.parts, known=(said[0], words))
         rows = [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
         return turn, np.concatenate(rows)

@@ -40,6 +40,7 @@ class SoFar:
     n_spoken: int = 0  # soft tokens of the part before
     beside: Latents | None = None  # the part before, where it was a window of sound
     held: tuple[Float32Array, ...] = ()  # what was heard beside words, for a typed question about it
+    known: tuple[Latents, Float32Array] | None = None  # one part, and what `parts.words` has made of it already
 
     def text(self) -> list[Float32Array]:
         """Notes that text comes next; the rows to put before it."""
@@ -66,16 +67,22 @@ def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
             return rows
         so_far.held = (*so_far.held, *([rows] if n_spoken < PLAIN_TOKENS else []))
         return rows[:0]
-    words = parts.words.apply(latents)
+    known = so_far.known
+    words = known[1] if known is not None and known[0] is latents else parts.words.apply(latents)
     so_far.beside, so_far.n_spoken = latents, len(parts.words.soft_tokens(words))
     so_far.asked = so_far.asked or so_far.n_spoken > 0
     return np.concatenate([parts.ambience.apply_beside_words(latents), words]) if parts.ambience else words
 
 
-def prompt_of(parts: Parts, given: Sequence[Latents | str]) -> list[Part]:
-    """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix."""
+def prompt_of(
+    parts: Parts, given: Sequence[Latents | str], known: tuple[Latents, Float32Array] | None = None
+) -> list[Part]:
+    """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix.
+
+    `known` is one of the parts with the rows that `parts.words` has made of it: that takes as long as the encoder.
+    """
     out: list[Part] = []
-    so_far = SoFar()
+    so_far = SoFar(known=known)
     for part in given:
         if isinstance(part, str):
             out += [*so_far.text(), parts.backbone.tokenize(part, special=False)]
