@@ -8,6 +8,7 @@ that encoder's new name stamped into its metadata, and `trained_on` says what it
 from __future__ import annotations
 
 import re
+import tempfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -110,22 +111,14 @@ def make(
     if not out.resolve().is_relative_to(sources.REPO_ROOT):
         raise InputError(Reason.BAD_INPUT, f"{out}: a folder of this repository is needed, as manifests are relative")
     table = tomllib.loads((manifests.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
-    files: dict[str, list[Path]] = {}
-    if recipe.audio:
-        step("audio encoder")
-        files["audio_encoder"] = [_audio(out / f"{name}-audio-encoder.onnx", recipe.audio)]
-    if recipe.backbone:
-        step("backbone")
-        files["backbone"] = [out / f"{name}-backbone.gguf"]
-        weighed = imatrix.read(importance) if importance else None
-        with whole(files["backbone"][0]) as part:
-            backbone.quantize(store.path_of(table["backbone"]), part, recipe.backbone, weighed)
-    step("connectors")
-    files |= _restamped(name, table, files, out)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as folder:  # beside `out`: all files come or none
+        made = _files(name, table, recipe, Path(folder), importance=importance, step=step)
+        files = {key: [path.replace(out / path.name) for path in paths] for key, paths in made.items()}
     for key, paths in files.items():
-        original, made = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
-        write_text(manifests.MANIFESTS / f"{made}.toml", _manifest(made, original, paths))
-        table[key] = made
+        original, own = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
+        write_text(manifests.MANIFESTS / f"{own}.toml", _manifest(own, original, paths))
+        table[key] = own
     lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
     text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
     write_text(manifests.BUNDLES / f"{name}.toml", text)
@@ -137,6 +130,30 @@ def make(
         }
         for key, paths in files.items()
     }
+
+
+def _files(
+    name: str,
+    table: dict[str, str],
+    recipe: Recipe,
+    out: Path,
+    *,
+    importance: Path | None,
+    step: Callable[[str], Any],
+) -> dict[str, list[Path]]:
+    """The files of a variant by the keys of a bundle file, made in `out`."""
+    files: dict[str, list[Path]] = {}
+    if recipe.audio:
+        step("audio encoder")
+        files["audio_encoder"] = [_audio(out / f"{name}-audio-encoder.onnx", recipe.audio)]
+    if recipe.backbone:
+        step("backbone")
+        files["backbone"] = [out / f"{name}-backbone.gguf"]
+        weighed = imatrix.read(importance) if importance else None
+        with whole(files["backbone"][0]) as part:
+            backbone.quantize(store.path_of(table["backbone"]), part, recipe.backbone, weighed)
+    step("connectors")
+    return files | _restamped(name, table, files, out)
 
 
 def _audio(out: Path, options: Options) -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 from glasses.errors import ModelError, Reason
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What C++ libraries (onnxruntime, llama.cpp) say in the text of an exception of their own.
-_FULL_TEXTS = (*map(os.strerror, _FULL), "basic_ios::clear", "system error number 28")
+# What C++ libraries (onnxruntime, llama.cpp) say in an exception of their own, and numpy of a write that is cut short.
+_FULL_TEXTS = (*map(os.strerror, _FULL), "basic_ios::clear", "system error number 28", " requested and ")
 
 
 @contextmanager
