@@ -91,7 +91,7 @@ class Pace:
 class _Flight:
     message: bytes
     due_us: int
-    tries: int = 1
+    again: bool = False  # sent a second time in this session
 
 
 class SendChannel:
@@ -127,7 +127,7 @@ class SendChannel:
     def resume(self) -> None:
         """A new session with the same peer: whatever is in flight is sent again at once."""
         for flight in self._flight.values():
-            flight.due_us, flight.tries = 0, 1
+            flight.due_us, flight.again = 0, False
         self._wake_us = 0
         self._credit = (self._next + FIRST_CREDIT) & _MASK
 
@@ -136,8 +136,10 @@ class SendChannel:
         if self._flight and self._wake_us <= now_us:
             for seq, flight in self._flight.items():
                 if flight.due_us <= now_us:
-                    flight.due_us = now_us + min(rto_us << min(flight.tries, 3) >> 1, MAX_RTO_US)
-                    flight.tries += 1
+                    # Doubled once: echoes time what was sent again too, so a slow wire makes the time-out itself
+                    # longer, and on a noisy one what is lost three times in a row holds up all that follows it.
+                    flight.due_us = now_us + min(rto_us << flight.again, MAX_RTO_US)
+                    flight.again = True
                     if self._pace is not None:
                         self._pace.lost(now_us)
                     return seq, flight.message, True
@@ -235,5 +237,6 @@ class ReceiveChannel:
         mask = 0
         for seq in self._held:
             mask |= 1 << ((seq - self.next - 1) & _MASK)
+        echo_ms, self._echo_ms = self._echo_ms, 0  # a second echo would say how long ago that was
         self.ack_due_us, self._unacked = None, 0
-        return self.next, (self.next + self._room()) & _MASK, mask, self._echo_ms
+        return self.next, (self.next + self._room()) & _MASK, mask, echo_ms

@@ -35,6 +35,7 @@ static size_t ack_body(struct link *link, uint8_t *body) {
         for (uint16_t i = 1; i < LINK_SLOTS; i++)
             if (slot_of(c->slots, (uint16_t)(c->next + i))->size > 0)
                 ack.mask |= (uint32_t)1 << (i - 1);
+        c->echo_ms = 0; /* an echo says how long a frame took; a second one would say how long ago that was */
         memcpy(body, &ack, sizeof ack);
         return sizeof ack;
     }
@@ -51,7 +52,7 @@ static size_t sealable_body(struct link *link, uint8_t *body) {
         memcpy(body, &link->pong, sizeof link->pong);
         return sizeof link->pong;
     }
-    return link_data_body(link, body);
+    return link->met ? link_data_body(link, body) : 0; /* until then it would only be thrown away there */
 }
 
 /* The next body that is due, in link->body; 0 for none. */
@@ -153,6 +154,7 @@ static void handle(struct link *link, const uint8_t *body, size_t size) {
         return;
     }
     link->heard_us = link->now_us;
+    link->met = true;
     if (body[0] == FRAME_DATA)
         on_data(link, body, size);
     else if (body[0] == FRAME_ACK && size == sizeof(struct frame_ack))

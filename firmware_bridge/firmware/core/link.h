@@ -14,7 +14,7 @@ _Static_assert((LINK_SLOTS & (LINK_SLOTS - 1)) == 0 && LINK_SLOTS <= MAX_WINDOW,
 struct slot {
     uint64_t due_us;
     uint16_t size; /* 0: empty, or known to have arrived */
-    uint8_t tries;
+    bool sent; /* in this session */
     uint8_t message[MAX_MESSAGE];
 };
 
@@ -49,7 +49,7 @@ struct link {
     struct frame_noise first, second;
     struct sealer sealer;
     bool greeted, owes_hello, owes_noise, owes_pong;
-    bool up;
+    bool up, met; /* met: the host has been heard in this session, so it is up there too */
     uint8_t session;
     uint32_t epoch, host_epoch;
     struct frame_pong pong;

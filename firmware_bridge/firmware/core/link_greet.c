@@ -18,7 +18,7 @@ static void session_begins(struct link *link) {
         }
         for (uint16_t seq = send->base; seq != send->next; seq++) {
             slot_of(send->slots, seq)->due_us = 0;
-            slot_of(send->slots, seq)->tries = 0;
+            slot_of(send->slots, seq)->sent = false;
         }
         send->limit = (uint16_t)(send->next + FIRST_CREDIT);
         link->receive[i].owes_ack = true;
@@ -32,6 +32,7 @@ static void session_begins(struct link *link) {
     link->owes_pong = false;
     link_no_flight(link);
     link->up = true;
+    link->met = false;
     link->sessions++;
 }
 

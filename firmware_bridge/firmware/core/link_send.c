@@ -26,7 +26,7 @@ bool link_send(struct link *link, uint8_t channel, const uint8_t *message, size_
     struct slot *slot = slot_of(c->slots, c->end++);
     memcpy(slot->message, message, size);
     slot->size = (uint16_t)size;
-    slot->tries = 0;
+    slot->sent = false;
     slot->due_us = 0;
     return true;
 }
@@ -75,9 +75,11 @@ size_t link_data_body(struct link *link, uint8_t *body) {
         struct slot *slot = due(link, channel, &seq);
         if (slot == NULL)
             continue;
-        uint64_t wait = (uint64_t)link->rto_us << (slot->tries < 3 ? slot->tries : 3);
+        /* Doubled once: echoes time what was sent again too, so a slow wire makes the time-out itself longer, and on
+         * a noisy one what is lost three times in a row holds up all that follows it. */
+        uint64_t wait = (uint64_t)link->rto_us << slot->sent;
         slot->due_us = link->now_us + (wait < MAX_RTO_US ? wait : MAX_RTO_US);
-        slot->tries += slot->tries < 3;
+        slot->sent = true;
         struct frame_data head = {
             .kind = FRAME_DATA, .session = link->session, .channel = channel, .seq = seq, .t_ms = ms(link)};
         memcpy(body, &head, sizeof head);
