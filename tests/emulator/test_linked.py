@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.security import key_of
+from firmware_bridge.session import now_us
 from glasses.errors import Reason, SensorError
 from glasses.gates.ring import RATE_HZ
 from glasses.listen import Button, SensorEvent
@@ -225,6 +226,23 @@ def test_unplugged_all_is_gone_and_plugged_in_again_all_can_be_opened(world: Wor
     speaker = world.linked.speaker(RATE_HZ)
     clause = speaker.play(1, "well", np.full(RATE_HZ // 4, 0.2, np.float32))
     world.until(lambda: clause.share == 1.0 and len(world.said) >= RATE_HZ // 4, "speaks again")
+
+
+def test_after_a_restart_of_the_glasses_times_are_this_hosts_again_and_the_text_is_back(world: World) -> None:
+    microphone = world.linked.microphone(world.queue)
+    world.linked.show("as it was")
+    world.until(lambda: hud_line(world.glasses, 4) == "as it was", "text")
+    world.on_device(lambda: world.glasses.firmware.power_cycle(now_us()))
+    world.until(lambda: microphone.gone, "gone")
+    microphone.close()
+    world.until(lambda: world.linked.link.up, "the link is back")
+    world.events.clear()
+    before_ns = time.monotonic_ns()
+    world.linked.microphone(world.queue)
+    world.until(lambda: len(world.pcm), "sound again")
+    first = next(event for event in world.events if isinstance(event, AudioChunk))
+    assert before_ns - 1_000_000_000 < first.t_ns < time.monotonic_ns()
+    world.until(lambda: hud_line(world.glasses, 4) == "as it was", "text again")
 
 
 def test_their_mute_switch(world: World) -> None:
