@@ -25,6 +25,7 @@ _REASONS = {
     Why.WRONG_PROTOCOL: Reason.WRONG_PROTOCOL,
     Why.KEY_NEEDED: Reason.NOT_AUTHENTIC,
     Why.NOT_AUTHENTIC: Reason.NOT_AUTHENTIC,
+    Why.BAD_ADDRESS: Reason.BAD_INPUT,
 }
 
 
@@ -172,7 +173,10 @@ class Session:
                 self._transport, self._tries = await self._open(), 0
             self._tries += 1
         except LinkError as error:
-            self.link.lost(now_us(), Why.TRANSPORT, str(error))
+            if error.reason is Reason.BAD_INPUT and not self.link.counters.sessions:  # else it was right once
+                self.link.close(Why.BAD_ADDRESS, str(error))
+            else:
+                self.link.lost(now_us(), Why.TRANSPORT, str(error))
         else:
             self.link.opened(now_us())
 

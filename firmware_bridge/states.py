@@ -32,6 +32,7 @@ class Why(StrEnum):
     WRONG_PROTOCOL = "wrong_protocol"
     KEY_NEEDED = "key_needed"  # the device speaks sealed only
     NOT_AUTHENTIC = "not_authentic"
+    BAD_ADDRESS = "bad_address"  # what is there is no serial port, or there is no such host
     RETRY = "retry"
 
 

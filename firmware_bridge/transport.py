@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import pty
 import re
+import socket
+import stat
 import termios
 import tty
 from typing import Protocol
@@ -20,12 +23,14 @@ from firmware_bridge.ble import SYSTEM, Backends, Peripheral, find
 from firmware_bridge.errors import LinkError, Reason
 
 CHUNK_BYTES = 16_384  # the most that one receive() returns
-BAUD = 2_000_000  # 2 Mbit/s; what a USB or an emulated port does with it is its own affair
+BAUD = 1_000_000  # what every board here can do; a USB or an emulated port goes as fast as it likes
+MIN_BAUD, MAX_BAUD = 9_600, 4_000_000
 CONNECT_TIMEOUT_S = 10.0
 SERVICE_UUID = "c9a50001-6e1f-4c43-9d4b-5a0d3b7f6a10"  # ours: one byte stream each way
 WRITE_UUID = "c9a50002-6e1f-4c43-9d4b-5a0d3b7f6a10"  # host writes
 NOTIFY_UUID = "c9a50003-6e1f-4c43-9d4b-5a0d3b7f6a10"  # device notifies
 MAX_QUEUED_BYTES = 1 << 20  # of notifications nobody has received yet
+_SERIAL = re.compile(r"^(?:serial:)?(/[^@]+)(?:@([0-9]{1,7}))?$")
 _HOST_PORT = re.compile(r"^(?:tcp:)?(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):([0-9]{1,5})$")
 
 
@@ -47,26 +52,27 @@ class Transport(Protocol):
 
 def check_address(address: str) -> None:
     """Raises LinkError BAD_INPUT for what `open_transport` could never open."""
-    match = _HOST_PORT.match(address)
+    serial_port, host_port = _SERIAL.match(address), _HOST_PORT.match(address)
     if len(address) > 4 and address.startswith("ble:"):
         return
-    if not address.removeprefix("serial:").startswith("/") and not (match and 0 < int(match[2]) < 65_536):
-        raise LinkError(
-            Reason.BAD_INPUT, f"{address!r} is no address of a link: give /dev/ttyACM0, HOST:PORT or ble:NAME"
-        )
+    if serial_port and not MIN_BAUD <= int(serial_port[2] or BAUD) <= MAX_BAUD:
+        raise LinkError(Reason.BAD_INPUT, f"{address!r}: a serial port runs at {MIN_BAUD} to {MAX_BAUD} bit/s")
+    if not serial_port and not (host_port and 0 < int(host_port[2]) < 65_536):
+        form = "/dev/ttyACM0, /dev/ttyACM0@2000000, HOST:PORT or ble:NAME"
+        raise LinkError(Reason.BAD_INPUT, f"{address!r} is no address of a link: give {form}")
 
 
 async def open_transport(address: str, *, backends: Backends = SYSTEM) -> Transport:
-    """Opens `/dev/ttyACM0`, `serial:/dev/...`, `HOST:PORT`, `tcp:HOST:PORT` or `ble:NAME-OR-ADDRESS`.
+    """Opens `/dev/ttyACM0`, `serial:/dev/...`, either with `@BAUD`, `HOST:PORT`, `tcp:...` or `ble:NAME-OR-ADDRESS`.
 
-    Raises LinkError: BAD_INPUT (no such form), NOT_FOUND, REFUSED, TIMEOUT, NOT_AVAILABLE.
+    Raises LinkError: BAD_INPUT (no such form, no serial port, no such host), NOT_FOUND, BUSY, REFUSED, TIMEOUT,
+    NOT_AVAILABLE.
     """
     check_address(address)
     if address.startswith("ble:"):
         return await _open_ble(address[4:], backends)
-    path = address.removeprefix("serial:")
-    if path.startswith("/"):
-        return _open_serial(path)
+    if serial_port := _SERIAL.match(address):
+        return _open_serial(serial_port[1], int(serial_port[2] or BAUD))
     host, port = address.removeprefix("tcp:").rsplit(":", 1)
     return await _open_tcp(host.strip("[]"), int(port))
 
@@ -140,18 +146,35 @@ def open_pty() -> tuple[FdTransport, str]:
     return FdTransport(ours, f"pty {path}"), path
 
 
-def _open_serial(path: str) -> FdTransport:
+def _open_serial(path: str, baud: int) -> FdTransport:
     try:
-        port = serial.Serial(path, BAUD, timeout=0, exclusive=True)
+        port = serial.Serial(path, baud, timeout=0, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
-        reason = Reason.BUSY if "lock" in str(error) else Reason.NOT_FOUND
-        raise LinkError(reason, f"{path}: cannot be opened as a serial port ({error})") from error
+        if _is_something_else(path):
+            raise LinkError(Reason.BAD_INPUT, f"{path} is no serial port: `glasses devices` lists them") from error
+        if isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.EBUSY):
+            raise LinkError(Reason.BUSY, f"{path}: another program has it open") from error
+        raise LinkError(Reason.NOT_FOUND, f"{path}: cannot be opened as a serial port ({error})") from error
     fd = os.dup(port.fileno())
     port.close()  # the line's settings stay; the descriptor is ours
     settings = termios.tcgetattr(fd)
     settings[6][termios.VMIN] = 1  # pyserial leaves 0, which makes "nothing yet" look like the end
     termios.tcsetattr(fd, termios.TCSANOW, settings)
     return FdTransport(fd, path)
+
+
+def _is_something_else(path: str) -> bool:
+    """Whether a file, a folder or a device is there that is no terminal; False where nobody can tell."""
+    try:
+        if not stat.S_ISCHR(os.stat(path).st_mode):
+            return True
+        fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not os.isatty(fd)
+    finally:
+        os.close(fd)
 
 
 class _TcpTransport:
@@ -188,6 +211,9 @@ async def _open_tcp(host: str, port: int) -> _TcpTransport:
             reader, writer = await asyncio.open_connection(host, port)
     except TimeoutError as error:
         raise LinkError(Reason.TIMEOUT, f"{name}: no answer within {CONNECT_TIMEOUT_S:.0f} s") from error
+    except socket.gaierror as error:
+        reason = Reason.BAD_INPUT if error.errno == socket.EAI_NONAME else Reason.NOT_FOUND  # no name server: may come
+        raise LinkError(reason, f"{name}: no address is known for {host!r} ({error.strerror})") from error
     except OSError as error:
         raise LinkError(Reason.REFUSED, f"{name}: {error.strerror or error}; is anybody listening there?") from error
     return _TcpTransport(reader, writer, name)

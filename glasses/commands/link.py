@@ -19,7 +19,7 @@ from firmware_bridge import image as images
 from firmware_bridge import security
 from firmware_bridge.devices.ours import Ours
 from firmware_bridge.states import Config
-from firmware_bridge.transport import check_address, open_transport
+from firmware_bridge.transport import BAUD, check_address, open_transport
 from glasses.commands import link_keys
 from glasses.commands.link_monitor import Told, figures, monitor
 from glasses.errors import InputError, LinkError, Reason
@@ -28,10 +28,12 @@ _EXAMPLE = """\
 examples:
   glasses link /dev/ttyACM0                     what answers there, and what it can do
   glasses link /dev/ttyACM0 --pair              type the code that the glasses show; kept for the next time
+  glasses link /dev/ttyUSB0@2000000             a serial port at another speed than 1 Mbit/s
   glasses link ble:Ours --monitor               live counters: loss, retries, round trip, clock, throughput
   glasses link 192.168.4.1:7700 --monitor --json --seconds 5    the same as lines of JSON, one a second
   glasses link /dev/ttyACM0 --update firmware.img
 """
+_ADDRESS = f"/dev/ttyACM0 (at {BAUD} bit/s, or /dev/ttyACM0@BAUD), HOST:PORT or ble:NAME"
 _CONNECT_S = 20.0
 MAX_IMAGE_BYTES = 16 << 20
 
@@ -45,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("address", metavar="ADDRESS", help="/dev/ttyACM0, HOST:PORT or ble:NAME")
+    parser.add_argument("address", metavar="ADDRESS", help=_ADDRESS)
     parser.add_argument("--pair", action="store_true", help="ask for the pairing code, and keep its key if it is right")
     parser.add_argument("--monitor", action="store_true", help="show counters until Ctrl-C; drops are reconnected")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after that long (with --monitor)")

@@ -17,7 +17,9 @@ def folder() -> Path:
 
 
 def path_of(keys: Path, address: str) -> Path:
-    """The file of one address."""
+    """The file of one address; a serial port's speed is not part of it."""
+    address = address.removeprefix("serial:").removeprefix("tcp:")
+    address = address.split("@")[0] if address.startswith("/") else address
     return keys / (address.strip("/").replace("/", "_").replace(":", "_") + ".key")
 
 
