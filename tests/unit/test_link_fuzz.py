@@ -5,15 +5,19 @@ from __future__ import annotations
 from tests.emulator.fuzz_link import fuzz_c, fuzz_python
 
 
-def test_the_firmware_takes_no_corruption() -> None:
-    figures = fuzz_c(200_000, seed=3)
+def check(figures: dict[str, object], harmed: int) -> None:
+    """Nothing harmed was taken, and the fuzz reached what it is for."""
+    numbers = {name: int(str(figures[name])) for name in ("harmed", "intact", "genuine", "passed_crc", "messages")}
     assert figures["accepted_corruption"] == 0
-    assert int(str(figures["passed_crc"])) >= int(str(figures["intact"])) > 90_000
-    assert int(str(figures["messages_of_strangers"])) > 100  # else the fuzz reaches nothing
+    assert numbers["harmed"] == harmed
+    assert numbers["passed_crc"] >= numbers["intact"] > harmed * 0.4
+    assert numbers["genuine"] > harmed * 0.5
+    assert numbers["messages"] > harmed * 0.05  # what was not harmed still gets through
+
+
+def test_the_firmware_takes_no_corruption() -> None:
+    check(fuzz_c(200_000, seed=3), 200_000)
 
 
 def test_the_host_takes_no_corruption() -> None:
-    figures = fuzz_python(20_000, seed=3)
-    assert figures["accepted_corruption"] == 0
-    assert int(str(figures["passed_crc"])) >= int(str(figures["intact"])) > 9_000
-    assert int(str(figures["messages_of_strangers"])) > 100
+    check(fuzz_python(20_000, seed=3), 20_000)

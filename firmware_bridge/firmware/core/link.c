@@ -132,9 +132,10 @@ static void on_data(struct link *link, const uint8_t *body, size_t size) {
         return; /* it came before */
     size -= sizeof *data;
     struct slot *slot = slot_of(c->slots, data->seq);
-    if (slot->size == 0)
+    if (slot->size == 0) { /* else it is held already, and its size with it */
         memcpy(slot->message, data->data, size);
-    slot->size = (uint16_t)size;
+        slot->size = (uint16_t)size;
+    }
     deliver(link, channel);
 }
 
