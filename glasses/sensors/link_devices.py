@@ -42,14 +42,16 @@ class LinkMicrophone:
         self.device = SoundDevice(-1, f"{on.glasses.capabilities.product} at {on.address}", rate_hz)
         self._chunks = Chunker(queue, rate_hz)
         self._lost = on.glasses.audio_lost
+        self.overruns = 0
         try:
-            on.do(on.glasses.start_audio(), 2 * ANSWER_S)
+            on.do(on.glasses.start_audio(), ANSWER_S + 0.5)
         except (LinkError, TimeoutError) as error:
+            self.close()  # it must not begin by itself later
             raise SensorError(Reason.NOT_FOUND, f"the microphone of the glasses: {error or 'no answer'}") from error
-        self.overruns, self._last_ns = 0, time.monotonic_ns()
+        self._last_ns = time.monotonic_ns()
 
     def take(self, sound: Sound) -> None:
-        """Of the link's thread: what came, whether anybody still wants it or not."""
+        """Of the link's thread: what came, wanted or not any more."""
         if self._closed:
             return
         self._last_ns = time.monotonic_ns()

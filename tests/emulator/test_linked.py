@@ -254,8 +254,10 @@ def test_their_mute_switch(world: World) -> None:
     with pytest.raises(SensorError) as refused:
         world.linked.microphone(world.queue)
     assert "muted" in str(refused.value)
+    world.until(lambda: not world.glasses.firmware.light, "what was refused is not wanted any more")
     world.simulate("mute", 0)
     world.until(lambda: not world.linked.muted, "not muted")
+    assert not world.glasses.firmware.light
     world.events.clear()
     world.linked.microphone(world.queue)
     world.until(lambda: len(world.pcm), "sound again")
