@@ -37,8 +37,7 @@ def quantize(source: Path, out: Path, kind: str, importance: Importance | None =
     stays lost. Raises InputError(BAD_INPUT) for an unknown type or one that needs an importance matrix, ModelError:
     NOT_FOUND, CORRUPT, INTERNAL.
     """
-    if kind != MIXED and kind not in TYPES:
-        raise InputError(Reason.BAD_INPUT, f"unknown type {kind!r}; known are {MIXED}, {', '.join(TYPES)}")
+    check_type(kind)
     if kind in NEEDS_IMATRIX and importance is None:
         raise InputError(Reason.BAD_INPUT, f"{kind} needs an importance matrix: quantize imatrix, then --imatrix FILE")
     check(source)
@@ -53,6 +52,12 @@ def quantize(source: Path, out: Path, kind: str, importance: Importance | None =
     result = c.llama_model_quantize(str(source).encode(), str(out).encode(), ctypes.byref(params))
     if result != 0 or not out.is_file():
         raise ModelError(Reason.INTERNAL, f"llama.cpp could not write {out.name} as {kind}: {drain_errors()}")
+
+
+def check_type(kind: str) -> None:
+    """Raises InputError(BAD_INPUT) for a type that llama.cpp does not know."""
+    if kind != MIXED and kind not in TYPES:
+        raise InputError(Reason.BAD_INPUT, f"unknown type {kind!r}; known are {MIXED}, {', '.join(TYPES)}")
 
 
 def check(path: Path) -> gguf.GGUFReader:

@@ -23,13 +23,15 @@ from glasses.board import load_board
 from glasses.errors import InputError, Reason
 from glasses.gates.head import load as load_head
 from glasses.onnx_session import space_of
-from quantize import backbone, ctranslate2, graph, imatrix, onnx_file, plan, schemes, whisper_encoder
+from quantize import backbone, ctranslate2, graph, imatrix, onnx_file, processors, schemes, whisper_encoder
 from quantize.files import whole, write_text
 from quantize.schemes import Options
 
 BASE = store.DEFAULT_BUNDLE
 BUILT = sources.REPO_ROOT / "models" / "built"  # not committed: every file can be made again
 AUDIO_SOURCE, IMAGE_SOURCE = "whisper-tiny-en-ct2", "efficientnet-lite0-pth"
+SHIPPED = "shipped"
+SCHEMES: tuple[schemes.Scheme, ...] = ("dynamic-int8", "int8-weight-only", "fp16")  # those that need no calibration
 SMALL_MB = 1024  # boards with less memory get the smaller backbone
 # What was trained on which part, by the keys of a bundle file, and where it names the part's space.
 READERS = {
@@ -53,14 +55,22 @@ class Recipe:
     backbone: str | None = None
 
 
-def recipe_for(board: str) -> Recipe:
-    """The variant for a board, from what its file says. Raises InputError as plan.board_compute."""
-    dot_product = {"dotprod", "i8mm"} & set(plan.board_compute(board).isa)
+def recipe_for(board: str, scheme: schemes.Scheme | None = None, kind: str | None = None) -> Recipe:
+    """The variant for a board, from what its file says; `scheme` and `kind` of the backbone overrule it.
+
+    Raises InputError as processors.board_compute; BAD_INPUT for a type that llama.cpp does not know.
+    """
     memory_mb = load_board(board).memory_mb
-    return Recipe(
-        audio=Options("dynamic-int8", every_product=bool(dot_product)),
-        backbone="mixed" if memory_mb is not None and memory_mb < SMALL_MB else None,
-    )
+    kind = kind or ("mixed" if memory_mb is not None and memory_mb < SMALL_MB else SHIPPED)
+    if kind != SHIPPED:
+        backbone.check_type(kind)
+    return Recipe(audio_options_for(board, scheme), None if kind == SHIPPED else kind)
+
+
+def audio_options_for(board: str, scheme: schemes.Scheme | None = None) -> Options:
+    """What `plan` advises for the board, or `scheme` in its place. Raises InputError as processors.board_compute."""
+    advised, _ = processors.audio_options(processors.board_compute(board))
+    return advised if scheme in (None, advised.scheme) else Options(scheme)
 
 
 def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any]) -> list[dict[str, str]]:
@@ -145,7 +155,7 @@ def _files(
     files: dict[str, list[Path]] = {}
     if recipe.audio:
         step("audio encoder")
-        files["audio_encoder"] = [_audio(out / f"{name}-audio-encoder.onnx", recipe.audio)]
+        files["audio_encoder"] = [audio(out / f"{name}-audio-encoder.onnx", recipe.audio)]
     if recipe.backbone:
         step("backbone")
         files["backbone"] = [out / f"{name}-backbone.gguf"]
@@ -156,7 +166,8 @@ def _files(
     return files | _restamped(name, table, files, out)
 
 
-def _audio(out: Path, options: Options) -> Path:
+def audio(out: Path, options: Options) -> Path:
+    """Writes the audio encoder, made of its source by `options`, to `out`."""
     with whole(out) as part:
         source = part.with_name("float.onnx")
         onnx.save(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(AUDIO_SOURCE))), source)

@@ -39,6 +39,7 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "arrays": (".npz",),
 }
 MAX_ARRAY_BYTES = 256 << 20  # of one .npz unpacked
+PHONEMES_A_SECOND = 30  # of speech, with the pads that Piper puts between them
 CALIBRATION_S = 10  # of one sound: a window nobody speaks longer than without a pause
 
 
@@ -200,16 +201,31 @@ def demo_sound() -> Iterator[NDArray[np.float32]]:
 
 
 def timing(model: onnx.ModelProto, seconds: int) -> Named:
-    """An input to time an encoder with, `seconds` of sound or one picture; what is in it changes no time.
+    """An input to time a model of the bundle with, for `seconds` of sound or one picture; its content changes no time.
 
-    Raises ModelError(BAD_INPUT) for a model that is no encoder.
+    For a voice it is text that takes about so long to say. Raises ModelError(BAD_INPUT) for any other model.
     """
     shapes = onnx_file.inputs(model)
-    pcm = (0.1 * np.random.default_rng(0).standard_normal(seconds * RATE_HZ)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    pcm = (0.1 * rng.standard_normal(seconds * RATE_HZ)).astype(np.float32)
     if "mel" in shapes:
         return Named(f"{seconds} s", "noise", {"mel": log_mel(pcm)[None]})
     if "patches" in shapes:
         return Named(f"{seconds} s", "noise", {"patches": log_mel_patches(pcm)})
     if "pixels" in shapes:
         return Named("grey", "noise", {"pixels": preprocess(np.full((480, 640, 3), 128, np.uint8))})
-    raise ModelError(Reason.BAD_INPUT, f"no encoder takes {', '.join(shapes)}")
+    if "latents" in shapes:
+        width = shapes["latents"][-1]
+        n_rows = {768: 50 * seconds, 1024: 2 * seconds, 1280: 49}  # of Whisper, YAMNet and EfficientNet
+        feed = {"latents": rng.standard_normal((n_rows[int(width)], int(width))).astype(np.float32)}
+        if "beside" in shapes:
+            feed["beside"] = rng.standard_normal((50 * seconds, 768)).astype(np.float32)
+            feed["has_beside"] = np.ones(1, np.float32)
+        return Named(f"{seconds} s", "noise", feed)
+    if "input_lengths" in shapes:
+        ids = np.full((1, PHONEMES_A_SECOND * seconds), 20, np.int64)
+        scales = np.array([0, 1, 0], np.float32)  # no randomness; the voice's own pace
+        return Named(
+            "text", "text", {"input": ids, "input_lengths": np.array(ids.shape[1:], np.int64), "scales": scales}
+        )
+    raise ModelError(Reason.BAD_INPUT, f"no model of the bundle takes {', '.join(shapes)}")

@@ -1,104 +1,49 @@
 """Estimates which variants of a bundle a board can hold, and how long they would take there. Measures on this machine.
 
+Memory is that of the whole runtime with the bundle as it is, after a turn and after speaking (`glasses bench memory`);
+a variant's is that, plus what its files take alone and less what those they replace do.
+
 Every time here is an ESTIMATE: the kernels of each model are timed on this machine by kind of operation, and scaled by
 the ratio of peak throughputs for integer and float arithmetic or of memory bandwidth. Real kernels reach different
 shares of the peak on different processors, so a figure may be off by a factor of two; only the board itself tells.
+What runs in numpy (log-mel, the word connector's scores) is not in them.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import subprocess
+import sys
 import tempfile
-import time
-import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
 from glasses import store
-from glasses.board import BOARDS_DIR, load_board
-from glasses.errors import InputError, Reason
-from quantize import feeds, measure, onnx_file
+from glasses.board import load_board
+from glasses.errors import ModelError, Reason
+from quantize import backbone, bundle, feeds, measure, onnx_file
+from quantize.processors import Compute, board_compute, scaled_ms, this_machine
 
 RUNS = 5
-BASE_MB = 90.0  # Python with numpy, onnxruntime and llama.cpp loaded: "start" of `glasses bench memory`
 RESERVED_MB = 100  # for the system beside us
-TURN_S, TURN_ROWS, TURN_TOKENS = 5, 64, 24  # the turn that is estimated: 5 s of sound, a picture, one short answer
-_INTEGER = ("Integer", "QLinear", "QGemm", "DynamicQuantize", "NBits", "QAttention")
-_RANGES = {
-    "clock_mhz": (10, 10_000),
-    "float_macs_per_cycle": (1, 1024),
-    "int8_macs_per_cycle": (1, 4096),
-    "memory_gb_s": (0.1, 5000),
-    "storage_mb": (1, 1 << 24),
-    "watts": (0.1, 1000),
-}
+TURN_S, TURN_ROWS, TURN_TOKENS = 5, 64, 24  # 5 s of sound, a picture, one short answer that takes 5 s to say
+AS_IT_IS = "as it is"
+BACKBONES = ("mixed", "Q8_0", "Q4_K_M")
+Step = Callable[[str], Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Compute:
-    """What a processor can do at best; throughputs are of one core."""
+class Cost:
+    """Of one file: its size, what a process grows by to use it, its estimated share of a turn on the board."""
 
-    isa: tuple[str, ...]
-    clock_mhz: float
-    float_macs_per_cycle: float
-    int8_macs_per_cycle: float
-    memory_gb_s: float
-    storage_mb: float = 0
-    watts: float = 0
-
-    @property
-    def float_gmacs(self) -> float:
-        """Float32 multiply-adds a nanosecond."""
-        return self.clock_mhz * self.float_macs_per_cycle / 1e3
-
-    @property
-    def int8_gmacs(self) -> float:
-        """int8 multiply-adds a nanosecond."""
-        return self.clock_mhz * self.int8_macs_per_cycle / 1e3
-
-
-def board_compute(name: str, folder: Path = BOARDS_DIR) -> Compute:
-    """The [compute] table of a board. Raises InputError: as load_board; NOT_FOUND (no such table), BAD_INPUT."""
-    load_board(name, folder)
-    path = folder / f"{name}.toml"
-    table = tomllib.loads(path.read_text(encoding="utf-8")).get("compute")
-    if table is None:
-        raise InputError(Reason.NOT_FOUND, f"{path}: no [compute] table, so nothing can be estimated for it")
-    names = {field.name for field in fields(Compute)}
-    if set(table) != names or not all(isinstance(one, str) for one in table["isa"]):
-        raise InputError(Reason.BAD_INPUT, f"{path}: [compute] needs exactly {', '.join(sorted(names))}")
-    for key, (low, high) in _RANGES.items():
-        if not isinstance(table[key], int | float) or not low <= table[key] <= high:
-            raise InputError(Reason.BAD_INPUT, f"{path}: compute.{key} must be a number from {low} to {high}")
-    return Compute(**{**table, "isa": tuple(table["isa"])})
-
-
-def this_machine() -> Compute:
-    """This machine's processor as the kernel describes it. The widths are those of the instruction sets."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    lines = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in text.splitlines())}
-    flags = set((lines.get("flags") or lines.get("Features") or "").split())
-    isa = tuple(sorted(flags & {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "asimdhp", "i8mm"}))
-    wide = 32 if "avx512f" in flags else 16 if "avx2" in flags else 8
-    dots = {"avx512_vnni", "avx_vnni", "asimddp"} & flags
-    return Compute(isa, float(lines.get("cpu MHz", 2000)), wide, wide * (4 if dots else 2), _bandwidth_gb_s())
-
-
-def _bandwidth_gb_s() -> float:
-    """Read bandwidth of one core, from summing 64 MB: the best of three."""
-
-    block = np.ones(16 << 20, np.float32)
-    best = 1e9
-    for _ in range(3):
-        since = time.process_time()
-        block.sum()
-        best = min(best, time.process_time() - since)
-    return block.nbytes / best / 1e9
+    stored_mb: float
+    resident_mb: float
+    ms: dict[str, float]
 
 
 def kernel_ms(path: Path, feed: feeds.Feed) -> dict[str, float]:
@@ -122,43 +67,107 @@ def kernel_ms(path: Path, feed: feeds.Feed) -> dict[str, float]:
     return spent
 
 
-def scaled_ms(spent: dict[str, float], here: Compute, there: Compute) -> float:
-    """What `kernel_ms` would be on one core `there`: integer kernels by int8 peaks, all others by float peaks."""
-    integer = sum(ms for name, ms in spent.items() if name.startswith(_INTEGER) or "Integer" in name)
-    rest = sum(spent.values()) - integer
-    return integer * here.int8_gmacs / there.int8_gmacs + rest * here.float_gmacs / there.float_gmacs
+def estimates(name: str, board: str, *, variants: bool, step: Step) -> list[dict[str, Any]]:
+    """Rows of the plan: the bundle as it is, then, if asked, what `quantize bundle --board` can make of it.
+
+    Raises ModelError as its parts do; NOT_FOUND where a file of the bundle is not here.
+    """
+    here, there, names = this_machine(), board_compute(board), store.load_bundle(name)
+    paths = [store.path_of(model) for model in (names.audio_encoder, names.backbone)]
+    step(f"{name}: the whole runtime")
+    stored = sum(store.load_manifest(one).size_bytes for one in names.models()) / 1e6
+    memory, ms = _memory(name), _fixed_ms(names, here, there)
+    shipped = [_cost(path, here, there) for path in paths]
+    for cost in shipped:
+        ms |= cost.ms
+    labels = {"bundle": name, "variant": AS_IT_IS, "command": f"glasses run --bundle {name}"}
+    rows = [_row(board, labels, stored, memory, ms)]
+    if not variants:
+        return rows
+    with tempfile.TemporaryDirectory() as folder:
+        made = _made(board, paths[1], Path(folder), step)
+        step(f"{name}: measuring the variants")
+        costs = [{kind: _cost(path, here, there) for kind, path in one.items()} for one in made]
+    costs[1] = {bundle.SHIPPED: shipped[1]} | costs[1]
+    for (scheme, new_encoder), (kind, new_backbone) in product(costs[0].items(), costs[1].items()):
+        new = (new_encoder, new_backbone)
+        labels = {
+            "bundle": name,
+            "variant": f"sound {scheme}, backbone {kind}",
+            "command": f"quantize bundle --board {board} --scheme {scheme} --backbone {kind}",
+        }
+        grown = sum(a.resident_mb - b.resident_mb for a, b in zip(new, shipped, strict=True))
+        larger = sum(a.stored_mb - b.stored_mb for a, b in zip(new, shipped, strict=True))
+        all_mb = {what: mb + grown for what, mb in memory.items()}
+        rows.append(_row(board, labels, stored + larger, all_mb, ms | new_encoder.ms | new_backbone.ms))
+    return rows
 
 
-def estimate(bundle: str, board: str) -> dict[str, Any]:
-    """One row of the plan: sizes measured here, memory measured here, times scaled. Raises as its parts do."""
-    there, limits, here = board_compute(board), load_board(board), this_machine()
-    names = store.load_bundle(bundle)
-    size = sum(store.load_manifest(name).size_bytes for name in names.models()) / 1e6
-    encoders = {"speech": names.audio_encoder, "sound": names.sound_encoder, "picture": names.image_encoder}
-    memory, times = BASE_MB, {}
-    for what, name in encoders.items():
-        path = store.path_of(name)
-        feed = feeds.timing(onnx_file.load(path), TURN_S).feed
-        memory += measure.resident_mb(path, feed)
-        times[f"encode {what}"] = scaled_ms(kernel_ms(path, feed), here, there)
-    memory += sum(store.path_of(name).stat().st_size / 1e6 * 2 for name in (names.audio_words, names.image_connector))
-    path = store.path_of(names.backbone)
-    memory += measure.resident_mb(path, None)
-    times |= _backbone_ms(path, here, there)
-    total = sum(times.values())
-    budget = limits.memory_mb
+def _row(
+    board: str, labels: dict[str, str], stored_mb: float, memory_mb: dict[str, float], ms: dict[str, float]
+) -> dict[str, Any]:
+    limits, there = load_board(board), board_compute(board)
+    fits = {what: limits.memory_mb is None or mb + RESERVED_MB <= limits.memory_mb for what, mb in memory_mb.items()}
     return {
-        "bundle": bundle,
+        **labels,
         "board": board,
-        "storage_mb": round(size, 1),
-        "memory_mb": round(memory, 1),
-        "fits": {
-            "memory": budget is None or memory + RESERVED_MB <= budget,
-            "storage": size <= there.storage_mb,
-        },
-        "estimated_ms": {name: round(ms) for name, ms in times.items()} | {"turn": round(total)},
-        "estimated_joules": round(there.watts * total / 1e3, 1),
+        "storage_mb": round(stored_mb, 1),
+        "memory_mb": {what: round(mb, 1) for what, mb in memory_mb.items()},
+        "fits": fits | {"storage": stored_mb <= there.storage_mb},
+        "estimated_ms": {what: round(one) for what, one in ms.items()} | {"turn": round(sum(ms.values()))},
+        "estimated_joules": round(there.watts * sum(ms.values()) / 1e3, 1),
     }
+
+
+def _memory(name: str) -> dict[str, float]:
+    """MB of the whole runtime: `memory` with all of the bundle, and without its voice where one is installed."""
+    command = [sys.executable, "-m", "glasses", "bench", "memory", "--bundle", name, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ModelError(Reason.INTERNAL, f"the memory of bundle {name} could not be measured: {last}")
+    figures = json.loads(done.stdout)
+    silent, speaking = figures["after a turn"], figures.get("with the voice, after speaking")
+    return {"memory": speaking, "memory without the voice": silent} if speaking else {"memory": silent}
+
+
+def _cost(path: Path, here: Compute, there: Compute) -> Cost:
+    """Of an audio encoder or a backbone."""
+    feed = None if path.suffix == ".gguf" else _feed(path)
+    ms = {"encode speech": scaled_ms(kernel_ms(path, feed), here, there)} if feed else _backbone_ms(path, here, there)
+    return Cost(path.stat().st_size / 1e6, measure.resident_mb(path, feed), ms)
+
+
+def _fixed_ms(names: store.Bundle, here: Compute, there: Compute) -> dict[str, float]:
+    """The networks that no variant replaces."""
+
+    def ms(name: str) -> float:
+        networks = [one.name for one in store.load_manifest(name).files if one.name.endswith(".onnx")]
+        return sum(
+            scaled_ms(kernel_ms(path, _feed(path)), here, there) for path in (store.path_of(name, n) for n in networks)
+        )
+
+    connectors = (names.audio_words, names.audio_ambience, names.sound_connector, names.image_connector)
+    found = {"encode sound": ms(names.sound_encoder), "encode picture": ms(names.image_encoder)}
+    found["connectors"] = sum(ms(name) for name in connectors if name)
+    return found | ({"speak": ms(names.voice)} if names.voice else {})
+
+
+def _feed(path: Path) -> feeds.Feed:
+    return feeds.timing(onnx_file.load(path), TURN_S).feed
+
+
+def _made(board: str, source: Path, out: Path, step: Step) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Audio encoders by scheme and backbones by type: what `quantize bundle --board` writes of each."""
+    encoders, backbones = {}, {}
+    for scheme in bundle.SCHEMES:
+        step(f"making the audio encoder, {scheme}")
+        encoders[scheme] = bundle.audio(out / f"{scheme}.onnx", bundle.audio_options_for(board, scheme))
+    for kind in BACKBONES:
+        step(f"making the backbone, {kind}")
+        backbones[kind] = out / f"{kind}.gguf"
+        backbone.quantize(source, backbones[kind], kind)
+    return encoders, backbones
 
 
 def _backbone_ms(path: Path, here: Compute, there: Compute) -> dict[str, float]:
@@ -168,22 +177,3 @@ def _backbone_ms(path: Path, here: Compute, there: Compute) -> dict[str, float]:
     decode = cost["decode_ms"][0] * here.memory_gb_s / there.memory_gb_s
     floor = path.stat().st_size / there.memory_gb_s / 1e6
     return {"prefill": prefill * TURN_ROWS, "decode": max(decode, floor) * TURN_TOKENS}
-
-
-def session_options(board: str) -> dict[str, Any]:
-    """What to set in onnxruntime on that processor, each with its reason."""
-    compute, cores = board_compute(board), load_board(board).cores or os.cpu_count() or 1
-    options = {
-        "intra_op_num_threads": [max(1, cores - 1), "leave one core to sound, camera and link"],
-        "session.intra_op.allow_spinning": ["0", "spinning threads starve the backbone's"],
-        "enable_cpu_mem_arena": [False, "for models whose largest input is rare: memory goes back after a call"],
-        "scheme": ["dynamic-int8 or static-qdq S8S8", "dot-product instructions multiply int8 directly"],
-    }
-    if not {"dotprod", "i8mm", "avx512_vnni"} & set(compute.isa):
-        options["scheme"] = [
-            "static-qdq, signed activations",
-            "no dot product: int8 gains memory more than time; compare with float32 on the board",
-        ]
-    if "bf16" in compute.isa:
-        options["mlas.enable_gemm_fastmath_arm64_bfloat16"] = ["1", "float products in bfloat16"]
-    return options

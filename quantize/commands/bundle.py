@@ -13,6 +13,7 @@ from quantize.commands import shared
 _EXAMPLES = """\
   quantize bundle --board zero2w                      pocket-zero2w: smaller and faster, as the board needs it
   quantize bundle --board pi5 --name mine && glasses ask --bundle mine --audio question.wav
+  quantize bundle --board pi5 --scheme int8-weight-only --backbone Q8_0
   quantize bundle --name pocket --photos DIR/photos   the shipped encoders made again: are the hashes the same?
 
 Needs `glasses models pull whisper-tiny-en-ct2` (and efficientnet-lite0-pth for --photos). Files go to models/built.
@@ -26,6 +27,8 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     )
     parser.add_argument("--board", default="pi5", help="a file in hardware/boards, without .toml (default: pi5)")
     parser.add_argument("--name", help="of the bundle (default: pocket-BOARD); `pocket` checks the shipped one")
+    parser.add_argument("--scheme", choices=bundle.SCHEMES, help="of the audio encoder (default: as plan advises)")
+    parser.add_argument("--backbone", metavar="TYPE", help="Q8_0, mixed, shipped, ... (default: by the board's memory)")
     parser.add_argument("--imatrix", type=Path, metavar="FILE", help="for a backbone that is quantized")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="what pocket's image encoder is calibrated with")
     parser.set_defaults(run=run)
@@ -41,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
         shared.show({"bundle": name, "models": rows}, text, as_json=args.json)
         return int(any("DIFFERS" in row["result"] for row in rows))
     with shared.steps() as step:
-        made = bundle.make(name, bundle.recipe_for(args.board), importance=args.imatrix, step=step)
+        made = bundle.make(
+            name, bundle.recipe_for(args.board, args.scheme, args.backbone), importance=args.imatrix, step=step
+        )
     rows = [f"{one['model']}: {one['bytes'] / 1e6:.1f} MB, sha256 {one['sha256']}" for one in made.values()]
     rows.append(f"models/bundles/{name}.toml is written: glasses ask --bundle {name} ...")
     shared.show({"bundle": name, "board": args.board, "made": made}, "\n".join(rows), as_json=args.json)

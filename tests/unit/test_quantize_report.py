@@ -22,7 +22,7 @@ from glasses.errors import GlassesError, Reason  # noqa: E402
 from glasses.loop import Times, answer  # noqa: E402
 from glasses.types import Turn  # noqa: E402
 from quantize import __main__ as quantize_main  # noqa: E402
-from quantize import bundle, export, feeds, page, plan, schemes  # noqa: E402
+from quantize import bundle, export, feeds, page, plan, processors, schemes  # noqa: E402
 from quantize.__main__ import main  # noqa: E402
 from quantize.verdict import verdict  # noqa: E402
 
@@ -125,36 +125,59 @@ def test_every_board_that_runs_us_says_what_it_can_compute() -> None:
     for name in board_names():
         if name in ("desktop", "even-g1", "frame"):  # nothing of ours is estimated on these
             with pytest.raises(GlassesError) as caught:
-                plan.board_compute(name)
+                processors.board_compute(name)
             assert caught.value.reason is Reason.NOT_FOUND
-        elif "[compute]" in (plan.BOARDS_DIR / f"{name}.toml").read_text():
-            assert plan.board_compute(name).int8_gmacs > plan.board_compute(name).float_gmacs
+        elif "[compute]" in (processors.BOARDS_DIR / f"{name}.toml").read_text():
+            assert processors.board_compute(name).int8_gmacs > processors.board_compute(name).float_gmacs
 
 
 def test_integer_kernels_scale_by_integer_peaks() -> None:
-    here = plan.Compute((), 2000, 16, 64, 10.0)
-    there = plan.Compute((), 1000, 4, 8, 1.0)
+    here = processors.Compute((), 2000, 16, 64, 10.0)
+    there = processors.Compute((), 1000, 4, 8, 1.0)
     spent = {"DynamicQuantizeMatMul": 1.0, "MatMulIntegerToFloat": 1.0, "Conv": 3.0}
-    assert plan.scaled_ms(spent, here, there) == pytest.approx(2.0 * 16 + 3.0 * 8)
+    assert processors.scaled_ms(spent, here, there) == pytest.approx(2.0 * 16 + 3.0 * 8)
 
 
 def test_a_board_file_with_a_wrong_compute_table_is_named(tmp_path) -> None:
-    text = (plan.BOARDS_DIR / "pi5.toml").read_text()
+    text = (processors.BOARDS_DIR / "pi5.toml").read_text()
     (tmp_path / "odd.toml").write_text(text.replace("clock_mhz = 2400", "clock_mhz = -1"))
     with pytest.raises(GlassesError, match=r"odd\.toml: compute\.clock_mhz"):
-        plan.board_compute("odd", tmp_path)
+        processors.board_compute("odd", tmp_path)
     (tmp_path / "less.toml").write_text(text.replace("clock_mhz = 2400\n", ""))
     with pytest.raises(GlassesError, match=r"less\.toml: \[compute\] needs exactly"):
-        plan.board_compute("less", tmp_path)
+        processors.board_compute("less", tmp_path)
 
 
 @pytest.mark.models
 def test_the_plan_of_the_smallest_board(capsys) -> None:
     assert main(["plan", "--board", "zero2w", "--bundle", "pocket", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["variants"]
-    assert 200 < row["memory_mb"] < 512
-    assert row["fits"]["storage"]
+    assert 300 < row["memory_mb"]["memory"] < 700
+    limit_mb = 512 - plan.RESERVED_MB
+    assert row["fits"] == {what: mb <= limit_mb for what, mb in row["memory_mb"].items()} | {"storage": True}
+    assert not row["fits"]["memory"], "a board with 512 MB does not hold the shipped bundle beside its system"
     assert row["estimated_ms"]["turn"] > row["estimated_ms"]["encode speech"] > 0
+
+
+@pytest.mark.models
+def test_the_plan_counts_what_a_variant_takes_more(monkeypatch) -> None:
+    store.pull(["whisper-tiny-en-ct2"])
+    monkeypatch.setattr(bundle, "SCHEMES", ("int8-weight-only",))
+    monkeypatch.setattr(plan, "BACKBONES", ("mixed",))
+    shipped, smaller_sound, smaller = plan.estimates("pocket", "pi5", variants=True, step=lambda what: lambda: None)
+    assert smaller["command"] == "quantize bundle --board pi5 --scheme int8-weight-only --backbone mixed"
+    assert shipped["storage_mb"] > smaller_sound["storage_mb"] > smaller["storage_mb"] > shipped["storage_mb"] - 20
+    assert smaller["memory_mb"]["memory"] < shipped["memory_mb"]["memory"]
+    assert all(all(row["fits"].values()) for row in (shipped, smaller_sound, smaller))
+    assert {"encode speech", "connectors", "speak", "prefill", "decode", "turn"} <= smaller["estimated_ms"].keys()
+
+
+@pytest.mark.parametrize("board", ["zero2w", "pi5", "orin-nano"])
+def test_what_is_advised_for_a_board_is_what_its_bundle_is_made_with(board: str) -> None:
+    advised, _ = processors.session_options(board)["scheme of the audio encoder"]
+    made = bundle.recipe_for(board).audio
+    assert made is not None
+    assert advised.split() == [made.scheme, *(["--every-product"] if made.every_product else [])]
 
 
 def test_dynamic_axes_are_named_and_run_at_any_length(tmp_path, capsys) -> None:
