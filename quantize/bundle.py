@@ -23,13 +23,26 @@ from glasses.board import load_board
 from glasses.errors import InputError, Reason
 from glasses.gates.head import load as load_head
 from glasses.onnx_session import space_of
-from quantize import backbone, ctranslate2, graph, imatrix, onnx_file, processors, schemes, whisper_encoder
+from quantize import (
+    backbone,
+    ctranslate2,
+    graph,
+    imatrix,
+    onnx_file,
+    processors,
+    schemes,
+    sound_encoder,
+    whisper_encoder,
+)
 from quantize.files import whole, write_text
 from quantize.schemes import Options
 
 BASE = store.DEFAULT_BUNDLE
 BUILT = sources.REPO_ROOT / "models" / "built"  # not committed: every file can be made again
-AUDIO_SOURCE, IMAGE_SOURCE = "whisper-tiny-en-ct2", "efficientnet-lite0-pth"
+AUDIO_SOURCE, IMAGE_SOURCE, SOUND_SOURCE = "whisper-tiny-en-ct2", "efficientnet-lite0-pth", "yamnet-onnx"
+OURS = "this repository"
+TRAINED = "taken as it is: trained here, which takes downloads and up to hours (models/recipes)"
+AS_PUBLISHED = "taken as it was published"
 SHIPPED = "shipped"
 SCHEMES: tuple[schemes.Scheme, ...] = ("dynamic-int8", "int8-weight-only", "fp16")  # those that need no calibration
 SMALL_MB = 1024  # boards with less memory get the smaller backbone
@@ -82,6 +95,10 @@ def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any
     with schemes.quiet():
         graph.save_int8(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(AUDIO_SOURCE))), out)
     rows.append(_same(names.audio_encoder, out, "another version of onnx or onnxruntime made it"))
+    step("sound encoder")
+    out = scratch / "sound.onnx"
+    onnx.save(sound_encoder.build(*sound_encoder.read_export(store.path_of(SOUND_SOURCE))), out)
+    rows.append(_same(names.sound_encoder, out, "another version of onnx made it"))
     if photos:
         from quantize import image_encoder  # noqa: PLC0415  (imports torch, which is optional)
 
@@ -96,10 +113,9 @@ def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any
         why = "not made again: give --photos DIR/photos (python -m models.recipes.image_pictures --work DIR)"
         rows.append({"model": names.image_encoder, "result": why})
     for name in names.models():
-        if name not in (names.audio_encoder, names.image_encoder):
-            path, manifest = store.path_of(name), store.load_manifest(name)
-            trained = "trained" if manifest.role.endswith("connector") else "as it was published"
-            rows.append({"model": name, "result": f"{trained}, taken as it is", "sha256": store.sha256_of(path)})
+        if name not in (names.audio_encoder, names.sound_encoder, names.image_encoder):
+            why = TRAINED if store.load_manifest(name).upstream.startswith(OURS) else AS_PUBLISHED
+            rows.append({"model": name, "result": why, "sha256": store.sha256_of(store.path_of(name))})
     return rows
 
 

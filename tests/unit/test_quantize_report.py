@@ -248,6 +248,16 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
         parts.close()
 
 
+@pytest.mark.models
+def test_the_shipped_encoders_are_made_again_bit_for_bit(tmp_path) -> None:
+    store.pull(["whisper-tiny-en-ct2", "yamnet-onnx"])
+    rows = {row["model"]: row["result"] for row in bundle.rebuild_pocket(None, tmp_path, lambda what: None)}
+    assert rows["whisper-tiny-en-encoder-int8"] == rows["yamnet-int8"] == "made again, same sha256"
+    assert rows["audio-words-pocket"] == rows["wishes-pocket"] == bundle.TRAINED
+    assert rows["silero-vad-16k"] == bundle.AS_PUBLISHED
+    assert rows.keys() == set(store.load_bundle("pocket").models())
+
+
 @pytest.mark.parametrize("name", ["../evil", "pocket", "", "a/b", ".hidden", "Ünder"])
 def test_a_bundle_of_a_bad_or_a_taken_name_is_refused_before_any_work(name: str) -> None:
     with pytest.raises(GlassesError) as caught:
