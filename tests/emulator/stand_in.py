@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -219,9 +220,11 @@ def main() -> None:
         print(glasses.address, glasses.code or "open", flush=True)
         glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
         glasses.between_steps(lambda: glasses.firmware.listen(_Heard().take))
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background (&) it goes on without anybody's hands
         with suppress(KeyboardInterrupt):
-            for line in sys.stdin:
-                _hand(glasses, line.strip())
+            with suppress(OSError):
+                for line in sys.stdin:
+                    _hand(glasses, line.strip())
             threading.Event().wait()
 
 
