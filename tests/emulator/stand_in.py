@@ -31,6 +31,7 @@ from tests.emulator.firmware import Firmware
 
 POLL_S = 0.001
 CHUNK_BYTES = 16_384
+WATCHDOG_S = 1.0
 Kind = Literal["pty", "tcp"]
 
 
@@ -43,8 +44,12 @@ class Pump:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
+        bites_us = 0
         while True:
             data, self.waiting = bytes(self.waiting), bytearray()
+            if now_us() >= bites_us:
+                self._firmware.watchdog(now_us())  # does nothing unless the firmware hangs
+                bites_us = now_us() + int(WATCHDOG_S * 1e6)
             out = self._firmware.step(data, now_us())
             if out:
                 with suppress(LinkError):  # nobody is there at the moment

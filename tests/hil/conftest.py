@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from firmware_bridge.devices.ours import Ours
 from firmware_bridge.devices.photo import Deadlines
-from tests.hil.wires import LOCAL, Way, way
+from firmware_bridge.errors import LinkError
+from firmware_bridge.protocol import value_of
+from glasses.commands import link_keys
+from tests.emulator.firmware import PHOTO
+from tests.hil.wires import BUILT_HERE, LOCAL, Way, way
 
 PATIENT = Deadlines(ask_s=60, first_chunk_s=60, next_chunk_s=60, whole_s=120)  # CI machines can be very busy
 TestBody = Callable[[Ours, Way], Awaitable[None]]
 DEFAULT = "host"  # the other local ways wait out real outages: minutes, so make test-emulator has them
 TIMEOUT_S = 900.0  # the emulator on a busy machine takes minutes for an upload
+ACCOUNT_S = 20.0  # for the counters of a device whose test has failed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--hil",
         default=DEFAULT,
-        help="local for all of host,faulty,open,pty,tcp,ble; emulator,serial:/dev/...,HOST:PORT",
+        help="local for all of host,faulty,open,pty,tcp,ble; emulator,serial:/dev/...,HOST:PORT,ble:NAME",
+    )
+    parser.addoption("--hil-key", metavar="FILE", help="of a device on a desk; default: what `link --pair` has kept")
+    parser.addoption(
+        "--hil-image", metavar="FILE", help="the signed firmware that it runs; without it no update is tried"
     )
 
 
@@ -30,14 +40,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "hil" in metafunc.fixturenames:
         names = str(metafunc.config.getoption("--hil", default=DEFAULT))
         ways = LOCAL if names == "local" else names.split(",")
-        metafunc.parametrize("hil", [Bench(name) for name in ways], ids=str)
+        key, image = (metafunc.config.getoption(option, default=None) for option in ("--hil-key", "--hil-image"))
+        metafunc.parametrize("hil", [_bench(name, key, image) for name in ways], ids=str)
+
+
+def _bench(name: str, key: str | None, image: str | None) -> Bench:
+    """Raises InputError, OSError: a key or an image that cannot be read."""
+    if name in BUILT_HERE:
+        return Bench(name)
+    found = link_keys.read(Path(key) if key else link_keys.path_of(link_keys.folder(), name))
+    if key and found is None:
+        raise FileNotFoundError(f"--hil-key {key}: no such file")
+    return Bench(name, found, Path(image).read_bytes() if image else None)
 
 
 class Bench:
     """Runs a test body with a connected device, and looks at its counters when it is done."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, key: bytes | None = None, image: bytes | None = None) -> None:
+        """`key`, `image`: of a device on a desk."""
+        self.name, self.key, self.image = name, key, image
 
     def __str__(self) -> str:
         return self.name.replace("/", "_")
@@ -47,23 +69,37 @@ class Bench:
         asyncio.run(self._run(body, faults))
 
     async def _run(self, body: TestBody, faults: int) -> None:
-        async with asyncio.timeout(TIMEOUT_S), way(self.name) as opened:
+        async with asyncio.timeout(TIMEOUT_S), way(self.name, self.key) as opened:
+            if self.name not in BUILT_HERE:
+                await _as_after_a_start(opened)
             device = Ours(opened.open, opened.config, answer_s=60)
             try:
                 await device.connect(60)
-                await body(device, opened)
+                try:
+                    await body(device, opened)
+                except Exception as failed:  # tells of the counters too: they may say why
+                    await self._note(failed, device, opened, faults)
+                    raise
                 await self._check(device, opened, faults)
             finally:
                 await device.close()
 
+    async def _note(self, failed: Exception, device: Ours, opened: Way, faults: int) -> None:
+        try:
+            async with asyncio.timeout(ACCOUNT_S):
+                await self._check(device, opened, faults)
+        except (AssertionError, LinkError, TimeoutError) as also:
+            failed.add_note(f"and its counters at the end: {also or 'no heartbeat came'}")
+
     async def _check(self, device: Ours, opened: Way, faults: int) -> None:
         heartbeat = await fresh_heartbeat(device)
         counters = device.session.link.counters
-        assert heartbeat["faults"] == faults
+        before = opened.before if heartbeat["uptime_ms"] >= opened.before["uptime_ms"] else dict.fromkeys(heartbeat, 0)
+        assert heartbeat["faults"] - before["faults"] == faults
         assert counters.malformed == 0
         if opened.perfect:
-            assert heartbeat["crc_errors"] == counters.bad_frames == 0
-            assert heartbeat["forged"] == counters.forged == 0
+            assert heartbeat["crc_errors"] - before["crc_errors"] == counters.bad_frames == 0
+            assert heartbeat["forged"] - before["forged"] == counters.forged == 0
         else:
             assert heartbeat["repeated"] + counters.repeated > 0  # else the wire was not as bad as it should be
 
@@ -75,3 +111,38 @@ async def fresh_heartbeat(device: Ours) -> dict[str, Any]:
         while not device.heartbeat:
             await asyncio.sleep(0.01)
     return device.heartbeat
+
+
+async def _as_after_a_start(opened: Way) -> None:
+    """A simulated board is restarted; of any other, what it has counted so far goes to `before`."""
+    device = Ours(opened.open, opened.config, answer_s=60)
+    try:
+        await device.connect(60)
+        if has(device, "SIMULATED"):
+            await device.simulate("brown_out")
+            await device.wait_dropped()
+            await device.connect(60)
+        else:
+            opened.before.update(await fresh_heartbeat(device))
+    finally:
+        await device.close()
+
+
+def has(device: Ours, name: str) -> bool:
+    """Whether the device has that of protocol.h's capabilities."""
+    return bool(device.info["capabilities"] & value_of(f"CAP_{name}"))
+
+
+def needs(device: Ours, *names: str) -> None:
+    """Skips the test on a device that lacks one of them."""
+    lacks = [name.lower() for name in names if not has(device, name)]
+    if lacks:
+        pytest.skip(f"{device.capabilities.product} is not, or has no: {', '.join(lacks)}")
+
+
+def check_photo(device: Ours, jpeg: bytes) -> None:
+    """The picture before a simulated camera, or a whole JPEG of a real one."""
+    if has(device, "SIMULATED"):
+        assert jpeg == PHOTO.read_bytes()
+    else:
+        assert (jpeg[:3], jpeg[-2:]) == (b"\xff\xd8\xff", b"\xff\xd9")

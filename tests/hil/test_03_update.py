@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from firmware_bridge.devices.ours import Ours
 from firmware_bridge.errors import LinkError, Reason
-from firmware_bridge.image import build_image, read_key
+from firmware_bridge.image import build_image, hash_of, read_key
 from firmware_bridge.session import now_us
 from firmware_bridge.smp import Updater
 from tests.emulator.firmware import FIRMWARE
-from tests.hil.conftest import Bench, fresh_heartbeat
-from tests.hil.wires import Way
+from tests.hil.conftest import Bench, fresh_heartbeat, needs
+from tests.hil.wires import BUILT_HERE, Way
+
+HEADER_BYTES = 32
 
 
 def signing_seed() -> bytes:
@@ -21,62 +24,83 @@ def signing_seed() -> bytes:
     return read_key(FIRMWARE / "build" / "development.key")
 
 
-def image_for(way: Way, version: tuple[int, int, int]) -> bytes:
+async def image_for(device: Ours, way: Way, hil: Bench, version: tuple[int, int, int]) -> bytes:
     """This device's own firmware under another version; the board "host" runs no image, so any bytes will do."""
+    needs(device, "UPDATE")
+    if hil.name not in BUILT_HERE:
+        return await image_for_desk(device, hil, version)
     if way.firmware is not None:
         way.firmware.flash(0, build_image(b"as from the factory" * 100, signing_seed()))
         return build_image(b"the next one" * 2000, signing_seed(), version)
     return build_image(Path(FIRMWARE, "build/qemu/firmware.bin").read_bytes(), signing_seed(), version, 0x00100000)
 
 
+async def image_for_desk(device: Ours, hil: Bench, version: tuple[int, int, int]) -> bytes:
+    """The body of --hil-image under another version, and only if that is what runs there: another might never start."""
+    if hil.image is None:
+        pytest.skip("no update without --hil-image FILE, the signed image of the firmware that this device runs")
+    digest, size, load_address = (
+        hash_of(hil.image),
+        *(int.from_bytes(hil.image[at : at + 4], "little") for at in (12, 4)),
+    )
+    body = hil.image[HEADER_BYTES : HEADER_BYTES + size]
+    (runs,) = [slot for slot in await updater(device, hil).slots() if slot["active"]]
+    major, minor, revision = (int(part) for part in re.findall(r"\d+", str(runs["version"]))[:3])
+    same = hash_of(build_image(body, signing_seed(), (major, minor, revision), load_address))
+    if runs["hash"] not in (digest, same):
+        pytest.fail(f"--hil-image is not what {device.capabilities.product} runs ({runs['version']}): nothing uploaded")
+    return build_image(body, signing_seed(), version, load_address)
+
+
 def updater(device: Ours, hil: Bench) -> Updater:
     return Updater(device, timeout_s=60 if hil.name == "emulator" else 10)
 
 
-def versions(slots: list[dict[str, object]]) -> list[tuple[object, object]]:
-    return [(slot["slot"], slot["version"]) for slot in slots]
+def versions(slots: list[dict[str, object]]) -> dict[object, object]:
+    return {slot["slot"]: slot["version"] for slot in slots}
 
 
 def test_01_a_trial_that_is_confirmed_stays(hil: Bench) -> None:
     async def body(device: Ours, way: Way) -> None:
-        image = image_for(way, (0, 2, 0))
-        update = updater(device, hil)
+        image = await image_for(device, way, hil, (0, 2, 0))
+        update, old = updater(device, hil), device.info["slot"]
+        before = versions(await update.slots())
         written: list[int] = []
         digest = await update.upload(image, written.append)
         assert written == sorted(written)
         assert written[-1] == len(image)
-        assert versions(await update.slots()) == [(0, "0.1.0"), (1, "0.2.0")]
+        assert versions(await update.slots()) == {old: before[old], 1 - old: "0.2.0"}
         await update.try_once(digest)
         await device.wait_dropped()
         await device.connect(60)
-        assert (device.info["slot"], device.info["confirmed"]) == (1, 0)
+        assert (device.info["slot"], device.info["confirmed"]) == (1 - old, 0)
         await update.confirm()
         await update.reset()
         await device.wait_dropped()
         await device.connect(60)
-        assert (device.info["slot"], device.info["confirmed"]) == (1, 1)
+        assert (device.info["slot"], device.info["confirmed"]) == (1 - old, 1)
 
     hil.run(body)
 
 
 def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -> None:
     async def body(device: Ours, way: Way) -> None:
-        update = updater(device, hil)
-        await update.try_once(await update.upload(image_for(way, (0, 3, 0))))
+        needs(device, "UPDATE", "SIMULATED")
+        image = await image_for(device, way, hil, (0, 3, 0))
+        update, old = updater(device, hil), device.info["slot"]
+        await update.try_once(await update.upload(image))
         await device.wait_dropped()
         await device.connect(60)
-        assert (device.info["slot"], device.info["confirmed"]) == (1, 0)
+        assert (device.info["slot"], device.info["confirmed"]) == (1 - old, 0)
         with pytest.raises(LinkError) as refused:  # the slot it would go back to is not to be written
-            await update.upload(
-                image_for(way, (0, 4, 0)) if way.firmware is None else build_image(b"x", signing_seed())
-            )
+            await update.upload(image)
         assert refused.value.reason is Reason.REFUSED
         await device.simulate("hang")  # the trial fails: nobody can confirm, the watchdog bites
         await device.wait_dropped()
         if way.firmware is not None:
             way.firmware.watchdog(now_us())
         await device.connect(60)
-        assert (device.info["slot"], device.info["confirmed"]) == (0, 1)
+        assert (device.info["slot"], device.info["confirmed"]) == (old, 1)
 
     hil.run(body)
 
@@ -84,7 +108,7 @@ def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -
 def test_03_what_is_damaged_or_not_signed_never_runs(hil: Bench) -> None:
     async def body(device: Ours, way: Way) -> None:
         update = updater(device, hil)
-        image = image_for(way, (0, 5, 0))
+        image = await image_for(device, way, hil, (0, 5, 0))
         damaged = image[:-1] + bytes((image[-1] ^ 1,))  # in the signature: the host cannot tell
         for wrong in (damaged, build_image(b"stranger" * 200, bytes(32))):
             with pytest.raises(LinkError) as refused:
@@ -103,7 +127,7 @@ def test_04_power_lost_in_the_middle_leaves_what_ran(hil: Bench) -> None:
     async def body(device: Ours, way: Way) -> None:
         if way.reset is None:
             pytest.skip("nobody can reset this device from here")
-        image = image_for(way, (0, 6, 0))
+        image = await image_for(device, way, hil, (0, 6, 0))
         restart = way.reset
 
         def cut(written: int) -> None:
@@ -117,8 +141,8 @@ def test_04_power_lost_in_the_middle_leaves_what_ran(hil: Bench) -> None:
         await device.connect(60)
         assert (device.info["slot"], device.info["confirmed"]) == (0, 1)
         update = updater(device, hil)
-        assert versions(await update.slots()) == [(0, "0.1.0")]
+        assert versions(await update.slots()) == {0: "0.1.0"}
         await update.upload(image)
-        assert versions(await update.slots()) == [(0, "0.1.0"), (1, "0.6.0")]
+        assert versions(await update.slots()) == {0: "0.1.0", 1: "0.6.0"}
 
     hil.run(body)

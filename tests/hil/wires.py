@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
@@ -28,6 +29,7 @@ from tests.emulator.world import Wire
 
 CODE = "ABCD-EFGH-JKLM-NPQR-STUV"
 LOCAL = ("host", "faulty", "open", "pty", "tcp", "ble")
+BUILT_HERE = (*LOCAL, "emulator")  # a fresh device for every test; any other name is the address of one on a desk
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Way:
     drop: Callable[[], Awaitable[None]] | None = None
     reset: Callable[[], None] | None = None
     firmware: Firmware | None = None
+    before: Counter[str] = field(default_factory=Counter)  # what a device that cannot be restarted had counted already
 
 
 class _Pipe:
@@ -104,8 +107,8 @@ class OursPeripheral(GattPeripheral):
 
 
 @asynccontextmanager
-async def way(name: str) -> AsyncIterator[Way]:
-    """Opens the way called `name`, see the module, and closes it."""
+async def way(name: str, key: bytes | None = None) -> AsyncIterator[Way]:
+    """Opens the way called `name`, see the module, and closes it. `key`: of a device on a desk."""
     if name in ("host", "faulty", "open"):
         async with _in_process(name) as opened:
             yield opened
@@ -123,7 +126,7 @@ async def way(name: str) -> AsyncIterator[Way]:
         finally:
             machine.close()
     else:
-        yield Way(partial(open_transport, name), Config())
+        yield Way(partial(open_transport, name), Config(key=key))
 
 
 @asynccontextmanager
