@@ -71,7 +71,9 @@ def build(convolutions: list[onnx.NodeProto], weights: dict[str, Array], *, int8
         scale, width = weights[node.input[1].removesuffix("_qdq") + "_scale"], bias.shape
         packed = _packed(graph, name, kernel, scale) if int8 else graph.const(name, kernel)
         attributes: dict[str, Any] = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-        x = graph.op("Relu", graph.op("Conv", x, packed, graph.const(f"{name}.bias", bias), **attributes))
+        names = ("", "") if int8 else (f"conv_{4 * i + 2}", f"relu_{4 * i + 3}")  # as int8's Cast and Mul make them
+        x = graph.op("Conv", x, packed, graph.const(f"{name}.bias", bias), name=names[0], **attributes)
+        x = graph.op("Relu", x, name=names[1])
     if len(convolutions) != 27 or width != (N_CHANNELS,):
         raise ValueError(f"{len(convolutions)} convolutions that end {width} wide are not YAMNet's")
     graph.op("Flatten", graph.op("GlobalAveragePool", x), name="latents")

@@ -16,7 +16,8 @@ _EXAMPLES = """\
   quantize bundle --board pi5 --scheme int8-weight-only --backbone Q8_0
   quantize bundle --name pocket --photos DIR/photos   the shipped encoders made again: are the hashes the same?
 
-Needs `glasses models pull whisper-tiny-en-ct2` (pocket: and yamnet-onnx; --photos: and efficientnet-lite0-pth). Files go to models/built.
+Needs `glasses models pull whisper-tiny-en-ct2`; pocket also yamnet-onnx, --photos also efficientnet-lite0-pth.
+Files go to models/built.
 """
 
 
