@@ -54,6 +54,9 @@ async def keep_connected(
 ) -> None:
     """Connects, and connects again after every drop, until cancelled; then closes.
 
+    Not for Ours: its Session reconnects by itself, for only the link knows what it has promised and must send again,
+    and within a second; a product's own protocol promises nothing across a drop and is set up anew by `connect`.
+
     Each change goes to the device's inbox as LinkChanged and to `changed`, with the reason.
     Raises LinkError for what trying again does not change.
     """
