@@ -55,13 +55,18 @@ def _fidelity(result: dict[str, Any]) -> tuple[bool, str]:
 
 
 def _tasks(tasks: dict[str, Any]) -> tuple[bool, str]:
-    """A loss counts beyond WORSE_POINTS and beyond twice the standard error of a share over so many items."""
+    """A loss counts beyond WORSE_POINTS and beyond twice the standard error of a share over so many items.
+
+    Words wrong are no share: one answer that runs on has several times the words of its sentence wrong, so that the
+    rate of a sentence has a standard deviation of about one.
+    """
     losses = {}
     for name, one in tasks.items():
         sign = 1 if one["higher_is_better"] else -1
         points = sign * (one["b_percent"] - one["a_percent"])
         share = min(1.0, max(0.0, one["a_percent"] / 100))
-        noise = 200 * math.sqrt(max(0.25 / one["items"], share * (1 - share)) / one["items"])
+        variance = max(0.25 / one["items"], share * (1 - share)) if one["higher_is_better"] else 1.0
+        noise = 200 * math.sqrt(variance / one["items"])
         if points < -max(WORSE_POINTS, noise):
             losses[name] = points
     changes = ", ".join(f"{n} {one['b_percent'] - one['a_percent']:+.1f}" for n, one in tasks.items())

@@ -13,7 +13,7 @@ from quantize.files import write_text
 
 _EXAMPLES = """\
   quantize report whisper-float32.onnx whisper-tiny-en-encoder-int8 --html report.html
-  quantize report model-q8_0.gguf smollm2-135m-instruct-q4_1 --tasks 20 --html report.html --out-json report.json
+  quantize report model-q8_0.gguf smollm2-135m-instruct-q4_1 --html report.html --out-json report.json
   quantize report lite0.onnx lite0-int8.onnx --limit 0 --tasks all      everything held out; takes long
 
 A is the reference, B what would replace it: two .onnx files that take and give the same, or two .gguf files. Both may
@@ -29,7 +29,9 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser.add_argument("--html", type=Path, metavar="OUT", help="write the page here")
     parser.add_argument("--out-json", type=Path, metavar="OUT", help="write the figures here")
     parser.add_argument("--limit", type=int, default=24, metavar="N", help="held-out items a domain; 0: all")
-    parser.add_argument("--tasks", default="0", metavar="N|all", help="glasses eval on N items a set (default: none)")
+    parser.add_argument(
+        "--tasks", default="10", metavar="N|all", help="eval items a set, 0: none (default: 10, some minutes)"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="compare on this folder, not on models/eval")
     parser.add_argument("--text", type=Path, metavar="FILE", help="backbones: also on this running text")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help="the rest of the runtime (default: pocket)")

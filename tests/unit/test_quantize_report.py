@@ -72,6 +72,13 @@ def test_the_verdict_weighs_fidelity_tasks_and_gain(changes, better, says) -> No
     assert says in " ".join(found["why"])
 
 
+@pytest.mark.parametrize(("items", "better"), [(20, "B"), (2000, "A")])
+def test_one_answer_that_runs_on_is_no_loss_of_words(items: int, better: str) -> None:
+    found = result()
+    figures = {"a_percent": 120.0, "b_percent": 150.0, "items": items, "higher_is_better": False}
+    assert verdict(found | {"tasks": {"words wrong: human captions": figures}})["better"] == better
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
