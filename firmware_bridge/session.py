@@ -59,6 +59,7 @@ class Session:
     async def __aenter__(self) -> Session:
         self.link.start(now_us())
         self._tasks = [asyncio.create_task(self._drive())]
+        self._tasks[0].add_done_callback(lambda _: self._step.set())  # however it ends, nobody waits for it any longer
         return self
 
     async def __aexit__(
@@ -79,7 +80,7 @@ class Session:
             if was_up:
                 with suppress(LinkError, TimeoutError):  # a peer that is gone needs no farewell
                     async with asyncio.timeout(_FAREWELL_S):
-                        await transport.send(self.link.transmit(now_us()))
+                        await transport.send(b"\0" + self.link.transmit(now_us()))  # ends what was cut off just now
             await transport.close()
         self._notify()
 
@@ -124,7 +125,10 @@ class Session:
         return taken
 
     def check(self) -> None:
-        """Raises LinkError, with the reason, when the link has ended for good."""
+        """Raises LinkError, with the reason, when the link has ended for good; or what `changed` has raised."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
         if self.link.state is State.CLOSED:
             reason = _REASONS.get(self._ended.why, Reason.CLOSED) if self._ended else Reason.CLOSED
             raise LinkError(reason, f"the link is closed: {self._last}")
@@ -189,8 +193,10 @@ class Session:
             self.link.lost(now_us(), Why.TRANSPORT, str(error))
         finally:
             reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            (ended,) = await asyncio.gather(reader, return_exceptions=True)
             self._notify()
+        if isinstance(ended, Exception):
+            raise ended
 
     async def _read(self, transport: Transport) -> None:
         try:
@@ -209,9 +215,18 @@ class Session:
             data = self.link.transmit(now_us(), _WRITE_BYTES)
             self._notify()
             if data:
-                await transport.send(data)
+                await self._sent(transport, data)
                 continue
             wake_us = self.link.wake_us()
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if wake_us is None else max(0, wake_us - now_us()) / 1e6):
                     await self._write.wait()
+
+    async def _sent(self, transport: Transport, data: bytes) -> None:
+        """A wire that takes nothing, with a hung device behind it, must not stop the clock: that is silence too."""
+        limit_s = self.link.config.silence_us / 1e6
+        try:
+            async with asyncio.timeout(limit_s):
+                await transport.send(data)
+        except TimeoutError as error:
+            raise LinkError(Reason.CLOSED, f"the wire has taken nothing for {limit_s:.1f} s") from error

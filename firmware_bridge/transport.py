@@ -26,6 +26,7 @@ CHUNK_BYTES = 16_384  # the most that one receive() returns
 BAUD = 1_000_000  # what every board here can do; a USB or an emulated port goes as fast as it likes
 MIN_BAUD, MAX_BAUD = 9_600, 4_000_000
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 0.5
 SERVICE_UUID = "c9a50001-6e1f-4c43-9d4b-5a0d3b7f6a10"  # ours: one byte stream each way
 WRITE_UUID = "c9a50002-6e1f-4c43-9d4b-5a0d3b7f6a10"  # host writes
 NOTIFY_UUID = "c9a50003-6e1f-4c43-9d4b-5a0d3b7f6a10"  # device notifies
@@ -200,8 +201,10 @@ class _TcpTransport:
 
     async def close(self) -> None:
         self._writer.close()
-        with contextlib.suppress(OSError):  # it was broken before; closed is closed
-            await self._writer.wait_closed()
+        with contextlib.suppress(OSError, TimeoutError):  # it was broken before; closed is closed
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
+        self._writer.transport.abort()  # what the other end does not take is not waited for
 
 
 async def _open_tcp(host: str, port: int) -> _TcpTransport:

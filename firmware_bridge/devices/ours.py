@@ -50,7 +50,7 @@ class Ours:
         self.info: dict[str, Any] = {}
         self.heartbeat: dict[str, Any] = {}
         self.muted = False
-        self.smp: asyncio.Queue[bytes] = asyncio.Queue()  # firmware_bridge/smp.py: answers of the update server
+        self.smp: asyncio.Queue[bytes] = asyncio.Queue(8)  # firmware_bridge/smp.py: answers of the update server
         self.audio_lost = 0  # 20 ms of microphone that the device had no room for
         self.session = Session(open_transport, config, changed=self._changed)
         self._camera = Camera("glasses", ask=self._ask_for_photo, assemble=self._assemble, is_last=wire.is_last)
@@ -204,6 +204,7 @@ class Ours:
             self._down = asyncio.Event()
             self.inbox.put(LinkChanged(_now_ns(), True))
             if change.dropped or change.detail:
+                self._audio_seq = None  # a restarted device counts its sound from 0 again
                 self.inbox.put(Line(_now_ns(), f"{change.detail}; {change.dropped} messages were lost with it"))
             if self._wants_audio:
                 mic = protocol.encode("mic", on=1, codec=self._codec)
@@ -234,7 +235,8 @@ class Ours:
         elif message.name == "mute":
             self.muted = bool(fields["muted"])
         elif message.name == "smp":
-            self.smp.put_nowait(message.data)
+            if not self.smp.full():  # each question waits for its answer: more than a few are nobody's
+                self.smp.put_nowait(message.data)
         elif message.name == "battery":
             self.info |= {"battery_percent": fields["percent"]}
         waiting = self._answers.get((message.name, fields["message"] if message.name == "result" else 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -43,11 +44,18 @@ def test_02_a_restart_is_noticed(hil: Bench) -> None:
         if way.reset is None:
             pytest.skip("nobody can reset this device from here")
         assert await device.setting("volume", 90) == 90
+        await device.start_audio()
+        while (device._audio_seq or 0) < 10:
+            await asyncio.sleep(0.01)
+        lost = device.audio_lost
         way.reset()
         await device.wait_dropped()
         await device.connect(60)
         assert await device.setting("volume") == 50
+        while device._audio_seq is None:  # its sound is numbered from 0 again, and goes on unasked
+            await asyncio.sleep(0.01)
         check_photo(device, (await device.take_photo(deadlines=PATIENT)).jpeg)
+        assert device.audio_lost >= lost
 
     hil.run(body)
 
