@@ -15,7 +15,7 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
 pytest.importorskip("onnx_ir")
 
-from glasses import app, manifests, store  # noqa: E402
+from glasses import app, loop, manifests, store  # noqa: E402
 from glasses.board import board_names  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
@@ -249,7 +249,7 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
         assert all(opened(parts) for opened in (app.open_turn_end, app.open_for_me, app.open_wishes))
         shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
         with pytest.raises(GlassesError) as caught:
-            parts.ambience.apply(shipped)
+            loop.connect(parts, shipped, loop.SoFar())
         assert caught.value.reason is Reason.WRONG_SPACE
     finally:
         parts.close()
