@@ -1,10 +1,11 @@
-"""The shipped encoders under onnxruntime's own arm64 wheel, in user-mode emulation; and that boards can install us."""
+"""The shipped encoders and connectors under onnxruntime's arm64 wheel, emulated; and that boards can install us."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 
 from glasses import store
-from glasses.encoders.image import preprocess
+from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
+from glasses.encoders.sound import SoundEncoder, log_mel_patches
 from glasses.media import read_audio, read_image
 from glasses.onnx_session import open_session
+from glasses.types import Float32Array
 
 pytestmark = [pytest.mark.system, pytest.mark.models, pytest.mark.slow]
 REPO = Path(__file__).parents[2]
@@ -24,13 +28,39 @@ import sys, platform, numpy as np, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.log_severity_level = 1, 3
 session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-np.save(sys.argv[3], session.run(None, {session.get_inputs()[0].name: np.load(sys.argv[2])})[0])
+np.savez(sys.argv[3], *session.run(None, dict(np.load(sys.argv[2]))))
 print(platform.machine(), onnxruntime.__version__)
 """
 EVAL = REPO / "models" / "eval"
-INPUTS = {
-    "whisper-tiny-en-encoder-int8": ("mel", lambda: log_mel(read_audio(EVAL / "sounds" / "dog-0.ogg")[:16_000])[None]),
-    "efficientnet-lite0-int8": ("pixels", lambda: preprocess(read_image(EVAL / "pictures" / "bee.jpg"))),
+Feed = dict[str, np.ndarray]
+
+
+def sound() -> Float32Array:
+    return read_audio(EVAL / "sounds" / "dog-0.ogg")[:16_000]
+
+
+def heard() -> Float32Array:
+    return AudioEncoder(store.path_of("whisper-tiny-en-encoder-int8"), n_threads=1).encode(sound()).data
+
+
+def beside() -> Feed:
+    rows = SoundEncoder(store.path_of("yamnet-int8"), n_threads=1).encode(sound()).data
+    return {"latents": rows, "beside": heard(), "has_beside": np.ones(1, np.float32)}
+
+
+def seen() -> Float32Array:
+    picture = read_image(EVAL / "pictures" / "bee.jpg")
+    return ImageEncoder(store.path_of("efficientnet-lite0-int8"), n_threads=1).encode(picture).data
+
+
+INPUTS: dict[str, Callable[[], Feed]] = {
+    "whisper-tiny-en-encoder-int8": lambda: {"mel": log_mel(sound())[None]},
+    "yamnet-int8": lambda: {"patches": log_mel_patches(sound())},
+    "efficientnet-lite0-int8": lambda: {"pixels": preprocess(read_image(EVAL / "pictures" / "bee.jpg"))},
+    "audio-words-pocket": lambda: {"latents": heard()},
+    "audio-ambience-pocket": lambda: {"latents": heard()},
+    "sound-connector-pocket": beside,
+    "image-connector-pocket": lambda: {"latents": seen()},
 }
 
 
@@ -46,11 +76,10 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_an_encoder_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
-    key, read = INPUTS[name]
-    value = read()
-    given, made, model = tmp_path / "in.npy", tmp_path / "out.npy", store.path_of(name)
-    np.save(given, value)
+def test_a_model_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
+    feed = INPUTS[name]()
+    given, made, model = tmp_path / "in.npz", tmp_path / "out.npz", store.path_of(name)
+    np.savez(given, allow_pickle=False, **feed)
     command = [
         "qemu-aarch64-static",
         "-cpu",
@@ -65,10 +94,14 @@ def test_an_encoder_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tm
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["aarch64", version("onnxruntime")]
-    there, here = np.load(made), np.asarray(open_session(model, n_threads=1).run(None, {key: value})[0])
-    assert there.shape == here.shape
-    cosine = float((there * here).sum() / np.sqrt((there**2).sum() * (here**2).sum()))
-    assert cosine > 0.99, "other kernels round in another order, no more"
+    expected = open_session(model, n_threads=1).run(None, feed)
+    with np.load(made) as arrays:
+        assert len(arrays.files) == len(expected)
+        for key, here in zip(arrays.files, map(np.asarray, expected), strict=True):
+            there = arrays[key]
+            assert there.shape == here.shape
+            cosine = float((there * here).sum() / np.sqrt((there**2).sum() * (here**2).sum()))
+            assert cosine > 0.99, "other kernels round in another order, no more"
 
 
 def test_every_base_dependency_can_be_had_for_arm64() -> None:
