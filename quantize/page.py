@@ -148,7 +148,7 @@ def _divergence(found: dict[str, Any]) -> Iterable[str]:
     yield _table(columns, rows)
     curves = [Line(domain, one["kld_quantiles"]) for domain, one in found.items()]
     yield lines(
-        "KLD, from the token that changed least to the one that changed most",
+        "KLD of each token, from least changed to most",
         curves,
         x_label="quantile, 0 to 100%",
         y_label="KLD (nats)",

@@ -36,8 +36,34 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["export", "whisper-tiny-en-ct2", "--out", str(whisper)]) == 0
     out = folder / "report.html"
     shipped = "whisper-tiny-en-encoder-int8"
-    assert main(["report", str(whisper), shipped, "--limit", "3", "--html", str(out)]) == 0
+    assert main(["report", str(whisper), shipped, "--limit", "3", "--tasks", "0", "--html", str(out)]) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def backbone_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two items of everything, tasks too: what the page says of a backbone, not how good one is."""
+    folder = tmp_path_factory.mktemp("backbone")
+    shipped, smaller = "smollm2-135m-instruct-q4_1", str(folder / "mixed.gguf")
+    assert main(["backbone", shipped, "--type", "mixed", "--out", smaller]) == 0
+    out = folder / "report.html"
+    assert main(["report", shipped, smaller, "--limit", "2", "--tasks", "2", "--html", str(out)]) == 0
+    return out
+
+
+def test_a_backbones_page_has_its_divergence_and_its_tasks(backbone_page: Path) -> None:
+    picture = backbone_page.with_suffix(".png")
+    chromium(backbone_page, f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}")
+    bgr = cv2.imread(str(picture))
+    assert bgr is not None
+    for colour in (BLUE, RED):
+        near = np.abs(bgr[..., ::-1].astype(int) - colour).max(axis=2) < 8
+        assert near.sum() > 2000, "bars and curves are drawn"
+    dom = chromium(backbone_page, "--dump-dom")
+    for part in ("Divergence of the next token", "Turns that changed most", "Tasks, end to end", "Tensors by type"):
+        assert part in dom
+    for named in ("pictures named", "sounds named", "spoken answered as typed", "<polyline"):
+        assert named in dom
 
 
 def test_the_page_shows_its_plots(page: Path) -> None:
