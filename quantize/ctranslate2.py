@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
+from glasses.manifests import MAX_FILE_BYTES
 
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _MAX_TENSORS = 10_000
@@ -40,6 +41,8 @@ class _Reader:
 
 def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
     """Returns every tensor of the file by name, aliases resolved; raises ModelError(CORRUPT) on anything odd."""
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ModelError(Reason.TOO_LARGE, f"{path}: over {MAX_FILE_BYTES >> 30} GB, so no model for a board")
     reader = _Reader(path.read_bytes(), path)
     version = reader.number("I")
     if version != 6:

@@ -16,6 +16,7 @@ from glasses import store
 from glasses.app import SPARE_ONE, open_parts
 from glasses.errors import InputError, ModelError, Reason
 from glasses.service.engine import LlamaEngine
+from glasses.service.token_file import read_token
 
 _EXAMPLE = """\
 examples:
@@ -83,7 +84,7 @@ async def _serve(args: argparse.Namespace) -> int:
     from glasses.service.server import Listen, serving  # noqa: PLC0415
     from glasses.service.service import Caps, Service  # noqa: PLC0415
 
-    token = _read_token(args.token_file) if args.token_file else None
+    token = read_token(args.token_file) if args.token_file else None
     listen = Listen(args.listen, token, args.tls_cert, args.tls_key, args.client_ca)
     tokens = args.tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
     opener = engine_opener(args.backend, args.bundle, args.vllm)
@@ -93,10 +94,3 @@ async def _serve(args: argparse.Namespace) -> int:
         print(json.dumps(about) if args.json else f"serving {args.bundle} on {running.address}", flush=True)
         await running.task
     return 0
-
-
-def _read_token(path: Path) -> str:
-    try:
-        return path.read_text().split("\n", 1)[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: {error}") from error

@@ -26,6 +26,7 @@ from glasses.errors import InputError, ModelError, Reason
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import Remote
 from glasses.offload.turn import OffloadedTurn
+from glasses.service.token_file import read_token
 from glasses.service.transport import Transport, WebSocket
 from glasses.types import Piece, Turn
 
@@ -41,11 +42,11 @@ Near = Callable[[str, int, int], Iterator[Piece]]  # (already said, most pieces,
 
 def transport_of(url: str, token_file: Path | None, authority: Path | None) -> Callable[[], Transport]:
     """What connects to the service at `url`. Raises InputError where it cannot be one, or a file cannot be read."""
+    token = read_token(token_file) if token_file else None
     try:
-        token = token_file.read_text().split("\n", 1)[0].strip() if token_file else None
         tls = ssl.create_default_context(cafile=authority) if url.startswith("wss:") else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Reason.BAD_INPUT, f"--offload: cannot use its token or authority: {error}") from error
+    except OSError as error:
+        raise InputError(Reason.BAD_INPUT, f"--offload: cannot use the authority {authority}: {error}") from error
     WebSocket(url)  # an address that cannot be one is refused now, not in the background
     return lambda: WebSocket(url, token=token, tls=tls, dtype="f16")
 

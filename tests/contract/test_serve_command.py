@@ -102,6 +102,7 @@ def test_an_openai_client_shows_it_pictures_and_plays_it_sounds(tmp_path: Path) 
         (("--listen", "0.0.0.0:0"), "can be reached from other machines"),
         (("--listen", "nowhere"), "neither unix:PATH nor HOST:PORT"),
         (("--token-file", "/nonexistent"), "cannot read the token"),
+        (("--token-file", "/dev/zero"), "so no token"),
         (("--sessions", "0"), "at least 1"),
     ],
 )

@@ -1,0 +1,21 @@
+"""Reads the bearer token of a service from its file. Knows no server: the command line needs no extra for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glasses.errors import InputError, Reason
+
+MAX_CHARS = 4096
+
+
+def read_token(path: Path) -> str:
+    """The first line of a file. Raises InputError: NOT_FOUND (or unreadable), TOO_LARGE."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            line = file.readline(MAX_CHARS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: {error}") from error
+    if len(line) > MAX_CHARS:
+        raise InputError(Reason.TOO_LARGE, f"{path}: its first line is over {MAX_CHARS} characters, so no token")
+    return line.strip()
