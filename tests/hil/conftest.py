@@ -21,6 +21,7 @@ PATIENT = Deadlines(ask_s=60, first_chunk_s=60, next_chunk_s=60, whole_s=120)  #
 TestBody = Callable[[Ours, Way], Awaitable[None]]
 DEFAULT = "host"  # the other local ways wait out real outages: minutes, so make test-emulator has them
 TIMEOUT_S = 900.0  # the emulator on a busy machine takes minutes for an upload
+ENOUGH_MESSAGES = 200  # one in twenty is lost: that all of so many arrive happens once in thirty thousand times
 ACCOUNT_S = 20.0  # for the counters of a device whose test has failed
 
 
@@ -100,7 +101,7 @@ class Bench:
         if opened.perfect:
             assert heartbeat["crc_errors"] - before["crc_errors"] == counters.bad_frames == 0
             assert heartbeat["forged"] - before["forged"] == counters.forged == 0
-        else:
+        elif counters.messages_in + counters.messages_out >= ENOUGH_MESSAGES:
             assert heartbeat["repeated"] + counters.repeated > 0  # else the wire was not as bad as it should be
 
 
