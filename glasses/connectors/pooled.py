@@ -21,24 +21,24 @@ def check_space(latents: Latents, expected: str) -> None:
         )
 
 
-class PooledConnector:
-    """Latents (T, D) -> rows float32 (k, n_embd), learned begin and end rows included."""
+class Network:
+    """A connector's ONNX file: what it takes, and the spaces that its metadata names."""
 
-    def __init__(self, path: Path, *, n_threads: int = 2) -> None:
-        self._session = open_session(path, n_threads=n_threads)
+    def __init__(self, path: Path, *, n_threads: int, also: str = "") -> None:
+        """`also` names a tensor inside that can be asked of `run` too. Raises ModelError: NOT_FOUND, CORRUPT."""
+        self._session = open_session(path, n_threads=n_threads, also=also)
         self.width: int = self._session.get_inputs()[0].shape[-1]  # of `latents`
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.space = metadata.get("space", "")
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+        self.space = self.metadata.get("space", "")
         if not self.space:
             raise ModelError(Reason.CORRUPT, f"{path}: not a connector, its metadata names no latent space")
-        self._beside_space = metadata.get("beside_space")
+        self._beside_space = self.metadata.get("beside_space")
         if self._beside_space:
             beside = next(one for one in self._session.get_inputs() if one.name == "beside")
             self._nothing = np.zeros((1, beside.shape[-1]), np.float32)
-        self._beside_words = slice(*json.loads(metadata.get("beside_words", "[null]")))
 
-    def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
-        """Returns the rows. Raises ModelError(WRONG_SPACE).
+    def run(self, output: str, latents: Latents, beside: Latents | None) -> Float32Array:
+        """The tensor `output`, float32. Raises ModelError(WRONG_SPACE).
 
         `beside` are another encoder's latents of the same window, which some connectors read too and then judge better.
         """
@@ -49,8 +49,20 @@ class PooledConnector:
                 check_space(beside, self._beside_space)
             feeds["beside"] = beside.data if beside else self._nothing
             feeds["has_beside"] = np.array([beside is not None], np.float32)
-        (rows,) = self._session.run(["rows"], feeds)
-        return frozen(np.ascontiguousarray(rows, dtype=np.float32))
+        return np.asarray(self._session.run([output], feeds)[0], dtype=np.float32)
+
+
+class PooledConnector:
+    """Latents (T, D) -> rows float32 (k, n_embd), learned begin and end rows included."""
+
+    def __init__(self, path: Path, *, n_threads: int = 2) -> None:
+        self._network = Network(path, n_threads=n_threads)
+        self.width, self.space = self._network.width, self._network.space
+        self._beside_words = slice(*json.loads(self._network.metadata.get("beside_words", "[null]")))
+
+    def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
+        """Returns the rows; `beside` as `Network.run`. Raises ModelError(WRONG_SPACE)."""
+        return frozen(np.ascontiguousarray(self._network.run("rows", latents, beside)))
 
     def apply_beside_words(self, latents: Latents) -> Float32Array:
         """Returns only the rows that go beside words: how it was said and where, without a sentence around them.

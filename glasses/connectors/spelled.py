@@ -17,9 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from glasses.connectors.pooled import check_space
+from glasses.connectors.pooled import Network
 from glasses.errors import ModelError, Reason
-from glasses.onnx_session import open_session
 from glasses.types import Float32Array, Latents, frozen
 
 N_MIXED = 8  # texts mixed in one soft token, as in glasses.connectors.words
@@ -72,13 +71,8 @@ class SpelledConnector:
 
     def __init__(self, path: Path, units_path: Path, backbone: Speller, *, n_threads: int = 2) -> None:
         told = read(path, {"units", "names", "kinds", "sentence"})
-        self._session = open_session(units_path, n_threads=n_threads, also=told["units"])
-        self._units = told["units"]
-        self.width: int = self._session.get_inputs()[0].shape[-1]  # of `latents`
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.space, self._beside_space = metadata.get("space", ""), metadata.get("beside_space")
-        if not self.space:
-            raise ModelError(Reason.CORRUPT, f"{units_path}: not a connector, its metadata names no latent space")
+        self._network, self._units = Network(units_path, n_threads=n_threads, also=told["units"]), told["units"]
+        self.width, self.space = self._network.width, self._network.space
         self._spellings = {what: Spelling([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")}
         self._sentence: list[Float32Array | tuple[int, str]] = [
             backbone.token_rows(backbone.tokenize(part)) if isinstance(part, str) else (part["region"], part["say"])
@@ -86,16 +80,8 @@ class SpelledConnector:
         ]
 
     def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
-        """Returns the rows. Raises ModelError(WRONG_SPACE). `beside`: as `PooledConnector.apply`."""
-        check_space(latents, self.space)
-        feeds = {"latents": latents.data}
-        if self._beside_space:
-            if beside:
-                check_space(beside, self._beside_space)
-            width = next(one for one in self._session.get_inputs() if one.name == "beside").shape[-1]
-            feeds["beside"] = beside.data if beside else np.zeros((1, width), np.float32)
-            feeds["has_beside"] = np.array([beside is not None], np.float32)
-        units = np.asarray(self._session.run([self._units], feeds)[0])
+        """Returns the rows; `beside` as `Network.run`. Raises ModelError(WRONG_SPACE)."""
+        units = self._network.run(self._units, latents, beside)
         rows = [p if isinstance(p, np.ndarray) else self._spellings[p[1]].soft(units[p[0]]) for p in self._sentence]
         return frozen(np.concatenate(rows))
 

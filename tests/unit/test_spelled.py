@@ -12,7 +12,7 @@ import pytest
 from glasses import store
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX, SUFFIX
-from glasses.connectors.pooled import PooledConnector
+from glasses.connectors.pooled import Network, PooledConnector
 from glasses.connectors.spelled import SpelledConnector, Spelling
 from glasses.connectors.words import SpokenAs, WordConnector
 from glasses.encoders.audio import AudioEncoder
@@ -76,13 +76,11 @@ def test_the_units_of_a_connector_come_out_beside_its_unchanged_rows(name: str, 
     opened = SpelledConnector(ARTIFACTS / f"{name}-spelled.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
     plain = PooledConnector(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1)
     data = np.random.default_rng(0).standard_normal((49, opened.width)).astype(np.float32)
-    feeds: dict[str, Float32Array] = {"latents": data}
-    if n_regions == 1:
-        feeds |= {"beside": np.zeros((1, 768), np.float32), "has_beside": np.zeros(1, np.float32)}
-    units, rows = (np.asarray(out) for out in opened._session.run([told["units"], "rows"], feeds))
+    latents = Latents(0, 0, "image", data, plain.space)
+    network = Network(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1, also=told["units"])
+    units, rows = (network.run(output, latents, None) for output in (told["units"], "rows"))
     assert units.shape == (n_regions, len(told["names"]))
     np.testing.assert_allclose(units.sum(axis=1), 1, rtol=1e-5)
-    latents = Latents(0, 0, "image", data, plain.space)
     np.testing.assert_allclose(plain.apply(latents), rows, atol=1e-5)  # other outputs, other fusions
     assert opened.apply(latents).shape[1] == 4
     with pytest.raises(ModelError) as caught:
