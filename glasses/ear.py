@@ -10,23 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from glasses.app import Parts
-from glasses.gates.addressed import LONGEST_MS, Span
 from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
-from glasses.gates.turns import Change, TurnGate
-from glasses.gates.voice import SPEECH, STEP, VoiceDetector
+from glasses.gates.turns import LONGEST_MS, Change, Span, TurnGate
+from glasses.gates.voice import SPEECH, STEP, STEP_NS, VoiceDetector
 from glasses.gates.wake import WakeGate
 from glasses.gates.wishes import Wish
-from glasses.listen import BEFORE_MS, LEAD_MS, SEEN_MS, STEP_NS, TALK_STEPS, Button, SensorEvent
 from glasses.loop import prompt_of
-from glasses.types import AudioChunk, Float32Array, Frame, Latents, Turn
+from glasses.types import AudioChunk, Button, Float32Array, Frame, GateWord, Latents, ReplyWord, SensorEvent, Turn
 
 _MS = 1_000_000
+BEFORE_MS = 4000  # of what was heard before the touch
+LEAD_MS = 200  # people begin to speak while they touch: this much before the touch belongs to what is said
+TALK_STEPS = 5  # speech for 160 ms on end is talk; of the held-out sounds that are not voices, 2 in 120 reach that
+SEEN_MS = 2000  # how old the last picture before a touch may be, where none comes after it
 TAIL_MS = 96  # kept after speech: the last consonant is quieter than the detector hears
 FIRST_DRAFT_MS = 500  # of speech before there is anything to prepare
 DRAFT_EVERY_MS = 300
@@ -59,13 +60,14 @@ class Ended:
     span: Span
     view: Frame | None
     decided_ns: int
+    wish: Wish = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn."""
 
-    what: Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire"]
+    what: GateWord
     t_ns: int
     turn_id: int
     merged: bool = False
@@ -77,7 +79,7 @@ class ReplyState:
 
     t_ns: int
     turn_id: int
-    what: Literal["audible", "over"]
+    what: ReplyWord
 
 
 Signal = Draft | Ended | Told
@@ -210,7 +212,7 @@ class Ear:
             return self._dipped(change.t_ns)
         if change.kind == "ended" and change.span:
             return self._ended(change.span)
-        told_as: dict[str, Literal["resumed", "pause", "unpause", "expire"]] = {
+        told_as: dict[str, GateWord] = {
             "resumed": "resumed", "paused": "pause", "unpaused": "unpause", "expired": "expire",
         }  # fmt: skip
         return [Told(told_as[change.kind], change.t_ns, self._turn_id)]
@@ -244,12 +246,9 @@ class Ear:
         return [draft]
 
     def _dipped(self, now_ns: int) -> list[Signal]:
-        draft = self._made(min(self._said_until_ns(), now_ns), final=True)
-        return [draft]
-
-    def _said_until_ns(self) -> int:
         spoken_ns = self._gate.spoken_ns
-        return spoken_ns[1] + TAIL_MS * _MS if spoken_ns else 1 << 62
+        until_ns = min(spoken_ns[1] + TAIL_MS * _MS, now_ns) if spoken_ns else now_ns
+        return [self._made(until_ns, final=True)]
 
     def _ended(self, span: Span) -> list[Signal]:
         decided_ns = time.monotonic_ns()
@@ -265,7 +264,7 @@ class Ear:
             self._gate.dismiss(span.decided_ns)
             return [*signals, Told("expire", span.decided_ns, self._turn_id)]
         view = self._view[0] if self._view and span.look else None
-        return [*signals, Ended(self._draft.turn, span, view, decided_ns)]
+        return [*signals, Ended(self._draft.turn, span, view, decided_ns, self._draft.wish)]
 
     def _made(self, end_ns: int, *, final: bool, quiet_ns: int = 0) -> Draft:
         """A draft of the sound up to `end_ns`; `quiet_ns` more, taken to be as the last step, make it nearly final."""

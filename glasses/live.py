@@ -21,14 +21,13 @@ from glasses.ear import Ear, ReplyState, Signal
 from glasses.errors import GlassesError, Reason, SensorError
 from glasses.gates.echo import EchoGate
 from glasses.governor import Load
-from glasses.listen import Button, SensorEvent
 from glasses.mouth import Mouth
 from glasses.reply import Reply
 from glasses.sensors import sound_devices
 from glasses.sensors.chunks import EventQueue
 from glasses.sensors.devices import Hearing, Opens, Seeing
 from glasses.sensors.speaker import Saying
-from glasses.types import AudioChunk, Int16Array
+from glasses.types import AudioChunk, Button, DeviceChange, Int16Array, OwnVoice, SensorEvent
 
 log = logging.getLogger(__name__)
 CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
@@ -47,15 +46,6 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceChange:
-    """Sound devices went, or are back; `why` says what is known."""
-
-    t_ns: int
-    state: Literal["gone", "back", "muted", "unmuted"]
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Played:
     """What was handed to the speaker since the last one, int16 (N,) at its rate; only where it was not silence."""
 
@@ -63,11 +53,13 @@ class Played:
     pcm: Int16Array
 
 
-Watched = SensorEvent | Signal | ReplyState | Reply | DeviceChange | Played
+Watched = SensorEvent | OwnVoice | Signal | ReplyState | Reply | DeviceChange | Played
 
 
 class Live:
-    """`run` until `stop`. `watch` gets everything that happens, in the thread that made it."""
+    """`run` until `stop`. `watch` gets everything that happens, in the thread that made it; what the ear is given, in
+    the order in which it takes it, so that a recording of that can be replayed (again.py).
+    """
 
     def __init__(
         self,
@@ -101,6 +93,7 @@ class Live:
         self._muted = muted
         self._gone, self._was_muted = False, self.muted
         self._hang: str | None = None
+        self._own_voice = False
         self.microphone: Hearing | None = None
         self.speaker: Saying | None = None
         self.camera: Seeing | None = None
@@ -184,7 +177,6 @@ class Live:
                 log.warning("%s", error)
 
     def _tell(self, state: ReplyState) -> None:
-        self._watch(state)
         self._told.append(state)  # taken by the ear's thread before its next event
 
     def _listen(self) -> None:
@@ -202,7 +194,9 @@ class Live:
         self.counts.sound_lost = self.events.lost
         signals: list[Signal] = []
         while self._told:
-            signals += self._ear.feed(self._told.pop(0))
+            state = self._told.pop(0)
+            self._watch(state)
+            signals += self._ear.feed(state)
         if self.muted != self._was_muted:
             self._follow_mute()
             signals += self._ear.forget(self.ear_progress_ns)
@@ -228,6 +222,9 @@ class Live:
             own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
         elif isinstance(event, Button) and event.press == "hold" and self.camera:
             self.camera.look()
+        if own_voice != self._own_voice:
+            self._own_voice = own_voice
+            self._watch(OwnVoice(event.t_ns, own_voice))
         self._watch(event)
         signals = self._ear.feed(event, own_voice=own_voice)
         self._heard(event, own_voice or self._ear.hears_speech or self._ear.replying)

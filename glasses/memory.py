@@ -23,7 +23,7 @@ RECALLED_NS = 10 * _S  # at most, of one recalled sound: connectors are trained 
 BLOCK_MS = 100  # is_audible's own
 QUIET_MS = 500  # silence that ends a piece
 SHORTEST_MS, LONGEST_MS = 300, 4000
-TALK_MS = 160  # as in listen.py: less speech than this is a noise
+TALK_MS = 160  # as in ear.py: less speech than this is a noise
 HOLE_NS = 100_000_000  # chunks further apart than this are two streams
 
 

@@ -16,23 +16,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from glasses.app import Parts
 from glasses.backbone.circles import until_round
+from glasses.context import Context
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.ear import Draft, Ended, ReplyState, Signal, Told
 from glasses.errors import ModelError, Reason
 from glasses.reply import Reply, Work, pieces_heard, same_rows
 from glasses.sensors.speaker import Clause, Saying
-from glasses.types import Float32Array, Piece
+from glasses.types import Piece
 
 log = logging.getLogger(__name__)
 _MS = 1_000_000
 MAX_TOKENS = 64
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
-TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"
 
 
 # The pieces of an answer to a draft that was fed; the second says whether nobody wants them any more.
@@ -58,11 +56,10 @@ class Mouth:
         self._changed = threading.Condition()
         self._wanted: Reply | None = None  # newest draft
         self._made: Reply | None = None  # the one being worked on, or worked off
-        self._cut: tuple[Reply, list[Clause], bool] | None = None  # an interruption, until the context follows it
+        self._cut: Reply | None = None  # it was interrupted, and the context does not follow it yet
         self._stopped = False
         self._busy = False
-        self._base = parts.n_prefix  # rows of the context before the turn
-        self._fed: Float32Array = np.zeros((0, parts.backbone.n_embd), np.float32)  # rows of the turn in the context
+        self._context = Context(parts)
         self._clause_ns = 0  # when the newest clause was written
         self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
         # What is said to a draft instead of what the backbone would write; "" is nothing.
@@ -110,7 +107,7 @@ class Mouth:
                 self._parts.backbone.clear_abort()
             try:
                 if cut:
-                    self._keep_heard(*cut)
+                    self._context.keep_heard(cut.n_heard)
                 if reply and fresh:
                     self._answer(reply)
             except ModelError as error:
@@ -142,7 +139,9 @@ class Mouth:
         reply.outcome = "merged" if told.merged else "expired" if told.what == "expire" else "interrupted"
         self._wanted = self._made = None
         if reply.ended:
-            self._cut = reply, heard, told.merged
+            if not told.merged and not reply.instead:
+                reply.n_heard = pieces_heard([piece.text for piece in reply.pieces], heard)
+            self._cut = reply
             self._watch(reply)
 
     def _abort(self) -> None:
@@ -175,16 +174,8 @@ class Mouth:
             self._said(reply)
 
     def _prefill(self, reply: Reply) -> None:
-        backbone, since_ns = self._parts.backbone, time.monotonic_ns()
-        if not reply.draft.history and self._base != self._parts.n_prefix:
-            self._base, self._fed = self._parts.n_prefix, self._fed[:0]
-        rows = reply.draft.rows
-        keep = min(same_rows(self._fed, rows), len(rows) - 1)
-        reply.reused = keep
-        self._fed = self._fed[:keep]
-        backbone.rollback(self._base + keep)
-        backbone.feed([rows[keep:]])
-        self._fed = rows
+        since_ns = time.monotonic_ns()
+        reply.reused = self._context.prefill(reply.draft)
         self._did(reply, "prefill", since_ns)
 
     def _written(self, reply: Reply) -> Iterator[str]:
@@ -262,19 +253,6 @@ class Mouth:
         if reply is not None and not reply.outcome:
             reply.outcome = "failed"
             self._over(reply)
-
-    def _keep_heard(self, reply: Reply, heard: list[Clause], merged: bool) -> None:
-        """Rolls the context back to the last word of the reply that was heard, and closes the assistant's turn."""
-        n_pieces = 0 if merged or reply.instead else pieces_heard([piece.text for piece in reply.pieces], heard)
-        backbone = self._parts.backbone
-        if n_pieces == 0:
-            return
-        backbone.rollback(min(self._base + len(self._fed) + n_pieces, backbone.n_past))
-        breaks = backbone.tokenize(TURN_BREAK)
-        if backbone.n_past + len(breaks) > backbone.n_ctx // 2:  # room for the next turn matters more
-            return
-        backbone.feed([breaks])
-        self._base, self._fed = backbone.n_past, self._fed[:0]
 
     def _did(self, reply: Reply, stage: str, since_ns: int) -> int:
         now_ns = time.monotonic_ns()

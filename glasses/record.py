@@ -19,10 +19,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from glasses.entries import Entry
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.recordings import FULL, Limits, prune, recover, segments
 from glasses.sealed import SealedWriter
-from glasses.session_file import Entry, SegmentWriter
+from glasses.session_file import SegmentWriter
 
 log = logging.getLogger(__name__)
 

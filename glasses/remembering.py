@@ -15,9 +15,8 @@ from glasses.app import Parts
 from glasses.errors import GlassesError
 from glasses.gates.view import ViewGate
 from glasses.gates.wishes import Wish
-from glasses.listen import Button, SensorEvent
 from glasses.memory import LatentMemory, SoundKeeper
-from glasses.types import AudioChunk, Frame, Latents
+from glasses.types import AudioChunk, Button, Frame, Latents, SensorEvent
 
 log = logging.getLogger(__name__)
 _S = 1_000_000_000
@@ -47,6 +46,10 @@ class Remembering:
             self._waiting.put_nowait((event, speech, self._epoch))
         except queue.Full:
             self.n_lost += 1
+
+    def settle(self) -> None:
+        """Waits until all that was given is remembered: where a recording is played faster than its time."""
+        self._waiting.join()
 
     def recall(self, wish: Wish, before_ns: int) -> tuple[Latents, ...]:
         """What a turn that began at `before_ns` is given for a wish; empty where nothing of the kind is remembered."""

@@ -1,67 +1,48 @@
-"""Runs a recorded session through the real gates, encoders and backbone, and says where two runs differ.
+"""A recorded session, or the demo's minute, through the live spine again: what is in the files, and what comes out.
 
-Knows no command line. Decisions are compared in the session's own time (from its first sensor entry), so a recording
-can be compared with a replay of it, or with a replay by other models. Durations are compared as ratios only.
+Knows no command line. Another run's differences are differences.py's.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.app import Parts
-from glasses.decoders.speech import Voice
-from glasses.demo.reply import reply
+from glasses.again import Again, Given, Replied
 from glasses.demo.session import events as session_events
-from glasses.demo.session import load_session, paced
+from glasses.demo.session import load_session
+from glasses.differences import Judged, shifted
+from glasses.ear import Ended, ReplyState, Told
+from glasses.entries import Answered, Decision, Entry, decision_of
 from glasses.errors import InputError, Reason
-from glasses.gates.voice import VoiceDetector
-from glasses.listen import Button, Heard, SensorEvent, listen
 from glasses.recordings import opened, segments
-from glasses.session_file import Answered, CutOffError, Decision, Entry, decision_of, read_entries
-from glasses.types import AudioChunk, Frame, Latents
+from glasses.session_file import CutOffError, read_entries
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents
+from glasses.wear import ADDRESS
 
 log = logging.getLogger(__name__)
-_MS = 1_000_000
-GAP_NS = 5_000_000_000  # between passes: over a second, so that every pass begins as a new stream
+GAP_NS = 60_000_000_000  # between passes: every pass begins as a new stream, after the last reply was over
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerances:
-    """How far two runs of one session may differ before it counts."""
+class Worn:
+    """How the glasses were worn that recorded it. `replies`: their reply's state is in the recording."""
 
-    when_ms: float = 40.0  # of a touch, an end of speech, a decision
-    latents_cosine: float = 0.98  # at least, of a part's mean latent: recordings keep pictures as JPEG
-    answer_words: int = 0  # words that may be other ones
-    wait_ratio: float = 2.0  # of any stage of the wait, whichever run is slower
-    wait_floor_ms: float = 150.0  # differences below this are the machine's
+    address: str = "touch"
+    memory: bool = True
+    replies: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """One turn; times in `decision` count from the session's first sensor entry."""
+@dataclass(slots=True)
+class Seen:
+    """What was decided, in a recording or a replay; times count from the session's first sensor entry."""
 
-    decision: Decision
-    latents: tuple[Latents, ...]
-    answer: Answered | None
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What was compared in which turn, under which tolerance, and whether it is within."""
-
-    turn: int
-    what: str
-    tolerance: str
-    before: str
-    after: str
-    within: bool
+    turns: list[Judged] = field(default_factory=list)
+    gates: list[Told] = field(default_factory=list)
 
 
 def session_files(path: Path) -> list[Path]:
@@ -89,12 +70,26 @@ def entries_of(path: Path, key: X25519PrivateKey | None = None) -> Iterator[Entr
             log.warning("%s", error)
 
 
-def recorded_turns(path: Path, key: X25519PrivateKey | None = None) -> list[Played]:
+def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
+    """As the recording says; sensors alone, as in the demo's minute, were worn as `glasses run` is without options.
+
+    Raises InputError as `entries_of`, and CORRUPT for a way to be addressed that nobody knows.
+    """
+    about = next((entry for entry in entries_of(path, key)), None)
+    if not isinstance(about, dict) or "address" not in about:
+        return Worn()
+    if about["address"] not in ADDRESS:
+        raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {', '.join(ADDRESS)}")
+    return Worn(about["address"], about.get("memory") != "no", replies=True)
+
+
+def recorded(path: Path, key: X25519PrivateKey | None = None) -> Seen:
     """What a recording says was decided and answered. Raises InputError as `entries_of`."""
     origin_ns: int | None = None
     latents: dict[tuple[str, int, int], Latents] = {}
     decisions: list[Decision] = []
-    answers: dict[int, Answered] = {}
+    answers: dict[tuple[int, int], Answered] = {}  # a turn that was gone on with was decided, and answered, twice
+    seen = Seen()
     for entry in entries_of(path, key):
         if isinstance(entry, dict):
             origin_ns = int(entry["origin_ns"]) if origin_ns is None and "origin_ns" in entry else origin_ns
@@ -103,120 +98,70 @@ def recorded_turns(path: Path, key: X25519PrivateKey | None = None) -> list[Play
         elif isinstance(entry, Decision):
             decisions.append(entry)
         elif isinstance(entry, Answered):
-            answers[entry.turn_id] = entry
-        elif origin_ns is None:
+            answers[entry.turn_id, entry.t_ns] = entry
+        elif isinstance(entry, Told):
+            seen.gates.append(entry)
+        elif origin_ns is None and isinstance(entry, (AudioChunk, Frame, Button)):
             origin_ns = entry.t_ns
-    out = []
     for one in decisions:
         kept = tuple(latents[part[:3]] for part in one.parts if part[:3] in latents)
-        out.append(Played(shifted(one, -(origin_ns or 0)), kept, answers.get(one.turn_id)))
-    return out
+        seen.turns.append(Judged(shifted(one, -(origin_ns or 0)), kept, answers.get((one.turn_id, one.t_ns))))
+    seen.gates = [replace(one, t_ns=one.t_ns - (origin_ns or 0)) for one in seen.gates]
+    return seen
 
 
-def sensor_events(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: int) -> Iterator[SensorEvent]:
-    """What the sensors gave, `passes` times over, with the first entry at `start_ns`. Raises as `entries_of`."""
-    at_ns = start_ns
-    for _ in range(passes):
-        first_ns = last_ns = None
+def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: int) -> Iterator[Given]:
+    """What the ear was given, `passes` times over, the first sensor entry at `start_ns`. Raises as `entries_of`."""
+    at_ns, turn_id = start_ns, 0
+    for number in range(passes):
+        first_ns, last_ns = None, at_ns
+        if number:  # whatever was open or being said is over
+            yield ReplyState(at_ns - GAP_NS, turn_id, "over")
+            yield DeviceChange(at_ns - GAP_NS, "muted")
         for entry in entries_of(path, key):
-            if isinstance(entry, (AudioChunk, Frame, Button)):
-                first_ns = entry.t_ns if first_ns is None else first_ns
-                last_ns = entry.t_ns - first_ns
-                yield replace(entry, t_ns=at_ns + last_ns)
-        if last_ns is None:
+            if isinstance(entry, dict | Latents | Told):
+                continue
+            if first_ns is None and not isinstance(entry, (AudioChunk, Frame, Button)):
+                continue
+            first_ns = entry.t_ns if first_ns is None else first_ns
+            moved = replace(entry, t_ns=at_ns + entry.t_ns - first_ns)
+            turn_id = entry.turn_id if isinstance(entry, Decision) else turn_id
+            last_ns = max(last_ns, moved.t_ns)
+            yield moved
+        if first_ns is None:
             raise InputError(Reason.BAD_INPUT, f"{path} holds no sensor entries: nothing to replay")
-        at_ns += last_ns + GAP_NS
+        at_ns = last_ns + GAP_NS
 
 
 def play(
-    events: Iterable[SensorEvent],
-    parts: Parts,
-    detector: VoiceDetector,
-    voice: Voice | None,
-    *,
-    fast: bool,
-    put: Callable[[Entry], None] = lambda entry: None,
-) -> Iterator[tuple[Heard, Answered]]:
-    """Answers every turn in the events; what is decided and answered also goes to `put`. Raises ModelError."""
-    for heard in listen(events if fast else paced(events), detector, parts.hear, parts.image_encoder):
-        for part in heard.turn.parts:
-            if isinstance(part, Latents):
-                put(part)
-        put(decision_of(heard))
-        decided_ns = heard.span.decided_ns if fast else heard.decided_ns
-        one = reply(parts, voice, heard, (decided_ns - heard.span.end_ns) / _MS, lambda text: None)
-        answered = Answered(heard.span.decided_ns, heard.turn.id, one.text, one.wait_ms)
-        put(answered)
-        yield heard, answered
+    events: Iterable[Given], again: Again, *, put: Callable[[Entry], None] = lambda entry: None
+) -> Iterator[Ended | Told | Replied]:
+    """What the gates tell, what turns end and what they are answered, which also goes to `put`. Raises as `Again`."""
+    for event in events:
+        for what in again.feed(event):
+            if isinstance(what, Told):
+                put(what)
+            elif isinstance(what, Ended):
+                for part in what.turn.parts:
+                    if isinstance(part, Latents):
+                        put(part)
+                put(decision_of(what))
+            elif isinstance(what, Replied):
+                put(answered_of(what))
+            else:
+                continue
+            yield what
 
 
-def played(heard: Heard, answered: Answered, origin_ns: int) -> Played:
-    """A turn as it is compared."""
-    latents = tuple(part for part in heard.turn.parts if isinstance(part, Latents))
-    return Played(shifted(decision_of(heard), -origin_ns), latents, answered)
+def answered_of(replied: Replied) -> Answered:
+    """What is recorded of an answer."""
+    return Answered(replied.ended.span.decided_ns, replied.ended.turn.id, replied.text, replied.wait_ms)
 
 
-def shifted(one: Decision, by_ns: int) -> Decision:
-    """The decision with all its times moved."""
-    spoken = (one.spoken_ns[0] + by_ns, one.spoken_ns[1] + by_ns) if one.spoken_ns else None
-    parts = tuple((kind, t if kind == "text" else t + by_ns, span, n) for kind, t, span, n in one.parts)
-    return Decision(one.t_ns + by_ns, one.turn_id, one.cause, one.touched_ns + by_ns, one.end_ns + by_ns, spoken, parts)
-
-
-def compare(before: Sequence[Played], after: Sequence[Played], limits: Tolerances) -> list[Difference]:
-    """Everything that was compared. Turns are paired by the moment they were opened, so one missing is one line."""
-    out: list[Difference] = []
-    left = list(after)
-    for i, old in enumerate(before, 1):
-        new = min(left, key=lambda one: _apart_ms(old, one), default=None)
-        if new is None or _apart_ms(old, new) > max(limits.when_ms, 1000):
-            out.append(Difference(i, "turn", "all", _at(old), "none", False))
-            continue
-        left.remove(new)
-        out += _compare_turn(i, old, new, limits)
-    out += [Difference(len(before) + i, "turn", "all", "none", _at(new), False) for i, new in enumerate(left, 1)]
-    return out
-
-
-def _compare_turn(i: int, old: Played, new: Played, limits: Tolerances) -> Iterator[Difference]:
-    a, b = old.decision, new.decision
-    for what in ("touched_ns", "end_ns", "t_ns"):
-        ms = [getattr(one, what) / _MS for one in (a, b)]
-        name = {"t_ns": "decided"}.get(what, what.removesuffix("_ns"))
-        yield Difference(i, name, "when_ms", f"{ms[0]:.0f} ms", f"{ms[1]:.0f} ms", abs(ms[0] - ms[1]) <= limits.when_ms)
-    kinds = [f"{one.cause}: {' '.join(part[0] for part in one.parts)}" for one in (a, b)]
-    yield Difference(i, "parts", "all", kinds[0], kinds[1], kinds[0] == kinds[1])
-    if old.latents and len(old.latents) == len(new.latents):
-        low = min(_cosine(one, other) for one, other in zip(old.latents, new.latents, strict=True))
-        yield Difference(i, "latents", "latents_cosine", "1", f"{low:.4f}", low >= limits.latents_cosine)
-    if old.answer and new.answer:
-        words = [one.answer.text.split() for one in (old, new) if one.answer]
-        matcher = difflib.SequenceMatcher(None, *words, autojunk=False)
-        changed = max(len(side) for side in words) - sum(block.size for block in matcher.get_matching_blocks())
-        yield Difference(i, "answer", "answer_words", old.answer.text, new.answer.text, changed <= limits.answer_words)
-        yield from _compare_waits(i, old.answer.wait_ms, new.answer.wait_ms, limits)
-
-
-def _compare_waits(i: int, old: dict[str, float], new: dict[str, float], limits: Tolerances) -> Iterator[Difference]:
-    for stage in {**old, **new}:
-        a, b = old.get(stage), new.get(stage)
-        if a is None or b is None:  # without a voice on one side, say: not a difference of time
-            continue
-        slow, quick = max(a, b), max(min(a, b), 1e-3)
-        within = slow - quick <= limits.wait_floor_ms or slow / quick <= limits.wait_ratio
-        yield Difference(i, f"wait: {stage}", "wait_ratio", f"{a:.0f} ms", f"{b:.0f} ms", within)
-
-
-def _cosine(one: Latents, other: Latents) -> float:
-    if one.space != other.space:
-        return 0.0
-    a, b = one.data.mean(axis=0), other.data.mean(axis=0)
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
-
-
-def _apart_ms(one: Played, other: Played) -> float:
-    return abs(one.decision.touched_ns - other.decision.touched_ns) / _MS
-
-
-def _at(one: Played) -> str:
-    return f"{one.decision.cause} at {one.decision.touched_ns / 1e9:.1f} s"
+def note(what: Ended | Told | Replied, seen: Seen, origin_ns: int) -> None:
+    """Adds what `play` gave."""
+    if isinstance(what, Told):
+        seen.gates.append(replace(what, t_ns=what.t_ns - origin_ns))
+    elif isinstance(what, Replied):
+        latents = tuple(part for part in what.ended.turn.parts if isinstance(part, Latents))
+        seen.turns.append(Judged(shifted(decision_of(what.ended), -origin_ns), latents, answered_of(what)))

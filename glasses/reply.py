@@ -37,6 +37,7 @@ class Reply:
     first_piece_ns: int | None = None
     audible_ns: int | None = None
     outcome: str = ""  # said, interrupted, merged, expired, empty
+    n_heard: int = 0  # of its pieces, where it was interrupted
     instead: str = ""  # the whole text, where the backbone was not asked
     work: list[Work] = field(default_factory=list)
 

@@ -7,66 +7,30 @@ what to add for wall-clock time. Pictures are kept as JPEG, so latents of a repl
 
 from __future__ import annotations
 
-import base64
 import io
 import itertools
-import json
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, Protocol, get_args
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
 
-import cv2
-import numpy as np
 import zstandard
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
 from foxglove_schemas_protobuf.RawAudio_pb2 import RawAudio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 from mcap.exceptions import McapError
 from mcap.records import Channel, Chunk, Footer, Message, Metadata
 from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 from mcap.writer import IndexType, Writer
-from PIL import Image, UnidentifiedImageError
 
+from glasses.entries import TOPICS, Entry, decode, encode
 from glasses.errors import InputError, Reason
-from glasses.listen import Button, Heard, Press, SensorEvent
-from glasses.media import MAX_PIXELS
-from glasses.types import AudioChunk, Frame, Latents, Modality, frozen
 
 CHUNK_BYTES = 64 * 1024
-_JPEG = (  # colour at full resolution: an answer about a picture should not hang on how it was kept
-    *(cv2.IMWRITE_JPEG_QUALITY, 95),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-)
 MAX_RECORD_BYTES = 32 << 20  # a picture of 25 megapixels as JPEG fits; nothing larger is ever written
 _MAGIC = b"\x89MCAP0\r\n"
-_TOPICS = ("/microphone", "/camera", "/touch", "/latents", "/decision", "/answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A turn that the gates decided on; `parts` are (modality, t_ns, duration_ns, rows), ("text", 0, 0, length)."""
-
-    t_ns: int
-    turn_id: int
-    cause: str
-    touched_ns: int
-    end_ns: int
-    spoken_ns: tuple[int, int] | None
-    parts: tuple[tuple[str, int, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a turn was answered, and the ms from the end of speech to the first sound (or text), stage by stage."""
-
-    t_ns: int
-    turn_id: int
-    text: str
-    wait_ms: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +40,6 @@ class RawEntry:
     topic: str
     t_ns: int
     data: bytes
-
-
-Entry = SensorEvent | Latents | Decision | Answered
 
 
 class CutOffError(InputError):
@@ -93,16 +54,6 @@ class Out(Protocol):
     def flush(self) -> None: ...
 
 
-def decision_of(heard: Heard) -> Decision:
-    """What is recorded of a turn."""
-    turn, span = heard.turn, heard.span
-    parts = tuple(
-        ("text", 0, 0, len(p)) if isinstance(p, str) else (p.modality, p.t_ns, p.duration_ns, len(p.data))
-        for p in turn.parts
-    )
-    return Decision(span.decided_ns, turn.id, turn.cause, span.touched_ns, span.end_ns, span.spoken_ns, parts)
-
-
 class SegmentWriter:
     """Writes entries; `flush` makes all of them readable should the process die next."""
 
@@ -112,12 +63,12 @@ class SegmentWriter:
         self._writer.start(profile="", library="glasses")
         self._writer.add_metadata("session", dict(about))
         protobuf = {"/microphone": RawAudio, "/camera": CompressedImage}
-        self._channels = {topic: self._channel(topic, protobuf.get(topic)) for topic in _TOPICS}
+        self._channels = {topic: self._channel(topic, protobuf.get(topic)) for topic in TOPICS}
         self._seq = 0
 
     def write(self, entry: Entry) -> None:
         """Adds one entry. Raises OSError."""
-        topic, data = _encode(entry)
+        topic, data = encode(entry)
         self.copy(RawEntry(topic, entry.t_ns, data))
 
     def copy(self, raw: RawEntry) -> None:
@@ -154,7 +105,7 @@ def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]
                 topics[record.id] = record.topic
             elif isinstance(record, Metadata) and record.name == "session":
                 yield record.metadata
-            elif isinstance(record, Message) and topics.get(record.channel_id) in _TOPICS:
+            elif isinstance(record, Message) and topics.get(record.channel_id) in TOPICS:
                 yield RawEntry(topics[record.channel_id], record.log_time, record.data)
             elif isinstance(record, Footer):
                 return
@@ -171,7 +122,7 @@ def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]
             yield raw
             continue
         try:
-            entry = _decode(raw.topic, raw.data)
+            entry = decode(raw.topic, raw.data)
         except (DecodeError, KeyError, ValueError, TypeError, IndexError) as error:
             raise InputError(Reason.CORRUPT, f"{name}: a damaged entry of {raw.topic}: {error!r}") from error
         yield entry
@@ -208,74 +159,6 @@ def _of_chunk(chunk: Chunk) -> list[Any]:
     if max(sizes) > MAX_RECORD_BYTES or min(sizes) < 0:
         raise ValueError(f"a chunk claims {max(sizes):,} bytes")
     return breakup_chunk(chunk, validate_crc=True)
-
-
-def _encode(entry: Entry) -> tuple[str, bytes]:
-    if isinstance(entry, AudioChunk):
-        pcm = entry.pcm.astype("<i2", copy=False).tobytes()
-        stamp = _stamp(entry.t_ns)
-        audio = RawAudio(timestamp=stamp, data=pcm, format="pcm-s16", sample_rate=entry.rate_hz, number_of_channels=1)
-        return "/microphone", audio.SerializeToString()
-    if isinstance(entry, Frame):
-        ok, jpeg = cv2.imencode(".jpg", entry.rgb[:, :, ::-1], _JPEG)
-        if not ok:
-            raise InputError(Reason.BAD_INPUT, f"a picture of shape {entry.rgb.shape} cannot be kept as JPEG")
-        image = CompressedImage(timestamp=_stamp(entry.t_ns), frame_id="camera", data=jpeg.tobytes(), format="jpeg")
-        return "/camera", image.SerializeToString()
-    if isinstance(entry, Latents):
-        halves = base64.b64encode(entry.data.astype("<f2").tobytes()).decode()
-        fields = {name: getattr(entry, name) for name in ("t_ns", "duration_ns", "modality", "space")}
-        return "/latents", _json({**fields, "shape": entry.data.shape, "float16": halves})
-    topic = {Button: "/touch", Decision: "/decision", Answered: "/answer"}[type(entry)]
-    return topic, _json(asdict(entry))
-
-
-def _decode(topic: str, data: bytes) -> Entry:
-    if topic == "/microphone":
-        audio = RawAudio.FromString(data)
-        if audio.format != "pcm-s16" or audio.number_of_channels != 1:
-            raise ValueError(f"sound of {audio.number_of_channels} channels as {audio.format!r}")
-        pcm = frozen(np.frombuffer(audio.data, "<i2").astype(np.int16))
-        return AudioChunk(audio.timestamp.ToNanoseconds(), 0, pcm, audio.sample_rate)
-    if topic == "/camera":
-        image = CompressedImage.FromString(data)
-        return Frame(image.timestamp.ToNanoseconds(), 0, _picture(image.data))
-    table = json.loads(data)
-    if topic == "/latents":
-        values = np.frombuffer(base64.b64decode(table["float16"]), "<f2").astype(np.float32)
-        if table["modality"] not in get_args(Modality):
-            raise ValueError(f"latents of a modality {table['modality']!r}")
-        rows = frozen(values.reshape(table["shape"]))
-        return Latents(int(table["t_ns"]), int(table["duration_ns"]), table["modality"], rows, str(table["space"]))
-    if topic == "/touch":
-        press = table["press"] if table["press"] in get_args(Press) else "tap"
-        return Button(int(table["t_ns"]), press)
-    if topic == "/answer":
-        return Answered(**{**table, "wait_ms": {str(k): float(v) for k, v in table["wait_ms"].items()}})
-    spoken, parts = table.pop("spoken_ns"), table.pop("parts")
-    return Decision(**table, spoken_ns=(spoken[0], spoken[1]) if spoken else None, parts=tuple(map(tuple, parts)))
-
-
-def _picture(jpeg: bytes) -> Any:
-    try:
-        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:  # reads the size only
-            width, height = header.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise ValueError("a picture that is no JPEG") from error
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"a picture of {width} x {height}")
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ValueError("a picture that cannot be decoded")
-    return frozen(np.ascontiguousarray(bgr[:, :, ::-1]))
-
-
-def _json(table: Mapping[str, Any]) -> bytes:
-    return json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _stamp(t_ns: int) -> Timestamp:
-    return Timestamp(seconds=t_ns // 1_000_000_000, nanos=t_ns % 1_000_000_000)
 
 
 def _descriptor_set(file: FileDescriptor) -> bytes:

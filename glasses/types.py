@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 Int16Array = NDArray[np.int16]
 UInt8Array = NDArray[np.uint8]
+GateWord = Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire"]
+ReplyWord = Literal["audible", "over"]
+DeviceState = Literal["gone", "back", "muted", "unmuted"]
+Press = Literal["tap", "hold", "double"]
 Modality = Literal["audio", "sound", "image"]  # "audio" is for words, "sound" for what else is heard
 _A = TypeVar("_A", bound=NDArray[Any])
 
@@ -42,6 +46,41 @@ class AudioChunk:
     seq: int
     pcm: Int16Array
     rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """The wearer touched the glasses. `hold` is a long press: "look at this"; `double`: "what was that?"."""
+
+    t_ns: int
+    press: Press
+
+
+SensorEvent = AudioChunk | Frame | Button
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVoice:
+    """From `t_ns` on what the microphone hears is the assistant itself, or (`on` false) it no longer is."""
+
+    t_ns: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """Sound devices went, or are back; `why` says what is known."""
+
+    t_ns: int
+    state: DeviceState
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiped:
+    """The memory was told to forget everything."""
+
+    t_ns: int
 
 
 @dataclass(frozen=True, slots=True)

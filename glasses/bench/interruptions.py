@@ -27,11 +27,10 @@ from glasses.commands.progress import Tick
 from glasses.ear import Ear, ReplyState, Told
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
-from glasses.listen import Button
 from glasses.live import Live
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
-from glasses.types import Float32Array
+from glasses.types import Button, Float32Array
 
 ECHO_DB = -6.0
 TEXT = (

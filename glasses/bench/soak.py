@@ -24,18 +24,16 @@ from glasses.app import Parts, open_parts, open_turn_end, open_voice
 from glasses.commands.progress import Tick
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
+from glasses.demo.session import events, load_session
 from glasses.ear import Ear, Ended, ReplyState
 from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
 from glasses.gates.view import ViewGate
 from glasses.gates.voice import VoiceDetector
-from glasses.listen import SensorEvent
 from glasses.memory import LatentMemory, SoundKeeper
 from glasses.record import Recorder
-from glasses.replay import sensor_events
-from glasses.types import AudioChunk, Frame
+from glasses.types import AudioChunk, Frame, SensorEvent
 
-SESSION = Path(__file__).parents[1] / "demo/session"
 _S = 1_000_000_000
 QUIET_S = 240
 CHUNK = RATE_HZ // 50
@@ -80,9 +78,9 @@ def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, tot
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), {"bundle": bundle})
         worn = _Worn(parts, voice, recorder, cost)
-        events = worn_day(_S)
+        day = worn_day(_S)
         held, cpu_s, wall_s, last_ns = None, time.process_time(), time.monotonic(), 0
-        for event in events:
+        for event in day:
             if event.t_ns >= (len(cost.rss_mb) + 1) * 60 * _S:
                 cost.rss_mb.append(process.memory_info().rss / 1e6)
                 held = held or (process.num_fds(), process.num_threads())
@@ -116,9 +114,10 @@ def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, tot
 def worn_day(start_ns: int) -> Iterator[SensorEvent]:
     """The shipped minute and QUIET_S of a quiet room, without end."""
     room = np.random.default_rng(0).normal(0, 20, RATE_HZ * 10).astype(np.int16)  # -64 dBFS
+    session = load_session()
     while True:
         last_ns = start_ns
-        for event in sensor_events(SESSION, None, passes=1, start_ns=start_ns):
+        for event in events(session, start_ns=start_ns):
             yield event
             last_ns = event.t_ns
         start_ns = last_ns + CHUNK_NS

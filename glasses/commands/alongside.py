@@ -21,19 +21,16 @@ import psutil
 from glasses.board import DEFAULT_BOARD, load_board
 from glasses.commands.run_screen import reply_fields
 from glasses.decoders.hud import render
-from glasses.ear import Ended, Told
+from glasses.ear import Ended, ReplyState, Told
+from glasses.entries import Answered, decision_of
 from glasses.errors import InputError, ModelError, Reason
 from glasses.governor import Governed, Limits, Load, Reading, step
 from glasses.health import read_board
-from glasses.listen import Button, Heard
-from glasses.live import DeviceChange
-from glasses.loop import Times
 from glasses.record import Recorder
 from glasses.recordings import default_folder
 from glasses.reply import Reply
 from glasses.sealed import read_public_key
-from glasses.session_file import Answered, decision_of
-from glasses.types import AudioChunk, Frame, Latents
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 GOVERN_S = 2.0
 
@@ -76,7 +73,9 @@ class Alongside:
         self._recorder = self._feed = self.panel = None
         if args.record:
             key = read_public_key(args.seal) if args.seal else None
-            self._recorder = Recorder(args.record, {"board": args.board, "bundle": args.bundle}, public_key=key)
+            about = {"board": args.board, "bundle": args.bundle, "address": args.address}
+            about["memory"] = "no" if args.no_memory else "yes"
+            self._recorder = Recorder(args.record, about, public_key=key)
             stack.callback(self._recorder.close)
         if args.dashboard:
             self._open_page(args.dashboard, stack, mute)
@@ -103,18 +102,19 @@ class Alongside:
         return self.governed.allows(load)
 
     def _record(self, recorder: Recorder, what: Any) -> None:
-        """Puts what is seen, heard, decided and answered."""
-        if isinstance(what, (AudioChunk, Frame, Button)):
+        """Puts what the ear is given, what it decides and what is answered, in that order."""
+        if isinstance(what, (AudioChunk, Frame, Button, OwnVoice, ReplyState, Told, DeviceChange, Wiped)):
             recorder.put(what)
         elif isinstance(what, Ended):
             for part in what.turn.parts:
                 if isinstance(part, Latents):
                     recorder.put(part)
-            recorder.put(decision_of(Heard(what.turn, what.span, what.view, Times(), what.decided_ns)))
+            recorder.put(decision_of(what))
         elif isinstance(what, Reply) and what.ended:
             fields = reply_fields(what)
             wait_ms = {"silence": fields["decided_ms"], **fields["work_after_ms"]}
-            recorder.put(Answered(what.ended.span.decided_ns, what.draft.turn.id, what.text, wait_ms))
+            found = (what.ended.span.decided_ns, what.draft.turn.id, what.text, wait_ms)
+            recorder.put(Answered(*found, what.outcome, what.n_heard))
 
     def _open_page(self, address: str, stack: ExitStack, mute: Callable[[bool], None]) -> None:
         if find_spec("starlette") is None or find_spec("uvicorn") is None:

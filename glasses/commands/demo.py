@@ -17,19 +17,19 @@ from rich.live import Live
 from rich.table import Table
 
 from glasses import store
+from glasses.again import Again, Replied
 from glasses.app import Parts, open_parts, open_voice
-from glasses.board import Display, load_board
+from glasses.board import load_board
 from glasses.decoders.speech import Voice
 from glasses.demo import report
-from glasses.demo.reply import Reply, reply
 from glasses.demo.session import SHIPPED, Session, events, load_session, paced
+from glasses.ear import Ended
 from glasses.errors import InputError, ModelError, Reason
 from glasses.gates.ring import RATE_HZ
-from glasses.gates.voice import VoiceDetector
-from glasses.listen import Heard, SensorEvent, listen
 from glasses.loop import Times
 from glasses.loop import answer as answer_turn
-from glasses.types import Turn
+from glasses.remembering import Remembering
+from glasses.types import SensorEvent, Turn
 
 _MS = 1_000_000
 _EXAMPLE = """\
@@ -69,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(Reason.BAD_INPUT, f"cannot make the folder {args.out}: {error.strerror}") from error
     with ExitStack() as stack:
-        detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
         voice = _voice(args.bundle)
         if voice:
             stack.callback(voice.close)
@@ -80,11 +79,15 @@ def run(args: argparse.Namespace) -> int:
         console = Console()
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
-        play = _Play(args.out, args.fast, parts, voice, display, screen, start_ns)
+        memory = stack.enter_context(Remembering(parts))
+        again = Again(parts, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
+        stream = events(session, start_ns=start_ns)
+        stream = screen.watched(stream if args.fast else paced(stream), start_ns)
+        replies: list[Replied] = []
         with live:
-            stream = events(session, start_ns=start_ns)
-            stream = screen.watched(stream if args.fast else paced(stream), start_ns)
-            replies = [play.answer(heard) for heard in listen(stream, detector, parts.hear, parts.image_encoder)]
+            for one in _replies(stream, again, screen, start_ns):
+                report.save_reply(args.out, one, display, voice.rate_hz if voice else None, start_ns)
+                replies.append(one)
             screen.finished(report.unanswered(session, replies, start_ns))
         sheet = report.sheet(args.out, session, replies, display, start_ns)
     if args.json:
@@ -98,6 +101,17 @@ def run(args: argparse.Namespace) -> int:
         print(report.latency_line(one))
     print(f"{sheet}: the session at a glance; beside it the replies and the display's pictures")
     return 0
+
+
+def _replies(stream: Iterable[SensorEvent], again: Again, screen: _Screen, start_ns: int) -> Iterator[Replied]:
+    """What the turns are answered; the screen shows them as they go."""
+    for event in stream:
+        for what in again.feed(event):
+            if isinstance(what, Ended):
+                screen.begin(what, start_ns)
+            elif isinstance(what, Replied):
+                screen.answered(what)
+                yield what
 
 
 def _voice(bundle: str) -> Voice | None:
@@ -118,35 +132,12 @@ def _warm_up(parts: Parts) -> None:
         pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Play:
-    out: Path
-    fast: bool
-    parts: Parts
-    voice: Voice | None
-    display: Display
-    screen: _Screen
-    start_ns: int
-
-    def answer(self, heard: Heard) -> Reply:
-        """In the recording's own time the wait for silence is measured on this clock, with all that delayed it."""
-        began_ns = heard.span.decided_ns if self.fast else heard.decided_ns
-        line = self.screen.begin(heard, self.start_ns)
-        one = reply(self.parts, self.voice, heard, (began_ns - heard.span.end_ns) / _MS, line.add)
-        line.wait = f"{sum(one.wait_ms.values()):.0f} ms"
-        report.save_reply(self.out, one, self.display, self.voice.rate_hz if self.voice else None, self.start_ns)
-        return one
-
-
 @dataclass(slots=True)
 class _Line:
     when: str
     carries: str
     text: str = ""
     wait: str = "…"
-
-    def add(self, piece: str) -> None:
-        self.text += piece
 
 
 @dataclass(slots=True)
@@ -163,14 +154,21 @@ class _Screen:
             self.now_ms = (event.t_ns - start_ns) // _MS
             yield event
 
-    def begin(self, heard: Heard, start_ns: int) -> _Line:
+    def begin(self, ended: Ended, start_ns: int) -> None:
         """A new line for a turn that is being answered."""
-        kinds = [part.modality for part in heard.turn.parts if not isinstance(part, str)]
+        kinds = [part.modality for part in ended.turn.parts if not isinstance(part, str)]
         carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
-        carries.append("speech" if heard.span.spoken_ns else "sound")
-        when = report.clock((heard.span.touched_ns - start_ns) / _MS)
+        carries.append("speech" if ended.span.spoken_ns else "sound")
+        when = report.clock((ended.span.touched_ns - start_ns) / _MS)
         self.lines.append(_Line(when, " + ".join(carries)))
-        return self.lines[-1]
+
+    def add(self, piece: str) -> None:
+        """A piece of the answer to the newest turn."""
+        self.lines[-1].text += piece
+
+    def answered(self, reply: Replied) -> None:
+        """All of it."""
+        self.lines[-1].wait = f"{sum(reply.wait_ms.values()):.0f} ms"
 
     def finished(self, unanswered: list[report.Said]) -> None:
         """The whole session was played; says what was rightly (or wrongly) left alone."""

@@ -9,20 +9,25 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses import store
+from glasses.again import Again, Replied
 from glasses.app import open_parts, open_voice
 from glasses.decoders.speech import Voice
+from glasses.demo.session import paced
+from glasses.differences import Difference, Judged, Tolerances, compare, compare_gates
 from glasses.errors import InputError, ModelError, Reason
-from glasses.gates.voice import VoiceDetector
-from glasses.replay import Difference, Played, Tolerances, compare, play, played, recorded_turns, sensor_events
+from glasses.remembering import Remembering
+from glasses.replay import Seen, given, note, play, recorded, worn_of
 from glasses.sealed import read_private_key
 from glasses.session_file import SegmentWriter
+from glasses.wear import ADDRESS
 
+_T = TypeVar("_T")
 _NAMES = [field.name for field in fields(Tolerances)]
 _EXAMPLE = """\
 examples:
@@ -40,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "replay",
         help="run a recorded session through the real thing and compare",
-        description="Run a recorded session through the real gates, encoders and backbone; diff decisions and times.",
+        description="Run a recorded session through ear, heads, memory and backbone of `glasses run`; diff decisions.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,6 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, metavar="FILE", help="write what was decided and answered as MCAP")
     parser.add_argument("--passes", type=int, default=1, metavar="N", help="play it N times, one stream (default: 1)")
     parser.add_argument("--key", type=Path, metavar="PEM", help="private key of sealed recordings")
+    parser.add_argument(
+        "--address", choices=ADDRESS, help="what opens a turn (default: as it was recorded, else touch)"
+    )
     parser.add_argument("--no-voice", action="store_true", help="answers as text only")
     parser.add_argument("--tolerance", action="append", default=[], metavar="NAME=N", help=", ".join(_NAMES))
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -63,17 +71,22 @@ def run(args: argparse.Namespace) -> int:
     if args.passes < 1:
         raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")
     key = read_private_key(args.key) if args.key else None
-    before = recorded_turns(args.compare or args.file, key)
-    turns, cost = _play(args, key)
-    differences = compare(before, turns[: len(turns) // args.passes], limits) if before else []
+    before = recorded(args.compare or args.file, key)
+    seen, cost = _play(args, key)
+    differences = compare(before.turns, _first(seen.turns, args), limits) if before.turns else []
+    differences += compare_gates(before.gates, _first(seen.gates, args), limits) if before.gates else []
     if args.json:
         found = [asdict(one) for one in differences]
-        print(
-            json.dumps({"turns": [_as_json(t) for t in turns], "differences": found, "cost": cost}, ensure_ascii=False)
-        )
+        told = {"turns": [_as_json(turn) for turn in seen.turns], "gates": [asdict(one) for one in seen.gates]}
+        print(json.dumps({**told, "differences": found, "cost": cost}, ensure_ascii=False))
     else:
-        _print(turns, differences, cost, compared=bool(before))
+        _print(seen.turns, differences, cost, compared=bool(before.turns))
     return 0 if all(one.within for one in differences) else 1
+
+
+def _first(told: list[_T], args: argparse.Namespace) -> list[_T]:
+    """Those of the first pass."""
+    return told[: len(told) // args.passes]
 
 
 def tolerances(given: list[str]) -> Tolerances:
@@ -90,32 +103,36 @@ def tolerances(given: list[str]) -> Tolerances:
     return Tolerances(**values)
 
 
-def _play(args: argparse.Namespace, key: X25519PrivateKey | None) -> tuple[list[Played], dict[str, Any]]:
+def _play(args: argparse.Namespace, key: X25519PrivateKey | None) -> tuple[Seen, dict[str, Any]]:
+    worn = worn_of(args.file, key)
     with ExitStack() as stack:
-        detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
         voice = None if args.no_voice else _voice(args.bundle)
         if voice:
             stack.callback(voice.close)
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
+        memory = stack.enter_context(Remembering(parts)) if worn.memory else None
+        how: dict[str, Any] = {"address": args.address or worn.address, "replies_recorded": worn.replies}
+        again = Again(parts, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)
         put = writer.write if writer else lambda entry: None
-        process, turns, memory_mb = psutil.Process(), [], []
+        process, seen, memory_mb = psutil.Process(), Seen(), list[float]()
         cpu_s, began = time.process_time(), process.num_fds()
-        events = sensor_events(args.file, key, passes=args.passes, start_ns=start_ns)
-        for heard, answered in play(events, parts, detector, voice, fast=args.fast, put=put):
-            turns.append(played(heard, answered, start_ns))
-            memory_mb.append(round(process.memory_info().rss / 1e6, 1))
-            if not args.json:
-                print(f"turn {heard.turn.id}: {answered.text or '(nothing)'}", file=sys.stderr)
+        events = given(args.file, key, passes=args.passes, start_ns=start_ns)
+        for what in play(events if args.fast else paced(events), again, put=put):
+            note(what, seen, start_ns)
+            if isinstance(what, Replied):
+                memory_mb.append(round(process.memory_info().rss / 1e6, 1))
+                if not args.json:
+                    print(f"turn {what.ended.turn.id}: {what.text or '(nothing)'}", file=sys.stderr)
         cost = {
             "cpu_s": round(time.process_time() - cpu_s, 2),
             "memory_mb": memory_mb,
             "descriptors": [began, process.num_fds()],
             "threads": process.num_threads(),
         }
-    return turns, cost
+    return seen, cost
 
 
 def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> SegmentWriter | None:
@@ -148,11 +165,11 @@ def _voice(bundle: str) -> Voice | None:
         return None
 
 
-def _as_json(turn: Played) -> dict[str, Any]:
+def _as_json(turn: Judged) -> dict[str, Any]:
     return {"decision": asdict(turn.decision), "answer": asdict(turn.answer) if turn.answer else None}
 
 
-def _print(turns: list[Played], differences: list[Difference], cost: dict[str, Any], *, compared: bool) -> None:
+def _print(turns: list[Judged], differences: list[Difference], cost: dict[str, Any], *, compared: bool) -> None:
     for one in differences:
         if not one.within:
             print(f"turn {one.turn}, {one.what} ({one.tolerance}): {one.before!r} became {one.after!r}")

@@ -14,7 +14,7 @@ import numpy as np
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
 from glasses import store
-from glasses.app import Parts, open_for_me, open_parts, open_turn_end, open_voice, open_wake, open_wishes
+from glasses.app import Parts, open_parts, open_voice
 from glasses.commands import alongside, link_keys
 from glasses.commands.alongside import Alongside
 from glasses.commands.link import as_runtime_error
@@ -24,11 +24,7 @@ from glasses.decoders.speech import Voice
 from glasses.ear import Draft, Ear
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ
-from glasses.gates.turns import TurnGate
-from glasses.gates.voice import VoiceDetector
-from glasses.gates.wishes import Wish
-from glasses.listen import Button, SensorEvent
-from glasses.live import DeviceChange, Live
+from glasses.live import Live
 from glasses.loop import Times, answer
 from glasses.mouth import MAX_TOKENS
 from glasses.offload import options
@@ -36,13 +32,12 @@ from glasses.remembering import Remembering
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
 from glasses.sensors.linked import Linked
-from glasses.types import Float32Array, Latents, Turn
+from glasses.types import Button, DeviceChange, SensorEvent, Turn, Wiped
 from glasses.watchdog import Notifier, Watchdog
+from glasses.wear import ADDRESS, CONFIRM_WIPE, Recalling, open_ear
 
 BUDGETS_S = {"ear": 3.0, "mouth": 20.0}  # without progress for so long, a stage hangs
 TOO_HOT = "I have to rest for a while."
-CONFIRM_WIPE = "Touch me now, and I forget everything."
-_SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 _EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
@@ -74,8 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--camera", metavar="N|csi|FILE", help="its number or path, csi on a Pi, or a video (default: none)"
     )
     parser.add_argument("--link", metavar="ADDRESS", help="use glasses there: /dev/ttyACM0, HOST:PORT or ble:NAME")
-    ways = ("touch", "wake", "request", "speech")
-    parser.add_argument("--address", choices=ways, default="touch", help="what opens a turn")
+    parser.add_argument("--address", choices=ADDRESS, default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--no-memory", action="store_true", help="remember nothing of what was heard and seen")
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen eight seconds after ready")
@@ -95,7 +89,6 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(notifier.close)
         watchdog = Watchdog(notifier, BUDGETS_S)
         devices = _devices(args, stack)
-        detector = VoiceDetector(store.path_of(store.load_bundle(args.bundle).voice_gate))
         voice = None if args.text else open_voice_or_none(args.bundle)
         if voice:
             stack.callback(voice.close)
@@ -103,10 +96,7 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(parts.close)
         warm_up(parts)
         wearing = Wearing(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
-        gate = TurnGate(on_speech=args.address in ("speech", "request"))
-        ear = Ear(parts, detector, gate, open_turn_end(parts), wearing.recall)
-        ear.wake = open_wake(parts) if args.address == "wake" else None
-        ear.for_me = open_for_me(parts) if args.address == "request" else None
+        ear = open_ear(parts, args.address, wearing.recalling.recall)
         if isinstance(devices, Linked):
             devices.link.note, wearing.caption = wearing.screen.note, Caption(devices.show)
         live = _live(args, parts, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
@@ -176,7 +166,7 @@ class Wearing:
         self.screen = Screen(as_json=args.json)
         self.caption = Caption(lambda text: None)  # on the HUD of glasses, where there are some
         self._memory = None if args.no_memory else stack.enter_context(Remembering(parts))
-        self._wishes, self._soft_tokens = open_wishes(parts), parts.words.soft_tokens
+        self.recalling = Recalling(parts, self._memory)
         self.beside = Alongside(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:
             self.beside.held = self._memory.held
@@ -205,28 +195,21 @@ class Wearing:
         """A touch that answers the question whether to forget opens no turn."""
         if self._memory is None or not self._memory.confirms(button):
             return False
+        self.beside.saw(Wiped(button.t_ns))
         self.screen.say("wiped")
         return True
 
     def wipe(self) -> None:
         """Forgets, at once."""
-        self.screen.say("wiped", windows=self._memory.wipe() if self._memory else 0)
+        windows = self._memory.wipe() if self._memory else 0
+        self.beside.saw(Wiped(time.monotonic_ns()))
+        self.screen.say("wiped", windows=windows)
 
     def instead(self, draft: Draft) -> str:
         """What is said without asking the backbone."""
         if not self.beside.allows("backbone"):
             return TOO_HOT
-        return CONFIRM_WIPE if self._memory and draft.wish == "wipe" else ""
-
-    def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[Wish, tuple[Latents, ...]]:
-        """What a turn is given of the memory: by touch, or because of what was said, judged on its rows."""
-        if self._memory is None:
-            return "", ()
-        wish = self._wishes.of(self._soft_tokens(words)) if self._wishes and len(words) else ""
-        before_ns = t_ns + _SETTLED_NS
-        if cause == "double" and wish in ("", "sound"):
-            return wish, self._memory.last(before_ns)
-        return wish, self._memory.recall(wish, before_ns)
+        return self.recalling.instead(draft)
 
 
 def warm_up(parts: Parts) -> None:

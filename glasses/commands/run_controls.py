@@ -22,8 +22,8 @@ from typing import Any
 from glasses.commands.alongside import Alongside
 from glasses.errors import InputError, Reason
 from glasses.governor import Reading
-from glasses.listen import Button, Press
 from glasses.live import Live
+from glasses.types import Button, Press
 
 WIPE = signal.SIGRTMIN  # "forget everything"
 INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting ones

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from glasses.ear import Ended, ReplyState, Told
-from glasses.live import DeviceChange
 from glasses.reply import Reply
+from glasses.types import DeviceChange
 
 
 class Screen:

@@ -12,18 +12,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from glasses.errors import InputError, Reason
 from glasses.gates.ring import RATE_HZ
-from glasses.listen import Button, SensorEvent
 from glasses.media import read_audio, read_image
-from glasses.types import AudioChunk, Frame, Int16Array, frozen
+from glasses.types import AudioChunk, Button, Frame, Int16Array, SensorEvent, frozen
 
 SHIPPED = Path(__file__).parent / "session"
 CHUNK_MS = 20
+_T = TypeVar("_T", bound="Timed")
+
+
+class Timed(Protocol):
+    """Anything that happened at a time."""
+
+    @property
+    def t_ns(self) -> int:
+        """When."""
+        ...
+
+
 _MS = 1_000_000
 
 
@@ -81,7 +92,7 @@ def events(session: Session, *, start_ns: int = 0, chunk_ms: int = CHUNK_MS) -> 
     )
 
 
-def paced(stream: Iterable[SensorEvent]) -> Iterator[SensorEvent]:
+def paced(stream: Iterable[_T]) -> Iterator[_T]:
     """Gives each event when it would have come: a chunk when its last sample is there. Late ones come at once."""
     for event in stream:
         ready_ns = event.t_ns

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from glasses.gates.addressed import LONGEST_MS, NO_SPEECH_MS, Span
 from glasses.gates.voice import SPEECH
 
 _MS = 1_000_000
 Kind = Literal["opened", "dipped", "resumed", "ended", "paused", "unpaused", "interrupted", "expired"]
 State = Literal["idle", "open", "replying", "paused"]
 
+NO_SPEECH_MS = 2500  # a touch and no word: the question is the touch itself
+LONGEST_MS = 15_000  # whatever goes on, a turn ends here
 OPEN_STEPS = 4  # 128 ms of speech on end open a turn where speech alone may; a click or a cough is shorter
 DIP_MS = 90  # silence after which the wearer may be done: the reply is prepared, nothing is said yet
 SURE_SILENCE_MS = 160  # enough where the latents are sure that the sentence is complete
@@ -29,6 +30,21 @@ MERGE_MS = 2000  # speech this soon after the end of a turn goes on with it, if 
 HEARD_MS = 400  # of a reply: from then on it was heard
 FOLLOW_MS = 6000  # after a reply speech is addressed without another touch
 REPLY_MS = 60_000  # no reply takes longer
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One addressed stretch. `spoken_ns` is where speech began and ended, None where nobody spoke."""
+
+    touched_ns: int
+    look: bool
+    spoken_ns: tuple[int, int] | None
+    decided_ns: int
+
+    @property
+    def end_ns(self) -> int:
+        """End of speech; without speech, the moment of the decision."""
+        return self.spoken_ns[1] if self.spoken_ns else self.decided_ns
 
 
 @dataclass(frozen=True, slots=True)

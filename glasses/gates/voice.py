@@ -18,6 +18,7 @@ from glasses.types import Int16Array
 RATE_HZ = 16_000
 STEP = 512  # samples, 32 ms: the only length the network takes at 16 kHz
 _CONTEXT = 64  # samples of the step before that the network sees again (its own Python wrapper does the same)
+STEP_NS = STEP * 1_000_000_000 // RATE_HZ
 SPEECH = 0.5  # probability from which a step is speech: Silero's default
 
 

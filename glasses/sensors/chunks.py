@@ -15,8 +15,7 @@ import numpy as np
 import soxr
 
 from glasses.gates.ring import RATE_HZ
-from glasses.listen import SensorEvent
-from glasses.types import AudioChunk, Int16Array, frozen
+from glasses.types import AudioChunk, Int16Array, SensorEvent, frozen
 
 CHUNK_MS = 20
 _CHUNK = RATE_HZ * CHUNK_MS // 1000

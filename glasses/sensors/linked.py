@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 from firmware_bridge.devices.device import Ability, LinkChanged, Message, Sound, Touch
 from firmware_bridge.errors import LinkError
-from glasses.listen import Button, Press
 from glasses.sensors.chunks import EventQueue
 from glasses.sensors.devices import Devices, Hearing, Seeing
 from glasses.sensors.link_devices import LinkCamera, LinkMicrophone, LinkSpeaker
 from glasses.sensors.link_thread import LinkThread
 from glasses.sensors.speaker import Saying
+from glasses.types import Button, Press
 
 log = logging.getLogger(__name__)
 HOLD_MS = 600  # a button kept down for so long is a long press

@@ -30,18 +30,19 @@ ROOM_DBFS, WEARER_DBFS, OTHER_DBFS, SOUND_DBFS = -62.0, -20.0, -28.0, -22.0
 EVAL = Path("models/eval")
 # (from, photograph in models/eval/pictures): what the camera sees until the next
 VIEWS = (
-    (0, "cup"), (9_500, "windmill1"), (19_000, "kitten"), (26_500, "pillow"), (33_500, "giraffe"), (42_500, "penguin"),
+    (0, "cup"), (9_500, "windmill1"), (15_500, "kitten"), (26_500, "pillow"), (33_500, "giraffe"), (42_500, "penguin"),
     (51_000, "cup"),
 )  # fmt: skip
 # (touch, press, words said 400 ms later)
 TOUCHES = (
     (2_000, "tap", "What is the capital of France?"),
     (13_000, "tap", "What is this sound?"),
-    (20_500, "hold", ""),
+    (17_000, "hold", ""),
     (35_000, "hold", "What animal is this?"),
     (44_000, "hold", "What is in view?"),
     (52_500, "tap", "How many legs does a spider have?"),
 )
+# More than FOLLOW_MS (gates/turns.py) after the reply before: sooner it would be taken for the wearer's next question.
 OVERHEARD = ((28_000, "Did you remember to buy some milk on the way home?"),)
 SOUNDS = ((10_000, "dog-0"), (11_300, "dog-0"))
 SPEECH_LICENCE = {

@@ -19,7 +19,7 @@ from test_serve_command import serve
 
 from glasses.app import Parts, open_parts
 from glasses.ear import Draft, Ended
-from glasses.gates.addressed import Span
+from glasses.gates.turns import Span
 from glasses.loop import prompt_of
 from glasses.mouth import Mouth
 from glasses.offload.beside import Beside, Prompted, transport_of

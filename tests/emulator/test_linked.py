@@ -12,12 +12,11 @@ from firmware_bridge.security import key_of
 from firmware_bridge.session import now_us
 from glasses.errors import Reason, SensorError
 from glasses.gates.ring import RATE_HZ
-from glasses.listen import Button, SensorEvent
 from glasses.sensors.chunks import EventQueue
 from glasses.sensors.devices import Devices
 from glasses.sensors.link_devices import LEAD_MS, PIECE_MS
 from glasses.sensors.linked import Linked
-from glasses.types import AudioChunk, Frame
+from glasses.types import AudioChunk, Button, Frame, SensorEvent
 from tests.emulator.firmware import PHOTO
 from tests.emulator.stand_in import StandIn
 from tests.emulator.test_link_command import hud_line

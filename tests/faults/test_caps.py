@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.gates.addressed import LONGEST_MS
 from glasses.gates.ring import RATE_HZ, SoundRing
-from glasses.gates.turns import CONFIRM_MS, REPLY_MS, TurnGate
+from glasses.gates.turns import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnGate
 from glasses.memory import LONGEST_MS as LONGEST_PIECE_MS
 from glasses.memory import LatentMemory, SoundKeeper
 from glasses.types import AudioChunk, Float32Array, Latents

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from glasses import store
 from glasses.__main__ import main
+from glasses.again import Again, Replied
 from glasses.app import Parts, open_parts
 from glasses.commands import demo
-from glasses.demo.reply import MAX_TOKENS
 from glasses.demo.session import events, load_session
-from glasses.gates.voice import VoiceDetector
-from glasses.listen import Heard, listen
-from glasses.loop import Times, answer
+from glasses.ear import Ended
+from glasses.remembering import Remembering
 from glasses.types import Latents
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -33,18 +31,24 @@ def parts() -> Iterator[Parts]:
     opened.close()
 
 
-def turns(parts: Parts, chunk_ms: int) -> list[Heard]:
-    stream = events(load_session(), chunk_ms=chunk_ms)
-    detector = VoiceDetector(store.path_of(store.load_bundle().voice_gate))
-    return list(listen(stream, detector, parts.hear, parts.image_encoder))
+def replies(parts: Parts, chunk_ms: int) -> list[Replied]:
+    with Remembering(parts) as memory:
+        again = Again(parts, None, memory=memory)
+        told = [what for event in events(load_session(), chunk_ms=chunk_ms) for what in again.feed(event)]
+    return [what for what in told if isinstance(what, Replied)]
 
 
 @pytest.fixture(scope="module")
-def heard(parts: Parts) -> list[Heard]:
-    return turns(parts, 20)
+def answered(parts: Parts) -> list[Replied]:
+    return replies(parts, 20)
 
 
-def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[Heard]) -> None:
+@pytest.fixture(scope="module")
+def heard(answered: list[Replied]) -> list[Ended]:
+    return [one.ended for one in answered]
+
+
+def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[Ended]) -> None:
     session = load_session()
     assert [(one.span.touched_ns // MS, one.turn.cause) for one in heard] == list(session.touches)
     for said in session.said:
@@ -56,7 +60,7 @@ def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[Heard]) -> No
             assert abs(one.span.spoken_ns[1] / MS - said.end_ms) < 400
 
 
-def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Heard]) -> None:
+def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Ended]) -> None:
     (other,) = [said for said in load_session().said if not said.addressed]
     for part in (part for one in heard for part in one.turn.parts):
         assert isinstance(part, Latents)
@@ -64,15 +68,15 @@ def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Heard]) ->
             assert part.t_ns >= other.end_ms * MS or part.t_ns + part.duration_ns <= other.t_ms * MS
 
 
-def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[Heard]) -> None:
+def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[Ended]) -> None:
     kinds = ["".join(part.modality[0] for part in one.turn.parts if isinstance(part, Latents)) for one in heard]
     assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
     assert [one.view is not None for one in heard] == [one.turn.cause == "hold" for one in heard]
 
 
 @pytest.mark.parametrize("chunk_ms", [7, 32])
-def test_length_of_chunks_changes_nothing(parts: Parts, heard: list[Heard], chunk_ms: int) -> None:
-    others = turns(parts, chunk_ms)
+def test_length_of_chunks_changes_nothing(parts: Parts, heard: list[Ended], chunk_ms: int) -> None:
+    others = [one.ended for one in replies(parts, chunk_ms)]
     assert [one.span for one in others] == [one.span for one in heard]
     for one, other in zip(heard, others, strict=True):
         for mine, theirs in zip(one.turn.parts, other.turn.parts, strict=True):
@@ -82,18 +86,17 @@ def test_length_of_chunks_changes_nothing(parts: Parts, heard: list[Heard], chun
             assert np.array_equal(mine.data, theirs.data)
 
 
-def test_demo_end_to_end(parts: Parts, heard: list[Heard], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_end_to_end(answered: list[Replied], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--fast", "--json", "--out", str(tmp_path), "--board", "frame"]) == 0
     out, err = capsys.readouterr()
     shown = json.loads(out)["turns"]
-    own = ["".join(piece.text for piece in answer(parts, one.turn, Times(), max_tokens=MAX_TOKENS)) for one in heard]
-    assert [turn["answer"] for turn in shown] == [text.strip() for text in own]
+    assert [turn["answer"] for turn in shown] == [one.text for one in answered]
     for turn in shown:
         page = cv2.imread(str(tmp_path / f"hud-{turn['turn']}.png"))
         assert page is not None
         assert page.shape == (400, 640, 3)
         assert page.any() or not turn["answer"]
-        assert {"silence", "encode", "connect", "prefill", "first piece"} <= turn["wait_ms"].keys()
+        assert {"silence", "encode", "prefill"} <= turn["wait_ms"].keys()
         if "text only" not in err and turn["answer"]:
             pcm, rate_hz = soundfile.read(tmp_path / f"reply-{turn['turn']}.wav")
             assert rate_hz >= 8000

@@ -12,11 +12,14 @@ import pytest
 from glasses.__main__ import main
 from glasses.commands.replay import tolerances
 from glasses.demo.session import SHIPPED, events, load_session
+from glasses.differences import Judged, Tolerances, compare, compare_gates
+from glasses.ear import Told
+from glasses.entries import Answered, Decision
 from glasses.errors import InputError
 from glasses.recordings import segments
-from glasses.replay import Played, Tolerances, compare, recorded_turns, sensor_events
-from glasses.session_file import Answered, Decision, SegmentWriter
-from glasses.types import AudioChunk, Latents
+from glasses.replay import given, recorded
+from glasses.session_file import SegmentWriter
+from glasses.types import AudioChunk, DeviceChange, Latents
 
 S, MS = 1_000_000_000, 1_000_000
 
@@ -42,15 +45,15 @@ def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
     alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf"]
     assert main(["replay", str(recording), *alike, "--out", str(told)]) == 0
     capsys.readouterr()
-    assert [turn.decision.cause for turn in recorded_turns(told)] == ["tap", "tap", "hold"]
+    assert [turn.decision.cause for turn in recorded(told).turns] == ["tap", "tap", "hold"]
     assert main(["replay", str(SHIPPED), *alike, "--compare", str(told), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert len(found["turns"]) == 6
     outside = [one for one in found["differences"] if not one["within"]]
     unlike = [one["what"] for one in outside if (one["turn"], one["what"]) != (3, "answer")]
-    assert unlike == ["turn"] * 3, "only the three turns after the recording's end are new"
+    assert unlike == ["turn"] * 3 + ["gate"] * 3, "only the three turns after the recording's end are new"
     compared = {one["what"] for one in found["differences"]}
-    assert {"touched", "end", "decided", "parts", "latents", "answer", "wait: prefill"} <= compared
+    assert {"touched", "end", "decided", "parts", "latents", "answer", "wait: prefill", "wish", "gate"} <= compared
     assert found["cost"]["descriptors"][1] <= found["cost"]["descriptors"][0] + 2
 
 
@@ -68,15 +71,15 @@ def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(
     assert cost["descriptors"][1] <= cost["descriptors"][0] + 2
 
 
-def turn(number: int, *, at_s: float = 5.0, text: str = "Paris.", prefill_ms: float = 100.0) -> Played:
+def turn(number: int, *, at_s: float = 5.0, text: str = "Paris.", prefill_ms: float = 100.0) -> Judged:
     t_ns = int(at_s * S)
     decision = Decision(t_ns + 4 * S, number, "tap", t_ns, t_ns + 3 * S, None, (("audio", t_ns, S, 4),))
     rows = np.random.default_rng(number).standard_normal((4, 8)).astype(np.float32)
     latents = Latents(t_ns, S, "audio", rows, "whisper:1")
-    return Played(decision, (latents,), Answered(t_ns + 4 * S, number, text, {"silence": 500, "prefill": prefill_ms}))
+    return Judged(decision, (latents,), Answered(t_ns + 4 * S, number, text, {"silence": 500, "prefill": prefill_ms}))
 
 
-def outside(before: list[Played], after: list[Played], **limits: float) -> list[tuple[str, str]]:
+def outside(before: list[Judged], after: list[Judged], **limits: float) -> list[tuple[str, str]]:
     found = compare(before, after, Tolerances(**limits))  # pyright: ignore[reportArgumentType]
     return [(one.what, one.tolerance) for one in found if not one.within]
 
@@ -92,12 +95,40 @@ def test_differences_are_named_with_their_tolerance() -> None:
     late = replace(base, decision=replace(base.decision, end_ns=base.decision.end_ns + 90 * MS))
     assert outside([base], [late]) == [("end", "when_ms")]
     assert outside([base], [late], when_ms=100) == []
+    asks = replace(base, decision=replace(base.decision, wish="sound"))
+    assert outside([base], [asks]) == [("wish", "all")]
     looks = replace(base, decision=replace(base.decision, cause="hold"))
     assert outside([base], [looks]) == [("parts", "all")]
     other = replace(base, latents=(replace(base.latents[0], data=-base.latents[0].data),))
     assert outside([base], [other]) == [("latents", "latents_cosine")]
     moved = replace(base, latents=(replace(base.latents[0], space="whisper:2"),))
     assert outside([base], [moved]) == [("latents", "latents_cosine")]
+
+
+def test_of_a_reply_that_was_talked_over_only_what_was_written_counts() -> None:
+    whole = turn(1, text="A week has seven days.")
+    assert whole.answer is not None
+    cut = replace(whole, answer=replace(whole.answer, text="A week has sev", outcome="interrupted"))
+    assert outside([cut], [whole]) == []
+    other = replace(whole, answer=replace(whole.answer, text="A year has twelve months."))
+    assert outside([cut], [other]) == [("answer", "answer_words")]
+
+
+def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
+    told = [Told("opened", 5 * S, 1), Told("interrupt", 9 * S, 1), Told("interrupt", 12 * S, 1, merged=True)]
+
+    def outside_of(after: list[Told], **limits: float) -> list[tuple[str, str]]:
+        found = compare_gates(told, after, Tolerances(**limits))  # pyright: ignore[reportArgumentType]
+        return [(one.before, one.after) for one in found if not one.within]
+
+    assert outside_of(told) == []
+    assert outside_of(told[1:]) == [("opened at 5.00 s", "none")]
+    assert outside_of([*told, Told("pause", 20 * S, 2)]) == [("none", "pause at 20.00 s")]
+    late = [told[0], replace(told[1], t_ns=told[1].t_ns + 90 * MS), told[2]]
+    assert outside_of(late) == [("interrupt at 9.00 s", "none"), ("none", "interrupt at 9.09 s")]
+    assert outside_of(late, when_ms=100) == []
+    unlike = [*told[:2], replace(told[2], merged=False)]
+    assert [one for one, _ in outside_of(unlike)] == ["interrupt (merged) at 12.00 s", "none"]
 
 
 def test_a_turn_too_many_or_too_few_is_one_line_and_the_others_are_still_compared() -> None:
@@ -108,10 +139,12 @@ def test_a_turn_too_many_or_too_few_is_one_line_and_the_others_are_still_compare
 
 def test_passes_follow_each_other_in_one_clock(tmp_path: Path) -> None:
     recording_of_the_demo(tmp_path / "r.mcap", until_ms=2100, start_ns=9 * S)
-    times = [event.t_ns for event in sensor_events(tmp_path / "r.mcap", None, passes=3, start_ns=100 * S)]
+    told = list(given(tmp_path / "r.mcap", None, passes=3, start_ns=100 * S))
+    times = [event.t_ns for event in told]
     assert times == sorted(times)
     assert times[0] == 100 * S
-    assert len(times) % 3 == 0
+    assert [event.state for event in told if isinstance(event, DeviceChange)] == ["muted"] * 2, "each begins anew"
+    assert len([event for event in told if isinstance(event, AudioChunk)]) % 3 == 0
 
 
 def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(tmp_path: Path) -> None:
@@ -123,12 +156,12 @@ def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(tmp_path: 
                 writer.write(chunk)
             writer.finish()
     assert len(segments(tmp_path)) == 2
-    assert [event.t_ns for event in sensor_events(tmp_path, None, passes=1, start_ns=0)] == [one.t_ns for one in chunks]
+    assert [event.t_ns for event in given(tmp_path, None, passes=1, start_ns=0)] == [one.t_ns for one in chunks]
     (tmp_path / "00000002-x.mcap").write_bytes(b"not a recording")
     with pytest.raises(InputError, match="damaged"):
-        list(sensor_events(tmp_path, None, passes=1, start_ns=0))
+        list(given(tmp_path, None, passes=1, start_ns=0))
     with pytest.raises(InputError, match="no recording"):
-        list(sensor_events(tmp_path / "nothing", None, passes=1, start_ns=0))
+        list(given(tmp_path / "nothing", None, passes=1, start_ns=0))
 
 
 @pytest.mark.parametrize("wrong", ["speed=1", "when_ms", "when_ms=soon", "=3"])

@@ -12,17 +12,16 @@ import pytest
 
 from glasses.commands.alongside import Alongside, add_options
 from glasses.errors import InputError
-from glasses.live import DeviceChange
 from glasses.recordings import segments
 from glasses.replay import entries_of
-from glasses.types import AudioChunk
+from glasses.types import AudioChunk, DeviceChange
 
 CHUNK = AudioChunk(5, 0, np.full(320, 3277, np.int16), 16_000)
 
 
 def parsed(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.set_defaults(bundle="pocket")
+    parser.set_defaults(bundle="pocket", address="touch", no_memory=False)
     add_options(parser)
     return parser.parse_args(given)
 

@@ -18,7 +18,7 @@ from glasses.bench.turn_times import (
     waterfall_ms,
 )
 from glasses.ear import Draft, Ended
-from glasses.gates.addressed import Span
+from glasses.gates.turns import Span
 from glasses.reply import Reply, Work
 from glasses.types import Turn
 

@@ -8,7 +8,7 @@ import pytest
 from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
 from glasses.dashboard.status import Panel
 from glasses.ear import Draft, Ended, Told
-from glasses.gates.addressed import Span
+from glasses.gates.turns import Span
 from glasses.reply import Reply, Work
 from glasses.types import AudioChunk, Frame, Piece, Turn
 

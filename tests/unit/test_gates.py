@@ -1,4 +1,4 @@
-"""The gates alone: touch and silence, the ring of sound, loudness. No models."""
+"""The gates alone: the ring of sound, loudness. No models."""
 
 from __future__ import annotations
 
@@ -6,72 +6,11 @@ import numpy as np
 import pytest
 
 from glasses.errors import InputError, Reason
-from glasses.gates.addressed import END_SILENCE_MS, LONGEST_MS, NO_SPEECH_MS, AddressGate, Span
 from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.types import AudioChunk
 
 MS = 1_000_000
-STEP_MS = 32
-
-
-def play(gate: AddressGate, speech_ms: list[tuple[int, int]], from_ms: int, to_ms: int) -> Span | None:
-    """Steps through a stretch in which somebody speaks during `speech_ms`."""
-    for t_ms in range(from_ms, to_ms, STEP_MS):
-        probability = float(any(a <= t_ms < b for a, b in speech_ms))
-        if span := gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, probability):
-            return span
-    return None
-
-
-def test_speech_without_a_touch_opens_nothing() -> None:
-    gate = AddressGate()
-    assert play(gate, [(0, 5000)], 0, 10_000) is None
-    assert not gate.is_open
-
-
-def test_turn_ends_after_silence_and_not_in_a_short_pause() -> None:
-    gate = AddressGate()
-    gate.touch(0, look=False)
-    span = play(gate, [(320, 960), (1280, 2560)], 0, 10_000)
-    assert span is not None
-    assert span.spoken_ns == (320 * MS, 2560 * MS)
-    assert END_SILENCE_MS <= (span.decided_ns - span.end_ns) / MS < END_SILENCE_MS + STEP_MS
-    assert not gate.is_open
-
-
-def test_touch_without_a_word_is_a_turn_of_its_own() -> None:
-    gate = AddressGate()
-    gate.touch(0, look=True)
-    span = play(gate, [], 0, 10_000)
-    assert span is not None
-    assert span.spoken_ns is None
-    assert span.look
-    assert NO_SPEECH_MS <= span.decided_ns / MS < NO_SPEECH_MS + STEP_MS
-
-
-def test_endless_speech_is_cut() -> None:
-    gate = AddressGate()
-    gate.touch(0, look=False)
-    span = play(gate, [(0, 100_000)], 0, 100_000)
-    assert span is not None
-    assert LONGEST_MS <= span.decided_ns / MS < LONGEST_MS + STEP_MS
-
-
-def test_step_that_began_before_the_touch_does_not_count() -> None:
-    gate = AddressGate()
-    gate.touch(100 * MS, look=False)
-    gate.step(90 * MS, 122 * MS, 1.0)
-    assert play(gate, [], 122, 10_000).spoken_ns is None  # pyright: ignore[reportOptionalMemberAccess]
-
-
-def test_second_touch_adds_the_look_and_keeps_the_beginning() -> None:
-    gate = AddressGate()
-    gate.touch(0, look=False)
-    gate.touch(500 * MS, look=True)
-    span = play(gate, [], 0, 10_000)
-    assert span is not None
-    assert (span.touched_ns, span.look) == (0, True)
 
 
 def chunk(t_ms: int, pcm: np.ndarray, rate_hz: int = RATE_HZ) -> AudioChunk:

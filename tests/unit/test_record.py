@@ -15,13 +15,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mcap.reader import make_reader
 
+from glasses.entries import Answered, Decision, Entry
 from glasses.errors import InputError, Reason
-from glasses.listen import Button
 from glasses.record import Recorder
 from glasses.recordings import Limits, Segment, opened, recover, segments, to_delete, wipe
 from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
-from glasses.session_file import Answered, CutOffError, Decision, Entry, SegmentWriter, read_entries
-from glasses.types import AudioChunk, Frame, Latents
+from glasses.session_file import CutOffError, SegmentWriter, read_entries
+from glasses.types import AudioChunk, Button, Frame, Latents
 
 MS = 1_000_000
 

@@ -11,9 +11,8 @@ import pytest
 
 from glasses.bench import glances
 from glasses.gates.ring import RATE_HZ
-from glasses.listen import Button
 from glasses.remembering import CONFIRM_S, Remembering
-from glasses.types import AudioChunk, Frame, Latents
+from glasses.types import AudioChunk, Button, Frame, Latents
 
 S = 1_000_000_000
 SECOND = (0.3 * 32767 * np.sin(np.arange(RATE_HZ) / 5)).astype(np.int16)

@@ -18,12 +18,11 @@ from glasses.ear import Draft, Ear, Ended, Told
 from glasses.errors import InputError, ModelError, Reason
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.turns import TurnGate
-from glasses.gates.voice import STEP, VoiceDetector
+from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
 from glasses.gates.wake import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
-from glasses.listen import STEP_NS, Button
 from glasses.media import read_audio
 from glasses.teach import phrases, wake
-from glasses.types import AudioChunk, Float32Array, Latents, frozen
+from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
 
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 SPACE = "test:0000"

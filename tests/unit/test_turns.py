@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glasses.gates import turns
 from glasses.gates.turns import Change, TurnGate
-from glasses.listen import STEP_NS
+from glasses.gates.voice import STEP_NS
 
 _MS = 1_000_000
 
@@ -72,6 +72,27 @@ def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
     voice.gate.judge(0.1)
     assert kinds(voice.speaks(800)) == ["resumed"]
     assert kinds(voice.silent(1000)) == ["dipped", "ended"]
+
+
+def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_look() -> None:
+    voice = Voice(TurnGate())
+    touched_ns = voice.now_ns
+    voice.gate.touch(touched_ns, look=False)
+    voice.silent(500)
+    assert voice.gate.touch(voice.now_ns, look=True) is None
+    (ended,) = voice.silent(turns.NO_SPEECH_MS)
+    assert ended.span is not None
+    assert (ended.span.touched_ns, ended.span.look, ended.span.spoken_ns) == (touched_ns, True, None)
+    assert 0 <= ended.t_ns - touched_ns - turns.NO_SPEECH_MS * _MS < STEP_NS
+
+
+def test_a_step_that_began_before_the_touch_does_not_count() -> None:
+    voice = Voice(TurnGate())
+    voice.gate.touch(voice.now_ns + 10 * _MS, look=False)
+    voice.speaks(32)
+    (ended,) = voice.silent(turns.NO_SPEECH_MS + 64)
+    assert ended.span is not None
+    assert ended.span.spoken_ns is None
 
 
 def test_speech_opens_only_where_it_may_and_a_click_does_not() -> None:

@@ -13,11 +13,10 @@ from glasses import store
 from glasses.app import Parts, open_for_me, open_parts
 from glasses.ear import Draft, Ear, Ended, Signal, Told
 from glasses.gates.turns import TurnGate
-from glasses.gates.voice import STEP, VoiceDetector
-from glasses.listen import STEP_NS, Button
+from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
 from glasses.media import read_audio
 from glasses.reply import same_rows
-from glasses.types import AudioChunk
+from glasses.types import AudioChunk, Button
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"

@@ -1,0 +1,247 @@
+"""`glasses run --record` with devices that are made up; its recording through `glasses replay`: the same decisions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses.__main__ import main
+from glasses.bench.interruptions import TEXT
+from glasses.bench.live import spoken_questions
+from glasses.commands import run
+from glasses.commands.alongside import Alongside
+from glasses.demo.session import SHIPPED, load_session
+from glasses.ear import Draft, Ended, ReplyState, Told
+from glasses.gates.ring import RATE_HZ
+from glasses.media import read_image
+from glasses.replay import entries_of, recorded
+from glasses.reply import Reply
+from glasses.sensors.chunks import EventQueue
+from glasses.sensors.sound_devices import SoundDevice
+from glasses.sensors.speaker import Saying
+from glasses.session_file import SegmentWriter
+from glasses.types import AudioChunk, Button, Float32Array, Frame, OwnVoice, frozen
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+MS = 1_000_000
+CHUNK, CHUNK_NS = RATE_HZ // 50, 20 * MS
+BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minute: a dog, then "What is this sound?"
+PATIENCE_S = 120.0
+
+
+class Air(Saying):
+    """Microphone, speaker and camera in one: what is said into it, and half of what it plays, is what it hears."""
+
+    device = SoundDevice(0, "air", RATE_HZ)
+    overruns = 0
+
+    def __init__(self) -> None:
+        super().__init__(RATE_HZ, RATE_HZ)
+        self.muted, self.sees, self._queue = False, True, EventQueue()
+        self._said: deque[Float32Array] = deque()
+        self._room = np.random.default_rng(0)
+        self._open = threading.Event()
+        self._over = False
+        self._thread = threading.Thread(target=self._flow, daemon=True)
+        self._thread.start()
+
+    @property
+    def gone(self) -> bool:
+        """It never is."""
+        return False
+
+    def microphone(self, queue: EventQueue) -> Any:
+        self._queue = queue
+        self._open.set()
+        return Ear(self)
+
+    def speaker(self, rate_hz: int) -> Saying:
+        self.given_hz = rate_hz
+        return self
+
+    def camera(self, queue: EventQueue) -> Any:
+        return Eye(queue)
+
+    def rescan(self) -> None: ...
+
+    def say(self, pcm: Float32Array) -> None:
+        """Said to its end when this returns."""
+        self._said += [np.resize(pcm[i : i + CHUNK], CHUNK) for i in range(0, len(pcm) - CHUNK, CHUNK)]
+        while self._said:
+            time.sleep(0.01)
+
+    def touch(self, press: Any) -> None:
+        self._queue.put(Button(time.monotonic_ns(), press))
+
+    def _flow(self) -> None:
+        at_ns, n, echo = time.monotonic_ns(), 0, np.zeros(CHUNK, np.float32)
+        while not self._over:
+            time.sleep(max(0, at_ns + (n + 1) * CHUNK_NS - time.monotonic_ns()) / 1e9)
+            said = self._said.popleft() if self._said else np.zeros(CHUNK, np.float32)
+            heard = said + 0.5 * echo + 3e-4 * self._room.standard_normal(CHUNK)
+            pcm = frozen((np.clip(heard, -1, 1) * 32767).astype(np.int16))
+            if self._open.is_set():
+                self._queue.put(AudioChunk(at_ns + n * CHUNK_NS, n, pcm, RATE_HZ))
+            now_ns = at_ns + (n + 1) * CHUNK_NS
+            played = self._next(CHUNK, now_ns)
+            self.reference.append(played, now_ns)
+            echo, n = played.astype(np.float32) / np.float32(32768), n + 1
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def close(self) -> None: ...
+
+    def end(self) -> None:
+        self._over = True
+        self._thread.join()
+
+
+class Ear:
+    """The air's microphone."""
+
+    device, overruns, gone = Air.device, 0, False
+
+    def __init__(self, air: Air) -> None:
+        self._air = air
+
+    def close(self) -> None:
+        self._air.shut()
+
+
+class Eye:
+    """A camera that takes a picture when it is asked to."""
+
+    def __init__(self, queue: EventQueue) -> None:
+        self._queue = queue
+
+    def look(self) -> None:
+        picture = frozen(read_image(sorted((SHIPPED / "frames").iterdir())[20]))
+        self._queue.put(Frame(time.monotonic_ns(), 0, picture))
+
+    def close(self) -> None: ...
+
+
+def cut(span_ms: tuple[int, int]) -> Float32Array:
+    first, after = (ms * RATE_HZ // 1000 for ms in span_ms)
+    return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
+
+
+class Seen(list[Any]):
+    """What the spine lets watch."""
+
+    def wait_for(self, is_it: Callable[[Any], bool]) -> Any:
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            for what in list(self):
+                if is_it(what):
+                    return what
+            time.sleep(0.01)
+        raise AssertionError(f"it did not come in {PATIENCE_S} s; there were {[type(what).__name__ for what in self]}")
+
+
+def converse(air: Air, seen: Seen) -> None:
+    """A look and a question; another one over its reply; a sound, and what it was; muted while it listens."""
+    questions = spoken_questions(2)
+    seen.wait_for(lambda what: isinstance(what, AudioChunk))
+    air.touch("hold")
+    air.say(questions[0])
+    seen.wait_for(lambda what: isinstance(what, ReplyState) and what.what == "audible")
+    time.sleep(2)  # well into the reply: it was heard
+    air.say(questions[1])
+    seen.wait_for(lambda what: isinstance(what, Told) and what.what == "interrupt")
+    seen.wait_for(lambda what: isinstance(what, Reply) and what.outcome == "said")
+    time.sleep(7)  # speech after a reply would be for it
+    air.say(cut(BARKS_MS))
+    time.sleep(6)  # longer than what a touch takes along of the seconds before it
+    air.touch("tap")
+    air.say(cut(QUESTION_MS))
+    seen.wait_for(lambda what: isinstance(what, Ended) and what.wish == "sound")
+    seen.wait_for(lambda what: isinstance(what, Reply) and what.draft.wish == "sound")
+    air.touch("tap")
+    time.sleep(0.5)
+    air.muted = True
+    seen.wait_for(lambda what: isinstance(what, Told) and what.what == "expire")
+
+
+def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """`glasses run` in the air, recorded to `folder`; the first reply is a long one."""
+    air, seen = Air(), Seen()
+    saw, instead = Alongside.saw, run.Wearing.instead
+
+    def watched(self: Alongside, what: Any) -> None:
+        seen.append(what)
+        saw(self, what)
+
+    def first_long(self: run.Wearing, draft: Draft) -> str:
+        return TEXT if draft.turn.id == 1 else instead(self, draft)
+
+    monkeypatch.setattr(run, "_devices", lambda args, stack: air)
+    monkeypatch.setattr(Alongside, "saw", watched)
+    monkeypatch.setattr(run.Wearing, "instead", first_long)
+    failed: list[BaseException] = []
+
+    def talk() -> None:
+        try:
+            converse(air, seen)
+        except BaseException as error:
+            failed.append(error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    assert main(["run", "--record", str(folder), "--json"]) == 0
+    thread.join()
+    air.end()
+    if failed:
+        raise failed[0]
+    return seen
+
+
+def without_what_the_ear_was_told(folder: Path, path: Path) -> None:
+    """The recording as if of sensors alone, though it says otherwise."""
+    with path.open("wb") as out:
+        entries = entries_of(folder)
+        about = next(entries)
+        assert isinstance(about, dict)
+        writer = SegmentWriter(out, about)
+        for entry in entries:
+            if not isinstance(entry, dict | ReplyState | OwnVoice):
+                writer.write(entry)
+        writer.finish()
+
+
+def test_a_recording_of_run_is_decided_again_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "recordings"
+    seen = wear(folder, monkeypatch)
+    told = recorded(folder)
+    assert [one.decision.cause for one in told.turns] == ["hold", "barge-in", "tap"]
+    assert [one.decision.wish for one in told.turns][-1] == "sound"
+    assert {"opened", "interrupt", "expire"} <= {one.what for one in told.gates}
+    assert len(told.gates) == sum(isinstance(what, Told) for what in seen)
+    assert any(isinstance(entry, OwnVoice) and entry.on for entry in entries_of(folder)), "it heard itself"
+    capsys.readouterr()
+    # Live the words stand on rows of several drafts, and the first reply was not the model's: they are not compared.
+    alike = ["--fast", "--no-voice", "--json", "--tolerance", "wait_ratio=inf", "--tolerance", "answer_words=999"]
+    code = main(["replay", str(folder), *alike, "--compare", str(folder)])
+    found = json.loads(capsys.readouterr().out)["differences"]
+    assert [one for one in found if not one["within"]] == []
+    assert code == 0
+    compared = [one["what"] for one in found]
+    assert compared.count("gate") == len(told.gates)
+    assert {"touched", "end", "decided", "parts", "wish", "latents", "answer"} <= set(compared)
+    deaf = tmp_path / "sensors.mcap"
+    without_what_the_ear_was_told(folder, deaf)
+    assert main(["replay", str(deaf), *alike, "--compare", str(folder)]) == 1, "the ear hangs on what it is told"
