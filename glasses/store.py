@@ -143,13 +143,7 @@ def _pull_file(model: str, file: ModelFile, stage: Path, progress: Progress) -> 
     for source in file.sources:
         progress(label, 0, file.size_bytes)
         try:
-            sources.fetch(
-                source,
-                part,
-                size_bytes=file.size_bytes,
-                stage=stage,
-                tick=lambda done: progress(label, min(done, file.size_bytes), file.size_bytes),
-            )
+            _fetch(source, file, part, stage, lambda done: progress(label, min(done, file.size_bytes), file.size_bytes))
             _accept(file, part, final, source)
         except ModelError as error:
             failures.append(error)
@@ -161,6 +155,23 @@ def _pull_file(model: str, file: ModelFile, stage: Path, progress: Progress) -> 
             part.unlink(missing_ok=True)
     told = "; ".join(str(failure) for failure in failures)
     raise ModelError(failures[0].reason, f"cannot pull {label}: {told}")
+
+
+def _fetch(source: sources.Source, file: ModelFile, part: Path, stage: Path, tick: Callable[[int], None]) -> None:
+    if not isinstance(source, sources.Made):
+        sources.fetch(source, part, size_bytes=file.size_bytes, stage=stage, tick=tick)
+        return
+    needed = next((one for one in load_manifest(source.model).files if one.name == source.file), None)
+    if needed is None:
+        raise ModelError(Reason.BAD_INPUT, f"{source}: the model {source.model} has no such file")
+    path = _place(needed)
+    brought = _state(needed, path, full=True) != "present"
+    if brought:
+        _pull_file(source.model, needed, stage, lambda _label, done, size: tick(done * file.size_bytes // size))
+        path = cache_dir() / needed.sha256 / needed.name
+    sources.make(source, path, part)
+    if brought:  # only to make this of it
+        shutil.rmtree(path.parent)
 
 
 def _accept(file: ModelFile, part: Path, final: Path, source: sources.Source) -> None:

@@ -7,28 +7,29 @@ that encoder's new name stamped into its metadata, and `trained_on` says what it
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import helper
 
 from glasses import manifests, sources, store
 from glasses.board import load_board
 from glasses.errors import InputError, Reason
-from glasses.gates.head import load as load_head
 from glasses.onnx_session import space_of
 from quantize import (
     backbone,
     ctranslate2,
     graph,
     imatrix,
-    onnx_file,
     processors,
     schemes,
     sound_encoder,
@@ -46,14 +47,14 @@ AS_PUBLISHED = "taken as it was published"
 SHIPPED = "shipped"
 SCHEMES: tuple[schemes.Scheme, ...] = ("dynamic-int8", "int8-weight-only", "fp16")  # those that need no calibration
 SMALL_MB = 1024  # boards with less memory get the smaller backbone
-# What was trained on which part, by the keys of a bundle file, and where it names the part's space.
-READERS = {
+# What was trained on which part, by the keys of a bundle file: which of its files, and where it names the part's space.
+READERS: dict[str, dict[str, tuple[str, str]]] = {
     "audio_encoder": {
-        **{"audio_words": "space", "audio_ambience": "space", "sound_connector": "beside_space"},
-        **{"turn_end": "space", "for_me": "space"},
+        **{"audio_words": ("listener-begin.onnx", "space"), "audio_ambience": ("*", "space")},
+        **{"sound_connector": ("*", "beside_space"), "turn_end": ("*", "space"), "for_me": ("*", "space")},
     },
-    "image_encoder": {"image_connector": "space"},
-    "backbone": {"wishes": "space"},
+    "image_encoder": {"image_connector": ("*", "space")},
+    "backbone": {"audio_words": ("*.npz", "space"), "wishes": ("*", "space")},
 }
 _MADE = f"# A variant of {BASE}, made by:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -140,10 +141,12 @@ def make(
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as folder:  # beside `out`: all files come or none
         made = _files(name, table, recipe, Path(folder), importance=importance, step=step)
-        files = {key: [path.replace(out / path.name) for path in paths] for key, paths in made.items()}
-    for key, paths in files.items():
+        files = {
+            key: {old: path.replace(out / path.name) for old, path in paths.items()} for key, paths in made.items()
+        }
+    for key, replaced in files.items():
         original, own = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
-        write_text(manifests.MANIFESTS / f"{own}.toml", _manifest(own, original, paths))
+        write_text(manifests.MANIFESTS / f"{own}.toml", _manifest(own, original, replaced))
         table[key] = own
     lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
     text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
@@ -151,10 +154,10 @@ def make(
     return {
         key: {
             "model": table[key],
-            "bytes": sum(path.stat().st_size for path in paths),
-            "sha256": ", ".join(store.sha256_of(path) for path in paths),
+            "bytes": sum(path.stat().st_size for path in replaced.values()),
+            "sha256": ", ".join(store.sha256_of(path) for path in replaced.values()),
         }
-        for key, paths in files.items()
+        for key, replaced in files.items()
     }
 
 
@@ -166,17 +169,19 @@ def _files(
     *,
     importance: Path | None,
     step: Callable[[str], Any],
-) -> dict[str, list[Path]]:
-    """The files of a variant by the keys of a bundle file, made in `out`."""
-    files: dict[str, list[Path]] = {}
+) -> dict[str, dict[str, Path]]:
+    """The files of a variant, made in `out`, by the keys of a bundle file and the names of those they replace."""
+    files: dict[str, dict[str, Path]] = {}
     if recipe.audio:
         step("audio encoder")
-        files["audio_encoder"] = [audio(out / f"{name}-audio-encoder.onnx", recipe.audio)]
+        made = audio(out / f"{name}-audio-encoder.onnx", recipe.audio)
+        files["audio_encoder"] = {store.load_manifest(table["audio_encoder"]).files[0].name: made}
     if recipe.backbone:
         step("backbone")
-        files["backbone"] = [out / f"{name}-backbone.gguf"]
+        made = out / f"{name}-backbone.gguf"
+        files["backbone"] = {store.load_manifest(table["backbone"]).files[0].name: made}
         weighed = imatrix.read(importance) if importance else None
-        with whole(files["backbone"][0]) as part:
+        with whole(made) as part:
             backbone.quantize(store.path_of(table["backbone"]), part, recipe.backbone, weighed)
     step("connectors")
     return files | _restamped(name, table, files, out)
@@ -199,38 +204,43 @@ def _check_free(name: str) -> None:
         raise InputError(Reason.BAD_INPUT, f"{name} is a bundle that is shipped: give another --name")
 
 
-def _restamped(name: str, table: dict[str, str], files: dict[str, list[Path]], out: Path) -> dict[str, list[Path]]:
+def _restamped(
+    name: str, table: dict[str, str], files: dict[str, dict[str, Path]], out: Path
+) -> dict[str, dict[str, Path]]:
     """Copies of the connectors and heads whose encoder or backbone changed, with the new one's space in them."""
-    made: dict[str, list[Path]] = {}
+    made: dict[str, dict[str, Path]] = {}
     for part in READERS.keys() & files.keys():
-        (path,) = files[part]
+        (path,) = files[part].values()
         space = store.sha256_of(path)[:16] if part == "backbone" else space_of(_IDS[part], path)
-        for key, field in READERS[part].items():
+        for key, (which, field) in READERS[part].items():
             for old in store.load_manifest(table[key]).files if key in table else ():
-                new = out / f"{name}-{_slug(key)}{old.name.removeprefix(table[key])}"  # of several: "-sound.npz"
-                _restamp(store.path_of(table[key], old.name), new, field, space)
-                made.setdefault(key, []).append(new)
+                if fnmatch(old.name, which):
+                    rest = old.name.removeprefix(table[key])  # of several: "-sound.npz"
+                    new = out / f"{name}-{_slug(key)}{rest if rest != old.name else f'-{rest}'}"
+                    _restamp(store.path_of(table[key], old.name), new, field, space)
+                    made.setdefault(key, {})[old.name] = new
     return made
 
 
 def _restamp(old: Path, new: Path, field: str, space: str) -> None:
     with whole(new) as part:
         if old.suffix == ".npz":
-            head = load_head(old)
-            replace(head, space=space).save(part)
+            with np.load(old, allow_pickle=False) as file, part.open("wb") as out:
+                np.savez_compressed(out, **{**file, field: np.array(space)})
             return
-        model = onnx_file.load(old)
+        model = onnx.load(old, load_external_data=False)
         metadata = {one.key: one.value for one in model.metadata_props}
         metadata |= {"trained_on": metadata.get("trained_on", metadata[field]), field: space}
         helper.set_model_props(model, metadata)
-        onnx.save(model, part)
+        part.write_bytes(model.SerializeToString())  # what lies in a file of its own stays there
 
 
 def _slug(key: str) -> str:
     return key.replace("_", "-")
 
 
-def _manifest(name: str, original: store.Manifest, paths: list[Path]) -> str:
+def _manifest(name: str, original: store.Manifest, replaced: dict[str, Path]) -> str:
+    """Of a variant of `original`, some of whose files, by name, are others."""
     head = f"""# Made from {original.name} by `quantize bundle`.
 name = "{name}"
 role = "{original.role}"
@@ -238,12 +248,26 @@ licence = "{original.licence}"
 upstream = "{original.upstream}"
 """
     return head + "".join(
-        f"""
-[[files]]
-name = "{path.name}"
-size_bytes = {path.stat().st_size}
-sha256 = "{store.sha256_of(path)}"
-sources = ["file:{path.resolve().relative_to(sources.REPO_ROOT).as_posix()}"]
-"""
-        for path in paths
+        _entry(path.name, path.stat().st_size, store.sha256_of(path), [_in_repository(path)])
+        if (path := replaced.get(old.name))
+        else _entry(old.name, old.size_bytes, old.sha256, [_origin(source) for source in old.sources])
+        for old in original.files
     )
+
+
+def _entry(name: str, size_bytes: int, sha256: str, origins: list[str | list[str]]) -> str:
+    return f"""
+[[files]]
+name = "{name}"
+size_bytes = {size_bytes}
+sha256 = "{sha256}"
+sources = {json.dumps(origins)}
+"""
+
+
+def _in_repository(path: Path) -> str:
+    return f"file:{path.resolve().relative_to(sources.REPO_ROOT).as_posix()}"
+
+
+def _origin(source: sources.Source) -> str | list[str]:
+    return [str(piece) for piece in source.pieces] if isinstance(source, sources.Joined) else str(source)

@@ -26,7 +26,7 @@ class Graph:
     def const(self, name: str, value: NDArray[Any]) -> str:
         """A float32 or int64 initializer; the same name may be given twice for the same value."""
         dtype = np.float32 if value.dtype.kind == "f" else np.int64
-        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(value, dtype), name)
+        self.tensors[name] = numpy_helper.from_array(np.array(value, dtype, order="C"), name)
         return name
 
     def op(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:

@@ -11,24 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glasses import app, store
+from glasses import app
 from glasses.app import Parts
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.commands import evaluate
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.words import WordConnector
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, Reason
-from quantize import onnx_file
 
 SETS = {
     "audio-encoder": ("speech", "sounds"),
     "sound-encoder": ("sounds",),
     "image-encoder": ("pictures",),
-    "audio-connector": ("speech", "sounds"),
+    "audio-connector": ("sounds",),
     "sound-connector": ("sounds",),
     "image-connector": ("pictures",),
     "backbone": ("speech", "sounds", "pictures"),
@@ -69,8 +67,6 @@ def replaced(parts: Parts, role: str, path: Path) -> Parts:
     if role in ("image-connector", "sound-connector"):
         return replace(parts, **{role.partition("-")[0]: PooledConnector(path, n_threads=1)})
     if role == "audio-connector":
-        if any(one.name == "states" for one in onnx_file.load(path).graph.output):
-            return replace(parts, words=WordConnector(path, parts.backbone.token_rows, n_threads=1))
         return replace(parts, ambience=PooledConnector(path, n_threads=1))
     raise InputError(Reason.BAD_INPUT, f"{path}: no bundle has a part like this, so it has no task to lose")
 
@@ -80,8 +76,7 @@ def _with_backbone(parts: Parts, path: Path) -> Parts:
     parts.backbone.close()
     backbone = LlamaBackbone(path, n_ctx=2048, n_threads=1)
     backbone.feed([backbone.tokenize(PREFIX)])
-    words = WordConnector(store.path_of(parts.bundle.audio_words), backbone.token_rows, n_threads=1)
-    return replace(parts, backbone=backbone, words=words, n_prefix=backbone.n_past)
+    return replace(parts, backbone=backbone, words=parts.words.spelled_by(backbone), n_prefix=backbone.n_past)
 
 
 def _flat(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -38,25 +38,36 @@ class Speller(Protocol):
 
 
 class Spelling:
-    """`texts` as a backbone spells them."""
+    """`texts` as a backbone spells them; a text is asked about when it is first needed."""
 
     def __init__(self, texts: Sequence[str], backbone: Speller) -> None:
-        self.tokens = [backbone.tokenize(text, special=False) for text in texts]
-        self._rows = backbone.token_rows
+        self._texts, self._backbone = texts, backbone
+        self._known: dict[int, list[int]] = {}
+
+    def tokens(self, which: int) -> list[int]:
+        """Of one text; none of an empty one."""
+        if which not in self._known:
+            self._known[which] = self._backbone.tokenize(self._texts[which], special=False)
+        return self._known[which]
 
     def soft(self, weights: Float32Array, n_mixed: int = N_MIXED) -> Float32Array:
-        """Rows (m, n_embd) for one thing of which `weights` (len(texts),) tell how likely it is which text.
-
-        m is how many tokens the likeliest text has; the j-th row is the mean of the j-th tokens of the `n_mixed`
-        likeliest texts that are so long, under their weights.
-        """
+        """Rows as `mixed`, for one thing of which `weights` (len(texts),) tell how likely it is which text."""
         best = np.argsort(-weights, kind="stable")[:n_mixed]
-        mixed = []
-        for j in range(len(self.tokens[best[0]])):
-            long_enough = [i for i in best if len(self.tokens[i]) > j]
-            share = weights[long_enough] / weights[long_enough].sum()
-            mixed.append(share @ self._rows([self.tokens[i][j] for i in long_enough]))
-        return np.stack(mixed).astype(np.float32)
+        return self.mixed(best, weights[best])
+
+    def mixed(self, which: np.ndarray, weights: Float32Array) -> Float32Array:
+        """Rows (m, n_embd) for one thing that may be `which` (n,) texts, the likeliest first, as `weights` (n,) say.
+
+        m is how many tokens the likeliest text has; the j-th row is the mean of the j-th tokens of those texts that are
+        so long, under their weights.
+        """
+        spelt = [(self.tokens(int(i)), float(weight)) for i, weight in zip(which, weights, strict=True)]
+        rows = []
+        for j in range(len(spelt[0][0])):
+            at = [(tokens[j], weight) for tokens, weight in spelt if len(tokens) > j]
+            share = np.array([weight for _, weight in at], np.float32)
+            rows.append(share / share.sum() @ self._backbone.token_rows([token for token, _ in at]))
+        return np.stack(rows).astype(np.float32) if rows else self._backbone.token_rows([])
 
 
 class SpelledConnector:

@@ -1,135 +1,93 @@
 """The speech half of the audio connector: encoder latents -> near-word latents for one backbone. Knows no prompt.
 
-A small network gives every 80 ms a state in the backbone's embedding space. States where somebody speaks are read
-against the embedding rows of the tokens that may occur (CTC); a run of positions that agree becomes one *soft token*,
-the embedding rows averaged under the network's own distribution, plus a learned residual. No token is ever chosen:
-where the network wavers between two words, the backbone is given the point between them and decides with its own
-context.
+A listener hears pieces of words, each as a distribution; here they become rows of the backbone: the token rows of the
+likeliest pieces, as the backbone spells them, averaged under that distribution. No token is ever chosen: where the
+listener wavers between two words, the backbone is given the point between them and decides with its own context. Rows
+learned for the backbone stand around them and say "this was heard".
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import zipfile
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 
-from glasses.connectors.pooled import check_space
-from glasses.connectors.spelled import Speller, Spelling, read
+from glasses.connectors.listener import Heard, Listener
+from glasses.connectors.spelled import Speller, Spelling
 from glasses.errors import ModelError, Reason
-from glasses.onnx_session import open_session
 from glasses.types import Float32Array, Latents, frozen
 
-BLANK = 0
-STACK = 4  # latents in one position; fewer are too short for a word
-SPOKEN = 0.3  # tokens expected to be right, below which it is no speech; a full stop alone is a pause
-N_MIXED = 8  # embedding rows mixed in one soft token; the rest of the distribution is noise
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenAs:
-    """How a backbone of another space is told what was heard: its spelling of the pieces, its rows around them."""
-
-    pieces: Spelling
-    begin: Float32Array
-    end: Float32Array
-    table: tuple[int, int]  # rows and width of the token table of the backbone that the network was trained for
-
-    @classmethod
-    def load(cls, path: Path, backbone: Speller) -> SpokenAs:
-        """From a file of models/recipes/spelled.py. Raises ModelError: TOO_LARGE, CORRUPT."""
-        told = read(path, {"pieces", "begin", "end", "table"})
-        begin, end = (backbone.token_rows(backbone.tokenize(told[side])) for side in ("begin", "end"))
-        n_vocab, n_embd = told["table"]
-        return cls(Spelling(told["pieces"], backbone), begin, end, (n_vocab, n_embd))
+MIN_LATENTS = 4  # fewer are too short for a word
+SPOKEN = 0.3  # pieces expected to be right, below which it is no speech
+CLOSING = ".,;:?!-\"' "  # a mark alone is a pause
+MAX_ROWS_BYTES = 4 << 20
 
 
 class WordConnector:
-    """Latents (T, 768) -> rows (n, n_embd), n = learned begin rows, one row a spoken token, learned end rows; or (0,
-    n_embd).
-
-    The file's metadata names the latent space it was trained on and the backbone tokens it may mix; their rows are
-    asked of the backbone itself (`token_rows`), so that they are exactly what it would look up.
-
-    For another backbone than that, `spoken` tells it what was heard; `token_rows` are still those of the first.
+    """Latents (T, 768) -> rows (n, n_embd), n = learned begin rows, the rows of what was said, learned end rows; or
+    (0, n_embd).
     """
 
-    def __init__(
-        self,
-        path: Path,
-        token_rows: Callable[[Sequence[int]], Float32Array],
-        *,
-        spoken: SpokenAs | None = None,
-        n_threads: int = 2,
-    ) -> None:
-        self._session = open_session(path, n_threads=n_threads)
-        self.width: int = self._session.get_inputs()[0].shape[-1]  # of the latents it takes
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        try:
-            self.space = metadata["space"]
-            self.token_ids: list[int] = json.loads(metadata["token_ids"])
-            self._closing = {1 + i for i in json.loads(metadata["closing"])}
-        except (KeyError, json.JSONDecodeError) as error:
-            raise ModelError(
-                Reason.CORRUPT, f"{path}: not a word connector, {error} is missing or unreadable"
-            ) from error
-        self._table = token_rows(self.token_ids)
-        widths = {output.name: output.shape[0] for output in self._session.get_outputs()}
-        self._around: tuple[int, int] = (widths["begin"], widths["end"])
-        self._spoken = spoken
-        if spoken:
-            if len(spoken.pieces.tokens) != len(self.token_ids):
-                raise ModelError(
-                    Reason.CORRUPT, f"{path} has {len(self.token_ids)} pieces, not {len(spoken.pieces.tokens)}"
-                )
-            self._around = (len(spoken.begin), len(spoken.end))
+    def __init__(self, around: Path, listener: Listener, pieces: Sequence[str], backbone: Speller, space: str) -> None:
+        """`around` (npz) holds `begin` and `end` (k, n_embd), learned for the backbone that `space` names.
+
+        Raises ModelError: CORRUPT, TOO_LARGE, WRONG_SPACE.
+        """
+        begin, end, of = read_around(around)
+        if of != space:
+            raise ModelError(Reason.WRONG_SPACE, f"{around}: learned for the backbone {of!r}, this is {space!r}")
+        self._begin, self._end = begin, end
+        self._listener, self._pieces = listener, pieces
+        self._spell(backbone)
+        self._closing = {i for i, text in enumerate(pieces) if not text.strip(CLOSING)}
+        self.width, self.space = listener.width, listener.space
+
+    def spelled_by(self, backbone: Speller) -> WordConnector:
+        """The same for another file of the backbone that the rows around were learned for, with its own token rows."""
+        other = copy(self)
+        other._spell(backbone)
+        return other
 
     def apply(self, latents: Latents) -> Float32Array:
         """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
-        check_space(latents, self.space)
-        n_embd = self._spoken.begin.shape[1] if self._spoken else self._table.shape[1]
-        nobody_speaks = np.zeros((0, n_embd), np.float32)
-        if len(latents.data) < STACK:
-            return nobody_speaks
-        probabilities, residual, begin, end = self._run(latents)
-        path = probabilities.argmax(axis=1)
-        spoken = runs(path)
-        certain = [probabilities[a:b, path[a]].max() for a, b in spoken if path[a] not in self._closing]
-        if sum(certain) < SPOKEN:
-            return nobody_speaks
-        if self._spoken:
-            said = [self._spoken.pieces.soft(probabilities[first:after, 1:].mean(axis=0)) for first, after in spoken]
-            return frozen(np.concatenate([self._spoken.begin, *said, self._spoken.end]))
-        rows = [self._soft_token(probabilities[first:after], residual[first:after]) for first, after in spoken]
-        return frozen(np.concatenate([begin, np.stack(rows), end]))
+        heard = self._listener.hear(latents) if len(latents.data) >= MIN_LATENTS else []
+        if not self.is_speech(heard):
+            return self._begin[:0]
+        rows = [(self._others if i else self._first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
+        return frozen(np.concatenate([self._begin, *rows, self._end]))
 
     def soft_tokens(self, rows: Float32Array) -> Float32Array:
-        """Of the rows that `apply` gave: one a spoken token, without those it puts around them."""
-        first, after = self._around
-        return rows[first : len(rows) - after]
+        """Of the rows that `apply` gave: those of what was said, without those it puts around them."""
+        return rows[len(self._begin) : len(rows) - len(self._end)]
 
-    def _run(self, latents: Latents) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
-        """Softmax (P, 1 + n_tokens), residual (P, n_embd), begin and end rows (k, n_embd)."""
-        states, blank, residual, begin, end = (
-            np.asarray(out)
-            for out in self._session.run(["states", "blank", "residual", "begin", "end"], {"latents": latents.data})
-        )
-        scores = np.concatenate([blank[:, None], states @ self._table.T], axis=1)
-        scores -= scores.max(axis=1, keepdims=True)
-        weights = np.exp(scores)
-        return weights / weights.sum(axis=1, keepdims=True), residual, begin, end
+    def _spell(self, backbone: Speller) -> None:
+        # The first is written as at the start of typed text, without the space that pieces begin with.
+        starts = [text.lstrip() for text in self._pieces]
+        self._first, self._others = (Spelling(texts, backbone) for texts in (starts, self._pieces))
 
-    def _soft_token(self, probabilities: Float32Array, residual: Float32Array) -> Float32Array:
-        spoken = probabilities[:, 1:].mean(axis=0)
-        best = np.argpartition(spoken, -N_MIXED)[-N_MIXED:]
-        weights = spoken[best] / spoken[best].sum()
-        return weights @ self._table[best] + residual.mean(axis=0)
+    def is_speech(self, heard: Sequence[Heard]) -> bool:
+        """Whether so much of it is likely to be right that somebody speaks."""
+        return sum(float(one.shares[0]) for one in heard if int(one.pieces[0]) not in self._closing) >= SPOKEN
 
 
-def runs(path: np.ndarray) -> list[tuple[int, int]]:
-    """Spans (first, after) of equal, non-blank entries of a greedy CTC path."""
-    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-    return [(first, after) for first, after in pairwise(edges) if after > first and path[first] != BLANK]
+def read_around(path: Path) -> tuple[Float32Array, Float32Array, str]:
+    """`begin`, `end` (k, n_embd) and the backbone they were learned for. Raises ModelError: CORRUPT, TOO_LARGE."""
+    if path.stat().st_size > MAX_ROWS_BYTES:
+        raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_ROWS_BYTES:,} bytes")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            begin, end = (np.ascontiguousarray(file[side], np.float32) for side in ("begin", "end"))
+            space = str(file["space"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(Reason.CORRUPT, f"{path}: not the rows around words: {error}") from error
+    if (
+        begin.ndim != 2
+        or end.ndim != 2
+        or begin.shape[1] != end.shape[1]
+        or not np.isfinite([begin.sum(), end.sum()]).all()
+    ):
+        raise ModelError(Reason.CORRUPT, f"{path}: rows of {begin.shape} and {end.shape}")
+    return frozen(begin), frozen(end), space

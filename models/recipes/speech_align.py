@@ -1,11 +1,12 @@
-"""Steps 1 and 2 of the speech connector: through the frozen backbone, it learns to be repeated and to be answered.
+"""Learns the rows that stand around spoken words, through the frozen backbone: "this was heard", said to one backbone.
 
-Starts from the CTC warm-up. The soft tokens are already understood; what is learned here are the rows around them
-(they say "this was heard" and let a small backbone repeat what it would otherwise only talk about), a residual beside
-every soft token, and a little of everything before. Repeating is trained against the transcript, answering against
-what the same backbone answers to the typed sentence. CTC goes on beside, or positions would lose their meaning.
+    python -m models.recipes.speech_align GGUF SHARDS... --answers ANSWERS.jsonl --out DIR --minutes 20
 
-`python -m models.recipes.speech_align GGUF SHARDS... --warm ctc.pt --answers ANSWERS.jsonl --out DIR --minutes M`
+What is said comes from the bundle's own listener as soft tokens, which the backbone understands as they are. Without
+rows around them a small backbone talks about a sentence that it is asked to repeat. Repeating is trained against the
+transcript, answering against what the same backbone answers to the typed sentence (models.recipes.speech_answers), so
+that what is asked aloud is answered as what is typed. Nothing but the rows is trained: 10 of them, few behind, because
+those are read after the wearer has stopped speaking. DIR/heard.json keeps what the listener heard of every clip.
 """
 
 from __future__ import annotations
@@ -13,26 +14,59 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
+from glasses import store
 from glasses.backbone.prompt import SUFFIX
+from glasses.connectors.listener import Heard, Listener, read_pieces
 from glasses.connectors.pooled import PooledConnector
-from glasses.types import Latents
-from models.recipes import speech_ctc, training
+from glasses.connectors.spelled import Spelling
+from glasses.types import Float32Array, Latents
+from models.recipes import training
 from models.recipes.frozen_backbone import Frozen
-from models.recipes.latent_shards import Clip, Shards, pad
-from models.recipes.pieces import Pieces
+from models.recipes.latent_shards import Clip, Shards
 from models.recipes.remote_backbone import open_frozen
-from models.recipes.speech_connector import STACK, SpeechConnector, scores, soft_rows
 
 REPEAT = (" Repeat the words.", " Repeat what was said.", " What did I say?", " What was said?", " Say that again.")
 CLIPS = 12
-CTC_WEIGHT = 0.3
+N_BEGIN, N_END = 8, 2
+LISTENER_FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-int8.bin")
+Said = tuple[Clip, Float32Array]  # a clip and the rows of its words (n, n_embd)
+
+
+class Rows(nn.Module):
+    """The learned rows; they begin as line breaks, which say nothing."""
+
+    def __init__(self, plain: Tensor) -> None:
+        super().__init__()
+        noise = torch.randn(N_BEGIN + N_END, len(plain)) * 0.1 * plain.std()
+        self.begin = nn.Parameter(plain + noise[:N_BEGIN])
+        self.end = nn.Parameter(plain + noise[N_BEGIN:])
+
+
+class Spells:
+    """`glasses.connectors.spelled.Speller` of a frozen backbone, near or far."""
+
+    def __init__(self, backbone: Frozen) -> None:
+        self._backbone, self._rows = backbone, dict[int, Float32Array]()
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids; their rows are known from then on."""
+        del special
+        ids = self._backbone.ids(text) if text else []
+        if ids:
+            self._rows |= dict(zip(ids, self._backbone.rows(text).numpy(), strict=True))
+        return ids
+
+    def token_rows(self, ids: Sequence[int]) -> Float32Array:
+        """float32 (len(ids), n_embd) of tokens that `tokenize` has given."""
+        return np.stack([self._rows[token] for token in ids]) if ids else np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +74,6 @@ class Course:
     """What stays the same over the training: where rows come from and what is to be said."""
 
     backbone: Frozen
-    pieces: Pieces
-    table: Tensor
     answers: dict[str, str]
     ambience: PooledConnector | None
 
@@ -55,93 +87,93 @@ class Course:
         said = clip.text[0].upper() + clip.text[1:]
         return ids(question) + ids(SUFFIX), ids(said) + eos
 
-    def before(self, clip: Clip, rng: random.Random) -> Tensor:
+    def before(self, clip: Clip, rng: random.Random, n_embd: int) -> Tensor:
         """The ambience rows that stand before the words at run time; sometimes none, so that words do not need them."""
         if self.ambience is None or rng.random() < 0.2:
-            return self.table[:0]
+            return torch.zeros(0, n_embd)
         latents = Latents(0, 0, "audio", clip.latents(), self.ambience.space)
         return torch.from_numpy(self.ambience.apply_beside_words(latents).copy())
 
 
-def loss_of(model: SpeechConnector, course: Course, clips: list[Clip], rng: random.Random) -> tuple[Tensor, Tensor]:
-    """Returns (cross-entropy of the replies, CTC loss)."""
-    latents, mask = pad([clip.latents() for clip in clips], STACK)
-    with torch.autocast("cpu", torch.bfloat16):
-        heard = model(latents, mask)
-        raw = scores(heard.states, heard.blank, course.table).float()
-    log_probs = F.log_softmax(raw, dim=-1)
-    targets = [torch.tensor(course.pieces.encode(clip.text)) + 1 for clip in clips]
-    ctc = speech_ctc.ctc(log_probs, mask.sum(1), targets)
+def loss_of(rows: Rows, course: Course, said: Sequence[Said], rng: random.Random) -> Tensor:
+    """Cross-entropy of the replies."""
     asked, replies = [], []
-    for i, clip in enumerate(clips):
-        n = int(mask[i].sum())
+    for clip, words in said:
         after, reply = course.example(clip, rng)
-        rows = soft_rows(log_probs[i, :n].exp(), heard.residual[i, :n].float(), course.table)
-        asked.append([torch.cat([course.before(clip, rng), model.begin, rows, model.end]), after])
+        before = course.before(clip, rng, words.shape[1])
+        asked.append([torch.cat([before, rows.begin, torch.from_numpy(words), rows.end]), after])
         replies.append(reply)
-    return course.backbone.answer_loss(asked, replies), ctc
+    return course.backbone.answer_loss(asked, replies)
 
 
-def optimizer_of(model: SpeechConnector, lr: float) -> torch.optim.Optimizer:
-    """The rows around the words learn fast, what is warmed up slowly.
+def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[Heard]]:
+    """What the listener of the model `name` hears in each clip; kept in `path`."""
+    listener = Listener(*(store.path_of(name, file) for file in LISTENER_FILES))
+    known: list[list[list[list[float]]]] = json.loads(path.read_text()) if path.exists() else []
+    for i in range(len(known), len(clips)):
+        heard = listener.hear(Latents(0, 0, "audio", clips[i].latents(), listener.space))
+        known.append([[one.pieces.tolist(), np.round(one.shares, 5).tolist()] for one in heard])
+        if i % 200 == 199 or i == len(clips) - 1:
+            path.write_text(json.dumps(known))
+            print(f"heard {i + 1} of {len(clips)}", flush=True)
+    return [[Heard(np.array(p, np.int64), np.array(s, np.float32)) for p, s in heard] for heard in known]
 
-    The residual is the slowest: each output sums 384 inputs, so at the full rate one step of Adam moves a row
-    further than the rows of the embedding table lie apart.
-    """
-    around, residual = [model.begin, model.end], list(model.residual.parameters())
-    known = {id(p) for p in (*around, *residual)}
-    warm = [p for p in model.parameters() if id(p) not in known]
-    groups = [(around, 1.0), (warm, 0.05), (residual, 0.005)]
-    return torch.optim.AdamW([{"params": p, "lr": lr, "scale": scale} for p, scale in groups], weight_decay=0.0)
+
+def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
+    """The clips of two words and more, with the rows of what is heard in them."""
+    clips = Shards(args.shards).clips
+    pieces = read_pieces(store.path_of(args.words, "vocabulary.txt"))
+    first, others = (Spelling(texts, Spells(backbone)) for texts in ([text.lstrip() for text in pieces], pieces))
+    said = []
+    for clip, heard in zip(clips, listen(clips, args.words, args.out / "heard.json"), strict=True):
+        if len(heard) > 1 and len(clip.text.split()) > 1:
+            rows = [(others if i else first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
+            said.append((clip, np.concatenate([part for part in rows if len(part)])))
+    return said
 
 
 def train(args: argparse.Namespace, backbone: Frozen) -> None:
-    """Aligns until the minutes are used."""
-    torch.manual_seed(args.seed + training.steps_done(args.out / "align.pt"))
-    model, pieces, table = speech_ctc.start(args)
-    model.load_state_dict(training.mean_weights(args.warm), strict=False)
-    if not model.begin.any():  # else an earlier alignment has taught them already
-        model.place_rows(backbone.rows("\n")[0])
+    """Aligns until the minutes are used and writes OUT/around.npz."""
+    torch.manual_seed(args.seed)
+    rows = Rows(backbone.rows("\n")[0])
     answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
-    course = Course(backbone, pieces, table, answers, PooledConnector(args.ambience) if args.ambience else None)
-    clips = [clip for clip in Shards(args.shards).clips if len(clip.text.split()) >= 2]
-    answered = [clip for clip in clips if clip.text in answers]
-    print(f"{len(clips)} clips, {len(answered)} with answers", flush=True)
-    model.train()
+    course = Course(backbone, answers, PooledConnector(args.ambience) if args.ambience else None)
+    said = said_in(args, backbone)
+    answered = [one for one in said if one[0].text in answers]
+    print(f"{len(said)} clips, {len(answered)} with answers", flush=True)
 
     def losses(step: int, _used_s: float) -> dict[str, Tensor]:
         rng = random.Random(f"{args.seed}.{step}")
-        batch = rng.sample(clips, CLIPS // 2) + rng.sample(answered, CLIPS // 2)
-        reply, ctc = loss_of(model, course, batch, rng)
-        return {"reply": reply, "ctc": CTC_WEIGHT * ctc}
+        batch = rng.sample(said, CLIPS // 2) + rng.sample(answered, CLIPS // 2)
+        return {"reply": loss_of(rows, course, batch, rng)}
 
     training.train(
-        model,
-        optimizer_of(model, args.lr),
+        rows,
+        torch.optim.AdamW(rows.parameters(), lr=args.lr, weight_decay=0.0),
         args.out / "align.pt",
         losses,
         share=training.within_minutes(args.minutes),
-        rate=training.warm_cosine(args.lr, warm_steps=50, floor=0.02),
+        rate=training.warm_cosine(args.lr, warm_steps=30, floor=0.02),
     )
+    sha256 = store.sha256_of(args.gguf)
+    both = {side: getattr(rows, side).detach().numpy().astype(np.float16) for side in ("begin", "end")}
+    np.savez(args.out / "around.npz", space=sha256[:16], **both)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Align the speech connector through the frozen backbone.")
+    parser = argparse.ArgumentParser(description="Learn the rows around spoken words through the frozen backbone.")
     parser.add_argument("gguf", type=Path)
     parser.add_argument("shards", type=Path, nargs="+")
-    parser.add_argument("--warm", type=Path, nargs="+", required=True, help="checkpoints to start from, averaged")
+    parser.add_argument("--words", default="audio-words-pocket", help="the model whose listener hears")
     parser.add_argument("--answers", type=Path, required=True, help="lines of models.recipes.speech_answers")
     parser.add_argument("--ambience", type=Path, help="ambience connector whose rows stand before the words")
     parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    args.pieces = args.warm[0].with_name("pieces.json")
     with open_frozen(args.gguf, args.through) as backbone:
         train(args, backbone)
 

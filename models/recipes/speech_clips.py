@@ -9,16 +9,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from glasses.encoders.audio import AudioEncoder
+from glasses.types import Float32Array
 from models.recipes import augment, voices
 from models.recipes.speech_text import definitions, split, whole_sentences, written
 
 PER_SHARD = 250
-MAX_S = 9.0
+MAX_S = 9.0  # of one sentence
+MAX_TOGETHER_S = 29.0
 
 
 def pick_voice(rng: random.Random, args: argparse.Namespace, kokoro: voices.Kokoro | None) -> voices.Voice:
@@ -42,9 +45,10 @@ def make_shard(
 ) -> dict:
     rng, noise_rng = random.Random(seed), np.random.default_rng(seed)
     rows, scales, kept = [], [], []
-    for text in texts:
-        pcm = augment.for_speech(pick_voice(rng, args, kokoro)(text, rng), noise_rng)
-        if not 0.3 < len(pcm) / augment.RATE_HZ < MAX_S:
+    for some in together(texts, args.together, rng):
+        text, voice = " ".join(some), pick_voice(rng, args, kokoro)
+        pcm = augment.for_speech(said_on(some, voice, rng), noise_rng)
+        if not 0.3 < len(pcm) / augment.RATE_HZ < (MAX_TOGETHER_S if len(some) > 1 else MAX_S):
             continue
         data, scale = quantized(encoder.encode(pcm).data)
         rows.append(data)
@@ -52,6 +56,24 @@ def make_shard(
         kept.append(text)
     lengths = np.array([len(row) for row in rows])
     return {"rows": np.concatenate(rows), "scales": np.concatenate(scales), "lengths": lengths, "texts": np.array(kept)}
+
+
+def together(texts: list[str], most: int, rng: random.Random) -> Iterator[list[str]]:
+    """The texts in groups of 2 to `most`, or each alone where `most` is 1."""
+    left = list(texts)
+    while left:
+        n = rng.randint(2, most) if most > 1 else 1
+        yield left[:n]
+        left = left[n:]
+
+
+def said_on(texts: list[str], voice: voices.Voice, rng: random.Random) -> Float32Array:
+    """The texts one after the other in one voice, with pauses between them."""
+    parts: list[Float32Array] = []
+    for text in texts:
+        pause = np.zeros(int(rng.uniform(0.1, 1.0) * augment.RATE_HZ), np.float32)
+        parts += [pause, voice(text, rng)] if parts else [voice(text, rng)]
+    return np.concatenate(parts)
 
 
 def train_sentences(args: argparse.Namespace) -> list[str]:
@@ -78,6 +100,7 @@ def main() -> None:
     parser.add_argument("--kokoro", type=Path, help="folder with kokoro.onnx, voices_ja.npz, vocab.json")
     parser.add_argument("--piper-share", type=float, default=0.14)
     parser.add_argument("--kokoro-share", type=float, default=0.015)
+    parser.add_argument("--together", type=int, default=1, help="up to so many sentences in one clip, at least two")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()

@@ -1,9 +1,8 @@
 """Writes the files by which any backbone is told what pocket's connectors find (see glasses.connectors.spelled).
 
-    python -m models.recipes.spelled SMOLLM2.gguf models/artifacts
+    python -m models.recipes.spelled models/artifacts
 
-They hold texts and the wording around them, no weights, and depend on no backbone but the one whose tokens the word
-connector reads: the same inputs give the same bytes.
+They hold texts and the wording around them, no weights, and depend on no backbone.
 """
 
 from __future__ import annotations
@@ -13,13 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
-from glasses.backbone.llama import LlamaBackbone
 from models.recipes import image_names
 from models.recipes.sound_classes import UNITS, reply_to
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 # Which tensor of the pocket connectors' graphs is their units: the softmax, the only one in its file.
 IMAGE_UNITS, SOUND_UNITS = "n6", "n22"
 
@@ -47,26 +42,13 @@ def sound() -> dict[str, Any]:
     }
 
 
-def words(connector: Path, gguf: Path) -> dict[str, Any]:
-    """The text of every piece that the word connector can hear, and what stands around them: of five pairs the one with
-    which most of 50 spoken training sentences are answered as typed. Quotation marks repeat better, answer worse.
-    """
-    ids = json.loads(onnxruntime.InferenceSession(str(connector)).get_modelmeta().custom_metadata_map["token_ids"])
-    with LlamaBackbone(gguf, n_ctx=64, n_threads=1) as backbone:
-        pieces = [backbone.detokenize([token]) for token in ids]
-        table = [backbone.n_vocab, backbone.n_embd]
-    return {"begin": "", "pieces": pieces, "end": "\n", "table": table}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("gguf", type=Path, help="the pocket bundle's backbone")
     parser.add_argument("out", type=Path, help="folder")
     args = parser.parse_args()
     made = {
         "image-connector-spelled": image(),
         "sound-connector-spelled": sound(),
-        "audio-words-spelled": words(ARTIFACTS / "audio-words-pocket.onnx", args.gguf),
     }
     for name, told in made.items():
         path = args.out / f"{name}.json"

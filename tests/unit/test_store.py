@@ -124,6 +124,49 @@ def test_what_is_there_is_not_fetched_again(shelf: Path) -> None:
         store.path_of("tiny", "other.bin")
 
 
+def makes_backwards(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """A maker that turns a file around."""
+    (path / "backwards_maker.py").write_text(
+        "def make(found, part):\n    part.write_bytes(found.read_bytes()[::-1])\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(path))
+    monkeypatch.setitem(sources.MAKERS, "whisper-decoder-int8", ("backwards_maker", "make"))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_file_is_made_of_another_which_is_kept_only_where_it_was(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, kept: bool
+) -> None:
+    makes_backwards(monkeypatch, tmp_path)
+    describe(shelf, wheel(shelf))
+    (shelf / "manifests" / "tiny.toml").rename(shelf / "manifests" / "raw.toml")
+    raw = (shelf / "manifests" / "raw.toml").read_text().replace('name = "tiny"', 'name = "raw"')
+    (shelf / "manifests" / "raw.toml").write_text(raw)
+    if kept:
+        store.pull(["raw"])
+    describe(shelf, "made:whisper-decoder-int8:raw/w.bin", data=WEIGHTS[::-1])
+    store.pull(["tiny"])
+    assert store.path_of("tiny").read_bytes() == WEIGHTS[::-1]
+    assert (store.states(["raw"])[0].state == "present") is kept
+    assert not list((shelf / "cache" / ".stage").iterdir())
+
+
+def test_what_is_made_otherwise_than_the_manifest_says_is_not_used(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    makes_backwards(monkeypatch, tmp_path)
+    describe(shelf, wheel(shelf))
+    raw = (shelf / "manifests" / "tiny.toml").read_text().replace('name = "tiny"', 'name = "raw"')
+    (shelf / "manifests" / "raw.toml").write_text(raw)
+    describe(shelf, "made:whisper-decoder-int8:raw/w.bin", data=b"1" * len(WEIGHTS))
+    refused(Reason.CORRUPT, "made:whisper-decoder-int8:raw/w.bin", "not used")
+    assert nothing_usable(shelf)
+    describe(shelf, "made:whisper-decoder-int8:raw/other.bin")
+    refused(Reason.BAD_INPUT, "no such file")
+    describe(shelf, "made:magic:raw/w.bin")
+    refused(Reason.BAD_INPUT, "known maker")
+
+
 def test_wrong_content_is_never_used_and_the_next_source_is_tried(shelf: Path) -> None:
     wrong = wheel(shelf, "wrongdist", data=WEIGHTS[::-1])
     describe(shelf, wrong)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glasses import store
+from glasses.app import open_words
 from glasses.backbone.llama import LlamaBackbone
-from glasses.connectors.words import WordConnector, runs
+from glasses.connectors.listener import Heard
+from glasses.connectors.words import WordConnector, read_around
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
 from glasses.media import read_audio
@@ -20,23 +23,9 @@ from glasses.types import Latents
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ([], []),
-        ([0, 0, 0], []),
-        ([5, 5, 0, 5], [(0, 2), (3, 4)]),
-        ([0, 3, 4, 4, 0], [(1, 2), (2, 4)]),
-        ([7], [(0, 1)]),
-    ],
-)
-def test_runs_merge_repeats_and_drop_blanks(path: list[int], expected: list[tuple[int, int]]) -> None:
-    assert runs(np.array(path, int)) == expected
-
-
 @pytest.fixture(scope="module")
 def connector(shared_backbone: LlamaBackbone) -> WordConnector:
-    return WordConnector(store.path_of("audio-words-pocket"), shared_backbone.token_rows, n_threads=1)
+    return open_words("audio-words-pocket", shared_backbone, 1)
 
 
 @pytest.fixture(scope="module")
@@ -48,26 +37,59 @@ def encoder() -> AudioEncoder:
 def test_speech_becomes_about_one_row_a_token(connector: WordConnector, encoder: AudioEncoder) -> None:
     items = [json.loads(line) for line in (HELD_OUT / "index.jsonl").read_text().splitlines()]
     spoken = [item for item in items if item["set"] == "question"][:10]
-    rows = [len(connector.apply(encoder.encode(read_audio(HELD_OUT / item["file"])))) for item in spoken]
+    rows = [connector.apply(encoder.encode(read_audio(HELD_OUT / item["file"]))) for item in spoken]
+    n_soft = sum(len(connector.soft_tokens(one)) for one in rows)
     words = [len(item["text"].split()) for item in spoken]
-    assert sum(words) < sum(rows) < 4 * sum(words)
+    assert sum(words) < n_soft < 2 * sum(words)
+    assert {len(one) - len(connector.soft_tokens(one)) for one in rows} == {10}
 
 
 @pytest.mark.models
 def test_silence_and_a_moment_too_short_have_no_words(connector: WordConnector, encoder: AudioEncoder) -> None:
-    n_embd = connector.apply(encoder.encode(np.zeros(640, np.float32))).shape[1]
-    assert n_embd == 576
+    assert connector.apply(encoder.encode(np.zeros(640, np.float32))).shape == (0, 576)
     assert len(connector.apply(encoder.encode(np.zeros(3 * 16_000, np.float32)))) == 0
 
 
 @pytest.mark.models
-def test_rows_lie_where_the_backbone_expects_tokens(
+def test_the_backbone_would_spell_a_clear_question_as_it_was_heard(
     connector: WordConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
 ) -> None:
-    rows = connector.apply(encoder.encode(read_audio(HELD_OUT / "question-090.ogg")))
-    table = shared_backbone.token_rows(connector.token_ids)
-    ratio = np.sqrt((rows**2).mean()) / np.sqrt((table**2).mean())
-    assert 0.5 < ratio < 2
+    rows = connector.soft_tokens(connector.apply(encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))))
+    typed = shared_backbone.tokenize("What is the capital of France?", special=False)
+    assert len(rows) == len(typed)
+    exact = shared_backbone.token_rows(typed)
+    cosine = (rows * exact).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(exact, axis=1)
+    assert cosine.min() > 0.7, "each row lies by its token's"
+    assert not np.array_equal(rows, exact), "and none is chosen"
+
+
+@pytest.mark.models
+def test_another_file_of_the_same_backbone_can_spell_what_is_heard(
+    connector: WordConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
+) -> None:
+    class Loud:
+        def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+            return shared_backbone.tokenize(text, special=special)
+
+        def token_rows(self, ids: Sequence[int]) -> np.ndarray:
+            return 2 * shared_backbone.token_rows(ids)
+
+    latents = encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))
+    ours, theirs = (c.apply(latents) for c in (connector, connector.spelled_by(Loud())))
+    np.testing.assert_allclose(connector.soft_tokens(theirs), 2 * connector.soft_tokens(ours), rtol=1e-6)
+    np.testing.assert_array_equal(theirs[:8], ours[:8])
+
+
+@pytest.mark.models
+def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: WordConnector) -> None:
+    def heard(piece: int, share: float) -> Heard:
+        return Heard(np.array([piece]), np.array([share], np.float32))
+
+    full_stop, word = 13, 1000
+    assert not connector.is_speech([])
+    assert not connector.is_speech([heard(full_stop, 0.9)] * 5)
+    assert not connector.is_speech([heard(word, 0.1)])
+    assert connector.is_speech([heard(word, 0.9)])
 
 
 @pytest.mark.models
@@ -76,3 +98,30 @@ def test_latents_of_another_space_are_refused(connector: WordConnector, encoder:
     with pytest.raises(ModelError) as caught:
         connector.apply(dataclasses.replace(latents, space="whisper-tiny-en:0000000000000000"))
     assert caught.value.reason is Reason.WRONG_SPACE
+
+
+@pytest.mark.models
+def test_rows_learned_for_another_backbone_are_refused(shared_backbone: LlamaBackbone) -> None:
+    with pytest.raises(ModelError) as caught:
+        open_words("audio-words-desk", shared_backbone, 1)
+    assert caught.value.reason is Reason.WRONG_SPACE
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"begin": np.zeros((2, 4)), "space": np.array("a")},
+        {"begin": np.zeros((2, 4)), "end": np.zeros((2, 5)), "space": np.array("a")},
+        {"begin": np.zeros(4), "end": np.zeros(4), "space": np.array("a")},
+        {"begin": np.full((2, 4), np.nan), "end": np.zeros((2, 4)), "space": np.array("a")},
+        {"begin": np.array(["text"]), "end": np.zeros((2, 4)), "space": np.array("a")},
+    ],
+)
+def test_damaged_rows_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(tmp_path / "around.npz", allow_pickle=False, **arrays)
+    for content in (None, b"no npz", b""):
+        if content is not None:
+            (tmp_path / "around.npz").write_bytes(content)
+        with pytest.raises(ModelError) as caught:
+            read_around(tmp_path / "around.npz")
+        assert caught.value.reason is Reason.CORRUPT

@@ -1,0 +1,120 @@
+"""What hears words in latents: the real network on real clips, where it stops, and the vocabulary it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasses import store
+from glasses.connectors.listener import MAX_VOCABULARY_BYTES, Listener, goes_round, read_pieces
+from glasses.encoders.audio import AudioEncoder
+from glasses.errors import ModelError, Reason
+from glasses.evals.speech import items, word_errors
+from glasses.media import read_audio
+
+HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
+NAME = "audio-words-pocket"
+FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-int8.bin")
+
+
+@pytest.fixture(scope="module")
+def listener() -> Listener:
+    return Listener(*(store.path_of(NAME, file) for file in FILES))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> AudioEncoder:
+    return AudioEncoder(store.path_of("whisper-tiny-en-encoder-int8"), n_threads=1)
+
+
+@pytest.fixture(scope="module")
+def pieces() -> list[str]:
+    return read_pieces(store.path_of(NAME, "vocabulary.txt"))
+
+
+@pytest.mark.models
+def test_people_are_heard_word_for_word(listener: Listener, encoder: AudioEncoder, pieces: list[str]) -> None:
+    edits = words = 0
+    for item in items(HELD_OUT, "human")[:10]:
+        heard = listener.hear(encoder.encode(read_audio(HELD_OUT / item["file"])))
+        text = "".join(pieces[one.pieces[0]] for one in heard)
+        counted = word_errors(item["text"], text)
+        edits, words = edits + counted[0], words + counted[1]
+    assert edits / words < 0.1
+
+
+@pytest.mark.models
+def test_every_piece_is_a_distribution_and_the_same_sound_is_heard_the_same(
+    listener: Listener, encoder: AudioEncoder
+) -> None:
+    latents = encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))
+    heard, again = listener.hear(latents), listener.hear(latents)
+    assert len(heard) > 4
+    for one, other in zip(heard, again, strict=True):
+        assert len(one.pieces) == len(one.shares) <= 8
+        assert len(set(one.pieces.tolist())) == len(one.pieces)
+        assert (np.diff(one.shares) <= 0).all()
+        assert 0 < one.shares[-1] <= one.shares.sum() <= 1 + 1e-5
+        np.testing.assert_array_equal(one.shares, other.shares)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("gain", [0.0, 0.001, 0.05])
+def test_nothing_is_heard_in_silence_and_noise(listener: Listener, encoder: AudioEncoder, gain: float) -> None:
+    noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    assert listener.hear(encoder.encode(gain * noise)) == []
+
+
+@pytest.mark.models
+def test_thirty_seconds_end_too(listener: Listener, encoder: AudioEncoder) -> None:
+    question = read_audio(HELD_OUT / "question-090.ogg")
+    heard = listener.hear(encoder.encode(np.resize(question, 30 * 16_000)))
+    assert 20 < len(heard) <= 224
+
+
+@pytest.mark.parametrize(
+    ("said", "round_and_round"),
+    [
+        ([], False),
+        ([1, 1, 1], False),
+        ([1, 1, 1, 1], True),
+        ([9, 1, 2, 1, 2, 1, 2, 1, 2], True),
+        ([1, 2, 1, 2, 1, 2, 1, 3], False),
+        (list(range(12)) * 4, True),
+        (list(range(13)) * 4, False),
+    ],
+)
+def test_what_is_said_again_and_again_is_noticed(said: list[int], round_and_round: bool) -> None:
+    assert goes_round(said) is round_and_round
+
+
+def test_a_vocabulary_is_read_byte_by_byte(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.txt"
+    path.write_text("!\nĠthe\nĊ\ncafÃ©\nÃ\n<|endoftext|>\n", encoding="utf-8")
+    assert read_pieces(path) == ["!", " the", "\n", "café", "", "<|endoftext|>"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", "日本\n".encode()])
+def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "vocabulary.txt"
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        read_pieces(path)
+    assert caught.value.reason is Reason.CORRUPT
+    path.write_bytes(b"!\n" * (MAX_VOCABULARY_BYTES // 2 + 1))
+    with pytest.raises(ModelError) as caught:
+        read_pieces(path)
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_a_graph_that_is_no_listener_is_refused(tmp_path: Path) -> None:
+    other = store.path_of("audio-ambience-pocket")
+    with pytest.raises(ModelError) as caught:
+        Listener(other, other, tmp_path / "weights.bin")
+    assert caught.value.reason is Reason.CORRUPT
+    (tmp_path / "begin.onnx").write_bytes(store.path_of(NAME, "listener-begin.onnx").read_bytes())
+    with pytest.raises(ModelError) as caught:  # its weights are not there
+        Listener(tmp_path / "begin.onnx", other, tmp_path / "weights.bin")
+    assert caught.value.reason is Reason.CORRUPT
