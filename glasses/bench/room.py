@@ -56,7 +56,7 @@ class Room:
             "PULSE_SOURCE": "mic",
             "ALSA_CONFIG_PATH": str(folder / "asoundrc"),
         }
-        self._playing: list[subprocess.Popen[bytes]] = []
+        self._started: list[subprocess.Popen[bytes]] = []
         self.start()
         if echo_db is not None:
             self._pactl("load-module", "module-loopback", "source=said", "sink=room", "latency_msec=30")
@@ -101,17 +101,19 @@ class Room:
                  "--channel-map=mono", f"--latency-msec={_LEAD_MS}", "--raw"],
                 env={**os.environ, **self.env}, stdin=file, stderr=subprocess.DEVNULL,
             )  # fmt: skip
-        self._playing.append(process)
+        self._started.append(process)
         return process
 
     def tape(self, path: Path) -> subprocess.Popen[bytes]:
         """Records room (left) and speaker (right), int16 at 16 kHz, raw, until the process is terminated."""
         with path.open("wb") as file:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["parec", "--device=world.monitor", "--format=s16le", f"--rate={RATE_HZ}", "--channels=2",
                  "--channel-map=front-left,front-right", "--latency-msec=20", "--raw"],
                 env={**os.environ, **self.env}, stdout=file, stderr=subprocess.DEVNULL,
             )  # fmt: skip
+        self._started.append(process)
+        return process
 
     def _pactl(self, *words: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -121,7 +123,7 @@ class Room:
 
     def close(self) -> None:
         """Ends everything that was started."""
-        for process in [*self._playing, self._server]:
+        for process in [*self._started, self._server]:
             if process.poll() is None:
                 process.kill()
             process.wait()
