@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,13 +16,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mcap.reader import make_reader
 
+from glasses.ear import ReplyState, Told
 from glasses.entries import Answered, Decision, Entry
 from glasses.errors import InputError, Reason
 from glasses.record import Recorder
 from glasses.recordings import Limits, Segment, opened, recover, segments, to_delete, wipe
 from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
-from glasses.session_file import CutOffError, SegmentWriter, read_entries
-from glasses.types import AudioChunk, Button, Frame, Latents
+from glasses.session_file import CutOffError, RawEntry, SegmentWriter, read_entries
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 MS = 1_000_000
 
@@ -42,7 +44,12 @@ def one_of_each() -> list[Entry]:
     decision = Decision(9, 1, "hold", 2, 8, (3, 7), (("image", 1, 0, 49), ("audio", 5, 20 * MS, 7)))
     quiet = Decision(10, 2, "tap", 9, 10, None, (("text", 0, 0, 4),))
     answered = Answered(11, 1, "Ein rotes Bild, schön.", {"silence": 512.0, "prefill": 80.25})
-    return [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "hold"), latents, decision, quiet, answered]
+    asked = Decision(12, 3, "barge-in", 11, 12, (11, 12), (), "sound")
+    cut = Answered(13, 3, "A dog", {}, "interrupted", 2)
+    told = [Told("opened", 14, 4), Told("interrupt", 15, 4, merged=True), ReplyState(16, 4, "audible")]
+    others = [*told, OwnVoice(17, True), DeviceChange(18, "muted", "a key"), Wiped(19)]
+    sensed = [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "hold")]
+    return [*sensed, latents, decision, quiet, answered, asked, cut, *others]
 
 
 def record(folder: Path, entries: list[Entry], **options: object) -> Recorder:
@@ -62,7 +69,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     given = one_of_each()
     recorder = record(tmp_path, given)
     (segment,) = segments(tmp_path)
-    assert (recorder.n_written, recorder.n_lost, recorder.bytes_written) == (7, 0, segment.size_bytes)
+    assert (recorder.n_written, recorder.n_lost, recorder.bytes_written) == (len(given), 0, segment.size_bytes)
     chunk, frame, button, latents, *rest = read(segment.path)
     assert isinstance(chunk, AudioChunk)
     assert isinstance(given[0], AudioChunk)
@@ -89,7 +96,24 @@ def test_the_indexed_reader_of_other_programs_finds_foxglove_messages(tmp_path: 
     assert names["/camera"] == "foxglove.CompressedImage"
     assert names["/decision"] is None
     assert summary.statistics is not None
-    assert summary.statistics.message_count == 7
+    assert summary.statistics.message_count == len(one_of_each())
+
+
+@pytest.mark.parametrize(
+    ("topic", "table"),
+    [
+        ("/gate", {"what": "exploded", "t_ns": 1, "turn_id": 1, "merged": False}),
+        ("/reply", {"what": "opened", "t_ns": 1, "turn_id": 1}),
+        ("/devices", {"state": "lent", "t_ns": 1, "why": ""}),
+    ],
+)
+def test_a_word_that_nobody_says_is_damage(tmp_path: Path, topic: str, table: dict[str, object]) -> None:
+    with (tmp_path / "one.mcap").open("wb") as out:
+        writer = SegmentWriter(out, {})
+        writer.copy(RawEntry(topic, 1, json.dumps(table).encode()))
+        writer.finish()
+    with pytest.raises(InputError, match="damaged entry"):
+        read(tmp_path / "one.mcap")
 
 
 def test_segments_are_cut_by_time_and_numbered_on(tmp_path: Path) -> None:
