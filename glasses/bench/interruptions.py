@@ -41,7 +41,7 @@ TEXT = (
 )
 LOUD = 200  # of 32768 on the speaker
 _STAYS = RATE_HZ * 3 // 10  # samples of silence after which it is one, and no pause between two words
-_WAIT_S = 30.0
+_WAIT_S = 90.0  # the text takes half a minute, longer where the sound stutters
 
 
 def barge_ins(bundle: str, n_turns: int, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
@@ -72,24 +72,32 @@ def own_voice(bundle: str, minutes: float, *, tick: Tick = lambda stage, done, t
     """Lets it talk to itself for `minutes` of sound; nobody else says a word. Raises SensorError, ModelError."""
 
     def talk(spoken: _Spoken) -> None:
-        until_s = time.monotonic() + 60 * minutes
-        while time.monotonic() < until_s:
+        spoken_s = 0.0
+        while spoken_s < 60 * minutes:
             began_ns = time.monotonic_ns()
             spoken.live.events.put(Button(began_ns, "tap"))
             spoken.heard(lambda what: isinstance(what, Reply) and bool(what.outcome), since_ns=began_ns)
+            spoken_s = _spoken_s([what for _, what in spoken.seen])
             time.sleep(1.5)  # for what its last word may wake
-            tick("seconds", round(60 * minutes - until_s + time.monotonic()), round(60 * minutes))
+            tick("seconds", round(spoken_s), round(60 * minutes))
 
     tape, seen = _run(bundle, talk, on_speech=True)
-    told = [what for what in seen if isinstance(what, Told)]
-    touched = sum(isinstance(what, Button) for what in seen)
+    touches = {what.t_ns for what in seen if isinstance(what, Button)}  # what they opened or ended was no voice
+    told = [what for what in seen if isinstance(what, Told) and what.t_ns not in touches]
     blocks = tape[: len(tape) // 1600 * 1600, 1].reshape(-1, 1600)
     return {
         "minutes_of_its_own_voice": round(float((np.abs(blocks.astype(np.int32)).max(axis=1) > LOUD).sum()) / 600, 1),
-        "wakes": sum(what.what == "opened" for what in told) - touched,
+        "wakes": sum(what.what == "opened" for what in told),
         "interruptions": sum(what.what == "interrupt" for what in told),
         "held_its_breath": sum(what.what == "pause" for what in told),
     }
+
+
+def _spoken_s(seen: list[Any]) -> float:
+    """How long replies sounded, without that which still does."""
+    audible_ns = {what.turn_id: what.t_ns for what in seen if isinstance(what, ReplyState) and what.what == "audible"}
+    over = [what for what in seen if isinstance(what, ReplyState) and what.what == "over"]
+    return sum(what.t_ns - audible_ns.get(what.turn_id, what.t_ns) for what in over) / 1e9
 
 
 class _Spoken:
