@@ -48,13 +48,16 @@ def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: R
     service manager to start it again, as this test does.
     """
     counts: list[tuple[int, int]] = []
+    back_s: list[float] = []
     worn = Worn(room, "--address", "speech")
     for _ in range(PULLS):
         before = len(worn.events)
         room.kill()
         time.sleep(0.5)
+        began_s = time.monotonic()
         room.start()
         if worn.comes_back(after=before):
+            back_s.append(time.monotonic() - began_s)
             counts.append((psutil.Process(worn.pid).num_fds(), psutil.Process(worn.pid).num_threads()))
             continue
         assert worn.stop() == 2
@@ -62,6 +65,7 @@ def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: R
     with worn:
         ask(room, worn)
         assert worn.stop() == 0
+    print(f"{PULLS} pulls: back after {max(back_s, default=0):.1f} s at most, {PULLS - len(back_s)} ended the process")
     assert not counts or counts[-1][0] <= counts[0][0] + 2, f"descriptors, threads: {counts}"
 
 
