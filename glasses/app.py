@@ -14,7 +14,7 @@ from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.connectors.listener import Listener, read_pieces
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.spelled import SpelledConnector
+from glasses.connectors.spelled import SpelledConnector, Speller
 from glasses.connectors.words import WordConnector
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
@@ -80,8 +80,8 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
         image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), n_threads=n_threads),
         words=open_words(bundle.audio_words, backbone, n_threads),
         ambience=_ambience(bundle.audio_ambience, n_threads),
-        sound=_pooled(bundle.sound_connector, backbone, n_threads),
-        image=_pooled(bundle.image_connector, backbone, n_threads),
+        sound=open_pooled(bundle.sound_connector, backbone, n_threads),
+        image=open_pooled(bundle.image_connector, backbone, n_threads),
         backbone=backbone,
         n_prefix=backbone.n_past,
     )
@@ -99,7 +99,8 @@ def open_words(name: str, backbone: LlamaBackbone, n_threads: int) -> WordConnec
 
 # A connector of one file was trained for this backbone. One of two says, in this backbone's own rows, what a network
 # trained for another found: its first file tells how, the second is the network.
-def _pooled(name: str, backbone: LlamaBackbone, n_threads: int) -> PooledConnector | SpelledConnector:
+def open_pooled(name: str, backbone: Speller, n_threads: int) -> PooledConnector | SpelledConnector:
+    """The picture or sound connector `name`. Raises ModelError: NOT_FOUND, CORRUPT."""
     paths = [store.path_of(name, file.name) for file in store.load_manifest(name).files]
     if len(paths) == 1:
         return PooledConnector(paths[0], n_threads=n_threads)

@@ -14,8 +14,6 @@ from glasses.backbone.circles import until_round
 from glasses.backbone.parts import Part
 from glasses.types import Float32Array, Latents, Piece, Turn
 
-PLAIN_TOKENS = 6  # soft tokens of a window that is surely speech; fewer may be a sound, or somebody's voice as one
-
 
 @dataclass(slots=True)
 class Times:
@@ -39,22 +37,24 @@ class SoFar:
     seen: bool = False
     n_spoken: int = 0  # soft tokens of the part before
     beside: Latents | None = None  # the part before, where it was a window of sound
-    held: tuple[Float32Array, ...] = ()  # what was heard beside words, for a typed question about it
+    about: Float32Array | None = None  # what stands before a typed question about spoken words
+    held: tuple[Float32Array, ...] = ()  # what was heard beside those words
     known: tuple[Latents, Float32Array] | None = None  # one part, and what `parts.words` has made of it already
 
     def text(self) -> list[Float32Array]:
         """Notes that text comes next; the rows to put before it."""
-        held, self.held = self.held, ()
+        before = [*([] if self.about is None else [self.about]), *self.held]
+        self.about, self.held = None, ()
         self.asked = self.typed = True
-        return list(held)
+        return before
 
 
 def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
     """One part as rows float32 (n, n_embd), n may be 0; notes in `so_far` what it was.
 
     A window of sound comes as two parts, what is said and what is heard besides. Spoken words are the request, and
-    beside them the second says nothing - unless they are so few that it may be no speech at all, and the request is
-    typed: then both are what it is about. Raises ModelError(WRONG_SPACE).
+    beside them the second says nothing - unless the request is typed: then both are what it is about. Raises
+    ModelError(WRONG_SPACE).
     """
     beside, n_spoken = so_far.beside, so_far.n_spoken
     so_far.beside, so_far.n_spoken = None, 0
@@ -63,15 +63,20 @@ def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
         return parts.image.apply(latents)
     if latents.modality == "sound":
         rows = parts.sound.apply(latents, beside)
-        if n_spoken == 0 or (so_far.typed and n_spoken < PLAIN_TOKENS):
+        if n_spoken == 0 or so_far.typed:
             return rows
-        so_far.held = (*so_far.held, *([rows] if n_spoken < PLAIN_TOKENS else []))
+        so_far.held = (*so_far.held, rows)
         return rows[:0]
     known = so_far.known
     words = known[1] if known is not None and known[0] is latents else parts.words.apply(latents)
-    so_far.beside, so_far.n_spoken = latents, len(parts.words.soft_tokens(words))
+    so_far.beside, so_far.n_spoken = latents, len(words)
     so_far.asked = so_far.asked or so_far.n_spoken > 0
-    return np.concatenate([parts.ambience.apply_beside_words(latents), words]) if parts.ambience else words
+    rows = [parts.ambience.apply_beside_words(latents), words] if parts.ambience else [words]
+    if len(words) and so_far.typed:
+        rows.append(parts.words.about)
+    elif len(words):
+        so_far.about = parts.words.about
+    return np.concatenate(rows)
 
 
 def prompt_of(

@@ -12,6 +12,9 @@ import onnxruntime
 from glasses.errors import ModelError, Reason
 
 
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"  # onnxruntime's name for it
+
+
 def open_session(
     path: Path, *, n_threads: int, keep_arena: bool = True, also: str = "", weights: Path | None = None
 ) -> onnxruntime.InferenceSession:
@@ -29,7 +32,7 @@ def open_session(
     options.enable_cpu_mem_arena = keep_arena
     options.log_severity_level = 3
     if weights:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(weights))
     try:
         model = path.read_bytes() + _output(also) if also else path.read_bytes() if weights else str(path)
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -35,13 +35,13 @@ class Recalling:
     def __init__(self, parts: Parts, memory: Remembering | None) -> None:
         """Raises ModelError from the wishes' heads."""
         self._memory = memory
-        self._wishes, self._soft_tokens = open_wishes(parts), parts.words.soft_tokens
+        self._wishes = open_wishes(parts)
 
     def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[Wish, tuple[Latents, ...]]:
         """What a turn is given of the memory: by touch, or because of what was said, judged on its rows."""
         if self._memory is None:
             return "", ()
-        wish = self._wishes.of(self._soft_tokens(words)) if self._wishes and len(words) else ""
+        wish = self._wishes.of(words) if self._wishes and len(words) else ""
         before_ns = t_ns + _SETTLED_NS
         if cause == "double" and wish in ("", "sound"):
             return wish, self._memory.last(before_ns)

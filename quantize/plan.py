@@ -21,16 +21,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from glasses import store
 from glasses.board import load_board
+from glasses.encoders.audio import LATENTS_PER_S
 from glasses.errors import ModelError, Reason
+from glasses.onnx_session import WEIGHTS_FOLDER, open_session
 from quantize import backbone, bundle, feeds, measure, onnx_file
 from quantize.processors import Compute, board_compute, scaled_ms, this_machine
 
 RUNS = 5
 RESERVED_MB = 100  # for the system beside us
+PIECES_PER_S = 4  # of words, in speech without haste
 TURN_S, TURN_ROWS, TURN_TOKENS = 5, 64, 24  # 5 s of sound, a picture, one short answer that takes 5 s to say
 AS_IT_IS = "as it is"
 BACKBONES = ("mixed", "Q8_0", "Q4_K_M")
@@ -46,13 +50,19 @@ class Cost:
     ms: dict[str, float]
 
 
-def kernel_ms(path: Path, feed: feeds.Feed) -> dict[str, float]:
-    """Milliseconds an inference on one core of this machine, by kind of operation, from onnxruntime's profiler."""
+def kernel_ms(path: Path, feed: feeds.Feed, weights: Path | None = None) -> dict[str, float]:
+    """Milliseconds an inference on one core of this machine, by kind of operation, from onnxruntime's profiler.
+
+    `weights` is the folder of a file that the graph points to.
+    """
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder, "profile"))
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        if weights:
+            options.add_session_config_entry(WEIGHTS_FOLDER, str(weights))
+        model = path.read_bytes() if weights else str(path)
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         for _ in range(RUNS):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -147,10 +157,24 @@ def _fixed_ms(names: store.Bundle, here: Compute, there: Compute) -> dict[str, f
             scaled_ms(kernel_ms(path, _feed(path)), here, there) for path in (store.path_of(name, n) for n in networks)
         )
 
-    connectors = (names.audio_words, names.audio_ambience, names.sound_connector, names.image_connector)
+    connectors = (names.audio_ambience, names.sound_connector, names.image_connector)
     found = {"encode sound": ms(names.sound_encoder), "encode picture": ms(names.image_encoder)}
-    found["connectors"] = sum(ms(name) for name in connectors if name)
+    found["connectors"] = sum(ms(name) for name in connectors if name) + _listener_ms(names.audio_words, here, there)
     return found | ({"speak": ms(names.voice)} if names.voice else {})
+
+
+def _listener_ms(name: str, here: Compute, there: Compute) -> float:
+    """Of what hears words: one beginning, and a step for every piece of TURN_S seconds of speech."""
+    _, begin, step, weights, _ = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
+    opened = open_session(begin, n_threads=1, weights=weights.parent)
+    latents = np.zeros((TURN_S * LATENTS_PER_S, opened.get_inputs()[0].shape[-1]), np.float32)
+    cross, bias, rows = map(np.asarray, opened.run(["cross", "bias", "start_rows"], {"latents": latents}))
+    n = TURN_S * PIECES_PER_S
+    past = np.zeros((*cross.shape[:3], n, cross.shape[4]), np.float32)
+    feed = {"rows": rows[:1], "positions_at": np.array([n]), "mask": np.zeros((1, n + 1), np.float32)}
+    feed |= {"past": past, "cross": cross, "bias": bias}
+    beginning = scaled_ms(kernel_ms(begin, {"latents": latents}, weights.parent), here, there)
+    return beginning + n * scaled_ms(kernel_ms(step, feed, weights.parent), here, there)
 
 
 def _feed(path: Path) -> feeds.Feed:

@@ -1,9 +1,9 @@
-"""The speech half of the audio connector: encoder latents -> near-word latents for one backbone. Knows no prompt.
+"""The speech half of the audio connector: encoder latents -> near-word latents for one backbone.
 
 A listener hears pieces of words, each as a distribution; here they become rows of the backbone: the token rows of the
 likeliest pieces, as the backbone spells them, averaged under that distribution. No token is ever chosen: where the
-listener wavers between two words, the backbone is given the point between them and decides with its own context. Rows
-learned for the backbone stand around them and say "this was heard".
+listener wavers between two words, the backbone is given the point between them and decides with its own context.
+Nothing stands around them: what is asked aloud is read as what is typed.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Latents, frozen
 
 MIN_LATENTS = 4  # fewer are too short for a word
-SPOKEN = 0.3  # pieces expected to be right, below which it is no speech
+CERTAIN = 0.4  # share of pieces expected to be right, below which it is no speech; of training clips 97% have more
 CLOSING = ".,;:?!-\"' "  # a mark alone is a pause
 MAX_ROWS_BYTES = 4 << 20
 
 
 class WordConnector:
-    """Latents (T, 768) -> rows (n, n_embd), n = learned begin rows, the rows of what was said, learned end rows; or
-    (0, n_embd).
+    """Latents (T, 768) -> rows (n, n_embd) of what was said, n may be 0.
+
+    `about` (k, n_embd) are rows that stand between them and a typed request: without them a small backbone takes what
+    is to be repeated for something to be answered.
     """
 
-    def __init__(self, around: Path, listener: Listener, pieces: Sequence[str], backbone: Speller, space: str) -> None:
-        """`around` (npz) holds `begin` and `end` (k, n_embd), learned for the backbone that `space` names.
+    def __init__(self, about: Path, listener: Listener, pieces: Sequence[str], backbone: Speller, space: str) -> None:
+        """`about` (npz) holds those rows, learned for the backbone that `space` names.
 
         Raises ModelError: CORRUPT, TOO_LARGE, WRONG_SPACE.
         """
-        begin, end, of = read_around(around)
+        self.about, of = read_about(about)
         if of != space:
-            raise ModelError(Reason.WRONG_SPACE, f"{around}: learned for the backbone {of!r}, this is {space!r}")
-        self._begin, self._end = begin, end
+            raise ModelError(Reason.WRONG_SPACE, f"{about}: learned for the backbone {of!r}, this is {space!r}")
         self._listener, self._pieces = listener, pieces
         self._spell(backbone)
         self._closing = {i for i, text in enumerate(pieces) if not text.strip(CLOSING)}
@@ -55,13 +56,9 @@ class WordConnector:
         """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
         heard = self._listener.hear(latents) if len(latents.data) >= MIN_LATENTS else []
         if not self.is_speech(heard):
-            return self._begin[:0]
+            return self.about[:0]
         rows = [(self._others if i else self._first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
-        return frozen(np.concatenate([self._begin, *rows, self._end]))
-
-    def soft_tokens(self, rows: Float32Array) -> Float32Array:
-        """Of the rows that `apply` gave: those of what was said, without those it puts around them."""
-        return rows[len(self._begin) : len(rows) - len(self._end)]
+        return frozen(np.concatenate(rows))
 
     def _spell(self, backbone: Speller) -> None:
         # The first is written as at the start of typed text, without the space that pieces begin with.
@@ -69,25 +66,23 @@ class WordConnector:
         self._first, self._others = (Spelling(texts, backbone) for texts in (starts, self._pieces))
 
     def is_speech(self, heard: Sequence[Heard]) -> bool:
-        """Whether so much of it is likely to be right that somebody speaks."""
-        return sum(float(one.shares[0]) for one in heard if int(one.pieces[0]) not in self._closing) >= SPOKEN
+        """Whether so much of it is likely to be right that somebody speaks, and not some thing that sounds like it."""
+        certain = [float(one.shares[0]) for one in heard if int(one.pieces[0]) not in self._closing]
+        return bool(certain) and sum(certain) / len(certain) >= CERTAIN
 
 
-def read_around(path: Path) -> tuple[Float32Array, Float32Array, str]:
-    """`begin`, `end` (k, n_embd) and the backbone they were learned for. Raises ModelError: CORRUPT, TOO_LARGE."""
+def read_about(path: Path) -> tuple[Float32Array, str]:
+    """The rows before a typed request (k, n_embd) and the backbone they were learned for.
+
+    Raises ModelError: CORRUPT, TOO_LARGE.
+    """
     if path.stat().st_size > MAX_ROWS_BYTES:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_ROWS_BYTES:,} bytes")
     try:
         with np.load(path, allow_pickle=False) as file:
-            begin, end = (np.ascontiguousarray(file[side], np.float32) for side in ("begin", "end"))
-            space = str(file["space"])
+            about, space = np.ascontiguousarray(file["about"], np.float32), str(file["space"])
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(Reason.CORRUPT, f"{path}: not the rows around words: {error}") from error
-    if (
-        begin.ndim != 2
-        or end.ndim != 2
-        or begin.shape[1] != end.shape[1]
-        or not np.isfinite([begin.sum(), end.sum()]).all()
-    ):
-        raise ModelError(Reason.CORRUPT, f"{path}: rows of {begin.shape} and {end.shape}")
-    return frozen(begin), frozen(end), space
+        raise ModelError(Reason.CORRUPT, f"{path}: not the rows before a request: {error}") from error
+    if about.ndim != 2 or not np.isfinite(about).all():
+        raise ModelError(Reason.CORRUPT, f"{path}: rows of {about.shape}, or not finite")
+    return frozen(about), space

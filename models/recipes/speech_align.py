@@ -1,12 +1,12 @@
-"""Learns the rows that stand around spoken words, through the frozen backbone: "this was heard", said to one backbone.
+"""Learns the rows that stand between spoken words and a typed request about them, through the frozen backbone.
 
-    python -m models.recipes.speech_align GGUF SHARDS... --answers ANSWERS.jsonl --out DIR --minutes 20
+    python -m models.recipes.speech_align GGUF SHARDS... --out DIR --minutes 15
 
-What is said comes from the bundle's own listener as soft tokens, which the backbone understands as they are. Without
-rows around them a small backbone talks about a sentence that it is asked to repeat. Repeating is trained against the
-transcript, answering against what the same backbone answers to the typed sentence (models.recipes.speech_answers), so
-that what is asked aloud is answered as what is typed. Nothing but the rows is trained: 10 of them, few behind, because
-those are read after the wearer has stopped speaking. DIR/heard.json keeps what the listener heard of every clip.
+What is said comes from the bundle's own listener as soft tokens, which the backbone answers as it would the typed
+words; nothing is put around them, or it would answer something else. Asked to repeat them, a small backbone talks about
+them instead. A few rows before the request teach it what is meant: to repeat is trained against the transcript. After
+them come the rows of the sound ("a man speaking"), and what is asked decides which of both is answered. Nothing but
+these rows is trained. DIR/heard.json keeps what the listener heard.
 """
 
 from __future__ import annotations
@@ -23,21 +23,29 @@ import torch
 from torch import Tensor, nn
 
 from glasses import store
+from glasses.app import open_pooled
 from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.listener import Heard, Listener, read_pieces
 from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.spelled import Spelling
+from glasses.encoders.audio import AudioEncoder
+from glasses.encoders.sound import SoundEncoder
 from glasses.types import Float32Array, Latents
 from models.recipes import training
 from models.recipes.frozen_backbone import Frozen
 from models.recipes.latent_shards import Clip, Shards
 from models.recipes.remote_backbone import open_frozen
+from models.recipes.sound_clips import spoken
+from models.recipes.speech_text import split, written
 
 REPEAT = (" Repeat the words.", " Repeat what was said.", " What did I say?", " What was said?", " Say that again.")
+ABOUT_SOUND = (" What is this sound?", " What is that sound?", " What do you hear?")
 CLIPS = 12
-N_BEGIN, N_END = 8, 2
+N_VOICES = 48  # in whose rows as a sound the words' own voice is told
+N_ROWS = 8
 LISTENER_FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-int8.bin")
 Said = tuple[Clip, Float32Array]  # a clip and the rows of its words (n, n_embd)
+Voice = tuple[str, Tensor]  # "man" or "woman", and the rows (n, n_embd) by which such a voice is told as a sound
 
 
 class Rows(nn.Module):
@@ -45,9 +53,7 @@ class Rows(nn.Module):
 
     def __init__(self, plain: Tensor) -> None:
         super().__init__()
-        noise = torch.randn(N_BEGIN + N_END, len(plain)) * 0.1 * plain.std()
-        self.begin = nn.Parameter(plain + noise[:N_BEGIN])
-        self.end = nn.Parameter(plain + noise[N_BEGIN:])
+        self.about = nn.Parameter(plain + torch.randn(N_ROWS, len(plain)) * 0.1 * plain.std())
 
 
 class Spells:
@@ -74,18 +80,18 @@ class Course:
     """What stays the same over the training: where rows come from and what is to be said."""
 
     backbone: Frozen
-    answers: dict[str, str]
     ambience: PooledConnector | None
+    voices: Sequence[Voice]
 
-    def example(self, clip: Clip, rng: random.Random) -> tuple[list[int], list[int]]:
-        """Returns (tokens after the spoken rows, reply tokens): the clip's own answer if it has one, or a repeat."""
+    def example(self, clip: Clip, rng: random.Random) -> tuple[list[Tensor | list[int]], list[int]]:
+        """Returns (what follows the learned rows, reply tokens): a repeat, or what kind of sound it is."""
         ids, eos = self.backbone.ids, self.backbone.ids("<|im_end|>")
-        if clip.text in self.answers and rng.random() < 0.6:
-            answer = self.answers[clip.text]
-            return ids(SUFFIX), ids(answer) + (eos if answer.endswith((".", "!", "?")) else [])
+        who, rows = rng.choice(self.voices)
+        if rng.random() < 0.15:
+            return [rows, ids(rng.choice(ABOUT_SOUND)) + ids(SUFFIX)], ids(f"A {who} speaking.") + eos
         question = REPEAT[0] if rng.random() < 0.5 else rng.choice(REPEAT)
         said = clip.text[0].upper() + clip.text[1:]
-        return ids(question) + ids(SUFFIX), ids(said) + eos
+        return [rows, ids(question) + ids(SUFFIX)], ids(said) + eos
 
     def before(self, clip: Clip, rng: random.Random, n_embd: int) -> Tensor:
         """The ambience rows that stand before the words at run time; sometimes none, so that words do not need them."""
@@ -101,9 +107,24 @@ def loss_of(rows: Rows, course: Course, said: Sequence[Said], rng: random.Random
     for clip, words in said:
         after, reply = course.example(clip, rng)
         before = course.before(clip, rng, words.shape[1])
-        asked.append([torch.cat([before, rows.begin, torch.from_numpy(words), rows.end]), after])
+        asked.append([torch.cat([before, torch.from_numpy(words), rows.about]), *after])
         replies.append(reply)
     return course.backbone.answer_loss(asked, replies)
+
+
+def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen) -> list[Voice]:
+    """What the bundle's sound connector makes of synthetic voices."""
+    names = (bundle.audio_encoder, bundle.sound_encoder)
+    audio, sound = (kind(store.path_of(name)) for kind, name in zip((AudioEncoder, SoundEncoder), names, strict=True))
+    connector = open_pooled(bundle.sound_connector, Spells(backbone), 1)
+    texts, _ = split(written(rng), rng)
+    found = []
+    for i in range(N_VOICES):
+        who = ("man", "woman")[i % 2]
+        pcm = spoken(who, texts[i], rng)
+        rows = connector.apply(sound.encode(pcm), audio.encode(pcm))
+        found.append((who, torch.from_numpy(rows.copy())))
+    return found
 
 
 def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[Heard]]:
@@ -122,10 +143,11 @@ def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[Heard]]:
 def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
     """The clips of two words and more, with the rows of what is heard in them."""
     clips = Shards(args.shards).clips
-    pieces = read_pieces(store.path_of(args.words, "vocabulary.txt"))
+    words = store.load_bundle(args.bundle).audio_words
+    pieces = read_pieces(store.path_of(words, "vocabulary.txt"))
     first, others = (Spelling(texts, Spells(backbone)) for texts in ([text.lstrip() for text in pieces], pieces))
     said = []
-    for clip, heard in zip(clips, listen(clips, args.words, args.out / "heard.json"), strict=True):
+    for clip, heard in zip(clips, listen(clips, words, args.out / "heard.json"), strict=True):
         if len(heard) > 1 and len(clip.text.split()) > 1:
             rows = [(others if i else first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
             said.append((clip, np.concatenate([part for part in rows if len(part)])))
@@ -133,19 +155,17 @@ def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
 
 
 def train(args: argparse.Namespace, backbone: Frozen) -> None:
-    """Aligns until the minutes are used and writes OUT/around.npz."""
+    """Aligns until the minutes are used and writes OUT/about.npz."""
     torch.manual_seed(args.seed)
     rows = Rows(backbone.rows("\n")[0])
-    answers = {row["text"]: row["answer"] for row in map(json.loads, args.answers.read_text().splitlines())}
-    course = Course(backbone, answers, PooledConnector(args.ambience) if args.ambience else None)
+    voices = voices_as_sounds(store.load_bundle(args.bundle), random.Random(args.seed), backbone)
+    course = Course(backbone, PooledConnector(args.ambience) if args.ambience else None, voices)
     said = said_in(args, backbone)
-    answered = [one for one in said if one[0].text in answers]
-    print(f"{len(said)} clips, {len(answered)} with answers", flush=True)
+    print(f"{len(said)} clips", flush=True)
 
     def losses(step: int, _used_s: float) -> dict[str, Tensor]:
         rng = random.Random(f"{args.seed}.{step}")
-        batch = rng.sample(said, CLIPS // 2) + rng.sample(answered, CLIPS // 2)
-        return {"reply": loss_of(rows, course, batch, rng)}
+        return {"reply": loss_of(rows, course, rng.sample(said, CLIPS), rng)}
 
     training.train(
         rows,
@@ -156,20 +176,18 @@ def train(args: argparse.Namespace, backbone: Frozen) -> None:
         rate=training.warm_cosine(args.lr, warm_steps=30, floor=0.02),
     )
     sha256 = store.sha256_of(args.gguf)
-    both = {side: getattr(rows, side).detach().numpy().astype(np.float16) for side in ("begin", "end")}
-    np.savez(args.out / "around.npz", space=sha256[:16], **both)
+    np.savez(args.out / "about.npz", space=sha256[:16], about=rows.about.detach().numpy().astype(np.float16))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learn the rows around spoken words through the frozen backbone.")
     parser.add_argument("gguf", type=Path)
     parser.add_argument("shards", type=Path, nargs="+")
-    parser.add_argument("--words", default="audio-words-pocket", help="the model whose listener hears")
-    parser.add_argument("--answers", type=Path, required=True, help="lines of models.recipes.speech_answers")
+    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help="whose encoders, listener and sounds they are")
     parser.add_argument("--ambience", type=Path, help="ambience connector whose rows stand before the words")
     parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

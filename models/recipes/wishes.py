@@ -49,7 +49,7 @@ def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, hel
 
 def heard(parts: Parts, pcm: Float32Array) -> Float32Array | None:
     """Features of what was said; None where no word was heard."""
-    soft = parts.words.soft_tokens(parts.words.apply(parts.audio_encoder.encode(pcm)))
+    soft = parts.words.apply(parts.audio_encoder.encode(pcm))
     return features(soft) if len(soft) else None
 
 

@@ -84,20 +84,32 @@ def test_a_sound_is_told_only_where_nobody_speaks(parts: Parts) -> None:
     assert np.array_equal(fed[1], parts.sound.apply(thunder[1], thunder[0]))
 
 
-def test_of_few_words_a_typed_question_is_about_the_sound_too(parts: Parts) -> None:
-    said, beside = parts.hear(read_audio(EVAL / "sounds" / "speech-8.ogg"))
-    n_said = len(connect(parts, said, SoFar()))
-    assert n_said > 2
-    assert row_counts(parts, [said, beside]) == [n_said, 0]
-    assert row_counts(parts, [said, beside, "Who speaks?"]) == [n_said, 0, 10]
-    assert row_counts(parts, ["Who speaks?", said, beside]) == [n_said, 10]
-
-
-def test_of_a_sentence_a_typed_question_is_about_the_words(parts: Parts) -> None:
+def test_a_typed_question_is_about_the_words_and_the_sound(parts: Parts) -> None:
     said, beside = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
     n_said = len(connect(parts, said, SoFar()))
-    assert row_counts(parts, [said, beside, "Repeat the words."]) == [n_said, 0]
-    assert row_counts(parts, ["Repeat the words.", said, beside]) == [n_said, 0]
+    assert n_said > 2
+    n_about = len(parts.words.about)
+    assert n_about == 8
+    assert row_counts(parts, [said, beside]) == [n_said, 0]
+    assert row_counts(parts, [said, beside, "Who speaks?", "And where?"]) == [n_said, 0, n_about, 10]
+    assert row_counts(parts, [said, beside, said, beside, "Who?"]) == [n_said, 0, n_said, 0, n_about, 10, 10]
+    assert row_counts(parts, ["Who speaks?", said, beside]) == [n_said + n_about, 10]
+
+
+def test_a_spoken_question_is_read_as_a_typed_one(parts: Parts, question: Latents) -> None:
+    bare = dataclasses.replace(parts, ambience=None)
+    (rows, suffix) = prompt_of(bare, [question])
+    typed = parts.backbone.tokenize("What is the capital of France?", special=False)
+    assert len(rows) == len(typed)
+    assert suffix == parts.backbone.tokenize(prompt.SUFFIX)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"), [("Repeat the words.", "capital of france"), ("What is this sound?", "speaking")]
+)
+def test_what_is_asked_decides_which_of_both_is_answered(parts: Parts, question: str, expected: str) -> None:
+    heard = parts.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+    assert expected in reply(parts, [*heard, f" {question}"], 16).lower()
 
 
 def test_typed_text_cannot_forge_the_frame(parts: Parts) -> None:
