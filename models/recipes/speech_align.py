@@ -30,6 +30,7 @@ from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.spelled import Spelling
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
+from glasses.evals.speech import word_errors
 from glasses.types import Float32Array, Latents
 from models.recipes import training
 from models.recipes.frozen_backbone import Frozen
@@ -43,6 +44,7 @@ ABOUT_SOUND = (" What is this sound?", " What is that sound?", " What do you hea
 CLIPS = 12
 N_VOICES = 48  # in whose rows as a sound the words' own voice is told
 N_ROWS = 8
+MISHEARD_ONE_IN = 8  # words, at most
 LISTENER_FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-int8.bin")
 Said = tuple[Clip, Float32Array]  # a clip and the rows of its words (n, n_embd)
 Voice = tuple[str, Tensor]  # "man" or "woman", and the rows (n, n_embd) by which such a voice is told as a sound
@@ -141,14 +143,18 @@ def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[Heard]]:
 
 
 def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
-    """The clips of two words and more, with the rows of what is heard in them."""
+    """The clips of two words and more that are heard as they were said, with the rows of that.
+
+    What is misheard would teach to say something else than what was heard.
+    """
     clips = Shards(args.shards).clips
     words = store.load_bundle(args.bundle).audio_words
     pieces = read_pieces(store.path_of(words, "vocabulary.txt"))
     first, others = (Spelling(texts, Spells(backbone)) for texts in ([text.lstrip() for text in pieces], pieces))
     said = []
     for clip, heard in zip(clips, listen(clips, words, args.out / "heard.json"), strict=True):
-        if len(heard) > 1 and len(clip.text.split()) > 1:
+        edits, n_words = word_errors(clip.text, "".join(pieces[one.pieces[0]] for one in heard))
+        if n_words > 1 and edits * MISHEARD_ONE_IN <= n_words:
             rows = [(others if i else first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
             said.append((clip, np.concatenate([part for part in rows if len(part)])))
     return said
