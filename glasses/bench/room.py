@@ -59,7 +59,8 @@ class Room:
         self._started: list[subprocess.Popen[bytes]] = []
         self.start()
         if echo_db is not None:
-            self._pactl("load-module", "module-loopback", "source=said", "sink=room", "latency_msec=30")
+            air = ("source=said", "sink=room", "latency_msec=30", "adjust_time=0")  # which changes no pitch to catch up
+            self._pactl("load-module", "module-loopback", *air)
             inputs = self._pactl("list", "short", "sink-inputs").split("\n")
             self._pactl("set-sink-input-volume", inputs[-2 if not inputs[-1] else -1].split()[0], f"{echo_db}dB")
 

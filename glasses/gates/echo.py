@@ -22,6 +22,7 @@ _SLIP_NS, _PAUSE_NS = 20 * _MS, 1000 * _MS
 _KEPT = 4 * RATE_HZ
 OWN = 0.85  # correlation with what was played from which the sound is that, and at most a whisper besides
 _HEARD = RATE_HZ * 3 // 10  # samples compared
+_SINCE = RATE_HZ * 4 // 25  # the same after a device ran dry
 _DELAY = RATE_HZ * 6 // 10  # longest delay of devices and room that is looked for
 _QUIET = 1e4  # mean square of int16: -50 dB of full scale, too quiet to be anybody's voice
 
@@ -84,19 +85,20 @@ class EchoGate:
     def own_voice(self) -> bool:
         """Whether the last 300 ms of the microphone are what was played, delayed: the canceller may still be learning.
 
-        Only where the path adds little of its own; a room's reverberation is the canceller's part.
+        Where a device ran dry within them, what came before and after lies at two delays: the last 160 ms alone are
+        enough. Only where the path adds little of its own; a room's reverberation is the canceller's part.
         """
-        near = self._near.astype(np.float64)
+        return self._at is not None and any(self._was_played(self._near[-n:], self._at) for n in (_HEARD, _SINCE))
+
+    def _was_played(self, heard: Int16Array, at: int) -> bool:
+        near = heard.astype(np.float64)
         power = float((near**2).sum())
-        if self._at is None or power < _QUIET * len(near):
-            return False
-        far = self._far[max(0, self._at - len(near) - _DELAY) : self._at].astype(np.float64)
-        if len(far) < len(near):
+        far = self._far[max(0, at - len(near) - _DELAY) : at].astype(np.float64)
+        if power < _QUIET * len(near) or len(far) < len(near):
             return False
         n_fft = 1 << (len(far) + len(near)).bit_length()
         product = np.fft.rfft(far, n_fft) * np.conj(np.fft.rfft(near, n_fft))
         correlation = np.abs(np.fft.irfft(product, n_fft)[: len(far) - len(near) + 1])
         energy = np.cumsum(np.concatenate([[0.0], far**2]))
-        return bool(
-            (correlation / np.sqrt(np.maximum(energy[len(near) :] - energy[: -len(near)], 1) * power)).max() >= OWN
-        )
+        there = np.maximum(energy[len(near) :] - energy[: -len(near)], 1)
+        return bool((correlation / np.sqrt(there * power)).max() >= OWN)

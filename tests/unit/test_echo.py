@@ -7,6 +7,8 @@ import pytest
 
 from glasses.gates.echo import EchoGate
 from glasses.gates.ring import RATE_HZ
+from glasses.gates.turns import CONFIRM_STEPS
+from glasses.gates.voice import STEP
 from glasses.sensors.steady_clock import SteadyClock
 from glasses.types import AudioChunk
 
@@ -79,6 +81,24 @@ def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> No
         gate.clean(AudioChunk(t_ns, i, heard // 2, RATE_HZ))
         own.append(gate.own_voice())
     assert all(own[RATE_HZ // _CHUNK :])
+
+
+def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
+    """80 ms of nothing in the room after three seconds; then what was handed over goes on, that much later."""
+    gate, played = EchoGate(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
+    dry, at = np.zeros(4 * _CHUNK, np.int16), 3 * RATE_HZ
+    heard = np.concatenate([np.zeros(1600, np.int16), played[:at], dry, played[at:]])
+    own = []
+    for i in range(0, len(played) - _CHUNK + 1, _CHUNK):
+        t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+        gate.played([(t_ns, played[i : i + _CHUNK])])
+        gate.clean(AudioChunk(t_ns, i, heard[i : i + _CHUNK] // 2, RATE_HZ))
+        own.append(gate.own_voice())
+    second = RATE_HZ // _CHUNK
+    assert all(own[second : 3 * second])
+    unsure = own[3 * second : 4 * second].count(False)
+    assert 0 < unsure < CONFIRM_STEPS * STEP // _CHUNK + len(dry) // _CHUNK, "of speech it would be an interruption"
+    assert all(own[4 * second :])
 
 
 def test_where_nothing_is_played_the_sound_is_untouched() -> None:
