@@ -291,8 +291,8 @@ class Ear:
             said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
         seen = (self._view[1],) if self._view and self._gate.look else ()
         self._wish, recalled = self._recall(words, self._cause, self._start_ns)
-        if self._wish == "sound" and self._before:
-            recalled = ()  # what was heard right before the touch is what is meant
+        if (self._wish == "sound" and self._before) or (self._wish == "picture" and seen):
+            recalled = ()  # what was heard right before the touch, or is looked at, is what is meant
         turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *recalled, *self._before, *said))
         parts = prompt_of(self._parts, turn.parts, known=(said[0], words))
         rows = [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
