@@ -2,6 +2,10 @@
 
 An added token is an input row, fed as a latent, and a classifier row w, scored as w.h beside the logits. The backbone
 and its logits stay bit for bit what they are.
+
+How an answer begins is decided by a longer row where the engine has what it reads: the value vectors that the end of
+the wearer's words and the end of the prompt left in the cache, of every layer. They cost no decoding. Calls then come
+first in an answer or not at all; `classifier` is for end tokens, for engines without such values, and for `bake`.
 """
 
 from __future__ import annotations
@@ -24,7 +28,9 @@ NEVER = np.float32(-1e30)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """Header of the file: arrays are the input rows and the classifier rows, both (k, n_embd)."""
+    """Header of the file: arrays are the input rows and the classifier rows, both (k, n_embd), and where they were
+    trained the deep rows (k, n_values + 1).
+    """
 
     backbone: str  # sha256
     next_id: int
@@ -38,18 +44,20 @@ _decoder: wire.Decoder[_File] = wire.Decoder(_File)
 class AddedTokens:
     """An unchanging table; every change makes another one, so a running generation keeps what it began with.
 
-    `rows` and `classifier` are float32 (k, n_embd), k = len(tokens). An id is never given twice.
+    `rows` and `classifier` are float32 (k, n_embd), k = len(tokens); `deep` is (k, n_values + 1), the last number of a
+    row added to its score, or (k, 0) where it was not trained. An id is never given twice.
     """
 
     next_id: int
     tokens: tuple[TokenInfo, ...]
     rows: Float32Array
     classifier: Float32Array
+    deep: Float32Array
 
     @staticmethod
     def empty(n_vocab: int, n_embd: int) -> AddedTokens:
         none = frozen(np.zeros((0, n_embd), np.float32))
-        return AddedTokens(n_vocab, (), none, none)
+        return AddedTokens(n_vocab, (), none, none, frozen(np.zeros((0, 0), np.float32)))
 
     def index(self, name: str) -> int:
         """Raises InputError(NOT_FOUND)."""
@@ -82,7 +90,10 @@ class AddedTokens:
             self.next_id + len(given),
             (*self.tokens, *given),
             frozen(np.concatenate([self.rows, *[row[None]] * len(given)])),
-            frozen(np.concatenate([self.classifier, np.zeros((len(given), self.classifier.shape[1]), np.float32)])),
+            *(
+                frozen(np.concatenate([table, np.zeros((len(given), table.shape[1]), np.float32)]))
+                for table in (self.classifier, self.deep)
+            ),
         )
 
     def remove(self, name: str) -> AddedTokens:
@@ -94,20 +105,31 @@ class AddedTokens:
             tokens=tuple(self.tokens[i] for i in keep),
             rows=frozen(self.rows[keep]),
             classifier=frozen(self.classifier[keep]),
+            deep=frozen(self.deep[keep]),
         )
 
-    def trained(self, rows: Float32Array, classifier: Float32Array) -> AddedTokens:
-        """With new rows for all tokens; every version goes up by one."""
+    def trained(self, rows: Float32Array, classifier: Float32Array, deep: Float32Array | None = None) -> AddedTokens:
+        """With new rows for all tokens; every version goes up by one. `deep` is None where an engine has no values."""
         tokens = tuple(msgspec.structs.replace(token, version=token.version + 1) for token in self.tokens)
-        return replace(self, tokens=tokens, rows=frozen(rows), classifier=frozen(classifier))
+        deep = np.zeros((len(tokens), 0), np.float32) if deep is None else deep
+        return AddedTokens(self.next_id, tokens, frozen(rows), frozen(classifier), frozen(deep))
 
     def scores(self, hidden: Float32Array, *, first: bool, opened: str | None) -> Float32Array:
         """Logits float32 (k,) of a hidden state (n_embd,), very low where a token may not come: a call is the `first`
-        piece of an answer, a begin token stands outside a pair, an end token inside its own (`opened` is the begin
-        token's name), and none comes before it was trained.
+        piece of an answer, a begin token stands outside a pair, and first where there are deep rows, an end token
+        inside its own (`opened` is the begin token's name), and none comes before it was trained.
         """
-        allowed = np.array([t.version > 0 and _may_come(t, first, opened) for t in self.tokens], bool)
+        begins = first or not self.deep.shape[1]
+        allowed = [t.version > 0 and _may_come(t, first, opened) and (begins or t.end is None) for t in self.tokens]
         return np.where(allowed, self.classifier @ hidden, NEVER).astype(np.float32)
+
+    def first_scores(self, values: Float32Array, largest: float) -> Float32Array:
+        """Logits float32 (k,) of the first piece from the prompt's `values` (n_values,). What scores over zero with its
+        deep row comes over `largest`, the largest of the backbone's own logits, so that a greedy answer calls it.
+        """
+        may_come = np.array([t.version > 0 and t.begin is None for t in self.tokens], bool)
+        scores = self.deep[:, :-1] @ values + self.deep[:, -1] + np.float32(largest)
+        return np.where(may_come, scores, NEVER).astype(np.float32)
 
     def save(self, path: Path, backbone_sha256: str) -> None:
         """Appears whole or not at all."""
@@ -115,7 +137,8 @@ class AddedTokens:
         part = path.with_name(path.name + ".part")
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(wire.encode(header, [self.rows, self.classifier] if self.tokens else []))
+            deep = [self.deep] if self.deep.shape[1] else []
+            file.write(wire.encode(header, [self.rows, self.classifier, *deep] if self.tokens else []))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -145,6 +168,9 @@ def load(path: Path, backbone_sha256: str, n_vocab: int, n_embd: int) -> AddedTo
     shape = (len(header.tokens), n_embd)
     if not header.tokens:
         return replace(AddedTokens.empty(n_vocab, n_embd), next_id=header.next_id)
-    if [array.shape for array in arrays] != [shape, shape] or header.next_id < n_vocab:
+    if len(arrays) == 2:
+        arrays.append(np.zeros((len(header.tokens), 0), np.float32))
+    shapes = [array.shape for array in arrays]
+    if shapes[:2] != [shape, shape] or len(shapes) != 3 or shapes[2][0] != shape[0] or header.next_id < n_vocab:
         raise ModelError(Reason.CORRUPT, f"{path}: its rows are not {shape}; delete it")
-    return AddedTokens(header.next_id, tuple(header.tokens), frozen(arrays[0]), frozen(arrays[1]))
+    return AddedTokens(header.next_id, tuple(header.tokens), *map(frozen, arrays))

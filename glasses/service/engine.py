@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from glasses.app import Parts
+from glasses.backbone import prompt
+from glasses.backbone.cache_rows import values_of
 from glasses.backbone.parts import Part
 from glasses.backbone.state_file import SavedState
+from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array
 
 # `hidden` gives latents out, `tokens` trains the classifier rows of added tokens, `token rows` their input rows too.
@@ -55,6 +58,12 @@ class Engine(Protocol):
         """Appends rows."""
         ...
 
+    def values(self, context: Context) -> Float32Array | None:
+        """What the end of the wearer's words and the end of the prompt left in the cache: the value vectors of these
+        two rows in every layer, float32 (n_values,). None where they cannot be read.
+        """
+        ...
+
     def truncate(self, context: Context, n_past: int) -> None:
         """Forgets rows from `n_past` on."""
         ...
@@ -93,6 +102,7 @@ class LlamaEngine:
         parts.backbone.rollback(parts.n_prefix)
         self.chat = Context(parts.n_prefix, parts.backbone.snapshot())
         self._resident: weakref.ref[Context] | None = None
+        self._read = (len(parts.backbone.tokenize(prompt.SUFFIX)), 1)
 
     def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
         self._enter(context)
@@ -101,6 +111,15 @@ class LlamaEngine:
         finally:
             context.n_past = self._backbone.n_past
         return Output(self._backbone.logits(), None if states is None else states[0])
+
+    def values(self, context: Context) -> Float32Array | None:
+        self._enter(context)
+        try:
+            return values_of(self._backbone.snapshot().kv, context.n_past, self._read)
+        except ModelError as error:
+            if error.reason is not Reason.UNSUPPORTED:
+                raise
+            return None
 
     def truncate(self, context: Context, n_past: int) -> None:
         self._enter(context)

@@ -51,14 +51,27 @@ class Generation:
     def ended(self) -> bool:
         return bool(self.pieces) and self.pieces[-1][0].end is not None
 
-    def next(self, output: Output, *, room: bool) -> Part:
-        """Makes one piece and returns what has to be fed for the one after it; `room` is whether that would fit."""
+    @property
+    def needs_values(self) -> bool:
+        """Whether `next` reads the last row's value vectors."""
+        return self._first and self.added.deep.shape[1] > 0
+
+    @property
+    def _first(self) -> bool:
+        return not self._chosen and not self.how.said
+
+    def next(self, output: Output, *, room: bool, values: Float32Array | None = None) -> Part:
+        """Makes one piece and returns what has to be fed for the one after it; `room` is whether that would fit,
+        `values` (n_values,) what `Engine.values` has, where needed.
+        """
         if self.needs_hidden and output.hidden is None:
             raise InputError(Reason.BAD_INPUT, "latents of a raw session: open it with latents=true")
         logits, n_vocab = output.logits, self.vocabulary.n_vocab
         if self.added.tokens and output.hidden is not None:
-            first = not self._chosen and not self.how.said
-            scores = self.added.scores(output.hidden, first=first, opened=self._opened)
+            if self._first and values is not None and len(values) + 1 == self.added.deep.shape[1]:
+                scores = self.added.first_scores(values, float(logits.max()))
+            else:
+                scores = self.added.scores(output.hidden, first=self._first, opened=self._opened)
             logits = np.concatenate([logits, scores])
         index = sampling.choose(logits, self._sampling, self._chosen, self._rng)
         self._chosen.append(index)

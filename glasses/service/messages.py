@@ -238,7 +238,7 @@ class TrainTokens(Message, tag="train_tokens", frozen=True):
     """Trains the rows of the added tokens, and nothing else, on examples."""
 
     rid: Count
-    examples: Annotated[list[Example], Meta(min_length=1, max_length=2000)]
+    examples: Annotated[list[Example], Meta(min_length=1, max_length=3000)]
 
 
 class RemoveToken(Message, tag="remove_token", frozen=True):

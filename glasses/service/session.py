@@ -280,6 +280,7 @@ class Session:
         if self._output is None:
             raise InputError(Reason.BAD_INPUT, "nothing to continue: feed something first")
         room = self.context.n_past < self.service.models.backbone.n_ctx
-        chosen = generation.next(self._output, room=room)
+        values = self.service.engine.values(self.context) if generation.needs_values else None
+        chosen = generation.next(self._output, room=room, values=values)
         if generation.pieces[-1][0].end in (None, "length"):  # a raw session may go on after its last token
             self._pending = [chosen]

@@ -1,4 +1,4 @@
-"""Trains the classifier rows of added tokens, and nothing else. Numpy; works with every backend, no gradients needed.
+"""Trains the classifier rows and deep rows of added tokens, and nothing else. Numpy; no gradients needed.
 
 The backbone is frozen, so a classifier row sees the same hidden state whatever it is: all states the examples lead to
 are computed once, and the rows are a logistic regression on them. The class "none of them" is the backbone's own
@@ -8,7 +8,7 @@ vocabulary, whose probability mass at every state is the log of the sum of its e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from glasses.types import Float32Array
 # Of the answer the backbone gives by itself, where an example calls nothing. A begin token may come anywhere in it, all
 # others only first; past these states a pair's silence is not trained.
 OWN_STATES, OWN_STATES_PAIR = 4, 24
+MAX_OWN_STATES = 2000  # of all examples together: each costs decoding a token
 STEPS, RATE, DECAY = 800, 0.5, 1e-6
 # By how much an added token has to win over the backbone's own vocabulary, or lose against it, while training. Chosen
 # with sound_out.py: new wordings lie some four logits nearer to a call than trained ones do. They were looked at for
@@ -33,7 +34,8 @@ CALL_MARGIN, SILENT_MARGIN = 2.0, 12.0
 @dataclass(frozen=True, slots=True)
 class State:
     """A hidden state (n_embd,), the mass and the largest of the backbone's own logits there, and what should come:
-    an index into the added tokens, -1 for none. `first` is the first state of an answer.
+    an index into the added tokens, -1 for none. `first` is the first state of an answer, which alone has `values`
+    (n_values,), what the prompt left in the cache, where the engine can read it.
     """
 
     hidden: Float32Array
@@ -41,18 +43,29 @@ class State:
     largest: float
     wanted: int
     first: bool
+    values: Float32Array | None = None
 
 
-def states_of(engine: Any, added: AddedTokens, example: Example) -> list[State]:
-    """The states of one example, on the worker's thread. Raises InputError(NOT_FOUND), ModelError."""
+def own_states(added: AddedTokens, examples: Sequence[Example]) -> int:
+    """How many states of its own answer an example that calls nothing gives."""
+    wanted = OWN_STATES_PAIR if any(token.end for token in added.tokens) else OWN_STATES
+    return min(wanted, max(1, MAX_OWN_STATES // max(1, sum(example.call is None for example in examples))))
+
+
+def states_of(engine: Any, added: AddedTokens, example: Example, n_own: int) -> list[State]:
+    """The states of one example, `n_own` where it calls nothing, on the worker's thread.
+
+    Raises InputError(NOT_FOUND), ModelError.
+    """
     models, context = engine.parts, engine.copy(engine.chat)
     fed: list[Part] = [models.backbone.tokenize(example.text, special=False)]
     out = engine.feed(context, [*fed, *loop.ending(models, loop.SoFar(asked=True))], hidden=True)
+    values = engine.values(context)
     if example.call is None:
-        has_pair = any(token.end for token in added.tokens)
-        return _own(engine, context, out, OWN_STATES_PAIR if has_pair else OWN_STATES)
+        first, *more = _own(engine, context, out, n_own)
+        return [replace(first, values=values), *more]
     begin = added.index(example.call)
-    states = [_state(out, begin, first=True)]
+    states = [replace(_state(out, begin, first=True), values=values)]
     end = added.tokens[begin].end
     if end is None:
         return states

@@ -9,12 +9,13 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from glasses.errors import InputError, Reason
-from glasses.service import messages, token_training
+from glasses.service import deep_training, messages, token_training
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.events import TokenInfo, TokenList
 from glasses.service.messages import AddToken, ListTokens, TrainTokens
-from glasses.types import frozen
 
 if TYPE_CHECKING:
     from glasses.service.service import Service
@@ -74,10 +75,17 @@ class TokensAPI:
         self, service: Service, key: str, added: AddedTokens, request: TrainTokens
     ) -> tuple[AddedTokens, float]:
         states: list[token_training.State] = []
+        engine, n_own = service.engine, token_training.own_states(added, request.examples)
         for example in request.examples:
-            states += await service.run(key, lambda e=example: token_training.states_of(service.engine, added, e))
-        rows, accuracy = await service.run(key, lambda: token_training.fit(states, len(added.tokens)))
-        return added.trained(added.rows, frozen(rows)), accuracy
+            states += await service.run(key, lambda e=example: token_training.states_of(engine, added, e, n_own))
+        n_tokens = len(added.tokens)
+        rows, accuracy = await service.run(key, lambda: token_training.fit(states, n_tokens))
+        begun = [(s.values, s.wanted) for s in states if s.values is not None]
+        if not begun:
+            return added.trained(added.rows, rows), accuracy
+        values, wanted = np.stack([v for v, _ in begun]), np.array([w for _, w in begun])
+        deep, accuracy = await service.run(key, lambda: deep_training.fit(values, wanted, n_tokens))
+        return added.trained(added.rows, rows, deep), accuracy
 
     async def _keep(self, service: Service, key: str, changed: AddedTokens) -> None:
         path, sha256 = self._path, service.models.backbone.sha256

@@ -106,6 +106,8 @@ class VllmEngine:
         except httpx.HTTPError as error:
             raise RemoteError(Reason.NO_NETWORK, f"vLLM at {self._url} is gone: {error!r}") from error
 
+    def values(self, context: Context) -> None: ...
+
     def truncate(self, context: Context, n_past: int) -> None:
         if not 0 <= n_past <= context.n_past:
             raise ModelError(Reason.BAD_INPUT, f"cannot roll back to {n_past}: the context has {context.n_past} rows")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from service_fixtures import Served, served, small_caps, small_parts
 
+from glasses.backbone.cache_rows import values_of
 from glasses.backbone.llama import LlamaBackbone
-from glasses.errors import Reason, RemoteError
+from glasses.errors import ModelError, Reason, RemoteError
 from glasses.service import added_tokens
 from glasses.service.bake import bake
 from glasses.service.client import Client
@@ -75,6 +76,7 @@ def test_added_called_kept_and_removed(service: Served, tmp_path: Path) -> None:
     service.with_client("unix", scenario)
     table = added_tokens.load(tmp_path / "t.tokens", service.service.models.backbone.sha256, 49_152, 576)
     assert [t.name for t in table.tokens] == ["<cow>"]
+    assert np.array_equal(table.deep, np.zeros((1, 3 * 2 * 192 + 1)))
 
 
 def test_examples_must_call_and_also_not_call(service: Served) -> None:
@@ -89,6 +91,37 @@ def test_examples_must_call_and_also_not_call(service: Served) -> None:
             assert caught.value.reason in (Reason.BAD_INPUT, Reason.NOT_FOUND)
 
     service.with_client("in process", scenario)
+
+
+def test_reading_values_leaves_every_logit_as_it_was(folder: Path, gguf_path: Path) -> None:
+    engine = LlamaEngine(small_parts(gguf_path, folder)[0])
+    plain, read = engine.copy(engine.chat), engine.copy(engine.chat)
+    seen: list[tuple[int, np.ndarray]] = []
+    for text in (*OTHERS[:2], " and", " then"):
+        part = engine.parts.backbone.tokenize(text)
+        expected, got = engine.feed(plain, [part], hidden=True), engine.feed(read, [part], hidden=True)
+        assert np.array_equal(got.logits, expected.logits)
+        values = engine.values(read)
+        assert values is not None
+        assert values.shape == (3 * 2 * 192,)
+        seen.append((read.n_past, values))
+    for n_past, values in reversed(seen):
+        engine.truncate(read, n_past)
+        assert np.array_equal(engine.values(read), values)  # type: ignore[arg-type]
+    assert not np.array_equal(seen[0][1], seen[1][1])
+    engine.close()
+
+
+@pytest.mark.parametrize("harm", [lambda s: s[:-1], lambda s: s[:20], lambda s: b"x" + s[1:], lambda s: s + b"0"])
+def test_a_cache_laid_out_otherwise_is_refused(gguf_path: Path, folder: Path, harm: Callable[[bytes], bytes]) -> None:
+    parts = small_parts(gguf_path, folder)[0]
+    state = bytes(parts.backbone.snapshot().kv)
+    assert values_of(state, parts.backbone.n_past, (1,)).shape == (3 * 192,)
+    for bad, n_rows in ((harm(state), parts.backbone.n_past), (state, parts.backbone.n_past - 1), (state, 0)):
+        with pytest.raises(ModelError) as caught:
+            values_of(bad, n_rows, (6, 1))
+        assert caught.value.reason is Reason.UNSUPPORTED
+    parts.close()
 
 
 def test_baked_tokens_score_as_beside_the_file(folder: Path, gguf_path: Path, tmp_path: Path) -> None:

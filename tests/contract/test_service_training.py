@@ -17,8 +17,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 import recipe_fixtures  # noqa: E402
-from service_fixtures import Served, served, small_caps, small_torch  # noqa: E402
+from service_fixtures import Served, served, small_caps, small_llama, small_torch  # noqa: E402
 
+from glasses.backbone.prompt import SUFFIX  # noqa: E402
 from glasses.service.examples import buzz  # noqa: E402
 from glasses.service.gradient_client import GradientClient  # noqa: E402
 from glasses.service.messages import AddToken, Example, RemoveToken  # noqa: E402
@@ -92,6 +93,22 @@ def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
         assert [pulse.on_ms for pulse in felt] == [80, 80]
         assert [text for text in buzz.OTHER if buzz.feel(client, text)] == []
         client.tokens(RemoveToken(0, "<buzz>"))
+
+
+def test_what_a_prompt_leaves_is_read_alike_from_both_backends(service: Served, gguf_path: Path) -> None:
+    """llama.cpp quantises what it multiplies and keeps values as float16, so only nearly."""
+    found = []
+    for engine in (small_torch(gguf_path, service.folder)(), small_llama(gguf_path, service.folder)()):
+        context = engine.copy(engine.chat)
+        backbone = engine.parts.backbone
+        engine.feed(context, [backbone.tokenize("Bark like a dog."), backbone.tokenize(SUFFIX)], hidden=False)
+        found.append(engine.values(context))
+        engine.close()
+    here, there = (values.reshape(3, 2, 192) for values in found)
+    for layer in range(3):
+        for row in range(2):
+            a, b = here[layer, row], there[layer, row]
+            assert a @ b > 0.98 * np.linalg.norm(a) * np.linalg.norm(b)
 
 
 def test_a_service_started_anew_goes_on_with_the_run(service: Served) -> None:

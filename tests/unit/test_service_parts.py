@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glasses.errors import GlassesError, InputError, ModelError, Reason, RemoteError
-from glasses.service import added_tokens, worker
+from glasses.service import added_tokens, deep_training, worker
 from glasses.service.added_tokens import AddedTokens
 from glasses.service.events import TokenInfo
 from glasses.service.server import Listen, bind
@@ -142,6 +143,46 @@ def test_added_tokens_come_only_where_they_may(first: bool, opened: str | None, 
     tokens = table().trained(table().rows, np.ones((3, 4), np.float32))
     scores = tokens.scores(np.ones(4, np.float32), first=first, opened=opened)
     assert [t.name for t, score in zip(tokens.tokens, scores, strict=True) if score > 0] == may_come
+
+
+def test_deep_rows_decide_how_an_answer_begins_and_are_kept(tmp_path: Path) -> None:
+    tokens = table().trained(table().rows, np.ones((3, 4), np.float32), np.eye(3, 6, dtype=np.float32))
+    values = np.array([1, 5, -2, 0, 0], np.float32)
+    assert tokens.first_scores(values, 20.0)[[0, 2]].tolist() == [21.0, 18.0]  # over and under what text has
+    assert tokens.first_scores(values, 20.0)[1] < -1e29  # the end of a pair that is not open
+    biased = replace(tokens, deep=np.full((3, 6), 0.5, np.float32))
+    assert biased.first_scores(values, 20.0)[0] == 20 + 2 + 0.5
+    assert tokens.scores(np.ones(4, np.float32), first=False, opened=None).max() < -1e29  # not later in an answer
+    assert tokens.scores(np.ones(4, np.float32), first=False, opened="<a>").argmax() == 1
+    assert replace(table(), deep=tokens.deep).first_scores(values, 20.0).max() < -1e29  # never trained
+    tokens.save(tmp_path / "t", "sha")
+    back = added_tokens.load(tmp_path / "t", "sha", 100, 4)
+    assert np.array_equal(back.deep, tokens.deep)
+    assert back.remove("<a>").deep.tolist() == [[0, 0, 1, 0, 0, 0]]
+    more = back.add([TokenInfo(name="<dog>", id=0, meaning="z", version=0)], np.ones(4, np.float32))
+    assert more.deep.shape == (4, 6)
+    replace(tokens, deep=tokens.deep[:2]).save(tmp_path / "t", "sha")
+    with pytest.raises(ModelError) as caught:
+        added_tokens.load(tmp_path / "t", "sha", 100, 4)
+    assert caught.value.reason is Reason.CORRUPT
+
+
+def test_deep_rows_learn_from_fewer_examples_than_values() -> None:
+    """Three tokens; asking is one direction that all share, so what is asked in a new way is found by it."""
+    rng = np.random.default_rng(0)
+    things, ask = rng.normal(size=(3, 500)), rng.normal(size=500)
+
+    def examples(n: int) -> tuple[np.ndarray, np.ndarray]:
+        thing, asks = np.arange(n) % 3, np.arange(n) % 2 == 0
+        noise = rng.normal(size=(n, 500), scale=1.5)
+        return (things[thing] + asks[:, None] * ask + noise).astype(np.float32), np.where(asks, thing, -1)
+
+    deep, accuracy = deep_training.fit(*examples(120), 3)
+    assert (deep.shape, accuracy) == ((3, 501), 1.0)
+    values, wanted = examples(600)
+    scores = values @ deep[:, :-1].T + deep[:, -1]
+    chosen = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), -1)
+    assert (chosen == wanted).mean() > 0.95
 
 
 def test_classifier_rows_learn_to_call_and_to_stay_silent() -> None:

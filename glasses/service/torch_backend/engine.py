@@ -50,6 +50,7 @@ class TorchEngine:
         self.parts, self.model = parts, model
         self._sizes = {"n_vocab": parts.backbone.n_vocab, "n_embd": parts.backbone.n_embd}
         self._aborted = False
+        self._read = (len(parts.backbone.tokenize(prompt.SUFFIX)), 1)
         self.chat = Context(0, None)
         self.feed(self.chat, [parts.backbone.tokenize(prompt.PREFIX)], hidden=False)
         self._prefix = self.chat.state
@@ -100,6 +101,12 @@ class TorchEngine:
         for layer, (keys, values) in enumerate((part.keys, part.values) for part in self._prefix.layers):
             cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
         return cache
+
+    def values(self, context: Context) -> np.ndarray | None:
+        if context.n_past < max(self._read):
+            return None
+        layers = [layer.values[0] for layer in context.state.layers]
+        return torch.cat([v[:, context.n_past - n].flatten() for v in layers for n in self._read]).float().numpy()
 
     def truncate(self, context: Context, n_past: int) -> None:
         if not 0 <= n_past <= context.n_past:

@@ -38,7 +38,7 @@ def train(engine: TorchEngine, added: AddedTokens, examples: Sequence[Example]) 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return added.trained(frozen(rows.detach().numpy().copy()), added.classifier)
+    return added.trained(frozen(rows.detach().numpy().copy()), added.classifier, added.deep)
 
 
 def _sequence(engine: TorchEngine, added: AddedTokens, rows: Tensor, example: Example) -> Fed:
