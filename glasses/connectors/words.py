@@ -22,6 +22,9 @@ from glasses.types import Float32Array, Latents, frozen
 
 MIN_LATENTS = 4  # fewer are too short for a word
 CERTAIN = 0.4  # share of pieces expected to be right, below which it is no speech; of training clips 97% have more
+# Power of the shares before rows are mixed. A point half-way between two words means little to a small backbone: of 110
+# training questions 44 are answered as typed with 1, 48 with 2, 55 with 4, 53 with 8.
+SHARPNESS = 4
 CLOSING = ".,;:?!-\"' "  # a mark alone is a pause
 MAX_ROWS_BYTES = 4 << 20
 
@@ -57,8 +60,11 @@ class WordConnector:
         heard = self._listener.hear(latents) if len(latents.data) >= MIN_LATENTS else []
         if not self.is_speech(heard):
             return self.about[:0]
-        rows = [(self._others if i else self._first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
-        return frozen(np.concatenate(rows))
+        return frozen(np.concatenate([self._soft_token(one, first=i == 0) for i, one in enumerate(heard)]))
+
+    def _soft_token(self, one: Heard, *, first: bool) -> Float32Array:
+        spelling = self._first if first else self._others
+        return spelling.mixed(one.pieces, one.shares**SHARPNESS)
 
     def _spell(self, backbone: Speller) -> None:
         # The first is written as at the start of typed text, without the space that pieces begin with.
