@@ -11,7 +11,6 @@ import onnxruntime
 
 from glasses.errors import ModelError, Reason
 
-
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"  # onnxruntime's name for it
 
 

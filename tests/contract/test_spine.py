@@ -49,7 +49,7 @@ def test_parts_keep_their_order_and_their_rows(parts: Parts, picture: Latents, q
     assert len(fed) == 4
     assert np.array_equal(fed[0], connect(parts, picture, SoFar()))
     assert fed[1] == parts.backbone.tokenize("and", special=False)
-    assert np.array_equal(fed[2], connect(parts, question, SoFar()))
+    assert np.array_equal(fed[2], connect(parts, question, SoFar(typed=True)))
     assert fed[3] == parts.backbone.tokenize(prompt.SUFFIX)
 
 
