@@ -39,8 +39,8 @@ class Listener:
 
     def __init__(self, begin: Path, step: Path, weights: Path, *, n_threads: int = 1) -> None:
         """Raises ModelError: NOT_FOUND, CORRUPT."""
-        self._begin = open_session(begin, n_threads=n_threads, weights=weights.parent)
-        self._step = open_session(step, n_threads=n_threads, weights=weights.parent)
+        self._begin = open_session(begin, n_threads=n_threads, keep_arena=False, weights=weights.parent)
+        self._step = open_session(step, n_threads=n_threads, keep_arena=False, weights=weights.parent)
         self.width: int = self._begin.get_inputs()[0].shape[-1]
         try:
             self.space = self._begin.get_modelmeta().custom_metadata_map["space"]
