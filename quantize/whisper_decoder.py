@@ -160,18 +160,18 @@ def _layer(graph: DecoderGraph, x: str, i: int) -> tuple[str, str]:
     """One layer; returns its output and keys and values of all rows so far (2, n_head, n + m, 64)."""
     normed = graph.normed(x, f"layer{i}.self")
     before, seen = (_split(graph, name, i) for name in ("past", "cross"))
-    both = [
+    keys, values = (
         graph.op("Concat", before[j], graph.heads(graph.product(normed, f"layer{i}.self.{role}")), axis=1)
         for j, role in enumerate("kv")
-    ]
-    mixed = graph.attend(graph.product(normed, f"layer{i}.self.q"), *both, "mask")
+    )
+    mixed = graph.attend(graph.product(normed, f"layer{i}.self.q"), keys, values, "mask")
     x = graph.op("Add", x, graph.product(mixed, f"layer{i}.self.out"))
     query = graph.product(graph.normed(x, f"layer{i}.cross"), f"layer{i}.cross.q")
     bias = graph.op("Gather", "bias", graph.const(f"which{i}", np.array(i)), axis=0)
     x = graph.op("Add", x, graph.product(graph.attend(query, *seen, bias), f"layer{i}.cross.out"))
     up = graph.op("Gelu", graph.product(graph.normed(x, f"layer{i}.ffn"), f"layer{i}.ffn.up"))
     x = graph.op("Add", x, graph.product(up, f"layer{i}.ffn.down"))
-    return x, graph.op("Concat", *(_lifted(graph, one) for one in both), axis=0)
+    return x, graph.op("Concat", *(_lifted(graph, one) for one in (keys, values)), axis=0)
 
 
 def _split(graph: DecoderGraph, name: str, i: int) -> tuple[str, str]:
