@@ -17,9 +17,6 @@ from glasses.types import Float32Array
 
 COMPONENTS, STEPS, RATE = 1000, 300, 0.02
 SHARED, DECAY = 3.0, 1e-3  # by how much the shared direction moves faster than one row; weight of the squared rows
-# None is wanted so much more than any call that in new wordings under 2% of other turns call; chosen on wordings left
-# out of the training in turn.
-SILENCE = 1.7
 
 
 def fit(values: Float32Array, wanted: Any, n_tokens: int) -> tuple[Float32Array, float]:
@@ -31,7 +28,7 @@ def fit(values: Float32Array, wanted: Any, n_tokens: int) -> tuple[Float32Array,
     components, projection = principal(even)
     rows, bias = descend(components, wanted, n_tokens)
     rows = (rows @ projection.T) / spread
-    deep = np.concatenate([rows, (bias - SILENCE - rows @ middle)[:, None]], axis=1).astype(np.float32)
+    deep = np.concatenate([rows, (bias - rows @ middle)[:, None]], axis=1).astype(np.float32)
     scores = values @ deep[:, :-1].T + deep[:, -1]
     chosen = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), -1)
     return deep, float((chosen == wanted).mean())

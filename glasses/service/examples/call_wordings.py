@@ -1,4 +1,4 @@
-"""What listening rows are trained on: requests for a sound or a buzz, and turns that ask for neither. Data only.
+"""What deep rows are trained on: requests for a sound or a buzz, and turns that ask for neither. Data only.
 
 `sound_wordings` has more of them; `STRANGE` are sounds that no token is for.
 """
