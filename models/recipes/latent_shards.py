@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 VOICES = ("speech", "man", "woman")
 
@@ -57,23 +53,3 @@ class Shards:
                 texts = shard["texts"] if "texts" in shard else [""] * len(ends)
                 for end, length, text in zip(ends, shard["lengths"], texts, strict=True):
                     self.clips.append(Clip(rows[end - length : end], scales[end - length : end], str(text)))
-
-    def batches(self, rows_per_batch: int, rng: random.Random) -> Iterator[list[Clip]]:
-        """Yields one epoch: clips of like length together, about `rows_per_batch` latents in each batch."""
-        order = sorted(self.clips, key=lambda clip: len(clip.rows) * rng.uniform(0.9, 1.1))
-        batches: list[list[Clip]] = [[]]
-        for clip in order:
-            if batches[-1] and (len(batches[-1]) + 1) * len(clip.rows) > rows_per_batch:
-                batches.append([])
-            batches[-1].append(clip)
-        rng.shuffle(batches)
-        yield from batches
-
-
-def pad(latents: list[np.ndarray], stack: int) -> tuple[Tensor, Tensor]:
-    """Returns (B, T, D) float32 and a mask (B, T // stack), true where a stacked position is real."""
-    lengths = [len(row) // stack for row in latents]
-    batch = torch.zeros(len(latents), max(lengths) * stack, latents[0].shape[1])
-    for i, row in enumerate(latents):
-        batch[i, : lengths[i] * stack] = torch.from_numpy(row[: lengths[i] * stack])
-    return batch, torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,6 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote; nothing in the file is run."""
     return torch.load(path, weights_only=True)
-
-
-def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the weights in some checkpoints of one run of training: it generalises better than each of them
-    (model soups, Wortsman et al. 2022).
-    """
-    models = [load(path)["model"] for path in paths]
-    return {name: torch.stack([model[name] for model in models]).mean(0) for name in models[0]}
 
 
 def steps_done(path: Path) -> int:
