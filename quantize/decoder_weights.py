@@ -99,6 +99,11 @@ def make(source: Path, out: Path) -> None:
         held = arrays(read_tensors(source))
     except KeyError as error:
         raise ModelError(Reason.CORRUPT, f"{source} is no Whisper model: it has no tensor {error}") from error
+    write(held, out)
+
+
+def write(held: Arrays, out: Path) -> None:
+    """Writes `arrays`, each at its offset."""
     with out.open("wb") as file:
         for name, at in offsets(held).items():
             file.write(b"\0" * (at - file.tell()))

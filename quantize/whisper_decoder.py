@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from quantize.ctranslate2 import read_tensors
-from quantize.decoder_weights import N_PIECES, Arrays, arrays, make, offsets
+from quantize.decoder_weights import N_PIECES, Arrays, arrays, offsets, write
 from quantize.graph import Graph
 
 WEIGHTS = "whisper-tiny-en-decoder-int8.bin"
@@ -229,7 +229,7 @@ def main() -> None:
     with np.load(args.tail) as file:
         tail = {name: file[name].astype(np.float32) for name in ("k", "v", "b")}
     never = json.loads(args.config.read_text())["suppress_ids"]
-    make(args.source, args.out / WEIGHTS)
+    write(held, args.out / WEIGHTS)
     width = 2 * held["start"].shape[1]
     for name, model in (("begin", begin(held, tail, args.space, width)), ("step", step(held, never))):
         path = args.out / f"listener-{name}.onnx"

@@ -12,12 +12,12 @@ ENOUGH = 15  # tokens that only say it again ("1,000,000,000" has twelve), at le
 TIMES = 3
 
 
-def goes_round(tokens: Sequence[int]) -> bool:
-    """Whether the end of `tokens` is one stretch of up to LONGEST tokens, TIMES or more on end."""
-    for n in range(1, LONGEST + 1):
-        times = max(TIMES, -(-ENOUGH // n))
-        tail = tokens[-n * times :]
-        if len(tail) == n * times and all(tail[i] == tail[i % n] for i in range(len(tail))):
+def goes_round(tokens: Sequence[int], *, longest: int = LONGEST, times: int = TIMES, enough: int = ENOUGH) -> bool:
+    """Whether the end of `tokens` is one stretch of up to `longest` tokens, `times` or more on end, `enough` in all."""
+    for n in range(1, longest + 1):
+        length = n * max(times, -(-enough // n))
+        tail = tokens[-length:]
+        if len(tail) == length and all(tail[i] == tail[i % n] for i in range(len(tail))):
             return True
     return False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glasses.backbone import circles
 from glasses.connectors.pooled import check_space
 from glasses.errors import ModelError, Reason
 from glasses.onnx_session import open_session
@@ -56,9 +57,9 @@ class Listener:
         looked_at = self._begin.run(["cross", "bias", "start_rows"], {"latents": latents.data})
         cross, bias, rows = map(np.asarray, looked_at)
         feeds = {"cross": cross, "bias": bias, "past": self._no_past}
-        n, heard = 0, list[Heard]()
+        n, heard, likeliest = 0, list[Heard](), list[int]()
         most = min(N_FREE + len(latents.data) // LATENTS_PER_PIECE, MAX_PIECES)
-        while len(heard) < most and not goes_round([int(one.pieces[0]) for one in heard]):
+        while len(heard) < most and not goes_round(likeliest):
             m = len(rows)
             mask = np.triu(np.full((m, n + m), -1e9, np.float32), n + 1)
             feeds |= {"rows": rows, "positions_at": np.arange(n, n + m), "mask": mask}
@@ -67,17 +68,14 @@ class Listener:
             if pieces[0] == self._end:
                 break
             n += m
+            likeliest.append(int(pieces[0]))
             heard.append(Heard(pieces[pieces != self._end], shares[pieces != self._end]))
         return heard
 
 
 def goes_round(pieces: list[int]) -> bool:
     """Whether the same 1 to LONGEST_AGAIN pieces have come AGAIN times in a row at the end."""
-    for n in range(1, LONGEST_AGAIN + 1):
-        tail = pieces[-n * AGAIN :]
-        if len(tail) == n * AGAIN and tail == tail[:n] * AGAIN:
-            return True
-    return False
+    return circles.goes_round(pieces, longest=LONGEST_AGAIN, times=AGAIN, enough=0)
 
 
 def read_pieces(path: Path) -> list[str]:

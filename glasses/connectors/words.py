@@ -29,6 +29,22 @@ CLOSING = ".,;:?!-\"' "  # a mark alone is a pause
 MAX_ROWS_BYTES = 4 << 20
 
 
+class SoftTokens:
+    """What was heard as rows of a backbone: `pieces` are their texts, by number."""
+
+    def __init__(self, pieces: Sequence[str], backbone: Speller) -> None:
+        # The first is written as at the start of typed text, without the space that pieces begin with.
+        starts = [text.lstrip() for text in pieces]
+        self._first, self._others = (Spelling(texts, backbone) for texts in (starts, pieces))
+
+    def rows(self, heard: Sequence[Heard]) -> Float32Array:
+        """Rows (n, n_embd) of one piece and more."""
+        spellings = (self._others if i else self._first for i in range(len(heard)))
+        return np.concatenate(
+            [by.mixed(one.pieces, one.shares**SHARPNESS) for by, one in zip(spellings, heard, strict=True)]
+        )
+
+
 class WordConnector:
     """Latents (T, 768) -> rows (n, n_embd) of what was said, n may be 0.
 
@@ -45,14 +61,14 @@ class WordConnector:
         if of != space:
             raise ModelError(Reason.WRONG_SPACE, f"{about}: learned for the backbone {of!r}, this is {space!r}")
         self._listener, self._pieces = listener, pieces
-        self._spell(backbone)
+        self._soft = SoftTokens(pieces, backbone)
         self._closing = {i for i, text in enumerate(pieces) if not text.strip(CLOSING)}
         self.width, self.space = listener.width, listener.space
 
     def spelled_by(self, backbone: Speller) -> WordConnector:
         """The same for another file of the backbone that the rows around were learned for, with its own token rows."""
         other = copy(self)
-        other._spell(backbone)
+        other._soft = SoftTokens(self._pieces, backbone)
         return other
 
     def apply(self, latents: Latents) -> Float32Array:
@@ -60,16 +76,7 @@ class WordConnector:
         heard = self._listener.hear(latents) if len(latents.data) >= MIN_LATENTS else []
         if not self.is_speech(heard):
             return self.about[:0]
-        return frozen(np.concatenate([self._soft_token(one, first=i == 0) for i, one in enumerate(heard)]))
-
-    def _soft_token(self, one: Heard, *, first: bool) -> Float32Array:
-        spelling = self._first if first else self._others
-        return spelling.mixed(one.pieces, one.shares**SHARPNESS)
-
-    def _spell(self, backbone: Speller) -> None:
-        # The first is written as at the start of typed text, without the space that pieces begin with.
-        starts = [text.lstrip() for text in self._pieces]
-        self._first, self._others = (Spelling(texts, backbone) for texts in (starts, self._pieces))
+        return frozen(self._soft.rows(heard))
 
     def is_speech(self, heard: Sequence[Heard]) -> bool:
         """Whether so much of it is likely to be right that somebody speaks, and not some thing that sounds like it."""

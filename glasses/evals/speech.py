@@ -42,12 +42,17 @@ def words_of(text: str) -> list[str]:
 def word_errors(said: str, heard: str) -> tuple[int, int]:
     """Returns (edits, words of `said`): Levenshtein distance over words."""
     a, b = words_of(said), words_of(heard)
+    return edits(a, b), len(a)
+
+
+def edits(a: Sequence[object], b: Sequence[object]) -> int:
+    """Levenshtein distance: what has to be put in, taken out or exchanged to make one sequence of the other."""
     row = list(range(len(b) + 1))
-    for i, word in enumerate(a, 1):
+    for i, one in enumerate(a, 1):
         last, row[0] = row[0], i
         for j, other in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
-    return row[-1], len(a)
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (one != other))
+    return row[-1]
 
 
 def overlap_f1(first: str, second: str) -> float:

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from glasses.connectors.listener import LATENTS_PER_PIECE, N_FREE, Listener, goes_round
 from glasses.encoders.audio import LATENTS_PER_S, RATE_HZ, AudioEncoder
+from glasses.evals.speech import edits
 from glasses.types import Latents
 from models.recipes import training
 from models.recipes.latent_shards import Clip, Shards
@@ -55,10 +56,11 @@ def batch_of(latents: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
 def teacher(model: Path, never: list[int], space: str, folder: Path) -> Listener:
     """The decoder as it is deployed, with rows after the latents that nothing looks at."""
     held = decoder_weights.arrays(decoder_weights.read_tensors(model))
-    n_layer, n_head, n_state = 4, held["start"].shape[1] // 64, held["start"].shape[1]
+    n_state = held["start"].shape[1]
+    n_layer, n_head = sum(name.endswith("ffn.gamma") for name in held), n_state // 64
     unseen = np.zeros((n_layer, 1, n_state), np.float32)
     unlearned = {"k": unseen, "v": unseen, "b": np.full((n_layer, n_head, 1), whisper_decoder.NEVER, np.float32)}
-    decoder_weights.make(model, folder / whisper_decoder.WEIGHTS)
+    decoder_weights.write(held, folder / whisper_decoder.WEIGHTS)
     onnx.save(whisper_decoder.begin(held, unlearned, space, 2 * n_state), folder / "begin.onnx")
     onnx.save(whisper_decoder.step(held, never), folder / "step.onnx")
     return Listener(folder / "begin.onnx", folder / "step.onnx", folder / whisper_decoder.WEIGHTS)
@@ -104,19 +106,10 @@ def errors(decoder: Decoder, tail: Tail, held: Sequence[Heard], quiet: Sequence[
                 some = group[first : first + TAUGHT_AT_ONCE]
                 said = decoder.greedy(decoder.look(*batch_of([rows for rows, _ in some]), tail), 40)
                 for (_, wanted), got in zip(some, said, strict=True):
-                    wrong += _edits(wanted, got) if wanted else 0
+                    wrong += edits(wanted, got) if wanted else 0
                     total += len(wanted)
                     talked += bool(got) and not wanted
     return {"pieces_wrong": round(wrong / max(1, total), 4), "quiet_heard": round(talked / max(1, len(quiet)), 4)}
-
-
-def _edits(a: list[int], b: list[int]) -> int:
-    row = list(range(len(b) + 1))
-    for i, piece in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, other in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (piece != other))
-    return row[-1]
 
 
 def train(args: argparse.Namespace) -> None:

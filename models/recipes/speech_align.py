@@ -27,7 +27,7 @@ from glasses.app import open_pooled
 from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.listener import Heard, Listener, read_pieces
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.spelled import Spelling
+from glasses.connectors.words import SoftTokens
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.evals.speech import word_errors
@@ -63,6 +63,7 @@ class Spells:
 
     def __init__(self, backbone: Frozen) -> None:
         self._backbone, self._rows = backbone, dict[int, Float32Array]()
+        self._n_embd = backbone.rows("\n").shape[1]
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
         """Token ids; their rows are known from then on."""
@@ -74,7 +75,7 @@ class Spells:
 
     def token_rows(self, ids: Sequence[int]) -> Float32Array:
         """float32 (len(ids), n_embd) of tokens that `tokenize` has given."""
-        return np.stack([self._rows[token] for token in ids]) if ids else np.zeros((0, 0), np.float32)
+        return np.stack([self._rows[token] for token in ids]) if ids else np.zeros((0, self._n_embd), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +151,12 @@ def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
     clips = Shards(args.shards).clips
     words = store.load_bundle(args.bundle).audio_words
     pieces = read_pieces(store.path_of(words, "vocabulary.txt"))
-    first, others = (Spelling(texts, Spells(backbone)) for texts in ([text.lstrip() for text in pieces], pieces))
+    soft = SoftTokens(pieces, Spells(backbone))
     said = []
     for clip, heard in zip(clips, listen(clips, words, args.out / "heard.json"), strict=True):
         edits, n_words = word_errors(clip.text, "".join(pieces[one.pieces[0]] for one in heard))
         if n_words > 1 and edits * MISHEARD_ONE_IN <= n_words:
-            rows = [(others if i else first).mixed(one.pieces, one.shares) for i, one in enumerate(heard)]
-            said.append((clip, np.concatenate([part for part in rows if len(part)])))
+            said.append((clip, soft.rows(heard)))
     return said
 
 
