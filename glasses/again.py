@@ -18,12 +18,12 @@ from glasses.backbone.circles import until_round
 from glasses.context import Context
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.ear import Draft, Ended, ReplyState, Signal, Told
 from glasses.entries import Answered, Decision
 from glasses.mouth import MAX_TOKENS
 from glasses.remembering import Remembering
 from glasses.reply import pieces_heard
 from glasses.sensors.speaker import Clause
+from glasses.signals import Draft, Ended, ReplyState, Signal, Told
 from glasses.types import DeviceChange, Float32Array, OwnVoice, SensorEvent, Wiped
 from glasses.wear import Recalling, open_ear
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from glasses.app import Parts
-from glasses.ear import Draft
 from glasses.reply import same_rows
+from glasses.signals import Draft
 from glasses.types import Float32Array
 
 TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"

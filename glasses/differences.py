@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glasses.ear import Told
 from glasses.entries import Answered, Decision
+from glasses.signals import Told
 from glasses.types import Latents
 
 _MS = 1_000_000

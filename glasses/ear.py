@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from glasses.gates.voice import SPEECH, STEP, STEP_NS, VoiceDetector
 from glasses.gates.wake import WakeGate
 from glasses.gates.wishes import Wish
 from glasses.loop import prompt_of
-from glasses.types import AudioChunk, Button, Float32Array, Frame, GateWord, Latents, ReplyWord, SensorEvent, Turn
+from glasses.signals import Draft, Ended, ReplyState, Signal, Told
+from glasses.types import AudioChunk, Button, Float32Array, Frame, GateWord, Latents, SensorEvent, Turn
 
 _MS = 1_000_000
 BEFORE_MS = 4000  # of what was heard before the touch
@@ -38,51 +38,6 @@ _LEAST = RATE_HZ // 10
 _DRAFT_SHARE = 3  # a draft waits this many times what the last one took: the ear must keep up with the sound
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What a turn says so far. `rows` float32 (n, n_embd) is all that follows the system prompt; `final`: nothing more
-    will come, unless speech goes on. `work_ns` is when making it began and ended.
-    """
-
-    turn: Turn
-    rows: Float32Array
-    final: bool
-    history: bool  # it answers to what was heard of the reply before
-    work_ns: tuple[int, int]
-    wish: Wish = ""  # what it asks of the memory
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The wearer is done: answer the turn's last draft, which is final."""
-
-    turn: Turn
-    span: Span
-    view: Frame | None
-    decided_ns: int
-    wish: Wish = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn."""
-
-    what: GateWord
-    t_ns: int
-    turn_id: int
-    merged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyState:
-    """The mouth tells the ear: the turn's reply sounds from `t_ns` on, or is over then."""
-
-    t_ns: int
-    turn_id: int
-    what: ReplyWord
-
-
-Signal = Draft | Ended | Told
 Judge = Callable[[Latents], float]  # latents of what was said -> probability that it is complete
 # Rows of what was said (a word connector's), why the turn began and when -> the wish in it, and what it is given.
 Recall = Callable[[Float32Array, str, int], tuple[Wish, tuple[Latents, ...]]]

@@ -20,9 +20,9 @@ from foxglove_schemas_protobuf.RawAudio_pb2 import RawAudio
 from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image, UnidentifiedImageError
 
-from glasses.ear import Ended, ReplyState, Told
 from glasses.errors import InputError, Reason
 from glasses.media import MAX_PIXELS
+from glasses.signals import Ended, ReplyState, Told
 from glasses.types import (
     AudioChunk,
     Button,

@@ -17,7 +17,7 @@ import numpy as np
 
 from glasses.app import Parts
 from glasses.decoders.speech import Voice
-from glasses.ear import Ear, ReplyState, Signal
+from glasses.ear import Ear
 from glasses.errors import GlassesError, Reason, SensorError
 from glasses.gates.echo import EchoGate
 from glasses.governor import Load
@@ -27,6 +27,7 @@ from glasses.sensors import sound_devices
 from glasses.sensors.chunks import EventQueue
 from glasses.sensors.devices import Hearing, Opens, Seeing
 from glasses.sensors.speaker import Saying
+from glasses.signals import ReplyState, Signal
 from glasses.types import AudioChunk, Button, DeviceChange, Int16Array, OwnVoice, SensorEvent
 
 log = logging.getLogger(__name__)

@@ -21,10 +21,10 @@ from glasses.backbone.circles import until_round
 from glasses.context import Context
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.ear import Draft, Ended, ReplyState, Signal, Told
 from glasses.errors import ModelError, Reason
 from glasses.reply import Reply, Work, pieces_heard, same_rows
 from glasses.sensors.speaker import Clause, Saying
+from glasses.signals import Draft, Ended, ReplyState, Signal, Told
 from glasses.types import Piece
 
 log = logging.getLogger(__name__)

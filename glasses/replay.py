@@ -16,11 +16,11 @@ from glasses.again import Again, Given, Replied
 from glasses.demo.session import events as session_events
 from glasses.demo.session import load_session
 from glasses.differences import Judged, shifted
-from glasses.ear import Ended, ReplyState, Told
 from glasses.entries import Answered, Decision, Entry, decision_of
 from glasses.errors import InputError, Reason
 from glasses.recordings import opened, segments
 from glasses.session_file import CutOffError, read_entries
+from glasses.signals import Ended, ReplyState, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents
 from glasses.wear import ADDRESS
 

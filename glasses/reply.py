@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from glasses.ear import Draft, Ended
 from glasses.sensors.speaker import Clause
+from glasses.signals import Draft, Ended
 from glasses.types import Float32Array, Piece
 
 SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word

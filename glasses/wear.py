@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from glasses import store
 from glasses.app import Parts, open_for_me, open_turn_end, open_wake, open_wishes
-from glasses.ear import Draft, Ear, Recall
+from glasses.ear import Ear, Recall
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.gates.wishes import Wish
 from glasses.remembering import Remembering
+from glasses.signals import Draft
 from glasses.types import Float32Array, Latents
 
 ADDRESS = ("touch", "wake", "request", "speech")  # what opens a turn

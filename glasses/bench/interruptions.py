@@ -24,12 +24,13 @@ from glasses.app import open_parts, open_turn_end, open_voice
 from glasses.bench.live import spoken_questions
 from glasses.bench.room import RATE_HZ, Room
 from glasses.commands.progress import Tick
-from glasses.ear import Ear, ReplyState, Told
+from glasses.ear import Ear
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.live import Live
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
+from glasses.signals import ReplyState, Told
 from glasses.types import Button, Float32Array
 
 ECHO_DB = -6.0

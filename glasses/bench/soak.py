@@ -25,13 +25,14 @@ from glasses.commands.progress import Tick
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.demo.session import events, load_session
-from glasses.ear import Ear, Ended, ReplyState
+from glasses.ear import Ear
 from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
 from glasses.gates.view import ViewGate
 from glasses.gates.voice import VoiceDetector
 from glasses.memory import LatentMemory, SoundKeeper
 from glasses.record import Recorder
+from glasses.signals import Ended, ReplyState
 from glasses.types import AudioChunk, Frame, SensorEvent
 
 _S = 1_000_000_000

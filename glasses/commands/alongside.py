@@ -21,7 +21,6 @@ import psutil
 from glasses.board import DEFAULT_BOARD, load_board
 from glasses.commands.run_screen import reply_fields
 from glasses.decoders.hud import render
-from glasses.ear import Ended, ReplyState, Told
 from glasses.entries import Answered, decision_of
 from glasses.errors import InputError, ModelError, Reason
 from glasses.governor import Governed, Limits, Load, Reading, step
@@ -30,6 +29,7 @@ from glasses.record import Recorder
 from glasses.recordings import default_folder
 from glasses.reply import Reply
 from glasses.sealed import read_public_key
+from glasses.signals import Ended, ReplyState, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 GOVERN_S = 2.0

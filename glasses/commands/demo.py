@@ -23,12 +23,12 @@ from glasses.board import load_board
 from glasses.decoders.speech import Voice
 from glasses.demo import report
 from glasses.demo.session import SHIPPED, Session, events, load_session, paced
-from glasses.ear import Ended
 from glasses.errors import InputError, ModelError, Reason
 from glasses.gates.ring import RATE_HZ
 from glasses.loop import Times
 from glasses.loop import answer as answer_turn
 from glasses.remembering import Remembering
+from glasses.signals import Ended
 from glasses.types import SensorEvent, Turn
 
 _MS = 1_000_000

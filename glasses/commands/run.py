@@ -21,7 +21,7 @@ from glasses.commands.link import as_runtime_error
 from glasses.commands.run_controls import INJECTED, Running, controls, findable
 from glasses.commands.run_screen import Caption, Screen
 from glasses.decoders.speech import Voice
-from glasses.ear import Draft, Ear
+from glasses.ear import Ear
 from glasses.errors import ModelError, Reason
 from glasses.gates.ring import RATE_HZ
 from glasses.live import Live
@@ -32,6 +32,7 @@ from glasses.remembering import Remembering
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
 from glasses.sensors.linked import Linked
+from glasses.signals import Draft
 from glasses.types import Button, DeviceChange, SensorEvent, Turn, Wiped
 from glasses.watchdog import Notifier, Watchdog
 from glasses.wear import ADDRESS, CONFIRM_WIPE, Recalling, open_ear

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from glasses.ear import Ended, ReplyState, Told
 from glasses.reply import Reply
+from glasses.signals import Ended, ReplyState, Told
 from glasses.types import DeviceChange
 
 

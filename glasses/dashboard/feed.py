@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from glasses.dashboard.status import Bar, Panel, TurnView
-from glasses.ear import Draft, Ended, ReplyState, Told
 from glasses.live import Played
 from glasses.reply import Reply
+from glasses.signals import Draft, Ended, ReplyState, Told
 from glasses.types import AudioChunk, Frame
 
 _MS = 1e6

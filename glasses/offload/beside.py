@@ -31,8 +31,8 @@ from glasses.service.transport import Transport, WebSocket
 from glasses.types import Piece, Turn
 
 if TYPE_CHECKING:
-    from glasses.ear import Draft
     from glasses.mouth import Write
+    from glasses.signals import Draft
 
 WAIT_MS = 1500.0  # of a turn, for the first piece; the policy keeps a part of it for this device
 CONNECT_S = 2.0  # that `ask` waits for the first connection; `run` never waits

@@ -17,7 +17,7 @@ import pytest
 from glasses import store
 from glasses.app import Parts, open_parts
 from glasses.context import TURN_BREAK
-from glasses.ear import Draft, Ear, Ended, Told
+from glasses.ear import Ear
 from glasses.gates.ring import RATE_HZ
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
@@ -26,6 +26,7 @@ from glasses.media import read_audio
 from glasses.mouth import Mouth
 from glasses.reply import Reply
 from glasses.sensors.speaker import Clause
+from glasses.signals import Draft, Ended, Told
 from glasses.types import AudioChunk, Float32Array, frozen
 
 pytestmark = pytest.mark.models

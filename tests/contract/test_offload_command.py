@@ -18,13 +18,13 @@ import pytest
 from test_serve_command import serve
 
 from glasses.app import Parts, open_parts
-from glasses.ear import Draft, Ended
 from glasses.gates.turns import Span
 from glasses.loop import prompt_of
 from glasses.mouth import Mouth
 from glasses.offload.beside import Beside, Prompted, transport_of
 from glasses.offload.policy import Limits
 from glasses.reply import Reply
+from glasses.signals import Draft, Ended
 from glasses.types import Piece, Turn
 
 pytestmark = pytest.mark.models

@@ -16,8 +16,8 @@ from glasses.again import Again, Replied
 from glasses.app import Parts, open_parts
 from glasses.commands import demo
 from glasses.demo.session import events, load_session
-from glasses.ear import Ended
 from glasses.remembering import Remembering
+from glasses.signals import Ended
 from glasses.types import Latents
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

@@ -13,12 +13,12 @@ from glasses.__main__ import main
 from glasses.commands.replay import tolerances
 from glasses.demo.session import SHIPPED, events, load_session
 from glasses.differences import Judged, Tolerances, compare, compare_gates
-from glasses.ear import Told
 from glasses.entries import Answered, Decision
 from glasses.errors import InputError
 from glasses.recordings import segments
 from glasses.replay import given, recorded
 from glasses.session_file import SegmentWriter
+from glasses.signals import Told
 from glasses.types import AudioChunk, DeviceChange, Latents
 
 S, MS = 1_000_000_000, 1_000_000

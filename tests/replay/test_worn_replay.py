@@ -21,7 +21,6 @@ from glasses.bench.live import spoken_questions
 from glasses.commands import run
 from glasses.commands.alongside import Alongside
 from glasses.demo.session import SHIPPED, load_session
-from glasses.ear import Draft, Ended, ReplyState, Told
 from glasses.gates.ring import RATE_HZ
 from glasses.media import read_image
 from glasses.replay import entries_of, recorded
@@ -30,6 +29,7 @@ from glasses.sensors.chunks import EventQueue
 from glasses.sensors.sound_devices import SoundDevice
 from glasses.sensors.speaker import Saying
 from glasses.session_file import SegmentWriter
+from glasses.signals import Draft, Ended, ReplyState, Told
 from glasses.types import AudioChunk, Button, Float32Array, Frame, OwnVoice, frozen
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

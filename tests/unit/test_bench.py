@@ -17,9 +17,9 @@ from glasses.bench.turn_times import (
     median_waterfall_ms,
     waterfall_ms,
 )
-from glasses.ear import Draft, Ended
 from glasses.gates.turns import Span
 from glasses.reply import Reply, Work
+from glasses.signals import Draft, Ended
 from glasses.types import Turn
 
 MS = 1_000_000

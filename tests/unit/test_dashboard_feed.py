@@ -7,9 +7,9 @@ import pytest
 
 from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
 from glasses.dashboard.status import Panel
-from glasses.ear import Draft, Ended, Told
 from glasses.gates.turns import Span
 from glasses.reply import Reply, Work
+from glasses.signals import Draft, Ended, Told
 from glasses.types import AudioChunk, Frame, Piece, Turn
 
 MS = 1_000_000

@@ -16,13 +16,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mcap.reader import make_reader
 
-from glasses.ear import ReplyState, Told
 from glasses.entries import Answered, Decision, Entry
 from glasses.errors import InputError, Reason
 from glasses.record import Recorder
 from glasses.recordings import Limits, Segment, opened, recover, segments, to_delete, wipe
 from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
 from glasses.session_file import CutOffError, RawEntry, SegmentWriter, read_entries
+from glasses.signals import ReplyState, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 MS = 1_000_000

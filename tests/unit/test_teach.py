@@ -14,13 +14,14 @@ import pytest
 from glasses import store
 from glasses.__main__ import main
 from glasses.app import Parts, open_parts
-from glasses.ear import Draft, Ear, Ended, Told
+from glasses.ear import Ear
 from glasses.errors import InputError, ModelError, Reason
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
 from glasses.gates.wake import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
 from glasses.media import read_audio
+from glasses.signals import Draft, Ended, Told
 from glasses.teach import phrases, wake
 from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
 

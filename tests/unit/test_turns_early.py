@@ -11,11 +11,12 @@ import pytest
 from glasses import ear as ears
 from glasses import store
 from glasses.app import Parts, open_for_me, open_parts
-from glasses.ear import Draft, Ear, Ended, Signal, Told
+from glasses.ear import Ear
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
 from glasses.media import read_audio
 from glasses.reply import same_rows
+from glasses.signals import Draft, Ended, Signal, Told
 from glasses.types import AudioChunk, Button
 
 pytestmark = pytest.mark.models

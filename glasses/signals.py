@@ -1,0 +1,56 @@
+"""What the two halves of the live spine tell each other: drafts, turns, interruptions. Knows no device and no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glasses.gates.turns import Span
+from glasses.gates.wishes import Wish
+from glasses.types import Float32Array, Frame, GateWord, ReplyWord, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a turn says so far. `rows` float32 (n, n_embd) is all that follows the system prompt; `final`: nothing more
+    will come, unless speech goes on. `work_ns` is when making it began and ended.
+    """
+
+    turn: Turn
+    rows: Float32Array
+    final: bool
+    history: bool  # it answers to what was heard of the reply before
+    work_ns: tuple[int, int]
+    wish: Wish = ""  # what it asks of the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The wearer is done: answer the turn's last draft, which is final."""
+
+    turn: Turn
+    span: Span
+    view: Frame | None
+    decided_ns: int
+    wish: Wish = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn."""
+
+    what: GateWord
+    t_ns: int
+    turn_id: int
+    merged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyState:
+    """The mouth tells the ear: the turn's reply sounds from `t_ns` on, or is over then."""
+
+    t_ns: int
+    turn_id: int
+    what: ReplyWord
+
+
+Signal = Draft | Ended | Told
