@@ -31,10 +31,11 @@ class Context:
         if not draft.history and self.base != self._parts.n_prefix:
             self.base, self._fed = self._parts.n_prefix, self._fed[:0]
         rows = draft.rows
-        keep = min(same_rows(self._fed, rows), len(rows) - 1)
+        keep = min(same_rows(self._fed, rows), len(rows) - draft.paused)  # an answer needs the logits of the last row
         self._fed = self._fed[:keep]
         self._parts.backbone.rollback(self.base + keep)
-        self._parts.backbone.feed([rows[keep:]])
+        if keep < len(rows):
+            self._parts.backbone.feed([rows[keep:]])
         self._fed = rows
         return keep
 

@@ -1,21 +1,26 @@
 """THE LIVE SPINE, first half: events of the sensors in order of time become drafts of a turn, turns and interruptions.
 
 While the wearer speaks, what was said so far is encoded and connected again and again, so that the answer can be
-prepared; what counts in the end is one encoding of the whole, as everywhere. Runs on its own thread, and the same from
-a recording. Knows no device, no backbone beyond the connectors' rows, and not how an answer is made.
+prepared; what counts in the end is one encoding of the whole, as everywhere. That is made at the first quiet moment
+already, as if silence followed, and stands where it does. Runs on its own thread, and the same from a recording. Knows
+no device, no backbone beyond the connectors' rows, and not how an answer is made.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from glasses.app import Parts
+from glasses.backbone import prompt
+from glasses.gates.hush import Hush
 from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
-from glasses.gates.turns import LONGEST_MS, Change, Span, TurnGate
+from glasses.gates.turns import LONGEST_MS, SURE, Change, Span, TurnGate
 from glasses.gates.voice import SPEECH, STEP, STEP_NS, VoiceDetector
 from glasses.gates.wake import WakeGate
 from glasses.gates.wishes import Wish
@@ -32,7 +37,9 @@ TAIL_MS = 96  # kept after speech: the last consonant is quieter than the detect
 FIRST_DRAFT_MS = 500  # of speech before there is anything to prepare
 DRAFT_EVERY_MS = 300
 ASKS = 0.5  # from which probability speech without a touch is answered
-EARLY_MS = 100  # a draft that takes no longer is worth making at the first quiet step, before it may be the end
+UNHURRIED = SURE - 0.01  # at most, of talk that asks for nothing: its next words are no turn of their own
+EARLY_MS = 100  # a draft that takes no longer is worth making at the first quiet moment, before it may be the end
+LAG_MS = 128  # the voice detector is not later than that
 RING_S = (2 * LONGEST_MS + BEFORE_MS) // 1000
 _LEAST = RATE_HZ // 10
 _DRAFT_SHARE = 3  # a draft waits this many times what the last one took: the ear must keep up with the sound
@@ -57,6 +64,7 @@ class Ear:
         """Without `recall` no turn is given anything of the memory."""
         detector.reset()
         self._parts, self._detector, self._gate, self._judge = parts, detector, gate, judge
+        self._n_suffix = len(parts.backbone.tokenize(prompt.SUFFIX))
         self._ring = SoundRing(RING_S)
         self._steps = self._done_ns = self._talk_ns = self._talk_steps = 0
         self._frame: Frame | None = None
@@ -67,6 +75,8 @@ class Ear:
         self._turn_id, self._start_ns, self._cause = 0, 0, "tap"
         self._draft: Draft | None = None
         self._draft_due_ns, self._draft_end_ns, self._draft_took_ns = 0, 0, 0
+        self._hush, self._complete = Hush(), 0.0
+        self._guess: Literal["", "hush", "detector"] = ""  # whose guess the last draft is, that nothing more will come
         self.wake: WakeGate | None = None  # hears the phrase that is as good as a touch
         self.for_me: Judge | None = None  # whether speech without a touch asks for something; None: it does
         self._asks = 1.0
@@ -121,6 +131,7 @@ class Ear:
         self._frame = frame
         if self._gate.state == "open" and self._gate.look and self._view is None:
             self._view = frame, self._parts.image_encoder.encode(frame.rgb, frame.t_ns)
+            self._guess = ""
 
     def _touch(self, button: Button) -> list[Signal]:
         change = self._gate.touch(button.t_ns, look=button.press == "hold")
@@ -139,6 +150,10 @@ class Ear:
             self._talk_steps = self._talk_steps + 1 if probability >= SPEECH else 0
             if self._talk_steps >= TALK_STEPS:
                 self._talk_ns = from_ns + STEP_NS + 200 * _MS
+            self._hush.step(self._ring.between(from_ns, from_ns + STEP_NS), speaks=probability >= SPEECH)
+            if self._guess and not self._hush.holds:
+                self._guess = ""
+                self._gate.judge(None)
             for change in self._gate.step(from_ns, from_ns + STEP_NS, probability):
                 signals += self._changed(change)
             signals += self._called(from_ns + STEP_NS, probability)
@@ -159,7 +174,7 @@ class Ear:
         if change.kind == "interrupted":
             told = Told("interrupt", change.t_ns, self._turn_id, change.merged)
             if change.merged:
-                self._draft, self._draft_due_ns = None, change.t_ns
+                self._draft, self._draft_due_ns, self._guess = None, change.t_ns, ""
             else:
                 self._begin(self._gate.touched_ns, "barge-in")
             return [told]
@@ -175,6 +190,8 @@ class Ear:
     def _begin(self, t_ns: int, cause: str) -> None:
         """What lies before the touch is encoded now, while the wearer begins to speak: it costs no time afterwards."""
         self._turn_id += 1
+        self._guess = ""
+        self._hush.begin()
         self._cause, self._draft, self._view, self._before, self._asks = cause, None, None, (), 1.0
         self._start_ns = max(t_ns - LEAD_MS * _MS, self._done_ns)
         self._draft_due_ns = self._start_ns + FIRST_DRAFT_MS * _MS
@@ -192,10 +209,23 @@ class Ear:
         if gate.state != "open" or gate.spoken_ns is None:
             return []
         quiet_ns = now_ns - gate.spoken_ns[1]
-        early = quiet_ns == STEP_NS and self._draft is not None and 0 < self._draft_took_ns <= EARLY_MS * _MS
-        if not early and (quiet_ns > 0 or now_ns < self._draft_due_ns):
+        lags = self._guess == "hush" and now_ns - self._draft_end_ns <= LAG_MS * _MS
+        if self._guess and (quiet_ns > 0 or lags):
+            gate.judge(self._complete)
             return []
-        draft = self._made(now_ns, final=False, quiet_ns=TAIL_MS * _MS - quiet_ns if early else 0)
+        self._guess = ""
+        if quiet_ns == 0 and self._draft is not None and self._draft.paused:  # that was not all
+            self._draft = replace(self._draft, paused=False, final=False)
+            return [self._draft]
+        quick = self._draft is not None and 0 < self._draft_took_ns <= EARLY_MS * _MS
+        if quick and (quiet_ns == STEP_NS or (quiet_ns == 0 and self._hush.quiet)):
+            self._guess = "detector" if quiet_ns else "hush"
+            self._hush.assume()
+            draft = self._made(now_ns, paused=True, quiet_ns=TAIL_MS * _MS - quiet_ns)
+        elif quiet_ns == 0 and now_ns >= self._draft_due_ns:
+            draft = self._made(now_ns, paused=False)
+        else:
+            return []
         self._draft_took_ns = draft.work_ns[1] - draft.work_ns[0]
         self._draft_due_ns = now_ns + max(DRAFT_EVERY_MS * _MS, _DRAFT_SHARE * self._draft_took_ns)
         return [draft]
@@ -203,16 +233,18 @@ class Ear:
     def _dipped(self, now_ns: int) -> list[Signal]:
         spoken_ns = self._gate.spoken_ns
         until_ns = min(spoken_ns[1] + TAIL_MS * _MS, now_ns) if spoken_ns else now_ns
-        return [self._made(until_ns, final=True)]
+        if not self._guess or self._draft is None or until_ns != now_ns:
+            return [self._made(until_ns, paused=True, final=True)]
+        self._guess, self._draft_end_ns = "", until_ns
+        self._draft = replace(self._draft, turn=replace(self._draft.turn, t_ns=until_ns), final=True)
+        return [self._draft]
 
     def _ended(self, span: Span) -> list[Signal]:
         decided_ns = time.monotonic_ns()
         signals: list[Signal] = []
         end_ns = min(span.end_ns + TAIL_MS * _MS, span.decided_ns) if span.spoken_ns else span.decided_ns
         if self._draft is None or not self._draft.final or self._draft_end_ns != end_ns:
-            if span.look and self._view is None and self._frame is not None:  # none came after the touch
-                self._view = self._frame, self._parts.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
-            signals.append(self._made(end_ns, final=True))
+            signals.append(self._made(end_ns, paused=True, final=True))
         assert self._draft is not None
         self._done_ns = end_ns
         if self._asks < ASKS:
@@ -221,28 +253,34 @@ class Ear:
         view = self._view[0] if self._view and span.look else None
         return [*signals, Ended(self._draft.turn, span, view, decided_ns, self._draft.wish)]
 
-    def _made(self, end_ns: int, *, final: bool, quiet_ns: int = 0) -> Draft:
-        """A draft of the sound up to `end_ns`; `quiet_ns` more, taken to be as the last step, make it nearly final."""
+    def _made(self, end_ns: int, *, paused: bool, final: bool = False, quiet_ns: int = 0) -> Draft:
+        """A draft of the sound up to `end_ns`, and of `quiet_ns` more that are taken to be as the last step."""
         began_ns = time.monotonic_ns()
         pcm = self._ring.between(self._start_ns, end_ns)
         if len(pcm) < _LEAST:  # the microphone came back within the turn
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
         if quiet_ns:
             pcm = np.concatenate([pcm, np.resize(pcm[-STEP:], quiet_ns * RATE_HZ // 1_000_000_000)])
-        turn, rows = self._draft_of(pcm, end_ns, final=final)
-        self._draft = Draft(turn, rows, final, self._cause == "barge-in", (began_ns, time.monotonic_ns()), self._wish)
+        turn, rows = self._draft_of(pcm, end_ns, whole=paused)
+        if not paused and len(rows) > self._n_suffix:  # more words will come before it
+            rows = rows[: -self._n_suffix]
+        work_ns = began_ns, time.monotonic_ns()
+        self._draft = Draft(turn, rows, paused, final, self._cause == "barge-in", work_ns, self._wish)
         self._draft_end_ns = end_ns
         return self._draft
 
-    def _draft_of(self, pcm: Float32Array, end_ns: int, *, final: bool) -> tuple[Turn, Float32Array]:
-        """The turn as it stands, and its rows (n, n_embd) for the backbone."""
+    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool) -> tuple[Turn, Float32Array]:
+        """The turn as it stands, and its rows (n, n_embd) for the backbone; `whole`: it may be all."""
         said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
-        if self._judge is not None and final:
-            self._gate.judge(self._judge(said[0]))
-        if self.for_me is not None and final and self._cause == "speech":
+        if self.for_me is not None and whole and self._cause == "speech":
             self._asks = self.for_me(said[0])
+        if self._judge is not None and whole:
+            self._complete = min(self._judge(said[0]), UNHURRIED if self._asks < ASKS else 1.0)
+            self._gate.judge(self._complete)
+        if whole and self._gate.look and self._view is None and self._frame is not None:  # none came after the touch
+            self._view = self._frame, self._parts.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
         words = self._parts.words.apply(said[0])
-        if final or not len(words):  # beside words the other sound says nothing: not needed yet
+        if whole or not len(words):  # beside words the other sound says nothing: not needed yet
             said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
         seen = (self._view[1],) if self._view and self._gate.look else ()
         self._wish, recalled = self._recall(words, self._cause, self._start_ns)

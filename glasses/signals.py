@@ -11,12 +11,14 @@ from glasses.types import Float32Array, Frame, GateWord, ReplyWord, Turn
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a turn says so far. `rows` float32 (n, n_embd) is all that follows the system prompt; `final`: nothing more
-    will come, unless speech goes on. `work_ns` is when making it began and ended.
+    """What a turn says so far. `rows` float32 (n, n_embd) is all that follows the system prompt; `paused`: the voice
+    paused, so it may be all, and the rows end where an answer begins; `final`: nothing more will come, unless speech
+    goes on. `work_ns` is when making it began and ended.
     """
 
     turn: Turn
     rows: Float32Array
+    paused: bool
     final: bool
     history: bool  # it answers to what was heard of the reply before
     work_ns: tuple[int, int]

@@ -77,7 +77,7 @@ def run(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         room = stack.enter_context(Room(folder / "room"))
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = stack.enter_context(open_voice(bundle, n_threads=1)), open_parts(bundle)
+        voice, parts = stack.enter_context(open_voice(bundle)), open_parts(bundle)
         stack.callback(parts.close)
         sides = [Side("latents", _maker(parts, None))]
         figures["idle_cpu_percent"] = _idle(parts, voice, sides[0].make_ear())

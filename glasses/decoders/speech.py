@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import onnxruntime
 
 from glasses.decoders.phonemes import Phonemizer, speakable
 from glasses.errors import ModelError, Reason
@@ -41,22 +42,31 @@ class _Config:
 
 
 class Voice:
-    """A Piper voice, warm and ready. One caller at a time; `close` (or `with`) ends its child process."""
+    """A Piper voice. One caller at a time; `close` (or `with`) ends its child process."""
 
-    def __init__(self, onnx_path: Path, config_path: Path, threads: int = 1) -> None:
-        """Loads and warms up, in about a second.
+    def __init__(self, onnx_path: Path, config_path: Path, threads: int = 1, *, warm: bool = True) -> None:
+        """Loads and warms up, in about a second; without `warm` that is left to `warm_up`, or to the first clause.
 
         Raises ModelError: NOT_INSTALLED without the voice extra, NOT_FOUND, CORRUPT (the message names the file).
         """
         self._config = _read_config(config_path)
         self._phonemizer = Phonemizer(self._config.espeak_voice)
-        self._gain = 1.0
+        self._gain, self._running = 1.0, onnxruntime.RunOptions()
+        self._path, self._threads = onnx_path, threads
+        self._session: onnxruntime.InferenceSession | None = None
+        if warm:
+            self.warm_up()
+
+    def warm_up(self) -> None:
+        """Loads the network and lets it say something, once. Raises ModelError as the constructor does."""
+        if self._session is not None:
+            return
         try:
-            self._session = open_session(
-                onnx_path, n_threads=threads, keep_arena=False
-            )  # it would keep the longest clause: 80 MB
+            # An arena would keep the longest clause: 80 MB.
+            self._session = open_session(self._path, n_threads=self._threads, keep_arena=False)
             loudest = float(np.abs(self._network(self._phonemizer.phonemes(_WARM_UP))).max())
         except BaseException:
+            self._session = None
             self._phonemizer.close()
             raise
         self._gain = _PEAK / max(loudest, 1e-3)
@@ -70,8 +80,10 @@ class Voice:
         """The sound of each clause as soon as the clause is there: float32 (N,), within -0.95..0.95.
 
         All but the first begin with the pause that the clause before asks for. A clause with nothing to read aloud
-        yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL).
+        yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL), and ABORTED
+        after `abort`.
         """
+        self.warm_up()
         pause_s = 0.0
         try:
             for clause in clauses:
@@ -86,6 +98,10 @@ class Voice:
         finally:
             _give_back_memory()
 
+    def abort(self) -> None:
+        """Stops the synthesis that runs just now, from any thread: `speak` raises ModelError(ABORTED)."""
+        self._running.terminate = True
+
     def close(self) -> None:
         """Ends the child process. Safe to call twice."""
         self._phonemizer.close()
@@ -97,6 +113,7 @@ class Voice:
         self.close()
 
     def _network(self, phonemes: str) -> Float32Array:
+        assert self._session is not None
         ids = self._config.ids
         padding = ids["_"]
         inputs = [*ids["^"], *padding]
@@ -111,9 +128,12 @@ class Voice:
         }
         if self._config.speaker is not None:
             feed["sid"] = np.array([self._config.speaker], np.int64)
+        self._running = running = onnxruntime.RunOptions()
         try:
-            pcm = np.asarray(self._session.run(None, feed)[0], np.float32).reshape(-1)
+            pcm = np.asarray(self._session.run(None, feed, running)[0], np.float32).reshape(-1)
         except Exception as error:  # onnxruntime's errors share no narrower base
+            if running.terminate:
+                raise ModelError(Reason.ABORTED, "aborted by another thread") from error
             raise ModelError(Reason.INTERNAL, f"the voice failed on {len(inputs)} inputs: {error}") from error
         if not pcm.size or not np.isfinite(pcm).all():
             raise ModelError(Reason.INTERNAL, f"the voice gave {pcm.size} samples, or some that are not numbers")

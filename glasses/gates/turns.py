@@ -20,9 +20,9 @@ NO_SPEECH_MS = 2500  # a touch and no word: the question is the touch itself
 LONGEST_MS = 15_000  # whatever goes on, a turn ends here
 OPEN_STEPS = 4  # 128 ms of speech on end open a turn where speech alone may; a click or a cough is shorter
 DIP_MS = 90  # silence after which the wearer may be done: the reply is prepared, nothing is said yet
-SURE_SILENCE_MS = 160  # enough where the latents are sure that the sentence is complete
-SURE = 0.9  # this sure; the less they are, the more silence is waited for,
-END_SILENCE_MS = 640  # up to this much where they say that it is not
+SURE = 0.9  # so sure that the sentence is complete, the dip ends it: what goes on sooner than a reply sounds is merged
+UNSURE_SILENCE_MS = 160  # waited for otherwise, the less sure the more,
+END_SILENCE_MS = 640  # up to this much where it is not complete
 DOUBT_MS = 64  # one step of voice over the reply holds it, for this long where no second one follows
 CONFIRM_STEPS = 6  # 192 ms of it within CONFIRM_MS end it
 CONFIRM_MS = 450
@@ -89,8 +89,8 @@ class TurnGate:
         self._open(t_ns, look=False, called=True)
         return Change("opened", t_ns)
 
-    def judge(self, complete: float) -> None:
-        """How likely what was said by the last dip is a complete sentence, 0..1."""
+    def judge(self, complete: float | None) -> None:
+        """How likely what was said up to the silence that began is a complete sentence, 0..1; None is not known."""
         self._complete = complete
 
     def audible(self, t_ns: int) -> None:
@@ -159,8 +159,9 @@ class TurnGate:
         if speaks and (self.spoken_ns or not self._called or self._run >= OPEN_STEPS):
             onset_ns = to_ns - (self._run if self._called else 1) * (to_ns - from_ns)
             self.spoken_ns = (self.spoken_ns[0] if self.spoken_ns else onset_ns, to_ns)
+            self._complete = None
             if self._dipped:
-                self._dipped, self._complete = False, None
+                self._dipped = False
                 changes.append(Change("resumed", from_ns))
         silent_ns = to_ns - (self.spoken_ns[1] if self.spoken_ns else self.touched_ns)
         if self.spoken_ns and not self._dipped and silent_ns >= DIP_MS * _MS:
@@ -216,5 +217,6 @@ class TurnGate:
 
 def enough_ms(complete: float | None) -> int:
     """How much silence ends a turn whose words so far are a complete sentence this likely; None is not known."""
-    unsure = 1 - min((complete or 0.0) / SURE, 1.0)
-    return round(SURE_SILENCE_MS + unsure * (END_SILENCE_MS - SURE_SILENCE_MS))
+    if complete is not None and complete >= SURE:
+        return DIP_MS
+    return round(END_SILENCE_MS - (complete or 0.0) / SURE * (END_SILENCE_MS - UNSURE_SILENCE_MS))

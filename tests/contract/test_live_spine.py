@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from glasses import store
 from glasses.app import Parts, open_parts
+from glasses.backbone.prompt import SUFFIX
 from glasses.context import TURN_BREAK
 from glasses.ear import Ear
 from glasses.gates.ring import RATE_HZ
@@ -27,7 +29,7 @@ from glasses.mouth import Mouth
 from glasses.reply import Reply
 from glasses.sensors.speaker import Clause
 from glasses.signals import Draft, Ended, Told
-from glasses.types import AudioChunk, Float32Array, frozen
+from glasses.types import AudioChunk, Float32Array, Piece, Turn, frozen
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -88,6 +90,8 @@ class Voice:
         for _ in clauses:
             yield np.full(160, 0.1, np.float32)
 
+    def abort(self) -> None: ...
+
 
 class Loudspeaker:
     """Plays at once, and counts `heard` of each clause as heard when silenced."""
@@ -143,5 +147,44 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(parts: Parts, hear
         assert mouth._context.base > n_prompt
         most = n_prompt + len(replies[0].pieces) + len(parts.backbone.tokenize(TURN_BREAK))
         assert mouth._context.base <= most
+    parts.backbone.clear_abort()
+    parts.backbone.rollback(parts.n_prefix)
+
+
+def test_only_what_may_be_all_is_answered(parts: Parts) -> None:
+    """What is said while somebody speaks is fed; only to what was said up to a pause the first clause is written."""
+    answered: list[bool] = []
+    first_clause = threading.Event()
+    speaker: Any = Loudspeaker(1.0)
+    voice: Any = Voice()
+    mouth = Mouth(parts, voice, speaker, tell=lambda state: None)
+    texts = ("What is the capital of France?", SUFFIX)
+    asking, ending = (parts.backbone.token_rows(parts.backbone.tokenize(text)) for text in texts)
+    spoken = Draft(Turn(1, 0, "tap", ("",)), asking, paused=False, final=False, history=False, work_ns=(0, 0))
+    whole = np.concatenate([asking, ending])
+
+    def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Piece]:
+        answered.append(draft.paused)
+        yield Piece(1, 0, "Paris.\n", 0.0, None, False)
+        first_clause.set()
+        yield Piece(1, 1, "It is", 0.0, None, True)
+
+    def talk() -> None:
+        mouth.hear(spoken)
+        threading.Event().wait(0.5)
+        mouth.hear(replace(spoken, rows=whole, paused=True))
+        first_clause.wait(30)
+        mouth.hear(replace(spoken, rows=whole))  # it was no end: speech goes on
+        threading.Event().wait(0.5)
+        mouth.stop()
+
+    mouth.write = write
+    thread = threading.Thread(target=talk)
+    thread.start()
+    mouth.run()
+    thread.join()
+    assert answered == [True]
+    assert speaker.clauses == []
+    assert parts.backbone.n_past >= parts.n_prefix + len(whole)
     parts.backbone.clear_abort()
     parts.backbone.rollback(parts.n_prefix)

@@ -121,7 +121,7 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
     with Beside(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
         mouth.write = brain.writer(parts.backbone, 24)
-        mouth.hear(Draft(turn, np.concatenate(fed), True, False, (0, 0)))
+        mouth.hear(Draft(turn, np.concatenate(fed), True, True, False, (0, 0)))
         mouth.hear(Ended(turn, Span(0, False, None, 0), None, time.monotonic_ns()))
         stopping = threading.Thread(target=lambda: (told.wait(120), mouth.stop()))
         stopping.start()

@@ -15,7 +15,7 @@ from glasses.types import AudioChunk, Frame, Piece, Turn
 MS = 1_000_000
 END_NS = 10_000 * MS
 TURN = Turn(3, 8000 * MS, "tap", ("hello",))
-DRAFT = Draft(TURN, np.zeros((4, 8), np.float32), True, False, (9000 * MS, 9050 * MS))
+DRAFT = Draft(TURN, np.zeros((4, 8), np.float32), True, True, False, (9000 * MS, 9050 * MS))
 ENDED = Ended(TURN, Span(8000 * MS, False, (8200 * MS, END_NS), END_NS + 300 * MS), None, END_NS + 300 * MS)
 
 
