@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 
 from glasses import __version__
-from glasses.commands import ask, bench, check, demo, devices, evaluate, link, models, replay, run, serve, teach, wipe
 from glasses.errors import GlassesError
 
-_COMMANDS = (run, ask, demo, serve, evaluate, bench, models, devices, link, replay, teach, wipe, check)
+_COMMANDS = {
+    name: f"glasses.commands.{'evaluate' if name == 'eval' else name}"
+    for name in "run ask demo serve eval bench models devices link replay teach wipe check".split()
+}
 _EXAMPLE = """\
 examples:
   glasses models pull                                    fetch the default bundle
@@ -32,8 +35,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"glasses {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what the libraries say")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_parser(subparsers)
+    # Only the command that was named is imported: the others would cost the boot service a second on a small board.
+    argv = sys.argv[1:] if argv is None else argv
+    named = next((word for word in argv if not word.startswith("-")), "")
+    for module in [_COMMANDS[named]] if named in _COMMANDS else _COMMANDS.values():
+        importlib.import_module(module).add_parser(subparsers)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     if not args.verbose:

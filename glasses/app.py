@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,20 +72,24 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
     """
     bundle = store.load_bundle(bundle_name)
     sha256 = store.load_manifest(bundle.backbone).files[0].sha256
-    backbone = LlamaBackbone(store.path_of(bundle.backbone), n_ctx=n_ctx, n_threads=n_threads, sha256=sha256)
-    _feed_prefix(backbone, store.cache_dir() / "states")
-    parts = Parts(
-        bundle=bundle,
-        audio_encoder=AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=n_threads),
-        sound_encoder=SoundEncoder(store.path_of(bundle.sound_encoder), n_threads=n_threads),
-        image_encoder=ImageEncoder(store.path_of(bundle.image_encoder), n_threads=n_threads),
-        words=open_words(bundle.audio_words, backbone, n_threads),
-        ambience=_ambience(bundle.audio_ambience, n_threads),
-        sound=open_pooled(bundle.sound_connector, backbone, n_threads),
-        image=open_pooled(bundle.image_connector, backbone, n_threads),
-        backbone=backbone,
-        n_prefix=backbone.n_past,
-    )
+    with ThreadPoolExecutor(1) as beside:  # the backbone belongs to this thread
+        audio = beside.submit(AudioEncoder, store.path_of(bundle.audio_encoder), n_threads=n_threads)
+        sound = beside.submit(SoundEncoder, store.path_of(bundle.sound_encoder), n_threads=n_threads)
+        image = beside.submit(ImageEncoder, store.path_of(bundle.image_encoder), n_threads=n_threads)
+        backbone = LlamaBackbone(store.path_of(bundle.backbone), n_ctx=n_ctx, n_threads=n_threads, sha256=sha256)
+        _feed_prefix(backbone, store.cache_dir() / "states")
+        parts = Parts(
+            bundle=bundle,
+            words=open_words(bundle.audio_words, backbone, n_threads),
+            ambience=_ambience(bundle.audio_ambience, n_threads),
+            sound=open_pooled(bundle.sound_connector, backbone, n_threads),
+            image=open_pooled(bundle.image_connector, backbone, n_threads),
+            audio_encoder=audio.result(),
+            sound_encoder=sound.result(),
+            image_encoder=image.result(),
+            backbone=backbone,
+            n_prefix=backbone.n_past,
+        )
     give_back_memory()
     return parts
 
@@ -111,13 +116,16 @@ def _ambience(name: str | None, n_threads: int) -> PooledConnector | None:
     return None if name is None else PooledConnector(store.path_of(name), n_threads=n_threads)
 
 
-def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2) -> Voice:
-    """Opens the bundle's voice. Raises ModelError: NOT_INSTALLED (extra `voice`), NOT_FOUND (not pulled), CORRUPT."""
+def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, warm: bool = True) -> Voice:
+    """Opens the bundle's voice. Raises ModelError: NOT_INSTALLED (extra `voice`), NOT_FOUND (not pulled), CORRUPT.
+
+    Without `warm` its network is loaded when it is first needed, which takes about a second.
+    """
     name = store.load_bundle(bundle_name).voice
     if name is None:
         raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice: its answers are text only")
     onnx, config = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
-    voice = Voice(onnx, config, threads=n_threads)
+    voice = Voice(onnx, config, threads=n_threads, warm=warm)
     give_back_memory()
     return voice
 

@@ -110,10 +110,14 @@ class Live:
         self.ear_progress_ns = time.monotonic_ns()
         self.failure: BaseException | None = None
 
-    def run(self) -> None:
-        """Listens and answers until `stop`. Raises what ended the ear, where something did."""
+    def run(self, prepare: Callable[[], None] = lambda: None) -> None:
+        """Listens and answers until `stop`; it hears already while `prepare` makes the mouth ready, in this thread.
+
+        Raises what ended the ear, where something did, and what `prepare` raises.
+        """
         self._thread.start()
         try:
+            prepare()
             self.mouth.run()
         finally:
             self.events.close()

@@ -1,7 +1,9 @@
 """Tells systemd that the service is ready and alive, fed by the progress of its stages and by nothing else.
 
 There is no timer: `progress` itself pings, and only while every stage that was declared has made progress within its
-own budget. When one stage hangs the others' progress sees it, and when all hang nobody calls. Knows no stage.
+own budget. When one stage hangs the others' progress sees it and says so, for which systemd does not wait for the
+watchdog to run out; when all hang nobody calls. A budget follows the board: SLACK times the longest that the stage was
+seen to take, within what was declared. Knows no stage.
 
 The protocol is sd_notify(3), which asks to be spoken without a library: datagrams to the socket in $NOTIFY_SOCKET.
 """
@@ -16,6 +18,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 _DEFAULT_PING_S = 1.0
+SLACK = 4.0
+
+Budget = tuple[float, float]  # seconds without progress after which a stage hangs: on any board, and on the slowest
 
 
 class Notifier:
@@ -52,26 +57,27 @@ class Watchdog:
     def __init__(
         self,
         notifier: Notifier,
-        budgets_s: Mapping[str, float],
+        budgets_s: Mapping[str, Budget],
         *,
         ping_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`budgets_s`: how long each stage may be without progress. Pings every `ping_s`, by default a third of the
-        time systemd gave (WATCHDOG_USEC).
+        """`budgets_s`: how long each stage may be without progress, at the least and at the most. Pings every `ping_s`,
+        by default a third of the time systemd gave (WATCHDOG_USEC).
         """
         given_s = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
         self._ping_s = ping_s if ping_s is not None else given_s / 3 or _DEFAULT_PING_S
         self._notifier, self._budgets_s, self._clock = notifier, dict(budgets_s), clock
         self._last_s = dict.fromkeys(budgets_s, clock())
-        self._pinged_s = float("-inf")
+        self._longest_s = dict.fromkeys(budgets_s, 0.0)
+        self._pinged_s, self._starving = float("-inf"), False
         self._lock = threading.Lock()
 
-    def ready(self, status: str) -> None:
-        """The service does its work from now on."""
+    def ready(self, status: str, *, grace_s: Mapping[str, float] | None = None) -> None:
+        """The service does its work from now on; a stage of `grace_s` may take so much longer to begin."""
         now_s = self._clock()
         with self._lock:
-            self._last_s = dict.fromkeys(self._budgets_s, now_s)
+            self._last_s = {stage: now_s + (grace_s or {}).get(stage, 0.0) for stage in self._budgets_s}
         self._notifier.send(READY=1, STATUS=status, MAINPID=os.getpid())
 
     def stopping(self, status: str) -> None:
@@ -86,18 +92,25 @@ class Watchdog:
         """This stage did a piece of its work. Raises KeyError for a stage that was not declared."""
         with self._lock:
             now_s = self._clock()
-            self._budgets_s[stage]
+            self._longest_s[stage] = max(self._longest_s[stage], now_s - self._last_s[stage])
             self._last_s[stage] = now_s
-            if now_s - self._pinged_s < self._ping_s:
-                return
             hung = self._hung(now_s)
-            self._pinged_s = now_s
-        self._notifier.send(**({"STATUS": f"no progress: {', '.join(hung)}"} if hung else {"WATCHDOG": 1}))
+            if now_s - self._pinged_s < self._ping_s and self._starving == bool(hung):
+                return
+            self._pinged_s, self._starving = now_s, bool(hung)
+        self._notifier.send(
+            **({"STATUS": f"no progress: {', '.join(hung)}", "WATCHDOG": "trigger"} if hung else {"WATCHDOG": 1})
+        )
 
     def hung(self) -> list[str]:
         """Stages over their budget now."""
         with self._lock:
             return self._hung(self._clock())
 
+    def budget_s(self, stage: str) -> float:
+        """How long this stage may be without progress, by what it has taken so far."""
+        least_s, most_s = self._budgets_s[stage]
+        return min(max(least_s, SLACK * self._longest_s[stage]), most_s)
+
     def _hung(self, now_s: float) -> list[str]:
-        return [stage for stage, last_s in self._last_s.items() if now_s - last_s > self._budgets_s[stage]]
+        return [stage for stage, last_s in self._last_s.items() if now_s - last_s > self.budget_s(stage)]

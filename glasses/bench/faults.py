@@ -1,8 +1,8 @@
 """How long it takes to be well again: `glasses run` in a room without a sound card, hurt in one way after another.
 
 Each fault is `glasses run --inject`, or the process or the sound server killed, watched as a service manager would: a
-process that says no more that it makes progress is killed and started again. Needs PulseAudio (bench/room.py). Knows no
-model.
+process that ends, says that it hangs, or says no more that it makes progress is killed and started again. Needs
+PulseAudio (bench/room.py). Knows no model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from glasses.recordings import opened, segments
 from glasses.session_file import read_entries
 from glasses.types import AudioChunk
 
-WATCHDOG_S = 2.0  # hardware/glasses.service
+WATCHDOG_S, RESTART_S = 2.0, 0.1  # WatchdogSec and RestartSec of hardware/glasses.service
+_POLL_S = 0.02
 _PATIENCE_S = 120.0
 _BACK = "sound devices are back (or it was started again: PortAudio may not let go of one)"
 FAULTS = {
@@ -126,7 +127,7 @@ class _Managed:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = str(folder / "notify")
         self._socket.bind(address)
-        self._socket.settimeout(WATCHDOG_S)
+        self._socket.settimeout(_POLL_S)
         watchdog = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6))}
         self._env = {**os.environ, **room.env, **watchdog, "XDG_RUNTIME_DIR": str(folder)}
         self._events: list[dict[str, Any]] = []
@@ -174,11 +175,12 @@ class _Managed:
                 said = b""
             ready = ready or b"READY=1" in said
             fed_s = time.monotonic() if b"WATCHDOG=1" in said or not ready else fed_s
-            starved = ready and time.monotonic() - fed_s > WATCHDOG_S
+            starved = ready and (time.monotonic() - fed_s > WATCHDOG_S or b"WATCHDOG=trigger" in said)
             if (starved or self._process.poll() is not None) and not self._over:
                 self._process.kill()
                 self._process.wait()
                 ready = False
+                time.sleep(RESTART_S)
                 self._start([])
 
     def __enter__(self) -> _Managed:

@@ -28,6 +28,7 @@ from glasses.live import Live
 from glasses.loop import Times, answer
 from glasses.mouth import MAX_TOKENS
 from glasses.offload import options
+from glasses.onnx_session import give_back_memory
 from glasses.remembering import Remembering
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
@@ -37,7 +38,10 @@ from glasses.types import Button, DeviceChange, SensorEvent, Turn, Wiped
 from glasses.watchdog import Notifier, Watchdog
 from glasses.wear import ADDRESS, CONFIRM_WIPE, Recalling, open_ear
 
-BUDGETS_S = {"ear": 3.0, "mouth": 20.0}  # without progress for so long, a stage hangs
+# Without progress for so long, a stage hangs: on a quick board, and on the slowest. The ear's longest step is encoding
+# all that was said, the mouth's taking it in, or saying a clause.
+BUDGETS_S = {"ear": (1.0, 3.0), "mouth": (2.0, 20.0)}
+MOUTH_READY_S = 20.0  # after the ear, at the most: until then what is said waits to be answered
 TOO_HOT = "I have to rest for a while."
 _EXAMPLE = """\
 examples:
@@ -95,7 +99,6 @@ def run(args: argparse.Namespace) -> int:
             stack.callback(voice.close)
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
-        warm_up(parts)
         wearing = Wearing(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
         ear = open_ear(parts, args.address, wearing.recalling.recall)
         if isinstance(devices, Linked):
@@ -108,8 +111,8 @@ def run(args: argparse.Namespace) -> int:
         controls(args, Running(live, wearing.beside, wearing.wipe, wearing.screen.note), stack)
         stack.enter_context(findable())
         wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
-        watchdog.ready("listening")
-        live.run()
+        watchdog.ready("listening", grace_s={"mouth": MOUTH_READY_S})
+        live.run(lambda: warm_up(parts, voice))
         watchdog.stopping("told to stop")
         wearing.screen.say("stopped", **{name: getattr(live.counts, name) for name in live.counts.__slots__})
     return 0
@@ -213,18 +216,24 @@ class Wearing:
         return self.recalling.instead(draft)
 
 
-def warm_up(parts: Parts) -> None:
-    """A first run touches every page of every model; nobody should wait for that in the first turn."""
+def warm_up(parts: Parts, voice: Voice | None) -> None:
+    """A first run touches every page of every model; nobody should wait for that in the first turn.
+
+    It hears meanwhile. Raises ModelError from the voice, whose network is only loaded here.
+    """
     heard = parts.hear(np.zeros(RATE_HZ, np.float32))
     for _ in answer(parts, Turn(0, 0, "warm-up", heard), Times(), max_tokens=1):
         pass
     parts.backbone.rollback(parts.n_prefix)
+    if voice:
+        voice.warm_up()
+        give_back_memory()
 
 
 def open_voice_or_none(bundle: str) -> Voice | None:
-    """The voice; None, with a note, where the extra or the file is missing."""
+    """The voice, not yet loaded; None, with a note, where the extra or the file is missing."""
     try:
-        return open_voice(bundle, n_threads=1)
+        return open_voice(bundle, n_threads=1, warm=False)
     except ModelError as error:
         if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
             raise

@@ -111,7 +111,7 @@ def test_a_process_that_is_stopped_starves_the_watchdog_and_one_that_goes_on_fee
     child = """
         import threading, time
         from glasses.watchdog import Notifier, Watchdog
-        watchdog = Watchdog(Notifier.from_environment(), {"listen": 1.0})
+        watchdog = Watchdog(Notifier.from_environment(), {"listen": (1.0, 1.0)})
         watchdog.ready("listening")
         while True:
             watchdog.progress("listen")

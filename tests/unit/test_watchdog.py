@@ -47,7 +47,7 @@ def test_ready_status_and_stopping_as_systemd_reads_them(
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     notifier = Notifier.from_environment()
     assert "NOTIFY_SOCKET" not in os.environ
-    watchdog = Watchdog(notifier, {"listen": 1.0})
+    watchdog = Watchdog(notifier, {"listen": (1.0, 1.0)})
     watchdog.ready("listening\nforged=1")
     watchdog.stopping("bye")
     notifier.close()
@@ -58,7 +58,7 @@ def test_it_is_fed_by_progress_and_starved_by_one_stage_that_hangs(manager: tupl
     held, address = manager
     clock = Clock()
     notifier = Notifier(address)
-    watchdog = Watchdog(notifier, {"listen": 1.0, "answer": 5.0}, ping_s=0.5, clock=clock)
+    watchdog = Watchdog(notifier, {"listen": (1.0, 1.0), "answer": (5.0, 5.0)}, ping_s=0.5, clock=clock)
     for _ in range(10):  # both work, 0.2 s a round
         watchdog.progress("listen")
         watchdog.progress("answer")
@@ -67,13 +67,46 @@ def test_it_is_fed_by_progress_and_starved_by_one_stage_that_hangs(manager: tupl
     clock.now_s += 6.0  # nobody calls: nothing is sent, for there is no timer
     assert received(held) == []
     watchdog.progress("listen")
-    assert received(held) == ["STATUS=no progress: answer"]
+    watchdog.progress("listen")  # said once in a ping's time, not each time
+    assert received(held) == ["STATUS=no progress: answer\nWATCHDOG=trigger"]
     assert watchdog.hung() == ["answer"]
     watchdog.progress("answer")
-    clock.now_s += 0.6
     watchdog.progress("listen")
     assert received(held) == ["WATCHDOG=1"]
     notifier.close()
+
+
+def test_a_hang_is_told_when_it_is_one_and_not_at_the_next_ping(manager: tuple[socket.socket, str]) -> None:
+    held, address = manager
+    clock = Clock()
+    notifier = Notifier(address)
+    watchdog = Watchdog(notifier, {"listen": (1.0, 1.0), "answer": (2.0, 2.0)}, ping_s=10.0, clock=clock)
+    told_s = []
+    for _ in range(30):
+        watchdog.progress("listen")
+        told_s += [clock.now_s - 100] * sum("trigger" in said for said in received(held))
+        clock.now_s += 0.1
+    notifier.close()
+    assert told_s == [pytest.approx(2.1)]
+
+
+def test_a_budget_follows_the_board_between_its_bounds() -> None:
+    clock = Clock()
+    watchdog = Watchdog(Notifier(None), {"answer": (1.0, 5.0)}, clock=clock)
+    for taken_s, may_s in ((0.1, 1.0), (0.5, 2.0), (0.1, 2.0), (2.0, 5.0)):
+        clock.now_s += taken_s
+        watchdog.progress("answer")
+        assert watchdog.budget_s("answer") == pytest.approx(may_s)
+
+
+def test_what_may_take_longer_to_begin_hangs_when_it_has_taken_longer_than_that() -> None:
+    clock = Clock()
+    watchdog = Watchdog(Notifier(None), {"listen": (1.0, 1.0), "answer": (1.0, 1.0)}, clock=clock)
+    watchdog.ready("listening", grace_s={"answer": 10.0})
+    clock.now_s += 10.9
+    assert watchdog.hung() == ["listen"]
+    clock.now_s += 0.2
+    assert watchdog.hung() == ["listen", "answer"]
 
 
 def test_pings_three_times_in_the_time_systemd_gives(
@@ -82,7 +115,7 @@ def test_pings_three_times_in_the_time_systemd_gives(
     held, address = manager
     monkeypatch.setenv("WATCHDOG_USEC", "3000000")
     clock, notifier = Clock(), Notifier(address)
-    watchdog = Watchdog(notifier, {"listen": 1.0}, clock=clock)
+    watchdog = Watchdog(notifier, {"listen": (1.0, 1.0)}, clock=clock)
     for _ in range(30):
         watchdog.progress("listen")
         clock.now_s += 0.1
@@ -91,7 +124,7 @@ def test_pings_three_times_in_the_time_systemd_gives(
 
 
 def test_a_stage_nobody_declared_is_a_mistake_and_no_manager_is_fine() -> None:
-    watchdog = Watchdog(Notifier(None), {"listen": 1.0})
+    watchdog = Watchdog(Notifier(None), {"listen": (1.0, 1.0)})
     watchdog.progress("listen")
     with pytest.raises(KeyError):
         watchdog.progress("dance")
