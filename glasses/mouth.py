@@ -1,9 +1,9 @@
 """THE LIVE SPINE, second half: drafts of a turn become an answer that is ready before the wearer is done.
 
-Each draft is fed from where it first differs from the one before, then the first clause is written and spoken into
-memory; once the turn has ended it sounds at once, and the rest is written while it does. A draft that says something
-else, or an interruption, stops the work within one decode step. After an interruption the context holds what was
-*heard* of the reply, nothing more.
+Each draft is fed from where it first differs from the one before. To one made in a pause, which may be all, the first
+clause is written and spoken into memory; once the turn has ended it sounds at once, and the rest is written while it
+does. A draft that says something else, or an interruption, stops the work within one decode step. After an interruption
+the context holds what was *heard* of the reply, nothing more.
 
 `Mouth.run` belongs to the thread that opened the backbone; `hear` may be called from another and never waits for it.
 Knows no sensor and no gate.
@@ -117,10 +117,14 @@ class Mouth:
                     self._busy = False
 
     def _take(self, draft: Draft) -> None:
-        """A draft with the same rows as the one before changes nothing but the turn that is recorded."""
+        """A draft with the same rows as the one before changes nothing but the turn that is recorded, if it is as much
+        of a pause.
+        """
         before = self._wanted
         same = before is not None and before.draft.turn.id == draft.turn.id and before.ended is None
-        if before and same and same_rows(before.draft.rows, draft.rows) == len(draft.rows) == len(before.draft.rows):
+        known = same and before is not None and before.draft.paused == draft.paused
+        n_rows = len(draft.rows)
+        if before and known and same_rows(before.draft.rows, draft.rows) == n_rows == len(before.draft.rows):
             before.draft = draft
             before.work.append(Work(draft.turn.id, before.number, "encode", *draft.work_ns))
             return
@@ -147,6 +151,8 @@ class Mouth:
     def _abort(self) -> None:
         if self._busy:
             self._parts.backbone.abort()
+            if self._voice:
+                self._voice.abort()
 
     def _stale(self, reply: Reply) -> bool:
         return self._stopped or self._wanted is not reply or bool(reply.outcome)
@@ -155,6 +161,8 @@ class Mouth:
         reply.instead = self.instead(reply.draft)
         if not reply.instead:
             self._prefill(reply)
+        if not reply.draft.paused:
+            return
         if self._voice is None or self.speaker is None:
             if self._committed(reply):
                 for _ in self._written(reply):

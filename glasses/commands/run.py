@@ -233,7 +233,7 @@ def warm_up(parts: Parts, voice: Voice | None) -> None:
 def open_voice_or_none(bundle: str) -> Voice | None:
     """The voice, not yet loaded; None, with a note, where the extra or the file is missing."""
     try:
-        return open_voice(bundle, n_threads=1, warm=False)
+        return open_voice(bundle, warm=False)
     except ModelError as error:
         if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
             raise

@@ -51,7 +51,7 @@ class Voice:
         """
         self._config = _read_config(config_path)
         self._phonemizer = Phonemizer(self._config.espeak_voice)
-        self._gain = 1.0
+        self._gain, self._running = 1.0, onnxruntime.RunOptions()
         self._path, self._threads = onnx_path, threads
         self._session: onnxruntime.InferenceSession | None = None
         if warm:
@@ -80,7 +80,8 @@ class Voice:
         """The sound of each clause as soon as the clause is there: float32 (N,), within -0.95..0.95.
 
         All but the first begin with the pause that the clause before asks for. A clause with nothing to read aloud
-        yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL).
+        yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL), and ABORTED
+        after `abort`.
         """
         self.warm_up()
         pause_s = 0.0
@@ -96,6 +97,10 @@ class Voice:
                 yield frozen(np.concatenate([silence, pcm]))
         finally:
             _give_back_memory()
+
+    def abort(self) -> None:
+        """Stops the synthesis that runs just now, from any thread: `speak` raises ModelError(ABORTED)."""
+        self._running.terminate = True
 
     def close(self) -> None:
         """Ends the child process. Safe to call twice."""
@@ -123,9 +128,12 @@ class Voice:
         }
         if self._config.speaker is not None:
             feed["sid"] = np.array([self._config.speaker], np.int64)
+        self._running = running = onnxruntime.RunOptions()
         try:
-            pcm = np.asarray(self._session.run(None, feed)[0], np.float32).reshape(-1)
+            pcm = np.asarray(self._session.run(None, feed, running)[0], np.float32).reshape(-1)
         except Exception as error:  # onnxruntime's errors share no narrower base
+            if running.terminate:
+                raise ModelError(Reason.ABORTED, "aborted by another thread") from error
             raise ModelError(Reason.INTERNAL, f"the voice failed on {len(inputs)} inputs: {error}") from error
         if not pcm.size or not np.isfinite(pcm).all():
             raise ModelError(Reason.INTERNAL, f"the voice gave {pcm.size} samples, or some that are not numbers")
