@@ -225,6 +225,8 @@ class Live:
         if isinstance(event, AudioChunk) and self._echo is not None:
             event = self._without_echo(event, self._echo)
             own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
+            if self._echo.talked_over and self.speaker:
+                self.speaker.hold()
         elif isinstance(event, Button) and event.press == "hold" and self.camera:
             self.camera.look()
         if own_voice != self._own_voice:

@@ -127,7 +127,7 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
     """The tape, int16 (N, 2) of room and speaker, and what was seen."""
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room", echo_db=ECHO_DB) as room:
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = open_voice(bundle, n_threads=1), open_parts(bundle)
+        voice, parts = open_voice(bundle), open_parts(bundle)
         detector = VoiceDetector(store.path_of(store.load_bundle(bundle).voice_gate))
         ear = Ear(parts, detector, TurnGate(on_speech=on_speech), open_turn_end(parts))
         live = Live(parts, voice, ear, Devices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
@@ -157,7 +157,7 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
 
 def falls_silent_ms(tape: np.ndarray, said: list[Float32Array]) -> list[float | None]:
     """Of each of `said`, float32 (N,) in order, that was said over a reply: ms from its onset to silence, None where
-    the speaker went on to its end. `tape` is int16 (N, 2): room, speaker.
+    the speaker went on to its end. `tape` is int16 (N, 2): room, speaker. What is answered later is not that reply.
     """
     room = tape[:, 0].astype(np.float32) / np.float32(32768)
     speaks = np.abs(tape[:, 1].astype(np.int32)) > LOUD
@@ -169,9 +169,10 @@ def falls_silent_ms(tape: np.ndarray, said: list[Float32Array]) -> list[float | 
         after = first + len(pcm)
         if not speaks[max(0, onset - RATE_HZ // 5) : onset].any():
             continue  # the reply was over, or between two sentences
-        loud = np.flatnonzero(speaks[onset:after])
-        gaps = np.flatnonzero(np.diff(np.append(loud, len(speaks) - onset)) >= _STAYS) if len(loud) else []
-        end = int(loud[gaps[0]]) if len(gaps) else (0 if not len(loud) else None)
+        loud = np.flatnonzero(speaks[onset : after + _STAYS])
+        edges = np.concatenate([[0], loud, [after + _STAYS - onset]])
+        gaps = np.flatnonzero(np.diff(edges) >= _STAYS)
+        end = int(edges[gaps[0]]) if len(gaps) else None
         out.append(None if end is None else 1000 * end / RATE_HZ)
     return out
 

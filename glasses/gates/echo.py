@@ -6,6 +6,7 @@ nobody needs filtered the model should hear as it was.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,11 @@ OWN = 0.85  # correlation with what was played from which the sound is that, and
 _HEARD = RATE_HZ * 3 // 10  # samples compared
 _SINCE = RATE_HZ * 4 // 25  # the same after a device ran dry
 _DELAY = RATE_HZ * 6 // 10  # longest delay of devices and room that is looked for
+_RETURN_CHUNKS = 15  # 300 ms: what is heard of the speaker is no louder than it was within them, times the path's gain
+_LEARNED = 25  # chunks of known own voice after which that gain is known
+_FASTER, _SLOWER = 0.2, 0.005  # it is followed so fast upwards and downwards, a chunk
+_OVER = 1.5  # times as loud as the speaker can be here: somebody else is
+_PLAYS = 300.0  # RMS of int16 from which the speaker plays
 _QUIET = 1e4  # mean square of int16: -50 dB of full scale, too quiet to be anybody's voice
 
 
@@ -39,6 +45,10 @@ class EchoGate:
         self._at: int | None = None  # next sample of it to be used
         self._loud_ns = -(10**18)
         self._near = np.zeros(_HEARD, np.int16)  # the last of the microphone's sound, as it came
+        self._far_rms: deque[float] = deque(maxlen=_RETURN_CHUNKS)
+        self._gain, self._learned = 0.0, 0  # of the path from speaker to microphone
+        self._own = False
+        self.talked_over = False  # the last chunk was louder than what is played can be here
 
     def _new_resampler(self) -> soxr.ResampleStream:
         return soxr.ResampleStream(self._rate_hz, RATE_HZ, 1, dtype="int16", quality="LQ")
@@ -69,7 +79,7 @@ class EchoGate:
     def clean(self, chunk: AudioChunk) -> AudioChunk:
         """The chunk without what was played; the very same chunk where nothing was."""
         if not self.hears_itself(chunk.t_ns):
-            self._at = None
+            self._at, self.talked_over = None, False
             return chunk
         self._near = np.concatenate([self._near, chunk.pcm])[-_HEARD:]
         due = samples(chunk.t_ns - self._far_ns)
@@ -80,6 +90,8 @@ class EchoGate:
         part = self._far[first:after]
         far[first - self._at : first - self._at + len(part)] = part
         self._at += len(far)
+        self._own = any(self._was_played(self._near[-n:], self._at) for n in (_HEARD, _SINCE))
+        self._compare(_rms(chunk.pcm), _rms(far))
         return AudioChunk(chunk.t_ns, chunk.seq, frozen(self._canceller.process(chunk.pcm, far)), chunk.rate_hz)
 
     def own_voice(self) -> bool:
@@ -88,7 +100,20 @@ class EchoGate:
         Where a device ran dry within them, what came before and after lies at two delays: the last 160 ms alone are
         enough. Only where the path adds little of its own; a room's reverberation is the canceller's part.
         """
-        return self._at is not None and any(self._was_played(self._near[-n:], self._at) for n in (_HEARD, _SINCE))
+        return self._at is not None and self._own
+
+    def _compare(self, near_rms: float, far_rms: float) -> None:
+        """A voice over the reply is told from it at once: the canceller mutes its first 60 to 300 ms as well."""
+        self._far_rms.append(far_rms)
+        loudest = max(self._far_rms)
+        if loudest < _PLAYS:
+            self.talked_over = False
+            return
+        gain = near_rms / loudest
+        if self._own:
+            self._learned += 1
+            self._gain += (_FASTER if gain > self._gain else _SLOWER) * (gain - self._gain)
+        self.talked_over = self._learned > _LEARNED and gain > _OVER * self._gain
 
     def _was_played(self, heard: Int16Array, at: int) -> bool:
         near = heard.astype(np.float64)
@@ -102,3 +127,7 @@ class EchoGate:
         energy = np.cumsum(np.concatenate([[0.0], far**2]))
         there = np.maximum(energy[len(near) :] - energy[: -len(near)], 1)
         return bool((correlation / np.sqrt(there * power)).max() >= OWN)
+
+
+def _rms(pcm: Int16Array) -> float:
+    return float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))

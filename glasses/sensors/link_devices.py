@@ -92,7 +92,7 @@ class LinkSpeaker(Saying):
             now_ns = time.monotonic_ns()
             on_the_way_ns = (link.clock.last_delay_us or 0) * 500
             ahead_ns = max(ahead_ns, now_ns)
-            speaks = self.is_speaking and not self._paused
+            speaks = self.is_speaking and not self.held
             while self._on.up and ahead_ns - now_ns < (LEAD_MS if speaks else PIECE_MS) * _MS:
                 if speaks and link.pending(AUDIO) >= MOST_PENDING:
                     self.underruns += 1
@@ -102,7 +102,7 @@ class LinkSpeaker(Saying):
                 ahead_ns += PIECE_MS * _MS
                 if speaks or pcm.any():
                     await glasses.speak(pcm)
-                speaks = self.is_speaking and not self._paused
+                speaks = self.is_speaking and not self.held
             self.latency_s = (ahead_ns - now_ns + on_the_way_ns) / 1e9
             await asyncio.sleep(PIECE_MS / 1000)
 

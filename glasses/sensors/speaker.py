@@ -24,6 +24,8 @@ from glasses.types import Float32Array, Int16Array
 
 BLOCK_MS = 10
 LATENCY_S = 0.03  # asked of the device: less underruns on a busy small board, more delays the silence
+HOLD_MS = 300  # without the reply the voice detector hears a voice within it
+_HOLD_AGAIN_NS = 1_000_000_000  # a vacuum cleaner must not keep it silent
 _FADE_MS = 5  # a cut in mid-wave is a click, as loud as the voice
 _MAX_LATENCY_S = 0.5
 _REFERENCE_S = 4  # of what was played is kept for the echo gate
@@ -58,6 +60,7 @@ class Saying(ABC):
         self._waiting: deque[tuple[Clause, Int16Array]] = deque()
         self._turn: list[Clause] = []  # clauses of the turn being said, oldest first
         self._paused = False
+        self._held_ns = 0  # until then nothing is said
         self._last = 0  # the last sample handed over
         self.underruns = 0  # times that the device found us late
         self.latency_s = 0.0
@@ -84,17 +87,28 @@ class Saying(ABC):
         """Goes on where it stopped."""
         self._paused = False
 
+    def hold(self, ms: int = HOLD_MS) -> None:
+        """Silent for so long, a reflex: somebody seems to speak. What was queued waits; not again within a second."""
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._held_ns + _HOLD_AGAIN_NS:
+            self._held_ns = now_ns + ms * 1_000_000
+
     def silence(self) -> list[Clause]:
         """Silent at once; forgets what waits. Returns the turn's clauses with `handed` lessened to what was heard."""
         with self._lock:
             clauses, self._turn = self._turn, []
             self._waiting.clear()
-            self._paused = False
+            self._paused, self._held_ns = False, 0
         unheard = round(self.latency_s * self.rate_hz)
         for clause in reversed(clauses):
             taken = min(clause.handed, unheard)
             clause.handed, unheard = clause.handed - taken, unheard - taken
         return clauses
+
+    @property
+    def held(self) -> bool:
+        """Whether what waits to be said has to wait."""
+        return self._paused or time.monotonic_ns() < self._held_ns
 
     @property
     def is_speaking(self) -> bool:
@@ -104,7 +118,7 @@ class Saying(ABC):
     def _next(self, n: int, dac_ns: int) -> Int16Array:
         pcm, filled = np.zeros(n, np.int16), 0
         with self._lock:
-            while not self._paused and self._waiting and filled < n:
+            while not self.held and self._waiting and filled < n:
                 clause, sound = self._waiting[0]
                 if clause.first_ns is None:
                     clause.first_ns = dac_ns + filled * 1_000_000_000 // self.rate_hz

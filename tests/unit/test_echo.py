@@ -101,6 +101,25 @@ def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
     assert all(own[4 * second :])
 
 
+def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
+    """Before a detector could hear it: the canceller takes the first of it out as well."""
+    played, wearer, at = voice_like(8, 1), voice_like(8, 2), 5 * RATE_HZ
+    wearer[:at] = 0
+    near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)]
+    found: list[list[int]] = []
+    for heard in (near, near + wearer):
+        gate, over = EchoGate(RATE_HZ), list[int]()
+        far, mic = ((np.clip(x, -1, 1) * 32767).astype(np.int16) for x in (played, heard))
+        for i in range(0, len(mic) - _CHUNK + 1, _CHUNK):
+            t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+            gate.played([(t_ns, far[i : i + _CHUNK])])
+            gate.clean(AudioChunk(t_ns, i, mic[i : i + _CHUNK], RATE_HZ))
+            over += [i] if gate.talked_over else []
+        found.append(over)
+    assert found[0] == []
+    assert at - _CHUNK <= found[1][0] <= at + 4 * _CHUNK
+
+
 def test_where_nothing_is_played_the_sound_is_untouched() -> None:
     gate = EchoGate(RATE_HZ)
     chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), RATE_HZ)

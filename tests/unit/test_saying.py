@@ -1,0 +1,61 @@
+"""What waits to be said, and a voice over it: held, heard again, and how a tape tells the silence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glasses.bench.interruptions import falls_silent_ms
+from glasses.sensors import speaker as speakers
+from glasses.sensors.speaker import HOLD_MS, Saying
+
+RATE_HZ = 16_000
+_BLOCK = 160
+
+
+class Still(Saying):
+    """A device that takes samples when told to."""
+
+    @property
+    def gone(self) -> bool:
+        return False
+
+    def take(self) -> np.ndarray:
+        return self._next(_BLOCK, 0)
+
+    def close(self) -> None: ...
+
+
+def test_a_held_reply_goes_on_where_it_stopped_and_is_not_held_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**12
+    monkeypatch.setattr(speakers.time, "monotonic_ns", lambda: now_ns)
+    device = Still(RATE_HZ, RATE_HZ)
+    device.play(1, "la", np.linspace(0.1, 0.9, 20 * _BLOCK).astype(np.float32))
+    before = device.take()
+    device.hold()
+    faded = device.take()
+    assert faded[-1] == 0
+    assert device.is_speaking
+    now_ns += HOLD_MS * 1_000_000
+    after = device.take()
+    assert after[0] > before[-1] > 0
+    assert int(after[0]) - int(before[-1]) < 10  # not a sample is missing
+    device.hold()
+    assert device.take().all()
+    now_ns += 1_000_000_000
+    device.hold()
+    assert not device.take()[-1]
+    assert [clause.text for clause in device.silence()] == ["la"]
+    assert not device.held
+
+
+def test_the_silence_is_where_the_reply_ends_not_where_the_next_one_does() -> None:
+    rng = np.random.default_rng(0)
+    said = [(0.2 * rng.standard_normal(2 * RATE_HZ)).astype(np.float32) for _ in range(2)]
+    tape = np.zeros((12 * RATE_HZ, 2), np.int16)
+    for pcm, at_s in zip(said, (2, 7), strict=True):
+        tape[at_s * RATE_HZ : (at_s + 2) * RATE_HZ, 0] = pcm * 32767
+    tape[RATE_HZ : 2 * RATE_HZ + 1600, 1] = 3000  # falls silent 100 ms after the first onset,
+    tape[3 * RATE_HZ + 12_000 : 4 * RATE_HZ, 1] = 3000  # and answers it before its sound is over
+    tape[6 * RATE_HZ : 10 * RATE_HZ, 1] = 3000  # goes on through the second
+    assert falls_silent_ms(tape, said) == [pytest.approx(100, abs=1), None]
