@@ -76,6 +76,7 @@ class Ear:
         self._draft: Draft | None = None
         self._draft_due_ns, self._draft_end_ns, self._draft_took_ns = 0, 0, 0
         self._hush, self._complete = Hush(), 0.0
+        self._spoken: Float32Array | None = None  # sound of the last draft that only the audio encoder has heard
         self._guess: Literal["", "hush", "detector"] = ""  # whose guess the last draft is, that nothing more will come
         self.wake: WakeGate | None = None  # hears the phrase that is as good as a touch
         self.for_me: Judge | None = None  # whether speech without a touch asks for something; None: it does
@@ -124,7 +125,7 @@ class Ear:
         """Muted: drops the open turn and every sample and picture that is held."""
         self._ring = SoundRing(RING_S)
         self._detector.reset()
-        self._steps, self._frame, self._view, self._before, self._draft = 0, None, None, (), None
+        self._steps, self._frame, self._view, self._before, self._draft, self._spoken = 0, None, None, (), None, None
         return [Told("expire", now_ns, self._turn_id)] if self._gate.close(now_ns) else []
 
     def _see(self, frame: Frame) -> None:
@@ -236,7 +237,11 @@ class Ear:
         if not self._guess or self._draft is None or until_ns != now_ns:
             return [self._made(until_ns, paused=True, final=True)]
         self._guess, self._draft_end_ns = "", until_ns
-        self._draft = replace(self._draft, turn=replace(self._draft.turn, t_ns=until_ns), final=True)
+        turn = self._draft.turn
+        if self._spoken is not None:  # what is heard beside words is not in the rows: it could wait
+            beside = self._parts.sound_encoder.encode(self._spoken, self._start_ns)
+            turn = replace(turn, parts=(*turn.parts, beside))
+        self._draft = replace(self._draft, turn=replace(turn, t_ns=until_ns), final=True)
         return [self._draft]
 
     def _ended(self, span: Span) -> list[Signal]:
@@ -261,7 +266,7 @@ class Ear:
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
         if quiet_ns:
             pcm = np.concatenate([pcm, np.resize(pcm[-STEP:], quiet_ns * RATE_HZ // 1_000_000_000)])
-        turn, rows = self._draft_of(pcm, end_ns, whole=paused)
+        turn, rows = self._draft_of(pcm, end_ns, whole=paused, final=final)
         if not paused and len(rows) > self._n_suffix:  # more words will come before it
             rows = rows[: -self._n_suffix]
         work_ns = began_ns, time.monotonic_ns()
@@ -269,8 +274,8 @@ class Ear:
         self._draft_end_ns = end_ns
         return self._draft
 
-    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool) -> tuple[Turn, Float32Array]:
-        """The turn as it stands, and its rows (n, n_embd) for the backbone; `whole`: it may be all."""
+    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
+        """The turn as it stands, and its rows (n, n_embd) for the backbone; `whole`: it may be all, `final`: it is."""
         said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
         if self.for_me is not None and whole and self._cause == "speech":
             self._asks = self.for_me(said[0])
@@ -280,7 +285,8 @@ class Ear:
         if whole and self._gate.look and self._view is None and self._frame is not None:  # none came after the touch
             self._view = self._frame, self._parts.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
         words = self._parts.words.apply(said[0])
-        if whole or not len(words):  # beside words the other sound says nothing: not needed yet
+        self._spoken = pcm if len(words) and not final else None
+        if self._spoken is None:  # beside words the other sound says nothing: not needed yet
             said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
         seen = (self._view[1],) if self._view and self._gate.look else ()
         self._wish, recalled = self._recall(words, self._cause, self._start_ns)

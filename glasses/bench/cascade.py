@@ -60,7 +60,7 @@ class CascadeEar(Ear):
         super().__init__(parts, detector, gate, judge)
         self._transcribe = transcribe
 
-    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool) -> tuple[Turn, Float32Array]:
+    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
         if self._judge is not None and whole:  # the same end of turn: the judge's encoder runs beside the transcriber
             self._gate.judge(self._judge(self._parts.audio_encoder.encode(pcm, self._start_ns)))
         text = self._transcribe(pcm).strip()

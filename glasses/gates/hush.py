@@ -10,7 +10,7 @@ import numpy as np
 
 from glasses.types import Float32Array
 
-FAINT = 0.01  # of the loudest step since speech began (RMS): softer consonants change nothing in what was understood
+FAINT = 0.015  # of the loudest step since speech began (RMS): softer consonants change little in what was understood
 ROOM = 1.25  # times the quietest step of late is the room alone
 LOUDER = 1.5  # than what was assumed to follow: no silence. 4 of 240 held-out sentences end so
 _RISE = 1.01  # a step: the quietest of late is forgotten in some seconds
