@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from mcap.reader import make_reader
 from glasses.entries import Answered, Decision, Entry
 from glasses.errors import InputError, Reason
 from glasses.record import Recorder
-from glasses.recordings import Limits, Segment, opened, recover, segments, to_delete, wipe
+from glasses.recordings import Limits, Segment, opened, segments, to_delete, wipe
 from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
 from glasses.session_file import CutOffError, RawEntry, SegmentWriter, read_entries
 from glasses.signals import ReplyState, Told
@@ -127,41 +126,6 @@ def test_segments_are_cut_by_time_and_numbered_on(tmp_path: Path) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 4
     assert sum(len(read(segment.path)) for segment in segments(tmp_path)) == 8
-
-
-def killed_while_recording(folder: Path, after_s: float) -> tuple[int, int]:
-    """Chunks given in and chunks found after `recover`; the child is killed with SIGKILL while it records."""
-    given_r, given_w = os.pipe()
-    child = os.fork()
-    if child == 0:
-        recorder = Recorder(folder, {})
-        for i, chunk in enumerate(sound(10_000)):
-            recorder.put(chunk)
-            os.write(given_w, i.to_bytes(4, "big"))
-            time.sleep(0.02)
-        os._exit(1)
-    os.close(given_w)
-    time.sleep(after_s)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    with os.fdopen(given_r, "rb") as pipe:
-        n_given = len(pipe.read()) // 4
-    recover(folder)
-    assert not list(folder.glob("*.part"))
-    return n_given, sum(len(read(segment.path)) for segment in segments(folder))
-
-
-@pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_kill_while_recording_costs_a_second_at_most_and_every_file_opens(tmp_path: Path, n: int) -> None:
-    for i in range(n):
-        folder = tmp_path / str(i)
-        n_given, n_found = killed_while_recording(folder, 0.2 + 0.013 * (i % 80))
-        assert 0 <= n_given - n_found <= 50  # 20 ms each
-        for segment in segments(folder):
-            with segment.path.open("rb") as stream:
-                summary = make_reader(stream).get_summary()
-            assert summary is not None
-            assert summary.chunk_indexes
 
 
 def test_a_file_cut_anywhere_gives_what_came_before_and_says_that_it_was_cut(tmp_path: Path) -> None:
