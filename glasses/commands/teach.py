@@ -21,7 +21,8 @@ from glasses.gates import wake as gate
 from glasses.gates.voice import VoiceDetector
 from glasses.media import read_audio
 from glasses.teach import phrases, wake
-from glasses.teach.voices import Say, at_hand
+from glasses.teach.examples import Examples
+from glasses.teach.voices import Say, abroad_at_hand, at_hand
 
 _EXAMPLE = """\
 examples:
@@ -31,9 +32,10 @@ examples:
   glasses teach show                                        the phrase, and what was measured
   glasses teach forget                                      none any more
 
-It takes a minute or two. More voices to learn from: apt-get install espeak-ng flite.
+It takes some minutes. More voices to learn from: apt-get install espeak-ng flite.
 """
 TAKES = 160
+ROUNDS = 3  # of looking for what is mistaken for the phrase
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -115,6 +117,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
         "phrase": phrase,
         "voices": [*learn],
         "test_voices": [*test],
+        "learned_from": [str(folder.resolve()) for folder in args.others],
         **made,
         "learned_s": round(learned_s),
         **figures,
@@ -133,18 +136,21 @@ def _learned(
     given: tuple[list[Any], list[Path]],
     tick: wake.Tick,
 ) -> tuple[gate.WakeHead, dict[str, Any]]:
-    """Two rounds: the second knows what the first mistook for the phrase."""
+    """Round after round: each knows what the one before mistook for the phrase."""
     recorded, others = given
-    rng, examples = random.Random(2), wake.Examples(phrase, encoder, learn)
+    rng, examples = random.Random(2), Examples(phrase, encoder, learn, abroad_at_hand(learn))
+    near, everyday, babble = phrases.near_misses(phrase, rng), phrases.everyday(rng), phrases.babble(rng)
     examples.positives(args.takes, recorded, tick)
-    examples.negatives(phrases.near_misses(phrase, rng), args.takes, 2, "saying what sounds like it", tick)
-    examples.negatives(phrases.everyday(rng), args.takes, 4, "saying other things", tick)
+    examples.negatives(near, args.takes, 3, "saying what sounds like it", tick)
+    examples.negatives(everyday, args.takes, 4, "saying other things", tick)
+    examples.negatives(babble, args.takes, 4, "saying nothing", tick)
     if others:
         examples.sounds(wake.read_sounds(others), detector, 4 * args.takes, tick)
-    first = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
-    mistakes = examples.mine(first, phrases.near_misses(phrase, rng), args.takes, tick)
-    mistakes += examples.mine(first, phrases.everyday(rng), args.takes // 2, tick)
-    head = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
+    head, mistakes = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick), 0
+    for _ in range(ROUNDS):
+        for texts in (near, everyday, babble):
+            mistakes += examples.mine(head, texts, args.takes, tick)
+        head = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
     labels = examples.out.labels
     made = {"windows": len(labels), "with_the_phrase": sum(labels), "mistakes_learned_from": mistakes}
     return head, made

@@ -11,6 +11,8 @@ from glasses.errors import InputError, Reason
 LEAST_SYLLABLES = 3  # shorter phrases occur in other words all day long
 MOST_WORDS = 5
 _VOWELS = re.compile(r"[aeiouy]+")
+_NUCLEI = "a e i o u ay ee ie oa oo ou air ar er or".split()
+_CODAS = ["", "", "", *"b ck d f g l m n p r s t v x z sh ch st ss nd nt lk sk".split()]
 _ONSETS = "b c d f g h j k l m n p r s t v w br cl dr fl gr pl pr sh sl st tr".split()
 # Common English words of all shapes; eight at random are no sentence, but they sound like anything.
 WORDS = """the a and then but with about after again always another answer apple around asked away baby back bag bath
@@ -88,3 +90,15 @@ def everyday(rng: random.Random) -> Iterator[str]:
     """Without end: four to nine common words."""
     while True:
         yield " ".join(rng.choices(WORDS, k=rng.randint(4, 9)))
+
+
+def babble(rng: random.Random) -> Iterator[str]:
+    """Without end: three to eight words that are none, so that all sounds follow each other."""
+    while True:
+        yield " ".join(_pseudo_word(rng) for _ in range(rng.randint(3, 8)))
+
+
+def _pseudo_word(rng: random.Random) -> str:
+    return "".join(
+        rng.choice(_ONSETS) + rng.choice(_NUCLEI) + rng.choice(_CODAS) for _ in range(rng.choice((1, 1, 2, 2, 3)))
+    )

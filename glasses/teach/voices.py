@@ -24,6 +24,8 @@ ESPEAK_ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotl
 ESPEAK_VARIANTS = (
     "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Annie Alex Andy Diogo Ed grandma grandpa Lee Mario steph Hugo".split()
 )
+# Languages that talk with other sounds than English; an English text in them is talk in no language.
+ESPEAK_ABROAD = "af cs da de el es es-419 fi fr-fr hi hu id it ja ko nl pl pt pt-br ro ru sv tr uk vi".split()
 ESPEAK_HELD_OUT = ("m4", "f3", "Annie", "grandpa", "Lee")
 FLITE_HELD_OUT = ("rms",)
 _TIMEOUT_S = 30.0
@@ -41,6 +43,13 @@ def espeak(text: str, rng: random.Random, variants: Sequence[str] = ESPEAK_VARIA
     """espeak-ng with a random accent, one of `variants`, and a random speed and pitch."""
     voice = f"{rng.choice(ESPEAK_ACCENTS)}+{rng.choice(variants)}"
     speed, pitch = str(rng.randint(125, 210)), str(rng.randint(20, 80))
+    return _said(["espeak-ng", "--stdout", "-v", voice, "-s", speed, "-p", pitch, "--", text])
+
+
+def espeak_abroad(text: str, rng: random.Random, variants: Sequence[str] = ESPEAK_VARIANTS) -> Float32Array:
+    """espeak-ng in a random language, as if the text were of that language."""
+    voice = f"{rng.choice(ESPEAK_ABROAD)}+{rng.choice(variants)}"
+    speed, pitch = str(rng.randint(125, 230)), str(rng.randint(20, 80))
     return _said(["espeak-ng", "--stdout", "-v", voice, "-s", speed, "-p", pitch, "--", text])
 
 
@@ -76,6 +85,14 @@ def at_hand(voice: Voice | None) -> tuple[dict[str, Say], dict[str, Say]]:
         learn["flite"] = flite
         test["flite rms"] = lambda text, rng: flite(text, rng, FLITE_HELD_OUT)
     return learn, test
+
+
+def abroad_at_hand(learn: dict[str, Say]) -> dict[str, Say]:
+    """The voices to learn from, and with them those of other languages, which are only to say other things."""
+    if not shutil.which("espeak-ng"):
+        return learn
+    rest = [variant for variant in ESPEAK_VARIANTS if variant not in ESPEAK_HELD_OUT]
+    return {**learn, "espeak-ng, other languages": lambda text, rng: espeak_abroad(text, rng, rest)}
 
 
 def change_speed(pcm: Float32Array, factor: float) -> Float32Array:

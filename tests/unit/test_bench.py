@@ -1,7 +1,9 @@
-"""What the benches make of their measurements: waits off a tape, where a wait went, which sound is heard. No models."""
+"""What the benches make of their measurements: waits off a tape, where a wait went, which sound is heard."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 import soundfile
 
 from glasses.__main__ import main
-from glasses.bench.addressed import mixed
+from glasses.app import open_parts
+from glasses.bench.addressed import STRETCH_S, Addressed, mixed, unlearned
+from glasses.bench.soak import in_use_mb, slope_an_hour
 from glasses.bench.turn_times import (
     RATE_HZ,
     acoustic_waits_ms,
@@ -17,12 +21,16 @@ from glasses.bench.turn_times import (
     median_waterfall_ms,
     waterfall_ms,
 )
+from glasses.errors import InputError
 from glasses.gates.turns import Span
+from glasses.media import read_audio
 from glasses.reply import Reply, Work
 from glasses.signals import Draft, Ended
+from glasses.teach.wake import sound_files
 from glasses.types import Turn
 
 MS = 1_000_000
+EVAL = Path(__file__).parents[2] / "models" / "eval"
 
 
 def tape(asked_ms: list[tuple[int, int]], said_ms: list[tuple[int, int]], seconds: float) -> np.ndarray:
@@ -48,7 +56,7 @@ def test_one_question_and_a_silent_tape() -> None:
 def reply() -> Reply:
     """Spoken until 1000 ms, decided at 1200, heard at 1500; encoded before and after the end, written after."""
     turn = Turn(1, 0, "speech", ())
-    said = Reply(Draft(turn, np.zeros((1, 4), np.float32), True, False, (0, 0)), 1)
+    said = Reply(Draft(turn, np.zeros((1, 4), np.float32), True, True, False, (0, 0)), 1)
     said.ended = Ended(turn, Span(0, False, (0, 1000 * MS), 1190 * MS), None, 1200 * MS)
     said.audible_ns = 1500 * MS
     said.work = [
@@ -76,16 +84,74 @@ def test_a_turn_without_a_stage_counts_as_none_of_it() -> None:
     }
 
 
+def test_growth_is_told_from_a_page_that_came_late_and_from_what_comes_and_goes() -> None:
+    assert slope_an_hour([100 + i / 60 for i in range(24)]) == pytest.approx(1.0)
+    assert slope_an_hour([100.0] * 12 + [101.0] + [100.0] * 11) == 0.0
+    before_mb = in_use_mb()
+    held = np.ones(5_000_000)
+    assert 39 < in_use_mb() - before_mb < 42 or before_mb == 0
+    del held
+    assert abs(in_use_mb() - before_mb) < 1
+
+
+def tones(folder: Path, first_hz: int, n: int, seconds: float) -> list[Path]:
+    """`n` sound files, each a tone of its own."""
+    folder.mkdir()
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    for i in range(n):
+        soundfile.write(folder / f"{i:02d}.wav", 0.5 * np.sin(2 * np.pi * (first_hz + 100 * i) * t), RATE_HZ)
+    return sorted(folder.iterdir())
+
+
 def test_each_sound_is_heard_once_alone_in_noise_or_on_top_of_another(tmp_path: Path) -> None:
-    files = []
-    for i in range(40):  # each a tone of its own
-        t = np.arange(RATE_HZ) / RATE_HZ
-        files.append(tmp_path / f"{i}.wav")
-        soundfile.write(files[-1], 0.5 * np.sin(2 * np.pi * (200 + 100 * i) * t), RATE_HZ)
-    clips = list(mixed(files))
-    strongest = [int(np.abs(np.fft.rfft(clip)).argmax()) for clip in clips]
-    assert len(set(strongest)) == len(clips) < 40  # some lie beneath others
-    assert all(0.05 < np.abs(clip).max() < 0.95 for clip in clips)
+    files = tones(tmp_path / "tones", 200, 40, 1)
+    (tmp_path / "again").mkdir()
+    again = [Path(shutil.copy(files[3], tmp_path / "again"))]  # the same sound in another package
+    heard = list(mixed({"tones": files, "again": again}))
+    strongest = [int(np.abs(np.fft.rfft(stretch.pcm)).argmax()) for stretch in heard]
+    assert len(set(strongest)) == len(heard) < 40  # some lie beneath others
+    assert all(0.05 < np.abs(stretch.pcm).max() < 0.95 for stretch in heard)
+
+
+def test_kinds_of_sound_have_the_same_share_while_they_last_and_long_files_are_heard_to_their_end(
+    tmp_path: Path,
+) -> None:
+    kinds = {"long": tones(tmp_path / "long", 200, 2, 150), "short": tones(tmp_path / "short", 1000, 100, 2)}
+    heard_s = {"long": 0.0, "short": 0.0}
+    for stretch in mixed(kinds):
+        assert len(stretch.pcm) <= STRETCH_S * RATE_HZ
+        heard_s[stretch.kind] += len(stretch.pcm) / RATE_HZ
+        if sum(heard_s.values()) > 200:
+            break
+    assert abs(heard_s["long"] - heard_s["short"]) < 1.5 * STRETCH_S
+
+
+def test_what_the_phrase_was_learned_from_is_left_out_whatever_its_name(tmp_path: Path) -> None:
+    files = tones(tmp_path / "others", 200, 20, 0.1)
+    learned = set(sound_files([tmp_path / "others"], learn=True))
+    (tmp_path / "test").mkdir()
+    for i, path in enumerate(files):
+        shutil.copy(path, tmp_path / "test" / f"renamed-{i:02d}.wav")
+    taught = tmp_path / "wake.json"
+    with pytest.raises(InputError):
+        unlearned([tmp_path / "test"], taught)
+    for learned_from, n_left in (([], 20), ([str(tmp_path / "others")], 20 - len(learned))):
+        taught.write_text(json.dumps({"learned_from": learned_from}))
+        assert len(unlearned([tmp_path / "test"], taught)["test"]) == n_left
+    shutil.rmtree(tmp_path / "others")
+    with pytest.raises(InputError):
+        unlearned([tmp_path / "test"], taught)
+
+
+@pytest.mark.models
+def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_none() -> None:
+    said = np.concatenate([read_audio(EVAL / "speech" / f"question-{i:03d}.ogg") for i in (90, 91)])
+    parts = open_parts(n_threads=1)
+    speech, request = (Addressed(parts, how) for how in ("speech", "request"))
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE_HZ) / RATE_HZ).astype(np.float32)
+    assert speech.turns(tone) == request.turns(tone) == 0
+    assert 1 <= request.turns(said) <= speech.turns(said)
+    parts.close()
 
 
 def test_what_must_not_wake_it_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
 from glasses.gates.wake import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
 from glasses.media import read_audio
 from glasses.signals import Draft, Ended, Told
-from glasses.teach import phrases, wake
+from glasses.teach import examples, phrases, wake
 from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
 
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -53,12 +53,12 @@ def test_near_misses_share_its_words_and_are_never_it() -> None:
     assert len(set(texts)) > 100
 
 
-def windows(rng: np.random.Generator, n: int) -> wake.Windows:
+def windows(rng: np.random.Generator, n: int) -> examples.Windows:
     """Noise, in whose last bins a pattern stands where the label is True."""
-    out = wake.Windows()
+    out = examples.Windows()
     pattern = np.random.default_rng(5).standard_normal((5, WIDTH))
     for i in range(n):
-        bins = rng.standard_normal((wake.n_bins(1.6), WIDTH))
+        bins = rng.standard_normal((examples.n_bins(1.6), WIDTH))
         if label := i % 3 == 0:
             bins[-6:-1] += pattern
         out.bins.append(bins.astype(np.float16))
@@ -111,7 +111,7 @@ def test_what_is_learned_from_is_never_tested_with(tmp_path: Path) -> None:
 def gate_of(probabilities: list[float]) -> tuple[WakeGate, list[int]]:
     """A gate whose head says one after the other of `probabilities`; and the lengths of the windows it was given."""
     lengths: list[int] = []
-    said, n = iter(probabilities), wake.n_bins(1.6)
+    said, n = iter(probabilities), examples.n_bins(1.6)
     ones, none = np.ones(n, np.float32), np.zeros((n, 1), np.float32)
     frame, bias, out = np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(2, np.float32)
     head = WakeHead("hey glasses", SPACE, 1.6, 0.9, frame, ones, ones, none, bias, out)
