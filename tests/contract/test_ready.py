@@ -1,0 +1,90 @@
+"""Ready means that it hears: what is said while the mouth is still made ready is answered."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses.app import open_parts
+from glasses.gates.ring import RATE_HZ
+from glasses.live import Live
+from glasses.media import read_audio
+from glasses.reply import Reply
+from glasses.sensors.chunks import Chunker, EventQueue
+from glasses.sensors.sound_devices import SoundDevice
+from glasses.signals import Ended
+from glasses.wear import open_ear
+
+pytestmark = pytest.mark.models
+SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+PATIENCE_S = 60.0
+
+
+class Microphone:
+    """Has heard a question, and then silence, by the time it is open."""
+
+    device = SoundDevice(0, "fake", RATE_HZ)
+    overruns = 0
+    gone = False
+
+    def __init__(self, queue: EventQueue) -> None:
+        items = [json.loads(line) for line in (SPEECH / "index.jsonl").read_text().splitlines()]
+        question = read_audio(SPEECH / next(item for item in items if item["set"] == "question")["file"])
+        pcm = np.concatenate([np.zeros(8000, np.float32), question, np.zeros(16000, np.float32)])
+        Chunker(queue, RATE_HZ).put((pcm * 32767).astype(np.int16), time.monotonic_ns())
+
+    def close(self) -> None: ...
+
+
+class Room:
+    """A microphone, no speaker and no camera."""
+
+    muted = sees = False
+
+    def microphone(self, queue: EventQueue) -> Microphone:
+        return Microphone(queue)
+
+
+def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None:
+    parts, devices = open_parts(n_threads=1), Room()
+    decided, answered, order = threading.Event(), threading.Event(), list[str]()
+
+    def watch(what: Any) -> None:
+        if isinstance(what, Ended):
+            order.append("decided")
+            decided.set()
+        if isinstance(what, Reply):
+            order.append(f"{what.outcome}: {bool(what.text)}")
+            answered.set()
+
+    def prepare() -> None:
+        assert decided.wait(PATIENCE_S), "nothing was heard while it was made ready"
+        order.append("ready")
+
+    live = Live(parts, None, open_ear(parts, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch)  # pyright: ignore[reportArgumentType]
+    waiting = threading.Thread(target=lambda: (answered.wait(PATIENCE_S), live.stop()))
+    waiting.start()
+    live.run(prepare)
+    waiting.join()
+    parts.close()
+    assert order == ["decided", "ready", "said: True"]
+
+
+def test_what_goes_wrong_while_it_is_made_ready_ends_it() -> None:
+    parts = open_parts(n_threads=1)
+    ear = open_ear(parts, "speech", lambda words, cause, t_ns: ("", ()))
+    live = Live(parts, None, ear, Room())  # pyright: ignore[reportArgumentType]
+
+    def prepare() -> None:
+        raise RuntimeError("a voice that cannot be read")
+
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        live.run(prepare)
+    assert live.events.closed
+    parts.close()
