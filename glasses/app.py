@@ -82,8 +82,8 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
             bundle=bundle,
             words=open_words(bundle.audio_words, backbone, n_threads),
             ambience=_ambience(bundle.audio_ambience, n_threads),
-            sound=open_pooled(bundle.sound_connector, backbone, n_threads),
-            image=open_pooled(bundle.image_connector, backbone, n_threads),
+            sound=open_pooled(bundle.sound_connector, backbone, sha256, n_threads),
+            image=open_pooled(bundle.image_connector, backbone, sha256, n_threads),
             audio_encoder=audio.result(),
             sound_encoder=sound.result(),
             image_encoder=image.result(),
@@ -102,14 +102,20 @@ def open_words(name: str, backbone: LlamaBackbone, n_threads: int) -> WordConnec
     return WordConnector(around, listener, read_pieces(vocabulary), backbone, backbone.sha256[:16])
 
 
-# A connector of one file was trained for this backbone. One of two says, in this backbone's own rows, what a network
-# trained for another found: its first file tells how, the second is the network.
-def open_pooled(name: str, backbone: Speller, n_threads: int) -> PooledConnector | SpelledConnector:
-    """The picture or sound connector `name`. Raises ModelError: NOT_FOUND, CORRUPT."""
+# A connector of one file was trained for this backbone. One of more says, in this backbone's own rows, what a network
+# trained for another found: its first file tells how, the second is the network, a third what was learned for this one.
+def open_pooled(name: str, backbone: Speller, sha256: str, n_threads: int) -> PooledConnector | SpelledConnector:
+    """The picture or sound connector `name`; `sha256` is the backbone's.
+
+    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (of another backbone).
+    """
     paths = [store.path_of(name, file.name) for file in store.load_manifest(name).files]
     if len(paths) == 1:
         return PooledConnector(paths[0], n_threads=n_threads)
-    return SpelledConnector(paths[0], paths[1], backbone, n_threads=n_threads)
+    learned = paths[2] if len(paths) > 2 else None
+    return SpelledConnector(
+        paths[0], paths[1], backbone, learned_path=learned, backbone_sha256=sha256, n_threads=n_threads
+    )
 
 
 def _ambience(name: str | None, n_threads: int) -> PooledConnector | None:

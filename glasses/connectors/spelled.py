@@ -3,7 +3,8 @@
 What a connector finds - which piece of a word, which thing, which sound - does not depend on the backbone that reads
 it; only the rows it is told in do. Here the same network gives the weights, and they mix the token rows of the
 *texts* of what they stand for, as this backbone spells them. Doubt stays a point between rows: nothing is chosen, and
-no sentence is made. Nothing is learned either, so any backbone that is fed with latents can be given these.
+no sentence is made. Nothing need be learned, so any backbone that is fed with latents can be given these. What was
+learned for one (`glasses.connectors.learned`) is used where there is a file of it.
 
 Knows no encoder, bundle or prompt. The files (JSON) are made by `models/recipes/spelled.py`.
 """
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from glasses.connectors import learned
 from glasses.connectors.pooled import Network
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Latents, frozen
@@ -77,24 +79,45 @@ class SpelledConnector:
     n_units); what the units are called in `names` and, more coarsely, `kinds`; and the sentence: texts, and gaps
     {"region": r, "say": "names" | "kinds"}.
 
-    Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT.
+    `learned_path` names what was learned for the backbone whose file has the sha256 `backbone_sha256`.
+
+    Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, WRONG_SPACE (learned for another backbone).
     """
 
-    def __init__(self, path: Path, units_path: Path, backbone: Speller, *, n_threads: int = 2) -> None:
+    def __init__(
+        self,
+        path: Path,
+        units_path: Path,
+        backbone: Speller,
+        *,
+        learned_path: Path | None = None,
+        backbone_sha256: str = "",
+        n_threads: int = 2,
+    ) -> None:
         told = read(path, {"units", "names", "kinds", "sentence"})
         self._network, self._units = Network(units_path, n_threads=n_threads, also=told["units"]), told["units"]
         self.width, self.space = self._network.width, self._network.space
         self._spellings = {what: Spelling([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")}
-        self._sentence: list[Float32Array | tuple[int, str]] = [
-            backbone.token_rows(backbone.tokenize(part)) if isinstance(part, str) else (part["region"], part["say"])
-            for part in told["sentence"]
-        ]
+        texts = [part for part in told["sentence"] if isinstance(part, str)]
+        gaps = [(part["region"], part["say"]) for part in told["sentence"] if not isinstance(part, str)]
+        self._learned = None
+        if learned_path:
+            wanted = {"n_texts": len(texts), "n_gaps": len(gaps), "n_embd": backbone.token_rows([]).shape[1]}
+            self._learned = learned.read(learned_path, backbone=backbone_sha256, space=self.space, **wanted)
+        rows = self._learned.around if self._learned else [backbone.token_rows(backbone.tokenize(t)) for t in texts]
+        around, gap = iter(rows), iter(enumerate(gaps))
+        self._sentence = [next(around) if isinstance(part, str) else next(gap) for part in told["sentence"]]
 
     def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
         """Returns the rows; `beside` as `Network.run`. Raises ModelError(WRONG_SPACE)."""
         units = self._network.run(self._units, latents, beside)
-        rows = [p if isinstance(p, np.ndarray) else self._spellings[p[1]].soft(units[p[0]]) for p in self._sentence]
+        rows = [p if isinstance(p, np.ndarray) else self._soft(p[0], *p[1], units) for p in self._sentence]
         return frozen(np.concatenate(rows))
+
+    def _soft(self, gap: int, region: int, say: str, units: Float32Array) -> Float32Array:
+        if self._learned is None:
+            return self._spellings[say].soft(units[region])
+        return self._learned.corrected(self._spellings[say].soft(units[region] ** self._learned.sharpness[gap]))
 
 
 def read(path: Path, keys: set[str]) -> dict[str, Any]:

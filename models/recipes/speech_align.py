@@ -115,11 +115,11 @@ def loss_of(rows: Rows, course: Course, said: Sequence[Said], rng: random.Random
     return course.backbone.answer_loss(asked, replies)
 
 
-def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen) -> list[Voice]:
+def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen, sha256: str) -> list[Voice]:
     """What the bundle's sound connector makes of synthetic voices."""
     names = (bundle.audio_encoder, bundle.sound_encoder)
     audio, sound = (kind(store.path_of(name)) for kind, name in zip((AudioEncoder, SoundEncoder), names, strict=True))
-    connector = open_pooled(bundle.sound_connector, Spells(backbone), 1)
+    connector = open_pooled(bundle.sound_connector, Spells(backbone), sha256, 1)
     texts, _ = split(written(rng), rng)
     found = []
     for i in range(N_VOICES):
@@ -164,7 +164,8 @@ def train(args: argparse.Namespace, backbone: Frozen) -> None:
     """Aligns until the minutes are used and writes OUT/about.npz."""
     torch.manual_seed(args.seed)
     rows = Rows(backbone.rows("\n")[0])
-    voices = voices_as_sounds(store.load_bundle(args.bundle), random.Random(args.seed), backbone)
+    sha256 = store.sha256_of(args.gguf)
+    voices = voices_as_sounds(store.load_bundle(args.bundle), random.Random(args.seed), backbone, sha256)
     course = Course(backbone, PooledConnector(args.ambience) if args.ambience else None, voices)
     said = said_in(args, backbone)
     print(f"{len(said)} clips", flush=True)
@@ -181,7 +182,6 @@ def train(args: argparse.Namespace, backbone: Frozen) -> None:
         share=training.within_minutes(args.minutes),
         rate=training.warm_cosine(args.lr, warm_steps=30, floor=0.02),
     )
-    sha256 = store.sha256_of(args.gguf)
     np.savez(args.out / "about.npz", space=sha256[:16], about=rows.about.detach().numpy().astype(np.float16))
 
 

@@ -12,6 +12,8 @@ import pytest
 from glasses import store
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX, SUFFIX
+from glasses.connectors import learned
+from glasses.connectors.learned import Learned
 from glasses.connectors.pooled import Network, PooledConnector
 from glasses.connectors.spelled import SpelledConnector, Spelling
 from glasses.encoders.image import ImageEncoder
@@ -91,6 +93,92 @@ class Plain:
 
     def token_rows(self, ids: Sequence[int]) -> Float32Array:
         return np.repeat(np.array(ids, np.float32)[:, None], 4, axis=1)
+
+
+OURS, SPACE = "5" * 64, "efficientnet-lite0:aa4c0e97dad55c14"
+
+
+def learned_for_plain(**changed: object) -> Learned:
+    """Of the picture sentence's three texts and two gaps, for rows of four."""
+    rng = np.random.default_rng(0)
+    around = tuple(rng.standard_normal((n, 4)).astype(np.float32) for n in (3, 0, 2))
+    values: dict[str, object] = {
+        "around": around,
+        "sharpness": np.array([1.5, 0.5], np.float32),
+        "squeeze": rng.standard_normal((4, 2)).astype(np.float32),
+        "expand": rng.standard_normal((2, 4)).astype(np.float32),
+    }
+    return Learned(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def opened(path: Path | None, sha256: str = OURS) -> SpelledConnector:
+    told, units = (ARTIFACTS / f"image-connector-{name}" for name in ("spelled.json", "pocket.onnx"))
+    return SpelledConnector(told, units, Plain(), learned_path=path, backbone_sha256=sha256)
+
+
+def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_path: Path) -> None:
+    mine, path = learned_for_plain(), tmp_path / "learned.npz"
+    learned.write(path, mine, backbone=OURS, space=SPACE)
+    data = np.random.default_rng(0).standard_normal((49, 1280)).astype(np.float32)
+    latents = Latents(0, 0, "image", data, SPACE)
+    rows, network = (
+        opened(path).apply(latents),
+        Network(ARTIFACTS / "image-connector-pocket.onnx", n_threads=1, also="n6"),
+    )
+    units, told = network.run("n6", latents, None)[0], spelled.image()
+    kind, name = (
+        Spelling([f" {text}" for text in told[what]], Plain()).soft(units**power)
+        for what, power in (("kinds", 1.5), ("names", 0.5))
+    )
+    expected = [mine.around[0], *(soft + soft @ mine.squeeze @ mine.expand for soft in (kind, name)), mine.around[2]]
+    np.testing.assert_allclose(rows, np.concatenate(expected), rtol=2e-2, atol=2e-2)  # kept as float16
+    assert np.linalg.norm(rows[3:5] - np.concatenate([kind, name])) > 1  # and the correction is no small thing here
+
+
+@pytest.mark.parametrize(
+    ("changed", "sha256", "reason"),
+    [
+        ({}, "6" * 64, Reason.WRONG_SPACE),
+        ({"around": (np.ones((3, 4)), np.ones((2, 4)))}, OURS, Reason.CORRUPT),  # a text too few
+        ({"around": (np.ones((3, 5)), np.ones((1, 5)), np.ones((1, 5)))}, OURS, Reason.CORRUPT),  # of a wider backbone
+        ({"sharpness": np.ones(1)}, OURS, Reason.CORRUPT),
+        ({"sharpness": np.array([1, 0.0])}, OURS, Reason.CORRUPT),  # would name everything at once
+        ({"squeeze": np.ones((4, 3))}, OURS, Reason.CORRUPT),
+        ({"expand": np.full((2, 4), np.nan)}, OURS, Reason.CORRUPT),
+        ({"expand": np.ones((2, 400_000))}, OURS, Reason.TOO_LARGE),
+    ],
+)
+def test_what_was_learned_for_another_backbone_or_is_damaged_is_refused(
+    tmp_path: Path, changed: dict[str, object], sha256: str, reason: Reason
+) -> None:
+    path = tmp_path / "learned.npz"
+    learned.write(path, learned_for_plain(**changed), backbone=OURS, space=SPACE)
+    with pytest.raises(ModelError) as caught:
+        opened(path, sha256)
+    assert caught.value.reason is reason
+    assert str(path) in str(caught.value)
+
+
+def test_what_was_learned_of_other_latents_is_refused(tmp_path: Path) -> None:
+    learned.write(tmp_path / "a.npz", learned_for_plain(), backbone=OURS, space="yamnet:0")
+    with pytest.raises(ModelError, match="yamnet:0") as caught:
+        opened(tmp_path / "a.npz")
+    assert caught.value.reason is Reason.WRONG_SPACE
+
+
+def test_a_cut_file_of_what_was_learned_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "learned.npz"
+    learned.write(path, learned_for_plain(), backbone=OURS, space=SPACE)
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:-1], b"PK" + whole[2:200]):
+        path.write_bytes(content)
+        with pytest.raises(ModelError) as caught:
+            opened(path)
+        assert caught.value.reason is Reason.CORRUPT
+    path.unlink()
+    with pytest.raises(ModelError) as caught:
+        opened(path)
+    assert caught.value.reason is Reason.NOT_FOUND
 
 
 @pytest.mark.parametrize("content", ["no json", "[]", '{"units": "n6"}', "\xff"])

@@ -1,0 +1,200 @@
+"""Learns how a backbone is told what pocket's connectors find, through that backbone, which stays frozen.
+
+    python -m models.recipes.told image GGUF --examples features.npz --out DIR --steps 150
+    python -m models.recipes.told sound GGUF --examples clips --out DIR --steps 150
+
+`glasses.connectors.spelled` mixes token rows and puts those of a sentence around them: the backbone reads it untrained.
+From there the sentence's rows, the sharpness of the mixture and a correction of low rank to the soft tokens learn to be
+answered shortly and rightly. The networks that find what there is are pocket's own and are not trained.
+
+The examples are of `models.recipes.image_pictures` and `sound_clips` (see told_examples). Seeded; DIR/told.pt is the
+checkpoint, `--resume` goes on from it; DIR/told.npz is what is learned. `--ask N` asks N examples that are never
+learned from, greedily, by the program that will run: with token rows alone, then with what DIR/told.npz holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glasses import store
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.prompt import PREFIX
+from glasses.connectors import learned
+from glasses.connectors.learned import Learned
+from glasses.connectors.spelled import N_MIXED, Speller, Spelling
+from glasses.types import Float32Array
+from models.recipes import spelled, training
+from models.recipes.frozen_backbone import Frozen
+from models.recipes.remote_backbone import open_frozen
+from models.recipes.speech_align import Spells
+from models.recipes.told_examples import Asked, Course, Pictures, Sounds
+
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+STEPS, BATCH, RATE, WARM_UP_STEPS, EPSILON = 150, 12, 2e-3, 10, 1e-6
+RANK = 16
+# Of the learning rate, which suits rows: sharpness is one number near 1, and what `expand` moves counts RANK times.
+SHARPNESS_SCALE, EXPAND_SCALE = 5.0, 0.05
+COURSES = {"image": (spelled.image, Pictures), "sound": (spelled.sound, Sounds)}
+SHORTEST = 1e-3  # sharpness
+
+
+class Sentence:
+    """The texts of the sentence and the spellings of what may stand in its gaps, of one backbone."""
+
+    def __init__(self, told: dict[str, list[str | dict[str, str]]], backbone: Speller) -> None:
+        self.texts = [part for part in told["sentence"] if isinstance(part, str)]
+        self.parts = [None if isinstance(part, str) else part["say"] for part in told["sentence"]]
+        self.spellings = {what: Spelling([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")}
+        self.backbone = backbone
+
+    def text_rows(self) -> list[Float32Array]:
+        """Token rows of each text."""
+        return [self.backbone.token_rows(self.backbone.tokenize(text)) for text in self.texts]
+
+
+class Told(nn.Module):
+    """`glasses.connectors.learned.Learned` in torch. As it begins it changes nothing."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__()
+        self.sentence = sentence
+        rows = [torch.from_numpy(np.array(part)) for part in sentence.text_rows()]
+        n_embd, size = rows[0].shape[1], torch.cat(rows).std()
+        self.around = nn.ParameterList(rows)
+        self.sharpness = nn.Parameter(torch.ones(sum(part is not None for part in sentence.parts)))
+        self.squeeze = nn.Parameter(torch.randn(n_embd, RANK) / (size * n_embd**0.5))
+        self.expand = nn.Parameter(torch.zeros(RANK, n_embd))
+
+    def rows(self, units: Float32Array) -> Tensor:
+        """What one example is told in, (n, n_embd), as `SpelledConnector.apply`."""
+        found, around, gap = [], iter(self.around), iter(self.sharpness.clamp(min=SHORTEST))
+        best = np.argsort(-units, kind="stable")[:N_MIXED]
+        weights = torch.from_numpy(units[best])
+        for say in self.sentence.parts:
+            if say is None:
+                found.append(next(around))
+                continue
+            soft = self._mixed(say, best, weights ** next(gap))
+            found.append(soft + soft @ self.squeeze @ self.expand)
+        return torch.cat(found)
+
+    def _mixed(self, say: str, which: np.ndarray, weights: Tensor) -> Tensor:
+        """`Spelling.mixed`, through which the weights are learned."""
+        spelt = [self.sentence.spellings[say].tokens(int(i)) for i in which]
+        rows = []
+        for j in range(len(spelt[0])):
+            at = [i for i, tokens in enumerate(spelt) if len(tokens) > j]
+            table = torch.from_numpy(self.sentence.backbone.token_rows([spelt[i][j] for i in at]))
+            rows.append(weights[at] / weights[at].sum() @ table)
+        return torch.stack(rows)
+
+    def learned(self) -> Learned:
+        """What the runtime reads."""
+        around, sharpness, squeeze, expand = (
+            [one.detach().numpy() for one in part]
+            for part in (self.around, [self.sharpness.clamp(min=SHORTEST)], [self.squeeze], [self.expand])
+        )
+        return Learned(tuple(around), sharpness[0], squeeze[0], expand[0])
+
+
+def loss_of(model: Told, backbone: Frozen, examples: Sequence[Asked]) -> Tensor:
+    """Mean cross-entropy of the replies' tokens."""
+    ids = backbone.ids
+    asked = [
+        [ids(e.before), model.rows(e.units), ids(e.after)] if e.before else [model.rows(e.units), ids(e.after)]
+        for e in examples
+    ]
+    return backbone.answer_loss(asked, [ids(e.reply) for e in examples])
+
+
+def train(model: Told, backbone: Frozen, course: Course, path: Path, *, steps: int, batch: int, rate: float) -> None:
+    """Up to `steps` in all, going on from the checkpoint at `path` if it is there."""
+    groups = [
+        {"params": [*model.around, model.squeeze]},
+        {"params": [model.expand], "scale": EXPAND_SCALE},
+        {"params": [model.sharpness], "scale": SHARPNESS_SCALE},
+    ]
+    training.train(
+        model,
+        torch.optim.AdamW(groups, lr=rate, eps=EPSILON, weight_decay=0.0, betas=(0.9, 0.98)),
+        path,
+        lambda step, _used_s: {"reply": loss_of(model, backbone, course.batch(step, batch))},
+        share=training.within_steps(steps),
+        rate=training.warm_cosine(rate, warm_steps=WARM_UP_STEPS, floor=0.05),
+    )
+
+
+def ask(gguf: Path, told: dict[str, list[str | dict[str, str]]], path: Path, course: Course, n: int) -> None:
+    """Prints how many of `n` held-out examples are named, untrained and with the file at `path`."""
+    examples = course.held_out(n)
+    with LlamaBackbone(gguf, n_ctx=512, n_threads=1) as backbone:
+        backbone.feed([backbone.tokenize(PREFIX)])
+        start, model = backbone.n_past, Told(Sentence(told, backbone))
+        for name in ("token rows", "learned"):
+            if name == "learned":
+                load(model, path, store.sha256_of(gguf), course.space)
+            answers = []
+            for example in examples:
+                backbone.rollback(start)
+                with torch.inference_mode():
+                    backbone.feed([model.rows(example.units).numpy(), backbone.tokenize(example.after)])
+                answers.append("".join(piece.text for piece in backbone.generate(0, max_tokens=40)).strip())
+            right = np.mean([course.right(e.label, answer) for e, answer in zip(examples, answers, strict=True)])
+            words = np.mean([len(answer.split()) for answer in answers])
+            print(f"{name}: {right:.1%} of {len(examples)} held-out examples named, {words:.1f} words", flush=True)
+            for example, answer in list(zip(examples, answers, strict=True))[:: max(1, len(examples) // 12)]:
+                print(f"    {example.label}: {answer!r}")
+
+
+def load(model: Told, path: Path, backbone: str, space: str) -> None:
+    """What `path` holds into `model`. Raises ModelError."""
+    n_embd = model.expand.shape[1]
+    shape = {"n_texts": len(model.around), "n_gaps": len(model.sharpness), "n_embd": n_embd}
+    found = learned.read(path, backbone=backbone, space=space, **shape)
+    with torch.no_grad():
+        model.around = nn.ParameterList(torch.from_numpy(rows.copy()) for rows in found.around)
+        for name in ("sharpness", "squeeze", "expand"):
+            setattr(model, name, nn.Parameter(torch.from_numpy(getattr(found, name).copy())))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=COURSES)
+    parser.add_argument("gguf", type=Path)
+    parser.add_argument("--examples", type=Path, required=True, help="features.npz, or the folder of clips")
+    parser.add_argument("--out", type=Path, required=True, help="folder")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--batch", type=int, default=BATCH, help="examples a step")
+    parser.add_argument("--lr", type=float, default=RATE)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
+    parser.add_argument("--ask", type=int, default=0, metavar="N", help="then ask N held-out examples")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    wording, kind = COURSES[args.what]
+    told = wording()
+    course = kind(args.examples, ARTIFACTS / f"{args.what}-connector-pocket.onnx", told["units"])
+    path = args.out / "told.npz"
+    if args.steps:
+        if not args.resume:
+            (args.out / "told.pt").unlink(missing_ok=True)
+        with open_frozen(args.gguf, args.through) as backbone:
+            model = Told(Sentence(told, Spells(backbone)))
+            options = {"steps": args.steps, "batch": args.batch, "rate": args.lr}
+            train(model, backbone, course, args.out / "told.pt", **options)
+        learned.write(path, model.learned(), backbone=store.sha256_of(args.gguf), space=course.space)
+        print(path, path.stat().st_size)
+    if args.ask:
+        ask(args.gguf, told, path, course, args.ask)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The recipe of told connectors: what is trained is what will run, from where the backbone reads it already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+
+from glasses.connectors import learned  # noqa: E402
+from glasses.connectors.pooled import Network  # noqa: E402
+from glasses.connectors.spelled import SpelledConnector  # noqa: E402
+from glasses.types import Float32Array, Latents  # noqa: E402
+from models.recipes import spelled, told, told_examples  # noqa: E402
+from models.recipes.sound_units import Pooled  # noqa: E402
+from models.recipes.told_examples import Asked  # noqa: E402
+
+pytestmark = pytest.mark.train
+ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
+NETWORK = ARTIFACTS / "image-connector-pocket.onnx"
+N_EMBD, SPACE = 8, "efficientnet-lite0:aa4c0e97dad55c14"
+
+
+class Words:
+    """A backbone that spells a word with one token; a made-up row for each."""
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        del special
+        return [sum(ord(letter) * 7**i for i, letter in enumerate(word)) % 997 for word in text.split()]
+
+    def token_rows(self, ids: Sequence[int]) -> Float32Array:
+        rows = np.random.default_rng(0).standard_normal((997, N_EMBD)) * 0.02
+        return rows[list(ids)].astype(np.float32)
+
+
+def latents_of(seed: int) -> Latents:
+    data = np.random.default_rng(seed).standard_normal((49, 1280)).astype(np.float32)
+    return Latents(0, 0, "image", data, SPACE)
+
+
+def rows_that_run(latents: Latents, path: Path | None) -> Float32Array:
+    files = (ARTIFACTS / "image-connector-spelled.json", NETWORK)
+    return SpelledConnector(*files, Words(), learned_path=path, backbone_sha256="a").apply(latents)
+
+
+def test_training_begins_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path) -> None:
+    sentence, latents = told.Sentence(spelled.image(), Words()), latents_of(0)
+    units = Network(NETWORK, n_threads=1, also="n6").run("n6", latents, None)[0]
+    model = told.Told(sentence)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.rows(units).numpy(), rows_that_run(latents, None), atol=1e-6)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.rand(parameter.shape, generator=generator))
+        trained = model.rows(units).numpy()
+    learned.write(tmp_path / "told.npz", model.learned(), backbone="a", space=SPACE)
+    run = rows_that_run(latents, tmp_path / "told.npz")
+    assert np.abs(run - rows_that_run(latents, None)).max() > 0.1
+    np.testing.assert_allclose(run, trained, atol=2e-3 * np.abs(trained).max())  # float16
+    again = told.Told(sentence)
+    told.load(again, tmp_path / "told.npz", "a", SPACE)
+    np.testing.assert_allclose(again.rows(units).detach().numpy(), run, atol=1e-6)
+
+
+class Nearest:
+    """A frozen backbone whose loss is how far the rows' mean is from the reply's."""
+
+    def ids(self, text: str) -> list[int]:
+        return Words().tokenize(text)
+
+    def rows(self, text: str) -> Any:
+        return torch.from_numpy(Words().token_rows(self.ids(text)))
+
+    def answer_loss(self, asked: Sequence[Any], replies: Sequence[list[int]]) -> Any:
+        wanted = [torch.from_numpy(Words().token_rows(reply)).mean(0) for reply in replies]
+        got = [next(part for part in parts if torch.is_tensor(part)).mean(0) for parts in asked]
+        return sum(((a - b) ** 2).sum() for a, b in zip(got, wanted, strict=True)) / len(wanted)
+
+
+class OneLlama:
+    """Always the same picture."""
+
+    space = SPACE
+
+    def batch(self, step: int, size: int) -> list[Asked]:
+        del step
+        units = np.full(len(spelled.image()["names"]), 1e-5, np.float32)
+        units[[3, 7]] = 0.6, 0.3
+        return [Asked(units, "", "What is this?", "A llama.")] * size
+
+    def held_out(self, n: int) -> list[Asked]:
+        return self.batch(0, n)
+
+    def right(self, label: str, answer: str) -> bool:
+        return label in answer
+
+
+def test_everything_that_is_learned_moves_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    def fresh() -> Any:
+        torch.manual_seed(0)
+        return told.Told(told.Sentence(spelled.image(), Words()))
+
+    def run(path: Path, budget: int) -> Any:
+        model = fresh()
+        told.train(model, Nearest(), OneLlama(), path, steps=budget, batch=2, rate=1e-3)
+        return model
+
+    start = dict(fresh().state_dict())
+    run(tmp_path / "a.pt", 3)
+    moved = dict(run(tmp_path / "a.pt", 6).state_dict())
+    assert all(not torch.equal(value, start[name]) for name, value in moved.items())
+    assert told.training.steps_done(tmp_path / "a.pt") == 6
+
+
+def test_the_classifier_read_from_a_network_gives_its_units() -> None:
+    latents = latents_of(1)
+    found = told_examples.classifier(NETWORK, spelled.IMAGE_UNITS)
+    pooled = torch.from_numpy(latents.data.mean(axis=0))
+    units = torch.softmax((pooled @ found.head.T + found.bias) * found.sharpness, 0).numpy()
+    ours = Network(NETWORK, n_threads=1, also=spelled.IMAGE_UNITS).run(spelled.IMAGE_UNITS, latents, None)[0]
+    np.testing.assert_allclose(units, ours, atol=1e-4)
+
+
+def test_units_of_a_clip_are_found_without_its_package() -> None:
+    rng = np.random.default_rng(0)
+    y, fold = np.arange(1200) % 3, np.arange(1200) // 3 % 4
+    x = rng.standard_normal((1200, 1024 + 2304)).astype(np.float32)  # nothing in common, so nothing to be learned
+    pooled = Pooled("sound", x, y, fold, ["dog", "cat", "bird"])
+    units = told_examples.units_without_their_package(pooled, 6.0)
+    np.testing.assert_allclose(units.sum(axis=1), 1, rtol=1e-5)
+    assert np.mean(units.argmax(1) == y) < 0.45  # by heart it would be all
+    alone = np.where(y == 0, 0, fold)  # every dog is in one fold
+    known = told_examples.units_without_their_package(Pooled("sound", x, y, alone, pooled.names), 6.0)
+    assert np.mean(known[y == 0].argmax(1) == 0) > 0.9
+
+
+@pytest.mark.parametrize("space", ["efficientnet-lite0:aa4c0e97dad55c14"])
+def test_pictures_that_are_held_out_are_never_learned_from(tmp_path: Path, space: str) -> None:
+    names = ["dog", "cat", "teapot", "owl", "street", "", "goat", "horse", "apple", "moon", "wrench", "tower"] * 3
+    regions = np.random.default_rng(0).standard_normal((len(names), 5, 1280)).astype(np.float16)
+    np.savez(tmp_path / "features.npz", regions=regions, names=np.array(names), space=space)
+    course = told_examples.Pictures(tmp_path / "features.npz", NETWORK, spelled.IMAGE_UNITS)
+    asked = course.held_out(10)
+    out = {one.label for one in asked}
+    assert out
+    assert out.isdisjoint(course._source.labels)
+    assert len(course._source.labels) + len(course._kept) == len(names)
+    first, again = course.batch(3, 8), course.batch(3, 8)
+    assert [one.reply for one in first] == [one.reply for one in again]
+    assert all(one.units.sum() == pytest.approx(1, abs=1e-3) for one in (*first, *asked))
+    assert course.right("teapot", "A teapot.")
+    assert not course.right("teapot", "A horse.")
