@@ -27,7 +27,7 @@ _MAX_CONFIG_BYTES = 1 << 20
 _WARM_UP = "Hello there."
 _PEAK, _MOST_PEAK = 0.7, 0.95  # of full scale: what the warm-up is brought to, and what nothing exceeds
 _AUDIBLE = 0.01  # of the clause's peak: the network pads each clause with some 50 to 250 ms below this
-_LEAD_S, _TAIL_S = 0.01, 0.06  # kept of that padding, faded
+_LEAD_S, _TAIL_S = 0.004, 0.06  # kept of that padding, faded
 _PAUSES_S = {",": 0.12, ";": 0.2, ":": 0.2, "\u2013": 0.15, "\u2014": 0.15, ".": 0.3, "!": 0.3, "?": 0.3, "…": 0.4}
 _CLOSERS = "\"'\u201d\u2019)]}*_ "
 

@@ -58,6 +58,8 @@ class EchoGate:
         for t_ns, pcm in blocks:
             if pcm.any():
                 self._loud_ns = t_ns
+            elif not self.hears_itself(t_ns):
+                continue  # all day long: not even silence is resampled
             gap_ns = t_ns - self._far_ns - len(self._far) * 1_000_000_000 // RATE_HZ
             if -_PAUSE_NS < gap_ns < -_SLIP_NS:  # callbacks had come late until now: what is held was played sooner too
                 self._far_ns += gap_ns
