@@ -98,7 +98,8 @@ def _live(args: argparse.Namespace, tick: Tick) -> Measured:
 def _addressed(args: argparse.Namespace, tick: Tick) -> Measured:
     if not args.sounds:
         raise InputError(
-            Reason.BAD_INPUT, "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR gets some"
+            Reason.BAD_INPUT,
+            "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR gets some, README says more",
         )
     figures = addressed.run(args.bundle, args.sounds, args.hours, tick)
     return figures, live.report(figures)
