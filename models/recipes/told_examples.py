@@ -68,18 +68,30 @@ class Classifier(NamedTuple):
     sharpness: float
 
 
+class Graph:
+    """An ONNX file of image_model.Graph: which node made a tensor, and its constants."""
+
+    def __init__(self, path: Path) -> None:
+        model = onnx.load(path)
+        self.made = {node.output[0]: node for node in model.graph.node}
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        self.space = next(one.value for one in model.metadata_props if one.key == "space")
+
+    def sharpened(self, units: str) -> tuple[str, float]:
+        """What the softmax `units` is of: the name of the scores, and by how much they are multiplied."""
+        scores, sharpness = self.made[self.made[units].input[0]].input
+        return scores, float(self.constants[sharpness].flat[0])
+
+
 def classifier(path: Path, units: str) -> Classifier:
-    """Of the network whose softmax is the tensor `units` (image_model.export)."""
-    graph = onnx.load(path).graph
-    made = {node.output[0]: node for node in graph.node}
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    scaled = made[made[units].input[0]]
-    added = made[scaled.input[0]]
-    turned = made[made[added.input[0]].input[1]]
-    int8, scale = (constants[name] for name in made[turned.input[0]].input)
+    """Of the picture network whose softmax is the tensor `units`."""
+    graph = Graph(path)
+    scores, sharpness = graph.sharpened(units)
+    product, bias = graph.made[scores].input
+    table = graph.made[graph.made[graph.made[product].input[1]].input[0]]
+    int8, scale = (graph.constants[name] for name in table.input)
     head = int8.astype(np.float32) * scale[:, None]
-    sharpness = float(constants[scaled.input[1]].flat[0])
-    return Classifier(torch.from_numpy(head), torch.from_numpy(constants[added.input[1]].copy()), sharpness)
+    return Classifier(torch.from_numpy(head), torch.from_numpy(graph.constants[bias].copy()), sharpness)
 
 
 class Pictures:
@@ -122,10 +134,9 @@ class Sounds:
     """`clips` is the folder that sound_clips writes, `network` the pocket connector whose units are mixed."""
 
     def __init__(self, clips: Path, network: Path, units: str) -> None:
-        graph = onnx.load(network)
-        self.space = next(one.value for one in graph.metadata_props if one.key == "space")
-        pooled = sound_units.load_clips(clips, "sound")
-        found = units_without_their_package(pooled, classifier(network, units).sharpness)
+        graph, pooled = Graph(network), sound_units.load_clips(clips, "sound")
+        self.space = graph.space
+        found = units_without_their_package(pooled, graph.sharpened(units)[1])
         learned = pooled.fold != HELD_OUT_FOLD
         elsewhere = np.isin(pooled.y, pooled.y[learned])
         learned |= ~elsewhere

@@ -26,7 +26,10 @@ from glasses.service.messages import AddToken, Example, RemoveToken  # noqa: E40
 from glasses.service.service import Service  # noqa: E402
 from glasses.service.sync_client import SyncClient  # noqa: E402
 from glasses.service.transport import WebSocket  # noqa: E402
-from models.recipes import frozen_backbone, remote_backbone, sound_align  # noqa: E402
+from models.recipes import frozen_backbone, remote_backbone, sound_align, spelled, told  # noqa: E402
+from models.recipes.sound_classes import UNITS, reply_to  # noqa: E402
+from models.recipes.speech_align import Spells  # noqa: E402
+from models.recipes.told_examples import Asked  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
 STEPS = 10
@@ -78,6 +81,43 @@ def test_a_recipe_over_the_wire_as_in_process(
     for mine, theirs, before in zip(here, there, (start.names, start.frame, start.expand), strict=True):
         moved = np.linalg.norm(mine - before.detach().numpy())
         assert np.linalg.norm(mine - theirs) < 0.02 * moved
+
+
+class MadeUp:
+    """Sounds that nobody heard."""
+
+    space = "yamnet:0"
+
+    def batch(self, step: int, size: int) -> list[Asked]:
+        rng = np.random.default_rng(step)
+        drawn = [rng.dirichlet(np.full(len(UNITS), 0.03)).astype(np.float32) for _ in range(size)]
+        return [Asked(u, "", "What is this sound?" + SUFFIX, reply_to(UNITS[int(u.argmax())])) for u in drawn]
+
+    def held_out(self, n: int) -> list[Asked]:
+        return self.batch(-1, n)
+
+    def right(self, label: str, answer: str) -> bool:
+        return label in answer
+
+
+def test_what_is_told_is_learned_over_the_wire_as_in_process(
+    service: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_backbone, "open_backbone", partial(frozen_backbone.open_backbone, dtype=torch.float32))
+    monkeypatch.setattr(remote_backbone, "WebSocket", lambda address: service.transport("unix"))
+    ends: list[dict[str, Any]] = []
+    for i, through in enumerate((None, None, service.addresses["unix"])):
+        torch.manual_seed(0)
+        with remote_backbone.open_frozen(service.folder / "small.gguf", through) as backbone:
+            model = told.Told(told.Sentence(spelled.sound(), Spells(backbone)))
+            if i:
+                told.train(model, backbone, MadeUp(), tmp_path / f"{i}.pt", steps=5, batch=4, rate=1e-3)
+        ends.append({name: value.detach().numpy().copy() for name, value in model.state_dict().items()})
+    start, here, there = ends
+    for name, before in start.items():
+        moved = np.linalg.norm(here[name] - before)
+        assert moved > 0
+        assert np.linalg.norm(here[name] - there[name]) < 0.02 * moved
 
 
 def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
