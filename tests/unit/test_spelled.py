@@ -194,6 +194,23 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
     assert caught.value.reason is Reason.TOO_LARGE
 
 
+@pytest.mark.parametrize(("part", "told"), [("image", spelled.image()), ("sound", spelled.sound())])
+def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, told: dict[str, list[object]]) -> None:
+    desk = store.load_bundle("desk")
+    name = getattr(desk, f"{part}_connector")
+    _, units, rows = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
+    n_texts = sum(isinstance(one, str) for one in told["sentence"])
+    found = learned.read(
+        rows,
+        backbone=store.load_manifest(desk.backbone).files[0].sha256,
+        space=Network(units, n_threads=1).space,
+        n_texts=n_texts,
+        n_gaps=len(told["sentence"]) - n_texts,
+        n_embd=896,
+    )
+    assert np.linalg.norm(found.squeeze @ found.expand) > 0  # it was trained
+
+
 @pytest.mark.models
 def test_an_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) -> None:
     encoder = ImageEncoder(store.path_of("efficientnet-lite0-int8"), n_threads=1)
