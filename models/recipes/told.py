@@ -1,21 +1,22 @@
 """Learns how a backbone is told what pocket's connectors find, through that backbone, which stays frozen.
 
-    python -m models.recipes.told image GGUF --examples features.npz --out DIR --steps 150
-    python -m models.recipes.told sound GGUF --examples clips --out DIR --steps 150
+    python -m models.recipes.told GGUF --pictures features.npz --clips DIR --out DIR --steps 240
 
 `glasses.connectors.spelled` mixes token rows and puts those of a sentence around them: the backbone reads it untrained.
 From there the sentence's rows, the sharpness of the mixture and a correction of low rank to the soft tokens learn to be
-answered shortly and rightly. The networks that find what there is are pocket's own and are not trained.
+answered shortly and rightly, pictures and sounds in one run, as a turn may hold both and asks about one. The networks
+that find what there is are pocket's own and are not trained.
 
 The examples are of `models.recipes.image_pictures` and `sound_clips` (see told_examples). Seeded; DIR/told.pt is the
-checkpoint, `--resume` goes on from it; DIR/told.npz is what is learned. `--ask N` asks N examples that are never
-learned from, greedily, by the program that will run: with token rows alone, then with what DIR/told.npz holds.
+checkpoint, `--resume` goes on from it; DIR/image.npz and DIR/sound.npz are what is learned. `--ask N` asks N examples
+of each sense that are never learned from, greedily, by the program that will run: with token rows alone, then with
+those files.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,15 @@ from models.recipes import spelled, training
 from models.recipes.frozen_backbone import Frozen
 from models.recipes.remote_backbone import open_frozen
 from models.recipes.speech_align import Spells
-from models.recipes.told_examples import Asked, Course, Pictures, Sounds
+from models.recipes.told_examples import Asked, Course, Pictures, Sounds, together
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-STEPS, BATCH, RATE, WARM_UP_STEPS, EPSILON = 150, 12, 2e-3, 10, 1e-6
+STEPS, BATCH, RATE, WARM_UP_STEPS, EPSILON = 240, 8, 2e-3, 10, 1e-6
+BESIDE_SHARE = 0.5  # of the examples hold the other sense too
 RANK = 16
 # Of the learning rate, which suits rows: sharpness is one number near 1, and what `expand` moves counts RANK times.
 SHARPNESS_SCALE, EXPAND_SCALE = 5.0, 0.05
-COURSES = {"image": (spelled.image, Pictures), "sound": (spelled.sound, Sounds)}
+WORDINGS = {"image": spelled.image, "sound": spelled.sound}
 SHORTEST = 1e-3  # sharpness
 
 
@@ -103,53 +105,85 @@ class Told(nn.Module):
         return Learned(tuple(around), sharpness[0], squeeze[0], expand[0])
 
 
-def loss_of(model: Told, backbone: Frozen, examples: Sequence[Asked]) -> Tensor:
+def senses(backbone: Speller) -> dict[str, Told]:
+    """What pictures and sounds are told in, by sense."""
+    return {sense: Told(Sentence(wording(), backbone)) for sense, wording in WORDINGS.items()}
+
+
+def rows_of(models: Mapping[str, Told], example: Asked) -> Tensor:
+    """The rows of all that a turn holds, (n, n_embd)."""
+    return torch.cat([models[sense].rows(units) for sense, units in example.units.items()])
+
+
+def loss_of(models: Mapping[str, Told], backbone: Frozen, examples: Sequence[Asked]) -> Tensor:
     """Mean cross-entropy of the replies' tokens."""
     ids = backbone.ids
-    asked = [
-        [ids(e.before), model.rows(e.units), ids(e.after)] if e.before else [model.rows(e.units), ids(e.after)]
-        for e in examples
-    ]
+    turns = [([ids(e.before)] if e.before else [], rows_of(models, e), ids(e.after)) for e in examples]
+    asked = [[*before, rows, after] for before, rows, after in turns]
     return backbone.answer_loss(asked, [ids(e.reply) for e in examples])
 
 
-def train(model: Told, backbone: Frozen, course: Course, path: Path, *, steps: int, batch: int, rate: float) -> None:
-    """Up to `steps` in all, going on from the checkpoint at `path` if it is there."""
+def train(
+    models: Mapping[str, Told],
+    backbone: Frozen,
+    courses: Mapping[str, Course],
+    path: Path,
+    *,
+    steps: int,
+    batch: int,
+    rate: float,
+) -> None:
+    """Up to `steps` of `batch` examples in all, going on from the checkpoint at `path` if it is there."""
     groups = [
-        {"params": [*model.around, model.squeeze]},
-        {"params": [model.expand], "scale": EXPAND_SCALE},
-        {"params": [model.sharpness], "scale": SHARPNESS_SCALE},
+        {"params": [one for model in models.values() for one in (*model.around, model.squeeze)]},
+        {"params": [model.expand for model in models.values()], "scale": EXPAND_SCALE},
+        {"params": [model.sharpness for model in models.values()], "scale": SHARPNESS_SCALE},
     ]
+
+    def losses(step: int, _used_s: float) -> dict[str, Tensor]:
+        drawn = [courses[sense].batch(step, batch // 2) for sense in ("image", "sound")]
+        examples = together(*drawn, BESIDE_SHARE, np.random.default_rng((3, step)))
+        return {"reply": loss_of(models, backbone, examples)}
+
     training.train(
-        model,
+        nn.ModuleDict(models),
         torch.optim.AdamW(groups, lr=rate, eps=EPSILON, weight_decay=0.0, betas=(0.9, 0.98)),
         path,
-        lambda step, _used_s: {"reply": loss_of(model, backbone, course.batch(step, batch))},
+        losses,
         share=training.within_steps(steps),
         rate=training.warm_cosine(rate, warm_steps=WARM_UP_STEPS, floor=0.05),
     )
 
 
-def ask(gguf: Path, told: dict[str, list[str | dict[str, str]]], path: Path, course: Course, n: int) -> None:
-    """Prints how many of `n` held-out examples are named, untrained and with the file at `path`."""
-    examples = course.held_out(n)
+def ask(gguf: Path, folder: Path, courses: Mapping[str, Course], n: int) -> None:
+    """Prints how many of `n` held-out examples of each sense are named, alone and beside one of the other sense."""
+    alone = {sense: course.held_out(n) for sense, course in courses.items()}
+    mixed = together(alone["image"], alone["sound"], 1.0, np.random.default_rng(0))
+    beside = {"image": mixed[: len(alone["image"])], "sound": mixed[len(alone["image"]) :]}
     with LlamaBackbone(gguf, n_ctx=512, n_threads=1) as backbone:
         backbone.feed([backbone.tokenize(PREFIX)])
-        start, model = backbone.n_past, Told(Sentence(told, backbone))
+        start, models = backbone.n_past, senses(backbone)
+
+        def answer(example: Asked) -> str:
+            backbone.rollback(start)
+            with torch.inference_mode():
+                backbone.feed([rows_of(models, example).numpy(), backbone.tokenize(example.after)])
+            return "".join(piece.text for piece in backbone.generate(0, max_tokens=40)).strip()
+
         for name in ("token rows", "learned"):
-            if name == "learned":
-                load(model, path, store.sha256_of(gguf), course.space)
-            answers = []
-            for example in examples:
-                backbone.rollback(start)
-                with torch.inference_mode():
-                    backbone.feed([model.rows(example.units).numpy(), backbone.tokenize(example.after)])
-                answers.append("".join(piece.text for piece in backbone.generate(0, max_tokens=40)).strip())
-            right = np.mean([course.right(e.label, answer) for e, answer in zip(examples, answers, strict=True)])
-            words = np.mean([len(answer.split()) for answer in answers])
-            print(f"{name}: {right:.1%} of {len(examples)} held-out examples named, {words:.1f} words", flush=True)
-            for example, answer in list(zip(examples, answers, strict=True))[:: max(1, len(examples) // 12)]:
-                print(f"    {example.label}: {answer!r}")
+            for sense, model in models.items():
+                if name == "learned":
+                    load(model, folder / f"{sense}.npz", store.sha256_of(gguf), courses[sense].space)
+            for sense, course in courses.items():
+                for how, examples in (("alone", alone[sense]), ("beside another", beside[sense])):
+                    answers = [answer(example) for example in examples]
+                    pairs = list(zip(examples, answers, strict=True))
+                    right = np.mean([course.right(example.label, said) for example, said in pairs])
+                    words = np.mean([len(said.split()) for said in answers])
+                    print(f"{name}, {sense} {how}: {right:.1%} of {len(pairs)} named, {words:.1f} words", flush=True)
+                    print(
+                        "\n".join(f"    {example.label}: {said!r}" for example, said in pairs[:: len(pairs) // 6 or 1])
+                    )
 
 
 def load(model: Told, path: Path, backbone: str, space: str) -> None:
@@ -165,35 +199,37 @@ def load(model: Told, path: Path, backbone: str, space: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=COURSES)
     parser.add_argument("gguf", type=Path)
-    parser.add_argument("--examples", type=Path, required=True, help="features.npz, or the folder of clips")
+    parser.add_argument("--pictures", type=Path, required=True, help="features.npz of image_pictures")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of sound_clips")
     parser.add_argument("--out", type=Path, required=True, help="folder")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--batch", type=int, default=BATCH, help="examples a step")
+    parser.add_argument("--steps", type=int, default=STEPS, help="0 only asks")
+    parser.add_argument("--batch", type=int, default=BATCH, help="examples a step, half of each sense")
     parser.add_argument("--lr", type=float, default=RATE)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--through", metavar="URL", help="train through this service's Gradient API (glasses serve)")
-    parser.add_argument("--ask", type=int, default=0, metavar="N", help="then ask N held-out examples")
+    parser.add_argument("--ask", type=int, default=0, metavar="N", help="then ask N held-out examples of each sense")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    wording, kind = COURSES[args.what]
-    told = wording()
-    course = kind(args.examples, ARTIFACTS / f"{args.what}-connector-pocket.onnx", told["units"])
-    path = args.out / "told.npz"
+    networks = {sense: ARTIFACTS / f"{sense}-connector-pocket.onnx" for sense in WORDINGS}
+    courses: dict[str, Course] = {
+        "image": Pictures(args.pictures, networks["image"], spelled.IMAGE_UNITS),
+        "sound": Sounds(args.clips, networks["sound"], spelled.SOUND_UNITS),
+    }
     if args.steps:
+        path = args.out / "told.pt"
         if not args.resume:
-            (args.out / "told.pt").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         with open_frozen(args.gguf, args.through) as backbone:
-            model = Told(Sentence(told, Spells(backbone)))
-            options = {"steps": args.steps, "batch": args.batch, "rate": args.lr}
-            train(model, backbone, course, args.out / "told.pt", **options)
-        learned.write(path, model.learned(), backbone=store.sha256_of(args.gguf), space=course.space)
-        print(path, path.stat().st_size)
+            models = senses(Spells(backbone))
+            train(models, backbone, courses, path, steps=args.steps, batch=args.batch, rate=args.lr)
+        sha256 = store.sha256_of(args.gguf)
+        for sense, model in models.items():
+            learned.write(args.out / f"{sense}.npz", model.learned(), backbone=sha256, space=courses[sense].space)
     if args.ask:
-        ask(args.gguf, told, path, course, args.ask)
+        ask(args.gguf, args.out, courses, args.ask)
 
 
 if __name__ == "__main__":

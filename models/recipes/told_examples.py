@@ -9,6 +9,7 @@ both a part is never trained on: pictures of some names, clips of some packages.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -33,9 +34,11 @@ HELD_OUT_ONE_IN = 8  # names of pictures
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`units` (n,) that sum to 1, texts before and after the rows, and the reply; `label` is what it is."""
+    """`units` (n,) that sum to 1 of each sense that has rows in the turn, in the turn's order; texts before and after
+    the rows; the reply; `label` is what it is that was asked about.
+    """
 
-    units: Array
+    units: dict[str, Array]
     before: str
     after: str
     reply: str
@@ -43,7 +46,7 @@ class Asked:
 
 
 class Course(Protocol):
-    """Where examples come from."""
+    """Where examples of a sense come from."""
 
     space: str  # of the latents that the units are made of
 
@@ -58,6 +61,20 @@ class Course(Protocol):
     def right(self, label: str, answer: str) -> bool:
         """Whether an answer names what it is."""
         ...
+
+
+def together(pictures: Sequence[Asked], sounds: Sequence[Asked], share: float, rng: np.random.Generator) -> list[Asked]:
+    """All of both; `share` of them get, before or after, what another of the other sense is of: it is not asked about.
+
+    Without that a sound beside a picture drowns it.
+    """
+    found = []
+    for mine, others in ((pictures, sounds), (sounds, pictures)):
+        for one in mine:
+            beside = others[rng.integers(len(others))].units
+            turns = (one.units | beside, beside | one.units)
+            found.append(replace(one, units=turns[rng.integers(2)]) if rng.random() < share else one)
+    return found
 
 
 class Classifier(NamedTuple):
@@ -110,15 +127,14 @@ class Pictures:
     def batch(self, step: int, size: int) -> list[Asked]:
         """See `Course`."""
         drawn = self._source.batch(step, size)
-        return [
-            Asked(self._units(e.regions) if e.units is None else e.units[0], e.before, e.after, e.reply) for e in drawn
-        ]
+        units = [self._units(e.regions) if e.units is None else e.units[0] for e in drawn]
+        return [Asked({"image": u}, e.before, e.after, e.reply) for u, e in zip(units, drawn, strict=True)]
 
     def held_out(self, n: int) -> list[Asked]:
         """See `Course`."""
         spread = np.linspace(0, len(self._kept) - 1, min(n, len(self._kept))).astype(int)
         found = [self._kept[i] for i in spread]
-        return [Asked(self._units(seen), "", ABOUT_VIEW + SUFFIX, "", label) for seen, label in found]
+        return [Asked({"image": self._units(seen)}, "", ABOUT_VIEW + SUFFIX, "", label) for seen, label in found]
 
     def right(self, label: str, answer: str) -> bool:
         """See `Course`."""
@@ -147,12 +163,13 @@ class Sounds:
 
     def batch(self, step: int, size: int) -> list[Asked]:
         """See `Course`."""
-        return [Asked(e.units.numpy(), "", e.after, e.reply) for e in self._source.batch(step, size)]
+        return [Asked({"sound": e.units.numpy()}, "", e.after, e.reply) for e in self._source.batch(step, size)]
 
     def held_out(self, n: int) -> list[Asked]:
         """See `Course`."""
         spread = np.linspace(0, len(self._kept) - 1, min(n, len(self._kept))).astype(int)
-        return [Asked(self._kept[i][0], "", ABOUT_SOUND + SUFFIX, "", self._kept[i][1]) for i in spread]
+        found = [self._kept[i] for i in spread]
+        return [Asked({"sound": units}, "", ABOUT_SOUND + SUFFIX, "", label) for units, label in found]
 
     def right(self, label: str, answer: str) -> bool:
         """See `Course`."""

@@ -84,14 +84,23 @@ def test_a_recipe_over_the_wire_as_in_process(
 
 
 class MadeUp:
-    """Sounds that nobody heard."""
+    """Pictures and sounds that nobody saw or heard."""
 
-    space = "yamnet:0"
+    space = "none:0"
+
+    def __init__(self, sense: str) -> None:
+        self.sense = sense
+        self.names = spelled.image()["names"][:40] if sense == "image" else [reply_to(unit) for unit in UNITS]
+        self.n_units = len(spelled.image()["names"]) if sense == "image" else len(UNITS)
 
     def batch(self, step: int, size: int) -> list[Asked]:
-        rng = np.random.default_rng(step)
-        drawn = [rng.dirichlet(np.full(len(UNITS), 0.03)).astype(np.float32) for _ in range(size)]
-        return [Asked(u, "", "What is this sound?" + SUFFIX, reply_to(UNITS[int(u.argmax())])) for u in drawn]
+        rng = np.random.default_rng((step, len(self.names)))
+        found = []
+        for _ in range(size):
+            units = np.zeros(self.n_units, np.float32)
+            units[: len(self.names)] = rng.dirichlet(np.full(len(self.names), 0.03))
+            found.append(Asked({self.sense: units}, "", "What is it?" + SUFFIX, self.names[int(units.argmax())]))
+        return found
 
     def held_out(self, n: int) -> list[Asked]:
         return self.batch(-1, n)
@@ -105,14 +114,16 @@ def test_what_is_told_is_learned_over_the_wire_as_in_process(
 ) -> None:
     monkeypatch.setattr(remote_backbone, "open_backbone", partial(frozen_backbone.open_backbone, dtype=torch.float32))
     monkeypatch.setattr(remote_backbone, "WebSocket", lambda address: service.transport("unix"))
+    courses = {sense: MadeUp(sense) for sense in told.WORDINGS}
     ends: list[dict[str, Any]] = []
     for i, through in enumerate((None, None, service.addresses["unix"])):
         torch.manual_seed(0)
         with remote_backbone.open_frozen(service.folder / "small.gguf", through) as backbone:
-            model = told.Told(told.Sentence(spelled.sound(), Spells(backbone)))
+            models = torch.nn.ModuleDict(told.senses(Spells(backbone)))
             if i:
-                told.train(model, backbone, MadeUp(), tmp_path / f"{i}.pt", steps=5, batch=4, rate=1e-3)
-        ends.append({name: value.detach().numpy().copy() for name, value in model.state_dict().items()})
+                options = {"steps": 5, "batch": 4, "rate": 1e-3}
+                told.train(dict(models.items()), backbone, courses, tmp_path / f"{i}.pt", **options)
+        ends.append({name: value.detach().numpy().copy() for name, value in models.state_dict().items()})
     start, here, there = ends
     for name, before in start.items():
         moved = np.linalg.norm(here[name] - before)

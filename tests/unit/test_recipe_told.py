@@ -81,16 +81,19 @@ class Nearest:
         return sum(((a - b) ** 2).sum() for a, b in zip(got, wanted, strict=True)) / len(wanted)
 
 
-class OneLlama:
-    """Always the same picture."""
+class One:
+    """Always the same picture or sound."""
 
     space = SPACE
 
+    def __init__(self, sense: str, reply: str) -> None:
+        self.sense, self.reply = sense, reply
+
     def batch(self, step: int, size: int) -> list[Asked]:
         del step
-        units = np.full(len(spelled.image()["names"]), 1e-5, np.float32)
+        units = np.full(len(spelled.image()["names"] if self.sense == "image" else spelled.sound()["names"]), 1e-5)
         units[[3, 7]] = 0.6, 0.3
-        return [Asked(units, "", "What is this?", "A llama.")] * size
+        return [Asked({self.sense: units.astype(np.float32)}, "", "What is this?", self.reply)] * size
 
     def held_out(self, n: int) -> list[Asked]:
         return self.batch(0, n)
@@ -100,20 +103,33 @@ class OneLlama:
 
 
 def test_everything_that_is_learned_moves_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    courses = {"image": One("image", "A llama."), "sound": One("sound", "Rain falling.")}
+
     def fresh() -> Any:
         torch.manual_seed(0)
-        return told.Told(told.Sentence(spelled.image(), Words()))
+        return told.senses(Words())
 
-    def run(path: Path, budget: int) -> Any:
-        model = fresh()
-        told.train(model, Nearest(), OneLlama(), path, steps=budget, batch=2, rate=1e-3)
-        return model
+    def run(budget: int) -> Any:
+        models = fresh()
+        told.train(models, Nearest(), courses, tmp_path / "a.pt", steps=budget, batch=4, rate=1e-3)
+        return models
 
-    start = dict(fresh().state_dict())
-    run(tmp_path / "a.pt", 3)
-    moved = dict(run(tmp_path / "a.pt", 6).state_dict())
-    assert all(not torch.equal(value, start[name]) for name, value in moved.items())
+    run(3)
+    moved, start = run(6), fresh()
     assert told.training.steps_done(tmp_path / "a.pt") == 6
+    for sense, model in moved.items():
+        before = start[sense].state_dict()
+        assert all(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_turn_holds_the_other_sense_beside_what_is_asked_about() -> None:
+    pictures, sounds = (One(sense, sense).batch(0, 40) for sense in ("image", "sound"))
+    mixed = told_examples.together(pictures, sounds, 0.5, np.random.default_rng(0))
+    assert [one.reply for one in mixed] == ["image"] * 40 + ["sound"] * 40
+    orders = {tuple(one.units) for one in mixed[:40]}
+    assert orders == {("image",), ("image", "sound"), ("sound", "image")}
+    assert 20 < sum(len(one.units) == 2 for one in mixed) < 60
+    assert all(len(one.units) == 1 for one in told_examples.together(pictures, sounds, 0.0, np.random.default_rng(0)))
 
 
 def test_the_classifier_read_from_a_network_gives_its_units() -> None:
@@ -151,6 +167,6 @@ def test_pictures_that_are_held_out_are_never_learned_from(tmp_path: Path, space
     assert len(course._source.labels) + len(course._kept) == len(names)
     first, again = course.batch(3, 8), course.batch(3, 8)
     assert [one.reply for one in first] == [one.reply for one in again]
-    assert all(one.units.sum() == pytest.approx(1, abs=1e-3) for one in (*first, *asked))
+    assert all(one.units["image"].sum() == pytest.approx(1, abs=1e-3) for one in (*first, *asked))
     assert course.right("teapot", "A teapot.")
     assert not course.right("teapot", "A horse.")
