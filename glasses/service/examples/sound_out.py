@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,10 +152,12 @@ def main() -> None:
         verb, _, recording = rest.partition("=")
         bank.add(sound, verb, Path(recording))
     with SyncClient((lambda: WebSocket(args.address)) if args.address else _own_service) as client:
-        before = states(client, say.PLAIN_FRESH[:20])
+        before = [] if args.ask else states(client, say.PLAIN_FRESH[:20])
+        print(f"learning what calls {len(bank.sounds)} sounds: half a minute", file=sys.stderr)
         trained = add_and_train(client, bank.sounds)
         if args.ask:
-            print(play(client, bank, args.ask, args.out))
+            sound = play(client, bank, args.ask, args.out)
+            print(f"{sound}: {args.out}" if sound in bank.files else sound or "no sound: it would answer in words")
             return
         pairs = zip(before, states(client, say.PLAIN_FRESH[:20]), strict=True)
         same = sum(all(map(np.array_equal, a, b)) and len(a) == len(b) for a, b in pairs)
