@@ -160,7 +160,7 @@ def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
     broken: list[Exception] = []
 
     def watch(what: object) -> None:
-        if isinstance(what, Reply):
+        if isinstance(what, Reply) and what.outcome != "merged":  # that turn goes on
             with over:
                 replies.append(what)
                 over.notify()
