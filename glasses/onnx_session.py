@@ -54,7 +54,7 @@ def _output(name: str) -> bytes:
 
 
 def give_back_memory() -> None:
-    """Returns to the system what opening models has freed: a third of it, where the C library is glibc.
+    """Returns to the system what opening models, or a run, has freed: a third of it, where the C library is glibc.
 
     onnxruntime rearranges weights in many small allocations, and glibc keeps those for later.
     """

@@ -101,18 +101,13 @@ def unlearned(folders: Sequence[Path], taught: Path) -> dict[str, list[Path]]:
         raise InputError(Reason.NOT_FOUND, told) from error
     if gone := [str(folder) for folder in learned_from if not folder.is_dir()]:
         raise InputError(Reason.NOT_FOUND, f"the phrase was learned from {', '.join(gone)}, which is gone")
-    learned = {_digest(path) for path in wake.sound_files(learned_from, learn=True)}
+    learned = {store.sha256_of(path) for path in wake.sound_files(learned_from, learn=True)}
     return {
         folder.resolve().name: [
-            path for path in wake.sound_files([folder]) if not learned or _digest(path) not in learned
+            path for path in wake.sound_files([folder]) if not learned or store.sha256_of(path) not in learned
         ]
         for folder in folders
     }
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def opened(

@@ -8,7 +8,6 @@ a millisecond, so speed is the network's alone.
 
 from __future__ import annotations
 
-import ctypes
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import onnxruntime
 
 from glasses.decoders.phonemes import Phonemizer, speakable
 from glasses.errors import ModelError, Reason
-from glasses.onnx_session import open_session
+from glasses.onnx_session import give_back_memory, open_session
 from glasses.types import Float32Array, frozen
 
 _MAX_CONFIG_BYTES = 1 << 20
@@ -96,7 +95,7 @@ class Voice:
                 pause_s = _PAUSES_S.get(clause.rstrip(_CLOSERS)[-1:], 0.0)
                 yield frozen(np.concatenate([silence, pcm]))
         finally:
-            _give_back_memory()
+            give_back_memory()  # glibc would keep some 100 MB of a synthesis for the next one
 
     def abort(self) -> None:
         """Stops the synthesis that runs just now, from any thread: `speak` raises ModelError(ABORTED)."""
@@ -150,13 +149,6 @@ class Voice:
         pcm[:lead] *= np.linspace(0, 1, lead, dtype=np.float32)
         pcm[-tail:] *= np.linspace(1, 0, tail, dtype=np.float32)
         return pcm
-
-
-def _give_back_memory() -> None:
-    """Returns what a synthesis used and freed to the system: glibc would keep some 100 MB of it for the next one."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
-    if trim is not None:
-        trim(0)
 
 
 def _read_config(path: Path) -> _Config:
