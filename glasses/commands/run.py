@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(devices, Linked):
             devices.on_touch = live.events.put
         if brain := options.open_beside(args, stack):
-            live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS)
+            allowed = partial(wearing.beside.allows, "remote")
+            live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS, allowed=allowed)
         controls(args, Running(live, wearing.beside, wearing.wipe, wearing.screen.note), stack)
         stack.enter_context(findable())
         wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)

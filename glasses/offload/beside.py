@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import psutil
 
+from glasses.backbone.circles import until_round
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.parts import Part
 from glasses.errors import InputError, ModelError, Reason
@@ -131,16 +132,17 @@ class Beside:
         finally:
             task.cancel()
 
-    def writer(self, backbone: LlamaBackbone, max_tokens: int) -> Write:
+    def writer(self, backbone: LlamaBackbone, max_tokens: int, *, allowed: Callable[[], bool] = lambda: True) -> Write:
         """What `mouth.Mouth.write` becomes. A reply that goes on from one that was interrupted is this device's: the
-        service knows nothing of it.
+        service knows nothing of it. So is every reply while nothing is `allowed` to leave.
         """
 
         def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Piece]:
             near, pieces = Prompted(backbone, draft.turn.id, draft.rows[-1:]), list[Piece]()
+            here = draft.history or not allowed()
             try:
-                for piece in self.answer(
-                    draft.turn, near, max_tokens=max_tokens, stale=stale, local_only=draft.history
+                for piece in until_round(
+                    self.answer(draft.turn, near, max_tokens=max_tokens, stale=stale, local_only=here)
                 ):
                     pieces.append(piece)
                     yield piece

@@ -19,6 +19,8 @@ from test_serve_command import serve
 
 from glasses.app import Parts, open_parts
 from glasses.gates.turns import Span
+from glasses.governor import Governed, Reading, step
+from glasses.governor import Limits as ShedLimits
 from glasses.loop import prompt_of
 from glasses.mouth import Mouth
 from glasses.offload.beside import Beside, Prompted, transport_of
@@ -132,6 +134,25 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
     assert [p.last for p in reply.pieces].count(True) == 1
     assert len(reply.pieces) > 4
     assert "".join(pieces).strip() == reply.text
+
+
+def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(service: tuple[str, int], parts: Parts) -> None:
+    """As `glasses run` wires it: what the governor says is asked at every turn."""
+    governed, whys = Governed(), list[str]()
+    turn = Turn(11, 0, "test", (QUESTION,))
+    fed = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
+    with Beside(transport_of(service[0], None, None), PATIENT) as brain:
+        brain.wait_connected(60)
+        write = brain.writer(parts.backbone, 12, allowed=lambda: governed.allows("remote"))
+        for heat_c in (20.0, 77.0):  # well; camera and remote are shed
+            governed = step(governed, Reading(0, heat_c=heat_c), ShedLimits())
+            parts.backbone.rollback(parts.n_prefix)
+            parts.backbone.feed(fed)
+            draft = Draft(turn, np.concatenate(fed), True, True, False, (0, 0))
+            assert "Paris" in "".join(piece.text for piece in write(draft, lambda: False))
+            whys.append(brain.why)
+    assert "rtt" in whys[0] or "no connection" in whys[0]
+    assert whys[1] == "local: only this device can do it"
 
 
 def test_an_answer_that_nobody_waits_for_ends(parts: Parts, tmp_path: Path) -> None:
