@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -31,6 +31,9 @@ from glasses.reply import Reply
 from glasses.sealed import read_public_key
 from glasses.signals import Ended, ReplyState, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
+
+if TYPE_CHECKING:
+    from glasses.dashboard.status import Panel
 
 GOVERN_S = 2.0
 
@@ -51,7 +54,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 class Alongside:
     """Everything that was asked for, until the stack closes. `governed` is the governor's last word.
 
-    `read` says how the board is, and `held` what the memory holds, seconds and MB; both may be replaced.
+    `read` says how the board is, `held` what the memory holds, seconds and MB, and `vitals` what else the page shows of
+    the spine (fields of dashboard.status.Vitals); all may be replaced.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Alongside:
         self.governed = Governed()
         self.read: Callable[[int], Reading] = read_board
         self.held: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
+        self.vitals: Callable[[], dict[str, Any]] = dict
         self._say, self._wipe = say, wipe
         self._recorder = self._feed = self.panel = None
         if args.record:
@@ -140,12 +145,18 @@ class Alongside:
             reading = self.read(time.monotonic_ns())
             before, self.governed = self.governed, step(self.governed, reading, self._limits)
             if self.governed.shed != before.shed:
-                self._say(f"shed: {', '.join(self.governed.shed) or 'nothing'} ({self.governed.why or 'back'})")
+                shed = f"shed: {', '.join(self.governed.shed) or 'nothing'}"
+                self._say(f"{shed} ({self.governed.why or 'back'})")
+                if self.panel:
+                    self.panel.decided("governor", shed, self.governed.why or "all is well again")
             if self.panel:
-                told = {name: value for name, value in asdict(reading).items() if name != "t_ns"}
-                recorded_mb = self._recorder.bytes_written / 1e6 if self._recorder else None
-                lost = {"recording_lost": self._recorder.n_lost} if self._recorder else {}
-                rss_mb = process.memory_info().rss / 1e6
-                told |= {"shed": self.governed.shed, "why": self.governed.why}
-                told["remembered_s"], told["remembered_mb"] = self.held()
-                self.panel.vitals(**told, rss_mb=rss_mb, recorded_mb=recorded_mb, counts=lost)
+                self._show(self.panel, reading, process.memory_info().rss / 1e6)
+
+    def _show(self, panel: Panel, reading: Reading, rss_mb: float) -> None:
+        told = {name: value for name, value in asdict(reading).items() if name != "t_ns"} | self.vitals()
+        told |= {"rss_mb": rss_mb, "shed": self.governed.shed, "why": self.governed.why}
+        told["remembered_s"], told["remembered_mb"] = self.held()
+        if self._recorder:
+            told["recorded_mb"] = self._recorder.bytes_written / 1e6
+            told["counts"] = {**told.get("counts", {}), "recording_lost": self._recorder.n_lost}
+        panel.vitals(**told)

@@ -21,6 +21,7 @@ from glasses.commands.alongside import Alongside
 from glasses.commands.link import as_runtime_error
 from glasses.commands.run_controls import INJECTED, Running, controls, findable
 from glasses.commands.run_screen import Caption, Screen
+from glasses.commands.run_vitals import vitals
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
 from glasses.errors import ModelError, Reason
@@ -110,6 +111,9 @@ def run(args: argparse.Namespace) -> int:
         if brain := options.open_beside(args, stack):
             allowed = partial(wearing.beside.allows, "remote")
             live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS, allowed=allowed)
+        if live.muted:  # from the start: no change tells it
+            wearing.beside.saw(DeviceChange(time.monotonic_ns(), "muted"))
+        wearing.beside.vitals = lambda: vitals(live, devices, wearing.not_remembered)
         controls(args, Running(live, wearing.beside, wearing.wipe, wearing.screen.note), stack)
         stack.enter_context(findable())
         wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
@@ -186,6 +190,11 @@ class Wearing:
             self._memory.forget_unfinished()
         if self._memory and isinstance(what, Reply) and what.instead == CONFIRM_WIPE and what.outcome == "said":
             self._memory.ask_wipe(time.monotonic_ns())
+
+    @property
+    def not_remembered(self) -> int:
+        """Sounds and pictures that the memory's thread had no time for."""
+        return self._memory.n_lost if self._memory else 0
 
     def text(self, text: str) -> None:
         """A piece of an answer, as it comes."""

@@ -8,17 +8,29 @@ from glasses.dashboard.status import Bar, Panel, TurnView
 from glasses.live import Played
 from glasses.reply import Reply
 from glasses.signals import Draft, Ended, ReplyState, Told
-from glasses.types import AudioChunk, Frame
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
 _MS = 1e6
 MOST_BARS = 14  # drafts made while somebody speaks for long are many; the last ones matter
 _TOLD = {  # what the gates told the mouth: the panel's gate, decision, why, and what the spine does from then on
-    "opened": ("address", "opened", "it was meant: a touch, or speech", "listening to you"),
+    "opened": ("address", "opened", "it was spoken to", "listening to you"),
     "resumed": ("turn", "goes on", "speech went on after a pause", "listening to you"),
     "pause": ("barge-in", "paused", "somebody began to speak over the reply", "paused"),
     "unpause": ("barge-in", "went on", "it was not speech to the glasses", "speaking"),
     "interrupt": ("barge-in", "fell silent", "the wearer spoke over the reply", "listening to you"),
     "expire": ("turn", "expired", "nobody waits for this reply any more", "listening"),
+}
+_TOUCH = {"tap": "a touch", "hold": "a long touch: look at this", "double": "a double touch: what was that?"}
+_WISH = {
+    "sound": "what was said asks for a sound that is over",
+    "picture": "what was said asks for a sight that is over",
+    "wipe": "what was said asks to forget: a touch within ten seconds does",
+}
+_DEVICES = {
+    "gone": "a sound device gives nothing any more",
+    "back": "the sound devices were opened again",
+    "muted": "microphone and camera are closed",
+    "unmuted": "microphone and camera may open again",
 }
 
 
@@ -27,6 +39,9 @@ class PanelFeed:
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
+        self._touch = Button(-1, "tap")  # the last one
+        self._called = self._ended = -1  # turns: opened by the wake phrase, and ended to be answered
+        self._muted = False
 
     def saw(self, what: object) -> None:
         """Takes one thing; what the page does not show is ignored."""
@@ -34,23 +49,57 @@ class PanelFeed:
             self._panel.heard(what)
         elif isinstance(what, Frame):
             self._panel.saw(what)
+        elif isinstance(what, Button):
+            self._touch = what
         elif isinstance(what, Played):
             self._panel.spoke(what.pcm.astype(np.float32) / np.float32(32768))
         elif isinstance(what, ReplyState) and what.what == "audible":
             self._panel.state("speaking")
+        elif isinstance(what, OwnVoice) and what.on:
+            self._panel.decided("echo", "own voice", "the microphone hears the reply itself", what.t_ns)
+        elif isinstance(what, DeviceChange):
+            self._muted = what.state == "muted"
+            self._panel.decided("devices", what.state, what.why or _DEVICES[what.state], what.t_ns)
         elif isinstance(what, Told):
-            gate, decision, why, state = _TOLD[what.what]
-            self._panel.decided(gate, decision, why, what.t_ns)
-            self._panel.state(state)
+            self._told(what)
+        elif isinstance(what, Draft):
+            self._drafted(what)
         elif isinstance(what, Ended):
-            silent_ms = (what.decided_ns - what.span.end_ns) / _MS
-            self._panel.decided("turn", "ended", f"{silent_ms:.0f} ms after the end of speech", what.decided_ns)
-            self._panel.state("thinking")
+            self._end(what)
         elif isinstance(what, Reply):
             self._panel.turn(turn_view(what))
             self._panel.state("listening")
-        elif isinstance(what, Draft) and what.final:
+
+    def _told(self, told: Told) -> None:
+        gate, decision, why, state = _TOLD[told.what]
+        if told.what in ("opened", "interrupt") and told.t_ns == self._touch.t_ns:
+            why = _TOUCH[self._touch.press]
+        elif told.merged:
+            why = "speech went on before the reply was heard: it is the same turn"
+        elif told.what == "expire" and self._muted:
+            gate, decision, why = "turn", "dropped", _DEVICES["muted"]
+        elif told.what == "expire" and self._ended != told.turn_id:
+            gate, decision, why = "address", "let pass", "it asked for nothing, so it was not for the glasses"
+        self._panel.decided(gate, decision, why, told.t_ns)
+        self._panel.state(state)
+
+    def _drafted(self, draft: Draft) -> None:
+        if draft.turn.cause == "wake" and self._called != draft.turn.id:
+            self._called = draft.turn.id
+            self._panel.decided("address", "called", "the wake phrase was heard", draft.turn.t_ns)
+        if draft.final:
             self._panel.state("thinking")
+
+    def _end(self, ended: Ended) -> None:
+        self._ended = ended.turn.id
+        silent_ms = (ended.decided_ns - ended.span.end_ns) / _MS
+        why = f"{silent_ms:.0f} ms after the end of speech" if ended.span.spoken_ns else "nothing was said"
+        self._panel.decided("turn", "ended", why, ended.decided_ns)
+        if ended.view is not None:
+            self._panel.decided("camera", "looked", "the touch was a long one", ended.view.t_ns)
+        if ended.wish:
+            self._panel.decided("memory", "asked", _WISH[ended.wish], ended.decided_ns)
+        self._panel.state("thinking")
 
 
 def turn_view(reply: Reply) -> TurnView:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -137,6 +138,27 @@ def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
         worn.wait_for("devices", state="unmuted")
         worn.wait_for("devices", state="back")
         wearer.reads(wearer.ask(worn, SHORT)["answer"])
+        assert worn.stop() == 0
+
+
+def test_the_page_shows_the_link_and_what_went_wrong_on_it(wearer: Wearer) -> None:
+    glasses = wearer.glasses
+    with Worn(None, "--link", glasses.address, "--text", "--dashboard", "127.0.0.1:0") as worn:
+        url = worn.events[0]["text"].removeprefix("dashboard: ")
+        with httpx.Client(follow_redirects=True, timeout=30) as client:
+            assert client.get(url).status_code == 200
+
+            def shown(part: str) -> bool:
+                with client.stream("GET", url.split("/?")[0] + "/events") as events:
+                    line = next(line for line in events.iter_lines() if line.startswith("data:"))
+                return part in line
+
+            soon(lambda: shown("there and back"), "round trip on the page")
+            assert shown('"underruns":0') or shown('"underruns": 0')
+            glasses.unplug()
+            soon(lambda: shown("gone, trying again"), "lost link on the page")
+            glasses.plug_in()
+            soon(lambda: shown("there and back"), "link on the page again")
         assert worn.stop() == 0
 
 

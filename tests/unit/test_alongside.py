@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
+from glasses.commands import alongside
 from glasses.commands.alongside import Alongside, add_options
 from glasses.errors import InputError
+from glasses.governor import Reading
 from glasses.recordings import segments
 from glasses.replay import entries_of
 from glasses.types import AudioChunk, DeviceChange
@@ -61,3 +64,26 @@ def test_what_is_seen_is_recorded_and_shown_and_the_page_mutes(tmp_path: Path) -
 def test_what_cannot_be_is_said_before_anything_runs(wrong: tuple[str, str]) -> None:
     with ExitStack() as stack, pytest.raises(InputError):
         Alongside(parsed(*wrong), stack, mute=lambda on: None)
+
+
+def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alongside, "GOVERN_S", 0.02)
+    with ExitStack() as stack:
+        options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0")
+        beside = Alongside(options, stack, mute=lambda on: None, say=lambda text: None)
+        beside.vitals = lambda: {"link": "ours at /dev/ttyACM0: 7 ms there and back", "counts": {"underruns": 3}}
+        beside.read = lambda t_ns: Reading(t_ns, heat_c=77.0)
+        assert beside.panel is not None
+        end_s = time.monotonic() + 30
+        while not (seen := beside.panel.snapshot().vitals).shed or "underruns" not in seen.counts:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        assert seen.link == "ours at /dev/ttyACM0: 7 ms there and back"
+        assert seen.counts == {"underruns": 3, "recording_lost": 0}
+        assert seen.shed == ("camera", "remote")
+        gates = beside.panel.snapshot().gates
+    assert [(gate.gate, gate.decision, gate.why) for gate in gates] == [
+        ("governor", "shed: camera, remote", "77.0 deg C")
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from glasses.dashboard.status import Panel
 from glasses.gates.turns import Span
 from glasses.reply import Reply, Work
 from glasses.signals import Draft, Ended, Told
-from glasses.types import AudioChunk, Frame, Piece, Turn
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice, Piece, Turn
 
 MS = 1_000_000
 END_NS = 10_000 * MS
@@ -67,3 +69,31 @@ def test_a_turn_from_sound_to_answer() -> None:
     assert status.has_camera
     assert status.gates[-1].why == "300 ms after the end of speech"
     assert [turn.id for turn in status.turns] == [3]
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "why"),
+    [
+        ((Button(7, "hold"), Told("opened", 7, 3)), "opened", "a long touch: look at this"),
+        ((Button(6, "hold"), Told("opened", 7, 3)), "opened", "it was spoken to"),
+        ((replace(DRAFT, turn=replace(TURN, cause="wake")),), "called", "the wake phrase was heard"),
+        ((Told("interrupt", 7, 3, merged=True),), "fell silent", "same turn"),
+        ((ENDED, Told("expire", 7, 3)), "expired", "nobody waits"),
+        ((DRAFT, Told("expire", 7, 3)), "let pass", "asked for nothing"),
+        ((DeviceChange(6, "muted"), Told("expire", 7, 3)), "dropped", "closed"),
+        ((DeviceChange(7, "gone"),), "gone", "gives nothing"),
+        ((OwnVoice(7, True),), "own voice", "the reply itself"),
+        ((replace(ENDED, view=Frame(5, 0, np.zeros((4, 4, 3), np.uint8))),), "looked", "a long one"),
+        ((replace(ENDED, wish="wipe"),), "asked", "to forget"),
+    ],
+)
+def test_the_page_says_which_gate_decided_and_for_what_reason(
+    seen: tuple[object, ...], decision: str, why: str
+) -> None:
+    panel = Panel()
+    feed = PanelFeed(panel)
+    for what in seen:
+        feed.saw(what)
+    last = panel.snapshot().gates[-1]
+    assert last.decision == decision
+    assert why in last.why
