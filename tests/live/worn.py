@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +22,13 @@ PATIENCE_S = 90.0  # of a test for one event, on a machine that also does other 
 class Worn:
     """A running `glasses run --json`; `events` grows as it speaks."""
 
-    def __init__(self, room: Room | None, *options: str) -> None:
+    def __init__(
+        self, room: Room | None, *options: str, under: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> None:
+        """`under` is a command that runs it, as strace; `env` what its environment has besides."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "glasses", "run", "--json", *options],
-            env={**os.environ, **(room.env if room else {})},
+            [*under, sys.executable, "-m", "glasses", "run", "--json", *options],
+            env={**os.environ, **(room.env if room else {}), **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -36,7 +40,7 @@ class Worn:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Of the process that was started, which is `under` where there is one."""
         return self._process.pid
 
     def _read(self) -> None:

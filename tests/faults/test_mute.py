@@ -1,0 +1,130 @@
+"""Muted in the middle of wearing: what is said and seen then is neither read from a device nor written anywhere.
+
+The whole thing is worn under strace, recording and with its page open; the same search finds the room's sound and the
+camera's pictures before and after. What strace cannot look into (compressed chunks of a recording) is read back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from glasses.bench.room import RATE_HZ, Room
+from glasses.replay import entries_of
+from glasses.types import AudioChunk, Frame, Latents
+from tests.live.worn import Worn
+
+pytestmark = [pytest.mark.models, pytest.mark.live]
+MARK = 0x2A5A  # a constant sample: survives resampling
+JPEG = bytes.fromhex("ffd8ffe0")  # how a picture begins, on the page's socket and in a recording
+READS = "read,readv,recvfrom,recvmsg,recvmmsg,pread64,preadv,preadv2"
+WRITES = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendmmsg"
+UNSEEN = ("sendfile", "splice", "vmsplice", "tee", "copy_file_range", "io_uring_enter")  # carry bytes strace shows not
+SETTLED_S = 1.5  # the recorder writes what it was given within half a second
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with Room(tmp_path / "room") as opened:
+        yield opened
+
+
+def film(path: Path) -> Path:
+    """Half a minute of noise in colours, as a camera."""
+    noise = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    for _ in range(300):
+        writer.write(noise.integers(0, 255, (240, 320, 3), np.uint8))
+    writer.release()
+    return path
+
+
+def traced(trace: Path, offset: int) -> tuple[bool, bool, set[str]]:
+    """Of the calls from `offset` on: whether MARK or a JPEG is in any buffer, and names of calls that hide theirs."""
+    sound, picture, hidden = False, False, set[str]()
+    with trace.open() as file:
+        file.seek(offset)
+        for line in file:
+            hidden |= {name for name in UNSEEN if f" {name}(" in line}
+            for text in re.findall(r'"((?:\\x[0-9a-f]{2}){16,})"', line):
+                data = bytes.fromhex(text.replace("\\x", ""))
+                picture = picture or JPEG in data
+                sound = sound or any(is_marked(data[shift:]) for shift in (0, 1))
+    return sound, picture, hidden
+
+
+def is_marked(data: bytes) -> bool:
+    """Whether eight samples on end are near MARK."""
+    near = np.abs(np.frombuffer(data[: len(data) // 2 * 2], np.int16).astype(np.int32) - MARK) < 200
+    return len(near) >= 8 and bool(np.convolve(near, np.ones(8), "valid").max() == 8)
+
+
+class Page:
+    """The dashboard of a worn pair, as a person with a browser uses it."""
+
+    def __init__(self, worn: Worn, client: httpx.Client) -> None:
+        address = next(e["text"] for e in worn.events if "dashboard: " in e.get("text", ""))
+        self._worn, self._client = worn, client
+        assert client.get(address.removeprefix("dashboard: ")).status_code == 200
+        self._url = address.removeprefix("dashboard: ").split("/?")[0]
+
+    def sees(self) -> bool:
+        """Whether it gives a picture of the camera."""
+        return self._client.get(f"{self._url}/camera.jpg").content.startswith(b"\xff\xd8")
+
+    def mute(self, muted: bool) -> int:
+        """By its button; when the glasses had done it."""
+        before = len(self._worn.events)
+        assert self._client.post(f"{self._url}/mute", json={"muted": muted}).status_code < 300
+        return self._worn.wait_for("devices", after=before, state="muted" if muted else "unmuted")["t_ns"]
+
+
+def while_marked(room: Room, page: Page, trace: Path) -> tuple[bool, bool, bool, set[str]]:
+    """Two seconds of MARK in the room, the page looked at meanwhile: whether it sees, and what `traced` says."""
+    offset = trace.stat().st_size
+    playing = room.play(np.full(RATE_HZ * 2, MARK / 32767, np.float32))
+    sees = False
+    while playing.poll() is None:
+        sees = page.sees() or sees
+        time.sleep(0.2)
+    time.sleep(SETTLED_S)
+    return sees, *traced(trace, offset)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (make test-live does)")
+def test_muted_by_the_page_nothing_of_room_or_camera_is_read_sent_or_kept(room: Room, tmp_path: Path) -> None:
+    trace, recordings = tmp_path / "trace", tmp_path / "recordings"
+    calls = f"trace={READS},{WRITES},{','.join(UNSEEN)}"
+    strace = ["strace", "-f", "-qq", "-xx", "-s", "65536", "-e", calls, "-o", str(trace)]
+    options = ["--text", "--camera", str(film(tmp_path / "film.avi")), "--record", str(recordings)]
+    (tmp_path / "client.conf").write_text("enable-shm = no\n")  # so that sound crosses the socket, in the trace's sight
+    env = {"PULSE_CLIENTCONFIG": str(tmp_path / "client.conf")}
+    with (
+        Worn(room, *options, "--dashboard", "127.0.0.1:0", under=strace, env=env) as worn,
+        httpx.Client(follow_redirects=True, timeout=60) as client,
+    ):
+        page = Page(worn, client)
+        assert while_marked(room, page, trace)[:3] == (True, True, True), "the search finds nothing where there is much"
+        muted_ns = page.mute(True)
+        time.sleep(SETTLED_S)
+        assert while_marked(room, page, trace) == (False, False, False, set())
+        unmuted_ns = page.mute(False)
+        worn.wait_for("devices", state="back")
+        assert while_marked(room, page, trace)[:2] == (True, True), "unmuted it hears and sees again"
+        os.kill(psutil.Process(worn.pid).children()[0].pid, signal.SIGTERM)
+        worn.wait_for("stopped")
+    kept = [entry for entry in entries_of(recordings) if isinstance(entry, (AudioChunk, Frame, Latents))]
+    assert {AudioChunk, Frame} <= {type(entry) for entry in kept if entry.t_ns < muted_ns}
+    assert {AudioChunk, Frame} <= {type(entry) for entry in kept if entry.t_ns > unmuted_ns}
+    assert not [entry for entry in kept if muted_ns < entry.t_ns < unmuted_ns]
