@@ -1,0 +1,40 @@
+"""On a root that cannot be written, as hardware/glasses.service and a card mounted read-only have it: it hears, answers,
+records and says how it is; all it writes is below the two folders that systemd gives it. Mounts: root.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from glasses.bench.room import Room
+from glasses.replay import entries_of
+from glasses.types import AudioChunk
+from tests.live.test_talk import say
+from tests.live.worn import Worn
+
+pytestmark = [pytest.mark.models, pytest.mark.live, pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")]
+READ_ONLY = """
+set -eu
+mount --bind "$STATE_DIRECTORY" "$STATE_DIRECTORY"
+mount --bind "$RUNTIME_DIRECTORY" "$RUNTIME_DIRECTORY"
+mount -o remount,bind,ro /
+if touch /root/written 2>/dev/null; then echo "the root is not read-only" >&2; exit 1; fi
+exec "$@"
+"""
+
+
+def test_on_a_read_only_root_it_hears_answers_and_records(room: Room, tmp_path: Path) -> None:
+    state, runtime = tmp_path / "state", tmp_path / "runtime"
+    state.mkdir()
+    runtime.mkdir()
+    env = {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(runtime), "PYTHONDONTWRITEBYTECODE": "1"}
+    under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", READ_ONLY, "sh"]
+    with Worn(room, "--address", "speech", "--record", under=under, env=env) as worn:
+        say(room, 0)
+        assert worn.wait_for("reply", outcome="said")["answer"]
+        assert (runtime / "glasses-run.pid").read_text() == str(worn.pid), "glasses wipe finds it"
+        assert worn.stop() == 0
+    assert sum(isinstance(entry, AudioChunk) for entry in entries_of(state / "recordings")) > 50
