@@ -1,5 +1,5 @@
-"""On a root that cannot be written, as hardware/glasses.service and a card mounted read-only have it: it hears, answers,
-records and says how it is; all it writes is below the two folders that systemd gives it. Mounts: root.
+"""On a root that cannot be written, as hardware/glasses.service and a card mounted read-only have it: it hears,
+answers and records; all it writes is below the two folders that systemd gives it. Mounts: root.
 """
 
 from __future__ import annotations
