@@ -12,6 +12,9 @@ from glasses.app import Parts
 from glasses.backbone import prompt
 from glasses.backbone.circles import until_round
 from glasses.backbone.parts import Part
+from glasses.decoders.speech import Voice
+from glasses.gates.ring import RATE_HZ
+from glasses.onnx_session import give_back_memory
 from glasses.types import Float32Array, Latents, Piece, Turn
 
 
@@ -120,3 +123,19 @@ def answer(
         since_ns = times.add("first piece" if i == 0 else "more pieces", since_ns)
         yield piece
         since_ns = time.monotonic_ns()  # what the consumer does meanwhile is not the backbone's time
+
+
+def warm_up(parts: Parts, voice: Voice | None, *, sees: bool = False) -> None:
+    """A first turn touches every page of every model: nobody should wait for that, so it is asked by nobody.
+
+    `sees`: about a picture as well. Raises ModelError from the voice, whose network may only be loaded here.
+    """
+    given = parts.hear(np.zeros(RATE_HZ, np.float32))
+    if sees:
+        given = (parts.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
+    for _ in answer(parts, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):
+        pass
+    parts.backbone.rollback(parts.n_prefix)
+    if voice:
+        voice.warm_up()
+        give_back_memory()

@@ -31,6 +31,7 @@ from glasses.errors import InputError, Reason, SensorError
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.live import Live
+from glasses.loop import warm_up
 from glasses.media import read_audio
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
@@ -39,6 +40,7 @@ from glasses.types import Float32Array
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 BLOCK = 5  # turns of one side before it is the other's
 IDLE_S = 20.0
+SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
 _REPLY_S = 20.0
 
 Tick = Callable[[str, int, int], None]  # stage, done, of how many
@@ -79,6 +81,7 @@ def run(
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
         voice, parts = stack.enter_context(open_voice(bundle)), open_parts(bundle)
         stack.callback(parts.close)
+        warm_up(parts, voice)
         sides = [Side("latents", _maker(parts, None))]
         figures["idle_cpu_percent"] = _idle(parts, voice, sides[0].make_ear())
         figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
@@ -141,7 +144,7 @@ def _idle(parts: Parts, voice: Voice, ear: Ear) -> float:
     figure: list[float] = []
 
     def measure() -> None:
-        time.sleep(1.0)
+        time.sleep(SETTLE_S)
         process, began_s = psutil.Process(), time.monotonic()
         before = sum(process.cpu_times()[:2])
         time.sleep(IDLE_S)

@@ -11,25 +11,22 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from glasses import store
 from glasses.again import Again, Replied
-from glasses.app import Parts, open_parts, open_voice
+from glasses.app import open_parts, open_voice
 from glasses.board import load_board
 from glasses.decoders.speech import Voice
 from glasses.demo import report
 from glasses.demo.session import SHIPPED, Session, events, load_session, paced
 from glasses.errors import InputError, ModelError, Reason
-from glasses.gates.ring import RATE_HZ
-from glasses.loop import Times
-from glasses.loop import answer as answer_turn
+from glasses.loop import warm_up
 from glasses.remembering import Remembering
 from glasses.signals import Ended
-from glasses.types import SensorEvent, Turn
+from glasses.types import SensorEvent
 
 _MS = 1_000_000
 _EXAMPLE = """\
@@ -74,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             stack.callback(voice.close)
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
-        _warm_up(parts)
+        warm_up(parts, voice, sees=True)
         screen = _Screen(session)
         console = Console()
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
@@ -122,14 +119,6 @@ def _voice(bundle: str) -> Voice | None:
             raise
         print(f"note: answers are text only: {error}", file=sys.stderr)
         return None
-
-
-def _warm_up(parts: Parts) -> None:
-    """A first run touches every page of every model; nobody should wait for that in the first turn."""
-    sound = parts.hear(np.zeros(RATE_HZ, np.float32))
-    picture = parts.image_encoder.encode(np.zeros((64, 64, 3), np.uint8))
-    for _ in answer_turn(parts, Turn(0, 0, "warm-up", (picture, *sound)), Times(), max_tokens=1):
-        pass
 
 
 @dataclass(slots=True)

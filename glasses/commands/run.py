@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
 from glasses import store
@@ -25,18 +23,16 @@ from glasses.commands.run_vitals import vitals
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
 from glasses.errors import ModelError, Reason
-from glasses.gates.ring import RATE_HZ
 from glasses.live import Live
-from glasses.loop import Times, answer
+from glasses.loop import warm_up
 from glasses.mouth import MAX_TOKENS
 from glasses.offload import options
-from glasses.onnx_session import give_back_memory
 from glasses.remembering import Remembering
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
 from glasses.sensors.linked import Linked
 from glasses.signals import Draft
-from glasses.types import Button, DeviceChange, SensorEvent, Turn, Wiped
+from glasses.types import Button, DeviceChange, SensorEvent, Wiped
 from glasses.watchdog import Notifier, Watchdog
 from glasses.wear import ADDRESS, CONFIRM_WIPE, Recalling, open_ear
 
@@ -225,20 +221,6 @@ class Wearing:
         if not self.beside.allows("backbone"):
             return TOO_HOT
         return self.recalling.instead(draft)
-
-
-def warm_up(parts: Parts, voice: Voice | None) -> None:
-    """A first run touches every page of every model; nobody should wait for that in the first turn.
-
-    It hears meanwhile. Raises ModelError from the voice, whose network is only loaded here.
-    """
-    heard = parts.hear(np.zeros(RATE_HZ, np.float32))
-    for _ in answer(parts, Turn(0, 0, "warm-up", heard), Times(), max_tokens=1):
-        pass
-    parts.backbone.rollback(parts.n_prefix)
-    if voice:
-        voice.warm_up()
-        give_back_memory()
 
 
 def open_voice_or_none(bundle: str) -> Voice | None:
