@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import select
 import signal
 import sys
 import threading
@@ -28,6 +29,8 @@ from glasses.types import Button, Press
 WIPE = signal.SIGRTMIN  # "forget everything"
 INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting ones
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
+HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
+_LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
 _TOO_HOT_C = 200.0
 
 
@@ -93,7 +96,7 @@ def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
     if args.seconds:
         _later(args.seconds, on.live.stop, stack)
     if sys.stdin is not None and sys.stdin.isatty():
-        threading.Thread(target=_keys, args=(on,), name="keys", daemon=True).start()
+        stack.enter_context(_keyboard(on))
 
 
 def pid_file() -> Path:
@@ -160,15 +163,44 @@ def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None
     stack.callback(timer.cancel)
 
 
-def _keys(on: Running) -> None:
-    for line in sys.stdin:
-        key = line.strip().lower()
-        if key in KEYS:
-            on.touch(KEYS[key])
-        elif key == "m":
-            on.live.mute(not on.live.muted)
-            print("muted" if on.live.muted else "listening again")
-        elif key == "w":
-            on.wipe()
-        elif key == "q":
-            on.live.stop()
+@contextmanager
+def _keyboard(on: Running) -> Iterator[None]:
+    """Reads keys beside; afterwards nobody does, and nobody holds on to what a key acts on."""
+    ended, end = os.pipe()
+    reader = threading.Thread(target=_keys, args=(on, sys.stdin.fileno(), ended), name="keys")
+    reader.start()
+    try:
+        on.note(HELP)
+        yield
+    finally:
+        os.close(end)
+        reader.join()
+        os.close(ended)
+
+
+def _keys(on: Running, terminal: int, ended: int) -> None:
+    """Line by line until the terminal ends, or the other end of `ended` is closed."""
+    held = b""
+    while ended not in select.select([terminal, ended], [], [])[0]:
+        try:
+            read = os.read(terminal, _LINE)
+        except OSError:  # the terminal was closed
+            return
+        if not read:
+            return
+        *lines, held = (held[-_LINE:] + read).split(b"\n")
+        for line in lines:
+            _key(on, line.decode(errors="replace").strip().lower())
+
+
+def _key(on: Running, key: str) -> None:
+    if key in KEYS:
+        on.touch(KEYS[key])
+    elif key == "m":
+        on.live.mute(not on.live.muted)
+    elif key == "w":
+        on.wipe()
+    elif key == "q":
+        on.live.stop()
+    else:
+        on.note(HELP)

@@ -12,6 +12,10 @@ from glasses.reply import Reply
 from glasses.signals import Ended, ReplyState, Told
 from glasses.types import DeviceChange
 
+# What a person is told of an event; of others nothing: a program is told all.
+_TOLD = {"opened": "listening to you", "interrupt": "interrupted", "expire": "too late to answer"}
+_DEVICES = {"gone": "microphone or speaker gone", "back": "both back", "muted": "muted", "unmuted": "listening again"}
+
 
 class Screen:
     """What a person sees, or what a program reads."""
@@ -19,28 +23,36 @@ class Screen:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._lock = threading.Lock()
+        self._within_line = False  # an answer is being written
 
     def say(self, what: str, **fields: Any) -> None:
         """One event."""
-        with self._lock:
-            if self._as_json:
-                print(json.dumps({"t_ns": time.monotonic_ns(), "what": what, **fields}), flush=True)
-            else:
-                known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
-                print(f"[{what}{': ' + known if known else ''}]", flush=True)
+        if self._as_json:
+            self._line(json.dumps({"t_ns": time.monotonic_ns(), "what": what, **fields}))
+        else:
+            known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
+            self._line(f"[{what}{': ' + known if known else ''}]")
 
     def note(self, text: str) -> None:
         """One event that already is a sentence."""
-        self.say("note", text=text)
+        if self._as_json:
+            self.say("note", text=text)
+        else:
+            self._line(text)
 
     def text(self, text: str) -> None:
         """A piece of an answer, as it comes."""
         if not self._as_json:
-            print(text, end="", flush=True)
+            with self._lock:
+                print(text, end="", flush=True)
+                self._within_line = not text.endswith("\n") if text else self._within_line
 
     def saw(self, what: Any) -> None:
         """Whatever the spine lets watch."""
-        if isinstance(what, Told):
+        if not self._as_json:
+            if sentence := _sentence(what):
+                self._line(f"[{sentence}]")
+        elif isinstance(what, Told):
             self.say(what.what, turn=what.turn_id, at_ns=what.t_ns, **({"merged": True} if what.merged else {}))
         elif isinstance(what, ReplyState) and what.what == "audible":
             self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
@@ -50,6 +62,25 @@ class Screen:
             self.say("devices", state=what.state)
         elif isinstance(what, Reply):
             self.say("reply", **reply_fields(what))
+
+    def _line(self, line: str) -> None:
+        with self._lock:
+            print(f"\n{line}" if self._within_line else line, flush=True)
+            self._within_line = False
+
+
+def _sentence(what: Any) -> str:
+    """For a person; empty for what only a program wants to know."""
+    if isinstance(what, Told):
+        return "you go on" if what.merged else _TOLD.get(what.what, "")
+    if isinstance(what, DeviceChange):
+        return _DEVICES.get(what.state, what.state)
+    if isinstance(what, Reply) and what.outcome == "said":
+        first_ms = reply_fields(what)["first_audio_ms"]
+        return f"heard after {first_ms:.0f} ms" if first_ms is not None else "said"
+    if isinstance(what, Reply) and what.outcome in ("empty", "failed"):
+        return "no answer"
+    return ""
 
 
 class Caption:
