@@ -1,0 +1,76 @@
+"""hardware/glasses.service under a real systemd: shut in as it is, as its own user, on a read-only root, it hears and
+answers; a stage that hangs is killed by the watchdog; an update that crashes as it starts is taken back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.booted import Booted, cannot
+from tests.live.test_talk import say
+
+pytestmark = [pytest.mark.models, pytest.mark.live, pytest.mark.skipif(cannot() != "", reason=cannot())]
+TIMES = ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+READY_S = 3.0  # goal of design.md, on an idle machine
+BUSY = 4.0  # times as long, where other jobs run
+
+
+@pytest.fixture
+def booted(tmp_path: Path) -> Iterator[Booted]:
+    with Booted(tmp_path) as made:
+        yield made
+
+
+def ready(booted: Booted, n: int = 1) -> dict[str, Any]:
+    """The n-th time that it was."""
+    found = booted.wait(lambda: [e for e in booted.events() if e["what"] == "ready"][n - 1 : n], f"start number {n}")
+    return found[0]
+
+
+def test_shut_in_on_a_read_only_root_it_hears_and_answers(booted: Booted, capsys: pytest.CaptureFixture[str]) -> None:
+    booted.boot("--json --address speech --record")
+    ready(booted)
+    booted.wait(lambda: booted.show("ActiveState")["ActiveState"] == "active", "active service")
+    shown = booted.show(*TIMES, "StatusText", "NRestarts", "User", "ExecMainPID")
+    ready_s = (int(shown[TIMES[1]]) - int(shown[TIMES[0]])) / 1e6
+    with capsys.disabled():
+        print(f"\nglasses.service is ready {ready_s:.2f} s after its start")
+    assert 0 < ready_s < BUSY * READY_S
+    assert (shown["StatusText"], shown["NRestarts"], shown["User"]) == ("listening", "0", "glasses")
+    say(booted.room, 0)
+    answered = booted.wait(lambda: [e for e in booted.events() if e["what"] == "reply"], "reply")
+    assert answered[0]["outcome"] == "said"
+    assert answered[0]["answer"]
+    pid = shown["ExecMainPID"]
+    assert booted.inside("stat", "-c", "%U", f"/proc/{pid}").strip() == "glasses"
+    assert "CapEff:\t0000000000000000" in booted.inside("cat", f"/proc/{pid}/status")
+    assert ".mcap" in booted.inside("ls", "/var/lib/glasses/recordings")
+    booted.inside("systemctl", "stop", "glasses")
+    assert booted.show("Result")["Result"] == "success"
+
+
+def test_a_stage_that_hangs_is_killed_by_systemd_and_hears_again(booted: Booted) -> None:
+    booted.boot("--json --address speech --inject ear-hangs")
+    ready(booted)
+    injected = booted.wait(lambda: [e for e in booted.events() if "injected" in str(e.get("text"))], "fault")
+    again = ready(booted, 2)
+    assert (again["t_ns"] - injected[0]["t_ns"]) / 1e9 < BUSY * 3.0  # of facts/always_on.md, on an idle machine
+    assert int(booted.show("NRestarts")["NRestarts"]) >= 1
+
+
+def test_an_update_that_crashes_as_it_starts_is_taken_back_at_the_third_start(booted: Booted) -> None:
+    program = booted.install()  # an update of what Booted installed
+    assert (program / ".trial").read_text() == "0 0 0\n"
+    (program / "glasses/live.py").write_text("raise RuntimeError('a bad update')\n")
+    booted.boot("--json --address speech")
+    ready(booted)
+    assert int(booted.show("NRestarts")["NRestarts"]) == 2
+    assert "a bad update" in (program.with_name("glasses.failed") / "glasses/live.py").read_text()
+    assert not (program / ".trial").exists()
+    time.sleep(1)
+    assert booted.show("ActiveState")["ActiveState"] == "active"
