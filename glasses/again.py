@@ -25,7 +25,7 @@ from glasses.reply import pieces_heard
 from glasses.sensors.speaker import Clause
 from glasses.signals import Draft, Ended, ReplyState, Signal, Told
 from glasses.types import DeviceChange, Float32Array, OwnVoice, SensorEvent, Wiped
-from glasses.wear import Recalling, open_ear
+from glasses.wear import SAID, Recalling, open_ear
 
 Given = SensorEvent | ReplyState | OwnVoice | DeviceChange | Wiped | Decision | Answered
 _MS = 1_000_000
@@ -58,6 +58,7 @@ class Again:
         *,
         address: str = "touch",
         memory: Remembering | None = None,
+        transcript: bool = False,
         replies_recorded: bool = False,
         on_clock: bool = False,
         on_text: Callable[[str], None] = lambda text: None,
@@ -67,7 +68,7 @@ class Again:
         Raises ModelError as open_ear does.
         """
         self._parts, self._voice, self._memory, self._on_text = parts, voice, memory, on_text
-        self._recalling = Recalling(parts, memory)
+        self._recalling = Recalling(parts, memory, transcript=transcript)
         self._ear = open_ear(parts, address, self._recalling.recall)
         self._context = Context(parts)
         self._recorded, self._on_clock = replies_recorded, on_clock
@@ -101,6 +102,8 @@ class Again:
             if self._unclaimed and self._unclaimed.turn.id == self._ear.turn_id:
                 self._unclaimed = None
         elif isinstance(given, Answered):
+            if given.outcome in SAID:
+                self._recalling.said(given.turn_id, given.text, given.t_ns)
             if given.outcome == "interrupted":
                 self._context.keep_heard(given.n_heard)
         elif isinstance(given, OwnVoice):
@@ -108,6 +111,7 @@ class Again:
         elif isinstance(given, Wiped):
             if self._memory:
                 self._memory.wipe()
+            self._recalling.forget()
         elif isinstance(given, DeviceChange):
             return self._switched(given)
         else:
@@ -170,6 +174,8 @@ class Again:
             self._unclaimed = ended
         else:
             self._sounding = replied
+            if draft.wish != "again":
+                self._recalling.said(ended.turn.id, replied.text, ended.span.decided_ns)
             self._ear.feed(ReplyState(ended.span.decided_ns, ended.turn.id, "audible"))
         return replied
 

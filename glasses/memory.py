@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,13 @@ class Tier:
 
 # A minute as it came, five at a tenth to a fifth of it, half an hour as a sketch: 9 MB for sound at 50 x 768 a second.
 TIERS = (Tier(60, 50, 0), Tier(300, 10, 10), Tier(1800, 2, 60))
+
+
+def tiers_within(longest_s: float) -> tuple[Tier, ...]:
+    """TIERS, but that nothing is kept for longer than `longest_s`, which is above 0."""
+    shorter = tuple(tier for tier in TIERS if tier.until_s < longest_s)
+    rest = TIERS[len(shorter) :]
+    return (*shorter, replace(rest[0], until_s=longest_s)) if rest else TIERS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +160,7 @@ class LatentMemory:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the assistant said itself."""
+    """What the assistant said itself, to a turn that was decided on at `t_ns`."""
 
     t_ns: int
     turn_id: int
@@ -161,7 +168,7 @@ class Reply:
 
 
 class Replies:
-    """The assistant's own last words, for "say that again": text, so only where the wearer wants it. Bounded."""
+    """The assistant's own last words, to be said again: text, so only where the wearer wants it. Bounded."""
 
     def __init__(self, n_kept: int = 20) -> None:
         self._kept: deque[Reply] = deque(maxlen=n_kept)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from typing import Self
 
 from glasses.app import Parts
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 _S = 1_000_000_000
 WITHIN_S = 120.0  # how far "just now" and "a minute ago" reach
 CONFIRM_S = 10.0  # a touch this soon after the question is the answer to it
+AGE_S = 30.0  # what has become too old goes that much later at most, also where nothing is heard or seen
 _WAITING = 400  # events: eight seconds of sound
 
 
@@ -105,8 +107,18 @@ class Remembering:
         self._gate.reset()
 
     def _run(self) -> None:
-        while (one := self._waiting.get()) is not None:
+        last_ns = came_ns = time.monotonic_ns()
+        while True:
+            try:
+                one = self._waiting.get(timeout=AGE_S)
+            except queue.Empty:
+                with self._lock:
+                    self._memory.age(last_ns + time.monotonic_ns() - came_ns)
+                continue
+            if one is None:
+                return
             event, speech, epoch = one
+            last_ns, came_ns = event.t_ns, time.monotonic_ns()
             try:
                 with self._lock:
                     if epoch == self._epoch:

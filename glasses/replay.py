@@ -18,6 +18,7 @@ from glasses.demo.session import load_session
 from glasses.differences import Judged, shifted
 from glasses.entries import Answered, Decision, Entry, decision_of
 from glasses.errors import InputError, Reason
+from glasses.memory import TIERS
 from glasses.recordings import opened, segments
 from glasses.session_file import CutOffError, read_entries
 from glasses.signals import Ended, ReplyState, Told
@@ -35,6 +36,8 @@ class Worn:
     address: str = "touch"
     memory: bool = True
     replies: bool = False
+    transcript: bool = False
+    remember_s: float = TIERS[-1].until_s
 
 
 @dataclass(slots=True)
@@ -80,7 +83,12 @@ def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
         return Worn()
     if about["address"] not in ADDRESS:
         raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {', '.join(ADDRESS)}")
-    return Worn(about["address"], about.get("memory") != "no", replies=True)
+    try:
+        remember_s = min(max(float(about.get("remember_s", TIERS[-1].until_s)), 1.0), TIERS[-1].until_s)
+    except ValueError as error:
+        raise InputError(Reason.CORRUPT, f"{path}: remembers {about['remember_s']!r} seconds") from error
+    kept = about.get("memory") != "no", True, about.get("transcript") == "yes", remember_s
+    return Worn(about["address"], *kept)
 
 
 def recorded(path: Path, key: X25519PrivateKey | None = None) -> Seen:

@@ -11,12 +11,14 @@ from glasses.ear import Ear, Recall
 from glasses.gates.turns import TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.gates.wishes import Wish
-from glasses.remembering import Remembering
+from glasses.memory import Replies, Reply
+from glasses.remembering import WITHIN_S, Remembering
 from glasses.signals import Draft
 from glasses.types import Float32Array, Latents
 
 ADDRESS = ("touch", "wake", "request", "speech")  # what opens a turn
 CONFIRM_WIPE = "Touch me now, and I forget everything."
+SAID = ("said", "interrupted")  # outcomes of a reply of which something was heard
 _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 
 
@@ -31,15 +33,32 @@ def open_ear(parts: Parts, address: str, recall: Recall) -> Ear:
 
 
 class Recalling:
-    """What is asked of the memory, what it gives, and what is said to that; without a memory nothing."""
+    """What is asked of the memory, what it gives, and what is said to that; without a memory nothing.
 
-    def __init__(self, parts: Parts, memory: Remembering | None) -> None:
+    With a `transcript` its own last replies are kept as text: a double touch right after one says it again, word for
+    word, where no other sound was heard since.
+    """
+
+    def __init__(self, parts: Parts, memory: Remembering | None, *, transcript: bool = False) -> None:
         """Raises ModelError from the wishes' heads."""
         self._memory = memory
         self._wishes = open_wishes(parts)
+        self._replies = Replies() if transcript else None
+
+    def said(self, turn_id: int, text: str, decided_ns: int) -> None:
+        """The reply to a turn that was decided on then; kept where there is a transcript."""
+        if self._replies and text:
+            self._replies.add(Reply(decided_ns, turn_id, text))
+
+    def forget(self) -> None:
+        """The transcript, not the memory."""
+        if self._replies:
+            self._replies.wipe()
 
     def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[Wish, tuple[Latents, ...]]:
         """What a turn is given of the memory: by touch, or because of what was said, judged on its rows."""
+        if cause == "double" and not len(words) and self._last_heard_was_its_own(t_ns + _SETTLED_NS):
+            return "again", ()
         if self._memory is None:
             return "", ()
         wish = self._wishes.of(words) if self._wishes and len(words) else ""
@@ -50,4 +69,14 @@ class Recalling:
 
     def instead(self, draft: Draft) -> str:
         """What is said without asking the backbone; "" is nothing."""
+        if draft.wish == "again" and self._replies and (last := self._replies.last()):
+            return last[0].text
         return CONFIRM_WIPE if self._memory and draft.wish == "wipe" else ""
+
+    def _last_heard_was_its_own(self, before_ns: int) -> bool:
+        """Whether it spoke a while ago, and nothing that is no voice was heard since."""
+        last = self._replies.last() if self._replies else []
+        if not last or before_ns - last[0].t_ns > WITHIN_S * 1e9:
+            return False
+        heard = self._memory.recall("sound", before_ns) if self._memory else ()
+        return not heard or heard[0].t_ns < last[0].t_ns

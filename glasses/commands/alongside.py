@@ -26,6 +26,7 @@ from glasses.errors import InputError, ModelError, Reason
 from glasses.governor import Governed, Limits, Load, Reading, step
 from glasses.health import read_board
 from glasses.record import Recorder
+from glasses.recordings import Limits as Kept
 from glasses.recordings import default_folder
 from glasses.reply import Reply
 from glasses.sealed import read_public_key
@@ -39,16 +40,30 @@ GOVERN_S = 2.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --dashboard, --record, --seal and --board."""
+    """Adds --dashboard, --record and what is kept of it, --seal and --board."""
     parser.add_argument(
         "--dashboard", nargs="?", const="127.0.0.1:8766", metavar="HOST:PORT", help="a page to look at, and a mute"
     )
     parser.add_argument(
         "--record", nargs="?", type=Path, const=default_folder(), metavar="DIR", help="keep what sensors give, as MCAP"
     )
+    kept = Kept()
+    parser.add_argument(
+        "--record-hours", type=float, default=kept.max_age_s / 3600, metavar="H", help="older go (default: 24)"
+    )
+    parser.add_argument(
+        "--record-mb", type=float, default=kept.max_bytes / 2**20, metavar="MB", help="and the oldest beyond (2048)"
+    )
     parser.add_argument("--seal", type=Path, metavar="PEM", help="public key: only its owner can read the recordings")
     board = os.environ.get("GLASSES_BOARD", DEFAULT_BOARD)
     parser.add_argument("--board", default=board, help=f"$GLASSES_BOARD, else {DEFAULT_BOARD}: when it is too hot")
+
+
+def _limits(args: argparse.Namespace) -> Kept:
+    """Raises InputError(BAD_INPUT)."""
+    if not (0 < args.record_hours < 1e6 and 1 <= args.record_mb < 1e9):
+        raise InputError(Reason.BAD_INPUT, "--record-hours must be above 0, --record-mb at least 1")
+    return Kept(max_bytes=round(args.record_mb * 2**20), max_age_s=3600 * args.record_hours)
 
 
 class Alongside:
@@ -79,8 +94,9 @@ class Alongside:
         if args.record:
             key = read_public_key(args.seal) if args.seal else None
             about = {"board": args.board, "bundle": args.bundle, "address": args.address}
-            about["memory"] = "no" if args.no_memory else "yes"
-            self._recorder = Recorder(args.record, about, public_key=key)
+            about |= {"memory": "no" if args.no_memory else "yes", "remember_s": f"{60 * args.remember:g}"}
+            about["transcript"] = "yes" if args.transcript else "no"
+            self._recorder = Recorder(args.record, about, limits=_limits(args), public_key=key)
             stack.callback(self._recorder.close)
         if args.dashboard:
             self._open_page(args.dashboard, stack, mute)

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses import store
 from glasses.again import Again, Replied
-from glasses.app import open_parts, open_voice
+from glasses.app import Parts, open_parts, open_voice
 from glasses.decoders.speech import Voice
 from glasses.demo.session import paced
 from glasses.differences import Difference, Judged, Tolerances, compare, compare_gates
 from glasses.errors import InputError, ModelError, Reason
+from glasses.memory import LatentMemory, tiers_within
 from glasses.remembering import Remembering
-from glasses.replay import Seen, given, note, play, recorded, worn_of
+from glasses.replay import Seen, Worn, given, note, play, recorded, worn_of
 from glasses.sealed import read_private_key
 from glasses.session_file import SegmentWriter
 from glasses.wear import ADDRESS
@@ -111,8 +112,9 @@ def _play(args: argparse.Namespace, key: X25519PrivateKey | None) -> tuple[Seen,
             stack.callback(voice.close)
         parts = open_parts(args.bundle)
         stack.callback(parts.close)
-        memory = stack.enter_context(Remembering(parts)) if worn.memory else None
+        memory = stack.enter_context(_memory(parts, worn)) if worn.memory else None
         how: dict[str, Any] = {"address": args.address or worn.address, "replies_recorded": worn.replies}
+        how["transcript"] = worn.transcript
         again = Again(parts, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)
@@ -133,6 +135,10 @@ def _play(args: argparse.Namespace, key: X25519PrivateKey | None) -> tuple[Seen,
             "threads": process.num_threads(),
         }
     return seen, cost
+
+
+def _memory(parts: Parts, worn: Worn) -> Remembering:
+    return Remembering(parts, LatentMemory(tiers=tiers_within(worn.remember_s)))
 
 
 def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> SegmentWriter | None:

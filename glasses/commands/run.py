@@ -22,9 +22,10 @@ from glasses.commands.run_screen import Caption, Screen
 from glasses.commands.run_vitals import vitals
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
-from glasses.errors import ModelError, Reason
+from glasses.errors import InputError, ModelError, Reason
 from glasses.live import Live
 from glasses.loop import warm_up
+from glasses.memory import TIERS, LatentMemory, tiers_within
 from glasses.mouth import MAX_TOKENS
 from glasses.offload import options
 from glasses.remembering import Remembering
@@ -34,11 +35,12 @@ from glasses.sensors.linked import Linked
 from glasses.signals import Draft
 from glasses.types import Button, DeviceChange, SensorEvent, Wiped
 from glasses.watchdog import Notifier, Watchdog
-from glasses.wear import ADDRESS, CONFIRM_WIPE, Recalling, open_ear
+from glasses.wear import ADDRESS, CONFIRM_WIPE, SAID, Recalling, open_ear
 
 # Without progress for so long, a stage hangs: on a quick board, and on the slowest. The ear's longest step is encoding
 # all that was said, the mouth's taking it in, or saying a clause.
 BUDGETS_S = {"ear": (1.0, 3.0), "mouth": (2.0, 20.0)}
+LONGEST_MIN = TIERS[-1].until_s / 60
 MOUTH_READY_S = 20.0  # after the ear, at the most: until then what is said waits to be answered
 TOO_HOT = "I have to rest for a while."
 _EXAMPLE = """\
@@ -75,6 +77,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--address", choices=ADDRESS, default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--no-memory", action="store_true", help="remember nothing of what was heard and seen")
+    parser.add_argument(
+        "--remember", type=float, default=LONGEST_MIN, metavar="MIN", help="for how long, in minutes (default: 30)"
+    )
+    parser.add_argument(
+        "--transcript", action="store_true", help="keep its last replies, in memory: a double touch says them again"
+    )
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen eight seconds after ready")
     alongside.add_options(parser)
     options.add_options(parser)
@@ -171,8 +179,11 @@ class Wearing:
         """Raises as Alongside does, and ModelError from the wishes' heads."""
         self.screen = Screen(as_json=args.json)
         self.caption = Caption(lambda text: None)  # on the HUD of glasses, where there are some
-        self._memory = None if args.no_memory else stack.enter_context(Remembering(parts))
-        self.recalling = Recalling(parts, self._memory)
+        if not 0 < args.remember <= LONGEST_MIN:
+            raise InputError(Reason.BAD_INPUT, f"--remember {args.remember:g}: above 0, {LONGEST_MIN:g} at most")
+        kept = LatentMemory(tiers=tiers_within(60 * args.remember))
+        self._memory = None if args.no_memory else stack.enter_context(Remembering(parts, kept))
+        self.recalling = Recalling(parts, self._memory, transcript=args.transcript)
         self.beside = Alongside(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:
             self.beside.held = self._memory.held
@@ -186,6 +197,8 @@ class Wearing:
             self._memory.forget_unfinished()
         if self._memory and isinstance(what, Reply) and what.instead == CONFIRM_WIPE and what.outcome == "said":
             self._memory.ask_wipe(time.monotonic_ns())
+        if isinstance(what, Reply) and what.ended and not what.instead and what.outcome in SAID:
+            self.recalling.said(what.draft.turn.id, what.text, what.ended.span.decided_ns)
 
     @property
     def not_remembered(self) -> int:
@@ -206,12 +219,14 @@ class Wearing:
         """A touch that answers the question whether to forget opens no turn."""
         if self._memory is None or not self._memory.confirms(button):
             return False
+        self.recalling.forget()
         self.beside.saw(Wiped(button.t_ns))
         self.screen.say("wiped")
         return True
 
     def wipe(self) -> None:
         """Forgets, at once."""
+        self.recalling.forget()
         windows = self._memory.wipe() if self._memory else 0
         self.beside.saw(Wiped(time.monotonic_ns()))
         self.screen.say("wiped", windows=windows)

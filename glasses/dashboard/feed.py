@@ -24,6 +24,7 @@ _TOUCH = {"tap": "a touch", "hold": "a long touch: look at this", "double": "a d
 _WISH = {
     "sound": "what was said asks for a sound that is over",
     "picture": "what was said asks for a sight that is over",
+    "again": "a double touch right after a reply: the same once more",
     "wipe": "what was said asks to forget: a touch within ten seconds does",
 }
 _DEVICES = {

@@ -13,8 +13,8 @@ from glasses.errors import ModelError, Reason
 from glasses.gates.head import Head
 from glasses.types import Float32Array
 
-Wish = Literal["", "sound", "picture", "wipe"]
-NAMES: tuple[Wish, ...] = ("sound", "picture", "wipe")
+Wish = Literal["", "sound", "picture", "wipe", "again"]
+NAMES: tuple[Wish, ...] = ("sound", "picture", "wipe")  # told from what is said; "again" by touch alone
 
 
 def features(soft: Float32Array) -> Float32Array:

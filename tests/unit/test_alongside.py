@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,7 +25,7 @@ CHUNK = AudioChunk(5, 0, np.full(320, 3277, np.int16), 16_000)
 
 def parsed(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.set_defaults(bundle="pocket", address="touch", no_memory=False)
+    parser.set_defaults(bundle="pocket", address="touch", no_memory=False, remember=30.0, transcript=False)
     add_options(parser)
     return parser.parse_args(given)
 
@@ -60,7 +61,25 @@ def test_what_is_seen_is_recorded_and_shown_and_the_page_mutes(tmp_path: Path) -
     assert np.array_equal(kept.pcm, CHUNK.pcm)
 
 
-@pytest.mark.parametrize("wrong", [("--dashboard", "everywhere"), ("--board", "pi99"), ("--record", "/proc/no")])
+def test_recordings_are_kept_as_long_as_the_wearer_says(tmp_path: Path) -> None:
+    old, young = tmp_path / "00000001-20260101T000000Z.mcap", tmp_path / "00000002-20260101T000100Z.mcap"
+    for path, hours in ((old, 3), (young, 1)):
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    with ExitStack() as stack:
+        options = parsed("--record", str(tmp_path), "--record-hours", "2")
+        Alongside(options, stack, mute=lambda on: None, say=lambda text: None).saw(CHUNK)
+    assert not old.exists()
+    assert young.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(("--dashboard", "everywhere"), ("--board", "pi99"), ("--record", "/proc/no")),
+        *(("--record", "--record-hours", "0"), ("--record", "--record-mb", "nan")),
+    ],
+)
 def test_what_cannot_be_is_said_before_anything_runs(wrong: tuple[str, str]) -> None:
     with ExitStack() as stack, pytest.raises(InputError):
         Alongside(parsed(*wrong), stack, mute=lambda on: None)

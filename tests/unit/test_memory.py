@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses.errors import InputError, Reason
-from glasses.memory import TIERS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool
+from glasses.memory import TIERS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool, tiers_within
 from glasses.types import AudioChunk, Float32Array, Latents, Modality
 
 S = 1_000_000_000
@@ -147,6 +147,19 @@ def test_tiers_can_be_a_single_one() -> None:
         memory.remember(window(t_s))
     assert memory.span_ns is not None
     assert memory.span_ns[0] >= 86 * S
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "until_s"), [(30, [30]), (60, [60]), (61, [60, 61]), (600, [60, 300, 600]), (1800, [60, 300, 1800])]
+)
+def test_tiers_end_where_the_wearer_says(longest_s: float, until_s: list[float]) -> None:
+    tiers = tiers_within(longest_s)
+    assert [tier.until_s for tier in tiers] == until_s
+    memory = LatentMemory(tiers=tiers)
+    for t_s in range(0, 3600, 10):
+        memory.remember(window(t_s))
+    assert memory.span_ns is not None
+    assert (memory.span_ns[1] - memory.span_ns[0]) / S <= longest_s + 12
 
 
 def chunks(seconds: float, amplitude: float, *, from_s: float = 0.0) -> list[AudioChunk]:

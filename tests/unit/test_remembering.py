@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glasses import remembering as module
 from glasses.bench import glances
 from glasses.gates.ring import RATE_HZ
+from glasses.memory import LatentMemory, Tier
 from glasses.remembering import CONFIRM_S, Remembering
 from glasses.types import AudioChunk, Button, Frame, Latents
 
@@ -92,6 +95,21 @@ def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: Remember
     settled(remembering)
     assert remembering.held()[1] == 0
     assert remembering.last(60 * S) == ()
+
+
+def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
+    encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGE_S", 0.05)
+    memory = LatentMemory(tiers=(Tier(0.5, 50, 0),))
+    with Remembering(encoders, memory) as remembering:  # pyright: ignore[reportArgumentType]  (a stand-in)
+        look(remembering, 1.0, 90)
+        settled(remembering)
+        assert memory.n_bytes
+        end_s = time.monotonic() + 30
+        while memory.n_bytes:
+            assert time.monotonic() < end_s, "it is remembered for ever"
+            time.sleep(0.02)
 
 
 def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering: Remembering) -> None:

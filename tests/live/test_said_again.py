@@ -1,0 +1,51 @@
+"""Through a real PortAudio, with --transcript: a double touch right after a reply says it again, word for word, until
+it is wiped; and the recording of it is replayed as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glasses.__main__ import main
+from glasses.bench.room import Room
+from glasses.commands.run_controls import WIPE
+from glasses.entries import Decision
+from glasses.replay import entries_of
+from tests.live.test_talk import say
+from tests.live.worn import Worn
+
+pytestmark = [pytest.mark.models, pytest.mark.live]
+
+
+def touched_twice(worn: Worn) -> dict[str, Any]:
+    """What is said to a double touch without a word."""
+    before = len(worn.events)
+    os.kill(worn.pid, signal.SIGRTMIN + 1)
+    return worn.wait_for("reply", after=before)
+
+
+def test_its_last_words_again_until_they_are_wiped(room: Room, tmp_path: Path) -> None:
+    with Worn(room, "--transcript", "--record", str(tmp_path)) as worn:
+        os.kill(worn.pid, signal.SIGUSR1)
+        worn.wait_for("opened")
+        say(room, 0)
+        answer = worn.wait_for("reply", outcome="said")["answer"]
+        for _ in range(2):
+            again = touched_twice(worn)
+            assert (again["outcome"], again["answer"]) == ("said", answer)
+        before = len(worn.events)
+        os.kill(worn.pid, WIPE)
+        worn.wait_for("wiped", after=before)
+        time.sleep(1)
+        assert touched_twice(worn)["answer"] != answer
+        assert worn.stop() == 0
+    wishes = [entry.wish for entry in entries_of(tmp_path) if isinstance(entry, Decision)]
+    assert wishes == ["", "again", "again", ""]
+    alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf", "--tolerance", "answer_words=99"]
+    assert main(["replay", str(tmp_path), *alike]) == 0

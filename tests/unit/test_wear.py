@@ -1,0 +1,61 @@
+"""What a double touch brings where a transcript is kept: its own last words, or the sound that came after them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses.signals import Draft
+from glasses.types import Latents, Turn
+from glasses.wear import Recalling
+
+S = 1_000_000_000
+PARTS: Any = SimpleNamespace(bundle=SimpleNamespace(wishes=None))
+NO_WORDS, WORDS = np.zeros((0, 4), np.float32), np.ones((3, 4), np.float32)
+SOUND = Latents(20 * S, S, "sound", np.ones((2, 4), np.float32), "sound:0")
+
+
+class Memory:
+    """Stands in for Remembering: one sound, from its time on."""
+
+    def recall(self, wish: str, before_ns: int) -> tuple[Latents, ...]:
+        return (SOUND,) if wish == "sound" and SOUND.t_ns < before_ns else ()
+
+    def last(self, before_ns: int) -> tuple[Latents, ...]:
+        return self.recall("sound", before_ns)
+
+
+@pytest.mark.parametrize(
+    ("words", "cause", "at_s", "wish", "recalled"),
+    [
+        (NO_WORDS, "double", 15, "again", ()),
+        (NO_WORDS, "tap", 15, "", ()),
+        (WORDS, "double", 15, "", ()),
+        (NO_WORDS, "double", 25, "", (SOUND,)),  # something was heard since
+        (NO_WORDS, "double", 5, "again", ()),
+        (NO_WORDS, "double", 200, "", (SOUND,)),  # too long ago
+    ],
+)
+def test_a_double_touch_after_a_reply_is_that_reply_again(
+    words: Any, cause: str, at_s: int, wish: str, recalled: tuple[Latents, ...]
+) -> None:
+    memory: Any = Memory()
+    recalling = Recalling(PARTS, memory, transcript=True)
+    recalling.said(1, "The first.", 2 * S)
+    recalling.said(2, "Exactly this, and no other word.", 4 * S)
+    assert recalling.recall(words, cause, at_s * S) == (wish, recalled)
+    draft = Draft(Turn(3, at_s * S, cause, ()), WORDS, True, True, False, (0, 0), "again" if wish else "")
+    assert recalling.instead(draft) == ("Exactly this, and no other word." if wish else "")
+
+
+def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
+    for recalling in (Recalling(PARTS, None), Recalling(PARTS, None, transcript=True)):
+        recalling.said(1, "A secret.", 4 * S)
+        recalling.forget()
+        assert recalling.recall(NO_WORDS, "double", 5 * S) == ("", ())
+    silent = Recalling(PARTS, None)
+    silent.said(1, "A secret.", 4 * S)
+    assert silent.recall(NO_WORDS, "double", 5 * S) == ("", ())
