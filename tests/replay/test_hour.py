@@ -1,0 +1,21 @@
+"""An hour of wearing, as fast as it goes: each budget of bench/soak.py is asserted from this one run."""
+
+from __future__ import annotations
+
+import pytest
+
+from glasses import store
+from glasses.bench import soak
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+MINUTES = 60
+
+
+def test_an_hour_keeps_every_budget_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = soak.run(store.DEFAULT_BUNDLE, MINUTES)
+    with capsys.disabled():
+        print(f"\n{figures}")
+    assert set(soak.BUDGETS) <= set(figures), "a budget of nothing that was measured"
+    assert figures["over"] == []
+    assert figures["recording_lost"] == 0
+    assert figures["turns"] >= MINUTES
