@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting one
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
 _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
-_TOO_HOT_C = 200.0
+_TOO_HOT_C, _BATTERY_LOW, _FREE_MB = 200.0, 8.0, 60.0  # all is shed; camera and radio; the camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,13 @@ def _speaker_gone(on: Running) -> None:
         on.live.speaker.close()
 
 
-def _hot(on: Running) -> None:
-    on.beside.read = lambda t_ns: Reading(t_ns, heat_c=_TOO_HOT_C)
+def _reads(board: Reading) -> Callable[[Running], None]:
+    """The board says this from now on."""
+
+    def inject(on: Running) -> None:
+        on.beside.read = lambda t_ns: replace(board, t_ns=t_ns)
+
+    return inject
 
 
 def _stopped(on: Running) -> None:
@@ -78,7 +83,9 @@ INJECTED: dict[str, Callable[[Running], None]] = {
     "speaker-gone": _speaker_gone,
     "ear-hangs": lambda on: on.live.hang("ear"),
     "mouth-hangs": lambda on: on.live.hang("mouth"),
-    "too-hot": _hot,
+    "too-hot": _reads(Reading(0, heat_c=_TOO_HOT_C)),
+    "battery-low": _reads(Reading(0, battery_percent=_BATTERY_LOW)),
+    "memory-short": _reads(Reading(0, free_mb=_FREE_MB)),
     "stopped": _stopped,
 }
 

@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from glasses.commands import alongside
 from glasses.commands.alongside import Alongside, add_options
+from glasses.commands.run_controls import INJECTED, Running
 from glasses.errors import InputError
 from glasses.governor import Reading
 from glasses.recordings import segments
@@ -65,7 +67,8 @@ def test_recordings_are_kept_as_long_as_the_wearer_says(tmp_path: Path) -> None:
     old, young = tmp_path / "00000001-20260101T000000Z.mcap", tmp_path / "00000002-20260101T000100Z.mcap"
     for path, hours in ((old, 3), (young, 1)):
         path.write_bytes(b"x")
-        os.utime(path, (time.time() - 3600 * hours,) * 2)
+        written_s = time.time() - 3600 * hours
+        os.utime(path, (written_s, written_s))
     with ExitStack() as stack:
         options = parsed("--record", str(tmp_path), "--record-hours", "2")
         Alongside(options, stack, mute=lambda on: None, say=lambda text: None).saw(CHUNK)
@@ -106,3 +109,27 @@ def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
     assert [(gate.gate, gate.decision, gate.why) for gate in gates] == [
         ("governor", "shed: camera, remote", "77.0 deg C")
     ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("too-hot", "shed: camera, remote, backbone (200.0 deg C)"),
+        ("battery-low", "shed: camera, remote (battery at 8.0 %)"),
+        ("memory-short", "shed: camera (60.0 MB free)"),
+    ],
+)
+def test_what_is_injected_into_the_board_is_shed_and_said(
+    monkeypatch: pytest.MonkeyPatch, fault: str, says: str
+) -> None:
+    monkeypatch.setattr(alongside, "GOVERN_S", 0.02)
+    said: list[str] = []
+    with ExitStack() as stack:
+        beside = Alongside(parsed(), stack, mute=lambda on: None, say=said.append)
+        live: Any = None  # the board's faults touch no device
+        INJECTED[fault](Running(live, beside, lambda: None, said.append))
+        end_s = time.monotonic() + 30
+        while says not in said:
+            assert time.monotonic() < end_s, said
+            time.sleep(0.02)
+        assert not beside.allows("camera")
