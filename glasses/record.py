@@ -24,6 +24,7 @@ from glasses.errors import GlassesError, InputError, Reason
 from glasses.recordings import FULL, Limits, prune, recover, segments
 from glasses.sealed import SealedWriter
 from glasses.session_file import SegmentWriter
+from glasses.types import Wiped
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,8 @@ class Recorder:
             self._next += 1
         self._writing.segment.write(entry)
         self._tick()
+        if isinstance(entry, Wiped):  # what was recorded before can be deleted with the rest, at once
+            self._finish()
         return True
 
     def _tick(self) -> None:
