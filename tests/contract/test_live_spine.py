@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +22,14 @@ from glasses.backbone.prompt import SUFFIX
 from glasses.context import TURN_BREAK
 from glasses.ear import Ear
 from glasses.gates.ring import RATE_HZ
-from glasses.gates.turns import TurnGate
+from glasses.gates.turns import Span, TurnGate
 from glasses.gates.voice import VoiceDetector
 from glasses.loop import prompt_of
 from glasses.media import read_audio
-from glasses.mouth import Mouth
+from glasses.mouth import EXPIRES_MS, Mouth
 from glasses.reply import Reply
 from glasses.sensors.speaker import Clause
-from glasses.signals import Draft, Ended, Told
+from glasses.signals import Draft, Ended, ReplyState, Told
 from glasses.types import AudioChunk, Float32Array, Piece, Turn, frozen
 
 pytestmark = pytest.mark.models
@@ -186,5 +187,32 @@ def test_only_what_may_be_all_is_answered(parts: Parts) -> None:
     assert answered == [True]
     assert speaker.clauses == []
     assert parts.backbone.n_past >= parts.n_prefix + len(whole)
+    parts.backbone.clear_abort()
+    parts.backbone.rollback(parts.n_prefix)
+
+
+@pytest.mark.parametrize(("late_ms", "outcome"), [(EXPIRES_MS + 500, "expired"), (0, "said")])
+def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: Parts, late_ms: int, outcome: str) -> None:
+    """A busy board: the turn has ended long ago when its answer is written. The ear is told that it is over."""
+    replies, texts, told = list[Reply](), list[str](), list[str]()
+    speaker: Any = Loudspeaker(1.0)
+    speaker.is_speaking = False  # what it is given is said at once
+    voice: Any = Voice()
+
+    def tell(state: ReplyState) -> None:
+        told.append(state.what)
+        if state.what == "over":
+            mouth.stop()
+
+    mouth = Mouth(parts, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
+    turn = Turn(1, 0, "tap", ("What is the capital of France?",))
+    rows = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
+    decided_ns = time.monotonic_ns() - late_ms * 1_000_000
+    mouth.hear(Draft(turn, np.concatenate(rows), paused=True, final=True, history=False, work_ns=(0, 0)))
+    mouth.hear(Ended(turn, Span(0, False, None, 0), None, decided_ns))
+    mouth.run()
+    assert [reply.outcome for reply in replies] == [outcome]
+    assert told[-1] == "over"
+    assert bool(speaker.clauses) == (outcome == "said")
     parts.backbone.clear_abort()
     parts.backbone.rollback(parts.n_prefix)
