@@ -31,14 +31,14 @@ function waterfall(turn) {
   const from = Math.min(0, ...turn.bars.map((bar) => bar.from_ms));
   const to = Math.max(1, turn.first_sound_ms ?? 0, ...turn.bars.map((bar) => bar.to_ms));
   const wide = innerWidth < 600 ? 420 : 620; // in units of the text: on a phone the drawing shrinks, not the words
-  const x = (ms) => 80 + ((ms - from) / (to - from)) * (wide - 140);
+  const x = (ms) => 100 + ((ms - from) / (to - from)) * (wide - 160);
   const height = 18 * turn.bars.length + 18;
   const picture = drawing("svg", { viewBox: `0 0 ${wide} ${height}`, role: "img" });
   picture.append(drawing("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: height - 16 }));
   turn.bars.forEach((bar, i) => {
     const width = Math.max(1.5, x(bar.to_ms) - x(bar.from_ms));
     picture.append(drawing("rect", { x: x(bar.from_ms), y: 18 * i + 2, width, height: 13, rx: 2, fill: colour(bar.stage) }));
-    picture.append(drawing("text", { x: 74, y: 18 * i + 13, "text-anchor": "end" }, bar.stage));
+    picture.append(drawing("text", { x: 94, y: 18 * i + 13, "text-anchor": "end" }, bar.stage));
     picture.append(drawing("text", { x: x(bar.to_ms) + 5, y: 18 * i + 13 }, Math.round(bar.to_ms - bar.from_ms)));
   });
   if (turn.first_sound_ms !== null) {

@@ -121,7 +121,12 @@ def worn() -> Iterator[Worn]:
     panel.decided("camera", "looked", "the touch was a long one", now_ns - 8_000_000_000)
     panel.decided("address", "closed", "500 ms of silence after speech", now_ns - 5_000_000_000)
     bars = (Bar("encode", -1400, -1290), Bar("connect", -1290, -1260), Bar("prefill", -1260, -420))
-    late = (Bar("silence", 0, 500), Bar("encode", 505, 540), Bar("prefill", 540, 610), Bar("first piece", 610, 660))
+    late = (
+        Bar("wait for silence", 0, 500),
+        Bar("encode", 505, 540),
+        Bar("prefill", 540, 610),
+        Bar("first piece", 610, 660),
+    )
     panel.turn(TurnView(1, now_ns, "tap", "The capital of France is Paris.", "spoken", (*bars, *late), 742.0))
     panel.turn(TurnView(2, now_ns, "hold", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
     panel.vitals(rss_mb=358, free_mb=2900, heat_c=61.5, battery_percent=64, remembered_s=300, remembered_mb=8.1)
@@ -142,6 +147,8 @@ def test_everything_is_drawn_and_fits(browser: Browser, worn: Worn, size: tuple[
         assert part in text or part in browser.value("document.body.textContent")
     assert "<b>A giraffe</b>." in text, "a model's words are text, never markup"
     assert browser.value("document.documentElement.scrollWidth") <= size[0], "nothing sticks out sideways"
+    names = "[...document.querySelectorAll('#turns svg text')]"
+    assert browser.value(f"Math.min(...{names}.map((name) => name.getBBox().x))") >= 0, "no stage's name is cut off"
     seen = browser.screenshot(Path(os.environ.get("GLASSES_SCREENSHOTS", tmp_path)) / f"dashboard-{size[0]}.png")
     near = np.abs(seen[-60:].astype(int) - RED).max(axis=2) < 12
     assert near.sum() > 5000, "the mute button is in reach without scrolling"
