@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
         if done["told_process"]:
             _wait_for(unfinished)
         done["recordings_deleted"] = _delete(args.recordings)
-    print(json.dumps(done) if args.json else "\n".join(f"{name.replace('_', ' ')}: {n}" for name, n in done.items()))
+    process = f"told process {done['told_process']}" if done["told_process"] else "no glasses run of this user runs"
+    deleted = f"; recordings deleted: {done['recordings_deleted']}" if args.recordings else ""
+    print(json.dumps(done) if args.json else process + deleted)
     return 0
 
 
