@@ -53,7 +53,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures and prints."""
+    """Measures and prints. Raises InputError(BAD_INPUT) where nothing would be measured, and what the bench raises."""
+    for name in ("turns", "hours", "minutes", "clips"):
+        amount = getattr(args, name)
+        if amount is not None and not amount > 0:
+            raise InputError(Reason.BAD_INPUT, f"--{name} {amount}: more than 0")
     with progress() as tick:
         figures, text = WHAT[args.what](args, tick)
     machine = f"{platform.machine()}, {platform.system()}"
