@@ -17,11 +17,11 @@ import numpy as np
 
 from glasses.app import Parts
 from glasses.backbone import prompt
-from glasses.gates.hush import Hush
+from glasses.gates.hush import END, Hush
 from glasses.gates.level import is_audible
 from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.gates.turns import LONGEST_MS, SURE, Change, Span, TurnGate
-from glasses.gates.voice import SPEECH, STEP, STEP_NS, VoiceDetector
+from glasses.gates.voice import SPEECH, STEP_NS, VoiceDetector
 from glasses.gates.wake import WakeGate
 from glasses.gates.wishes import Wish
 from glasses.loop import prompt_of
@@ -259,13 +259,13 @@ class Ear:
         return [*signals, Ended(self._draft.turn, span, view, decided_ns, self._draft.wish)]
 
     def _made(self, end_ns: int, *, paused: bool, final: bool = False, quiet_ns: int = 0) -> Draft:
-        """A draft of the sound up to `end_ns`, and of `quiet_ns` more that are taken to be as the last step."""
+        """A draft of the sound up to `end_ns`, and of `quiet_ns` more that are taken to be as its last 16 ms."""
         began_ns = time.monotonic_ns()
         pcm = self._ring.between(self._start_ns, end_ns)
         if len(pcm) < _LEAST:  # the microphone came back within the turn
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
         if quiet_ns:
-            pcm = np.concatenate([pcm, np.resize(pcm[-STEP:], quiet_ns * RATE_HZ // 1_000_000_000)])
+            pcm = np.concatenate([pcm, np.resize(pcm[-END:], quiet_ns * RATE_HZ // 1_000_000_000)])
         turn, rows = self._draft_of(pcm, end_ns, whole=paused, final=final)
         if not paused and len(rows) > self._n_suffix:  # more words will come before it
             rows = rows[: -self._n_suffix]
