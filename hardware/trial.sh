@@ -14,6 +14,8 @@ now=$root/opt/glasses before=$root/opt/glasses.old
 mark=$now/.trial # starts that did not come to hear, crashes soon after, seconds of uptime at which it heard (0: not)
 PROVEN_S=60
 
+# Power may be cut between two moves, here or in install.sh: then there is only the program before.
+if [ ! -d "$now" ] && [ -d "$before" ]; then mv "$before" "$now"; fi
 [ -f "$mark" ] || exit 0
 read -r unheard crashes heard_s <"$mark" || exit 0
 uptime_s=$(cut -d. -f1 /proc/uptime)

@@ -96,3 +96,9 @@ def test_without_a_program_before_there_is_nothing_to_go_back_to(board: Board) -
         board.start(CRASHED)
     assert board.runs == "glasses"
     assert board.call("nonsense") == 2
+
+
+def test_power_cut_between_two_moves_leaves_the_program_before(board: Board) -> None:
+    (board.root / "opt/glasses").rename(board.root / "opt/glasses.failed")
+    board.call("start")
+    assert board.runs == "glasses.old"
