@@ -254,7 +254,7 @@ class Ear:
         self._done_ns = end_ns
         if self._asks < ASKS:
             self._gate.dismiss(span.decided_ns)
-            return [*signals, Told("expire", span.decided_ns, self._turn_id)]
+            return [*signals, Told("pass", span.decided_ns, self._turn_id)]
         view = self._view[0] if self._view and span.look else None
         return [*signals, Ended(self._draft.turn, span, view, decided_ns, self._draft.wish)]
 

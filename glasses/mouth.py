@@ -82,7 +82,7 @@ class Mouth:
                 self.speaker.pause()
             elif signal.what == "unpause" and self.speaker:
                 self.speaker.unpause()
-            elif signal.what in ("interrupt", "expire"):
+            elif signal.what in ("interrupt", "expire", "pass"):
                 self._interrupt(signal)
             self._changed.notify_all()
 

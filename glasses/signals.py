@@ -38,7 +38,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn."""
+    """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn.
+
+    "expire" is a turn that nobody waits for any more, "pass" one that asked for nothing: it is let pass unanswered.
+    """
 
     what: GateWord
     t_ns: int

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 Int16Array = NDArray[np.int16]
 UInt8Array = NDArray[np.uint8]
-GateWord = Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire"]
+GateWord = Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire", "pass"]
 ReplyWord = Literal["audible", "over"]
 DeviceState = Literal["gone", "back", "muted", "unmuted"]
 Press = Literal["tap", "hold", "double"]

@@ -13,7 +13,10 @@ from glasses.signals import Ended, ReplyState, Told
 from glasses.types import DeviceChange
 
 # What a person is told of an event; of others nothing: a program is told all.
-_TOLD = {"opened": "listening to you", "interrupt": "interrupted", "expire": "too late to answer"}
+_TOLD = {
+    **{"opened": "listening to you", "interrupt": "interrupted", "expire": "too late to answer"},
+    "pass": "that asked for nothing",
+}
 _DEVICES = {"gone": "microphone or speaker gone", "back": "both back", "muted": "muted", "unmuted": "listening again"}
 
 
@@ -59,7 +62,7 @@ class Screen:
         elif isinstance(what, Ended):
             self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
         elif isinstance(what, DeviceChange):
-            self.say("devices", state=what.state)
+            self.say("devices", state=what.state, **({"why": what.why} if what.why else {}))
         elif isinstance(what, Reply):
             self.say("reply", **reply_fields(what))
 
@@ -74,7 +77,7 @@ def _sentence(what: Any) -> str:
     if isinstance(what, Told):
         return "you go on" if what.merged else _TOLD.get(what.what, "")
     if isinstance(what, DeviceChange):
-        return _DEVICES.get(what.state, what.state)
+        return what.why or _DEVICES.get(what.state, what.state)
     if isinstance(what, Reply) and what.outcome == "said":
         first_ms = reply_fields(what)["first_audio_ms"]
         return f"heard after {first_ms:.0f} ms" if first_ms is not None else "said"
@@ -96,7 +99,7 @@ class Caption:
 
     def saw(self, what: Any) -> None:
         """Whatever the spine lets watch: a new turn, or an answer that nobody waits for any more, clears it."""
-        begins = isinstance(what, Told) and what.what in ("opened", "interrupt", "expire")
+        begins = isinstance(what, Told) and what.what in ("opened", "interrupt", "expire", "pass")
         if self._text and (begins or (isinstance(what, Reply) and what.outcome == "expired")):
             self._text = ""
             self._show("")

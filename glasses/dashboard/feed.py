@@ -19,6 +19,7 @@ _TOLD = {  # what the gates told the mouth: the panel's gate, decision, why, and
     "unpause": ("barge-in", "went on", "it was not speech to the glasses", "speaking"),
     "interrupt": ("barge-in", "fell silent", "the wearer spoke over the reply", "listening to you"),
     "expire": ("turn", "expired", "nobody waits for this reply any more", "listening"),
+    "pass": ("address", "let pass", "it asked for nothing, so it was not for the glasses", "listening"),
 }
 _TOUCH = {"tap": "a touch", "hold": "a long touch: look at this", "double": "a double touch: what was that?"}
 _WISH = {
@@ -41,7 +42,7 @@ class PanelFeed:
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
         self._touch = Button(-1, "tap")  # the last one
-        self._called = self._ended = -1  # turns: opened by the wake phrase, and ended to be answered
+        self._called = -1  # the turn that the wake phrase opened
         self._muted = False
 
     def saw(self, what: object) -> None:
@@ -59,7 +60,8 @@ class PanelFeed:
         elif isinstance(what, OwnVoice) and what.on:
             self._panel.decided("echo", "own voice", "the microphone hears the reply itself", what.t_ns)
         elif isinstance(what, DeviceChange):
-            self._muted = what.state == "muted"
+            if what.state in ("muted", "unmuted"):
+                self._muted = what.state == "muted"
             self._panel.decided("devices", what.state, what.why or _DEVICES[what.state], what.t_ns)
         elif isinstance(what, Told):
             self._told(what)
@@ -79,8 +81,6 @@ class PanelFeed:
             why = "speech went on before the reply was heard: it is the same turn"
         elif told.what == "expire" and self._muted:
             gate, decision, why = "turn", "dropped", _DEVICES["muted"]
-        elif told.what == "expire" and self._ended != told.turn_id:
-            gate, decision, why = "address", "let pass", "it asked for nothing, so it was not for the glasses"
         self._panel.decided(gate, decision, why, told.t_ns)
         self._panel.state(state)
 
@@ -92,7 +92,6 @@ class PanelFeed:
             self._panel.state("thinking")
 
     def _end(self, ended: Ended) -> None:
-        self._ended = ended.turn.id
         silent_ms = (ended.decided_ns - ended.span.end_ns) / _MS
         why = f"{silent_ms:.0f} ms after the end of speech" if ended.span.spoken_ns else "nothing was said"
         self._panel.decided("turn", "ended", why, ended.decided_ns)

@@ -168,3 +168,9 @@ def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(tmp_path: 
 def test_tolerances_are_checked(wrong: str) -> None:
     with pytest.raises(InputError, match="--tolerance"):
         tolerances([wrong])
+
+
+def test_what_was_let_pass_was_called_expired_in_older_recordings() -> None:
+    told, now = Told("expire", 5 * S, 1), Told("pass", 5 * S, 1)
+    assert [one.within for one in compare_gates([told], [now], Tolerances())] == [True]
+    assert [one.within for one in compare_gates([now], [told], Tolerances())] == [False, False], "not the other way"

@@ -45,7 +45,7 @@ def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound()
     assert turn_view(Reply(DRAFT, 1)).bars == ()
 
 
-@pytest.mark.parametrize("what", ["opened", "resumed", "pause", "unpause", "interrupt", "expire"])
+@pytest.mark.parametrize("what", ["opened", "resumed", "pause", "unpause", "interrupt", "expire", "pass"])
 def test_everything_the_mouth_is_told_is_said_with_its_reason(what: str) -> None:
     panel = Panel()
     PanelFeed(panel).saw(Told(what, 7, 3))  # pyright: ignore[reportArgumentType]
@@ -79,9 +79,12 @@ def test_a_turn_from_sound_to_answer() -> None:
         ((replace(DRAFT, turn=replace(TURN, cause="wake")),), "called", "the wake phrase was heard"),
         ((Told("interrupt", 7, 3, merged=True),), "fell silent", "same turn"),
         ((ENDED, Told("expire", 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, Told("expire", 7, 3)), "let pass", "asked for nothing"),
+        ((DRAFT, Told("expire", 7, 3)), "expired", "nobody waits"),
+        ((DRAFT, Told("pass", 7, 3)), "let pass", "asked for nothing"),
         ((DeviceChange(6, "muted"), Told("expire", 7, 3)), "dropped", "closed"),
         ((DeviceChange(7, "gone"),), "gone", "gives nothing"),
+        ((DeviceChange(7, "gone", "the camera gives no picture"),), "gone", "the camera"),
+        ((DeviceChange(5, "muted"), DeviceChange(6, "gone"), Told("expire", 7, 3)), "dropped", "closed"),
         ((OwnVoice(7, True),), "own voice", "the reply itself"),
         ((replace(ENDED, view=Frame(5, 0, np.zeros((4, 4, 3), np.uint8))),), "looked", "a long one"),
         ((replace(ENDED, wish="wipe"),), "asked", "to forget"),

@@ -45,7 +45,12 @@ def one_of_each() -> list[Entry]:
     answered = Answered(11, 1, "Ein rotes Bild, schön.", {"silence": 512.0, "prefill": 80.25})
     asked = Decision(12, 3, "barge-in", 11, 12, (11, 12), (), "sound")
     cut = Answered(13, 3, "A dog", {}, "interrupted", 2)
-    told = [Told("opened", 14, 4), Told("interrupt", 15, 4, merged=True), ReplyState(16, 4, "audible")]
+    told = [
+        Told("opened", 14, 4),
+        Told("pass", 14, 4),
+        Told("interrupt", 15, 4, merged=True),
+        ReplyState(16, 4, "audible"),
+    ]
     others = [*told, OwnVoice(17, True), DeviceChange(18, "muted", "a key"), Wiped(19)]
     sensed = [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "hold")]
     return [*sensed, latents, decision, quiet, answered, asked, cut, *others]

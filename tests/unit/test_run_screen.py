@@ -71,8 +71,11 @@ def test_an_answer_stands_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]
     screen.saw(Told("pause", 3, 1))
     screen.saw(Told("interrupt", 4, 1))
     screen.saw(DeviceChange(5, "gone"))
+    screen.saw(DeviceChange(5, "gone", "the camera gives no picture"))
+    screen.saw(Told("pass", 6, 2))
     screen.note("dashboard: http://127.0.0.1:8766/")
     assert capsys.readouterr().out == (
         "[listening to you]\nThe capital of France is Paris.\n[interrupted]\n[microphone or speaker gone]\n"
+        "[the camera gives no picture]\n[that asked for nothing]\n"
         "dashboard: http://127.0.0.1:8766/\n"
     )

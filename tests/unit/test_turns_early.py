@@ -129,7 +129,7 @@ def signals_of(parts: Parts, name: str, asks: float | None, *, touched: bool = F
 def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(parts: Parts) -> None:
     dropped = signals_of(parts, "question-090.ogg", 0.1)
     assert not any(isinstance(signal, Ended) for signal in dropped)
-    assert [signal.what for signal in dropped if isinstance(signal, Told)] == ["opened", "expire"]
+    assert [signal.what for signal in dropped if isinstance(signal, Told)] == ["opened", "pass"]
     ever, asked = (
         [s for s in signals_of(parts, "question-090.ogg", p) if not isinstance(s, Told)] for p in (None, 0.9)
     )
