@@ -1,7 +1,8 @@
 """A camera through OpenCV or, on a Pi, picamera2: at most one picture waits, the newest. Knows no model.
 
-`source` is a device number, a device path, `csi` or `csi:1` (a Pi's ribbon cable, sensors/csi.py), or a video file,
-which is played at its own rate once.
+`source` is a device number, a device path, `csi` or `csi:1` (a Pi's ribbon cable, sensors/csi.py), or a video file.
+A file is shown at its own rate and begins again at its end, as a camera goes on: a film that stopped would be a camera
+that is gone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 import cv2
@@ -23,6 +25,8 @@ from glasses.types import Frame, UInt8Array, frozen
 FPS = 2.0  # what is seen around a touch; a picture model takes one picture a turn
 _LONG_SIDE = 640  # the encoder takes 224
 _FAILS = 10  # reads in a row without a picture: the camera is gone
+_RATES = 1.0, 120.0  # pictures a second that a film's header is believed,
+_RATE = 25.0  # and what is taken where it says something else, as files of varying rate do
 _CSI = re.compile(r"csi(?::([0-9]{1,2}))?")
 
 
@@ -33,6 +37,8 @@ class Camera:
         """Raises SensorError: NOT_FOUND for a camera that does not open, NOT_INSTALLED for "csi" without picamera2."""
         self._queue, self._source, self._fps = queue, source, fps
         self._capture: Any = _opened(source)
+        self._is_film = isinstance(source, str) and Path(source).is_file()
+        self._next_s = 0.0  # when the film's next picture is due
         self.gone = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, name="camera", daemon=True)
@@ -40,25 +46,46 @@ class Camera:
 
     def _look(self) -> None:
         seq = fails = 0
+        fresh = True  # opened, and no picture read since
         due_s = time.monotonic()
         while not self._closed.is_set():
+            if self._is_film:
+                self._wait_for_next()
             before_ns = time.monotonic_ns()
             # Always read: a driver's own queue would otherwise hand out pictures that are seconds old.
             grabbed, picture = self._capture.read() if self._capture is not None else (False, None)
             after_ns = time.monotonic_ns()
             if not grabbed or picture is None:
                 fails += 1
-                if fails >= _FAILS:
+                if self._is_film and not fresh:
+                    self._begin_again()
+                elif fails >= _FAILS:
                     self._reopen()
                     fails = 0
+                fresh = True
                 self._closed.wait(0.05)
                 continue
-            fails, self.gone = 0, False
+            fails, fresh, self.gone = 0, False, False
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + 1 / self._fps
                 rgb = np.ascontiguousarray(small(picture)[..., ::-1])
                 self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(rgb)))
                 seq += 1
+
+    def _wait_for_next(self) -> None:
+        """Until the film's next picture is due; what was missed, as by a machine that slept, is not caught up on."""
+        told = float(self._capture.get(cv2.CAP_PROP_FPS)) if self._capture is not None else 0.0
+        rate = told if _RATES[0] <= told <= _RATES[1] else _RATE
+        now_s = time.monotonic()
+        self._next_s = max(self._next_s + 1 / rate, now_s)
+        self._closed.wait(self._next_s - now_s)
+
+    def _begin_again(self) -> None:
+        """At the end of a film; where the file is no longer there, reading fails from now on, and it is gone."""
+        self._capture.release()
+        self._capture = None
+        with suppress(SensorError):
+            self._capture = _opened(self._source)
 
     def _reopen(self) -> None:
         self.gone = True

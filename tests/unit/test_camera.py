@@ -1,0 +1,46 @@
+"""A film in the place of a camera: at its own rate, and again from its beginning."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from glasses.sensors.camera import Camera
+from glasses.sensors.chunks import EventQueue
+from glasses.types import Frame
+
+N = 10
+LOOK_S = 2.5
+
+
+def film(path: Path, rate: float) -> Path:
+    """N pictures, each brighter than the one before."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate, (64, 48))
+    for n in range(N):
+        writer.write(np.full((48, 64, 3), 20 * n, np.uint8))
+    writer.release()
+    return path
+
+
+def shown(path: Path) -> tuple[list[int], float]:
+    """Which pictures came within LOOK_S, and the seconds from the first to the last."""
+    queue, frames = EventQueue(), list[Frame]()
+    with Camera(queue, str(path), fps=10_000) as camera:
+        until_s = time.monotonic() + LOOK_S
+        while time.monotonic() < until_s:
+            assert not camera.gone
+            if isinstance(frame := queue.get(0.05), Frame):
+                frames.append(frame)
+    return [round(float(f.rgb.mean()) / 20) for f in frames], (frames[-1].t_ns - frames[0].t_ns) / 1e9
+
+
+@pytest.mark.parametrize(("rate", "taken_as"), [(20.0, 20.0), (1000.0, 25.0)])
+def test_a_film_is_shown_at_its_own_rate_again_and_again(tmp_path: Path, rate: float, taken_as: float) -> None:
+    """A header that says a thousand a second is not believed: files of varying rate say so."""
+    pictures, took_s = shown(film(tmp_path / "film.avi", rate))
+    assert pictures[: 2 * N] == [*range(N), *range(N)], "all of it, in order, and then from its beginning"
+    assert len(pictures) - 1 <= took_s * taken_as * 1.05 + 1, "quicker than it was taken"
