@@ -25,7 +25,8 @@ from glasses.mouth import Mouth
 from glasses.reply import Reply
 from glasses.sensors import sound_devices
 from glasses.sensors.chunks import EventQueue
-from glasses.sensors.devices import Hearing, Opens, Seeing
+from glasses.sensors.devices import Hearing, Opens
+from glasses.sensors.looking import Looking
 from glasses.sensors.speaker import Saying
 from glasses.signals import ReplyState, Signal
 from glasses.types import AudioChunk, Button, DeviceChange, Int16Array, OwnVoice, SensorEvent
@@ -90,17 +91,17 @@ class Live:
         self._voice_hz = voice.rate_hz if voice else None
         self.events = EventQueue()
         self.counts = Counts()
-        self._retry_ns = self._check_ns = self._camera_retry_ns = 0
+        self._retry_ns = self._check_ns = 0
         self._muted = muted
         self._gone, self._was_muted = False, self.muted
         self._hang: str | None = None
         self._own_voice = False
         self.microphone: Hearing | None = None
         self.speaker: Saying | None = None
-        self.camera: Seeing | None = None
         self._open_sound()
-        if devices.sees and self._wants_camera():
-            self.camera = devices.camera(self.events)
+        self._looking = Looking(devices, self.events, watch)
+        if self._wants_camera():
+            self._looking.open()
         self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
         self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
@@ -122,8 +123,7 @@ class Live:
         finally:
             self.events.close()
             self._thread.join(5)
-            if self.camera:
-                self.camera.close()
+            self._looking.shut()
             self._close_sound()
         if self.failure:
             raise self.failure
@@ -150,14 +150,13 @@ class Live:
 
     def _follow_mute(self) -> None:
         """In the ear's thread. Closed, not ignored: so the system's own sign that something records goes out too."""
-        shut = self.microphone is None and self.camera is None
+        shut = self.microphone is None and self._looking.camera is None
         muted = self.muted
         if muted and not shut:
             if self.microphone:
                 self.microphone.close()
-            if self.camera:
-                self.camera.close()
-            self.microphone = self.camera = None
+            self._looking.shut()
+            self.microphone = None
             self._watch(DeviceChange(time.monotonic_ns(), "muted"))
         elif not muted and self._was_muted:
             self._watch(DeviceChange(time.monotonic_ns(), "unmuted"))
@@ -165,21 +164,6 @@ class Live:
 
     def _wants_camera(self) -> bool:
         return not self.muted and self._allows("camera")
-
-    def _follow_camera(self) -> None:
-        """Shut while it is shed, open otherwise; one that is away is tried again."""
-        wanted = self._wants_camera()
-        if self.camera and not wanted:
-            self.camera.close()
-            self.camera = None
-        elif self._devices.sees and self.camera is None and wanted:
-            if time.monotonic_ns() < self._camera_retry_ns:
-                return
-            self._camera_retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
-            try:
-                self.camera = self._devices.camera(self.events)
-            except SensorError as error:
-                log.warning("%s", error)
 
     def _tell(self, state: ReplyState) -> None:
         self._told.append(state)  # taken by the ear's thread before its next event
@@ -209,7 +193,7 @@ class Live:
             self._check_ns = self.ear_progress_ns + round(CHECK_S * 1e9)
             signals += self._ear.tick(self.ear_progress_ns)
             self._supervise()
-            self._follow_camera()
+            self._looking.follow(self._wants_camera())
         try:
             if event is not None and not self.muted and not (isinstance(event, Button) and self._takes(event)):
                 signals += self._hear(event)
@@ -227,8 +211,8 @@ class Live:
             own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
             if self._echo.talked_over and self.speaker:
                 self.speaker.hold()
-        elif isinstance(event, Button) and event.press == "hold" and self.camera:
-            self.camera.look()
+        elif isinstance(event, Button) and event.press == "hold":
+            self._looking.look()
         if own_voice != self._own_voice:
             self._own_voice = own_voice
             self._watch(OwnVoice(event.t_ns, own_voice))

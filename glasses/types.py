@@ -69,7 +69,7 @@ class OwnVoice:
 
 @dataclass(frozen=True, slots=True)
 class DeviceChange:
-    """Sound devices went, or are back; `why` says what is known."""
+    """A device went, or is back; `why` says what is known, and which it is where that is not the sound's."""
 
     t_ns: int
     state: DeviceState

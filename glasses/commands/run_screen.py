@@ -62,7 +62,7 @@ class Screen:
         elif isinstance(what, Ended):
             self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
         elif isinstance(what, DeviceChange):
-            self.say("devices", state=what.state, **({"why": what.why} if what.why else {}))
+            self.say("devices", state=what.state, why=what.why)
         elif isinstance(what, Reply):
             self.say("reply", **reply_fields(what))
 

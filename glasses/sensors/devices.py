@@ -35,6 +35,11 @@ class Hearing(Protocol):
 class Seeing(Protocol):
     """An open camera: it puts Frames into a queue until `close`."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether it gives no pictures any more."""
+        ...
+
     def look(self) -> None:
         """A picture is wanted now; returns at once."""
         ...

@@ -141,6 +141,11 @@ class LinkCamera:
             self._queue.put(Frame(photo.t_ns, self._seq, frozen(small(rgb))))
             self._seq += 1
 
+    @property
+    def gone(self) -> bool:
+        """Whether the link is down."""
+        return self._closed or not self._on.up
+
     def close(self) -> None:
         """What is under way is thrown away."""
         self._closed = True

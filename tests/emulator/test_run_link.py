@@ -98,7 +98,7 @@ def test_asked_through_the_glasses_it_answers_there_and_again_after_the_cable_wa
         wearer.glasses.unplug()
         worn.wait_for("devices", after=before, state="gone")
         wearer.glasses.plug_in()
-        worn.wait_for("devices", after=before, state="back")
+        worn.wait_for("devices", after=before, state="back", why="")  # sound; the camera is sooner
         wearer.reads(wearer.ask(worn, SHORT)["answer"])
         wearer.hears()
         assert worn.stop() == 0

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import psutil
+import pytest
 
+from glasses.app import open_parts
+from glasses.gates.ring import RATE_HZ
+from glasses.live import Live
 from glasses.sensors.camera import Camera
 from glasses.sensors.chunks import EventQueue
-from glasses.types import Frame
+from glasses.sensors.devices import Devices
+from glasses.sensors.sound_devices import SoundDevice
+from glasses.types import DeviceChange, Frame
+from glasses.wear import open_ear
 
 PULLS = int(os.environ.get("GLASSES_TEST_PULLS", "3"))
 BACK_S = 5.0  # of facts/always_on.md
 
 
 def film(path: Path) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for grey in range(100):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 100, (64, 48))
+    for grey in range(20):  # a fifth of a second: what is open is read to its end, gone or not
         writer.write(np.full((48, 64, 3), grey, np.uint8))
     writer.release()
     return path
@@ -54,3 +63,55 @@ def test_a_camera_that_is_pulled_sees_again_soon_and_leaks_nothing(tmp_path: Pat
             held.append((process.num_fds(), process.num_threads()))
     print(f"{PULLS} pulls: it sees again after {max(back_s):.1f} s at most")
     assert held[-1] <= held[0], f"descriptors, threads: {held}"
+
+
+class Microphone:
+    """Hears nothing: a machine without sound devices runs this too."""
+
+    device, overruns, gone = SoundDevice(0, "none", RATE_HZ), 0, False
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.models
+def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `watch` gets, screen, page and recording get; their own tests say what they make of it."""
+    there, away = film(tmp_path / "film.avi"), tmp_path / "away.avi"
+    monkeypatch.setattr(Devices, "microphone", lambda devices, queue: Microphone())
+    seen, frames = list[DeviceChange](), list[Frame]()
+
+    def watch(what: Any) -> None:
+        if isinstance(what, DeviceChange | Frame):
+            (seen if isinstance(what, DeviceChange) else frames).append(what)
+
+    parts = open_parts(n_threads=1)
+    ear = open_ear(parts, "touch", lambda words, cause, t_ns: ("", ()))
+    live = Live(parts, None, ear, Devices(camera_source=str(there)), watch=watch)
+    wearing = threading.Thread(target=live.run)
+    wearing.start()
+    try:
+        soon(lambda: len(frames) > 2, "picture")
+        assert seen == []
+        for pull in range(1, 3):
+            there.rename(away)
+            soon(lambda pull=pull: len(seen) == 2 * pull - 1, "word that the camera is gone")
+            time.sleep(1.2)  # at least one try in vain, of which nothing is said
+            away.rename(there)
+            soon(lambda pull=pull: len(seen) == 2 * pull, "word that the camera is back", BACK_S)
+        live.mute(True)
+        soon(lambda: seen[-1].state == "muted", "mute")
+        there.rename(away)  # pulled while it is shut: it does not open again
+        live.mute(False)
+        soon(lambda: seen[-1].state == "gone", "word that the camera is gone")
+        away.rename(there)
+        n_frames = len(frames)
+        soon(lambda: seen[-1].state == "back" and len(frames) > n_frames, "picture after it is back", BACK_S)
+    finally:
+        live.stop()
+        wearing.join(30)
+        parts.close()
+    of_camera = [one.state for one in seen if "camera" in one.why]
+    assert of_camera == ["gone", "back"] * 3
+    assert "film.avi" in seen[-2].why, "which camera"

@@ -122,6 +122,8 @@ class Ear:
 class Eye:
     """A camera that takes a picture when it is asked to."""
 
+    gone = False
+
     def __init__(self, queue: EventQueue) -> None:
         self._queue = queue
 
