@@ -108,7 +108,7 @@ def _sound(direction: sound_devices.Direction, name: str, missing: State, withou
     try:
         device = sound_devices.find(direction)
     except GlassesError as error:
-        return Finding(name, missing, str(error), f"{without} Plug one in, or look at `arecord -l` and `aplay -l`.")
+        return Finding(name, missing, str(error), f"{without} `arecord -l` and `aplay -l` list them.")
     return Finding(name, "ok", f"{device.name}, {device.default_rate_hz} Hz")
 
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ import numpy as np
 from glasses.app import Parts
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
-from glasses.errors import GlassesError, Reason, SensorError
+from glasses.errors import GlassesError, SensorError
 from glasses.gates.echo import EchoGate
 from glasses.governor import Load
 from glasses.mouth import Mouth
@@ -32,7 +33,6 @@ from glasses.signals import ReplyState, Signal
 from glasses.types import AudioChunk, Button, DeviceChange, Int16Array, OwnVoice, SensorEvent
 
 log = logging.getLogger(__name__)
-CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
 RETRY_S = 0.5
 CHECK_S = 0.2
 
@@ -93,7 +93,7 @@ class Live:
         self.counts = Counts()
         self._retry_ns = self._check_ns = 0
         self._muted = muted
-        self._gone, self._was_muted = False, self.muted
+        self._gone, self._away, self._was_muted = False, "", self.muted
         self._hang: str | None = None
         self._own_voice = False
         self.microphone: Hearing | None = None
@@ -159,6 +159,10 @@ class Live:
             self.microphone = None
             self._watch(DeviceChange(time.monotonic_ns(), "muted"))
         elif not muted and self._was_muted:
+            with suppress(SensorError):  # it went while it was closed: `_supervise` says so, and looks for it anew
+                self.microphone = self._devices.microphone(self.events)
+            if self.speaker:
+                self.speaker.reference.take()  # what was played meanwhile is no echo in what is heard from now on
             self._watch(DeviceChange(time.monotonic_ns(), "unmuted"))
         self._was_muted = muted
 
@@ -244,11 +248,12 @@ class Live:
             self._devices.rescan()
             self._open_sound()
         except SensorError as error:
-            log.warning("%s", error)
+            log.log(logging.DEBUG if str(error) == self._away else logging.WARNING, "%s", error)
+            self._away = str(error)  # once is enough, not with every attempt
             self._close_sound()
         else:
             self.counts.reopened += 1
-            self._gone = False
+            self._gone, self._away = False, ""
             self._watch(DeviceChange(time.monotonic_ns(), "back"))
             self.mouth.speaker = self.speaker
             self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
@@ -268,12 +273,7 @@ class Live:
             self.counts.underruns += self.speaker.underruns
         devices = [device for device in (self.microphone, self.speaker) if device]
         self.microphone = self.speaker = None
-        closing = threading.Thread(target=lambda: [device.close() for device in devices], daemon=True)
-        closing.start()
-        closing.join(CLOSE_S)
-        if closing.is_alive():
-            sound_devices.abandon()
-            raise SensorError(Reason.TIMEOUT, "PortAudio does not let go of a device that vanished; start again")
+        sound_devices.close(devices)
 
 
 def _forever() -> None:

@@ -32,6 +32,7 @@ from glasses.remembering import Remembering
 from glasses.reply import Reply
 from glasses.sensors.devices import Devices
 from glasses.sensors.linked import Linked
+from glasses.sensors.quiet import without_portaudio
 from glasses.signals import Draft
 from glasses.types import Button, DeviceChange, SensorEvent, Wiped
 from glasses.watchdog import Notifier, Watchdog
@@ -96,6 +97,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
     with ExitStack() as stack:
+        stack.enter_context(without_portaudio())  # first, so that it ends when nobody holds its stderr any more
         notifier = Notifier.from_environment()
         stack.callback(notifier.close)
         watchdog = Watchdog(notifier, BUDGETS_S)

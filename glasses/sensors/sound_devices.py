@@ -6,17 +6,34 @@ The Linux wheel of sounddevice carries no PortAudio, so it is imported here alon
 from __future__ import annotations
 
 import atexit
+import functools
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from glasses.errors import Reason, SensorError
+from glasses.sensors import quiet
 
 Direction = Literal["input", "output"]
 # The sound server's own devices follow the wearer's choice and hot-plug; bare hardware devices do not.
 START_S = 3.0  # a device may take so long to begin
+CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
 GONE_S = 0.7  # one that runs and then gives nothing for so long is gone
 _PREFERRED = ("pulse", "pipewire", "default")
+_NONE: dict[Direction, str] = {
+    "input": "there is no microphone: plug one in, or start PulseAudio or PipeWire",
+    "output": "there is no speaker: plug one in, or start PulseAudio or PipeWire; glasses run --text needs none",
+}
+
+
+class Closing(Protocol):
+    """An open stream."""
+
+    def close(self) -> None:
+        """Stops it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,7 @@ class SoundDevice:
 
 def portaudio() -> Any:
     """The sounddevice module. Raises SensorError(NOT_INSTALLED) with what to install."""
+    _hush_alsa_once()  # before the import, which lists devices, and ALSA complains of each that is not there
     try:
         import sounddevice  # noqa: PLC0415  (its import fails where the system has no PortAudio)
     except OSError as error:
@@ -37,6 +55,11 @@ def portaudio() -> Any:
             Reason.NOT_INSTALLED, f"no PortAudio on this system ({error}); on Debian: apt-get install libportaudio2"
         ) from error
     return sounddevice
+
+
+@functools.cache
+def _hush_alsa_once() -> bool:
+    return quiet.hush_alsa()
 
 
 def find(direction: Direction, name: str | None = None) -> SoundDevice:
@@ -53,9 +76,10 @@ def find(direction: Direction, name: str | None = None) -> SoundDevice:
                 return device
     if there:
         return there[0]
-    names = ", ".join(repr(device.name) for device in listed(direction)) or "none at all"
-    asked = f" named like {name!r}" if name is not None else ""
-    raise SensorError(Reason.NOT_FOUND, f"no sound {direction}{asked}; there are: {names}")
+    names = ", ".join(repr(device.name) for device in listed(direction))
+    if not names:
+        raise SensorError(Reason.NOT_FOUND, _NONE[direction])
+    raise SensorError(Reason.NOT_FOUND, f"no sound {direction} named like {name!r}; there are: {names}")
 
 
 def listed(direction: Direction) -> list[SoundDevice]:
@@ -77,9 +101,14 @@ def rescan() -> None:
     sd._initialize()
 
 
-def abandon() -> None:
-    """PortAudio hangs: the process must be able to end without tidying it up."""
-    atexit.unregister(portaudio()._exit_handler)
+def close(devices: Sequence[Closing]) -> None:
+    """Closes all. Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""
+    closing = threading.Thread(target=lambda: [device.close() for device in devices], daemon=True)
+    closing.start()
+    closing.join(CLOSE_S)
+    if closing.is_alive():
+        atexit.unregister(portaudio()._exit_handler)  # it would wait as well: the process must be able to end
+        raise SensorError(Reason.TIMEOUT, "PortAudio does not let go of a device that vanished; start again")
 
 
 def usable_rate(device: SoundDevice, direction: Direction, wanted_hz: int) -> int:

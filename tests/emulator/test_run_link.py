@@ -136,7 +136,6 @@ def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
         assert "opened" not in [event["what"] for event in worn.events], "a touch while muted"
         glasses.between_steps(lambda: firmware.simulate("mute", 0))
         worn.wait_for("devices", state="unmuted")
-        worn.wait_for("devices", state="back")
         wearer.reads(wearer.ask(worn, SHORT)["answer"])
         assert worn.stop() == 0
 

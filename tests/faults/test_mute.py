@@ -120,7 +120,6 @@ def test_muted_by_the_page_nothing_of_room_or_camera_is_read_sent_or_kept(room: 
         time.sleep(SETTLED_S)
         assert while_marked(room, page, trace) == (False, False, False, set())
         unmuted_ns = page.mute(False)
-        worn.wait_for("devices", state="back")
         assert while_marked(room, page, trace)[:2] == (True, True), "unmuted it hears and sees again"
         os.kill(psutil.Process(worn.pid).children()[0].pid, signal.SIGTERM)
         worn.wait_for("stopped")

@@ -1,0 +1,106 @@
+"""Devices closed on purpose, and devices that are away: what the wearer is told, and how often."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from glasses.app import open_parts
+from glasses.errors import Reason, SensorError
+from glasses.gates.ring import RATE_HZ
+from glasses.live import Live
+from glasses.sensors.chunks import EventQueue
+from glasses.sensors.sound_devices import SoundDevice
+from glasses.types import DeviceChange
+from glasses.wear import open_ear
+
+pytestmark = pytest.mark.models
+PATIENCE_S = 30.0
+
+
+class Microphone:
+    """Hears nothing, until it is pulled."""
+
+    device = SoundDevice(0, "fake", RATE_HZ)
+    overruns = 0
+    gone = False
+
+    def close(self) -> None: ...
+
+
+class Desk:
+    """One microphone that can be pulled; looked for `n_asked` times."""
+
+    muted = sees = False
+
+    def __init__(self) -> None:
+        self.there, self.n_asked, self.n_rescans = True, 0, 0
+        self.open: Microphone | None = None
+
+    def microphone(self, queue: EventQueue) -> Microphone:
+        self.n_asked += 1
+        if not self.there:
+            raise SensorError(Reason.NOT_FOUND, "there is no microphone")
+        self.open = Microphone()
+        return self.open
+
+    def rescan(self) -> None:
+        self.n_rescans += 1
+
+    def pull(self) -> None:
+        assert self.open
+        self.there, self.open.gone = False, True
+
+
+def until(true: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    parts, desk, states = open_parts(n_threads=1), Desk(), list[str]()
+
+    def watch(what: Any) -> None:
+        if isinstance(what, DeviceChange):
+            states.append(what.state)
+
+    try:
+        devices: Any = desk
+        live = Live(parts, None, open_ear(parts, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch)
+        wearing = threading.Thread(target=live.run)
+        wearing.start()
+        try:
+            live.mute(True)
+            until(lambda: states == ["muted"])
+            live.mute(False)
+            until(lambda: "unmuted" in states)
+            time.sleep(1.0)  # longer than it takes to look after the devices
+            assert (states, desk.n_asked, desk.n_rescans, live.counts.reopened) == (["muted", "unmuted"], 2, 0, 0)
+            with caplog.at_level(logging.WARNING):
+                desk.pull()
+                until(lambda: desk.n_asked >= 5)
+                told = [record.message for record in caplog.records if record.name == "glasses.live"]
+                assert told == ["there is no microphone"]
+            desk.there = True
+            until(lambda: live.counts.reopened == 1)
+            live.mute(True)
+            until(lambda: states[-1] == "muted")
+            desk.there = False  # pulled while it was closed: opening it again fails, and that is a fault
+            live.mute(False)
+            until(lambda: states[-1] == "gone")
+            desk.there = True
+            until(lambda: states[-1] == "back")
+        finally:
+            live.stop()
+            wearing.join(PATIENCE_S)
+        assert states == ["muted", "unmuted", "gone", "back", "muted", "unmuted", "gone", "back"]
+        assert not live.failure
+    finally:
+        parts.close()

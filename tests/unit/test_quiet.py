@@ -1,0 +1,79 @@
+"""At a terminal nobody reads what ALSA and PortAudio write to stderr; everything else that is written there arrives."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+PORTAUDIO = "Expression 'alsa_snd_pcm_poll_descriptors( pcm )' failed in 'src/hostapi/alsa/pa_linux_alsa.c', line: 3665"
+
+
+def at_terminal(program: str) -> str:
+    """What a person sees on stderr of `program`."""
+    master, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", program], stderr=terminal, start_new_session=True):
+        os.close(terminal)
+        seen = b""
+        try:
+            while data := os.read(master, 4096):
+                seen += data
+        except OSError:  # how Linux says that nobody holds the other end any more
+            pass
+    os.close(master)
+    return seen.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("end", ["pass", "os.abort()", "raise SystemExit('the last words')"])
+def test_portaudio_is_not_seen_and_all_else_is(end: str) -> None:
+    written = f"{PORTAUDIO}! no\n{PORTAUDIO}\nGGML_ASSERT\n".encode()
+    program = f"""import os, sys
+from glasses.sensors.quiet import without_portaudio
+with without_portaudio():
+    os.write(2, {written!r})
+    print('logged', file=sys.stderr)
+    {end}
+print('after', file=sys.stderr)"""
+    last = {"pass": "after\n", "os.abort()": ""}.get(end, "the last words\n")
+    assert at_terminal(program) == f"{PORTAUDIO}! no\nGGML_ASSERT\nlogged\n{last}"
+
+
+def test_where_no_person_reads_nothing_is_taken_out(capfd: pytest.CaptureFixture[str]) -> None:
+    program = f"""import os
+from glasses.sensors.quiet import without_portaudio
+with without_portaudio():
+    os.write(2, {PORTAUDIO.encode()!r})"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert capfd.readouterr().err == PORTAUDIO
+
+
+def test_alsa_is_logged_and_not_printed() -> None:
+    try:
+        ctypes.CDLL("libasound.so.2")
+    except OSError:
+        pytest.skip("no ALSA on this system")
+    opens = (
+        "p = ctypes.c_void_p(); ctypes.CDLL('libasound.so.2').snd_pcm_open(ctypes.byref(p), b'no-such-device', 0, 0)"
+    )
+    loud = subprocess.run([sys.executable, "-c", f"import ctypes\n{opens}"], capture_output=True, text=True, check=True)
+    assert "ALSA lib" in loud.stderr, "there is something to keep quiet"
+    hush = "import ctypes, logging; from glasses.sensors.quiet import hush_alsa\nassert hush_alsa()"
+    command = [sys.executable, "-c", f"{hush}\n{opens}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+    command[-1] = f"{hush}\nlogging.basicConfig(level=logging.DEBUG)\n{opens}"
+    logged = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert logged.startswith("DEBUG:glasses.sensors.quiet:ALSA, snd_")
+
+
+def test_without_alsa_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from glasses.sensors import quiet  # noqa: PLC0415
+
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(quiet.ctypes, "CDLL", absent)
+    assert not quiet.hush_alsa()
