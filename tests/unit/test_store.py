@@ -70,6 +70,13 @@ def nothing_usable(shelf: Path) -> bool:
     return not [p for p in (shelf / "cache").rglob("w.bin*") if ".stage" not in p.parts]
 
 
+@pytest.mark.parametrize(
+    ("n_bytes", "shown"), [(0, "0 kB"), (14_400, "14 kB"), (999_000, "999 kB"), (1_000_000, "1.0 MB")]
+)
+def test_small_models_have_a_size_too(n_bytes: int, shown: str) -> None:
+    assert models_command._size(n_bytes) == shown
+
+
 def test_every_manifest_of_this_repository_is_well_formed() -> None:
     for name in store.manifest_names():
         manifest = store.load_manifest(name)
@@ -264,6 +271,17 @@ def test_a_full_disk_is_said_and_leaves_nothing(shelf: Path) -> None:
     part.symlink_to("/dev/full")  # a real disk that is full
     refused(Reason.NO_SPACE, "is full", "GLASSES_MODELS", f"{2 * len(WEIGHTS):,}")
     assert nothing_usable(shelf)
+
+
+def test_what_pip_says_arrives_where_nothing_can_be_written(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pip where it can write no byte to any file: a log of what it says would stay empty."""
+    describe(shelf, wheel(shelf))
+    whole = Path(sys.executable)
+    limited = shelf / "python"
+    limited.write_text(f'#!/bin/sh\nulimit -f 0\nexec {whole} "$@"\n')
+    limited.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(limited))
+    refused(Reason.NO_SPACE, "is full", "GLASSES_MODELS")
 
 
 def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_succeeds(shelf: Path) -> None:
