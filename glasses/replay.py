@@ -26,6 +26,7 @@ from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents
 from glasses.wear import ADDRESS
 
 log = logging.getLogger(__name__)
+Tell = Callable[..., None]  # a method of a logger
 GAP_NS = 60_000_000_000  # between passes: every pass begins as a new stream, after the last reply was over
 
 
@@ -57,10 +58,13 @@ def session_files(path: Path) -> list[Path]:
     return found
 
 
-def entries_of(path: Path, key: X25519PrivateKey | None = None) -> Iterator[Entry | dict[str, str]]:
+def entries_of(
+    path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning
+) -> Iterator[Entry | dict[str, str]]:
     """All entries of a recording, or of a folder with session.toml as `glasses demo` plays it.
 
-    Raises InputError: NOT_FOUND, REFUSED (sealed), CORRUPT (damaged; of files that were cut off, what there is).
+    Of a file that was cut off, and of a damaged one in a folder, what there is before; `tell` is told of it.
+    Raises InputError: NOT_FOUND, REFUSED (sealed), CORRUPT (damaged).
     """
     if (path / "session.toml").is_file():
         yield from session_events(load_session(path))
@@ -70,16 +74,28 @@ def entries_of(path: Path, key: X25519PrivateKey | None = None) -> Iterator[Entr
             with opened(file, key) as stream:
                 yield from read_entries(stream, file.name)
         except CutOffError as error:  # by a kill while it was sealed, or by a full disk: the session goes on after it
-            log.warning("%s", error)
+            tell("%s", error)
+        except InputError as error:
+            if error.reason is not Reason.CORRUPT or not path.is_dir():
+                raise
+            tell("%s; what comes after that in it is left out", error)  # one bad file of a day is not the day
 
 
 def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
     """As the recording says; sensors alone, as in the demo's minute, were worn as `glasses run` is without options.
 
-    Raises InputError as `entries_of`, and CORRUPT for a way to be addressed that nobody knows.
+    Raises InputError as `entries_of`, BAD_INPUT where it holds no sensor entries, and CORRUPT for a way to be addressed
+    that nobody knows.
     """
-    about = next((entry for entry in entries_of(path, key)), None)
-    if not isinstance(about, dict) or "address" not in about:
+    about: dict[str, str] = {}
+    for entry in entries_of(path, key, tell=log.debug):
+        if isinstance(entry, dict):
+            about = about or entry
+        elif isinstance(entry, (AudioChunk, Frame, Button)):
+            break
+    else:
+        raise InputError(Reason.BAD_INPUT, f"{path} holds no sensor entries: nothing to replay")
+    if "address" not in about:
         return Worn()
     if about["address"] not in ADDRESS:
         raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {', '.join(ADDRESS)}")
@@ -91,14 +107,14 @@ def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
     return Worn(about["address"], *kept)
 
 
-def recorded(path: Path, key: X25519PrivateKey | None = None) -> Seen:
-    """What a recording says was decided and answered. Raises InputError as `entries_of`."""
+def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning) -> Seen:
+    """What a recording says was decided and answered; `tell` is told what it lacks. Raises as `entries_of`."""
     origin_ns: int | None = None
     latents: dict[tuple[str, int, int], Latents] = {}
     decisions: list[Decision] = []
     answers: dict[tuple[int, int], Answered] = {}  # a turn that was gone on with was decided, and answered, twice
     seen = Seen()
-    for entry in entries_of(path, key):
+    for entry in entries_of(path, key, tell=tell):
         if isinstance(entry, dict):
             origin_ns = int(entry["origin_ns"]) if origin_ns is None and "origin_ns" in entry else origin_ns
         elif isinstance(entry, Latents):
@@ -126,7 +142,7 @@ def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: in
         if number:  # whatever was open or being said is over
             yield ReplyState(at_ns - GAP_NS, turn_id, "over")
             yield DeviceChange(at_ns - GAP_NS, "muted")
-        for entry in entries_of(path, key):
+        for entry in entries_of(path, key, tell=log.debug if number else log.warning):
             if isinstance(entry, dict | Latents | Told):
                 continue
             if first_ns is None and not isinstance(entry, (AudioChunk, Frame, Button)):

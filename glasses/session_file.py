@@ -112,7 +112,7 @@ def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]
     except EOFError as error:
         raise CutOffError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
     except (McapError, CRCValidationError, zstandard.ZstdError, struct.error, ValueError) as error:
-        raise InputError(Reason.CORRUPT, f"{name} is damaged: {error!r}") from error
+        raise InputError(Reason.CORRUPT, f"{name} is damaged: {_why(error)}") from error
 
 
 def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]]:
@@ -124,8 +124,13 @@ def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]
         try:
             entry = decode(raw.topic, raw.data)
         except (DecodeError, KeyError, ValueError, TypeError, IndexError) as error:
-            raise InputError(Reason.CORRUPT, f"{name}: a damaged entry of {raw.topic}: {error!r}") from error
+            raise InputError(Reason.CORRUPT, f"{name}: a damaged entry of {raw.topic}: {_why(error)}") from error
         yield entry
+
+
+def _why(error: Exception) -> str:
+    """In words: the text of a KeyError is the bare key."""
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error) or "nothing is known of how"
 
 
 def _records(source: BinaryIO) -> Iterator[Any]:

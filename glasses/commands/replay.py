@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from contextlib import ExitStack
@@ -72,8 +73,10 @@ def run(args: argparse.Namespace) -> int:
     if args.passes < 1:
         raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")
     key = read_private_key(args.key) if args.key else None
-    before = recorded(args.compare or args.file, key)
-    seen, cost = _play(args, key)
+    worn = worn_of(args.file, key)
+    # what FILE lacks is told when it is played
+    before = recorded(args.compare, key) if args.compare else recorded(args.file, key, tell=logging.debug)
+    seen, cost = _play(args, key, worn)
     differences = compare(before.turns, _first(seen.turns, args), limits) if before.turns else []
     differences += compare_gates(before.gates, _first(seen.gates, args), limits) if before.gates else []
     if args.json:
@@ -104,8 +107,7 @@ def tolerances(given: list[str]) -> Tolerances:
     return Tolerances(**values)
 
 
-def _play(args: argparse.Namespace, key: X25519PrivateKey | None) -> tuple[Seen, dict[str, Any]]:
-    worn = worn_of(args.file, key)
+def _play(args: argparse.Namespace, key: X25519PrivateKey | None, worn: Worn) -> tuple[Seen, dict[str, Any]]:
     with ExitStack() as stack:
         voice = None if args.no_voice else _voice(args.bundle)
         if voice:

@@ -147,7 +147,9 @@ def test_passes_follow_each_other_in_one_clock(tmp_path: Path) -> None:
     assert len([event for event in told if isinstance(event, AudioChunk)]) % 3 == 0
 
 
-def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(tmp_path: Path) -> None:
+def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     chunks = [event for event in events(load_session()) if isinstance(event, AudioChunk)][:100]
     for number in (1, 2):
         with (tmp_path / f"0000000{number}-x.mcap").open("wb") as out:
@@ -157,11 +159,37 @@ def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(tmp_path: 
             writer.finish()
     assert len(segments(tmp_path)) == 2
     assert [event.t_ns for event in given(tmp_path, None, passes=1, start_ns=0)] == [one.t_ns for one in chunks]
-    (tmp_path / "00000002-x.mcap").write_bytes(b"not a recording")
-    with pytest.raises(InputError, match="damaged"):
-        list(given(tmp_path, None, passes=1, start_ns=0))
+    broken = tmp_path / "00000001-x.mcap"
+    broken.write_bytes(b"not a recording")
+    with pytest.raises(InputError, match="is damaged: it does not begin as an MCAP file does"):
+        list(given(broken, None, passes=1, start_ns=0))
+    second = [one.t_ns - chunks[50].t_ns for one in chunks[50:]]
+    assert [event.t_ns for event in given(tmp_path, None, passes=1, start_ns=0)] == second
+    assert ["00000001-x.mcap is damaged" in record.message for record in caplog.records] == [True]
     with pytest.raises(InputError, match="no recording"):
         list(given(tmp_path / "nothing", None, passes=1, start_ns=0))
+
+
+def test_an_empty_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.mcap").touch()
+    assert main(["replay", str(tmp_path / "empty.mcap"), "--fast"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"glasses replay: {tmp_path}/empty.mcap holds no sensor entries: nothing to replay"
+    ]
+
+
+@pytest.mark.models
+def test_what_a_file_lacks_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "torn.mcap"
+    recording_of_the_demo(path, until_ms=1000, start_ns=0)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert main(["replay", str(path), "--fast", "--no-voice", "--passes", "2"]) == 0
+    assert "0 turns" in capsys.readouterr().out
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "torn.mcap was cut off; what came before is whole"
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["speed=1", "when_ms", "when_ms=soon", "=3"])
