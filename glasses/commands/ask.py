@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ from glasses.board import load_board
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.encoders.audio import RATE_HZ, windows
-from glasses.errors import InputError, Reason
+from glasses.errors import InputError, ModelError, Reason
 from glasses.loop import Times, answer, prompt_of
 from glasses.media import is_silent, read_audio, read_image, write_wav
 from glasses.offload import options
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             answered = answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
         else:
             answered = _beside(brain, parts, turn, times, args)
-        stream = _collected(answered, pieces, args.json)
+        stream = _collected(_if_it_fits(answered, parts), pieces, args.json)
         if voice:
             spoken = list(voice.speak(clauses(stream)))
             write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
@@ -114,7 +114,9 @@ def run(args: argparse.Namespace) -> int:
             for _ in stream:
                 pass
         report = _report(pieces, times)
-    print(json.dumps(report, ensure_ascii=False) if args.json else "")
+    print(json.dumps(report, ensure_ascii=False) if args.json else "", flush=True)
+    if brain:
+        print(f"note: {brain.why}", file=sys.stderr)
     for i, page in enumerate(hud.render(report["answer"], display) if display else (), 1):
         hud.write_png(args.hud if i == 1 else args.hud.with_stem(f"{args.hud.stem}-{i}"), page)
     return 0
@@ -125,13 +127,21 @@ def _check(args: argparse.Namespace) -> None:
     for option, value, least, most in (("max-tokens", args.max_tokens, 1, 4096), ("top-k", args.top_k, 0, MAX_TOP_K)):
         if not least <= value <= most:
             raise InputError(Reason.BAD_INPUT, f"--{option} {value}: from {least} to {most}")
-    for path in (args.speak, args.hud):
-        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise InputError(Reason.NOT_FOUND, f"{path}: {path.parent} is no folder that can be written to")
+    for option, path, suffix in (("--speak", args.speak, ".wav"), ("--hud", args.hud, ".png")):
+        if path is None:
+            continue
+        if path.suffix.lower() != suffix:
+            raise InputError(Reason.BAD_INPUT, f"{option} {path}: it writes {suffix} files, so let the name end so")
+        try:
+            tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.name).close()
+        except OSError as error:
+            raise InputError(Reason.NOT_FOUND, f"{option} {path} cannot be written: {error.strerror}") from error
+        if path.is_dir():
+            raise InputError(Reason.BAD_INPUT, f"{option} {path} is a folder")
 
 
 def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argparse.Namespace) -> Iterator[Piece]:
-    """The answer of this device or of the bigger brain, as the policy decides; why is said on stderr."""
+    """The answer of this device or of the bigger brain, as the policy decides."""
     if not brain.wait_connected():
         print(f"note: {args.offload} cannot be reached yet", file=sys.stderr)
 
@@ -144,7 +154,20 @@ def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argpars
     since_ns = time.monotonic_ns()
     yield from brain.answer(turn, near, max_tokens=args.max_tokens)
     times.add("answer", since_ns)
-    print(f"note: {brain.why}", file=sys.stderr)
+
+
+def _if_it_fits(answered: Iterator[Piece], parts: Parts) -> Iterator[Piece]:
+    """The answer; too much to be asked is said in words of whoever asked."""
+    try:
+        yield from answered
+    except ModelError as error:
+        if error.reason is not Reason.CONTEXT_FULL:
+            raise
+        raise InputError(
+            Reason.CONTEXT_FULL,
+            f"that is too much at once: {parts.backbone.n_ctx} words and pieces of sound or pictures are what fits; "
+            "give a shorter text, less sound or fewer pictures",
+        ) from error
 
 
 def encode(parts: Parts, item: str | np.ndarray) -> Iterator[Latents | str]:

@@ -47,7 +47,8 @@ def transport_of(url: str, token_file: Path | None, authority: Path | None) -> C
     try:
         tls = ssl.create_default_context(cafile=authority) if url.startswith("wss:") else None
     except OSError as error:
-        raise InputError(Reason.BAD_INPUT, f"--offload: cannot use the authority {authority}: {error}") from error
+        why = error.strerror or error
+        raise InputError(Reason.BAD_INPUT, f"--offload: cannot use the authority {authority}: {why}") from error
     WebSocket(url)  # an address that cannot be one is refused now, not in the background
     return lambda: WebSocket(url, token=token, tls=tls, dtype="f16")
 

@@ -14,8 +14,10 @@ def read_token(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             line = file.readline(MAX_CHARS + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: {error}") from error
+    except OSError as error:
+        raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: it is not text") from error
     if len(line) > MAX_CHARS:
         raise InputError(Reason.TOO_LARGE, f"{path}: its first line is over {MAX_CHARS} characters, so no token")
     return line.strip()

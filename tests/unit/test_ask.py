@@ -14,6 +14,8 @@ from PIL import Image
 from glasses.__main__ import main
 from glasses.app import Parts
 from glasses.commands import ask
+from glasses.errors import InputError
+from glasses.service.token_file import read_token
 from glasses.types import Latents, Piece, Turn
 
 SPEECH = Path(__file__).parents[2] / "models" / "eval" / "speech"
@@ -122,6 +124,49 @@ def test_sound_and_picture_parts_reach_the_backbone(capsys: pytest.CaptureFixtur
     assert main(["ask", *given, "--hud", str(hud), "--max-tokens", "8"]) == 0
     assert capsys.readouterr().out.strip()
     assert hud.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "words"),
+    [
+        ("--speak", "x.txt", ".wav"),
+        ("--hud", "x.foo", ".png"),
+        ("--hud", "x", ".png"),
+        ("--speak", "nosuch/x.wav", "No such file"),
+        ("--hud", "nosuch/x.png", "No such file"),
+        ("--hud", f"{'x' * 300}.png", "too long"),
+        ("--hud", "folder.png", "a folder"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, name: str, words: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    assert words in _refused(capsys, "hello", option, str(tmp_path / name), "--bundle", "nosuch")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+@pytest.mark.models
+def test_too_long_a_text_is_said_in_words_of_the_wearer(capsys: pytest.CaptureFixture[str]) -> None:
+    error = _refused(capsys, "a word of it " * 3000)
+    assert "give a shorter text" in error
+    assert "roll" not in error
+
+
+@pytest.mark.models
+def test_what_is_said_of_the_offload_stands_on_lines_of_its_own(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = f"unix:{tmp_path}/nobody"
+    assert main(["ask", "What is the opposite of hot?", "--offload", url, "--max-tokens", "4"]) == 0
+    printed = capfd.readouterr()
+    assert printed.out.endswith("\n")
+    assert [line[:6] for line in printed.err.splitlines()] == ["note: "] * 2
+
+
+def test_a_token_that_cannot_be_read_is_said_without_numbers(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read the token in .*: No such file or directory$"):
+        read_token(tmp_path / "nosuch")
 
 
 @pytest.mark.models
