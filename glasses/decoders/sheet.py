@@ -35,7 +35,7 @@ class Row:
 
     `envelope` is float32 (N,), 0..1, over `start_s`..`end_s` (see `envelope`); `spoken_s` is where somebody spoke.
     `said` is reference text that no model saw. `answer` is None where the assistant rightly or wrongly kept silent.
-    `timings` are (label, value with its unit) pairs.
+    `number` is that of the turn, None where there was none. `timings` are (label, value with its unit) pairs.
     """
 
     start_s: float
@@ -47,6 +47,7 @@ class Row:
     answer: str | None = None
     hud: UInt8Array | None = None
     timings: tuple[tuple[str, str], ...] = ()
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def contact_sheet(path: Path, title: str, subtitle: str, rows: Sequence[Row]) ->
         _text(draw, (left, top - 28), label, 17, _DIM)
     loudest = max((float(row.envelope.max(initial=0)) for row in rows), default=0.0)
     for number, row in enumerate(rows):
-        _row(image, top + number * (_ROW_PX + 12), number + 1, row, loudest)
+        _row(image, top + number * (_ROW_PX + 12), row, loudest)
     save_png(path, image)
 
 
@@ -166,20 +167,24 @@ def _timeline(draw: ImageDraw.ImageDraw, rows: Sequence[Row]) -> None:
         return left + round((right - left) * t_s / end_s)
 
     draw.rectangle([(left, y), (right, y + 26)], fill="#e6e4dd")
-    for number, row in enumerate(rows):
+    for row in rows:
         draw.rectangle([(at(row.start_s), y), (at(row.end_s), y + 26)], fill=_PALE_BLUE, outline=_PAPER)
         if row.spoken_s:
             draw.rectangle([(at(row.spoken_s[0]), y + 20), (at(row.spoken_s[1]), y + 26)], fill=_BLUE)
-        _text(draw, (at(row.start_s) + 6, y), str(number + 1), 17)
+        _text(draw, (at(row.start_s) + 6, y), _number(row), 17)
     _text(draw, (left, y + 30), "0:00", 15, _DIM)
     label = _clock(end_s)
     _text(draw, (right - round(typeface.load(15).getlength(label)), y + 30), label, 15, _DIM)
 
 
-def _row(image: Image.Image, top: int, number: int, row: Row, loudest: float) -> None:
+def _number(row: Row) -> str:
+    return "\u2013" if row.number is None else str(row.number)
+
+
+def _row(image: Image.Image, top: int, row: Row, loudest: float) -> None:
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle([(_MARGIN, top), (WIDTH_PX - _MARGIN, top + _ROW_PX)], radius=10, fill=_CARD, outline=_LINE)
-    _text(draw, (_TIME[0], top + 12), str(number), 30, _BLUE)
+    _text(draw, (_TIME[0], top + 12), _number(row), 30, _BLUE)
     _text(draw, (_TIME[0], top + 54), f"{_clock(row.start_s)}\n\u2013{_clock(row.end_s)}", 19, _DIM)
     _picture(image, (_CAMERA[0], top + 14, _CAMERA[1], _ROW_PX - 28), row.camera, "no picture")
     _picture(image, (_HUD[0], top + 14, _HUD[1], _ROW_PX - 28), row.hud, "nothing shown")

@@ -100,6 +100,7 @@ def _row(session: Session, reply: Replied, display: Display, start_ns: int) -> R
     from_ms, to_ms = (first_ns - start_ns) / _MS, (ended.span.decided_ns - start_ns) / _MS
     spoken = ended.span.spoken_ns
     return Row(
+        number=ended.turn.id,
         start_s=from_ms / 1000,
         end_s=to_ms / 1000,
         envelope=_envelope(session, from_ms, to_ms),
@@ -116,7 +117,7 @@ def _timings(reply: Replied) -> tuple[tuple[str, str], ...]:
     silence_ms, total_ms = reply.wait_ms["silence"], sum(reply.wait_ms.values())
     what = "text" if reply.pcm is None else "sound"
     return (
-        (f"turn {reply.ended.turn.id}, to the first {what} of the answer", f"{total_ms:.0f} ms"),
+        (f"to the first {what} of the answer", f"{total_ms:.0f} ms"),
         ("of it waiting whether speech goes on", f"{silence_ms:.0f} ms"),
         ("and computing", f"{total_ms - silence_ms:.0f} ms"),
     )

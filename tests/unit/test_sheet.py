@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from glasses.board import load_board
 from glasses.decoders import hud, sheet
@@ -60,6 +61,21 @@ def test_rows_without_anything_and_with_too_much_text(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         sheet.contact_sheet(tmp_path / "many.png", "", "", [silent] * (sheet.MAX_ROWS + 1))
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_rows_are_numbered_as_their_turns_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[tuple[str, int]] = []
+    draw = sheet._text
+
+    def noted(page: ImageDraw.ImageDraw, xy: tuple[int, int], text: str, px: int, colour: str = "#000000") -> int:
+        drawn.append((text, px))
+        return draw(page, xy, text, px, colour)
+
+    monkeypatch.setattr(sheet, "_text", noted)
+    rows = [replace(full_row(0), number=1), full_row(5), replace(full_row(10), number=2)]
+    sheet.contact_sheet(tmp_path / "a.png", "", "", rows)
+    assert [text for text, px in drawn if px == 30] == ["1", "\N{EN DASH}", "2"]
+    assert [text for text, px in drawn if px == 17 and len(text) == 1] == ["1", "\N{EN DASH}", "2"]
 
 
 def test_envelope_is_the_peak_of_each_part() -> None:
