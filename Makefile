@@ -94,7 +94,7 @@ test-system: .venv-train/.ready models
 test-live: setup
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-		pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 strace systemd
+		pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 strace systemd iproute2
 	$(BIN)/pytest -m live tests/live tests/faults
 
 # The firmware's image under QEMU and the numbered suite over its serial port. Installs Debian packages: root.
