@@ -83,8 +83,10 @@ def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
     seen, frames = list[DeviceChange](), list[Frame]()
 
     def watch(what: Any) -> None:
-        if isinstance(what, DeviceChange | Frame):
-            (seen if isinstance(what, DeviceChange) else frames).append(what)
+        if isinstance(what, DeviceChange):
+            seen.append(what)
+        elif isinstance(what, Frame):
+            frames.append(what)
 
     parts = open_parts(n_threads=1)
     ear = open_ear(parts, "touch", lambda words, cause, t_ns: ("", ()))
