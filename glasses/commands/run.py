@@ -72,7 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--mic", metavar="NAME", help="a microphone whose name contains NAME")
     parser.add_argument("--speaker", metavar="NAME", help="a speaker whose name contains NAME")
     parser.add_argument(
-        "--camera", metavar="N|csi|FILE", help="its number or path, csi on a Pi, or a video, over and over (default: none)"
+        "--camera",
+        metavar="N|csi|FILE",
+        help="its number or path, csi on a Pi, or a video, over and over (default: none)",
     )
     parser.add_argument("--link", metavar="ADDRESS", help="use glasses there: /dev/ttyACM0, HOST:PORT or ble:NAME")
     parser.add_argument("--address", choices=ADDRESS, default="touch", help="what opens a turn")
