@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from glasses import store
-from glasses.bench import addressed, faults, interruptions, latents, live, memory, recall, soak
+from glasses.bench import addressed, answers, faults, interruptions, latents, live, memory, recall, soak
 from glasses.commands.progress import Tick, progress
 from glasses.errors import InputError, Reason
 
@@ -29,6 +29,7 @@ examples:
   glasses bench faults            a running glasses hurt in one way after another: seconds until it is well again
   glasses bench recall            held-out sounds named from memory, at once and after minutes; which views are kept
   glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
+  glasses bench answers           what those two can each answer: speech, in noise too, sounds, pictures, tones of voice
 """
 
 
@@ -46,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--sounds", type=Path, nargs="+", metavar="DIR", help="live, addressed: what must not wake it")
     parser.add_argument("--hours", type=float, default=3.0, metavar="H", help="live, addressed: of it (default: 3)")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="ownvoice, soak (default: 10)")
-    parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall: sounds (default: all 140)")
+    parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall, answers: of a kind (default: 140)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=run)
@@ -134,6 +135,11 @@ def _recall(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, recall.report(figures)
 
 
+def _answers(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = answers.run(args.bundle, args.clips, tick=tick)
+    return figures, answers.report(figures)
+
+
 WHAT: dict[str, Callable[[argparse.Namespace, Tick], Measured]] = {
     "memory": _memory,
     "latents": _latents,
@@ -147,4 +153,5 @@ WHAT: dict[str, Callable[[argparse.Namespace, Tick], Measured]] = {
     "soak": _soak,
     "faults": _faults,
     "recall": _recall,
+    "answers": _answers,
 }
