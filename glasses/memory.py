@@ -204,6 +204,7 @@ class SoundKeeper:
         self._piece: list[AudioChunk] = []
         self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0
         self._next_ns = 0
+        self.began_ns: int | None = None  # of the sound that goes on, however many pieces it is cut into
 
     def feed(self, chunk: AudioChunk, *, speech: bool) -> bool:
         """Takes a chunk at 16 kHz and whether the voice detector's last step was speech; True: a piece was remembered.
@@ -223,13 +224,18 @@ class SoundKeeper:
 
     def _add(self, block: list[AudioChunk], spoken_ms: float) -> bool:
         audible = is_audible(_pcm(block))
+        if audible and self.began_ns is None:
+            self.began_ns = block[0].t_ns
         begins_to_speak = spoken_ms > BLOCK_MS / 2 and self._speech_ms < TALK_MS and _ms(self._piece) >= SHORTEST_MS
         done = begins_to_speak and self._remember()
         if not audible and not self._piece:
+            self.began_ns = None
             return done
         self._piece += block
         self._speech_ms += spoken_ms
         self._quiet_ms = 0.0 if audible else self._quiet_ms + _ms(block)
+        if self._quiet_ms >= QUIET_MS:
+            self.began_ns = None
         if self._quiet_ms >= QUIET_MS or _ms(self._piece) >= LONGEST_MS:
             return self._remember()
         return done

@@ -129,7 +129,11 @@ class Remembering:
 
     def _take(self, event: SensorEvent, speech: bool) -> None:
         if isinstance(event, AudioChunk):
+            before_ns = self._keeper.began_ns
             self._keeper.feed(event, speech=speech)
+            began_ns = self._keeper.began_ns
+            if began_ns is not None and began_ns != before_ns:
+                self._gate.hears(began_ns)
         elif isinstance(event, Frame) and self._gate.is_new(event.rgb, event.t_ns):
             self._memory.remember(self._see(event.rgb, event.t_ns))
 

@@ -13,6 +13,7 @@ import pytest
 from glasses import remembering as module
 from glasses.bench import glances
 from glasses.gates.ring import RATE_HZ
+from glasses.gates.view import EVERY_S, NEAR_S, ViewGate
 from glasses.memory import LatentMemory, Tier
 from glasses.remembering import CONFIRM_S, Remembering
 from glasses.types import AudioChunk, Button, Frame, Latents
@@ -86,6 +87,43 @@ def test_only_a_view_that_changes_costs_an_encoding(remembering: Remembering, en
     assert remembering.last(61 * S)[0].modality == "image"
 
 
+def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: Remembering, encoders: Encoders) -> None:
+    def kept(from_s: float, *, sound: bool) -> int:
+        before = encoders.n_pictures
+        for half in range(2):
+            play(remembering, from_s + half / 2, SECOND[:8000] * sound, speech=False)
+            look(remembering, from_s + half / 2 + 0.5, 50)
+        settled(remembering)
+        return encoders.n_pictures - before
+
+    assert kept(1, sound=False) == 1, "the first view"
+    assert [kept(s, sound=True) for s in range(2, 10)] == [1, *[0] * 7], "one sound, though it is cut into pieces"
+    assert kept(10, sound=False) == 0
+    assert kept(11, sound=True) == 1, "after half a second of silence it is another sound"
+    assert kept(12, sound=False) == 0
+    assert kept(13, sound=False) == 0
+    play(remembering, 14, SECOND, speech=False)
+    remembering.forget_unfinished()
+    look(remembering, 15, 50)
+    settled(remembering)
+    assert encoders.n_pictures == 4, "a new beginning, not the sound before it"
+    look(remembering, 15.5, 50)
+    settled(remembering)
+    assert encoders.n_pictures == 4
+
+
+def test_no_picture_is_kept_for_a_sound_that_is_long_over_nor_for_each_of_many() -> None:
+    gate, grey = ViewGate(), np.full((64, 64, 3), 90, np.uint8)
+    assert gate.is_new(grey, 0)
+    gate.hears(1 * S)
+    assert not gate.is_new(grey, round(1 * S + NEAR_S * S)), "what is seen now may not have made it"
+    n_kept = 0
+    for half in range(8, 28):  # a sound each half second, for ten seconds
+        gate.hears(half * S // 2)
+        n_kept += gate.is_new(grey, half * S // 2)
+    assert n_kept == 10 / EVERY_S
+
+
 def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: Remembering) -> None:
     look(remembering, 1, 50)
     play(remembering, 1, np.tile(SECOND, 6), speech=False)
@@ -131,3 +169,5 @@ def test_of_views_that_are_rested_on_the_gate_loses_none_and_saves_most_of_the_e
         n, of = figures["views_kept"][how_long]
         assert n == of > 20
     assert figures["encoded_a_minute"] < figures["seen_a_minute"] / 3
+    assert figures["sounds"]["shown"] > figures["sounds"]["shown_deaf"]
+    assert figures["encoded_a_minute_with_sounds"] < figures["encoded_a_minute"] + figures["sounds_a_minute"]
