@@ -105,11 +105,14 @@ def run(
 
 def report(figures: dict[str, Any]) -> str:
     """The figures for people."""
-    lines = []
-    for name, value in figures.items():
-        lines += [f"{name}:", *(f"{k:>30}  {v}" for k, v in value.items())] if isinstance(value, dict) else []
-        lines += [] if isinstance(value, dict) else [f"{name:>30}  {value}"]
-    return "\n".join(lines)
+
+    def lines(name: str, value: Any, indent: str) -> list[str]:
+        name = name.replace("_", " ")
+        if isinstance(value, dict):
+            return [f"{indent}{name}:", *(line for k, v in value.items() for line in lines(k, v, f"{indent}  "))]
+        return [f"{indent}{name:<{32 - len(indent)}}{value}"]
+
+    return "\n".join(line for name, value in figures.items() for line in lines(name, value, ""))
 
 
 def _maker(parts: Parts, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Ear]:

@@ -76,7 +76,12 @@ def run(args: argparse.Namespace) -> int:
         figures = {"forgotten": known}
     else:
         figures = {"phrase": gate.load(path).phrase, **_kept_figures(path)}
-    print(json.dumps(figures) if args.json else "\n".join(f"{name:>24}  {value}" for name, value in figures.items()))
+    if args.json:
+        print(json.dumps(figures))
+    elif args.what == "forget":
+        print("the wake phrase is forgotten" if figures["forgotten"] else "there was no wake phrase to forget")
+    else:
+        print("\n".join(f"{name:>24}  {value}" for name, value in figures.items()))
     return 0
 
 

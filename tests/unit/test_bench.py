@@ -13,6 +13,7 @@ import soundfile
 from glasses.__main__ import main
 from glasses.app import open_parts
 from glasses.bench.addressed import STRETCH_S, Addressed, mixed, unlearned
+from glasses.bench.live import report
 from glasses.bench.soak import in_use_mb, slope_an_hour
 from glasses.bench.turn_times import (
     RATE_HZ,
@@ -164,3 +165,15 @@ def test_of_nothing_there_are_no_figures(what: str, capsys: pytest.CaptureFixtur
     for amount in ("0", "-1"):
         assert main(["bench", "memory", f"--{what}", amount]) == 2
         assert f"--{what} {float(amount) if what in ('hours', 'minutes') else amount}" in capsys.readouterr().err
+
+
+def test_figures_within_figures_are_lines_of_their_own() -> None:
+    lines = report({"load_average": 0.2, "latents": {"wait_ms": {"p50": 297}, "answered": "49 of 50"}}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["load", "average", "0.2"],
+        ["latents:"],
+        ["wait", "ms:"],
+        ["p50", "297"],
+        ["answered", "49", "of", "50"],
+    ]
+    assert len({line.index(figure) for line, figure in ((lines[0], "0.2"), (lines[3], "297"), (lines[4], "49"))}) == 1

@@ -222,6 +222,9 @@ def test_taught_shown_and_forgotten(
     assert figures["missed"] < 60  # so few takes teach it little, but something
     assert main(["teach", "show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["missed"] == figures["missed"]
+    capsys.readouterr()
     assert main(["teach", "forget"]) == 0
+    assert main(["teach", "forget"]) == 0
+    assert capsys.readouterr().out == "the wake phrase is forgotten\nthere was no wake phrase to forget\n"
     assert list(tmp_path.iterdir()) == []
     assert main(["teach", "show"]) == 2
