@@ -55,7 +55,7 @@ def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = 0
-    for i in range(90, 98):
+    for i in range(90, 106):
         monkeypatch.setattr(ears, "EARLY_MS", 0)
         whole = drafts(parts, f"question-{i:03}.ogg")[-1]
         monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # however slow this machine is just now
@@ -64,7 +64,7 @@ def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
         assert last.final
         assert (guess.rows is last.rows) == (guess.paused and not guess.final)  # it stands; nothing was encoded again
         ready += guess.rows is last.rows and len(whole.rows) == len(last.rows) == same_rows(whole.rows, last.rows)
-    assert ready >= 5  # of 8; 82% of questions when it was built
+    assert ready >= 9  # of 16; of all 60 questions 51, and 52 when whole steps were listened to
 
 
 def test_on_a_board_too_slow_for_it_there_is_none(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
