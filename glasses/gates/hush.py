@@ -1,4 +1,4 @@
-"""Whether a voice has just fallen silent, by loudness: some 40 ms before the voice detector is sure. Pure.
+"""Whether a voice has just fallen silent, by loudness: some 50 ms before the voice detector is sure. Pure.
 
 Only good for guessing early: a stop within a word looks the same. Whoever guesses assumes that silence follows and is
 told when it does not.
