@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from glasses.mouth import Write
     from glasses.signals import Draft
 
-WAIT_MS = 1500.0  # of a turn, for the first piece; the policy keeps a part of it for this device
+WAIT_MS = 1400.0  # of a turn, until a first piece, whoever made it, is taken: 1.5 s at most with the taking
 CONNECT_S = 2.0  # that `ask` waits for the first connection; `run` never waits
 _LOOK_S = 0.05  # between two looks at whether the answer is still wanted
 Near = Callable[[str, int, int], Iterator[Piece]]  # (already said, most pieces, top k) -> pieces
