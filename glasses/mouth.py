@@ -140,7 +140,7 @@ class Mouth:
         self._abort()
         if reply is None or reply.outcome:
             return
-        reply.outcome = "merged" if told.merged else "expired" if told.what == "expire" else "interrupted"
+        reply.outcome = "merged" if told.merged else "interrupted" if told.what == "interrupt" else "expired"
         self._wanted = self._made = None
         if reply.ended:
             if not told.merged and not reply.instead:

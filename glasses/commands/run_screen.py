@@ -14,7 +14,9 @@ from glasses.types import DeviceChange
 
 # What a person is told of an event; of others nothing: a program is told all.
 _TOLD = {
-    **{"opened": "listening to you", "interrupt": "interrupted", "expire": "too late to answer"},
+    "opened": "listening to you",
+    "interrupt": "interrupted",
+    "expire": "too late to answer",
     "pass": "that asked for nothing",
 }
 _DEVICES = {"gone": "microphone or speaker gone", "back": "both back", "muted": "muted", "unmuted": "listening again"}
@@ -27,6 +29,7 @@ class Screen:
         self._as_json = as_json
         self._lock = threading.Lock()
         self._within_line = False  # an answer is being written
+        self._muted = False
 
     def say(self, what: str, **fields: Any) -> None:
         """One event."""
@@ -52,7 +55,11 @@ class Screen:
 
     def saw(self, what: Any) -> None:
         """Whatever the spine lets watch."""
+        if isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
+            self._muted = what.state == "muted"
         if not self._as_json:
+            if self._muted and isinstance(what, Told) and what.what == "expire":
+                return  # muting has dropped the turn: that was said
             if sentence := _sentence(what):
                 self._line(f"[{sentence}]")
         elif isinstance(what, Told):

@@ -79,3 +79,10 @@ def test_an_answer_stands_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]
         "[the camera gives no picture]\n[that asked for nothing]\n"
         "dashboard: http://127.0.0.1:8766/\n"
     )
+
+
+def test_a_turn_that_muting_drops_is_not_called_late(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False)
+    for what in (DeviceChange(1, "muted"), Told("expire", 2, 1), DeviceChange(3, "unmuted"), Told("expire", 4, 2)):
+        screen.saw(what)
+    assert capsys.readouterr().out.splitlines() == ["[muted]", "[listening again]", "[too late to answer]"]
