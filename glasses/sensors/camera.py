@@ -52,10 +52,14 @@ class Camera:
             if self._is_film:
                 self._wait_for_next()
             before_ns = time.monotonic_ns()
-            # Always read: a driver's own queue would otherwise hand out pictures that are seconds old.
-            grabbed, picture = self._capture.read() if self._capture is not None else (False, None)
+            # Always grabbed: a driver's own queue would otherwise hand out pictures that are seconds old. Only what is
+            # shown is retrieved: that is where a camera's JPEG is decoded.
+            capture, due = self._capture, time.monotonic() >= due_s
+            came, picture = capture is not None and capture.grab(), None
             after_ns = time.monotonic_ns()
-            if not grabbed or picture is None:
+            if capture is not None and came and due:
+                came, picture = capture.retrieve()
+            if not came:
                 fails += 1
                 if self._is_film and not fresh:
                     self._begin_again()
@@ -66,7 +70,7 @@ class Camera:
                 self._closed.wait(0.05)
                 continue
             fails, fresh, self.gone = 0, False, False
-            if time.monotonic() >= due_s:
+            if picture is not None:
                 due_s = time.monotonic() + 1 / self._fps
                 rgb = np.ascontiguousarray(small(picture)[..., ::-1])
                 self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(rgb)))

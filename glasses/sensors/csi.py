@@ -31,7 +31,7 @@ def cameras() -> list[dict[str, Any]]:
 
 
 class CsiCapture:
-    """Opened and running until `release`; `read` is OpenCV's."""
+    """Opened and running until `release`; `grab` and `retrieve` are OpenCV's."""
 
     def __init__(self, number: int = 0) -> None:
         """Raises SensorError: NOT_INSTALLED, NOT_FOUND."""
@@ -51,13 +51,18 @@ class CsiCapture:
             self._camera.close()
             raise SensorError(Reason.NOT_FOUND, f"the camera csi:{number} does not start: {error}") from error
 
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        """Whether a picture came, and it, uint8 (H, W, 3) in the order B, G, R."""
+    def grab(self) -> bool:
+        """Whether a picture came."""
         try:
-            return True, self._camera.capture_array("main", wait=_READ_S)
+            self._picture = self._camera.capture_array("main", wait=_READ_S)
         except (TimeoutError, RuntimeError) as error:
             log.warning("the ribbon-cable camera gives no picture: %s", error or "timed out")
-            return False, None
+            return False
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        """True and what was grabbed last, uint8 (H, W, 3) in the order B, G, R."""
+        return True, self._picture
 
     def release(self) -> None:
         """Stops and frees the camera."""
