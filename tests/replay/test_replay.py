@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,15 +61,15 @@ def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(tmp_path: Path) -> None:
     recording = tmp_path / "recording.mcap"
     recording_of_the_demo(recording, until_ms=12_000, start_ns=0)
-    assert main(["replay", str(recording), "--fast", "--no-voice", "--passes", "12", "--json"]) == 0
-    cost = json.loads(capsys.readouterr().out)["cost"]
-    assert len(cost["memory_mb"]) == 12
-    assert max(cost["memory_mb"][6:]) - max(cost["memory_mb"][3:6]) < 8
+    command = [sys.executable, "-m", "glasses", "replay", recording, "--fast", "--no-voice", "--passes", "24", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)  # its memory is its own
+    cost = json.loads(done.stdout)["cost"]
+    assert len(cost["memory_mb"]) == 24
+    # Less than a megabyte a pass. Pages come and go by 8; what is remembered of the last minutes grows by some 10.
+    assert np.median(cost["memory_mb"][18:]) - np.median(cost["memory_mb"][1:7]) < 18
     assert cost["descriptors"][1] <= cost["descriptors"][0] + 2
 
 
