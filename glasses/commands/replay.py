@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     worn = worn_of(args.file, key)
     # what FILE lacks is told when it is played
     before = recorded(args.compare, key) if args.compare else recorded(args.file, key, tell=logging.debug)
-    seen, cost = _play(args, key, worn)
+    seen, cost = _play(args, key, worn, len(before.turns))
     differences = compare(before.turns, _first(seen.turns, args), limits) if before.turns else []
     differences += compare_gates(before.gates, _first(seen.gates, args), limits) if before.gates else []
     if args.json:
@@ -107,7 +107,10 @@ def tolerances(given: list[str]) -> Tolerances:
     return Tolerances(**values)
 
 
-def _play(args: argparse.Namespace, key: X25519PrivateKey | None, worn: Worn) -> tuple[Seen, dict[str, Any]]:
+def _play(
+    args: argparse.Namespace, key: X25519PrivateKey | None, worn: Worn, n_compared: int
+) -> tuple[Seen, dict[str, Any]]:
+    """What was seen, with the latents of the first `n_compared` turns, and what it cost."""
     with ExitStack() as stack:
         voice = None if args.no_voice else _voice(args.bundle)
         if voice:
@@ -127,6 +130,8 @@ def _play(args: argparse.Namespace, key: X25519PrivateKey | None, worn: Worn) ->
         for what in play(events if args.fast else paced(events), again, put=put):
             note(what, seen, start_ns)
             if isinstance(what, Replied):
+                if len(seen.turns) > n_compared:
+                    seen.turns[-1] = replace(seen.turns[-1], latents=())
                 memory_mb.append(round(process.memory_info().rss / 1e6, 1))
                 if not args.json:
                     print(f"turn {what.ended.turn.id}: {what.text or '(nothing)'}", file=sys.stderr)

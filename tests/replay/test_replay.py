@@ -68,8 +68,8 @@ def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(tm
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)  # its memory is its own
     cost = json.loads(done.stdout)["cost"]
     assert len(cost["memory_mb"]) == 24
-    # Less than a megabyte a pass. Pages come and go by 8; what is remembered of the last minutes grows by some 10.
-    assert np.median(cost["memory_mb"][18:]) - np.median(cost["memory_mb"][1:7]) < 18
+    # Pages come and go by 8 MB; a megabyte lost in each pass would be 12.
+    assert np.median(cost["memory_mb"][12:]) - np.median(cost["memory_mb"][1:12]) < 8
     assert cost["descriptors"][1] <= cost["descriptors"][0] + 2
 
 
