@@ -39,7 +39,7 @@ def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path
     tape = room.tape(tmp_path / "tape.raw")
     with Worn(room, "--address", "speech") as worn:
         say(room, 0)
-        reply = worn.wait_for("reply")
+        reply = worn.wait_for("reply", outcome="said")  # after "merged", where the turn went on
         assert worn.stop() == 0
     tape.terminate()
     tape.wait(10)
