@@ -9,25 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from glasses.app import Parts, open_parts
 from glasses.bench.cascade import transcriber
+from glasses.bench.live import SPEECH
+from glasses.commands.progress import Tick
 from glasses.evals import information, pictures, sounds, speech
 from glasses.evals.degrade import with_noise
 from glasses.evals.subset import spread
 from glasses.media import read_audio
 from glasses.types import Float32Array, Latents, UInt8Array
 
-HELD_OUT = Path(__file__).parents[2] / "models/eval"
 TONE_QUESTION = "Does the speaker whisper, shout or speak normally?"
 TONES = {"whispered": ("whisper", "whispers", "whispering"), "shouted": ("shout", "shouts", "shouting"),
          "calm": ("calm", "calmly", "normal", "normally", "speak", "speaks", "speaking")}  # fmt: skip
 _MAX_TOKENS = 24
 
 Given = Sequence[Latents | str]
-Tick = Callable[[str, int, int], None]  # stage, done, of how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +76,22 @@ def _questions(
 ) -> dict[str, Any]:
     """Answered as the same question typed is: word F1 of the two answers at least speech.AGREE_F1."""
 
-    def right(item: dict[str, str], side: Side) -> bool:
-        typed = speech.reply(parts, [item["text"]], _MAX_TOKENS)
-        spoken = speech.reply(parts, side.hear(degrade(read_audio(HELD_OUT / "speech" / item["file"]))), _MAX_TOKENS)
-        return speech.overlap_f1(spoken, typed) >= speech.AGREE_F1
+    items = spread(speech.items(SPEECH, "question"), n_clips)
+    typed = {item["file"]: speech.reply(parts, [item["text"]], _MAX_TOKENS) for item in items}
 
-    return _shares(spread(speech.items(HELD_OUT / "speech", "question"), n_clips), sides, right)
+    def right(item: dict[str, str], side: Side) -> bool:
+        spoken = speech.reply(parts, side.hear(degrade(read_audio(SPEECH / item["file"]))), _MAX_TOKENS)
+        return speech.overlap_f1(spoken, typed[item["file"]]) >= speech.AGREE_F1
+
+    return _shares(items, sides, right)
 
 
 def _sounds(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
-    index = sounds.read_index(HELD_OUT / "sounds")
+    index = sounds.read_index()
     names = {sound.label: sound.accept for sound in index}
 
     def right(sound: sounds.Sound, side: Side) -> bool:
-        given = side.hear(read_audio(HELD_OUT / "sounds" / sound.file))
+        given = side.hear(read_audio(sounds.SOUNDS / sound.file))
         return sounds.said_class(speech.reply(parts, [*given, sounds.QUESTION], _MAX_TOKENS), names) == sound.label
 
     return _shares(spread([sound for sound in index if sound.split == "held-out"], n_clips), sides, right)
@@ -101,7 +102,7 @@ def _pictures(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str
         text = speech.reply(parts, [*side.see(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
         return pictures.hits(text, picture.accept)
 
-    return _shares(spread(list(pictures.read_pictures(HELD_OUT / "pictures")), n_clips), sides, right)
+    return _shares(spread(list(pictures.read_pictures()), n_clips), sides, right)
 
 
 def said_tone(answer: str) -> str | None:

@@ -25,6 +25,7 @@ from glasses.app import Parts, open_parts, open_turn_end, open_voice
 from glasses.bench.cascade import CascadeEar, transcriber
 from glasses.bench.room import Room
 from glasses.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
+from glasses.commands.progress import Tick
 from glasses.decoders.speech import Voice
 from glasses.ear import Ear
 from glasses.errors import InputError, Reason, SensorError
@@ -42,8 +43,6 @@ BLOCK = 5  # turns of one side before it is the other's
 IDLE_S = 20.0
 SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
 _REPLY_S = 20.0
-
-Tick = Callable[[str, int, int], None]  # stage, done, of how many
 
 
 @dataclass(slots=True)
