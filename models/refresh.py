@@ -10,9 +10,9 @@ import re
 import sys
 import tomllib
 
-from glasses.manifests import MANIFESTS
-from glasses.sources import REPO_ROOT
-from glasses.store import sha256_of
+from glasses.model_store.manifests import MANIFESTS
+from glasses.model_store.sources import REPO_ROOT
+from glasses.model_store.store import sha256_of
 
 
 def refreshed(text: str) -> str:

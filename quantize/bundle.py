@@ -21,10 +21,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from glasses import manifests, sources, store
-from glasses.board import load_board
 from glasses.errors import InputError, Reason
-from glasses.onnx_session import space_of
+from glasses.model_store import manifests, sources, store
+from glasses.model_store.onnx import space_of
+from glasses.system.board import load_board
 from quantize import (
     backbone,
     ctranslate2,

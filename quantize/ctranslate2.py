@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
-from glasses.manifests import MAX_FILE_BYTES
+from glasses.model_store.manifests import MAX_FILE_BYTES
 
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _MAX_TENSORS = 10_000

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glasses.backbone.inputs import check
 from glasses.backbone.native import HIDDEN_ROWS, Native, c, drain_errors
-from glasses.backbone.parts import check
 from glasses.errors import ModelError, Reason
 from quantize.prompts import Prompt
 

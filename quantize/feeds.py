@@ -17,22 +17,22 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from glasses import store
+from glasses.audio.media import read_audio, read_image
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES, RATE_HZ, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
 from glasses.encoders.sound import SoundEncoder, log_mel_patches
 from glasses.errors import GlassesError, InputError, ModelError, Reason
-from glasses.evals import sounds, speech
-from glasses.evals.subset import spread
-from glasses.media import read_audio, read_image
+from glasses.evaluation import sounds, speech
+from glasses.evaluation.subset import spread
+from glasses.model_store import store
 from quantize import onnx_file
 
 Kind = Literal["sound", "picture", "arrays"]
 Feed = dict[str, NDArray[Any]]
 BUNDLE = "bundle"  # --calibration bundle: what is in this repository and is not held out
 EVAL = Path(speech.__file__).parents[2] / "models" / "eval"
-DEMO = Path(speech.__file__).parents[1] / "demo" / "session"
+DEMO = Path(speech.__file__).parents[1] / "recording" / "demo"
 SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "sound": (".wav", ".ogg", ".flac", ".mp3", ".opus"),
     "picture": (".jpg", ".jpeg", ".png", ".webp", ".bmp"),

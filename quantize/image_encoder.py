@@ -33,7 +33,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from glasses.encoders.image import INPUT_PX, preprocess
-from glasses.onnx_session import open_session
+from glasses.model_store.onnx import open_session
 
 Array = NDArray[np.float32]
 BATCH_NORM_EPSILON = 1e-3

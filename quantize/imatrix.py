@@ -19,8 +19,8 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from glasses.backbone.inputs import Part, batches, check
 from glasses.backbone.native import Native, c
-from glasses.backbone.parts import Part, batches, check
 from glasses.errors import ModelError, Reason
 
 CHUNK = 256  # rows a decode

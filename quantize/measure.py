@@ -18,7 +18,7 @@ import numpy as np
 
 from glasses.backbone.native import Native
 from glasses.errors import InputError, ModelError, Reason
-from glasses.onnx_session import open_session
+from glasses.model_store.onnx import open_session
 from quantize.feeds import Feed, Named
 
 REPEATS = 3  # of each input; the fastest counts

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from glasses import store
-from glasses.board import load_board
 from glasses.encoders.audio import LATENTS_PER_S
 from glasses.errors import ModelError, Reason
-from glasses.onnx_session import WEIGHTS_FOLDER, open_session
+from glasses.model_store import store
+from glasses.model_store.onnx import WEIGHTS_FOLDER, open_session
+from glasses.system.board import load_board
 from quantize import backbone, bundle, feeds, measure, onnx_file
 from quantize.processors import Compute, board_compute, scaled_ms, this_machine
 

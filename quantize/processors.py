@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from glasses.board import BOARDS_DIR, load_board
 from glasses.errors import InputError, Reason
+from glasses.system.board import BOARDS_DIR, load_board
 from quantize.schemes import Options
 
 _DOT_PRODUCT = frozenset({"dotprod", "i8mm", "avx512_vnni"})

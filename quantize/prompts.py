@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glasses.app import Parts
-from glasses.backbone.parts import Part
+from glasses.audio.media import read_audio, read_image
+from glasses.backbone.inputs import Part
 from glasses.backbone.prompt import PREFIX
 from glasses.errors import InputError, Reason
-from glasses.evals import sounds, speech
-from glasses.evals.subset import spread
-from glasses.loop import Times, answer, prompt_of
-from glasses.media import read_audio, read_image
+from glasses.evaluation import sounds, speech
+from glasses.evaluation.subset import spread
+from glasses.runtime.bundle import Parts
+from glasses.runtime.prompt import Times, answer, prompt_of
 from glasses.types import Turn
 from quantize import feeds
 

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from glasses import app, store
 from glasses.errors import InputError, Reason
+from glasses.model_store import store
+from glasses.runtime import bundle
 from quantize import backbone, divergence, feeds, fidelity, measure, onnx_file, prompts, tasks
 from quantize.verdict import verdict
 
@@ -82,7 +83,7 @@ def _backbones(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[
     backbone.check_pair(a, b)
     types = [backbone.tensor_types(path) for path in (a, b)]
     tick = step("prompts")
-    parts = app.open_parts(wanted.bundle, n_threads=1)
+    parts = bundle.open_parts(wanted.bundle, n_threads=1)
     try:
         held = []  # token ids and a few hundred rows each: some MB
         for domain in ("text", "speech", "sounds", "pictures"):

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glasses import app
-from glasses.app import Parts
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.commands import evaluate
@@ -21,6 +19,7 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, Reason
+from glasses.runtime.bundle import Parts
 
 SETS = {
     "audio-encoder": ("speech", "sounds"),
@@ -45,7 +44,7 @@ def run(
 
     `path` replaces the bundle's file of that role; None is the bundle as it is.
     """
-    parts = app.open_parts(bundle, n_threads=1)
+    parts = bundle.open_parts(bundle, n_threads=1)
     try:
         if path is not None:
             parts = replaced(parts, role, path)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from glasses import store
 from glasses.backbone.llama import LlamaBackbone
+from glasses.model_store import store
 
 
 def pytest_configure() -> None:

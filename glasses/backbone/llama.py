@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.backbone import sampling, state_file
+from glasses.backbone.inputs import Hidden, Part, batches, check
 from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
-from glasses.backbone.parts import Hidden, Part, batches, check
 from glasses.backbone.state_file import SavedState
 from glasses.backbone.token_rows import TokenRows, row_scale
 from glasses.backbone.vocabulary import Vocabulary

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from glasses import store
-from glasses.app import Parts, open_parts, open_voice
-from glasses.board import load_board
+from glasses.audio.media import is_silent, read_audio, read_image, write_wav
+from glasses.commands import offload_options
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.encoders.audio import RATE_HZ, windows
 from glasses.errors import InputError, ModelError, Reason
-from glasses.loop import Times, answer, prompt_of
-from glasses.media import is_silent, read_audio, read_image, write_wav
-from glasses.offload import options
+from glasses.model_store import store
+from glasses.runtime.bundle import Parts, open_parts, open_voice
+from glasses.runtime.prompt import Times, answer, prompt_of
+from glasses.system.board import load_board
 from glasses.types import Latents, Piece, Turn
 
 if TYPE_CHECKING:
-    from glasses.offload.beside import Beside
+    from glasses.offload.answerer import Beside
 
 MAX_TOP_K = 1000  # candidates of each token; a backbone has tens of thousands
 MAX_HEARD_S = 120  # of each sound: more would not leave room in the context
@@ -78,7 +78,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--board", default="desktop", help="whose display --hud draws (default: desktop)")
     parser.add_argument("--max-tokens", type=int, default=64, metavar="N", help="length limit (default: 64)")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="with --json: also the K likeliest tokens")
-    options.add_options(parser)
+    offload_options.add_options(parser)
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
     parser.set_defaults(run=run, parts=None)
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         latents = tuple(part for item in given for part in encode(parts, item))
         times.add("encode", since_ns)
         turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", parts=latents)
-        brain = options.open_beside(args, stack)
+        brain = offload_options.open_beside(args, stack)
         if brain is None:
             answered = answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
         else:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from glasses import store
-from glasses.bench import addressed, answers, faults, interruptions, latents, live, memory, recall, soak
-from glasses.commands.progress import Tick, progress
 from glasses.errors import InputError, Reason
+from glasses.evaluation.bench import answers, barge_in, false_wakes, faults, latency, latents, memory, recall, soak
+from glasses.evaluation.progress import Tick, progress
+from glasses.model_store import store
 
 _EXAMPLE = """\
 examples:
@@ -80,24 +80,24 @@ def _latents(args: argparse.Namespace, tick: Tick) -> Measured:
 
 
 def _wire(args: argparse.Namespace, tick: Tick) -> Measured:
-    from glasses.bench import wire  # noqa: PLC0415  # needs the extra `service`
+    from glasses.evaluation.bench import wire  # noqa: PLC0415  # needs the extra `service`
 
     figures = wire.run(args.bundle)
     return figures, wire.report(figures)
 
 
 def _overlap(args: argparse.Namespace, tick: Tick) -> Measured:
-    from glasses.bench import overlap  # noqa: PLC0415  # needs the extra `service`
+    from glasses.evaluation.bench import overlap  # noqa: PLC0415  # needs the extra `service`
 
     figures = overlap.run(args.bundle)
     return figures, overlap.report(figures)
 
 
 def _live(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = live.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
+    figures = latency.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
     if args.sounds:
-        figures["addressed"] = addressed.run(args.bundle, args.sounds, args.hours, tick)
-    return figures, live.report(figures)
+        figures["addressed"] = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
+    return figures, latency.report(figures)
 
 
 def _addressed(args: argparse.Namespace, tick: Tick) -> Measured:
@@ -106,23 +106,23 @@ def _addressed(args: argparse.Namespace, tick: Tick) -> Measured:
             Reason.BAD_INPUT,
             "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR gets some, README says more",
         )
-    figures = addressed.run(args.bundle, args.sounds, args.hours, tick)
-    return figures, live.report(figures)
+    figures = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
+    return figures, latency.report(figures)
 
 
 def _bargein(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = interruptions.barge_ins(args.bundle, args.turns, tick=tick)
-    return figures, live.report(figures)
+    figures = barge_in.barge_ins(args.bundle, args.turns, tick=tick)
+    return figures, latency.report(figures)
 
 
 def _ownvoice(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = interruptions.own_voice(args.bundle, args.minutes, tick=tick)
-    return figures, live.report(figures)
+    figures = barge_in.own_voice(args.bundle, args.minutes, tick=tick)
+    return figures, latency.report(figures)
 
 
 def _soak(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = soak.run(args.bundle, args.minutes, tick=tick)
-    return figures, live.report(figures)
+    return figures, latency.report(figures)
 
 
 def _faults(args: argparse.Namespace, tick: Tick) -> Measured:

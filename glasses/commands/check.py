@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from glasses import store
-from glasses.board import DEFAULT_BOARD, load_board
-from glasses.health import Place, check
-from glasses.recordings import default_folder
+from glasses.commands.check_list import Place, check
+from glasses.model_store import store
+from glasses.recording.folder import default_folder
+from glasses.system.board import DEFAULT_BOARD, load_board
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _EXAMPLE = """\

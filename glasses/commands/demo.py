@@ -15,17 +15,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from glasses import store
-from glasses.again import Again, Replied
-from glasses.app import open_parts, open_voice
-from glasses.board import load_board
 from glasses.decoders.speech import Voice
-from glasses.demo import report
-from glasses.demo.session import SHIPPED, Session, events, load_session, paced
 from glasses.errors import InputError, ModelError, Reason
-from glasses.loop import warm_up
-from glasses.remembering import Remembering
-from glasses.signals import Ended
+from glasses.events import Ended
+from glasses.memory.writer import Remembering
+from glasses.model_store import store
+from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
+from glasses.replay import demo_report
+from glasses.replay.replayer import Again, Replied
+from glasses.runtime.bundle import open_parts, open_voice
+from glasses.runtime.prompt import warm_up
+from glasses.system.board import load_board
 from glasses.types import SensorEvent
 
 _MS = 1_000_000
@@ -83,19 +83,21 @@ def run(args: argparse.Namespace) -> int:
         replies: list[Replied] = []
         with live:
             for one in _replies(stream, again, screen, start_ns):
-                report.save_reply(args.out, one, display, voice.rate_hz if voice else None, start_ns)
+                demo_report.save_reply(args.out, one, display, voice.rate_hz if voice else None, start_ns)
                 replies.append(one)
-            screen.finished(report.unanswered(session, replies, start_ns))
-        sheet = report.sheet(args.out, session, replies, display, start_ns)
+            screen.finished(demo_report.unanswered(session, replies, start_ns))
+        sheet = demo_report.sheet(args.out, session, replies, display, start_ns)
     if args.json:
         print(
-            json.dumps({"turns": report.as_json(session, replies, start_ns), "sheet": str(sheet)}, ensure_ascii=False)
+            json.dumps(
+                {"turns": demo_report.as_json(session, replies, start_ns), "sheet": str(sheet)}, ensure_ascii=False
+            )
         )
         return 0
     if not console.is_terminal:
         print()  # into a file or a pipe the table ends without a new line
     for one in replies:
-        print(report.latency_line(one))
+        print(demo_report.latency_line(one))
     print(f"{sheet}: the session at a glance; beside it the replies and the display's pictures")
     return 0
 
@@ -148,7 +150,7 @@ class _Screen:
         kinds = [part.modality for part in ended.turn.parts if not isinstance(part, str)]
         carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
         carries.append("speech" if ended.span.spoken_ns else "sound")
-        when = report.clock((ended.span.touched_ns - start_ns) / _MS)
+        when = demo_report.clock((ended.span.touched_ns - start_ns) / _MS)
         self.lines.append(_Line(when, " + ".join(carries)))
 
     def add(self, piece: str) -> None:
@@ -159,15 +161,15 @@ class _Screen:
         """All of it."""
         self.lines[-1].wait = f"{sum(reply.wait_ms.values()):.0f} ms"
 
-    def finished(self, unanswered: list[report.Said]) -> None:
+    def finished(self, unanswered: list[demo_report.Said]) -> None:
         """The whole session was played; says what was rightly (or wrongly) left alone."""
         self.now_ms = self.session.length_ms
-        self.lines += [_Line(report.clock(s.t_ms), "speech, no touch", "(not answered)", "") for s in unanswered]
+        self.lines += [_Line(demo_report.clock(s.t_ms), "speech, no touch", "(not answered)", "") for s in unanswered]
         self.lines.sort(key=lambda line: line.when)
 
     def table(self) -> Table:
         """The table as it stands."""
-        caption = f"{report.clock(self.now_ms)} of {report.clock(self.session.length_ms)}"
+        caption = f"{demo_report.clock(self.now_ms)} of {demo_report.clock(self.session.length_ms)}"
         table = Table(title=self.session.title, caption=caption, expand=True)
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column("the model gets, as latents")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from serial.tools import list_ports
 
+from glasses.devices import picamera, portaudio, v4l2
 from glasses.errors import InputError, Reason, SensorError
-from glasses.sensors import csi, sound_devices, v4l2
 
 if TYPE_CHECKING:
     from firmware_bridge.ble import Backends
@@ -77,12 +77,12 @@ def _cameras() -> list[dict[str, Any]]:
     return [
         {"path": camera.path, "name": camera.name, "formats": list(camera.formats), "problem": camera.problem}
         for camera in v4l2.cameras()
-    ] + csi.cameras()
+    ] + picamera.cameras()
 
 
-def _sound(kind: str, direction: sound_devices.Direction) -> Part:
+def _sound(kind: str, direction: portaudio.Direction) -> Part:
     try:
-        found = sound_devices.listed(direction)
+        found = portaudio.listed(direction)
     except SensorError as error:
         return Part(kind, [], str(error))
     return Part(kind, [{"name": device.name, "rate_hz": device.default_rate_hz} for device in found])

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from glasses import store
-from glasses.app import Parts, open_parts
-from glasses.decoders.sheet import Bar, Group, bar_plot
 from glasses.errors import InputError, ModelError, Reason
-from glasses.evals import information, opponent, pictures, sounds, speech
-from glasses.loop import prompt_of
+from glasses.evaluation import pictures, probes, sounds, speech, whisper_baseline
+from glasses.model_store import store
+from glasses.replay.contact_sheet import Bar, Group, bar_plot
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.prompt import prompt_of
 from glasses.types import Float32Array, Latents
 
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval"
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Reason.BAD_INPUT, f"--limit {args.limit}: at least 2, for one is held against another")
     if args.limit is not None:
         args.only = [name for name in args.only if name != "information"]  # its probe needs the whole set
-    if "information" in args.only and not opponent.installed():
+    if "information" in args.only and not whisper_baseline.installed():
         raise ModelError(
             Reason.NOT_INSTALLED,
             "the information probe compares with a transcript and needs the extra `opponent`: make eval, or "
@@ -95,8 +95,8 @@ def _speech(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[s
     if limit is not None:
         return figures  # the limits beside them are of the whole set
     figures["typed limit"] = speech.typed_limit(parts, HELD_OUT / "speech")
-    if opponent.installed():
-        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", opponent.transcriber())
+    if whisper_baseline.installed():
+        figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", whisper_baseline.transcriber())
     return figures
 
 
@@ -116,7 +116,7 @@ def _information(parts: Parts, tick: Callable[[], None], limit: int | None) -> d
         tick()
         return np.concatenate([part for part in prompt_of(parts, [*heard, ""]) if isinstance(part, np.ndarray)])
 
-    return dict(information.run(rows, opponent.transcriber(), parts.hear))
+    return dict(probes.run(rows, whisper_baseline.transcriber(), parts.hear))
 
 
 def _answer(parts: Parts, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:

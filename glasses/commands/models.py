@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from glasses import store
+from glasses.model_store import store
 
 _EXAMPLE = """\
 examples:

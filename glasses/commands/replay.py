@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses import store
-from glasses.again import Again, Replied
-from glasses.app import Parts, open_parts, open_voice
+from glasses.assistant.setup import ADDRESS
 from glasses.decoders.speech import Voice
-from glasses.demo.session import paced
-from glasses.differences import Difference, Judged, Tolerances, compare, compare_gates
 from glasses.errors import InputError, ModelError, Reason
-from glasses.memory import LatentMemory, tiers_within
-from glasses.remembering import Remembering
-from glasses.replay import Seen, Worn, given, note, play, recorded, worn_of
-from glasses.sealed import read_private_key
-from glasses.session_file import SegmentWriter
-from glasses.wear import ADDRESS
+from glasses.memory.latent_memory import LatentMemory, tiers_within
+from glasses.memory.writer import Remembering
+from glasses.model_store import store
+from glasses.recording.demo_session import paced
+from glasses.recording.encryption import read_private_key
+from glasses.recording.mcap_file import SegmentWriter
+from glasses.replay.diff import Difference, Judged, Tolerances, compare, compare_gates
+from glasses.replay.replayer import Again, Replied
+from glasses.replay.session import Seen, Worn, given, note, play, recorded, worn_of
+from glasses.runtime.bundle import Parts, open_parts, open_voice
 
 _T = TypeVar("_T")
 _NAMES = [field.name for field in fields(Tolerances)]
@@ -35,7 +35,7 @@ _EXAMPLE = """\
 examples:
   glasses replay ~/.local/state/glasses/recordings                   in its own time; compared with what it says itself
   glasses replay 00000007-20260301T080000Z.mcap --fast --out new.mcap
-  glasses replay glasses/demo/session --fast --compare new.mcap --tolerance answer_words=2
+  glasses replay glasses/recording/demo --fast --compare new.mcap --tolerance answer_words=2
   glasses replay recording.mcap.sealed --key owner.pem --fast --json
 
 Exit code: 0 all within tolerances, 1 differences, 2 an error.

@@ -12,31 +12,30 @@ from typing import Any
 
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
-from glasses import store
-from glasses.app import Parts, open_parts, open_voice
-from glasses.commands import alongside, link_keys
-from glasses.commands.alongside import Alongside
+from glasses.assistant.assistant import Live
+from glasses.assistant.listener import Ear
+from glasses.assistant.reply import Reply
+from glasses.assistant.responder import MAX_TOKENS
+from glasses.assistant.setup import ADDRESS, CONFIRM_WIPE, SAID, Recalling, open_ear
+from glasses.commands import link_keys, offload_options, run_services
 from glasses.commands.link import as_runtime_error
 from glasses.commands.run_controls import INJECTED, Running, controls, findable
 from glasses.commands.run_screen import Caption, Screen
+from glasses.commands.run_services import Alongside
 from glasses.commands.run_vitals import vitals
 from glasses.decoders.speech import Voice
-from glasses.ear import Ear
+from glasses.devices.local import Devices
+from glasses.devices.quiet_stderr import without_portaudio
+from glasses.devices.remote import Linked
 from glasses.errors import InputError, ModelError, Reason
-from glasses.live import Live
-from glasses.loop import warm_up
-from glasses.memory import TIERS, LatentMemory, tiers_within
-from glasses.mouth import MAX_TOKENS
-from glasses.offload import options
-from glasses.remembering import Remembering
-from glasses.reply import Reply
-from glasses.sensors.devices import Devices
-from glasses.sensors.linked import Linked
-from glasses.sensors.quiet import without_portaudio
-from glasses.signals import Draft
+from glasses.events import Draft
+from glasses.memory.latent_memory import TIERS, LatentMemory, tiers_within
+from glasses.memory.writer import Remembering
+from glasses.model_store import store
+from glasses.runtime.bundle import Parts, open_parts, open_voice
+from glasses.runtime.prompt import warm_up
+from glasses.system.watchdog import Notifier, Watchdog
 from glasses.types import Button, DeviceChange, SensorEvent, Wiped
-from glasses.watchdog import Notifier, Watchdog
-from glasses.wear import ADDRESS, CONFIRM_WIPE, SAID, Recalling, open_ear
 
 # Without progress for so long, a stage hangs: on a quick board, and on the slowest. The ear's longest step is encoding
 # all that was said, the mouth's taking it in, or saying a clause.
@@ -87,8 +86,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--transcript", action="store_true", help="keep its last replies, in memory: a double touch says them again"
     )
     parser.add_argument("--inject", choices=sorted(INJECTED), help="make this fault happen eight seconds after ready")
-    alongside.add_options(parser)
-    options.add_options(parser)
+    run_services.add_options(parser)
+    offload_options.add_options(parser)
     parser.add_argument("--text", action="store_true", help="do not speak, print only")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop by itself after S seconds")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -116,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         live = _live(args, parts, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
         if isinstance(devices, Linked):
             devices.on_touch = live.events.put
-        if brain := options.open_beside(args, stack):
+        if brain := offload_options.open_beside(args, stack):
             allowed = partial(wearing.beside.allows, "remote")
             live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS, allowed=allowed)
         if live.muted:  # from the start: no change tells it

@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glasses.commands.alongside import Alongside
+from glasses.assistant.assistant import Live
+from glasses.commands.run_services import Alongside
 from glasses.errors import InputError, Reason
-from glasses.governor import Reading
-from glasses.live import Live
+from glasses.system.governor import Reading
 from glasses.types import Button, Press
 
 WIPE = signal.SIGRTMIN  # "forget everything"

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from glasses.reply import Reply
-from glasses.signals import Ended, ReplyState, Told
+from glasses.assistant.reply import Reply
+from glasses.events import Ended, ReplyState, Told
 from glasses.types import DeviceChange
 
 # What a person is told of an event; of others nothing: a program is told all.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from glasses.live import Live
-from glasses.sensors.devices import Opens
-from glasses.sensors.linked import Linked
+from glasses.assistant.assistant import Live
+from glasses.devices.local import Opens
+from glasses.devices.remote import Linked
 
 
 def vitals(live: Live, devices: Opens, not_remembered: int) -> dict[str, Any]:

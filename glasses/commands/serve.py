@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from glasses import store
-from glasses.app import SPARE_ONE, open_parts
 from glasses.errors import InputError, ModelError, Reason
-from glasses.service.engine import LlamaEngine
-from glasses.service.token_file import read_token
+from glasses.model_store import store
+from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.service.engines.llama import LlamaEngine
+from glasses.service.server.token_file import read_token
 
 _EXAMPLE = """\
 examples:
@@ -65,7 +65,7 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
     if (backend == "vllm") != (vllm is not None):
         raise InputError(Reason.BAD_INPUT, "--backend vllm and --vllm URL go together")
     if vllm is not None:
-        from glasses.service.vllm_gateway import VllmEngine  # noqa: PLC0415  (httpx: the extra `service`)
+        from glasses.service.engines.vllm import VllmEngine  # noqa: PLC0415  (httpx: the extra `service`)
 
         key = os.environ.get("VLLM_API_KEY")
         return lambda: VllmEngine(open_parts(bundle, n_threads=SPARE_ONE), vllm, api_key=key)
@@ -73,7 +73,7 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise ModelError(Reason.NOT_INSTALLED, "the backend torch needs the extra `train`")
         # torch takes 2 s and 400 MB that llama does not need
-        from glasses.service.torch_backend.gradient_api import open_engine  # noqa: PLC0415
+        from glasses.service.engines.torch.gradient_api import open_engine  # noqa: PLC0415
 
         return partial(open_engine, bundle)
     return lambda: LlamaEngine(open_parts(bundle, n_threads=SPARE_ONE))
@@ -81,8 +81,8 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
 
 async def _serve(args: argparse.Namespace) -> int:
     # The extra `service` may be missing, and every other command works without it.
-    from glasses.service.server import Listen, serving  # noqa: PLC0415
-    from glasses.service.service import Caps, Service  # noqa: PLC0415
+    from glasses.service.server.server import Listen, serving  # noqa: PLC0415
+    from glasses.service.server.service import Caps, Service  # noqa: PLC0415
 
     token = read_token(args.token_file) if args.token_file else None
     listen = Listen(args.listen, token, args.tls_cert, args.tls_key, args.client_ca)

@@ -11,18 +11,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from glasses import store
-from glasses.app import SPARE_ONE, open_voice, wake_path
-from glasses.commands.progress import progress
+from glasses.audio.media import read_audio
+from glasses.audio.vad import VoiceDetector
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
-from glasses.gates import wake as gate
-from glasses.gates.voice import VoiceDetector
-from glasses.media import read_audio
-from glasses.teach import phrases, wake
-from glasses.teach.examples import Examples
-from glasses.teach.voices import Say, abroad_at_hand, at_hand
+from glasses.evaluation.progress import progress
+from glasses.heads import wake_word as gate
+from glasses.model_store import store
+from glasses.runtime.bundle import SPARE_ONE, open_voice, wake_path
+from glasses.wake_word_training import phrases, train
+from glasses.wake_word_training.examples import Examples
+from glasses.wake_word_training.voices import Say, abroad_at_hand, at_hand
 
 _EXAMPLE = """\
 examples:
@@ -99,8 +99,8 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
     bundle = store.load_bundle(args.bundle)
     encoder = AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=SPARE_ONE)
     detector = VoiceDetector(store.path_of(bundle.voice_gate))
-    recorded = [read_audio(path) for path in wake.sound_files([args.recordings])] if args.recordings else []
-    others, unheard = (wake.sound_files(args.others, learn=learn) for learn in (True, False))
+    recorded = [read_audio(path) for path in train.sound_files([args.recordings])] if args.recordings else []
+    others, unheard = (train.sound_files(args.others, learn=learn) for learn in (True, False))
     began_s = time.monotonic()
     with ExitStack() as stack:
         voice = _voice(args.bundle, stack)
@@ -115,7 +115,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
             args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others), tick=tick
         )
         learned_s = time.monotonic() - began_s
-        hearing = wake.Hearing(gate.WakeGate(head, encoder.encode, encoder.space), detector)
+        hearing = train.Hearing(gate.WakeGate(head, encoder.encode, encoder.space), detector)
         figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=unheard, tick=tick)
     head.save(path)
     figures = {
@@ -139,7 +139,7 @@ def _learned(
     detector: VoiceDetector,
     learn: dict[str, Say],
     given: tuple[list[Any], list[Path]],
-    tick: wake.Tick,
+    tick: train.Tick,
 ) -> tuple[gate.WakeHead, dict[str, Any]]:
     """Round after round: each knows what the one before mistook for the phrase."""
     recorded, others = given
@@ -150,12 +150,12 @@ def _learned(
     examples.negatives(everyday, args.takes, 4, "saying other things", tick)
     examples.negatives(babble, args.takes, 4, "saying nothing", tick)
     if others:
-        examples.sounds(wake.read_sounds(others), detector, 4 * args.takes, tick)
-    head, mistakes = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick), 0
+        examples.sounds(train.read_sounds(others), detector, 4 * args.takes, tick)
+    head, mistakes = train.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick), 0
     for _ in range(ROUNDS):
         for texts in (near, everyday, babble):
             mistakes += examples.mine(head, texts, args.takes, tick)
-        head = wake.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
+        head = train.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
     labels = examples.out.labels
     made = {"windows": len(labels), "with_the_phrase": sum(labels), "mistakes_learned_from": mistakes}
     return head, made
@@ -165,20 +165,20 @@ def _measured(
     args: argparse.Namespace,
     phrase: str,
     *,
-    hearing: wake.Hearing,
+    hearing: train.Hearing,
     says: tuple[dict[str, Say], dict[str, Say]],
     others: list[Path],
-    tick: wake.Tick,
+    tick: train.Tick,
 ) -> dict[str, Any]:
     """Misses, and false accepts of everyday words and of the other half of the sounds given."""
     learn, test = says
     rng = random.Random(3)
-    misses, n = wake.missed(hearing, phrase, test or learn, 60, tick)
+    misses, n = train.missed(hearing, phrase, test or learn, 60, tick)
     figures: dict[str, Any] = {"missed": misses, "of": n, "threshold": round(hearing.gate.head.threshold, 2)}
-    talk = wake.takes(test or learn, phrases.everyday(rng), 1_000_000, rng)
-    figures["talk"] = [*wake.false_accepts(hearing, talk, args.test_hours, tick)][-1]
+    talk = train.takes(test or learn, phrases.everyday(rng), 1_000_000, rng)
+    figures["talk"] = [*train.false_accepts(hearing, talk, args.test_hours, tick)][-1]
     if others:
-        figures["other_sounds"] = [*wake.false_accepts(hearing, wake.read_sounds(others), args.test_hours, tick)][-1]
+        figures["other_sounds"] = [*train.false_accepts(hearing, train.read_sounds(others), args.test_hours, tick)][-1]
     if not test:
         figures["note"] = "tested with the voices it learned from: people will be missed more often"
     return figures

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from glasses.commands.run_controls import WIPE, running_pid
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.recordings import default_folder, segments
+from glasses.recording.folder import default_folder, segments
 
 _FINISH_S = 10.0  # a slow card, at the most
 _EXAMPLE = """\
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _is_recorded_to(folder: Path) -> bool:
-    """Whether a process holds the lock of glasses.record.Recorder."""
+    """Whether a process holds the lock of glasses.recording.recorder.Recorder."""
     try:
         with (folder / ".lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

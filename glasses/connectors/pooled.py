@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from glasses.errors import ModelError, Reason
-from glasses.onnx_session import open_session
+from glasses.model_store.onnx import open_session
 from glasses.types import Float32Array, Latents, frozen
 
 

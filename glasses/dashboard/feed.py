@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from glasses.assistant.assistant import Played
+from glasses.assistant.reply import Reply
 from glasses.dashboard.status import Bar, Panel, TurnView
-from glasses.live import Played
-from glasses.reply import Reply
-from glasses.signals import Draft, Ended, ReplyState, Told
+from glasses.events import Draft, Ended, ReplyState, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
 _MS = 1e6
@@ -37,7 +37,7 @@ _DEVICES = {
 
 
 class PanelFeed:
-    """`saw` is a `watch` of glasses.live.Live: call it with every sensor event, Signal and Reply, from any thread."""
+    """`saw` is a `watch` of the assistant: call it with every sensor event, Signal and Reply, from any thread."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glasses.board import Display
 from glasses.decoders import typeface
 from glasses.errors import InputError, Reason
+from glasses.system.board import Display
 from glasses.types import UInt8Array, frozen
 
 MAX_TEXT_CHARS = 20_000  # some 30 minutes of reading; a cap so that a runaway answer cannot fill memory with pages

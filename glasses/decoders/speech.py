@@ -19,7 +19,7 @@ import onnxruntime
 
 from glasses.decoders.phonemes import Phonemizer, speakable
 from glasses.errors import ModelError, Reason
-from glasses.onnx_session import give_back_memory, open_session
+from glasses.model_store.onnx import give_back_memory, open_session
 from glasses.types import Float32Array, frozen
 
 _MAX_CONFIG_BYTES = 1 << 20

@@ -8,7 +8,7 @@ import numpy as np
 
 from glasses.encoders.mel import HOP, RATE_HZ, log_mel
 from glasses.errors import InputError, Reason
-from glasses.onnx_session import open_session, space_of
+from glasses.model_store.onnx import open_session, space_of
 from glasses.types import Float32Array, Latents, frozen
 
 MAX_S = 30  # Whisper's position table ends here

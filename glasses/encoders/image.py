@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from glasses.errors import InputError, Reason
-from glasses.onnx_session import open_session, space_of
+from glasses.model_store.onnx import open_session, space_of
 from glasses.types import Float32Array, Latents, UInt8Array, frozen
 
 ENCODER_ID = "efficientnet-lite0"

@@ -16,7 +16,7 @@ import numpy as np
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES
 from glasses.encoders.mel import HOP, RATE_HZ
 from glasses.errors import InputError, Reason
-from glasses.onnx_session import open_session, space_of
+from glasses.model_store.onnx import open_session, space_of
 from glasses.types import Float32Array, Latents, frozen
 
 WINDOW, N_FFT = 400, 512

@@ -10,9 +10,9 @@ from typing import Any
 
 from glasses.errors import RemoteError
 from glasses.offload.policy import LinkMeter
-from glasses.service.client import Client, RemoteSession
-from glasses.service.packing import Given
-from glasses.service.transport import Transport
+from glasses.service.client.client import Client, RemoteSession
+from glasses.service.client.transport import Transport
+from glasses.service.protocol.packing import Given
 from glasses.types import Latents
 
 RETRY_S = 0.5

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from glasses.errors import Reason, RemoteError
 from glasses.offload.policy import Decision, Limits, Signals, decide, entropy_nats
 from glasses.offload.remote import Remote, measured_feed, size_bytes
-from glasses.service.client import Client, RemoteSession
-from glasses.service.packing import Given
+from glasses.service.client.client import Client, RemoteSession
+from glasses.service.protocol.packing import Given
 from glasses.types import Piece
 
 log = logging.getLogger(__name__)

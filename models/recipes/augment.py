@@ -6,8 +6,8 @@ import numpy as np
 import soxr
 from scipy import signal
 
-from glasses.teach.voices import RATE_HZ, add_at_snr, change_speed, noise
 from glasses.types import Float32Array
+from glasses.wake_word_training.voices import RATE_HZ, add_at_snr, change_speed, noise
 
 __all__ = ["add_at_snr", "change_speed", "for_speech", "noise", "room", "telephone"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX, SUFFIX, SYSTEM
-from glasses.evals.speech import REPEAT, items, word_errors
+from glasses.evaluation.speech import REPEAT, items, word_errors
 
 SPEECH = Path(__file__).parents[1] / "eval" / "speech"
 QUESTIONS = {

@@ -1,6 +1,6 @@
 """Makes the minute that `glasses demo` plays, from held-out material only. Knows no answer.
 
-    python -m models.recipes.demo_session glasses/demo/session --kokoro DIR
+    python -m models.recipes.demo_session glasses/recording/demo --kokoro DIR
 
 The wearer's sentences are said by flite's `rms`, the other person's by Kokoro's `jf_nezumi`: no connector was trained
 on these voices. The sound and the photographs come from models/eval; the camera's slow sway is a moving crop of a
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import soundfile
 
-from glasses.media import read_audio
+from glasses.audio.media import read_audio
 from glasses.types import Float32Array
 from models.recipes import voices
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from glasses.audio.media import read_audio
 from glasses.encoders.audio import AudioEncoder
-from glasses.gates.for_me import features
-from glasses.gates.head import Head, fit
-from glasses.media import read_audio
+from glasses.heads.addressee import features
+from glasses.heads.linear import Head, fit
 from glasses.types import Float32Array
 
 _REQUESTS = ("please", "tell", "give", "name", "show", "explain", "describe")  # what a sentence that asks begins with

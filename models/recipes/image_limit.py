@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from glasses.encoders.image import ImageEncoder
-from glasses.evals.pictures import hits, read_pictures
+from glasses.evaluation.pictures import hits, read_pictures
 from models.recipes import image_names
 from quantize import image_encoder
 

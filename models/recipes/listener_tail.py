@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from glasses.connectors.listener import LATENTS_PER_PIECE, N_FREE, Listener, goes_round
+from glasses.connectors.soft_decoder import LATENTS_PER_PIECE, N_FREE, Listener, goes_round
 from glasses.encoders.audio import LATENTS_PER_S, RATE_HZ, AudioEncoder
-from glasses.evals.speech import edits
+from glasses.evaluation.speech import edits
 from glasses.types import Latents
 from models.recipes import training
 from models.recipes.latent_shards import Clip, Shards

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import soundfile
 
-from glasses.teach.voices import ESPEAK_HELD_OUT, FLITE_HELD_OUT, RATE_HZ, espeak, flite
 from glasses.types import Float32Array
+from glasses.wake_word_training.voices import ESPEAK_HELD_OUT, FLITE_HELD_OUT, RATE_HZ, espeak, flite
 
-# espeak-ng's variants that glasses/teach/voices.py does not learn from, without robots and whispers.
+# espeak-ng's variants that glasses/wake_word_training/voices.py does not learn from, without robots and whispers.
 VARIANTS = (
     *ESPEAK_HELD_OUT,
     *"Alicia Andrea Gene Henrique Jacky Linda Marco Michael Mike Nguyen Storm adam anika antonio aunty belinda".split(),

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glasses.service.gradient_client import GradientClient
-from glasses.service.sync_client import SyncClient
-from glasses.service.torch_backend.autograd import RemoteLoss
-from glasses.service.transport import WebSocket
+from glasses.service.client.gradient_client import GradientClient
+from glasses.service.client.sync_client import SyncClient
+from glasses.service.client.transport import WebSocket
+from glasses.service.engines.torch.autograd import RemoteLoss
 from models.recipes.frozen_backbone import Asked, Frozen, open_backbone
 
 WAIT_S = 900.0  # for a service that is gone

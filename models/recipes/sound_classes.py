@@ -5,7 +5,7 @@ Knows no recording.
 from __future__ import annotations
 
 # label: (what to say, names that count). The first of all names that occurs in an answer decides the class
-# (glasses.evals.sounds).
+# (glasses.evaluation.sounds).
 CLASSES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dog": ("A dog barking.", ("dog", "bark", "barking", "puppy")),
     "cat": ("A cat meowing.", ("cat", "meow", "meowing", "kitten")),

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.onnx_session import space_of
+from glasses.model_store.onnx import space_of
 from models.recipes import sound_units
 from models.recipes.sound_classes import reply_to
 from models.recipes.sound_model import N_BEGIN, N_NAME, N_ROWS, RANK, SoundConnector, export

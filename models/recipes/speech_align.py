@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glasses import store
-from glasses.app import open_pooled
 from glasses.backbone.prompt import SUFFIX
-from glasses.connectors.listener import Heard, Listener, read_pieces
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.words import SoftTokens
+from glasses.connectors.soft_decoder import Heard, Listener, read_pieces
+from glasses.connectors.speech import SoftTokens
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
-from glasses.evals.speech import word_errors
+from glasses.evaluation.speech import word_errors
+from glasses.model_store import store
+from glasses.runtime.bundle import open_pooled
 from glasses.types import Float32Array, Latents
 from models.recipes import training
 from models.recipes.frozen_backbone import Frozen
@@ -59,7 +59,7 @@ class Rows(nn.Module):
 
 
 class Spells:
-    """`glasses.connectors.spelled.Speller` of a frozen backbone, near or far."""
+    """`glasses.connectors.soft_tokens.Speller` of a frozen backbone, near or far."""
 
     def __init__(self, backbone: Frozen) -> None:
         self._backbone, self._rows = backbone, dict[int, Float32Array]()

@@ -1,4 +1,4 @@
-"""Writes the files by which any backbone is told what pocket's connectors find (see glasses.connectors.spelled).
+"""Writes the files by which any backbone is told what pocket's connectors find (see glasses.connectors.soft_tokens).
 
     python -m models.recipes.spelled models/artifacts
 

@@ -2,7 +2,7 @@
 
     python -m models.recipes.told GGUF --pictures features.npz --clips DIR --out DIR --steps 240
 
-`glasses.connectors.spelled` mixes token rows and puts those of a sentence around them: the backbone reads it untrained.
+`glasses.connectors.soft_tokens` mixes token rows and puts those of a sentence around them, read untrained.
 From there the sentence's rows, the sharpness of the mixture and a correction of low rank to the soft tokens learn to be
 answered shortly and rightly, pictures and sounds in one run, as a turn may hold both and asks about one. The networks
 that find what there is are pocket's own and are not trained.
@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glasses import store
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
-from glasses.connectors import learned
-from glasses.connectors.learned import Learned
-from glasses.connectors.spelled import N_MIXED, Speller, Spelling
+from glasses.connectors import backbone_adapter
+from glasses.connectors.backbone_adapter import Learned
+from glasses.connectors.soft_tokens import N_MIXED, Speller, Spelling
+from glasses.model_store import store
 from glasses.types import Float32Array
 from models.recipes import spelled, training
 from models.recipes.frozen_backbone import Frozen
@@ -61,7 +61,7 @@ class Sentence:
 
 
 class Told(nn.Module):
-    """`glasses.connectors.learned.Learned` in torch. As it begins it changes nothing."""
+    """`glasses.connectors.backbone_adapter.Learned` in torch. As it begins it changes nothing."""
 
     def __init__(self, sentence: Sentence) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ def load(model: Told, path: Path, backbone: str, space: str) -> None:
     """What `path` holds into `model`. Raises ModelError."""
     n_embd = model.expand.shape[1]
     shape = {"n_texts": len(model.around), "n_gaps": len(model.sharpness), "n_embd": n_embd}
-    found = learned.read(path, backbone=backbone, space=space, **shape)
+    found = backbone_adapter.read(path, backbone=backbone, space=space, **shape)
     with torch.no_grad():
         model.around = nn.ParameterList(torch.from_numpy(rows.copy()) for rows in found.around)
         for name in ("sharpness", "squeeze", "expand"):
@@ -227,7 +227,9 @@ def main() -> None:
             train(models, backbone, courses, path, steps=args.steps, batch=args.batch, rate=args.lr)
         sha256 = store.sha256_of(args.gguf)
         for sense, model in models.items():
-            learned.write(args.out / f"{sense}.npz", model.learned(), backbone=sha256, space=courses[sense].space)
+            backbone_adapter.write(
+                args.out / f"{sense}.npz", model.learned(), backbone=sha256, space=courses[sense].space
+            )
     if args.ask:
         ask(args.gguf, args.out, courses, args.ask)
 

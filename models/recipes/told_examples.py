@@ -22,8 +22,8 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from glasses.backbone.prompt import ABOUT_SOUND, ABOUT_VIEW, SUFFIX
-from glasses.evals.pictures import hits
-from glasses.evals.sounds import said_class
+from glasses.evaluation.pictures import hits
+from glasses.evaluation.sounds import said_class
 from models.recipes import image_examples, image_names, sound_examples, sound_units
 from models.recipes.sound_classes import CLASSES
 

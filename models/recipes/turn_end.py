@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from glasses.assistant.turn_manager import enough_ms
+from glasses.audio.media import read_audio
 from glasses.encoders.audio import AudioEncoder
-from glasses.gates.head import Head, fit, load
-from glasses.gates.turn_end import TurnEnd, features
-from glasses.gates.turns import enough_ms
-from glasses.media import read_audio
+from glasses.heads.end_of_turn import TurnEnd, features
+from glasses.heads.linear import Head, fit, load
 from glasses.types import Float32Array
 from models.recipes import augment, voices
 

@@ -19,9 +19,9 @@ import numpy as np
 import onnxruntime
 import soxr
 
-from glasses.teach.voices import ESPEAK_ACCENTS, RATE_HZ, espeak, flite, from_wav
-from glasses.teach.voices import Say as Voice
 from glasses.types import Float32Array
+from glasses.wake_word_training.voices import ESPEAK_ACCENTS, RATE_HZ, espeak, flite, from_wav
+from glasses.wake_word_training.voices import Say as Voice
 
 __all__ = ["ESPEAK_ACCENTS", "RATE_HZ", "Kokoro", "Voice", "espeak", "flite", "from_wav", "piper"]
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.app import Parts, open_parts
-from glasses.gates.head import Head, fit
-from glasses.gates.wishes import NAMES, Wish, Wishes, features
-from glasses.media import read_audio
+from glasses.audio.media import read_audio
+from glasses.heads.linear import Head, fit
+from glasses.heads.memory_intent import NAMES, Wish, Wishes, features
+from glasses.runtime.bundle import Parts, open_parts
 from glasses.types import Float32Array
 from models.recipes import augment, voices
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from glasses import app, store
-from glasses.backbone.parts import Part
+from glasses.backbone.inputs import Part
 from glasses.errors import InputError, Reason
+from glasses.model_store import store
+from glasses.runtime import bundle
 from quantize import backbone, imatrix, prompts
 from quantize.commands import shared
 from quantize.files import whole
@@ -83,7 +84,7 @@ def run_imatrix(args: argparse.Namespace) -> int:
 
 def _prompts(args: argparse.Namespace, tick: shared.Callable[[], None]) -> tuple[list[tuple[Part, ...]], list[str]]:
     """Turns are answered by the bundle's own backbone, whichever one is calibrated: they share a vocabulary or fail."""
-    parts = app.open_parts(args.bundle, n_threads=1)
+    parts = bundle.open_parts(args.bundle, n_threads=1)
     found: list[tuple[Part, ...]] = []
     try:
         if args.text:

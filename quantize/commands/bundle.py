@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from glasses import store
+from glasses.model_store import store
 from quantize import bundle
 from quantize.commands import shared
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glasses import store
 from glasses.errors import InputError, Reason
+from glasses.model_store import store
 from quantize import exclusion, feeds, fidelity, onnx_file, schemes, unpack
 from quantize.commands import shared
 from quantize.files import whole

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from glasses import manifests
 from glasses.errors import ModelError, Reason
+from glasses.model_store import manifests
 from quantize import bundle, plan, processors
 from quantize.commands import shared
 

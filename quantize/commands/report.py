@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from glasses import store
+from glasses.model_store import store
 from quantize import page, report
 from quantize.commands import shared
 from quantize.files import write_text

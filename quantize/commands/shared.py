@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from glasses import store
 from glasses.errors import InputError, Reason
+from glasses.model_store import store
 
 Subparsers = Any  # argparse's own class is private
 Step = Callable[[str], Callable[[], None]]

@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 import trustme
 
-from glasses.app import Parts, open_parts
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
-from glasses.service.client import Client
-from glasses.service.engine import Engine, LlamaEngine
-from glasses.service.server import Listen, serving
-from glasses.service.service import Caps, Service
-from glasses.service.transport import InProcess, Transport, WebSocket
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.service.client.client import Client
+from glasses.service.client.transport import InProcess, Transport, WebSocket
+from glasses.service.engines.llama import Engine, LlamaEngine
+from glasses.service.server.server import Listen, serving
+from glasses.service.server.service import Caps, Service
 from glasses.types import Piece
 from tests.contract import small_gguf
 
@@ -130,8 +130,8 @@ def small_torch(gguf_path: Path, folder: Path) -> Callable[[], Engine]:
     """Opens the small backbone in torch, float32."""
     import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (the extra `train`)
 
-    from glasses.service.torch_backend.engine import TorchEngine, load_model  # noqa: PLC0415
-    from glasses.service.torch_backend.gradient_api import with_gradients  # noqa: PLC0415
+    from glasses.service.engines.torch.engine import TorchEngine, load_model  # noqa: PLC0415
+    from glasses.service.engines.torch.gradient_api import with_gradients  # noqa: PLC0415
 
     def open_engine() -> Engine:
         parts, gguf = small_parts(gguf_path, folder)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from glasses import store
-from glasses.bench import answers
 from glasses.errors import ModelError
-from glasses.evals import opponent
-from glasses.evals.opponent import MODEL
+from glasses.evaluation import whisper_baseline
+from glasses.evaluation.bench import answers
+from glasses.evaluation.whisper_baseline import MODEL
+from glasses.model_store import store
 
 
 def test_a_tone_is_the_one_named_first() -> None:
@@ -19,7 +19,7 @@ def test_a_tone_is_the_one_named_first() -> None:
 
 
 def test_a_picture_reaches_latents_alone() -> None:
-    if not opponent.installed():
+    if not whisper_baseline.installed():
         pytest.skip("the extra `opponent` is not installed")
     try:
         store.path_of(MODEL)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from glasses.app import open_parts
+from glasses.assistant.assistant import Live
+from glasses.assistant.setup import open_ear
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.portaudio import SoundDevice
 from glasses.errors import Reason, SensorError
-from glasses.gates.ring import RATE_HZ
-from glasses.live import Live
-from glasses.sensors.chunks import EventQueue
-from glasses.sensors.sound_devices import SoundDevice
+from glasses.runtime.bundle import open_parts
 from glasses.types import DeviceChange
-from glasses.wear import open_ear
 
 pytestmark = pytest.mark.models
 PATIENCE_S = 30.0
@@ -86,7 +86,7 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
             with caplog.at_level(logging.WARNING):
                 desk.pull()
                 until(lambda: desk.n_asked >= 5)
-                told = [record.message for record in caplog.records if record.name == "glasses.live"]
+                told = [record.message for record in caplog.records if record.name == "glasses.assistant.assistant"]
                 assert told == ["there is no microphone"]
             desk.there = True
             until(lambda: live.counts.reopened == 1)

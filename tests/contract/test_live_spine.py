@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses import store
-from glasses.app import Parts, open_parts
+from glasses.assistant.kv_context import TURN_BREAK
+from glasses.assistant.listener import Ear
+from glasses.assistant.reply import Reply
+from glasses.assistant.responder import EXPIRES_MS, Mouth
+from glasses.assistant.turn_manager import Span, TurnGate
+from glasses.audio.media import read_audio
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.audio.vad import VoiceDetector
 from glasses.backbone.prompt import SUFFIX
-from glasses.context import TURN_BREAK
-from glasses.ear import Ear
-from glasses.gates.ring import RATE_HZ
-from glasses.gates.turns import Span, TurnGate
-from glasses.gates.voice import VoiceDetector
-from glasses.loop import prompt_of
-from glasses.media import read_audio
-from glasses.mouth import EXPIRES_MS, Mouth
-from glasses.reply import Reply
-from glasses.sensors.speaker import Clause
-from glasses.signals import Draft, Ended, ReplyState, Told
+from glasses.devices.speaker import Clause
+from glasses.events import Draft, Ended, ReplyState, Told
+from glasses.model_store import store
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.prompt import prompt_of
 from glasses.types import AudioChunk, Float32Array, Piece, Turn, frozen
 
 pytestmark = pytest.mark.models

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 from test_serve_command import serve
 
-from glasses.app import Parts, open_parts
-from glasses.gates.turns import Span
-from glasses.governor import Governed, Reading, step
-from glasses.governor import Limits as ShedLimits
-from glasses.loop import prompt_of
-from glasses.mouth import Mouth
-from glasses.offload.beside import Beside, Prompted, transport_of
+from glasses.assistant.reply import Reply
+from glasses.assistant.responder import Mouth
+from glasses.assistant.turn_manager import Span
+from glasses.events import Draft, Ended
+from glasses.offload.answerer import Beside, Prompted, transport_of
 from glasses.offload.policy import Limits
-from glasses.reply import Reply
-from glasses.signals import Draft, Ended
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.prompt import prompt_of
+from glasses.system.governor import Governed, Reading, step
+from glasses.system.governor import Limits as ShedLimits
 from glasses.types import Piece, Turn
 
 pytestmark = pytest.mark.models

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.app import open_parts
-from glasses.gates.ring import RATE_HZ
-from glasses.live import Live
-from glasses.media import read_audio
-from glasses.reply import Reply
-from glasses.sensors.chunks import Chunker, EventQueue
-from glasses.sensors.sound_devices import SoundDevice
-from glasses.signals import Ended
-from glasses.wear import open_ear
+from glasses.assistant.assistant import Live
+from glasses.assistant.reply import Reply
+from glasses.assistant.setup import open_ear
+from glasses.audio.media import read_audio
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.devices.event_queue import Chunker, EventQueue
+from glasses.devices.portaudio import SoundDevice
+from glasses.events import Ended
+from glasses.runtime.bundle import open_parts
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from glasses.errors import GlassesError, Reason
-from glasses.service.sync_client import SyncClient
-from glasses.service.transport import WebSocket
+from glasses.service.client.sync_client import SyncClient
+from glasses.service.client.transport import WebSocket
 
 pytestmark = pytest.mark.models
 

@@ -17,10 +17,10 @@ from service_fixtures import Served, served, small_caps, small_llama, small_torc
 
 from glasses.backbone import prompt
 from glasses.errors import Reason, RemoteError
-from glasses.service import messages
-from glasses.service.client import Client, RemoteSession
-from glasses.service.messages import Example
-from glasses.service.service import Service
+from glasses.service.client.client import Client, RemoteSession
+from glasses.service.protocol import messages
+from glasses.service.protocol.messages import Example
+from glasses.service.server.service import Service
 from glasses.types import Latents, Piece
 
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("error")]

@@ -15,13 +15,13 @@ from torch.nn import functional  # noqa: E402
 
 from glasses.backbone.prompt import PREFIX  # noqa: E402
 from glasses.errors import InputError, ModelError, Reason, RemoteError  # noqa: E402
-from glasses.service import events  # noqa: E402
-from glasses.service.engine import Context  # noqa: E402
-from glasses.service.gradient_client import GradientClient  # noqa: E402
-from glasses.service.service import Service  # noqa: E402
-from glasses.service.sync_client import SyncClient  # noqa: E402
-from glasses.service.torch_backend.autograd import RemoteLoss  # noqa: E402
-from glasses.service.torch_backend.engine import CHUNK  # noqa: E402
+from glasses.service.client.gradient_client import GradientClient  # noqa: E402
+from glasses.service.client.sync_client import SyncClient  # noqa: E402
+from glasses.service.engines.llama import Context  # noqa: E402
+from glasses.service.engines.torch.autograd import RemoteLoss  # noqa: E402
+from glasses.service.engines.torch.engine import CHUNK  # noqa: E402
+from glasses.service.protocol import events  # noqa: E402
+from glasses.service.server.service import Service  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
 N_EMBD = 576

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glasses.audio.media import read_audio
 from glasses.errors import InputError
-from glasses.media import read_audio
+from glasses.service.client.sync_client import SyncClient
 from glasses.service.examples import sound_out
-from glasses.service.sync_client import SyncClient
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 RECORDINGS = Path(__file__).parents[2] / "models/eval/sounds"

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from service_fixtures import Served, served, small_caps, small_parts
 
-from glasses.backbone.cache_rows import values_of
+from glasses.backbone.kv_values import values_of
 from glasses.backbone.llama import LlamaBackbone
 from glasses.errors import ModelError, Reason, RemoteError
-from glasses.service import added_tokens
-from glasses.service.bake import bake
-from glasses.service.client import Client
-from glasses.service.engine import LlamaEngine
-from glasses.service.messages import AddToken, Example, ListTokens, RemoveToken
-from glasses.service.service import Service
+from glasses.service.client.client import Client
+from glasses.service.engines.llama import LlamaEngine
+from glasses.service.protocol.messages import AddToken, Example, ListTokens, RemoveToken
+from glasses.service.server.service import Service
+from glasses.service.tokens import added_tokens
+from glasses.service.tokens.bake import bake
 from glasses.types import Piece
 
 pytestmark = pytest.mark.models

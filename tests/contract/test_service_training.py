@@ -20,12 +20,12 @@ import recipe_fixtures  # noqa: E402
 from service_fixtures import Served, served, small_caps, small_llama, small_torch  # noqa: E402
 
 from glasses.backbone.prompt import SUFFIX  # noqa: E402
+from glasses.service.client.gradient_client import GradientClient  # noqa: E402
+from glasses.service.client.sync_client import SyncClient  # noqa: E402
+from glasses.service.client.transport import WebSocket  # noqa: E402
 from glasses.service.examples import buzz  # noqa: E402
-from glasses.service.gradient_client import GradientClient  # noqa: E402
-from glasses.service.messages import AddToken, Example, RemoveToken  # noqa: E402
-from glasses.service.service import Service  # noqa: E402
-from glasses.service.sync_client import SyncClient  # noqa: E402
-from glasses.service.transport import WebSocket  # noqa: E402
+from glasses.service.protocol.messages import AddToken, Example, RemoveToken  # noqa: E402
+from glasses.service.server.service import Service  # noqa: E402
 from models.recipes import frozen_backbone, remote_backbone, sound_align, spelled, told  # noqa: E402
 from models.recipes.sound_classes import UNITS, reply_to  # noqa: E402
 from models.recipes.speech_align import Spells  # noqa: E402

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.app import Parts, open_parts
+from glasses.audio.media import read_audio, read_image
 from glasses.backbone import prompt
 from glasses.errors import ModelError, Reason
-from glasses.evals.speech import reply
-from glasses.loop import SoFar, Times, answer, connect, prompt_of
-from glasses.media import read_audio, read_image
+from glasses.evaluation.speech import reply
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.prompt import SoFar, Times, answer, connect, prompt_of
 from glasses.types import Latents, Turn
 
 pytestmark = pytest.mark.models

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from glasses.app import Parts, open_parts
-from glasses.evals.speech import reply
-from glasses.media import read_audio, read_image
+from glasses.audio.media import read_audio, read_image
+from glasses.evaluation.speech import reply
+from glasses.runtime.bundle import Parts, open_parts
 
 pytestmark = pytest.mark.desk
 EVAL = Path(__file__).parents[2] / "models" / "eval"

@@ -1,4 +1,4 @@
-"""glasses.sensors.linked against the real firmware behind a pty and a TCP port: the faces that the live spine sees."""
+"""glasses.devices.remote against the real firmware behind a pty and a TCP port: the faces that the live spine sees."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from firmware_bridge.security import key_of
 from firmware_bridge.session import now_us
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.local import Devices
+from glasses.devices.remote import Linked
+from glasses.devices.remote_io import LEAD_MS, PIECE_MS
 from glasses.errors import Reason, SensorError
-from glasses.gates.ring import RATE_HZ
-from glasses.sensors.chunks import EventQueue
-from glasses.sensors.devices import Devices
-from glasses.sensors.link_devices import LEAD_MS, PIECE_MS
-from glasses.sensors.linked import Linked
 from glasses.types import AudioChunk, Button, Frame, SensorEvent
 from tests.emulator.firmware import PHOTO
 from tests.emulator.stand_in import StandIn

@@ -16,9 +16,9 @@ import pytest
 
 from firmware_bridge.security import key_of
 from glasses.__main__ import main
+from glasses.audio.media import read_audio
 from glasses.commands import link_keys
-from glasses.media import read_audio
-from glasses.sensors import link_thread
+from glasses.devices import link_thread
 from tests.emulator.firmware import PHOTO
 from tests.emulator.stand_in import StandIn
 from tests.emulator.test_link_command import hud_line

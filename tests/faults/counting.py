@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from glasses.backbone import prompt
-from glasses.service import events
-from glasses.service.engine import Ability, Context, Output
-from glasses.service.server import Listen, serving
-from glasses.service.service import Caps, Service
+from glasses.service.engines.llama import Ability, Context, Output
+from glasses.service.protocol import events
+from glasses.service.server.server import Listen, serving
+from glasses.service.server.service import Caps, Service
 
 ANSWER = " ".join(map(str, range(13))) + "."
 N_VOCAB, N_EMBD, EOS, OTHER = 258, 4, 256, 257
@@ -51,7 +51,7 @@ async def _squares(_service: Any, _key: str, request: Any, arrays: list[np.ndarr
 
 @dataclass
 class CountingParts:
-    """The fields of `glasses.app.Parts` that a service reads."""
+    """The fields of `glasses.runtime.bundle.Parts` that a service reads."""
 
     backbone: Any
     bundle: Any

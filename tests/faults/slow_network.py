@@ -15,14 +15,14 @@ import time
 import numpy as np
 from counting import ANSWER, CountingEngine
 
-from glasses.offload.beside import WAIT_MS
+from glasses.offload.answerer import WAIT_MS
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import Remote
 from glasses.offload.turn import OffloadedTurn
-from glasses.service.client import Client
-from glasses.service.server import Listen, serving
-from glasses.service.service import Caps, Service
-from glasses.service.transport import InProcess, WebSocket
+from glasses.service.client.client import Client
+from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.server.server import Listen, serving
+from glasses.service.server.service import Caps, Service
 
 SAY_S = 0.8  # between two parts of a turn: somebody speaks
 N_GOES = N_GONE = 3

@@ -14,15 +14,15 @@ import numpy as np
 import psutil
 import pytest
 
-from glasses.app import open_parts
-from glasses.gates.ring import RATE_HZ
-from glasses.live import Live
-from glasses.sensors.camera import Camera
-from glasses.sensors.chunks import EventQueue
-from glasses.sensors.devices import Devices
-from glasses.sensors.sound_devices import SoundDevice
+from glasses.assistant.assistant import Live
+from glasses.assistant.setup import open_ear
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.devices.camera import Camera
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.local import Devices
+from glasses.devices.portaudio import SoundDevice
+from glasses.runtime.bundle import open_parts
 from glasses.types import DeviceChange, Frame
-from glasses.wear import open_ear
 
 PULLS = int(os.environ.get("GLASSES_TEST_PULLS", "3"))
 BACK_S = 5.0  # of facts/always_on.md

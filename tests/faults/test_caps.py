@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.gates.ring import RATE_HZ, SoundRing
-from glasses.gates.turns import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnGate
-from glasses.memory import LONGEST_MS as LONGEST_PIECE_MS
-from glasses.memory import LatentMemory, SoundKeeper
+from glasses.assistant.turn_manager import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnGate
+from glasses.audio.ring_buffer import RATE_HZ, SoundRing
+from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
+from glasses.memory.latent_memory import LatentMemory, SoundKeeper
 from glasses.types import AudioChunk, Float32Array, Latents
 
 MS, STEP_MS, MINUTES = 1_000_000, 32, 80

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from glasses.bench.room import Room
-from glasses.recordings import segments
-from glasses.replay import entries_of
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.recording.folder import segments
+from glasses.replay.session import entries_of
 from glasses.types import AudioChunk
 from tests.live.test_talk import say
 from tests.live.worn import Worn
@@ -54,8 +54,8 @@ WORN = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from glasses.governor import Governed, Limits, Reading, step
-from glasses.record import Recorder
+from glasses.system.governor import Governed, Limits, Reading, step
+from glasses.recording.recorder import Recorder
 from glasses.types import AudioChunk
 
 clock, jumps = Path(sys.argv[2]), sys.argv[3:]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.record import Recorder
-from glasses.recordings import Limits, recover, segments
-from glasses.replay import entries_of
+from glasses.recording.folder import Limits, recover, segments
+from glasses.recording.recorder import Recorder
+from glasses.replay.session import entries_of
 from glasses.types import AudioChunk
 
 pytestmark = pytest.mark.system

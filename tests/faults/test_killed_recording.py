@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
-from glasses.record import Recorder
-from glasses.recordings import recover, segments
-from glasses.replay import entries_of
+from glasses.recording.folder import recover, segments
+from glasses.recording.recorder import Recorder
+from glasses.replay.session import entries_of
 from glasses.types import AudioChunk
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import psutil
 import pytest
 
-from glasses.bench.room import RATE_HZ, Room
-from glasses.replay import entries_of
+from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.replay.session import entries_of
 from glasses.types import AudioChunk, Frame, Latents
 from tests.live.worn import Worn
 

@@ -19,9 +19,9 @@ from counting import ANSWER, CountingEngine
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import Remote
 from glasses.offload.turn import OffloadedTurn
-from glasses.service.client import Client
-from glasses.service.service import Caps, Service
-from glasses.service.transport import InProcess, WebSocket
+from glasses.service.client.client import Client
+from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.server.service import Caps, Service
 
 TURNS = int(os.environ.get("GLASSES_TEST_TURNS", "150"))  # make test-offload runs 1,000
 STAGES = ("before", "begun", "fed some", "fed all", "first piece", "middle", "last piece")

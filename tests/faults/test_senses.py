@@ -18,9 +18,9 @@ import numpy as np
 import psutil
 import pytest
 
-from glasses.bench.room import RATE_HZ, Room
+from glasses.audio.media import read_audio
 from glasses.commands.run import TOO_HOT
-from glasses.media import read_audio
+from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
 from tests.live.conftest import SPEECH
 from tests.live.worn import Worn, lines_of
 

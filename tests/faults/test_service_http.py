@@ -19,11 +19,11 @@ import websockets
 from counting import ANSWER, CountingEngine
 
 from glasses.errors import Reason, RemoteError
-from glasses.service import events, messages, wire
-from glasses.service.client import Client
-from glasses.service.server import Listen, serving
-from glasses.service.service import Caps, Service
-from glasses.service.transport import WebSocket
+from glasses.service.client.client import Client
+from glasses.service.client.transport import WebSocket
+from glasses.service.protocol import events, messages, wire
+from glasses.service.server.server import Listen, serving
+from glasses.service.server.service import Caps, Service
 
 TOKEN = "0123456789abcdef0123"
 _events: wire.Decoder[events.Event] = wire.Decoder(events.Event)

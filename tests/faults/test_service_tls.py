@@ -11,10 +11,10 @@ import trustme
 from counting import ANSWER, CountingEngine
 
 from glasses.errors import Reason, RemoteError
-from glasses.service.client import Client
-from glasses.service.server import Listen, serving
-from glasses.service.service import Service
-from glasses.service.transport import WebSocket
+from glasses.service.client.client import Client
+from glasses.service.client.transport import WebSocket
+from glasses.service.server.server import Listen, serving
+from glasses.service.server.service import Service
 
 
 def context(trusts: trustme.CA, certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:

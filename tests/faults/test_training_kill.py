@@ -13,9 +13,9 @@ import pytest
 from test_offload import Killable, Link
 
 from glasses.errors import RemoteError
-from glasses.service import messages
-from glasses.service.client import Client
-from glasses.service.transport import WebSocket
+from glasses.service.client.client import Client
+from glasses.service.client.transport import WebSocket
+from glasses.service.protocol import messages
 
 STEPS = 60
 

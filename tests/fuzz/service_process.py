@@ -10,9 +10,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from glasses import store
-from glasses.service.server import Listen, serving
-from glasses.service.service import Caps, Service
+from glasses.model_store import store
+from glasses.service.server.server import Listen, serving
+from glasses.service.server.service import Caps, Service
 from tests.contract.service_fixtures import small_llama
 
 

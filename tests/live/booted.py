@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from glasses import store
-from glasses.bench.room import Room
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.model_store import store
 
 BOOT = Path(__file__).with_name("boot.sh")
 INSTALL = Path(__file__).parents[2] / "hardware/install.sh"

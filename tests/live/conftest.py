@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glasses.bench.room import Room
+from glasses.evaluation.bench.virtual_room import Room
 
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 

@@ -66,11 +66,11 @@ def test_a_stage_that_hangs_is_killed_by_systemd_and_hears_again(booted: Booted)
 def test_an_update_that_crashes_as_it_starts_is_taken_back_at_the_third_start(booted: Booted) -> None:
     program = booted.install()  # an update of what Booted installed
     assert (program / ".trial").read_text() == "0 0 0\n"
-    (program / "glasses/live.py").write_text("raise RuntimeError('a bad update')\n")
+    (program / "glasses/assistant/assistant.py").write_text("raise RuntimeError('a bad update')\n")
     booted.boot("--json --address speech")
     ready(booted)
     assert int(booted.show("NRestarts")["NRestarts"]) == 2
-    assert "a bad update" in (program.with_name("glasses.failed") / "glasses/live.py").read_text()
+    assert "a bad update" in (program.with_name("glasses.failed") / "glasses/assistant/assistant.py").read_text()
     assert not (program / ".trial").exists()
     time.sleep(1)
     assert booted.show("ActiveState")["ActiveState"] == "active"

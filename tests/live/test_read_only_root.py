@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from glasses.bench.room import Room
-from glasses.replay import entries_of
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.replay.session import entries_of
 from glasses.types import AudioChunk
 from tests.live.test_talk import say
 from tests.live.worn import Worn

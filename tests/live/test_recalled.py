@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from glasses.bench.room import Room
+from glasses.audio.ring_buffer import RATE_HZ
 from glasses.commands.run_controls import WIPE
-from glasses.demo.session import load_session
-from glasses.gates.ring import RATE_HZ
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.recording.demo_session import load_session
 from glasses.types import Float32Array
 from tests.live.worn import Worn
 

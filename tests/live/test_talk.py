@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from glasses.__main__ import main
-from glasses.bench.room import RATE_HZ, Room
-from glasses.media import read_audio
-from glasses.replay import recorded
+from glasses.audio.media import read_audio
+from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.replay.session import recorded
 from tests.live.conftest import SPEECH
 from tests.live.worn import Worn, lines_of
 

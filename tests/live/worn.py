@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from glasses.bench.room import Room
+from glasses.evaluation.bench.virtual_room import Room
 
 PATIENCE_S = 90.0  # of a test for one event, on a machine that also does other things
 

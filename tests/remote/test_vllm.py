@@ -26,11 +26,11 @@ if not VLLM_PYTHON:
 from transformers import AutoTokenizer, LlamaForCausalLM  # noqa: E402
 
 from glasses.errors import Reason, RemoteError  # noqa: E402
-from glasses.service import messages  # noqa: E402
-from glasses.service.client import Client  # noqa: E402
-from glasses.service.service import Service  # noqa: E402
-from glasses.service.torch_backend.engine import load_model  # noqa: E402
-from glasses.service.vllm_gateway import VllmEngine  # noqa: E402
+from glasses.service.client.client import Client  # noqa: E402
+from glasses.service.engines.torch.engine import load_model  # noqa: E402
+from glasses.service.engines.vllm import VllmEngine  # noqa: E402
+from glasses.service.protocol import messages  # noqa: E402
+from glasses.service.server.service import Service  # noqa: E402
 from glasses.types import Latents, Piece  # noqa: E402
 from tests.contract.service_fixtures import Served, greedy_torch, served, small_caps, small_parts  # noqa: E402
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from glasses import ear
+from glasses.assistant import listener
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Early drafts are made also where one took over 100 ms, as on a starved machine: it would wait longer at dips."""
-    monkeypatch.setattr(ear, "EARLY_MS", 60_000)
+    monkeypatch.setattr(listener, "EARLY_MS", 60_000)

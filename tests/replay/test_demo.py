@@ -12,12 +12,12 @@ import pytest
 import soundfile
 
 from glasses.__main__ import main
-from glasses.again import Again, Replied
-from glasses.app import Parts, open_parts
 from glasses.commands import demo
-from glasses.demo.session import events, load_session
-from glasses.remembering import Remembering
-from glasses.signals import Ended
+from glasses.events import Ended
+from glasses.memory.writer import Remembering
+from glasses.recording.demo_session import events, load_session
+from glasses.replay.replayer import Again, Replied
+from glasses.runtime.bundle import Parts, open_parts
 from glasses.types import Latents
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

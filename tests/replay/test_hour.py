@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from glasses.bench import soak
+from glasses.evaluation.bench import soak
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 MINUTES = 60

@@ -13,14 +13,14 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.commands.replay import tolerances
-from glasses.demo.session import SHIPPED, events, load_session
-from glasses.differences import Judged, Tolerances, compare, compare_gates
-from glasses.entries import Answered, Decision
 from glasses.errors import InputError
-from glasses.recordings import segments
-from glasses.replay import given, recorded
-from glasses.session_file import SegmentWriter
-from glasses.signals import Told
+from glasses.events import Told
+from glasses.recording.demo_session import SHIPPED, events, load_session
+from glasses.recording.entries import Answered, Decision
+from glasses.recording.folder import segments
+from glasses.recording.mcap_file import SegmentWriter
+from glasses.replay.diff import Judged, Tolerances, compare, compare_gates
+from glasses.replay.session import given, recorded
 from glasses.types import AudioChunk, DeviceChange, Latents
 
 S, MS = 1_000_000_000, 1_000_000

@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 
 from glasses.__main__ import main
-from glasses.bench.interruptions import TEXT
-from glasses.bench.live import spoken_questions
+from glasses.assistant.reply import Reply
+from glasses.audio.media import read_image
+from glasses.audio.ring_buffer import RATE_HZ
 from glasses.commands import run
-from glasses.commands.alongside import Alongside
-from glasses.demo.session import SHIPPED, load_session
-from glasses.gates.ring import RATE_HZ
-from glasses.media import read_image
-from glasses.replay import entries_of, recorded
-from glasses.reply import Reply
-from glasses.sensors.chunks import EventQueue
-from glasses.sensors.sound_devices import SoundDevice
-from glasses.sensors.speaker import Saying
-from glasses.session_file import SegmentWriter
-from glasses.signals import Draft, Ended, ReplyState, Told
+from glasses.commands.run_services import Alongside
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.portaudio import SoundDevice
+from glasses.devices.speaker import Saying
+from glasses.evaluation.bench.barge_in import TEXT
+from glasses.evaluation.bench.latency import spoken_questions
+from glasses.events import Draft, Ended, ReplyState, Told
+from glasses.recording.demo_session import SHIPPED, load_session
+from glasses.recording.mcap_file import SegmentWriter
+from glasses.replay.session import entries_of, recorded
 from glasses.types import AudioChunk, Button, Float32Array, Frame, OwnVoice, frozen
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import store
+from glasses.audio.media import read_audio, read_image
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
 from glasses.encoders.sound import SoundEncoder, log_mel_patches
-from glasses.media import read_audio, read_image
-from glasses.onnx_session import WEIGHTS_FOLDER, open_session
+from glasses.model_store import store
+from glasses.model_store.onnx import WEIGHTS_FOLDER, open_session
 from glasses.types import Float32Array
 
 pytestmark = [pytest.mark.system, pytest.mark.models, pytest.mark.slow]

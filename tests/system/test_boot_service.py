@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from glasses.board import board_names
+from glasses.system.board import board_names
 
 pytestmark = pytest.mark.system
 HARDWARE = Path(__file__).parents[2] / "hardware"
@@ -110,7 +110,7 @@ def _take(manager: socket.socket, n: int) -> None:
 def test_a_process_that_is_stopped_starves_the_watchdog_and_one_that_goes_on_feeds_it(tmp_path: Path) -> None:
     child = """
         import threading, time
-        from glasses.watchdog import Notifier, Watchdog
+        from glasses.system.watchdog import Notifier, Watchdog
         watchdog = Watchdog(Notifier.from_environment(), {"listen": (1.0, 1.0)})
         watchdog.ready("listening")
         while True:

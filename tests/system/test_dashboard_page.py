@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from glasses.board import load_board
+from glasses.audio.media import read_image
 from glasses.dashboard.server import serving
 from glasses.dashboard.status import Bar, Panel, TurnView
 from glasses.decoders import hud
-from glasses.demo.session import SHIPPED
-from glasses.media import read_image
+from glasses.recording.demo_session import SHIPPED
+from glasses.system.board import load_board
 from glasses.types import AudioChunk, Frame
 
 pytestmark = pytest.mark.system

@@ -13,13 +13,13 @@ import httpx
 import numpy as np
 import pytest
 
-from glasses.commands import alongside
-from glasses.commands.alongside import Alongside, add_options
+from glasses.commands import run_services
 from glasses.commands.run_controls import INJECTED, Running
+from glasses.commands.run_services import Alongside, add_options
 from glasses.errors import InputError
-from glasses.governor import Reading
-from glasses.recordings import segments
-from glasses.replay import entries_of
+from glasses.recording.folder import segments
+from glasses.replay.session import entries_of
+from glasses.system.governor import Reading
 from glasses.types import AudioChunk, DeviceChange
 
 CHUNK = AudioChunk(5, 0, np.full(320, 3277, np.int16), 16_000)
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_said_before_anything_runs(wrong: tuple[str, str]) -> 
 def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alongside, "GOVERN_S", 0.02)
+    monkeypatch.setattr(run_services, "GOVERN_S", 0.02)
     with ExitStack() as stack:
         options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0")
         beside = Alongside(options, stack, mute=lambda on: None, say=lambda text: None)
@@ -122,7 +122,7 @@ def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
 def test_what_is_injected_into_the_board_is_shed_and_said(
     monkeypatch: pytest.MonkeyPatch, fault: str, says: str
 ) -> None:
-    monkeypatch.setattr(alongside, "GOVERN_S", 0.02)
+    monkeypatch.setattr(run_services, "GOVERN_S", 0.02)
     said: list[str] = []
     with ExitStack() as stack:
         beside = Alongside(parsed(), stack, mute=lambda on: None, say=said.append)

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from glasses.__main__ import main
-from glasses.app import Parts
 from glasses.commands import ask
 from glasses.errors import InputError
-from glasses.service.token_file import read_token
+from glasses.runtime.bundle import Parts
+from glasses.service.server.token_file import read_token
 from glasses.types import Latents, Piece, Turn
 
 SPEECH = Path(__file__).parents[2] / "models" / "eval" / "speech"

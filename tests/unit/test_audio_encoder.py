@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import store
+from glasses.audio.media import read_audio
 from glasses.encoders.audio import MAX_S, RATE_HZ, AudioEncoder, windows
 from glasses.errors import InputError, ModelError, Reason
-from glasses.media import read_audio
+from glasses.model_store import store
 
 CLIP = Path(__file__).parents[2] / "models" / "eval" / "speech" / "question-090.ogg"
 

@@ -11,24 +11,24 @@ import pytest
 import soundfile
 
 from glasses.__main__ import main
-from glasses.app import open_parts
-from glasses.bench.addressed import STRETCH_S, Addressed, mixed, unlearned
-from glasses.bench.live import report
-from glasses.bench.soak import in_use_mb, slope_an_hour
-from glasses.bench.turn_times import (
+from glasses.assistant.reply import Reply, Work
+from glasses.assistant.turn_manager import Span
+from glasses.audio.media import read_audio
+from glasses.errors import InputError
+from glasses.evaluation.bench.false_wakes import STRETCH_S, Addressed, mixed, unlearned
+from glasses.evaluation.bench.latency import report
+from glasses.evaluation.bench.soak import in_use_mb, slope_an_hour
+from glasses.evaluation.bench.turn_times import (
     RATE_HZ,
     acoustic_waits_ms,
     early_share,
     median_waterfall_ms,
     waterfall_ms,
 )
-from glasses.errors import InputError
-from glasses.gates.turns import Span
-from glasses.media import read_audio
-from glasses.reply import Reply, Work
-from glasses.signals import Draft, Ended
-from glasses.teach.wake import sound_files
+from glasses.events import Draft, Ended
+from glasses.runtime.bundle import open_parts
 from glasses.types import Turn
+from glasses.wake_word_training.train import sound_files
 
 MS = 1_000_000
 EVAL = Path(__file__).parents[2] / "models" / "eval"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from glasses.board import Display, board_names, load_board
 from glasses.errors import InputError, Reason
+from glasses.system.board import Display, board_names, load_board
 
 GOOD = 'about = "a"\nsource = "b"\n'
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from glasses.sensors.camera import Camera
-from glasses.sensors.chunks import EventQueue
+from glasses.devices.camera import Camera
+from glasses.devices.event_queue import EventQueue
 from glasses.types import Frame
 
 N = 10

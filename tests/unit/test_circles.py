@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glasses.backbone.circles import ENOUGH, TIMES, goes_round, until_round
+from glasses.backbone.repetition import ENOUGH, TIMES, goes_round, until_round
 from glasses.types import Piece
 
 

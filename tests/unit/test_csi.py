@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from glasses.devices import picamera
+from glasses.devices.camera import Camera
+from glasses.devices.event_queue import EventQueue
 from glasses.errors import Reason, SensorError
-from glasses.sensors import csi
-from glasses.sensors.camera import Camera
-from glasses.sensors.chunks import EventQueue
 from glasses.types import Frame
 
 
@@ -91,7 +91,7 @@ def test_pictures_come_in_the_order_of_colours_that_encoders_take(pi: type[Picam
 
 
 def test_only_cameras_on_a_ribbon_cable_are_listed(pi: type[Picamera2]) -> None:
-    assert csi.cameras() == [{"path": "csi:0", "name": "imx708"}]
+    assert picamera.cameras() == [{"path": "csi:0", "name": "imx708"}]
 
 
 def test_one_that_is_not_there_or_does_not_start_is_said(pi: type[Picamera2]) -> None:
@@ -122,7 +122,7 @@ def test_one_that_falls_silent_is_gone_until_it_is_back(pi: type[Picamera2], mon
 
 def test_without_picamera2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
-    assert csi.cameras() == []
+    assert picamera.cameras() == []
     with pytest.raises(SensorError, match="python3-picamera2") as refused:
         Camera(EventQueue(), "csi")
     assert refused.value.reason is Reason.NOT_INSTALLED

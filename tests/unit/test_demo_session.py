@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.demo.session import SHIPPED, events, load_session, paced
 from glasses.errors import InputError, Reason
+from glasses.recording.demo_session import SHIPPED, events, load_session, paced
 from glasses.types import AudioChunk, Frame
 
 

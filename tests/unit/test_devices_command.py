@@ -14,7 +14,7 @@ from firmware_bridge import ble
 from firmware_bridge.errors import LinkError, Reason
 from glasses.__main__ import main
 from glasses.commands import devices
-from glasses.sensors import v4l2
+from glasses.devices import v4l2
 from tests.emulator.firmware import Firmware
 from tests.emulator.frame import FramePeripheral
 from tests.emulator.g1 import G1Arm

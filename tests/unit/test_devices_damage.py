@@ -11,7 +11,7 @@ from firmware_bridge.devices import even_g1_wire, frame_wire, omi_glass
 from firmware_bridge.devices.even_g1_wire import CAPABILITIES as G1
 from firmware_bridge.devices.photo import Assembler
 from firmware_bridge.errors import LinkError
-from glasses.board import load_board
+from glasses.system.board import load_board
 
 ROUNDS = 20_000
 

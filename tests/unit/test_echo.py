@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.gates.echo import EchoGate
-from glasses.gates.ring import RATE_HZ
-from glasses.gates.turns import CONFIRM_STEPS
-from glasses.gates.voice import STEP
-from glasses.sensors.steady_clock import SteadyClock
+from glasses.assistant.turn_manager import CONFIRM_STEPS
+from glasses.audio.echo_canceller import EchoGate
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.audio.sample_clock import SteadyClock
+from glasses.audio.vad import STEP
 from glasses.types import AudioChunk
 
 _CHUNK = RATE_HZ // 50

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.evals.degrade import RATE_HZ, telephone, with_noise
-from glasses.evals.speech import overlap_f1, word_errors
+from glasses.evaluation.degrade import RATE_HZ, telephone, with_noise
+from glasses.evaluation.speech import overlap_f1, word_errors
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from glasses.audio.loudness import is_audible
+from glasses.audio.ring_buffer import RATE_HZ, SoundRing
 from glasses.errors import InputError, Reason
-from glasses.gates.level import is_audible
-from glasses.gates.ring import RATE_HZ, SoundRing
 from glasses.types import AudioChunk
 
 MS = 1_000_000

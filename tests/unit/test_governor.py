@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from glasses.board import load_board
-from glasses.governor import SHED_ORDER, Governed, Limits, Reading, step
+from glasses.system.board import load_board
+from glasses.system.governor import SHED_ORDER, Governed, Limits, Reading, step
 
 S = 1_000_000_000
 LIMITS = Limits()

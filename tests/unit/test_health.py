@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from glasses import health, store
 from glasses.__main__ import main
-from glasses.board import load_board
-from glasses.health import Place, check, read_board, service_finding
+from glasses.commands import check_list
+from glasses.commands.check_list import Place, check, read_board, service_finding
+from glasses.model_store import store
+from glasses.system.board import load_board
 
 
 def sys_tree(root: Path, files: dict[str, str]) -> None:
@@ -20,7 +21,7 @@ def sys_tree(root: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def found(place: Place) -> dict[str, health.Finding]:
+def found(place: Place) -> dict[str, check_list.Finding]:
     return {finding.name: finding for finding in check(place)}
 
 
@@ -54,7 +55,7 @@ def test_a_hot_board_with_a_weak_supply_an_empty_battery_and_a_camera(tmp_path: 
     assert reading.free_mb is not None
     assert reading.free_mb > 0
     (tmp_path / "sys/class/hwmon/hwmon2/in0_lcrit_alarm").write_text("0\n")
-    assert found(place(tmp_path))["power"] == health.Finding(
+    assert found(place(tmp_path))["power"] == check_list.Finding(
         "power", "warn", "battery at 12 %", "load is being shed; charge it"
     )
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glasses.board import Display
 from glasses.decoders import hud, typeface
 from glasses.errors import InputError, Reason
+from glasses.system.board import Display
 
 FRAME = Display(640, 400, 16)
 EVEN_G1 = Display(576, 136, 2)

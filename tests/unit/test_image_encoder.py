@@ -9,7 +9,7 @@ import pytest
 
 from glasses.encoders.image import INPUT_PX, MAX_PIXELS, ImageEncoder, preprocess
 from glasses.errors import InputError, ModelError, Reason
-from glasses.evals.pictures import hits, read_pictures
+from glasses.evaluation.pictures import hits, read_pictures
 from glasses.types import UInt8Array
 
 ARTIFACT = Path(__file__).parents[2] / "models" / "artifacts" / "efficientnet-lite0-int8.onnx"

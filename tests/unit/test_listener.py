@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import store
-from glasses.connectors.listener import MAX_VOCABULARY_BYTES, Listener, goes_round, read_pieces
+from glasses.audio.media import read_audio
+from glasses.connectors.soft_decoder import MAX_VOCABULARY_BYTES, Listener, goes_round, read_pieces
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
-from glasses.evals.speech import items, word_errors
-from glasses.media import read_audio
+from glasses.evaluation.speech import items, word_errors
+from glasses.model_store import store
 
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
 NAME = "audio-words-pocket"

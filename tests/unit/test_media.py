@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from PIL import Image, ImageOps
 
-from glasses import media
+from glasses.audio import media
 from glasses.errors import InputError, Reason
 from glasses.types import Float32Array
 

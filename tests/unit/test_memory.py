@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses.errors import InputError, Reason
-from glasses.memory import TIERS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool, tiers_within
+from glasses.memory.latent_memory import TIERS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool, tiers_within
 from glasses.types import AudioChunk, Float32Array, Latents, Modality
 
 S = 1_000_000_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.reply import SAME_ROW, pieces_heard, same_rows
-from glasses.sensors.chunks import EventQueue
-from glasses.sensors.speaker import Clause
+from glasses.assistant.reply import SAME_ROW, pieces_heard, same_rows
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.speaker import Clause
 from glasses.types import AudioChunk, frozen
 
 PIECES = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]

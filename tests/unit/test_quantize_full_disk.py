@@ -15,7 +15,7 @@ import soundfile
 onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
 pytest.importorskip("onnx_ir")
 
-from glasses import manifests, store  # noqa: E402
+from glasses.model_store import manifests, store  # noqa: E402
 from quantize import bundle  # noqa: E402
 from quantize.graph import Graph  # noqa: E402
 

@@ -15,11 +15,12 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
 pytest.importorskip("onnx_ir")
 
-from glasses import app, loop, manifests, store  # noqa: E402
-from glasses.board import board_names  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
-from glasses.loop import Times, answer  # noqa: E402
+from glasses.model_store import manifests, store  # noqa: E402
+from glasses.runtime.bundle import open_for_me, open_parts, open_turn_end, open_wishes  # noqa: E402
+from glasses.runtime.prompt import SoFar, Times, answer, connect  # noqa: E402
+from glasses.system.board import board_names  # noqa: E402
 from glasses.types import Turn  # noqa: E402
 from quantize import __main__ as quantize_main  # noqa: E402
 from quantize import bundle, export, feeds, page, plan, processors, schemes  # noqa: E402
@@ -242,14 +243,14 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
     made = bundle.make(name, recipe, importance=None, step=lambda what: None)
     again = bundle.make(name, recipe, importance=None, step=lambda what: None)
     assert made == again
-    parts = app.open_parts(name, n_threads=1)
+    parts = open_parts(name, n_threads=1)
     try:
         heard = parts.hear(feeds_noise())
         assert list(answer(parts, Turn(0, 0, "test", heard), Times(), max_tokens=2))
-        assert all(opened(parts) for opened in (app.open_turn_end, app.open_for_me, app.open_wishes))
+        assert all(opened(parts) for opened in (open_turn_end, open_for_me, open_wishes))
         shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
         with pytest.raises(GlassesError) as caught:
-            loop.connect(parts, shipped, loop.SoFar())
+            connect(parts, shipped, SoFar())
         assert caught.value.reason is Reason.WRONG_SPACE
     finally:
         parts.close()

@@ -32,7 +32,7 @@ def at_terminal(program: str) -> str:
 def test_portaudio_is_not_seen_and_all_else_is(end: str) -> None:
     written = f"{PORTAUDIO}! no\n{PORTAUDIO}\nGGML_ASSERT\n".encode()
     program = f"""import os, sys
-from glasses.sensors.quiet import without_portaudio
+from glasses.devices.quiet_stderr import without_portaudio
 with without_portaudio():
     os.write(2, {written!r})
     print('logged', file=sys.stderr)
@@ -44,7 +44,7 @@ print('after', file=sys.stderr)"""
 
 def test_where_no_person_reads_nothing_is_taken_out(capfd: pytest.CaptureFixture[str]) -> None:
     program = f"""import os
-from glasses.sensors.quiet import without_portaudio
+from glasses.devices.quiet_stderr import without_portaudio
 with without_portaudio():
     os.write(2, {PORTAUDIO.encode()!r})"""
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -61,19 +61,19 @@ def test_alsa_is_logged_and_not_printed() -> None:
     )
     loud = subprocess.run([sys.executable, "-c", f"import ctypes\n{opens}"], capture_output=True, text=True, check=True)
     assert "ALSA lib" in loud.stderr, "there is something to keep quiet"
-    hush = "import ctypes, logging; from glasses.sensors.quiet import hush_alsa\nassert hush_alsa()"
+    hush = "import ctypes, logging; from glasses.devices.quiet_stderr import hush_alsa\nassert hush_alsa()"
     command = [sys.executable, "-c", f"{hush}\n{opens}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
     command[-1] = f"{hush}\nlogging.basicConfig(level=logging.DEBUG)\n{opens}"
     logged = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert logged.startswith("DEBUG:glasses.sensors.quiet:ALSA, snd_")
+    assert logged.startswith("DEBUG:glasses.devices.quiet_stderr:ALSA, snd_")
 
 
 def test_without_alsa_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from glasses.sensors import quiet  # noqa: PLC0415
+    from glasses.devices import quiet_stderr  # noqa: PLC0415
 
     def absent(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(quiet.ctypes, "CDLL", absent)
-    assert not quiet.hush_alsa()
+    monkeypatch.setattr(quiet_stderr.ctypes, "CDLL", absent)
+    assert not quiet_stderr.hush_alsa()

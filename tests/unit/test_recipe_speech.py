@@ -13,12 +13,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from glasses import store  # noqa: E402
+from glasses.audio.media import read_audio  # noqa: E402
 from glasses.backbone.llama import LlamaBackbone  # noqa: E402
-from glasses.connectors.listener import Listener  # noqa: E402
+from glasses.connectors.soft_decoder import Listener  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
-from glasses.evals.speech import items  # noqa: E402
-from glasses.media import read_audio  # noqa: E402
+from glasses.evaluation.speech import items  # noqa: E402
+from glasses.model_store import store  # noqa: E402
 from glasses.types import Latents  # noqa: E402
 from models.recipes import listener_tail, speech_align, speech_text  # noqa: E402
 from models.recipes.listener_model import Decoder, Tail  # noqa: E402

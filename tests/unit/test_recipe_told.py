@@ -11,9 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from glasses.connectors import learned  # noqa: E402
+from glasses.connectors import backbone_adapter  # noqa: E402
 from glasses.connectors.pooled import Network  # noqa: E402
-from glasses.connectors.spelled import SpelledConnector  # noqa: E402
+from glasses.connectors.soft_tokens import SpelledConnector  # noqa: E402
 from glasses.types import Float32Array, Latents  # noqa: E402
 from models.recipes import spelled, told, told_examples  # noqa: E402
 from models.recipes.sound_units import Pooled  # noqa: E402
@@ -57,7 +57,7 @@ def test_training_begins_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path)
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.rand(parameter.shape, generator=generator))
         trained = model.rows(units).numpy()
-    learned.write(tmp_path / "told.npz", model.learned(), backbone="a", space=SPACE)
+    backbone_adapter.write(tmp_path / "told.npz", model.learned(), backbone="a", space=SPACE)
     run = rows_that_run(latents, tmp_path / "told.npz")
     assert np.abs(run - rows_that_run(latents, None)).max() > 0.1
     np.testing.assert_allclose(run, trained, atol=2e-3 * np.abs(trained).max())  # float16

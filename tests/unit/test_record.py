@@ -15,13 +15,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mcap.reader import make_reader
 
-from glasses.entries import Answered, Decision, Entry
 from glasses.errors import InputError, Reason
-from glasses.record import Recorder
-from glasses.recordings import Limits, Segment, opened, segments, to_delete, wipe
-from glasses.sealed import SealedReader, SealedWriter, read_private_key, read_public_key
-from glasses.session_file import CutOffError, RawEntry, SegmentWriter, read_entries
-from glasses.signals import ReplyState, Told
+from glasses.events import ReplyState, Told
+from glasses.recording.encryption import SealedReader, SealedWriter, read_private_key, read_public_key
+from glasses.recording.entries import Answered, Decision, Entry
+from glasses.recording.folder import Limits, Segment, opened, segments, to_delete, wipe
+from glasses.recording.mcap_file import CutOffError, RawEntry, SegmentWriter, read_entries
+from glasses.recording.recorder import Recorder
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 MS = 1_000_000

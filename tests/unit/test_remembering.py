@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses import remembering as module
-from glasses.bench import glances
-from glasses.gates.ring import RATE_HZ
-from glasses.gates.view import EVERY_S, NEAR_S, ViewGate
-from glasses.memory import LatentMemory, Tier
-from glasses.remembering import CONFIRM_S, Remembering
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.evaluation.bench import views
+from glasses.memory import writer as module
+from glasses.memory.latent_memory import LatentMemory, Tier
+from glasses.memory.view_filter import EVERY_S, NEAR_S, ViewGate
+from glasses.memory.writer import CONFIRM_S, Remembering
 from glasses.types import AudioChunk, Button, Frame, Latents
 
 S = 1_000_000_000
@@ -164,7 +164,7 @@ def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering:
 
 
 def test_of_views_that_are_rested_on_the_gate_loses_none_and_saves_most_of_the_encoding() -> None:
-    figures = glances.run()
+    figures = views.run()
     for how_long in ("2 to 5 s", "over 5 s"):
         n, of = figures["views_kept"][how_long]
         assert n == of > 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.router import Called, Payload, Route, Spoken, route
+from glasses.decoders.output_router import Called, Payload, Route, Spoken, route
 from glasses.types import Piece
 
 ROUTES = {100: Route("<buzz>", "haptic", end=101), 102: Route("<meow>", "sound")}

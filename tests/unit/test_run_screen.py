@@ -16,7 +16,7 @@ import pytest
 
 from glasses.commands.run_controls import HELP, controls
 from glasses.commands.run_screen import Screen
-from glasses.signals import ReplyState, Told
+from glasses.events import ReplyState, Told
 from glasses.types import DeviceChange
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.bench.interruptions import falls_silent_ms
-from glasses.sensors import speaker as speakers
-from glasses.sensors.speaker import HOLD_MS, Saying
+from glasses.devices import speaker as speakers
+from glasses.devices.speaker import HOLD_MS, Saying
+from glasses.evaluation.bench.barge_in import falls_silent_ms
 
 RATE_HZ = 16_000
 _BLOCK = 160

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from glasses.errors import GlassesError, InputError, ModelError, Reason, RemoteError
-from glasses.service import added_tokens, deep_training, worker
-from glasses.service.added_tokens import AddedTokens
-from glasses.service.events import TokenInfo
-from glasses.service.server import Listen, bind
-from glasses.service.steps import KEPT, Steps
-from glasses.service.token_training import State, fit
-from glasses.service.worker import Worker
+from glasses.service.protocol.events import TokenInfo
+from glasses.service.server import worker
+from glasses.service.server.server import Listen, bind
+from glasses.service.server.step_cache import KEPT, Steps
+from glasses.service.server.worker import Worker
+from glasses.service.tokens import added_tokens, deep_training
+from glasses.service.tokens.added_tokens import AddedTokens
+from glasses.service.tokens.token_training import State, fit
 
 
 def test_the_queue_is_fair() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.service import events, messages, wire
+from glasses.service.protocol import events, messages, wire
 
 _requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
 ROWS = np.random.default_rng(0).normal(size=(5, 48)).astype(np.float32)

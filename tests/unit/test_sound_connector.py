@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from glasses.audio.media import read_audio
 from glasses.connectors.pooled import PooledConnector
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
-from glasses.evals.sounds import SOUNDS
-from glasses.media import read_audio
+from glasses.evaluation.sounds import SOUNDS
 from glasses.types import Latents
 
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import store
+from glasses.audio.media import read_audio
 from glasses.encoders.audio import MAX_S, RATE_HZ
 from glasses.encoders.sound import (
     LOG_OFFSET,
@@ -18,7 +18,7 @@ from glasses.encoders.sound import (
     mel_filters,
 )
 from glasses.errors import InputError, Reason
-from glasses.media import read_audio
+from glasses.model_store import store
 from glasses.types import Float32Array
 
 SOUNDS = Path(__file__).parents[2] / "models" / "eval" / "sounds"

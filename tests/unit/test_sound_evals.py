@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.evals.information import by_fold, chance, words
-from glasses.evals.sounds import ridge_probe, said_class
+from glasses.evaluation.probes import by_fold, chance, words
+from glasses.evaluation.sounds import ridge_probe, said_class
 
 NAMES = {"dog": ("dog", "barking"), "train": ("train",), "rain": ("rain", "raining"), "glass": ("glass",)}
 

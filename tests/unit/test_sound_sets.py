@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from glasses.evals.sounds import SOUNDS, read_index
-from glasses.media import read_audio
+from glasses.audio.media import read_audio
+from glasses.evaluation.sounds import SOUNDS, read_index
 from models.recipes.long_speech import quotations
 from models.recipes.sound_archives import members
 from models.recipes.sound_classes import CLASSES

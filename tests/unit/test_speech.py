@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
-from glasses import store
 from glasses.decoders.phonemes import MAX_CHARS, Phonemizer, speakable
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
+from glasses.model_store import store
 
 VOICE = "piper-en-us-joe-medium"
 needs_extra = pytest.mark.skipif(

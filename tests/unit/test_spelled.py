@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import store
+from glasses.audio.media import read_image
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX, SUFFIX
-from glasses.connectors import learned
-from glasses.connectors.learned import Learned
+from glasses.connectors import backbone_adapter
+from glasses.connectors.backbone_adapter import Learned
 from glasses.connectors.pooled import Network, PooledConnector
-from glasses.connectors.spelled import SpelledConnector, Spelling
+from glasses.connectors.soft_tokens import SpelledConnector, Spelling
 from glasses.encoders.image import ImageEncoder
 from glasses.errors import ModelError, Reason
-from glasses.media import read_image
+from glasses.model_store import store
 from glasses.types import Float32Array, Latents
 from models.recipes import spelled
 
@@ -118,7 +118,7 @@ def opened(path: Path | None, sha256: str = OURS) -> SpelledConnector:
 
 def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_path: Path) -> None:
     mine, path = learned_for_plain(), tmp_path / "learned.npz"
-    learned.write(path, mine, backbone=OURS, space=SPACE)
+    backbone_adapter.write(path, mine, backbone=OURS, space=SPACE)
     data = np.random.default_rng(0).standard_normal((49, 1280)).astype(np.float32)
     latents = Latents(0, 0, "image", data, SPACE)
     rows, network = (
@@ -152,7 +152,7 @@ def test_what_was_learned_for_another_backbone_or_is_damaged_is_refused(
     tmp_path: Path, changed: dict[str, object], sha256: str, reason: Reason
 ) -> None:
     path = tmp_path / "learned.npz"
-    learned.write(path, learned_for_plain(**changed), backbone=OURS, space=SPACE)
+    backbone_adapter.write(path, learned_for_plain(**changed), backbone=OURS, space=SPACE)
     with pytest.raises(ModelError) as caught:
         opened(path, sha256)
     assert caught.value.reason is reason
@@ -160,7 +160,7 @@ def test_what_was_learned_for_another_backbone_or_is_damaged_is_refused(
 
 
 def test_what_was_learned_of_other_latents_is_refused(tmp_path: Path) -> None:
-    learned.write(tmp_path / "a.npz", learned_for_plain(), backbone=OURS, space="yamnet:0")
+    backbone_adapter.write(tmp_path / "a.npz", learned_for_plain(), backbone=OURS, space="yamnet:0")
     with pytest.raises(ModelError, match="yamnet:0") as caught:
         opened(tmp_path / "a.npz")
     assert caught.value.reason is Reason.WRONG_SPACE
@@ -168,7 +168,7 @@ def test_what_was_learned_of_other_latents_is_refused(tmp_path: Path) -> None:
 
 def test_a_cut_file_of_what_was_learned_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "learned.npz"
-    learned.write(path, learned_for_plain(), backbone=OURS, space=SPACE)
+    backbone_adapter.write(path, learned_for_plain(), backbone=OURS, space=SPACE)
     whole = path.read_bytes()
     for content in (b"", whole[: len(whole) // 2], whole[:-1], b"PK" + whole[2:200]):
         path.write_bytes(content)
@@ -200,7 +200,7 @@ def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, to
     name = getattr(desk, f"{part}_connector")
     _, units, rows = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
     n_texts = sum(isinstance(one, str) for one in told["sentence"])
-    found = learned.read(
+    found = backbone_adapter.read(
         rows,
         backbone=store.load_manifest(desk.backbone).files[0].sha256,
         space=Network(units, n_threads=1).space,

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from glasses import manifests, sources, store
 from glasses.commands import models as models_command
 from glasses.errors import ModelError, Reason
+from glasses.model_store import manifests, sources, store
 from models import refresh
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import ear as ears
-from glasses import store
 from glasses.__main__ import main
-from glasses.app import Parts, open_parts
-from glasses.ear import Ear
+from glasses.assistant import listener as ears
+from glasses.assistant.listener import Ear
+from glasses.assistant.turn_manager import TurnGate
+from glasses.audio.media import read_audio
+from glasses.audio.ring_buffer import RATE_HZ, SoundRing
+from glasses.audio.vad import STEP, STEP_NS, VoiceDetector
 from glasses.errors import InputError, ModelError, Reason
-from glasses.gates.ring import RATE_HZ, SoundRing
-from glasses.gates.turns import TurnGate
-from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
-from glasses.gates.wake import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
-from glasses.media import read_audio
-from glasses.signals import Draft, Ended, Told
-from glasses.teach import examples, phrases, wake
+from glasses.events import Draft, Ended, Told
+from glasses.heads.wake_word import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
+from glasses.model_store import store
+from glasses.runtime.bundle import Parts, open_parts
 from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
+from glasses.wake_word_training import examples, phrases, train
 
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 SPACE = "test:0000"
@@ -70,7 +70,7 @@ def windows(rng: np.random.Generator, n: int) -> examples.Windows:
 
 @pytest.fixture(scope="module")
 def learned() -> WakeHead:
-    return wake.fit(windows(np.random.default_rng(0), 900), "hey glasses", SPACE, 1.6, tick=no_tick)
+    return train.fit(windows(np.random.default_rng(0), 900), "hey glasses", SPACE, 1.6, tick=no_tick)
 
 
 def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(learned: WakeHead, tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_what_is_learned_from_is_never_tested_with(tmp_path: Path) -> None:
     for i in range(40):
         (tmp_path / f"{i}.wav").touch()
         (tmp_path / f"{i}.txt").touch()
-    learn, test = (set(wake.sound_files([tmp_path], learn=learn)) for learn in (True, False))
+    learn, test = (set(train.sound_files([tmp_path], learn=learn)) for learn in (True, False))
     assert not learn & test
-    assert learn | test == set(wake.sound_files([tmp_path])) == set(tmp_path.glob("*.wav"))
+    assert learn | test == set(train.sound_files([tmp_path])) == set(tmp_path.glob("*.wav"))
     assert min(len(learn), len(test)) > 10
 
 

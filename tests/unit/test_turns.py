@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from glasses.gates import turns
-from glasses.gates.turns import Change, TurnGate
-from glasses.gates.voice import STEP_NS
+from glasses.assistant import turn_manager
+from glasses.assistant.turn_manager import Change, TurnGate
+from glasses.audio.vad import STEP_NS
 
 _MS = 1_000_000
 
@@ -44,7 +44,7 @@ def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
     span = changes[1].span
     assert span is not None
     assert span.end_ns == end_ns
-    assert span.decided_ns - end_ns >= turns.END_SILENCE_MS * _MS
+    assert span.decided_ns - end_ns >= turn_manager.END_SILENCE_MS * _MS
 
 
 def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> None:
@@ -61,7 +61,7 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
     assert waits == sorted(waits)
     assert waits[0] == waits[1] < 200 * _MS
     assert len(set(waits)) == 4
-    assert waits[-1] >= turns.END_SILENCE_MS * _MS
+    assert waits[-1] >= turn_manager.END_SILENCE_MS * _MS
 
 
 def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
@@ -80,17 +80,17 @@ def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_l
     voice.gate.touch(touched_ns, look=False)
     voice.silent(500)
     assert voice.gate.touch(voice.now_ns, look=True) is None
-    (ended,) = voice.silent(turns.NO_SPEECH_MS)
+    (ended,) = voice.silent(turn_manager.NO_SPEECH_MS)
     assert ended.span is not None
     assert (ended.span.touched_ns, ended.span.look, ended.span.spoken_ns) == (touched_ns, True, None)
-    assert 0 <= ended.t_ns - touched_ns - turns.NO_SPEECH_MS * _MS < STEP_NS
+    assert 0 <= ended.t_ns - touched_ns - turn_manager.NO_SPEECH_MS * _MS < STEP_NS
 
 
 def test_a_step_that_began_before_the_touch_does_not_count() -> None:
     voice = Voice(TurnGate())
     voice.gate.touch(voice.now_ns + 10 * _MS, look=False)
     voice.speaks(32)
-    (ended,) = voice.silent(turns.NO_SPEECH_MS + 64)
+    (ended,) = voice.silent(turn_manager.NO_SPEECH_MS + 64)
     assert ended.span is not None
     assert ended.span.spoken_ns is None
 
@@ -164,7 +164,7 @@ def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
     assert kinds(voice.speaks(400)) == ["opened"]
     voice.silent(800)
     voice.gate.over(voice.now_ns)
-    voice.silent(turns.FOLLOW_MS + 100)
+    voice.silent(turn_manager.FOLLOW_MS + 100)
     assert voice.speaks(400) == []
 
 
@@ -174,9 +174,9 @@ def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
     for _ in range(minutes):
         voice.speaks(60_000)
     ended = [change for change in voice.changes if change.kind == "ended"]
-    assert len(ended) >= minutes * 60_000 / (turns.LONGEST_MS + turns.REPLY_MS) - 1
+    assert len(ended) >= minutes * 60_000 / (turn_manager.LONGEST_MS + turn_manager.REPLY_MS) - 1
     spans = [change.span for change in ended if change.span]
-    assert max(span.decided_ns - span.touched_ns for span in spans) <= (turns.LONGEST_MS + 64) * _MS
+    assert max(span.decided_ns - span.touched_ns for span in spans) <= (turn_manager.LONGEST_MS + 64) * _MS
     assert len(voice.gate._voiced) < 50
 
 

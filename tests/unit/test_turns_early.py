@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import ear as ears
-from glasses import store
-from glasses.app import Parts, open_for_me, open_parts
-from glasses.ear import Ear, Judge
-from glasses.gates.hush import Hush
-from glasses.gates.turns import SURE, TurnGate
-from glasses.gates.voice import STEP, STEP_NS, VoiceDetector
-from glasses.media import read_audio
-from glasses.reply import same_rows
-from glasses.signals import Draft, Ended, Signal, Told
+from glasses.assistant import listener as ears
+from glasses.assistant.listener import Ear, Judge
+from glasses.assistant.reply import same_rows
+from glasses.assistant.turn_manager import SURE, TurnGate
+from glasses.audio.media import read_audio
+from glasses.audio.silence_predictor import Hush
+from glasses.audio.vad import STEP, STEP_NS, VoiceDetector
+from glasses.events import Draft, Ended, Signal, Told
+from glasses.model_store import store
+from glasses.runtime.bundle import Parts, open_for_me, open_parts
 from glasses.types import AudioChunk, Button
 
 pytestmark = pytest.mark.models

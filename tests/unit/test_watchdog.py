@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from glasses.watchdog import Notifier, Watchdog
+from glasses.system.watchdog import Notifier, Watchdog
 
 
 @pytest.fixture(params=["path", "abstract"])

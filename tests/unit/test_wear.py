@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.signals import Draft
+from glasses.assistant.setup import Recalling
+from glasses.events import Draft
 from glasses.types import Latents, Turn
-from glasses.wear import Recalling
 
 S = 1_000_000_000
 PARTS: Any = SimpleNamespace(bundle=SimpleNamespace(wishes=None))

@@ -11,9 +11,9 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.commands.run_controls import WIPE, findable
-from glasses.record import Recorder
-from glasses.recordings import segments
-from glasses.replay import entries_of
+from glasses.recording.folder import segments
+from glasses.recording.recorder import Recorder
+from glasses.replay.session import entries_of
 from glasses.types import AudioChunk, Wiped
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses import store
-from glasses.app import open_words
+from glasses.audio.media import read_audio
 from glasses.backbone.llama import LlamaBackbone
-from glasses.connectors.listener import Heard
-from glasses.connectors.words import WordConnector, read_about
+from glasses.connectors.soft_decoder import Heard
+from glasses.connectors.speech import WordConnector, read_about
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
-from glasses.media import read_audio
+from glasses.model_store import store
+from glasses.runtime.bundle import open_words
 from glasses.types import Latents
 
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"

@@ -16,10 +16,10 @@ from __future__ import annotations
 import argparse
 
 from glasses.decoders.haptic import Pulse, pulses
-from glasses.router import Payload, Route, route
-from glasses.service.messages import AddToken, Example, ListTokens
-from glasses.service.sync_client import SyncClient
-from glasses.service.transport import WebSocket
+from glasses.decoders.output_router import Payload, Route, route
+from glasses.service.client.sync_client import SyncClient
+from glasses.service.client.transport import WebSocket
+from glasses.service.protocol.messages import AddToken, Example, ListTokens
 
 PATTERNS = {
     "once": " short", "twice": " short short", "three times": " short short short", "for long": " long",

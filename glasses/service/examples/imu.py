@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from glasses.backbone.prompt import SUFFIX
-from glasses.service.gradient_client import GradientClient
-from glasses.service.service import Service
-from glasses.service.sync_client import SyncClient
-from glasses.service.torch_backend.autograd import RemoteLoss
-from glasses.service.torch_backend.gradient_api import open_engine
-from glasses.service.transport import InProcess, WebSocket
+from glasses.service.client.gradient_client import GradientClient
+from glasses.service.client.sync_client import SyncClient
+from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.engines.torch.autograd import RemoteLoss
+from glasses.service.engines.torch.gradient_api import open_engine
+from glasses.service.server.service import Service
 from glasses.types import Float32Array
 
 RATE_HZ, SECONDS, GRAVITY = 50, 2.0, 9.81

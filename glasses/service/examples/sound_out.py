@@ -20,15 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.app import SPARE_ONE, open_parts
-from glasses.media import read_audio, write_wav
-from glasses.service.engine import LlamaEngine
-from glasses.service.events import TokenInfo
+from glasses.audio.media import read_audio, write_wav
+from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.service.client.sync_client import SyncClient
+from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import sound_wordings as say
-from glasses.service.messages import AddToken, Example, ListTokens
-from glasses.service.service import Service
-from glasses.service.sync_client import SyncClient
-from glasses.service.transport import InProcess, WebSocket
+from glasses.service.protocol.events import TokenInfo
+from glasses.service.protocol.messages import AddToken, Example, ListTokens
+from glasses.service.server.service import Service
 from glasses.types import Float32Array
 
 RATE_HZ = 16_000

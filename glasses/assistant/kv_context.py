@@ -1,0 +1,55 @@
+"""What the backbone's context holds over turns: the system prompt, what was heard of a reply, the newest draft's rows.
+
+Belongs to the thread that opened the backbone. Knows no thread, no voice and no gate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glasses.assistant.reply import same_rows
+from glasses.events import Draft
+from glasses.runtime.bundle import Parts
+from glasses.types import Float32Array
+
+TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"
+
+
+class Context:
+    """`prefill` drafts as they come; `keep_heard` of a reply that was interrupted."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.base = parts.n_prefix  # rows before the turn
+        self._fed: Float32Array = np.zeros((0, parts.backbone.n_embd), np.float32)  # rows of the turn
+
+    def prefill(self, draft: Draft) -> int:
+        """Feeds what the draft has new; how many of its rows were there already.
+
+        Raises ModelError: CONTEXT_FULL, ABORTED.
+        """
+        if not draft.history and self.base != self._parts.n_prefix:
+            self.base, self._fed = self._parts.n_prefix, self._fed[:0]
+        rows = draft.rows
+        keep = min(same_rows(self._fed, rows), len(rows) - draft.paused)  # an answer needs the logits of the last row
+        self._fed = self._fed[:keep]
+        self._parts.backbone.rollback(self.base + keep)
+        if keep < len(rows):
+            self._parts.backbone.feed([rows[keep:]])
+        self._fed = rows
+        return keep
+
+    def keep_heard(self, n_pieces: int) -> None:
+        """Rolls back to the last of the `n_pieces` that were heard, and closes the assistant's turn.
+
+        Raises ModelError as `prefill`.
+        """
+        backbone = self._parts.backbone
+        if n_pieces == 0:
+            return
+        backbone.rollback(min(self.base + len(self._fed) + n_pieces, backbone.n_past))
+        breaks = backbone.tokenize(TURN_BREAK)
+        if backbone.n_past + len(breaks) > backbone.n_ctx // 2:  # room for the next turn matters more
+            return
+        backbone.feed([breaks])
+        self.base, self._fed = backbone.n_past, self._fed[:0]

@@ -1,0 +1,115 @@
+"""Which devices the spine hears, speaks and sees with, and how each is opened. Knows no gate and no model.
+
+`Opens` is what the spine needs; `Devices` are those of this machine, linked.py has those of glasses over a link.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from glasses.devices import portaudio
+from glasses.devices.camera import Camera
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.microphone import Microphone
+from glasses.devices.portaudio import SoundDevice
+from glasses.devices.speaker import Saying, Speaker
+
+
+class Hearing(Protocol):
+    """An open microphone: it puts AudioChunks into a queue until `close`."""
+
+    device: SoundDevice
+    overruns: int
+
+    @property
+    def gone(self) -> bool:
+        """Whether it gives nothing any more."""
+        ...
+
+    def close(self) -> None:
+        """Stops; safe to call twice, never waits for a device that is gone."""
+        ...
+
+
+class Seeing(Protocol):
+    """An open camera: it puts Frames into a queue until `close`."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it gives no pictures any more."""
+        ...
+
+    def look(self) -> None:
+        """A picture is wanted now; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Stops; safe to call twice."""
+        ...
+
+
+class Opens(Protocol):
+    """Opens devices, as often as they vanish. All raise SensorError."""
+
+    @property
+    def muted(self) -> bool:
+        """Whether a switch of the devices' own has muted them."""
+        ...
+
+    @property
+    def sees(self) -> bool:
+        """Whether there is to be a camera."""
+        ...
+
+    def microphone(self, queue: EventQueue) -> Hearing:
+        """Opens it."""
+        ...
+
+    def speaker(self, rate_hz: int) -> Saying:
+        """Opens it for sound of `rate_hz`."""
+        ...
+
+    def camera(self, queue: EventQueue) -> Seeing:
+        """Opens it."""
+        ...
+
+    def rescan(self) -> None:
+        """Looks anew at what there is; everything must be closed before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Those of this machine, by name; None is the system's own choice, `camera_source` None is no camera."""
+
+    microphone_name: str | None = None
+    speaker_name: str | None = None
+    camera_source: str | int | None = None
+
+    @property
+    def muted(self) -> bool:
+        """No device of a desk tells."""
+        return False
+
+    @property
+    def sees(self) -> bool:
+        """Whether a camera was named."""
+        return self.camera_source is not None
+
+    def microphone(self, queue: EventQueue) -> Microphone:
+        """Raises SensorError: NOT_FOUND, NOT_INSTALLED, INTERNAL."""
+        return Microphone(queue, self.microphone_name)
+
+    def speaker(self, rate_hz: int) -> Speaker:
+        """Raises SensorError: NOT_FOUND, NOT_INSTALLED, INTERNAL."""
+        return Speaker(rate_hz, self.speaker_name)
+
+    def camera(self, queue: EventQueue) -> Camera:
+        """Raises SensorError: NOT_FOUND, NOT_INSTALLED."""
+        assert self.camera_source is not None
+        return Camera(queue, self.camera_source)
+
+    def rescan(self) -> None:
+        """PortAudio lists devices once. Raises SensorError(NOT_INSTALLED)."""
+        portaudio.rescan()

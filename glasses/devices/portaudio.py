@@ -1,0 +1,130 @@
+"""Sound devices by name or best guess, through PortAudio. Knows no stream and no model.
+
+The Linux wheel of sounddevice carries no PortAudio, so it is imported here alone: nothing else may need it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from glasses.devices import quiet_stderr
+from glasses.errors import Reason, SensorError
+
+Direction = Literal["input", "output"]
+# The sound server's own devices follow the wearer's choice and hot-plug; bare hardware devices do not.
+START_S = 3.0  # a device may take so long to begin
+CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
+GONE_S = 0.7  # one that runs and then gives nothing for so long is gone
+_PREFERRED = ("pulse", "pipewire", "default")
+_NONE: dict[Direction, str] = {
+    "input": "there is no microphone: plug one in, or start PulseAudio or PipeWire",
+    "output": "there is no speaker: plug one in, or start PulseAudio or PipeWire; glasses run --text needs none",
+}
+
+
+class Closing(Protocol):
+    """An open stream."""
+
+    def close(self) -> None:
+        """Stops it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDevice:
+    """One device as PortAudio numbers it now; numbers change after `rescan`."""
+
+    index: int
+    name: str
+    default_rate_hz: int
+
+
+def portaudio() -> Any:
+    """The sounddevice module. Raises SensorError(NOT_INSTALLED) with what to install."""
+    _hush_alsa_once()  # before the import, which lists devices, and ALSA complains of each that is not there
+    try:
+        import sounddevice  # noqa: PLC0415  (its import fails where the system has no PortAudio)
+    except OSError as error:
+        raise SensorError(
+            Reason.NOT_INSTALLED, f"no PortAudio on this system ({error}); on Debian: apt-get install libportaudio2"
+        ) from error
+    return sounddevice
+
+
+@functools.cache
+def _hush_alsa_once() -> bool:
+    return quiet_stderr.hush_alsa()
+
+
+def find(direction: Direction, name: str | None = None) -> SoundDevice:
+    """The device whose name contains `name` (any case), or the system's own choice.
+
+    Raises SensorError: NOT_FOUND (the message lists what there is), NOT_INSTALLED.
+    """
+    there = listed(direction)
+    if name is not None:
+        there = [device for device in there if name.lower() in device.name.lower()]
+    for wanted in _PREFERRED:
+        for device in there:
+            if device.name == wanted:
+                return device
+    if there:
+        return there[0]
+    names = ", ".join(repr(device.name) for device in listed(direction))
+    if not names:
+        raise SensorError(Reason.NOT_FOUND, _NONE[direction])
+    raise SensorError(Reason.NOT_FOUND, f"no sound {direction} named like {name!r}; there are: {names}")
+
+
+def listed(direction: Direction) -> list[SoundDevice]:
+    """Every device of one direction, the system's default first."""
+    sd = portaudio()
+    default = sd.default.device[0 if direction == "input" else 1]
+    devices = [
+        SoundDevice(i, device["name"], int(device["default_samplerate"]))
+        for i, device in enumerate(sd.query_devices())
+        if device[f"max_{direction}_channels"] > 0
+    ]
+    return sorted(devices, key=lambda device: device.index != default)
+
+
+def rescan() -> None:
+    """PortAudio lists devices once; this makes it look again. Every stream must be closed before."""
+    sd = portaudio()
+    sd._terminate()  # sounddevice has no public name for it; its documentation points here
+    sd._initialize()
+
+
+def close(devices: Sequence[Closing]) -> None:
+    """Closes all. Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""
+    closing = threading.Thread(target=lambda: [device.close() for device in devices], daemon=True)
+    closing.start()
+    closing.join(CLOSE_S)
+    if closing.is_alive():
+        atexit.unregister(portaudio()._exit_handler)  # it would wait as well: the process must be able to end
+        raise SensorError(Reason.TIMEOUT, "PortAudio does not let go of a device that vanished; start again")
+
+
+def usable_rate(device: SoundDevice, direction: Direction, wanted_hz: int) -> int:
+    """`wanted_hz` where the device takes it, else the device's own rate, to be resampled by us."""
+    sd = portaudio()
+    check = sd.check_input_settings if direction == "input" else sd.check_output_settings
+    try:
+        check(device=device.index, channels=1, samplerate=wanted_hz, dtype="int16")
+    except sd.PortAudioError:
+        return device.default_rate_hz
+    return wanted_hz
+
+
+def overdue(last_ns: int, opened_ns: int) -> bool:
+    """Whether a stream opened at `opened_ns` that last stirred at `last_ns` (time.monotonic_ns) has been silent for too
+    long to be alive. A speaker's first call only fills its buffer: that it has begun is not known before START_S.
+    """
+    now_ns = time.monotonic_ns()
+    return (now_ns - last_ns) / 1e9 > (GONE_S if (now_ns - opened_ns) / 1e9 > 2 * START_S else START_S)

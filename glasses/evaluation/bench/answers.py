@@ -1,0 +1,134 @@
+"""What latents and the cascade can each answer: held-out questions, sounds, pictures and tones of voice, asked of both.
+
+The backbone is the same, and so is the request; only what it is given of the world differs: latents, or the transcript
+that Whisper's decoder makes of the sound. Scores are those of `glasses eval`. Knows no encoder and no connector.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from glasses.audio.media import read_audio
+from glasses.evaluation import pictures, probes, sounds, speech
+from glasses.evaluation.bench.cascade import transcriber
+from glasses.evaluation.bench.latency import SPEECH
+from glasses.evaluation.degrade import with_noise
+from glasses.evaluation.progress import Tick
+from glasses.evaluation.subset import spread
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.types import Float32Array, Latents, UInt8Array
+
+TONE_QUESTION = "Does the speaker whisper, shout or speak normally?"
+TONES = {"whispered": ("whisper", "whispers", "whispering"), "shouted": ("shout", "shouts", "shouting"),
+         "calm": ("calm", "calmly", "normal", "normally", "speak", "speaks", "speaking")}  # fmt: skip
+_MAX_TOKENS = 24
+
+Given = Sequence[Latents | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What the backbone is given of a sound, float32 (N,) at 16 kHz, and of a picture, uint8 (H, W, 3)."""
+
+    hear: Callable[[Float32Array], Given]
+    see: Callable[[UInt8Array], Given]
+
+
+def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
+    """Shares answered by each side, at most `n_clips` of each kind, spread over its set.
+
+    Raises ModelError (NOT_INSTALLED, NOT_FOUND: the opponent), InputError(NOT_FOUND).
+    """
+    transcribe = transcriber()
+    parts = open_parts(bundle)
+    sides = {
+        "latents": Side(parts.hear, lambda rgb: [parts.image_encoder.encode(rgb)]),
+        "cascade": Side(lambda pcm: [text] if (text := transcribe(pcm).strip()) else [], lambda rgb: []),
+    }
+    figures: dict[str, Any] = {}
+    try:
+        for done, (kind, ask) in enumerate(KINDS.items()):
+            tick(kind, done, len(KINDS))
+            figures[kind] = ask(parts, sides, n_clips)
+    finally:
+        parts.close()
+    return figures
+
+
+def report(figures: Mapping[str, Any]) -> str:
+    """The figures as a table for people."""
+    lines = [f"{'answered rightly':>34} {'of':>5} {'latents':>9} {'cascade':>9}"]
+    for kind, row in figures.items():
+        lines.append(f"{kind:>34} {row['clips']:>5} {100 * row['latents']:>8.1f}% {100 * row['cascade']:>8.1f}%")
+    return "\n".join(lines)
+
+
+def _shares(clips: Sequence[Any], sides: Mapping[str, Side], right: Callable[[Any, Side], bool]) -> dict[str, Any]:
+    shares = {name: sum(right(clip, side) for clip in clips) / len(clips) for name, side in sides.items()}
+    return {"clips": len(clips), **{name: round(share, 4) for name, share in shares.items()}}
+
+
+def _questions(
+    parts: Parts, sides: Mapping[str, Side], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
+) -> dict[str, Any]:
+    """Answered as the same question typed is: word F1 of the two answers at least speech.AGREE_F1."""
+
+    items = spread(speech.items(SPEECH, "question"), n_clips)
+    typed = {item["file"]: speech.reply(parts, [item["text"]], _MAX_TOKENS) for item in items}
+
+    def right(item: dict[str, str], side: Side) -> bool:
+        spoken = speech.reply(parts, side.hear(degrade(read_audio(SPEECH / item["file"]))), _MAX_TOKENS)
+        return speech.overlap_f1(spoken, typed[item["file"]]) >= speech.AGREE_F1
+
+    return _shares(items, sides, right)
+
+
+def _sounds(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+    index = sounds.read_index()
+    names = {sound.label: sound.accept for sound in index}
+
+    def right(sound: sounds.Sound, side: Side) -> bool:
+        given = side.hear(read_audio(sounds.SOUNDS / sound.file))
+        return sounds.said_class(speech.reply(parts, [*given, sounds.QUESTION], _MAX_TOKENS), names) == sound.label
+
+    return _shares(spread([sound for sound in index if sound.split == "held-out"], n_clips), sides, right)
+
+
+def _pictures(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+    def right(picture: pictures.Picture, side: Side) -> bool:
+        text = speech.reply(parts, [*side.see(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
+        return pictures.hits(text, picture.accept)
+
+    return _shares(spread(list(pictures.read_pictures()), n_clips), sides, right)
+
+
+def said_tone(answer: str) -> str | None:
+    """The tone that is named first, of TONES; None where none is."""
+    found = [
+        (match.start(), tone)
+        for tone, words in TONES.items()
+        if (match := re.search(rf"\b({'|'.join(words)})\b", answer.lower()))
+    ]
+    return min(found)[1] if found else None
+
+
+def _tones(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+    """One in three by chance."""
+
+    def right(row: dict[str, str], side: Side) -> bool:
+        given = side.hear(read_audio(probes.TONES / row["file"]))
+        return said_tone(speech.reply(parts, [*given, TONE_QUESTION], _MAX_TOKENS)) == row["tone"]
+
+    return _shares(spread(probes.read_tones(), n_clips), sides, right)
+
+
+KINDS: dict[str, Callable[[Parts, Mapping[str, Side], int], dict[str, Any]]] = {
+    "spoken questions": lambda parts, sides, n: _questions(parts, sides, n, lambda pcm: pcm),
+    "spoken questions, 10 dB noise": lambda parts, sides, n: _questions(parts, sides, n, with_noise),
+    "what is this sound?": _sounds,
+    "what is in view?": _pictures,
+    "in which tone is it said?": _tones,
+}

@@ -1,0 +1,184 @@
+"""How soon it falls silent when talked over, and whether its own voice ever interrupts or wakes it: off one tape.
+
+In a room where the speaker is heard at -6 dB (bench/room.py) it says a long prepared text, so that there is always a
+reply to talk over; everything else is what `glasses run` does. Times are acoustic, from the tape of room and speaker:
+onset of the wearer's voice in the room -> first sample from which the speaker stays silent. Needs PulseAudio. Knows how
+to measure, and no figures.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glasses.assistant.assistant import Live
+from glasses.assistant.listener import Ear
+from glasses.assistant.reply import Reply
+from glasses.assistant.turn_manager import TurnGate
+from glasses.audio.vad import VoiceDetector
+from glasses.devices.local import Devices
+from glasses.evaluation.bench.latency import spoken_questions
+from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.evaluation.progress import Tick
+from glasses.events import ReplyState, Told
+from glasses.model_store import store
+from glasses.runtime.bundle import open_parts, open_turn_end, open_voice
+from glasses.types import Button, Float32Array
+
+ECHO_DB = -6.0
+TEXT = (
+    "The capital of France is Paris, a city on the river Seine. A week has seven days, the first of them is Monday. "
+    "On a clear day the sky is blue, because the air scatters short waves more than long ones. Dogs bark when they "
+    "want to warn, to greet, or to play. Water boils at one hundred degrees, unless you are up on a mountain. "
+    "A year has twelve months, and some of them are shorter than others. Apples fall from trees when they are ripe."
+)
+LOUD = 200  # of 32768 on the speaker
+_STAYS = RATE_HZ * 3 // 10  # samples of silence after which it is one, and no pause between two words
+_WAIT_S = 90.0  # the text takes half a minute, longer where the sound stutters
+
+
+def barge_ins(bundle: str, n_turns: int, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
+    """Talks `n_turns` times over the reply. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
+    rng, said = random.Random(0), spoken_questions(n_turns + 1)
+
+    def talk(spoken: _Spoken) -> None:
+        for i, pcm in enumerate(said):
+            tick("talked over", i, len(said))
+            began_ns = time.monotonic_ns()
+            spoken.room.play(pcm).wait()
+            spoken.heard(lambda what: isinstance(what, ReplyState) and what.what == "audible", since_ns=began_ns)
+            time.sleep(rng.uniform(1.0, 2.5))
+
+    tape, _ = _run(bundle, talk, on_speech=True)
+    waits = falls_silent_ms(tape, said)
+    told = [wait for wait in waits if wait is not None]
+    p50, p95 = np.percentile(told, [50, 95]) if told else (float("nan"),) * 2
+    return {
+        "interruptions": len(told),
+        "went_on": sum(wait is None for wait in waits),
+        "onset_to_silence_ms_p50": round(float(p50), 1),
+        "onset_to_silence_ms_p95": round(float(p95), 1),
+    }
+
+
+def own_voice(bundle: str, minutes: float, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
+    """Lets it talk to itself for `minutes` of sound; nobody else says a word. Raises SensorError, ModelError."""
+
+    def talk(spoken: _Spoken) -> None:
+        spoken_s = 0.0
+        while spoken_s < 60 * minutes:
+            began_ns = time.monotonic_ns()
+            spoken.live.events.put(Button(began_ns, "tap"))
+            spoken.heard(lambda what: isinstance(what, Reply) and bool(what.outcome), since_ns=began_ns)
+            spoken_s = _spoken_s([what for _, what in spoken.seen])
+            time.sleep(1.5)  # for what its last word may wake
+            tick("seconds", round(spoken_s), round(60 * minutes))
+
+    tape, seen = _run(bundle, talk, on_speech=True)
+    touches = {what.t_ns for what in seen if isinstance(what, Button)}  # what they opened or ended was no voice
+    told = [what for what in seen if isinstance(what, Told) and what.t_ns not in touches]
+    blocks = tape[: len(tape) // 1600 * 1600, 1].reshape(-1, 1600)
+    return {
+        "minutes_of_its_own_voice": round(float((np.abs(blocks.astype(np.int32)).max(axis=1) > LOUD).sum()) / 600, 1),
+        "wakes": sum(what.what == "opened" for what in told),
+        "interruptions": sum(what.what == "interrupt" for what in told),
+        "held_its_breath": sum(what.what == "pause" for what in told),
+    }
+
+
+def _spoken_s(seen: list[Any]) -> float:
+    """How long replies sounded, without that which still does."""
+    audible_ns = {what.turn_id: what.t_ns for what in seen if isinstance(what, ReplyState) and what.what == "audible"}
+    over = [what for what in seen if isinstance(what, ReplyState) and what.what == "over"]
+    return sum(what.t_ns - audible_ns.get(what.turn_id, what.t_ns) for what in over) / 1e9
+
+
+class _Spoken:
+    """A room with a running spine in it, and what was seen there."""
+
+    def __init__(self, room: Room, live: Live) -> None:
+        self.room, self.live = room, live
+        self.seen: list[tuple[int, Any]] = []
+        self._more = threading.Condition()
+
+    def watch(self, what: Any) -> None:
+        if isinstance(what, (Told, ReplyState, Reply, Button)):
+            with self._more:
+                self.seen.append((time.monotonic_ns(), what))
+                self._more.notify_all()
+
+    def heard(self, is_it: Callable[[Any], bool], *, since_ns: int) -> bool:
+        """Waits until something of the kind was seen."""
+        with self._more:
+            return self._more.wait_for(
+                lambda: any(t_ns >= since_ns and is_it(what) for t_ns, what in self.seen), _WAIT_S
+            )
+
+
+def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tuple[np.ndarray, list[Any]]:
+    """The tape, int16 (N, 2) of room and speaker, and what was seen."""
+    with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room", echo_db=ECHO_DB) as room:
+        os.environ.update(room.env)  # PortAudio reads it when it is first asked
+        voice, parts = open_voice(bundle), open_parts(bundle)
+        detector = VoiceDetector(store.path_of(store.load_bundle(bundle).voice_gate))
+        ear = Ear(parts, detector, TurnGate(on_speech=on_speech), open_turn_end(parts))
+        live = Live(parts, voice, ear, Devices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
+        live.mouth.instead = lambda draft: TEXT
+        spoken = _Spoken(room, live)
+        path = Path(folder) / "tape.raw"
+        tape = room.tape(path)
+
+        def converse() -> None:
+            try:
+                time.sleep(1.0)
+                talk(spoken)
+            finally:
+                live.stop()
+
+        thread = threading.Thread(target=converse, daemon=True)
+        thread.start()
+        live.run()
+        thread.join()
+        tape.terminate()
+        tape.wait()
+        voice.close()
+        parts.close()
+        sound = np.fromfile(path, np.int16)
+    return sound[: len(sound) // 2 * 2].reshape(-1, 2), [what for _, what in spoken.seen]
+
+
+def falls_silent_ms(tape: np.ndarray, said: list[Float32Array]) -> list[float | None]:
+    """Of each of `said`, float32 (N,) in order, that was said over a reply: ms from its onset to silence, None where
+    the speaker went on to its end. `tape` is int16 (N, 2): room, speaker. What is answered later is not that reply.
+    """
+    room = tape[:, 0].astype(np.float32) / np.float32(32768)
+    speaks = np.abs(tape[:, 1].astype(np.int32)) > LOUD
+    out: list[float | None] = []
+    after = 0
+    for pcm in said:
+        first = after + _found(room[after:], pcm)
+        onset = first + int(np.flatnonzero(np.abs(pcm) > np.abs(pcm).max() / 20)[0])
+        after = first + len(pcm)
+        if not speaks[max(0, onset - RATE_HZ // 5) : onset].any():
+            continue  # the reply was over, or between two sentences
+        loud = np.flatnonzero(speaks[onset : after + _STAYS])
+        edges = np.concatenate([[0], loud, [after + _STAYS - onset]])
+        gaps = np.flatnonzero(np.diff(edges) >= _STAYS)
+        end = int(edges[gaps[0]]) if len(gaps) else None
+        out.append(None if end is None else 1000 * end / RATE_HZ)
+    return out
+
+
+def _found(room: Float32Array, pcm: Float32Array) -> int:
+    """Where `pcm` begins in `room`: the peak of their correlation."""
+    n = 1 << (len(room) + len(pcm)).bit_length()
+    correlation = np.fft.irfft(np.fft.rfft(room, n) * np.conj(np.fft.rfft(pcm, n)), n)
+    return int(correlation[: len(room)].argmax())

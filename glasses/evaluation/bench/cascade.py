@@ -1,0 +1,67 @@
+"""The opponent: Whisper's own decoder (faster-whisper, int8) -> text -> the same backbone -> the same voice.
+
+It runs in the same spine, with the same gates and the same head start: what is said is transcribed again and again
+while the wearer speaks, and the answer is prepared from the transcript. Only what flows differs: text, not latents.
+Needs the extra `opponent` and: glasses models pull whisper-tiny-en-ct2.
+
+It is made as fast as those parts go: greedy, without timestamps, without a second try at a higher temperature, and on a
+window as long as what was said instead of Whisper's 30 s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from glasses.assistant.listener import Ear, Judge
+from glasses.assistant.turn_manager import TurnGate
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.audio.vad import VoiceDetector
+from glasses.backbone import prompt
+from glasses.evaluation import whisper_baseline
+from glasses.runtime.bundle import Parts
+from glasses.types import Float32Array, Turn
+
+Transcribe = Callable[[Float32Array], str]
+_SPARE_S = 1.0  # of silence after what was said: Whisper is trained to hear the end
+
+
+def transcriber() -> Transcribe:
+    """Whisper's decoder for turns, int8 on one thread. Raises ModelError: NOT_FOUND (not pulled), NOT_INSTALLED."""
+    whisper = whisper_baseline.open_whisper(n_threads=1, compute_type="int8")
+
+    def transcribe(pcm: Float32Array) -> str:
+        segments, _ = whisper.transcribe(
+            pcm,
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            without_timestamps=True,
+            condition_on_previous_text=False,
+            chunk_length=min(30, math.ceil(len(pcm) / RATE_HZ + _SPARE_S)),
+        )
+        return " ".join(segment.text for segment in segments)
+
+    return transcribe
+
+
+def text_rows(parts: Parts, text: str) -> Float32Array:
+    """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
+    asked = parts.backbone.tokenize(text, special=False) or parts.backbone.tokenize(prompt.ABOUT_SOUND)
+    return parts.backbone.token_rows([*asked, *parts.backbone.tokenize(prompt.SUFFIX)])
+
+
+class CascadeEar(Ear):
+    """An ear that gives the mouth a transcript."""
+
+    def __init__(
+        self, parts: Parts, detector: VoiceDetector, gate: TurnGate, judge: Judge | None, transcribe: Transcribe
+    ) -> None:
+        super().__init__(parts, detector, gate, judge)
+        self._transcribe = transcribe
+
+    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
+        if self._judge is not None and whole:  # the same end of turn: the judge's encoder runs beside the transcriber
+            self._gate.judge(self._judge(self._parts.audio_encoder.encode(pcm, self._start_ns)))
+        text = self._transcribe(pcm).strip()
+        return Turn(self._turn_id, end_ns, self._cause, (text,)), text_rows(self._parts, text)

@@ -1,0 +1,228 @@
+"""How soon it answers, spoken to in a room without a sound card: latents and the cascade, turn about, in one run.
+
+Times are acoustic, off one recording of room and speaker (turn_times.py). Needs PulseAudio (room.py) and, for the
+cascade, the extra `opponent`. Interrupted, it gives what it has. Knows how to measure, and no figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from glasses.assistant.assistant import Live
+from glasses.assistant.listener import Ear
+from glasses.assistant.reply import Reply
+from glasses.assistant.turn_manager import TurnGate
+from glasses.audio.media import read_audio
+from glasses.audio.vad import VoiceDetector
+from glasses.decoders.speech import Voice
+from glasses.devices.local import Devices
+from glasses.errors import InputError, Reason, SensorError
+from glasses.evaluation.bench.cascade import CascadeEar, transcriber
+from glasses.evaluation.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.evaluation.progress import Tick
+from glasses.model_store import store
+from glasses.runtime.bundle import Parts, open_parts, open_turn_end, open_voice
+from glasses.runtime.prompt import warm_up
+from glasses.types import Float32Array
+
+SPEECH = Path(__file__).parents[3] / "models/eval/speech"
+BLOCK = 5  # turns of one side before it is the other's
+IDLE_S = 20.0
+SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
+_REPLY_S = 20.0
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two that are compared."""
+
+    name: str
+    make_ear: Callable[[], Ear]
+    waits_ms: list[float] = field(default_factory=list)
+    early_share: list[float] = field(default_factory=list)  # of the work for the first sound, done before end of speech
+    falls: list[dict[str, float]] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)  # of the whole process for a turn, both halves of it
+    unanswered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a side is asked."""
+
+    parts: Parts
+    voice: Voice
+    room: Room
+    folder: Path
+
+
+def run(
+    bundle: str, n_turns: int, *, with_cascade: bool, tick: Tick = lambda stage, done, total: None
+) -> dict[str, Any]:
+    """Says `n_turns` held-out questions to each side. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
+    questions = spoken_questions(n_turns)
+    figures: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        room = stack.enter_context(Room(folder / "room"))
+        os.environ.update(room.env)  # PortAudio reads it when it is first asked
+        voice, parts = stack.enter_context(open_voice(bundle)), open_parts(bundle)
+        stack.callback(parts.close)
+        warm_up(parts, voice)
+        sides = [Side("latents", _maker(parts, None))]
+        figures["idle_cpu_percent"] = _idle(parts, voice, sides[0].make_ear())
+        figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
+        if with_cascade:
+            sides.append(Side("cascade", _maker(parts, transcriber())))
+        done = 0
+        try:
+            for first in range(0, len(questions), BLOCK):
+                for side in sides if first // BLOCK % 2 == 0 else sides[::-1]:
+                    said = questions[first : first + BLOCK]
+                    _block(side, Stage(parts, voice, room, folder), said)
+                    done += len(said)
+                    tick("turns", done, len(questions) * len(sides))
+        except KeyboardInterrupt:
+            figures["interrupted_after"] = done
+    figures |= {side.name: _figures(side) for side in sides}
+    if with_cascade:
+        figures |= _ratios([figures[side.name] for side in sides])
+    return figures
+
+
+def report(figures: dict[str, Any]) -> str:
+    """The figures for people."""
+
+    def lines(name: str, value: Any, indent: str) -> list[str]:
+        name = name.replace("_", " ")
+        if isinstance(value, dict):
+            return [f"{indent}{name}:", *(line for k, v in value.items() for line in lines(k, v, f"{indent}  "))]
+        return [f"{indent}{name:<{32 - len(indent)}}{value}"]
+
+    return "\n".join(line for name, value in figures.items() for line in lines(name, value, ""))
+
+
+def _maker(parts: Parts, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Ear]:
+    """Ears with the same gates, that give the mouth rows, or with `transcribe` a transcript."""
+    detector_path, judge = store.path_of(parts.bundle.voice_gate), open_turn_end(parts)
+
+    def make() -> Ear:
+        detector, gate = VoiceDetector(detector_path), TurnGate(on_speech=True)
+        if transcribe is None:
+            return Ear(parts, detector, gate, judge)
+        return CascadeEar(parts, detector, gate, judge, transcribe)
+
+    return make
+
+
+def spoken_questions(n: int) -> list[Float32Array]:
+    """`n` held-out questions as sound at 16 kHz, over again from the first where they are fewer.
+
+    Raises InputError(NOT_FOUND).
+    """
+    index = SPEECH / "index.jsonl"
+    if not index.is_file():
+        raise InputError(Reason.NOT_FOUND, f"{index}: no held-out speech here; run from a full checkout")
+    items = [json.loads(line) for line in index.read_text().splitlines()]
+    files = [SPEECH / item["file"] for item in items if item["set"] == "question"]
+    return [read_audio(files[i % len(files)]) for i in range(n)]
+
+
+def _idle(parts: Parts, voice: Voice, ear: Ear) -> float:
+    """Percent of one core while nobody speaks."""
+    live = Live(parts, voice, ear, Devices())
+    figure: list[float] = []
+
+    def measure() -> None:
+        time.sleep(SETTLE_S)
+        process, began_s = psutil.Process(), time.monotonic()
+        before = sum(process.cpu_times()[:2])
+        time.sleep(IDLE_S)
+        figure.append(100 * (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began_s))
+        live.stop()
+
+    threading.Thread(target=measure, daemon=True).start()
+    live.run()
+    return round(figure[0], 2)
+
+
+def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
+    """Some turns of one side, on a tape of their own. Raises what ended the ear or the talker."""
+    replies: list[Reply] = []
+    over = threading.Condition()
+    broken: list[Exception] = []
+
+    def watch(what: object) -> None:
+        if isinstance(what, Reply) and what.outcome != "merged":  # that turn goes on
+            with over:
+                replies.append(what)
+                over.notify()
+
+    live = Live(stage.parts, stage.voice, side.make_ear(), Devices(), watch=watch)
+    tape = stage.room.tape(stage.folder / "tape.raw")
+
+    def talk() -> None:
+        try:
+            process = psutil.Process()
+            for number, pcm in enumerate(questions, 1):
+                time.sleep(1.0)
+                before = sum(process.cpu_times()[:2])
+                stage.room.play(pcm).wait()
+                with over:
+                    over.wait_for(lambda number=number: len(replies) >= number, _REPLY_S)
+                side.cpu_s.append(sum(process.cpu_times()[:2]) - before)
+            time.sleep(0.5)
+        except Exception as error:  # raised again below: a talker that died must not leave the ear listening for ever
+            broken.append(error)
+        finally:
+            live.stop()
+
+    threading.Thread(target=talk, daemon=True).start()
+    try:
+        live.run()
+    finally:
+        tape.terminate()
+        tape.wait()
+    if broken:
+        raise SensorError(Reason.INTERNAL, f"nobody spoke: {broken[0]}") from broken[0]
+    sound = np.fromfile(stage.folder / "tape.raw", np.int16)
+    waits = acoustic_waits_ms(sound[: len(sound) // 2 * 2].reshape(-1, 2), len(questions))
+    side.waits_ms += [wait for wait in waits if wait is not None]
+    side.unanswered += sum(wait is None for wait in waits)
+    heard = [reply for reply in replies if reply.audible_ns]
+    side.early_share += [early_share(reply) for reply in heard]
+    side.falls += [waterfall_ms(reply) for reply in heard]
+
+
+def _figures(side: Side) -> dict[str, Any]:
+    p50, p95 = np.percentile(side.waits_ms, [50, 95]) if side.waits_ms else (float("nan"),) * 2
+    return {
+        "turns": len(side.waits_ms),
+        "unanswered": side.unanswered,
+        "first_audio_ms_p50": round(float(p50), 1),
+        "first_audio_ms_p95": round(float(p95), 1),
+        "after_end_ms_p50": median_waterfall_ms(side.falls),
+        "work_before_end_of_speech": round(float(np.mean(side.early_share or [0.0])), 3),
+        "cpu_s_per_turn": round(float(np.mean(side.cpu_s or [0.0])), 2),
+    }
+
+
+def _ratios(figures: list[dict[str, Any]]) -> dict[str, float]:
+    """The cascade's waits over ours."""
+    ours, theirs = figures
+    return {
+        f"cascade_over_latents_{which}": round(theirs[f"first_audio_ms_{which}"] / ours[f"first_audio_ms_{which}"], 2)
+        for which in ("p50", "p95")
+    }

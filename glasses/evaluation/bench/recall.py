@@ -1,0 +1,74 @@
+"""What is still named when it comes from memory: held-out sounds, at once and after minutes; which views the camera's
+gate lets into it (glances.py). Knows the runtime.
+
+Each clip is fed to the memory as the microphone would, in 20 ms chunks; then time passes, and "What is this sound?" is
+asked about what `recall_sound` gives. The same clips and the same rule as in `glasses eval --only sounds`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from glasses.audio.media import read_audio
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.evaluation.bench import views
+from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
+from glasses.evaluation.subset import spread
+from glasses.memory.latent_memory import LatentMemory, SoundKeeper
+from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.prompt import Times, answer
+from glasses.types import AudioChunk, Float32Array, Latents, Turn
+
+AGES_S = (5, 120, 900)  # one for each tier of the memory
+_CHUNK = RATE_HZ // 50
+_S = 1_000_000_000
+
+
+def run(bundle: str, n_clips: int) -> dict[str, Any]:
+    """Share of clips whose class is named: heard directly, and from memory by age; MB a minute of sound takes there."""
+    parts = open_parts(bundle)
+    index = [sound for sound in read_index() if sound.split == "held-out"]
+    names = {sound.label: sound.accept for sound in index}
+    clips = spread(index, n_clips)
+    hits: dict[str, int] = {}
+    for sound in clips:
+        pcm = read_audio(SOUNDS / sound.file)
+        given: dict[str, tuple[Latents, ...]] = {"heard directly": parts.hear(pcm)}
+        for age_s in AGES_S:
+            memory = remembered(parts, pcm)
+            now_ns = memory.span_ns[1] + age_s * _S if memory.span_ns else 0
+            memory.age(now_ns)
+            given[f"from memory after {age_s} s"] = memory.recall_sound(now_ns, within_s=2 * age_s)
+        for how, latents in given.items():
+            told = _answer(parts, latents) if latents else ""
+            hits[how] = hits.get(how, 0) + (said_class(told, names) == sound.label)
+    minute = np.tile(0.1 * np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32), 60)
+    megabytes = remembered(parts, minute).n_bytes / 1e6
+    parts.close()
+    shares = {how: round(n / len(clips), 3) for how, n in hits.items()}
+    return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2), "views": views.run()}
+
+
+def remembered(parts: Parts, pcm: Float32Array) -> LatentMemory:
+    """A memory that heard float32 (N,) sound, from time 0; silence ends its last piece."""
+    memory = LatentMemory()
+    keeper = SoundKeeper(memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
+    whole = np.pad(pcm, (0, RATE_HZ))
+    samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)
+    for i in range(0, len(samples), _CHUNK):
+        keeper.feed(AudioChunk(i * _S // RATE_HZ, i // _CHUNK, samples[i : i + _CHUNK], RATE_HZ), speech=False)
+    return memory
+
+
+def report(figures: dict[str, Any]) -> str:
+    """The figures as lines."""
+    lines = [f"{how:>28}  {share:6.1%}" for how, share in figures["named"].items()]
+    sounds = f"{figures['clips']} clips; a minute of sound takes {figures['mb_a_minute']} MB"
+    return "\n".join([*lines, sounds, views.report(figures["views"])])
+
+
+def _answer(parts: Parts, latents: tuple[Latents, ...]) -> str:
+    turn = Turn(1, 0, "bench", (*latents, QUESTION))
+    return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=24))

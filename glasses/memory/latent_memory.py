@@ -1,0 +1,272 @@
+"""The last minutes of sound and sight as latents, in memory only: never on disk, never as sound or picture.
+
+"What was that sound just now?" is answered from it. What is older is kept coarser: sound latents are mean-pooled,
+pictures thinned out (a pooled picture is no picture any more, a missing one is). Bounded in time and in bytes. Knows no
+encoder, no connector and no clock: every time comes from the caller.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glasses.audio.loudness import is_audible
+from glasses.types import AudioChunk, Float32Array, Latents, Modality, frozen
+
+_S = 1_000_000_000
+JOINED_NS = 1_000_000_000  # pieces with a smaller gap between them are one sound: a dog barks twice
+RECALLED_NS = 10 * _S  # at most, of one recalled sound: connectors are trained on windows of a few seconds
+BLOCK_MS = 100  # is_audible's own
+QUIET_MS = 500  # silence that ends a piece
+SHORTEST_MS, LONGEST_MS = 300, 4000
+TALK_MS = 160  # as in ear.py: less speech than this is a noise
+HOLE_NS = 100_000_000  # chunks further apart than this are two streams
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """How things are kept until they are `until_s` old: `rate_hz` latents a second, a picture every `picture_s`."""
+
+    until_s: float
+    rate_hz: float
+    picture_s: float
+
+
+# A minute as it came, five at a tenth to a fifth of it, half an hour as a sketch: 9 MB for sound at 50 x 768 a second.
+TIERS = (Tier(60, 50, 0), Tier(300, 10, 10), Tier(1800, 2, 60))
+
+
+def tiers_within(longest_s: float) -> tuple[Tier, ...]:
+    """TIERS, but that nothing is kept for longer than `longest_s`, which is above 0."""
+    shorter = tuple(tier for tier in TIERS if tier.until_s < longest_s)
+    rest = TIERS[len(shorter) :]
+    return (*shorter, replace(rest[0], until_s=longest_s)) if rest else TIERS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    latents: Latents  # without its data
+    data: NDArray[np.float16]
+    talk: bool
+    pooled: int  # latents that became one
+    n_rows: int  # there were before
+
+    @property
+    def t_ns(self) -> int:
+        return self.latents.t_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self.latents.t_ns + self.latents.duration_ns
+
+
+class LatentMemory:
+    """`remember` as it happens, `last_sound`, `last_picture` and `between` when asked, `wipe` when told."""
+
+    def __init__(self, *, tiers: tuple[Tier, ...] = TIERS, max_bytes: int = 24 << 20) -> None:
+        self._tiers, self._max_bytes = tiers, max_bytes
+        self._kept: list[deque[_Kept]] = [deque() for _ in tiers]  # one for each tier, oldest first
+        self._newest_ns = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Held now."""
+        return sum(kept.data.nbytes for tier in self._kept for kept in tier)
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """From the oldest to the newest moment held; None when empty."""
+        held = self._all()
+        return (min(kept.t_ns for kept in held), max(kept.end_ns for kept in held)) if held else None
+
+    def remember(self, latents: Latents, *, talk: bool = False) -> None:
+        """Adds one window; `talk`: somebody spoke in it. What is too old or too much leaves, oldest first."""
+        about = Latents(
+            latents.t_ns, latents.duration_ns, latents.modality, frozen(np.zeros((0, 0), np.float32)), latents.space
+        )
+        self._kept[0].append(_Kept(about, latents.data.astype(np.float16), talk, 1, len(latents.data)))
+        self._newest_ns = max(self._newest_ns, latents.t_ns + latents.duration_ns)
+        self.age(self._newest_ns)
+
+    def age(self, now_ns: int) -> None:
+        """Moves what has become old to coarser tiers and out."""
+        for i, tier in enumerate(self._tiers):
+            while self._kept[i] and now_ns - self._kept[i][0].end_ns > tier.until_s * _S:
+                kept = self._kept[i].popleft()
+                if i + 1 < len(self._tiers):
+                    self._demote(kept, i + 1)
+        while self.n_bytes > self._max_bytes:
+            next(tier for tier in reversed(self._kept) if tier).popleft()
+
+    def last_sound(self, before_ns: int, *, modality: Modality = "audio", within_s: float = 60.0) -> Latents | None:
+        """The last stretch that was heard before a moment and was not talk; None where there was none."""
+        sounds = [k for k in self._all() if k.latents.modality == modality and not k.talk and k.end_ns <= before_ns]
+        if not sounds or before_ns - sounds[-1].end_ns > within_s * _S:
+            return None
+        run = [sounds[-1]]
+        for kept in reversed(sounds[:-1]):
+            joined = run[0].t_ns - kept.end_ns <= JOINED_NS and kept.latents.space == run[0].latents.space
+            if not joined or run[-1].end_ns - kept.t_ns > RECALLED_NS:
+                break
+            run.insert(0, kept)
+        return _joined(run)
+
+    def recall_sound(self, before_ns: int, *, within_s: float = 60.0) -> tuple[Latents, ...]:
+        """What a Turn carries of the last sound: by the encoder of sounds where it was remembered by that, else by the
+        encoder of speech, which hears words in a dog's bark; empty if there was none.
+        """
+        found = [self.last_sound(before_ns, modality=one, within_s=within_s) for one in ("sound", "audio")]
+        return tuple(latents for latents in found if latents)[:1]
+
+    def last_picture(self, before_ns: int, *, within_s: float = 60.0) -> Latents | None:
+        """The last picture seen before a moment."""
+        seen = [k for k in self._all() if k.latents.modality == "image" and 0 <= before_ns - k.t_ns <= within_s * _S]
+        return _joined(seen[-1:]) if seen else None
+
+    def between(self, from_ns: int, to_ns: int, *, modality: Modality) -> list[Latents]:
+        """Every window that touches a stretch of time, in order."""
+        held = [k for k in self._all() if k.latents.modality == modality and k.t_ns < to_ns and k.end_ns >= from_ns]
+        return [_joined([kept]) for kept in held]
+
+    def wipe(self, from_ns: int = 0, to_ns: int | None = None) -> int:
+        """Forgets a stretch of time (default: all), overwritten and not just let go; returns how many windows went."""
+        n_gone = 0
+        for tier in self._kept:
+            for kept in list(tier):
+                if kept.end_ns >= from_ns and (to_ns is None or kept.t_ns <= to_ns):
+                    kept.data.fill(0)
+                    tier.remove(kept)
+                    n_gone += 1
+        return n_gone
+
+    def _all(self) -> list[_Kept]:
+        return sorted((kept for tier in self._kept for kept in tier), key=lambda kept: kept.t_ns)
+
+    def _demote(self, kept: _Kept, to: int) -> None:
+        tier, here = self._tiers[to], self._kept[to]
+        if kept.latents.modality == "image":
+            last = next((k.t_ns for k in reversed(here) if k.latents.modality == "image"), None)
+            if last is None or kept.t_ns - last >= tier.picture_s * _S:
+                here.append(kept)
+            return
+        rate_hz = len(kept.data) / max(kept.latents.duration_ns / _S, 1e-3)
+        by = max(1, round(rate_hz / tier.rate_hz))
+        here.append(_Kept(kept.latents, pool(kept.data, by), kept.talk, kept.pooled * by, kept.n_rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the assistant said itself, to a turn that was decided on at `t_ns`."""
+
+    t_ns: int
+    turn_id: int
+    text: str
+
+
+class Replies:
+    """The assistant's own last words, to be said again: text, so only where the wearer wants it. Bounded."""
+
+    def __init__(self, n_kept: int = 20) -> None:
+        self._kept: deque[Reply] = deque(maxlen=n_kept)
+
+    def add(self, reply: Reply) -> None:
+        """Remembers one."""
+        self._kept.append(reply)
+
+    def last(self, n: int = 1) -> list[Reply]:
+        """The last `n`, oldest first."""
+        return list(self._kept)[-n:]
+
+    def wipe(self) -> None:
+        """Forgets all."""
+        self._kept.clear()
+
+
+class SoundKeeper:
+    """Cuts the live sound where it falls silent, where somebody begins to speak and at LONGEST_MS, and has every
+    audible piece remembered.
+
+    `hear` makes latents of float32 (N,) sound at 16 kHz and its time. It runs inside `feed`, once a piece; the caller
+    decides by the encoders it gives (and by not calling) what that may cost.
+    """
+
+    def __init__(self, memory: LatentMemory, hear: Callable[[Float32Array, int], tuple[Latents, ...]]) -> None:
+        self._memory, self._hear = memory, hear
+        self.reset()
+
+    def reset(self) -> None:
+        """A new stream begins, or the wearer muted: what was not yet a whole piece is gone."""
+        self._block: list[AudioChunk] = []
+        self._piece: list[AudioChunk] = []
+        self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0
+        self._next_ns = 0
+        self.began_ns: int | None = None  # of the sound that goes on, however many pieces it is cut into
+
+    def feed(self, chunk: AudioChunk, *, speech: bool) -> bool:
+        """Takes a chunk at 16 kHz and whether the voice detector's last step was speech; True: a piece was remembered.
+
+        Raises as `hear` does; that piece is lost.
+        """
+        if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
+            self.reset()
+        self._next_ns = chunk.t_ns + len(chunk.pcm) * _S // chunk.rate_hz
+        self._block.append(chunk)
+        self._block_speech_ms += _ms([chunk]) if speech else 0
+        if _ms(self._block) < BLOCK_MS:
+            return False
+        block, spoken_ms = self._block, self._block_speech_ms
+        self._block, self._block_speech_ms = [], 0.0
+        return self._add(block, spoken_ms)
+
+    def _add(self, block: list[AudioChunk], spoken_ms: float) -> bool:
+        audible = is_audible(_pcm(block))
+        if audible and self.began_ns is None:
+            self.began_ns = block[0].t_ns
+        begins_to_speak = spoken_ms > BLOCK_MS / 2 and self._speech_ms < TALK_MS and _ms(self._piece) >= SHORTEST_MS
+        done = begins_to_speak and self._remember()
+        if not audible and not self._piece:
+            self.began_ns = None
+            return done
+        self._piece += block
+        self._speech_ms += spoken_ms
+        self._quiet_ms = 0.0 if audible else self._quiet_ms + _ms(block)
+        if self._quiet_ms >= QUIET_MS:
+            self.began_ns = None
+        if self._quiet_ms >= QUIET_MS or _ms(self._piece) >= LONGEST_MS:
+            return self._remember()
+        return done
+
+    def _remember(self) -> bool:
+        piece, talk = self._piece, self._speech_ms >= TALK_MS
+        self._piece, self._speech_ms, self._quiet_ms = [], 0.0, 0.0
+        for latents in self._hear(_pcm(piece), piece[0].t_ns):
+            self._memory.remember(latents, talk=talk)
+        return True
+
+
+def _pcm(chunks: list[AudioChunk]) -> Float32Array:
+    return np.concatenate([one.pcm for one in chunks]).astype(np.float32) / np.float32(32768)
+
+
+def _ms(chunks: list[AudioChunk]) -> float:
+    return sum(1000 * len(one.pcm) / one.rate_hz for one in chunks)
+
+
+def pool(data: NDArray[np.float16], by: int) -> NDArray[np.float16]:
+    """Mean of every `by` rows of (T, D): (ceil(T / by), D); the last mean is of what is left."""
+    starts = np.arange(0, len(data), by)
+    sums = np.add.reduceat(data.astype(np.float32), starts, axis=0)
+    counts = np.minimum(by, len(data) - starts)[:, None]
+    return (sums / counts).astype(np.float16)
+
+
+def _joined(run: list[_Kept]) -> Latents:
+    """Windows in order as one, pooled ones stretched again to the encoder's own rate, which connectors know."""
+    rows = [np.repeat(k.data.astype(np.float32), k.pooled, axis=0)[: k.n_rows] for k in run]
+    first = run[0].latents
+    duration_ns = run[-1].end_ns - first.t_ns
+    return Latents(first.t_ns, duration_ns, first.modality, frozen(np.concatenate(rows)), first.space)

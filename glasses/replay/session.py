@@ -1,0 +1,191 @@
+"""A recorded session, or the demo's minute, through the live spine again: what is in the files, and what comes out.
+
+Knows no command line. Another run's differences are differences.py's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from glasses.assistant.setup import ADDRESS
+from glasses.errors import InputError, Reason
+from glasses.events import Ended, ReplyState, Told
+from glasses.memory.latent_memory import TIERS
+from glasses.recording.demo_session import events as session_events
+from glasses.recording.demo_session import load_session
+from glasses.recording.entries import Answered, Decision, Entry, decision_of
+from glasses.recording.folder import opened, segments
+from glasses.recording.mcap_file import CutOffError, read_entries
+from glasses.replay.diff import Judged, shifted
+from glasses.replay.replayer import Again, Given, Replied
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents
+
+log = logging.getLogger(__name__)
+Tell = Callable[..., None]  # a method of a logger
+GAP_NS = 60_000_000_000  # between passes: every pass begins as a new stream, after the last reply was over
+
+
+@dataclass(frozen=True, slots=True)
+class Worn:
+    """How the glasses were worn that recorded it. `replies`: their reply's state is in the recording."""
+
+    address: str = "touch"
+    memory: bool = True
+    replies: bool = False
+    transcript: bool = False
+    remember_s: float = TIERS[-1].until_s
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was decided, in a recording or a replay; times count from the session's first sensor entry."""
+
+    turns: list[Judged] = field(default_factory=list)
+    gates: list[Told] = field(default_factory=list)
+
+
+def session_files(path: Path) -> list[Path]:
+    """The segments of a recording in order: one file, or a folder of them. Raises InputError(NOT_FOUND)."""
+    found = [segment.path for segment in segments(path)] if path.is_dir() else [path]
+    if not found or not found[0].exists():
+        hint = "it holds no session.toml and no .mcap; a .part is finished by the next `glasses run --record`"
+        raise InputError(Reason.NOT_FOUND, f"no recording at {path}" + (f": {hint}" if path.is_dir() else ""))
+    return found
+
+
+def entries_of(
+    path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning
+) -> Iterator[Entry | dict[str, str]]:
+    """All entries of a recording, or of a folder with session.toml as `glasses demo` plays it.
+
+    Of a file that was cut off, and of a damaged one in a folder, what there is before; `tell` is told of it.
+    Raises InputError: NOT_FOUND, REFUSED (sealed), CORRUPT (damaged).
+    """
+    if (path / "session.toml").is_file():
+        yield from session_events(load_session(path))
+        return
+    for file in session_files(path):
+        try:
+            with opened(file, key) as stream:
+                yield from read_entries(stream, file.name)
+        except CutOffError as error:  # by a kill while it was sealed, or by a full disk: the session goes on after it
+            tell("%s", error)
+        except InputError as error:
+            if error.reason is not Reason.CORRUPT or not path.is_dir():
+                raise
+            tell("%s; what comes after that in it is left out", error)  # one bad file of a day is not the day
+
+
+def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
+    """As the recording says; sensors alone, as in the demo's minute, were worn as `glasses run` is without options.
+
+    Raises InputError as `entries_of`, BAD_INPUT where it holds no sensor entries, and CORRUPT for a way to be addressed
+    that nobody knows.
+    """
+    about: dict[str, str] = {}
+    for entry in entries_of(path, key, tell=log.debug):
+        if isinstance(entry, dict):
+            about = about or entry
+        elif isinstance(entry, (AudioChunk, Frame, Button)):
+            break
+    else:
+        raise InputError(Reason.BAD_INPUT, f"{path} holds no sensor entries: nothing to replay")
+    if "address" not in about:
+        return Worn()
+    if about["address"] not in ADDRESS:
+        raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {', '.join(ADDRESS)}")
+    try:
+        remember_s = min(max(float(about.get("remember_s", TIERS[-1].until_s)), 1.0), TIERS[-1].until_s)
+    except ValueError as error:
+        raise InputError(Reason.CORRUPT, f"{path}: remembers {about['remember_s']!r} seconds") from error
+    kept = about.get("memory") != "no", True, about.get("transcript") == "yes", remember_s
+    return Worn(about["address"], *kept)
+
+
+def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning) -> Seen:
+    """What a recording says was decided and answered; `tell` is told what it lacks. Raises as `entries_of`."""
+    origin_ns: int | None = None
+    latents: dict[tuple[str, int, int], Latents] = {}
+    decisions: list[Decision] = []
+    answers: dict[tuple[int, int], Answered] = {}  # a turn that was gone on with was decided, and answered, twice
+    seen = Seen()
+    for entry in entries_of(path, key, tell=tell):
+        if isinstance(entry, dict):
+            origin_ns = int(entry["origin_ns"]) if origin_ns is None and "origin_ns" in entry else origin_ns
+        elif isinstance(entry, Latents):
+            latents[entry.modality, entry.t_ns, entry.duration_ns] = entry
+        elif isinstance(entry, Decision):
+            decisions.append(entry)
+        elif isinstance(entry, Answered):
+            answers[entry.turn_id, entry.t_ns] = entry
+        elif isinstance(entry, Told):
+            seen.gates.append(entry)
+        elif origin_ns is None and isinstance(entry, (AudioChunk, Frame, Button)):
+            origin_ns = entry.t_ns
+    for one in decisions:
+        kept = tuple(latents[part[:3]] for part in one.parts if part[:3] in latents)
+        seen.turns.append(Judged(shifted(one, -(origin_ns or 0)), kept, answers.get((one.turn_id, one.t_ns))))
+    seen.gates = [replace(one, t_ns=one.t_ns - (origin_ns or 0)) for one in seen.gates]
+    return seen
+
+
+def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: int) -> Iterator[Given]:
+    """What the ear was given, `passes` times over, the first sensor entry at `start_ns`. Raises as `entries_of`."""
+    at_ns, turn_id = start_ns, 0
+    for number in range(passes):
+        first_ns, last_ns = None, at_ns
+        if number:  # whatever was open or being said is over
+            yield ReplyState(at_ns - GAP_NS, turn_id, "over")
+            yield DeviceChange(at_ns - GAP_NS, "muted")
+        for entry in entries_of(path, key, tell=log.debug if number else log.warning):
+            if isinstance(entry, dict | Latents | Told):
+                continue
+            if first_ns is None and not isinstance(entry, (AudioChunk, Frame, Button)):
+                continue
+            first_ns = entry.t_ns if first_ns is None else first_ns
+            moved = replace(entry, t_ns=at_ns + entry.t_ns - first_ns)
+            turn_id = entry.turn_id if isinstance(entry, Decision) else turn_id
+            last_ns = max(last_ns, moved.t_ns)
+            yield moved
+        if first_ns is None:
+            raise InputError(Reason.BAD_INPUT, f"{path} holds no sensor entries: nothing to replay")
+        at_ns = last_ns + GAP_NS
+
+
+def play(
+    events: Iterable[Given], again: Again, *, put: Callable[[Entry], None] = lambda entry: None
+) -> Iterator[Ended | Told | Replied]:
+    """What the gates tell, what turns end and what they are answered, which also goes to `put`. Raises as `Again`."""
+    for event in events:
+        for what in again.feed(event):
+            if isinstance(what, Told):
+                put(what)
+            elif isinstance(what, Ended):
+                for part in what.turn.parts:
+                    if isinstance(part, Latents):
+                        put(part)
+                put(decision_of(what))
+            elif isinstance(what, Replied):
+                put(answered_of(what))
+            else:
+                continue
+            yield what
+
+
+def answered_of(replied: Replied) -> Answered:
+    """What is recorded of an answer."""
+    return Answered(replied.ended.span.decided_ns, replied.ended.turn.id, replied.text, replied.wait_ms)
+
+
+def note(what: Ended | Told | Replied, seen: Seen, origin_ns: int) -> None:
+    """Adds what `play` gave."""
+    if isinstance(what, Told):
+        seen.gates.append(replace(what, t_ns=what.t_ns - origin_ns))
+    elif isinstance(what, Replied):
+        latents = tuple(part for part in what.ended.turn.parts if isinstance(part, Latents))
+        seen.turns.append(Judged(shifted(decision_of(what.ended), -origin_ns), latents, answered_of(what)))

@@ -1,0 +1,129 @@
+"""How a client reaches a service: in the same process, over a Unix socket, TCP or TLS. Knows bytes only."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any, Protocol
+
+import websockets
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import InvalidMessage, WebSocketException
+
+from glasses.errors import InputError, Reason, RemoteError
+from glasses.service.protocol import wire
+from glasses.service.server.http_app import QueuePeer
+from glasses.service.server.service import Service
+
+OPEN_TIMEOUT_S = 5.0
+
+
+class Transport(Protocol):
+    """A way for whole messages; all raise RemoteError(NO_NETWORK) where it is gone, and `open` may be tried again."""
+
+    async def open(self) -> None: ...
+    async def send(self, data: bytes) -> None: ...
+    async def receive(self) -> bytes: ...
+    async def close(self) -> None: ...
+
+
+class InProcess:
+    """Straight to a service on the same event loop, through the same bytes, so that the same checks apply. With `owns`
+    the service is started and closed with the connection.
+    """
+
+    def __init__(self, service: Service, *, owns: bool = False) -> None:
+        self._service, self._owns, self._peer = service, owns, None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        if self._owns:
+            await self._service.start()
+        self._peer: QueuePeer | None = QueuePeer("f32")
+
+    async def send(self, data: bytes) -> None:
+        if self._peer is None:
+            raise RemoteError(Reason.NO_NETWORK, "the connection is closed")
+        task = asyncio.create_task(self._service.receive(self._peer, data))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def receive(self) -> bytes:
+        data = await self._peer.unsent.get() if self._peer else None
+        if data is None:
+            raise RemoteError(Reason.NO_NETWORK, "the connection is closed")
+        return data
+
+    async def close(self) -> None:
+        if self._peer:
+            self._service.detach(self._peer)
+            self._peer.unsent.put_nowait(None)
+            self._peer = None
+            if self._owns:
+                await self._service.close()
+
+
+class WebSocket:
+    """`address` is unix:PATH, ws://HOST:PORT or wss://HOST:PORT; `tls` verifies the service and may hold our own
+    certificate. Arrays come back as `dtype`.
+    """
+
+    def __init__(
+        self, address: str, *, token: str | None = None, tls: ssl.SSLContext | None = None, dtype: wire.Dtype = "f32"
+    ) -> None:
+        if not address.startswith(("unix:", "ws://", "wss://")):
+            raise InputError(Reason.BAD_INPUT, f"{address!r}: give unix:PATH, ws://HOST:PORT or wss://HOST:PORT")
+        self._address, self._path, self._tls = address, f"/v1/ws?dtype={dtype}", tls
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._ws: ClientConnection | None = None
+
+    async def open(self) -> None:
+        options: dict[str, Any] = {
+            "additional_headers": self._headers, "compression": None, "max_size": wire.MAX_MESSAGE_BYTES,
+            "open_timeout": OPEN_TIMEOUT_S, "close_timeout": 1, "ping_interval": 5, "ping_timeout": 5,
+        }  # fmt: skip
+        try:
+            if self._address.startswith("unix:"):
+                self._ws = await unix_connect(self._address[5:], "ws://localhost" + self._path, **options)
+            else:
+                if self._tls:
+                    options["ssl"] = self._tls
+                self._ws = await connect(self._address + self._path, proxy=None, **options)
+        except websockets.InvalidStatus as error:
+            status = error.response.status_code
+            reason = Reason.REFUSED if status in (401, 403) else Reason.BUSY
+            raise RemoteError(reason, f"{self._address} answered HTTP {status}: check the token") from error
+        except ssl.SSLCertVerificationError as error:
+            raise RemoteError(Reason.REFUSED, f"{self._address}: its certificate is not trusted: {error}") from error
+        except (OSError, TimeoutError, WebSocketException) as error:
+            hint = ""
+            if self._address.startswith("wss:") and isinstance(
+                error, InvalidMessage | ConnectionResetError | ssl.SSLError
+            ):
+                # In TLS 1.3 the client is through before its certificate is looked at, and asyncio sends no alert.
+                hint = "; if it asks for client certificates, ours is missing or not of its authority"
+            raise RemoteError(Reason.NO_NETWORK, f"cannot reach {self._address}: {error}{hint}") from error
+
+    async def send(self, data: bytes) -> None:
+        try:
+            if self._ws is None:
+                raise RemoteError(Reason.NO_NETWORK, "the connection is closed")
+            await self._ws.send(data)
+        except WebSocketException as error:
+            raise RemoteError(Reason.NO_NETWORK, f"{self._address} is gone: {error}") from error
+
+    async def receive(self) -> bytes:
+        try:
+            if self._ws is None:
+                raise RemoteError(Reason.NO_NETWORK, "the connection is closed")
+            data = await self._ws.recv()
+        except WebSocketException as error:
+            raise RemoteError(Reason.NO_NETWORK, f"{self._address} is gone: {error}") from error
+        if isinstance(data, str):
+            raise RemoteError(Reason.BAD_INPUT, f"{self._address} sent text: not a latent service")
+        return data
+
+    async def close(self) -> None:
+        if self._ws:
+            await self._ws.close()
+            self._ws = None

@@ -1,0 +1,86 @@
+"""The Gradient API as a torch loss: a connector trains through it as through a network of its own.
+
+loss = RemoteLoss(GradientClient(client)).cross_entropy([[rows, " Repeat the words.", SUFFIX_IDS]], [reply_ids])
+loss.backward()  # `rows`, and whatever made them, now have gradients
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glasses.service.client.gradient_client import GradientClient
+from glasses.service.protocol.packing import Given
+from glasses.types import Float32Array
+
+GivenTensor = Given | Tensor
+
+
+class _Through(torch.autograd.Function):
+    """The value of a remote loss; its gradients came with it."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Callable[[], tuple[float, list[Float32Array]]], *rows: Tensor) -> Tensor:
+        loss, gradients = call()
+        ctx.save_for_backward(*(torch.from_numpy(g.copy()) for g in gradients))
+        ctx.dtypes = [r.dtype for r in rows]
+        return torch.tensor(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        scaled = (grad_outputs[0] * g for g in ctx.saved_tensors)
+        return None, *(g.to(dtype) for g, dtype in zip(scaled, ctx.dtypes, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLoss:
+    """The losses of `GradientClient`, given tensors (n, n_embd) among the parts, as scalar tensors."""
+
+    client: GradientClient
+
+    def cross_entropy(self, sequences: Sequence[Sequence[GivenTensor]], targets: Sequence[Sequence[int]]) -> Tensor:
+        """See `GradientClient.cross_entropy`."""
+        given, rows = _detached(sequences)
+        return _apply(lambda: self.client.cross_entropy(given, targets), rows)
+
+    def kl_to_teacher(
+        self,
+        sequences: Sequence[Sequence[GivenTensor]],
+        targets: Sequence[Sequence[int]],
+        teacher: Sequence[Sequence[Given]],
+    ) -> Tensor:
+        """See `GradientClient.kl_to_teacher`."""
+        given, rows = _detached(sequences)
+        return _apply(lambda: self.client.kl_to_teacher(given, targets, teacher), rows)
+
+    def mse_on_latents(self, sequences: Sequence[Sequence[GivenTensor]], wanted: Sequence[Float32Array]) -> Tensor:
+        """See `GradientClient.mse_on_latents`."""
+        given, rows = _detached(sequences)
+        return _apply(lambda: self.client.mse_on_latents(given, wanted), rows)
+
+
+def _apply(call: Callable[[], tuple[float, list[Float32Array]]], rows: list[Tensor]) -> Tensor:
+    loss: Any = _Through.apply(call, *rows)
+    return loss
+
+
+def _detached(sequences: Sequence[Sequence[GivenTensor]]) -> tuple[list[list[Given]], list[Tensor]]:
+    """The sequences as arrays, and every array part as the tensor whose gradient comes back, in order."""
+    given: list[list[Given]] = []
+    rows: list[Tensor] = []
+    for sequence in sequences:
+        given.append([])
+        for part in sequence:
+            if isinstance(part, Tensor):
+                given[-1].append(part.detach().float().numpy())
+                rows.append(part)
+            else:
+                given[-1].append(part)
+                if isinstance(part, np.ndarray) and part.ndim == 2:
+                    rows.append(torch.from_numpy(part.copy()))
+    return given, rows

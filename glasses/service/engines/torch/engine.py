@@ -1,0 +1,136 @@
+"""The deployed backbone in torch: weights dequantised from the GGUF that runs. Knows no session, message or network.
+
+Text and token rows come from the same file through llama.cpp, so that both backends agree on them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
+from transformers.utils import logging
+
+from glasses.backbone import inputs as fed
+from glasses.backbone import prompt
+from glasses.backbone.inputs import Part
+from glasses.errors import ModelError, Reason
+from glasses.runtime.bundle import Parts
+from glasses.service.engines.llama import Ability, Context, Output
+
+CHUNK = 64  # rows between two looks at the abort flag
+
+
+def load_model(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """The transformers model of a GGUF, in evaluation mode with gradients off for every weight.
+
+    bfloat16 is about ten times faster than float32 on processors with AVX512-BF16.
+    """
+    logging.disable_progress_bar()
+    plain = GgufConfig(dequantize=True)  # else the weights stay packed and every product unpacks them again
+    folder, name = str(gguf.parent), gguf.name
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype, quantization_config=plain)
+    return model.eval().requires_grad_(False)
+
+
+class TorchEngine:
+    """A cache of keys and values for every context; otherwise as `engine.LlamaEngine`."""
+
+    can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "token rows", "gradient")
+    gradient: Any = None  # gradient_api.GradientAPI.answer, once opened
+    train_rows: Any = None  # token_rows.train, once opened
+    stream: Any = None
+
+    def __init__(self, parts: Parts, model: Any) -> None:
+        self.parts, self.model = parts, model
+        self._sizes = {"n_vocab": parts.backbone.n_vocab, "n_embd": parts.backbone.n_embd}
+        self._aborted = False
+        self._read = (len(parts.backbone.tokenize(prompt.SUFFIX)), 1)
+        self.chat = Context(0, None)
+        self.feed(self.chat, [parts.backbone.tokenize(prompt.PREFIX)], hidden=False)
+        self._prefix = self.chat.state
+        self.chat.state = copy.deepcopy(self._prefix)
+
+    def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
+        rows = torch.cat([self.embed(part, f"part {i}") for i, part in enumerate(parts)] or [torch.zeros(0)])
+        if not len(rows):
+            raise ModelError(Reason.BAD_INPUT, "nothing to feed: no part has a token or a latent")
+        start, n_ctx = context.n_past, self.parts.backbone.n_ctx
+        if start + len(rows) > n_ctx:
+            raise ModelError(Reason.CONTEXT_FULL, f"{len(rows)} more rows do not fit: {start} of {n_ctx} are taken")
+        cache = context.state if context.state is not None else DynamicCache()
+        if context is not self.chat and cache is self.chat.state:
+            cache = copy.deepcopy(cache)
+        context.state = cache
+        try:
+            state, logits = self._run(rows, cache)
+        except BaseException:
+            _cut(cache, start)
+            raise
+        context.n_past = start + len(rows)
+        return Output(logits, state if hidden else None)
+
+    def _run(self, rows: Tensor, cache: Any) -> tuple[np.ndarray, np.ndarray]:
+        state = rows[:0]
+        with torch.no_grad():
+            for i in range(0, len(rows), CHUNK):
+                if self._aborted:
+                    raise ModelError(Reason.ABORTED, "aborted by another thread")
+                chunk = rows[None, i : i + CHUNK]
+                state = self.model.model(inputs_embeds=chunk, past_key_values=cache, use_cache=True)[0][0, -1]
+            logits = self.model.lm_head(state).float().numpy()
+        if not np.isfinite(logits).all():
+            raise ModelError(Reason.BAD_INPUT, "the model's output is not finite: the latents fed make it overflow")
+        return state.float().numpy(), logits
+
+    def embed(self, part: Part, where: str) -> Tensor:
+        """Rows (n, n_embd) of the model's type. Raises ModelError(BAD_INPUT)."""
+        rows = fed.check(part, where, **self._sizes)
+        if rows.ndim == 1:
+            return self.model.get_input_embeddings()(torch.from_numpy(rows.astype(np.int64)))
+        return torch.from_numpy(rows.copy()).to(self.model.dtype)
+
+    def prefix(self, n: int) -> Any:
+        """A fresh cache of the system prompt for `n` sequences."""
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate((part.keys, part.values) for part in self._prefix.layers):
+            cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
+        return cache
+
+    def values(self, context: Context) -> np.ndarray | None:
+        if context.n_past < max(self._read):
+            return None
+        layers = [layer.values[0] for layer in context.state.layers]
+        return torch.cat([v[:, context.n_past - n].flatten() for v in layers for n in self._read]).float().numpy()
+
+    def truncate(self, context: Context, n_past: int) -> None:
+        if not 0 <= n_past <= context.n_past:
+            raise ModelError(Reason.BAD_INPUT, f"cannot roll back to {n_past}: the context has {context.n_past} rows")
+        if n_past < context.n_past:
+            if context.state is self.chat.state:
+                context.state = copy.deepcopy(context.state)
+            _cut(context.state, n_past)
+        context.n_past = n_past
+
+    def copy(self, context: Context) -> Context:
+        return Context(context.n_past, copy.deepcopy(context.state))
+
+    def abort(self) -> None:
+        self._aborted = True
+
+    def clear_abort(self) -> None:
+        self._aborted = False
+
+    def close(self) -> None:
+        self.parts.close()
+
+
+def _cut(cache: DynamicCache, n_rows: int) -> None:
+    """Leaves the first `n_rows` of every layer; where a run broke off, layers differ in how many they have."""
+    for layer in cache.layers:
+        layer.crop(n_rows - layer.get_seq_length())  # transformers takes how many go, as a negative number

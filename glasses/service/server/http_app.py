@@ -1,0 +1,155 @@
+"""The service as an ASGI application: one WebSocket for everything, plain HTTP for one-shot calls.
+
+GET  /health                  200 once the backbone is open
+GET  /v1/openapi.json         the HTTP routes for tools (openapi.py)
+GET  /v1/schema               Description as JSON: what the backend can do, limits, every message's schema
+WS   /v1/ws?dtype=f32|f16|i8  messages of `wire`, one a binary frame, many sessions on one connection
+POST /v1/message              one message that needs no session; answers follow, each after its length (uint32)
+POST /v1/chat/completions     see chat.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from typing import Any, get_args
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from glasses.errors import GlassesError, InputError, Reason
+from glasses.service.protocol import wire
+from glasses.service.protocol.messages import Describe, GradientRequest, Once, Ping, Tokenize, TokenRequest
+from glasses.service.server.service import Service
+
+MAX_UNSENT = 2048  # messages that wait for a slow reader; then the connection is dropped and its sessions wait
+MAX_AT_ONCE = 16  # requests of one connection that are being taken: 256 MB at worst, then it is not read from
+READ_BODY_S = 30.0
+LENGTH = struct.Struct("<I")
+WIRE_TYPE = "application/x-glasses-wire"
+_STATUS = {Reason.TOO_LARGE: 413, Reason.NOT_FOUND: 404, Reason.BUSY: 429, Reason.UNSUPPORTED: 501, Reason.TIMEOUT: 408,
+           Reason.INTERNAL: 500, Reason.REFUSED: 403}  # fmt: skip
+SESSIONLESS = Describe | Once | Ping | Tokenize | GradientRequest | TokenRequest
+_counter = iter(range(1, 1 << 62))
+
+
+class QueuePeer:
+    """A connection's outgoing messages; None is its end."""
+
+    def __init__(self, dtype: wire.Dtype, key: str | None = None) -> None:
+        self.dtype: wire.Dtype = dtype
+        self.key: str = key or f"peer {next(_counter)}"
+        self.unsent: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_UNSENT + 1)
+
+    def send(self, data: bytes) -> None:
+        if self.unsent.qsize() < MAX_UNSENT:
+            self.unsent.put_nowait(data)
+        elif not self.unsent.full():
+            self.unsent.put_nowait(None)
+
+
+def make_app(service: Service, extra_routes: list[Any] | None = None) -> Starlette:
+    """The application around a service that was started."""
+
+    async def websocket(ws: WebSocket) -> None:
+        await _websocket(service, ws)
+
+    async def message(request: Request) -> Response:
+        return await _message(service, request)
+
+    async def schema(_: Request) -> Response:
+        return Response(msgspec.json.encode(service.describe()), media_type="application/json")
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    routes = [
+        Route("/health", health),
+        Route("/v1/schema", schema),
+        Route("/v1/message", message, methods=["POST"]),
+        WebSocketRoute("/v1/ws", websocket),
+        *(extra_routes or []),
+    ]
+    return Starlette(routes=routes)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, never more than `limit` bytes in memory. Raises InputError: TOO_LARGE, TIMEOUT."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise InputError(Reason.TOO_LARGE, f"a body of over {limit} bytes")
+    except TimeoutError as error:
+        raise InputError(Reason.TIMEOUT, f"the body did not come within {READ_BODY_S:.0f} s") from error
+    return bytes(body)
+
+
+def problem(error: GlassesError) -> JSONResponse:
+    """An error as HTTP."""
+    return JSONResponse({"error": {"type": error.reason, "message": str(error)}}, _STATUS.get(error.reason, 400))
+
+
+async def _websocket(service: Service, ws: WebSocket) -> None:
+    dtype = ws.query_params.get("dtype", "f32")
+    if dtype not in get_args(wire.Dtype):
+        await ws.close(1008)
+        return
+    await ws.accept()
+    peer, places = QueuePeer(dtype), asyncio.Semaphore(MAX_AT_ONCE)  # type: ignore[arg-type]
+    tasks: set[asyncio.Task[None]] = set()
+    writer = asyncio.create_task(_write(ws, peer))
+    try:
+        while True:
+            data = await ws.receive_bytes()
+            await places.acquire()
+            task = asyncio.create_task(
+                service.receive(peer, data)
+            )  # tasks begin in order, and so do sessions' requests
+            tasks.add(task)
+            task.add_done_callback(lambda done: (tasks.discard(done), places.release()))
+    except (WebSocketDisconnect, KeyError, RuntimeError):  # KeyError: a text frame; RuntimeError: closed by the writer
+        pass
+    finally:
+        service.detach(peer)
+        for task in (*tasks, writer):
+            task.cancel()
+        await asyncio.gather(*tasks, writer, return_exceptions=True)
+
+
+async def _write(ws: WebSocket, peer: QueuePeer) -> None:
+    while (data := await peer.unsent.get()) is not None:
+        await ws.send_bytes(data)
+    await ws.close(1013)
+
+
+async def _message(service: Service, request: Request) -> Response:
+    dtype = request.query_params.get("dtype", "f32")
+    try:
+        if dtype not in get_args(wire.Dtype):
+            raise InputError(Reason.BAD_INPUT, f"dtype is f32, f16 or i8, not {dtype[:20]}")
+        data = await read_body(request, wire.MAX_MESSAGE_BYTES)
+        body, _ = service.decode(data)
+        if not isinstance(body, SESSIONLESS):
+            raise InputError(Reason.BAD_INPUT, "sessions need the WebSocket; here go once, gradients and tokens")
+    except GlassesError as error:
+        return problem(error)
+    peer = QueuePeer(dtype)  # type: ignore[arg-type]
+
+    async def answers() -> AsyncIterator[bytes]:
+        task = asyncio.create_task(service.receive(peer, data))
+        task.add_done_callback(lambda _: peer.unsent.put_nowait(None))
+        try:
+            while (answer := await peer.unsent.get()) is not None:
+                yield LENGTH.pack(len(answer)) + answer
+        finally:
+            task.cancel()
+
+    return StreamingResponse(answers(), media_type=WIRE_TYPE)

@@ -1,0 +1,78 @@
+"""The parts of a message as what the backbone is fed, in a chat frame where asked. Knows no session or network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
+
+from glasses.backbone.inputs import Part
+from glasses.errors import InputError, Reason
+from glasses.runtime import prompt
+from glasses.runtime.bundle import Parts
+from glasses.runtime.prompt import SoFar
+from glasses.service.protocol import messages
+from glasses.service.protocol.messages import Rows, Sensed, Text, Tokens
+from glasses.service.tokens.added_tokens import AddedTokens
+from glasses.types import Float32Array, Latents
+
+TURN_END = "<|im_end|>\n<|im_start|>user\n"  # from an answer to the next turn's parts
+
+
+@dataclass(slots=True)
+class Turn(SoFar):
+    """As SoFar, and whether there was anything at all."""
+
+    empty: bool = True
+
+
+def connect(
+    models: Parts, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn
+) -> list[Part]:
+    """`part` as token ids and rows; notes in `turn` what it was.
+
+    Raises InputError (an array that is not there, an unknown token, a wrong width), ModelError(WRONG_SPACE).
+    """
+    turn.empty = False
+    if isinstance(part, Text):
+        return [*turn.text(), models.backbone.tokenize(part.text, special=False)]
+    if isinstance(part, Tokens):
+        return [*turn.text(), *split(models, added, part.ids)]
+    if part.array >= len(arrays):
+        raise InputError(Reason.BAD_INPUT, f"array {part.array} is named but only {len(arrays)} were sent")
+    data = arrays[part.array]
+    if isinstance(part, Rows):
+        turn.asked = True
+        return [data]
+    try:
+        return [prompt.connect(models, _latents(models, part, data), turn)]
+    except (InvalidArgument, RuntimeException) as error:  # a picture of other than 49 latents, say
+        raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
+
+
+def split(models: Parts, added: AddedTokens, ids: Sequence[int]) -> list[Part]:
+    """Token ids as runs of the backbone's own ids and rows of added ones."""
+    out: list[Part] = []
+    own: list[int] = []
+    for token in ids:
+        if token < models.backbone.n_vocab:
+            own.append(token)
+            continue
+        index = added.index_of_id(token)
+        out.extend([own, added.rows[index : index + 1]] if own else [added.rows[index : index + 1]])
+        own = []
+    return [*out, own] if own else out
+
+
+def widths(models: Parts) -> dict[str, int]:
+    """Every latent space that can be connected, with its width."""
+    connectors = (getattr(models, field.name) for field in fields(models))
+    return {c.space: c.width for c in connectors if hasattr(c, "space") and hasattr(c, "width")}
+
+
+def _latents(models: Parts, part: Sensed, data: Float32Array) -> Latents:
+    width = widths(models).get(part.space)
+    if width is not None and data.shape[1] != width:
+        raise InputError(Reason.BAD_INPUT, f"latents of {part.space} are {width} wide, not {data.shape[1]}")
+    return Latents(0, part.duration_ms * 1_000_000, part.modality, data, part.space)

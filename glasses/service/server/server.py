@@ -1,0 +1,170 @@
+"""Listens: a Unix socket, or TCP with or without TLS, under uvicorn. Knows no message.
+
+Without a token it listens on a Unix socket or the loopback only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from glasses.errors import InputError, Reason
+from glasses.service.protocol import wire
+from glasses.service.server import chat, openapi
+from glasses.service.server.auth import App, BearerAuth
+from glasses.service.server.http_app import make_app
+from glasses.service.server.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where, and who may come: `unix:PATH` or `HOST:PORT` (port 0: any free one)."""
+
+    address: str = "127.0.0.1:8765"
+    token: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError(BAD_INPUT, REFUSED) for what cannot or must not be listened on."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise InputError(Reason.BAD_INPUT, "--tls-cert and --tls-key go together")
+        if self.client_ca and not self.tls_cert:
+            raise InputError(Reason.BAD_INPUT, "--client-ca needs --tls-cert and --tls-key")
+        if self.token is not None and len(self.token) < 16:
+            raise InputError(Reason.BAD_INPUT, "a token of under 16 characters can be guessed")
+        if self.token is None and self.client_ca is None and not self._is_local():
+            raise InputError(
+                Reason.REFUSED,
+                f"{self.address} can be reached from other machines: give --token-file or --client-ca, "
+                "or listen on 127.0.0.1 or unix:PATH",
+            )
+
+    def _is_local(self) -> bool:
+        if self.address.startswith("unix:"):
+            return True
+        host, _ = host_port(self.address)
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def host_port(address: str) -> tuple[str, int]:
+    """Raises InputError(BAD_INPUT) for anything but HOST:PORT."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535 or not host:
+        raise InputError(Reason.BAD_INPUT, f"{address!r} is neither unix:PATH nor HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def bind(listen: Listen) -> socket.socket:
+    """An open, bound socket. A Unix socket belongs to this user alone; one that a killed service left is replaced.
+
+    Raises InputError(BUSY) where somebody listens there already, BAD_INPUT for an address that is not ours.
+    """
+    try:
+        if listen.address.startswith("unix:"):
+            return _bind_unix(Path(listen.address.removeprefix("unix:")))
+        host, port = host_port(listen.address)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        raise InputError(Reason.BAD_INPUT, f"cannot listen on {listen.address}: {error.strerror}") from error
+    return sock
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise InputError(Reason.BUSY, f"{path}: a service listens there already")
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(before)
+    return sock
+
+
+@asynccontextmanager
+async def serving(
+    service: Service, listen: Listen, *, signals: bool = False, owns: bool = True
+) -> AsyncIterator[Running]:
+    """Opens the service and listens while the body runs. Raises as `Service.start` and `bind` do.
+
+    With `signals` Ctrl-C and SIGTERM end it (uvicorn's own handlers, main thread only). Without `owns` the service is
+    open already and stays so: a second place to listen.
+    """
+    sock = bind(listen)
+    try:
+        if owns:
+            await service.start()
+        server = _make_server(make_app(service, [*chat.routes(service), openapi.route()]), listen)
+        task = asyncio.create_task(server.serve(sockets=[sock]) if signals else server._serve([sock]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.01)
+            yield Running(_address(sock, listen), task)
+        finally:
+            server.should_exit = True
+            await task
+            if owns:
+                await service.close()
+    finally:
+        sock.close()
+        if listen.address.startswith("unix:"):
+            Path(listen.address[5:]).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a client connects, and the task that ends with the server."""
+
+    address: str
+    task: asyncio.Task[None]
+
+
+def _address(sock: socket.socket, listen: Listen) -> str:
+    if listen.address.startswith("unix:"):
+        return listen.address
+    host, port = sock.getsockname()[:2]
+    return f"{'wss' if listen.tls_cert else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _make_server(app: App, listen: Listen) -> uvicorn.Server:
+    """A uvicorn server for `app`."""
+    config = uvicorn.Config(
+        BearerAuth(app, listen.token),
+        ws="websockets-sansio",
+        ws_max_size=wire.MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # latents do not compress, and a small frame could unpack to a large one
+        ws_ping_interval=10.0,
+        ws_ping_timeout=10.0,
+        limit_concurrency=64,
+        timeout_graceful_shutdown=3,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ssl_certfile=listen.tls_cert,
+        ssl_keyfile=listen.tls_key,
+        ssl_ca_certs=str(listen.client_ca) if listen.client_ca else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if listen.client_ca else ssl.CERT_NONE,
+    )
+    return uvicorn.Server(config)
