@@ -1,12 +1,39 @@
-"""What the two halves of the live spine tell each other: drafts, turns, interruptions. Knows no device and no model."""
+"""What the stages of the pipeline tell each other: drafts, turns, interruptions, replies, what was played."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from glasses.assistant.turn_manager import Span
-from glasses.heads.memory_intent import Wish
-from glasses.types import Float32Array, Frame, GateWord, ReplyWord, Turn
+from glasses.types import (
+    DeviceChange,
+    Float32Array,
+    Frame,
+    GateWord,
+    Int16Array,
+    OwnVoice,
+    Piece,
+    ReplyWord,
+    SensorEvent,
+    Turn,
+)
+
+Wish = Literal["", "sound", "picture", "wipe", "again"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One addressed stretch. `spoken_ns` is where speech began and ended, None where nobody spoke."""
+
+    touched_ns: int
+    look: bool
+    spoken_ns: tuple[int, int] | None
+    decided_ns: int
+
+    @property
+    def end_ns(self) -> int:
+        """End of speech; without speech, the moment of the decision."""
+        return self.spoken_ns[1] if self.spoken_ns else self.decided_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +86,64 @@ class ReplyState:
 
 
 Signal = Draft | Ended | Told
+
+
+@dataclass(slots=True)
+class Clause:
+    """One piece of an answer on its way out; counts are samples at the speaker's rate."""
+
+    turn_id: int
+    text: str
+    total: int
+    handed: int = 0
+    first_ns: int | None = None  # this host's monotonic time at which its first sample left the device
+
+    @property
+    def share(self) -> float:
+        """How much of it was handed to the device, 0..1."""
+        return self.handed / self.total if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One stage of one turn on this host's clock; `draft` counts the drafts of the turn, from 1."""
+
+    turn_id: int
+    draft: int
+    stage: str
+    began_ns: int
+    ended_ns: int
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer being made. Times are this host's, None until they came."""
+
+    draft: Draft
+    number: int
+    ended: Ended | None = None
+    reused: int = 0  # rows that the draft before had fed already
+    pieces: list[Piece] = field(default_factory=list)
+    clauses: list[str] = field(default_factory=list)
+    first_piece_ns: int | None = None
+    audible_ns: int | None = None
+    outcome: str = ""  # said, interrupted, merged, expired, empty
+    n_heard: int = 0  # of its pieces, where it was interrupted
+    instead: str = ""  # the whole text, where the backbone was not asked
+    work: list[Work] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What was written so far."""
+        return "".join(piece.text for piece in self.pieces).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was handed to the speaker since the last one, int16 (N,) at its rate; only where it was not silence."""
+
+    t_ns: int
+    pcm: Int16Array
+
+
+Watched = SensorEvent | OwnVoice | Signal | ReplyState | Reply | DeviceChange | Played

@@ -144,3 +144,20 @@ class Show:
 
 
 Action = Say | Show
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """A panel of `width` x `height` pixels that shows `colours` colours at a time (2 is a 1-bit panel)."""
+
+    width: int
+    height: int
+    colours: int
+
+    @property
+    def bits(self) -> int:
+        """Bits a pixel needs."""
+        return (self.colours - 1).bit_length()
+
+
+Load = Literal["camera", "remote", "backbone"]

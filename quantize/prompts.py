@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio, read_image
 from glasses.backbone.inputs import Part
 from glasses.backbone.prompt import PREFIX
@@ -17,7 +18,7 @@ from glasses.errors import InputError, Reason
 from glasses.evaluation import sounds, speech
 from glasses.evaluation.subset import spread
 from glasses.runtime.bundle import Parts
-from glasses.runtime.prompt import Times, answer, prompt_of
+from glasses.runtime.prompt import prompt_of
 from glasses.types import Turn
 from quantize import feeds
 

@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 
 from glasses.assistant.listener import Ear
-from glasses.assistant.reply import Reply
 from glasses.assistant.responder import Mouth
 from glasses.audio.echo_canceller import EchoGate
 from glasses.decoders.speech import Voice
@@ -27,10 +26,9 @@ from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import Hearing, Opens
 from glasses.devices.speaker import Saying
 from glasses.errors import GlassesError, SensorError
-from glasses.events import ReplyState, Signal
+from glasses.events import Played, ReplyState, Signal, Watched
 from glasses.runtime.bundle import Parts
-from glasses.system.governor import Load
-from glasses.types import AudioChunk, Button, DeviceChange, Int16Array, OwnVoice, SensorEvent
+from glasses.types import AudioChunk, Button, DeviceChange, Load, OwnVoice, SensorEvent
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.5
@@ -45,17 +43,6 @@ class Counts:
     overruns: int = 0
     underruns: int = 0
     reopened: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """What was handed to the speaker since the last one, int16 (N,) at its rate; only where it was not silence."""
-
-    t_ns: int
-    pcm: Int16Array
-
-
-Watched = SensorEvent | OwnVoice | Signal | ReplyState | Reply | DeviceChange | Played
 
 
 class Live:

@@ -15,14 +15,13 @@ from typing import Literal
 
 import numpy as np
 
-from glasses.assistant.turn_manager import LONGEST_MS, SURE, Change, Span, TurnGate
+from glasses.assistant.turn_manager import LONGEST_MS, SURE, Change, TurnGate
 from glasses.audio.loudness import is_audible
 from glasses.audio.ring_buffer import RATE_HZ, SoundRing
 from glasses.audio.silence_predictor import END, Hush
 from glasses.audio.vad import SPEECH, STEP_NS, VoiceDetector
 from glasses.backbone import prompt
-from glasses.events import Draft, Ended, ReplyState, Signal, Told
-from glasses.heads.memory_intent import Wish
+from glasses.events import Draft, Ended, ReplyState, Signal, Span, Told, Wish
 from glasses.heads.wake_word import WakeGate
 from glasses.runtime.bundle import Parts
 from glasses.runtime.prompt import prompt_of

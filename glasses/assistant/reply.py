@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from glasses.devices.speaker import Clause
-from glasses.events import Draft, Ended
-from glasses.types import Float32Array, Piece
+from glasses.events import Clause, Reply
+from glasses.types import Float32Array
 
 SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One stage of one turn on this host's clock; `draft` counts the drafts of the turn, from 1."""
-
-    turn_id: int
-    draft: int
-    stage: str
-    began_ns: int
-    ended_ns: int
-
-
-@dataclass(slots=True)
-class Reply:
-    """An answer being made. Times are this host's, None until they came."""
-
-    draft: Draft
-    number: int
-    ended: Ended | None = None
-    reused: int = 0  # rows that the draft before had fed already
-    pieces: list[Piece] = field(default_factory=list)
-    clauses: list[str] = field(default_factory=list)
-    first_piece_ns: int | None = None
-    audible_ns: int | None = None
-    outcome: str = ""  # said, interrupted, merged, expired, empty
-    n_heard: int = 0  # of its pieces, where it was interrupted
-    instead: str = ""  # the whole text, where the backbone was not asked
-    work: list[Work] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """What was written so far."""
-        return "".join(piece.text for piece in self.pieces).strip()
 
 
 def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
@@ -64,3 +29,29 @@ def pieces_heard(texts: list[str], heard: list[Clause]) -> int:
             return i
         text += piece
     return len(texts)
+
+
+def reply_fields(reply: Reply) -> dict[str, Any]:
+    """A reply as figures: times are ms from the end of speech, work is ms by stage before and after it."""
+    ended = reply.ended
+    end_ns = ended.span.end_ns if ended else 0
+    before, after = dict[str, float](), dict[str, float]()
+    for work in reply.work:
+        early_ns = max(0, min(work.ended_ns, end_ns) - work.began_ns)
+        late_ns = max(0, work.ended_ns - max(work.began_ns, end_ns))
+        if reply.audible_ns and work.began_ns > reply.audible_ns:
+            continue  # while it already speaks
+        before[work.stage] = before.get(work.stage, 0.0) + early_ns / 1e6
+        after[work.stage] = after.get(work.stage, 0.0) + late_ns / 1e6
+    return {
+        "turn": reply.draft.turn.id,
+        "outcome": reply.outcome,
+        "answer": reply.text,
+        "drafts": reply.number,
+        "reused_rows": reply.reused,
+        "rows": len(reply.draft.rows),
+        "decided_ms": round((ended.decided_ns - end_ns) / 1e6, 1) if ended else None,
+        "first_audio_ms": round((reply.audible_ns - end_ns) / 1e6, 1) if reply.audible_ns else None,
+        "work_before_ms": {stage: round(ms, 1) for stage, ms in before.items()},
+        "work_after_ms": {stage: round(ms, 1) for stage, ms in after.items()},
+    }

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 
 from glasses.assistant.kv_context import Context
-from glasses.assistant.reply import Reply, Work, pieces_heard, same_rows
+from glasses.assistant.reply import pieces_heard, same_rows
 from glasses.backbone.repetition import until_round
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.devices.speaker import Clause, Saying
+from glasses.devices.speaker import Saying
 from glasses.errors import ModelError, Reason
-from glasses.events import Draft, Ended, ReplyState, Signal, Told
+from glasses.events import Clause, Draft, Ended, Reply, ReplyState, Signal, Told, Work
 from glasses.runtime.bundle import Parts
 from glasses.types import Piece
 

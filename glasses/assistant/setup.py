@@ -8,8 +8,7 @@ from __future__ import annotations
 from glasses.assistant.listener import Ear, Recall
 from glasses.assistant.turn_manager import TurnGate
 from glasses.audio.vad import VoiceDetector
-from glasses.events import Draft
-from glasses.heads.memory_intent import Wish
+from glasses.events import Draft, Wish
 from glasses.memory.latent_memory import Replies, Reply
 from glasses.memory.writer import WITHIN_S, Remembering
 from glasses.model_store import store

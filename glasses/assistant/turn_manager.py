@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glasses.audio.vad import SPEECH
+from glasses.events import Span
 
 _MS = 1_000_000
 Kind = Literal["opened", "dipped", "resumed", "ended", "paused", "unpaused", "interrupted", "expired"]
@@ -30,21 +31,6 @@ MERGE_MS = 2000  # speech this soon after the end of a turn goes on with it, if 
 HEARD_MS = 400  # of a reply: from then on it was heard
 FOLLOW_MS = 6000  # after a reply speech is addressed without another touch
 REPLY_MS = 60_000  # no reply takes longer
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One addressed stretch. `spoken_ns` is where speech began and ended, None where nobody spoke."""
-
-    touched_ns: int
-    look: bool
-    spoken_ns: tuple[int, int] | None
-    decided_ns: int
-
-    @property
-    def end_ns(self) -> int:
-        """End of speech; without speech, the moment of the decision."""
-        return self.spoken_ns[1] if self.spoken_ns else self.decided_ns
 
 
 @dataclass(frozen=True, slots=True)

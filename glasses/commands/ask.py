@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from glasses.assistant.answer import Times, answer
 from glasses.audio.media import is_silent, read_audio, read_image, write_wav
 from glasses.commands import offload_options
 from glasses.decoders import hud
@@ -23,7 +24,7 @@ from glasses.encoders.audio import RATE_HZ, windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import Parts, open_parts, open_voice
-from glasses.runtime.prompt import Times, answer, prompt_of
+from glasses.runtime.prompt import prompt_of
 from glasses.system.board import load_board
 from glasses.types import Latents, Piece, Turn
 

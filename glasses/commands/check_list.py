@@ -21,13 +21,13 @@ from glasses.devices import portaudio
 from glasses.errors import GlassesError
 from glasses.model_store import store
 from glasses.system.board import Board
-from glasses.system.governor import Limits, Reading
+from glasses.system.board_sensors import MIB, read_board, read_number, read_text
+from glasses.system.governor import Limits
 
 State = Literal["ok", "warn", "fail"]
 UNIT = "glasses.service"
 NEEDED_FREE_MB = 120  # beside the bundle's mapped files: what `glasses bench memory` grows by after loading, rounded up
 NEEDED_DISK_MB = 300  # the least that recordings and a pull of a connector want
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +56,10 @@ def check(place: Place) -> list[Finding]:
     return [one(place) for one in CHECKS]
 
 
-def read_board(t_ns: int, root: Path = Path("/")) -> Reading:
-    """Heat, battery and memory as the governor takes them; None for what the board cannot say."""
-    zones = [_number(path) for path in sorted(root.glob("sys/class/thermal/thermal_zone*/temp"))]
-    heats = [millidegrees / 1000 for millidegrees in zones if millidegrees is not None]
-    battery = next((p.parent for p in root.glob("sys/class/power_supply/*/type") if _text(p) == "Battery"), None)
-    return Reading(
-        t_ns,
-        heat_c=max(heats, default=None),
-        battery_percent=_number(battery / "capacity") if battery else None,
-        charging=battery is not None and _text(battery / "status") in ("Charging", "Full", "Not charging"),
-        free_mb=psutil.virtual_memory().available / _MIB,
-    )
-
-
 def _system(place: Place) -> Finding:
     name = (
-        _text(place.root / "sys/firmware/devicetree/base/model") or "no device tree: not a board, or not Linux on ARM"
+        read_text(place.root / "sys/firmware/devicetree/base/model")
+        or "no device tree: not a board, or not Linux on ARM"
     )
     cores = psutil.cpu_count() or 1
     found = f"Python {'.'.join(map(str, sys.version_info[:3]))}, {cores} cores; {name}"
@@ -127,7 +114,7 @@ def _camera(place: Place) -> Finding:
     if not nodes:
         advice = "questions about what is in view go unanswered; check the ribbon cable, on a Pi `rpicam-hello --list`"
         return Finding("camera", "warn", "no video device", advice)
-    found = ", ".join(sorted({_text(node / "name") or node.name for node in nodes}))
+    found = ", ".join(sorted({read_text(node / "name") or node.name for node in nodes}))
     closed = [node.name for node in nodes if not _may_open(place.root / "dev" / node.name)]
     if len(closed) == len(nodes):
         return Finding("camera", "fail", f"{found}: not for this user", "add the user to the group video")
@@ -136,7 +123,7 @@ def _camera(place: Place) -> Finding:
 
 def _disk(place: Place) -> Finding:
     folder = next(path for path in (place.recordings, *place.recordings.parents) if path.exists())
-    free_mb = shutil.disk_usage(folder).free / _MIB
+    free_mb = shutil.disk_usage(folder).free / MIB
     found = f"{free_mb:,.0f} MB free at {folder}"
     if free_mb < NEEDED_DISK_MB:
         return Finding("disk", "fail", found, f"free {NEEDED_DISK_MB} MB, or lower the limit of recordings")
@@ -145,10 +132,10 @@ def _disk(place: Place) -> Finding:
 
 def _memory(place: Place) -> Finding:
     memory = psutil.virtual_memory()
-    found = f"{memory.available / _MIB:,.0f} MB of {memory.total / _MIB:,.0f} MB free"
-    if memory.available / _MIB < NEEDED_FREE_MB:
+    found = f"{memory.available / MIB:,.0f} MB of {memory.total / MIB:,.0f} MB free"
+    if memory.available / MIB < NEEDED_FREE_MB:
         return Finding("memory", "fail", found, "end other programs; a Zero 2 W wants no desktop and gpu_mem=16")
-    if place.board.memory_mb and memory.total / _MIB < 0.75 * place.board.memory_mb:
+    if place.board.memory_mb and memory.total / MIB < 0.75 * place.board.memory_mb:
         advice = f"board {place.board.name} should have {place.board.memory_mb} MB: is this the right --board?"
         return Finding("memory", "warn", found, advice)
     return Finding("memory", "ok", found)
@@ -164,8 +151,8 @@ def _heat(place: Place) -> Finding:
 
 
 def _power(place: Place) -> Finding:
-    volts = [p.parent for p in place.root.glob("sys/class/hwmon/hwmon*/name") if _text(p) == "rpi_volt"]
-    if any(_number(path / "in0_lcrit_alarm") for path in volts):
+    volts = [p.parent for p in place.root.glob("sys/class/hwmon/hwmon*/name") if read_text(p) == "rpi_volt"]
+    if any(read_number(path / "in0_lcrit_alarm") for path in volts):
         return Finding("power", "fail", "under-voltage", "use the supply and cable made for this board")
     reading = read_board(0, place.root)
     if reading.battery_percent is None:
@@ -212,17 +199,3 @@ def _may_open(device: Path) -> bool:
         return False
     except OSError:  # busy, or no stream of pictures: not a matter of permission
         return True
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip("\0\n ")
-    except OSError:
-        return ""
-
-
-def _number(path: Path) -> float | None:
-    try:
-        return float(_text(path))
-    except ValueError:
-        return None

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from glasses.assistant.answer import warm_up
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
 from glasses.events import Ended
@@ -24,7 +25,6 @@ from glasses.recording.demo_session import SHIPPED, Session, events, load_sessio
 from glasses.replay import demo_report
 from glasses.replay.replayer import Again, Replied
 from glasses.runtime.bundle import open_parts, open_voice
-from glasses.runtime.prompt import warm_up
 from glasses.system.board import load_board
 from glasses.types import SensorEvent
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         console = Console()
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
-        memory = stack.enter_context(Remembering(parts))
+        memory = stack.enter_context(Remembering(parts.sound_encoder.encode, parts.image_encoder.encode))
         again = Again(parts, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
         stream = events(session, start_ns=start_ns)
         stream = screen.watched(stream if args.fast else paced(stream), start_ns)

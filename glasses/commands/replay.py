@@ -145,7 +145,9 @@ def _play(
 
 
 def _memory(parts: Parts, worn: Worn) -> Remembering:
-    return Remembering(parts, LatentMemory(tiers=tiers_within(worn.remember_s)))
+    return Remembering(
+        parts.sound_encoder.encode, parts.image_encoder.encode, LatentMemory(tiers=tiers_within(worn.remember_s))
+    )
 
 
 def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> SegmentWriter | None:

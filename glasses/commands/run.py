@@ -12,14 +12,15 @@ from typing import Any
 
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
+from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Live
+from glasses.assistant.fault_injection import INJECTED
+from glasses.commands.run_controls import Running, controls, findable
 from glasses.assistant.listener import Ear
-from glasses.assistant.reply import Reply
 from glasses.assistant.responder import MAX_TOKENS
 from glasses.assistant.setup import ADDRESS, CONFIRM_WIPE, SAID, Recalling, open_ear
 from glasses.commands import link_keys, offload_options, run_services
 from glasses.commands.link import as_runtime_error
-from glasses.commands.run_controls import INJECTED, Running, controls, findable
 from glasses.commands.run_screen import Caption, Screen
 from glasses.commands.run_services import Alongside
 from glasses.commands.run_vitals import vitals
@@ -28,12 +29,11 @@ from glasses.devices.local import Devices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import Linked
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Draft
+from glasses.events import Draft, Reply
 from glasses.memory.latent_memory import TIERS, LatentMemory, tiers_within
 from glasses.memory.writer import Remembering
 from glasses.model_store import store
 from glasses.runtime.bundle import Parts, open_parts, open_voice
-from glasses.runtime.prompt import warm_up
 from glasses.system.watchdog import Notifier, Watchdog
 from glasses.types import Button, DeviceChange, SensorEvent, Wiped
 
@@ -185,7 +185,10 @@ class Wearing:
         if not 0 < args.remember <= LONGEST_MIN:
             raise InputError(Reason.BAD_INPUT, f"--remember {args.remember:g}: above 0, {LONGEST_MIN:g} at most")
         kept = LatentMemory(tiers=tiers_within(60 * args.remember))
-        self._memory = None if args.no_memory else stack.enter_context(Remembering(parts, kept))
+        self._memory = None
+        if not args.no_memory:
+            remembering = Remembering(parts.sound_encoder.encode, parts.image_encoder.encode, kept)
+            self._memory = stack.enter_context(remembering)
         self.recalling = Recalling(parts, self._memory, transcript=args.transcript)
         self.beside = Alongside(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:

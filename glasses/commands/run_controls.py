@@ -16,14 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glasses.assistant.assistant import Live
+from glasses.assistant.fault_injection import INJECTED
 from glasses.commands.run_services import Alongside
 from glasses.errors import InputError, Reason
-from glasses.system.governor import Reading
 from glasses.types import Button, Press
 
 WIPE = signal.SIGRTMIN  # "forget everything"
@@ -31,7 +31,6 @@ INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting one
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
 _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
-_TOO_HOT_C, _BATTERY_LOW, _FREE_MB = 200.0, 8.0, 60.0  # all is shed; camera and radio; the camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +45,6 @@ class Running:
     def touch(self, press: Press) -> None:
         """As if the wearer had touched the glasses now."""
         self.live.events.put(Button(time.monotonic_ns(), press))
-
-
-def _microphone_gone(on: Running) -> None:
-    if on.live.microphone:
-        on.live.microphone.close()
-
-
-def _speaker_gone(on: Running) -> None:
-    if on.live.speaker:
-        on.live.speaker.close()
-
-
-def _reads(board: Reading) -> Callable[[Running], None]:
-    """The board says this from now on."""
-
-    def inject(on: Running) -> None:
-        on.beside.read = lambda t_ns: replace(board, t_ns=t_ns)
-
-    return inject
-
-
-def _stopped(on: Running) -> None:
-    """SIGSTOP to ourselves for three seconds, as a card that does not answer a page fault would have it."""
-    del on
-    if os.fork() == 0:
-        time.sleep(3)
-        os.kill(os.getppid(), signal.SIGCONT)
-        os._exit(0)
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-# What --inject does to a running spine: the real thing, as a device or a bug would.
-INJECTED: dict[str, Callable[[Running], None]] = {
-    "microphone-gone": _microphone_gone,
-    "speaker-gone": _speaker_gone,
-    "ear-hangs": lambda on: on.live.hang("ear"),
-    "mouth-hangs": lambda on: on.live.hang("mouth"),
-    "too-hot": _reads(Reading(0, heat_c=_TOO_HOT_C)),
-    "battery-low": _reads(Reading(0, battery_percent=_BATTERY_LOW)),
-    "memory-short": _reads(Reading(0, free_mb=_FREE_MB)),
-    "stopped": _stopped,
-}
 
 
 def _inject(fault: str, on: Running) -> None:

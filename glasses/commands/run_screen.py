@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from glasses.assistant.reply import Reply
-from glasses.events import Ended, ReplyState, Told
+from glasses.assistant.reply import reply_fields
+from glasses.events import Ended, Reply, ReplyState, Told
 from glasses.types import DeviceChange
 
 # What a person is told of an event; of others nothing: a program is told all.
@@ -110,29 +110,3 @@ class Caption:
         if self._text and (begins or (isinstance(what, Reply) and what.outcome == "expired")):
             self._text = ""
             self._show("")
-
-
-def reply_fields(reply: Reply) -> dict[str, Any]:
-    """A reply as figures: times are ms from the end of speech, work is ms by stage before and after it."""
-    ended = reply.ended
-    end_ns = ended.span.end_ns if ended else 0
-    before, after = dict[str, float](), dict[str, float]()
-    for work in reply.work:
-        early_ns = max(0, min(work.ended_ns, end_ns) - work.began_ns)
-        late_ns = max(0, work.ended_ns - max(work.began_ns, end_ns))
-        if reply.audible_ns and work.began_ns > reply.audible_ns:
-            continue  # while it already speaks
-        before[work.stage] = before.get(work.stage, 0.0) + early_ns / 1e6
-        after[work.stage] = after.get(work.stage, 0.0) + late_ns / 1e6
-    return {
-        "turn": reply.draft.turn.id,
-        "outcome": reply.outcome,
-        "answer": reply.text,
-        "drafts": reply.number,
-        "reused_rows": reply.reused,
-        "rows": len(reply.draft.rows),
-        "decided_ms": round((ended.decided_ns - end_ns) / 1e6, 1) if ended else None,
-        "first_audio_ms": round((reply.audible_ns - end_ns) / 1e6, 1) if reply.audible_ns else None,
-        "work_before_ms": {stage: round(ms, 1) for stage, ms in before.items()},
-        "work_after_ms": {stage: round(ms, 1) for stage, ms in after.items()},
-    }

@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from glasses.assistant.reply import Reply
-from glasses.commands.check_list import read_board
-from glasses.commands.run_screen import reply_fields
+from glasses.assistant.reply import reply_fields
 from glasses.decoders.hud import render
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Ended, ReplyState, Told
+from glasses.events import Ended, Reply, ReplyState, Told
 from glasses.recording.encryption import read_public_key
 from glasses.recording.entries import Answered, decision_of
 from glasses.recording.folder import Limits as Kept
 from glasses.recording.folder import default_folder
 from glasses.recording.recorder import Recorder
 from glasses.system.board import DEFAULT_BOARD, load_board
-from glasses.system.governor import Governed, Limits, Load, Reading, step
-from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
+from glasses.system.board_sensors import read_board
+from glasses.system.governor import Governed, Limits, Reading, step
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, Load, OwnVoice, Wiped
 
 if TYPE_CHECKING:
     from glasses.dashboard.status import Panel

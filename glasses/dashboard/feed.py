@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.assistant.assistant import Played
-from glasses.assistant.reply import Reply
 from glasses.dashboard.status import Bar, Panel, TurnView
-from glasses.events import Draft, Ended, ReplyState, Told
+from glasses.events import Draft, Ended, Played, Reply, ReplyState, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
 _MS = 1e6

@@ -18,8 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glasses.decoders import typeface
 from glasses.errors import InputError, Reason
-from glasses.system.board import Display
-from glasses.types import UInt8Array, frozen
+from glasses.types import Display, UInt8Array, frozen
 
 MAX_TEXT_CHARS = 20_000  # some 30 minutes of reading; a cap so that a runaway answer cannot fill memory with pages
 _RAMP = 11  # of 16 colours: black to white for text, the rest black to amber for what is not the answer

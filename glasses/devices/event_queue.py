@@ -1,5 +1,4 @@
-"""Sound of any rate as chunks of 20 ms at 16 kHz, and a bounded queue between a device's thread and the listener:
-newest wins. Knows no device.
+"""A bounded queue between the devices' threads and the listener: newest wins.
 
 A listener that falls behind loses the oldest sound, never the newest, and the loss is counted: sound that is half a
 minute old answers nobody, and an unbounded queue would end the process on a small board.
@@ -11,14 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-import numpy as np
-import soxr
-
-from glasses.audio.ring_buffer import RATE_HZ
-from glasses.types import AudioChunk, Int16Array, SensorEvent, frozen
-
-CHUNK_MS = 20
-_CHUNK = RATE_HZ * CHUNK_MS // 1000
+from glasses.types import SensorEvent
 
 
 class EventQueue:
@@ -64,23 +56,3 @@ class EventQueue:
         """Events until closed; None each `idle_s` in which nothing came, so that the listener can look at the clock."""
         while not (self._closed and not self._events):
             yield self.get(idle_s)
-
-
-class Chunker:
-    """One stream of a device's sound, int16 at `rate_hz`, as AudioChunks in the queue."""
-
-    def __init__(self, queue: EventQueue, rate_hz: int) -> None:
-        self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="int16")
-        self._queue, self._rest, self._seq = queue, np.zeros(0, np.int16), 0
-
-    def put(self, pcm: Int16Array, t_ns: int) -> None:
-        """Takes int16 (N,) whose first sample was heard at `t_ns`."""
-        if self._resampler is not None:
-            pcm = self._resampler.resample_chunk(pcm)
-        t_ns -= len(self._rest) * 1_000_000_000 // RATE_HZ
-        pcm = np.concatenate([self._rest, pcm])
-        for first in range(0, len(pcm) - _CHUNK + 1, _CHUNK):
-            start_ns = t_ns + first * 1_000_000_000 // RATE_HZ
-            self._queue.put(AudioChunk(start_ns, self._seq, frozen(pcm[first : first + _CHUNK].copy()), RATE_HZ))
-            self._seq += 1
-        self._rest = pcm[len(pcm) // _CHUNK * _CHUNK :]

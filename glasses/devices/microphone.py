@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from glasses.audio.chunker import CHUNK_MS, Chunker
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.sample_clock import SteadyClock
 from glasses.devices import portaudio
-from glasses.devices.event_queue import CHUNK_MS, Chunker, EventQueue
+from glasses.devices.event_queue import EventQueue
 from glasses.errors import Reason, SensorError
 
 _MAX_LATENCY_S = 0.5  # a driver that claims more is wrong; its claim would shift every time stamp
@@ -27,7 +28,7 @@ class Microphone:
         sd = portaudio.portaudio()
         self.device = portaudio.find("input", name)
         rate_hz = portaudio.usable_rate(self.device, "input", RATE_HZ)
-        self._chunks = Chunker(queue, rate_hz)
+        self._chunks = Chunker(queue.put, rate_hz)
         self._clock = SteadyClock(rate_hz)
         self.overruns, self.last_ns = 0, time.monotonic_ns()
         self._opened_ns = self.last_ns

@@ -13,9 +13,10 @@ from firmware_bridge.devices.device import Sound
 from firmware_bridge.devices.photo import Deadlines
 from firmware_bridge.errors import LinkError
 from firmware_bridge.link import AUDIO
+from glasses.audio.chunker import Chunker
 from glasses.audio.media import decode_image
 from glasses.devices.camera import small
-from glasses.devices.event_queue import Chunker, EventQueue
+from glasses.devices.event_queue import EventQueue
 from glasses.devices.link_thread import ANSWER_S, LinkThread
 from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import Saying
@@ -40,7 +41,7 @@ class LinkMicrophone:
         self._on, self._closed = on, False
         rate_hz = on.glasses.info["mic_rate_hz"]
         self.device = SoundDevice(-1, f"{on.glasses.capabilities.product} at {on.address}", rate_hz)
-        self._chunks = Chunker(queue, rate_hz)
+        self._chunks = Chunker(queue.put, rate_hz)
         self._lost = on.glasses.audio_lost
         self.overruns = 0
         try:

@@ -11,7 +11,6 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ import soxr
 from glasses.audio.sample_clock import SteadyClock
 from glasses.devices import portaudio
 from glasses.errors import Reason, SensorError
+from glasses.events import Clause
 from glasses.types import Float32Array, Int16Array
 
 BLOCK_MS = 10
@@ -29,22 +29,6 @@ _HOLD_AGAIN_NS = 1_000_000_000  # a vacuum cleaner must not keep it silent
 _FADE_MS = 5  # a cut in mid-wave is a click, as loud as the voice
 _MAX_LATENCY_S = 0.5
 _REFERENCE_S = 4  # of what was played is kept for the echo gate
-
-
-@dataclass(slots=True)
-class Clause:
-    """One piece of an answer on its way out; counts are samples at the speaker's rate."""
-
-    turn_id: int
-    text: str
-    total: int
-    handed: int = 0
-    first_ns: int | None = None  # this host's monotonic time at which its first sample left the device
-
-    @property
-    def share(self) -> float:
-        """How much of it was handed to the device, 0..1."""
-        return self.handed / self.total if self.total else 1.0
 
 
 class Saying(ABC):

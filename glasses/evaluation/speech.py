@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio
 from glasses.evaluation.degrade import telephone, with_noise
 from glasses.evaluation.subset import spread
 from glasses.runtime.bundle import Parts
-from glasses.runtime.prompt import Times, answer
 from glasses.types import Float32Array, Latents, Turn
 
 REPEAT = " Repeat the words."

@@ -7,13 +7,13 @@ chosen. Knows no memory, no encoder and no connector.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import cast
 
 from glasses.errors import ModelError, Reason
+from glasses.events import Wish
 from glasses.heads.linear import Head
 from glasses.types import Float32Array
 
-Wish = Literal["", "sound", "picture", "wipe", "again"]
 NAMES: tuple[Wish, ...] = ("sound", "picture", "wipe")  # told from what is said; "again" by touch alone
 
 

@@ -10,14 +10,14 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Self
 
 from glasses.errors import GlassesError
-from glasses.heads.memory_intent import Wish
+from glasses.events import Wish
 from glasses.memory.latent_memory import LatentMemory, SoundKeeper
 from glasses.memory.view_filter import ViewGate
-from glasses.runtime.bundle import Parts
-from glasses.types import AudioChunk, Button, Frame, Latents, SensorEvent
+from glasses.types import AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array
 
 log = logging.getLogger(__name__)
 _S = 1_000_000_000
@@ -30,10 +30,16 @@ _WAITING = 400  # events: eight seconds of sound
 class Remembering:
     """`saw` whatever the senses give; `recall` for a turn; `wipe`, at once or asked for and confirmed by a touch."""
 
-    def __init__(self, parts: Parts, memory: LatentMemory | None = None) -> None:
+    def __init__(
+        self,
+        encode_sound: Callable[[Float32Array, int], Latents],
+        encode_image: Callable[[UInt8Array, int], Latents],
+        memory: LatentMemory | None = None,
+    ) -> None:
+        """`encode_sound` takes float32 (N,) at 16 kHz, `encode_image` uint8 (H, W, 3), each with its time in ns."""
         self._memory = memory or LatentMemory()
-        self._keeper = SoundKeeper(self._memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
-        self._see = parts.image_encoder.encode
+        self._keeper = SoundKeeper(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
+        self._see = encode_image
         self._lock = threading.Lock()  # of memory and keeper
         self._waiting: queue.Queue[tuple[SensorEvent, bool, int] | None] = queue.Queue(_WAITING)
         self._gate = ViewGate()

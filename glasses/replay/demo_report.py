@@ -12,8 +12,7 @@ from glasses.decoders import hud
 from glasses.recording.demo_session import Said, Session
 from glasses.replay.contact_sheet import Row, contact_sheet, envelope
 from glasses.replay.replayer import Replied
-from glasses.system.board import Display
-from glasses.types import Float32Array
+from glasses.types import Display, Float32Array
 
 _MS = 1_000_000
 _CONTEXT_MS = 400  # of sound shown before and after what was said to nobody here

@@ -20,8 +20,7 @@ from glasses.assistant.setup import SAID, Recalling, open_ear
 from glasses.backbone.repetition import until_round
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.devices.speaker import Clause
-from glasses.events import Draft, Ended, ReplyState, Signal, Told
+from glasses.events import Clause, Draft, Ended, ReplyState, Signal, Told
 from glasses.memory.writer import Remembering
 from glasses.recording.entries import Answered, Decision
 from glasses.runtime.bundle import Parts

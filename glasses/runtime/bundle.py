@@ -21,11 +21,12 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
+from glasses.events import Wish
 from glasses.heads.addressee import ForMe
 from glasses.heads.end_of_turn import TurnEnd
 from glasses.heads.linear import Head
 from glasses.heads.linear import load as load_head
-from glasses.heads.memory_intent import NAMES, Wish, Wishes
+from glasses.heads.memory_intent import NAMES, Wishes
 from glasses.heads.wake_word import WakeGate
 from glasses.heads.wake_word import load as load_wake
 from glasses.model_store import store

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glasses.errors import InputError, Reason
+from glasses.types import Display
 
 # hardware/ lies at the repository's root, beside this package; `make setup` installs editable, so this holds there too.
 BOARDS_DIR = Path(__file__).resolve().parents[2] / "hardware" / "boards"
@@ -27,20 +28,6 @@ _HOST_RANGES = {
     "throttle_c": (50, 120),
 }
 _DISPLAY_RANGES = {"width": (64, 4096), "height": (24, 4096), "colours": (2, 256)}
-
-
-@dataclass(frozen=True, slots=True)
-class Display:
-    """A panel of `width` x `height` pixels that shows `colours` colours at a time (2 is a 1-bit panel)."""
-
-    width: int
-    height: int
-    colours: int
-
-    @property
-    def bits(self) -> int:
-        """Bits a pixel needs."""
-        return (self.colours - 1).bit_length()
 
 
 @dataclass(frozen=True, slots=True)

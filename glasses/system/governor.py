@@ -7,9 +7,9 @@ the level before, what was read, the limits -> the level after.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
-Load = Literal["camera", "remote", "backbone"]
+from glasses.types import Load
+
 # Camera first: pictures cost most and are asked for least. Then the radio. Last the backbone: the ears and a spoken
 # "I am too hot" stay, whatever happens.
 SHED_ORDER: tuple[Load, ...] = ("camera", "remote", "backbone")

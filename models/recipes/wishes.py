@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from glasses.audio.media import read_audio
+from glasses.events import Wish
 from glasses.heads.linear import Head, fit
-from glasses.heads.memory_intent import NAMES, Wish, Wishes, features
+from glasses.heads.memory_intent import NAMES, Wishes, features
 from glasses.runtime.bundle import Parts, open_parts
 from glasses.types import Float32Array
 from models.recipes import augment, voices

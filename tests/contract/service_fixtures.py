@@ -19,8 +19,9 @@ from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.runtime.bundle import Parts, open_parts
 from glasses.service.client.client import Client
-from glasses.service.client.transport import InProcess, Transport, WebSocket
+from glasses.service.client.transport import Transport, WebSocket
 from glasses.service.engines.llama import Engine, LlamaEngine
+from glasses.service.server.in_process import InProcess
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
 from glasses.types import Piece

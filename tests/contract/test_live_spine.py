@@ -18,15 +18,13 @@ import pytest
 
 from glasses.assistant.kv_context import TURN_BREAK
 from glasses.assistant.listener import Ear
-from glasses.assistant.reply import Reply
 from glasses.assistant.responder import EXPIRES_MS, Mouth
-from glasses.assistant.turn_manager import Span, TurnGate
+from glasses.assistant.turn_manager import TurnGate
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import VoiceDetector
 from glasses.backbone.prompt import SUFFIX
-from glasses.devices.speaker import Clause
-from glasses.events import Draft, Ended, ReplyState, Told
+from glasses.events import Clause, Draft, Ended, Reply, ReplyState, Span, Told
 from glasses.model_store import store
 from glasses.runtime.bundle import Parts, open_parts
 from glasses.runtime.prompt import prompt_of

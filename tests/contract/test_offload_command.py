@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 from test_serve_command import serve
 
-from glasses.assistant.reply import Reply
 from glasses.assistant.responder import Mouth
-from glasses.assistant.turn_manager import Span
-from glasses.events import Draft, Ended
+from glasses.events import Draft, Ended, Reply, Span
 from glasses.offload.answerer import Beside, Prompted, transport_of
 from glasses.offload.policy import Limits
 from glasses.runtime.bundle import Parts, open_parts

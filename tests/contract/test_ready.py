@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from glasses.assistant.assistant import Live
-from glasses.assistant.reply import Reply
 from glasses.assistant.setup import open_ear
+from glasses.audio.chunker import Chunker
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.devices.event_queue import Chunker, EventQueue
+from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
-from glasses.events import Ended
+from glasses.events import Ended, Reply
 from glasses.runtime.bundle import open_parts
 
 pytestmark = pytest.mark.models
@@ -37,7 +37,7 @@ class Microphone:
         items = [json.loads(line) for line in (SPEECH / "index.jsonl").read_text().splitlines()]
         question = read_audio(SPEECH / next(item for item in items if item["set"] == "question")["file"])
         pcm = np.concatenate([np.zeros(8000, np.float32), question, np.zeros(16000, np.float32)])
-        Chunker(queue, RATE_HZ).put((pcm * 32767).astype(np.int16), time.monotonic_ns())
+        Chunker(queue.put, RATE_HZ).put((pcm * 32767).astype(np.int16), time.monotonic_ns())
 
     def close(self) -> None: ...
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio, read_image
 from glasses.backbone import prompt
 from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import reply
 from glasses.runtime.bundle import Parts, open_parts
-from glasses.runtime.prompt import SoFar, Times, answer, connect, prompt_of
+from glasses.runtime.prompt import SoFar, connect, prompt_of
 from glasses.types import Latents, Turn
 
 pytestmark = pytest.mark.models

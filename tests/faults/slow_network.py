@@ -20,7 +20,8 @@ from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import Remote
 from glasses.offload.turn import OffloadedTurn
 from glasses.service.client.client import Client
-from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.client.transport import WebSocket
+from glasses.service.server.in_process import InProcess
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
 

@@ -32,7 +32,7 @@ def parts() -> Iterator[Parts]:
 
 
 def replies(parts: Parts, chunk_ms: int) -> list[Replied]:
-    with Remembering(parts) as memory:
+    with Remembering(parts.sound_encoder.encode, parts.image_encoder.encode) as memory:
         again = Again(parts, None, memory=memory)
         told = [what for event in events(load_session(), chunk_ms=chunk_ms) for what in again.feed(event)]
     return [what for what in told if isinstance(what, Replied)]

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from glasses.assistant.answer import Times, answer
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import SPEECH, VoiceDetector
 from glasses.memory.latent_memory import LatentMemory, SoundKeeper
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.runtime.bundle import Parts, open_parts
-from glasses.runtime.prompt import Times, answer
 from glasses.types import AudioChunk, Float32Array, Latents, Turn
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

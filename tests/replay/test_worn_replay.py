@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from glasses.__main__ import main
-from glasses.assistant.reply import Reply
 from glasses.audio.media import read_image
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.commands import run
@@ -26,7 +25,7 @@ from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import Saying
 from glasses.evaluation.bench.barge_in import TEXT
 from glasses.evaluation.bench.latency import spoken_questions
-from glasses.events import Draft, Ended, ReplyState, Told
+from glasses.events import Draft, Ended, Reply, ReplyState, Told
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.session import entries_of, recorded

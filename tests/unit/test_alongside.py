@@ -13,8 +13,9 @@ import httpx
 import numpy as np
 import pytest
 
+from glasses.assistant.fault_injection import INJECTED
+from glasses.commands.run_controls import Running
 from glasses.commands import run_services
-from glasses.commands.run_controls import INJECTED, Running
 from glasses.commands.run_services import Alongside, add_options
 from glasses.errors import InputError
 from glasses.recording.folder import segments

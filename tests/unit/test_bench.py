@@ -11,8 +11,6 @@ import pytest
 import soundfile
 
 from glasses.__main__ import main
-from glasses.assistant.reply import Reply, Work
-from glasses.assistant.turn_manager import Span
 from glasses.audio.media import read_audio
 from glasses.errors import InputError
 from glasses.evaluation.bench.false_wakes import STRETCH_S, Addressed, mixed, unlearned
@@ -25,7 +23,7 @@ from glasses.evaluation.bench.turn_times import (
     median_waterfall_ms,
     waterfall_ms,
 )
-from glasses.events import Draft, Ended
+from glasses.events import Draft, Ended, Reply, Span, Work
 from glasses.runtime.bundle import open_parts
 from glasses.types import Turn
 from glasses.wake_word_training.train import sound_files

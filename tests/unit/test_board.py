@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from glasses.errors import InputError, Reason
-from glasses.system.board import Display, board_names, load_board
+from glasses.system.board import board_names, load_board
+from glasses.types import Display
 
 GOOD = 'about = "a"\nsource = "b"\n'
 

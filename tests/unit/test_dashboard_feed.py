@@ -7,11 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glasses.assistant.reply import Reply, Work
-from glasses.assistant.turn_manager import Span
 from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
 from glasses.dashboard.status import Panel
-from glasses.events import Draft, Ended, Told
+from glasses.events import Draft, Ended, Reply, Span, Told, Work
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice, Piece, Turn
 
 MS = 1_000_000

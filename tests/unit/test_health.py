@@ -9,9 +9,10 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.commands import check_list
-from glasses.commands.check_list import Place, check, read_board, service_finding
+from glasses.commands.check_list import Place, check, service_finding
 from glasses.model_store import store
 from glasses.system.board import load_board
+from glasses.system.board_sensors import read_board
 
 
 def sys_tree(root: Path, files: dict[str, str]) -> None:

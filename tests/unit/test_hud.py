@@ -10,7 +10,7 @@ from PIL import Image
 
 from glasses.decoders import hud, typeface
 from glasses.errors import InputError, Reason
-from glasses.system.board import Display
+from glasses.types import Display
 
 FRAME = Display(640, 400, 16)
 EVEN_G1 = Display(576, 136, 2)

@@ -6,7 +6,7 @@ import numpy as np
 
 from glasses.assistant.reply import SAME_ROW, pieces_heard, same_rows
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.speaker import Clause
+from glasses.events import Clause
 from glasses.types import AudioChunk, frozen
 
 PIECES = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]

@@ -15,11 +15,12 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the quantize extra is not installed")
 pytest.importorskip("onnx_ir")
 
+from glasses.assistant.answer import Times, answer  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
 from glasses.model_store import manifests, store  # noqa: E402
 from glasses.runtime.bundle import open_for_me, open_parts, open_turn_end, open_wishes  # noqa: E402
-from glasses.runtime.prompt import SoFar, Times, answer, connect  # noqa: E402
+from glasses.runtime.prompt import SoFar, connect  # noqa: E402
 from glasses.system.board import board_names  # noqa: E402
 from glasses.types import Turn  # noqa: E402
 from quantize import __main__ as quantize_main  # noqa: E402

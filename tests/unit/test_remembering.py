@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,18 +22,16 @@ SECOND = (0.3 * 32767 * np.sin(np.arange(RATE_HZ) / 5)).astype(np.int16)
 
 
 class Encoders:
-    """Stands in for Parts: latents of the right shape at no cost."""
+    """Latents of the right shape at no cost."""
 
     def __init__(self) -> None:
         self.n_pictures = 0
-        self.sound_encoder = SimpleNamespace(
-            encode=lambda pcm, t_ns: Latents(
-                t_ns, len(pcm) * S // RATE_HZ, "sound", np.ones((2 * len(pcm) // RATE_HZ + 1, 4), np.float32), "sound:0"
-            )
-        )
-        self.image_encoder = SimpleNamespace(encode=self._see)
 
-    def _see(self, rgb: Any, t_ns: int) -> Latents:
+    def sound(self, pcm: Any, t_ns: int) -> Latents:
+        data = np.ones((2 * len(pcm) // RATE_HZ + 1, 4), np.float32)
+        return Latents(t_ns, len(pcm) * S // RATE_HZ, "sound", data, "sound:0")
+
+    def image(self, rgb: Any, t_ns: int) -> Latents:
         self.n_pictures += 1
         return Latents(t_ns, 0, "image", np.full((2, 4), rgb.mean(), np.float32), "image:0")
 
@@ -46,7 +43,7 @@ def encoders() -> Encoders:
 
 @pytest.fixture
 def remembering(encoders: Encoders) -> Iterator[Remembering]:
-    with Remembering(encoders) as opened:  # pyright: ignore[reportArgumentType]  (a stand-in)
+    with Remembering(encoders.sound, encoders.image) as opened:
         yield opened
 
 
@@ -140,7 +137,7 @@ def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
 ) -> None:
     monkeypatch.setattr(module, "AGE_S", 0.05)
     memory = LatentMemory(tiers=(Tier(0.5, 50, 0),))
-    with Remembering(encoders, memory) as remembering:  # pyright: ignore[reportArgumentType]  (a stand-in)
+    with Remembering(encoders.sound, encoders.image, memory) as remembering:
         look(remembering, 1.0, 90)
         settled(remembering)
         assert memory.n_bytes

@@ -21,14 +21,13 @@ import numpy as np
 
 from glasses.assistant.assistant import Live
 from glasses.assistant.listener import Ear
-from glasses.assistant.reply import Reply
 from glasses.assistant.turn_manager import TurnGate
 from glasses.audio.vad import VoiceDetector
 from glasses.devices.local import Devices
 from glasses.evaluation.bench.latency import spoken_questions
 from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
 from glasses.evaluation.progress import Tick
-from glasses.events import ReplyState, Told
+from glasses.events import Reply, ReplyState, Told
 from glasses.model_store import store
 from glasses.runtime.bundle import open_parts, open_turn_end, open_voice
 from glasses.types import Button, Float32Array

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from glasses.commands.run_controls import INJECTED
+from glasses.assistant.fault_injection import INJECTED
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
 from glasses.recording.folder import opened, segments

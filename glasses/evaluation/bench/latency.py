@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import psutil
 
+from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Live
 from glasses.assistant.listener import Ear
-from glasses.assistant.reply import Reply
 from glasses.assistant.turn_manager import TurnGate
 from glasses.audio.media import read_audio
 from glasses.audio.vad import VoiceDetector
@@ -33,9 +33,9 @@ from glasses.evaluation.bench.cascade import CascadeEar, transcriber
 from glasses.evaluation.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
+from glasses.events import Reply
 from glasses.model_store import store
 from glasses.runtime.bundle import Parts, open_parts, open_turn_end, open_voice
-from glasses.runtime.prompt import warm_up
 from glasses.types import Float32Array
 
 SPEECH = Path(__file__).parents[3] / "models/eval/speech"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import psutil
 
+from glasses.assistant.answer import Times, answer
 from glasses.encoders.audio import RATE_HZ
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import open_parts, open_voice
-from glasses.runtime.prompt import Times, answer
 from glasses.types import Turn
 
 

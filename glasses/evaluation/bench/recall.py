@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.evaluation.bench import views
@@ -18,7 +19,6 @@ from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread
 from glasses.memory.latent_memory import LatentMemory, SoundKeeper
 from glasses.runtime.bundle import Parts, open_parts
-from glasses.runtime.prompt import Times, answer
 from glasses.types import AudioChunk, Float32Array, Latents, Turn
 
 AGES_S = (5, 120, 900)  # one for each tier of the memory

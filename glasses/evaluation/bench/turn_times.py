@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glasses.assistant.reply import Reply
+from glasses.events import Reply
 
 RATE_HZ = 16_000
 _LOUD = 200  # of 32768 on the speaker

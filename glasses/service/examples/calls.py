@@ -17,13 +17,13 @@ from pathlib import Path
 
 from glasses.runtime.bundle import SPARE_ONE, open_parts
 from glasses.service.client.sync_client import SyncClient
-from glasses.service.client.transport import InProcess
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import call_wordings as train
 from glasses.service.examples import held_out_wordings as held_out
 from glasses.service.examples import sound_wordings as more
 from glasses.service.examples.sound_out import SOUNDS, called_by, states, wordings
 from glasses.service.protocol.messages import AddToken, Example, ListTokens
+from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 
 # What may stand around a wording, whatever it asks for.

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from glasses.backbone.prompt import SUFFIX
 from glasses.service.client.gradient_client import GradientClient
 from glasses.service.client.sync_client import SyncClient
-from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.client.transport import WebSocket
 from glasses.service.engines.torch.autograd import RemoteLoss
 from glasses.service.engines.torch.gradient_api import open_engine
+from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import Float32Array
 

@@ -23,11 +23,12 @@ import numpy as np
 from glasses.audio.media import read_audio, write_wav
 from glasses.runtime.bundle import SPARE_ONE, open_parts
 from glasses.service.client.sync_client import SyncClient
-from glasses.service.client.transport import InProcess, WebSocket
+from glasses.service.client.transport import WebSocket
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import sound_wordings as say
 from glasses.service.protocol.events import TokenInfo
 from glasses.service.protocol.messages import AddToken, Example, ListTokens
+from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import Float32Array
 

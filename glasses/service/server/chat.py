@@ -29,10 +29,10 @@ from glasses.backbone import prompt
 from glasses.encoders.audio import windows
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.service.client.client import Client, RemoteSession
-from glasses.service.client.transport import InProcess
 from glasses.service.protocol import messages
 from glasses.service.protocol.packing import Given
 from glasses.service.server.http_app import problem, read_body
+from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import Piece
 

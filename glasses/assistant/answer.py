@@ -1,0 +1,66 @@
+"""Answers one turn that is given whole, and warms the models up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from glasses.audio.ring_buffer import RATE_HZ
+from glasses.backbone.repetition import until_round
+from glasses.decoders.speech import Voice
+from glasses.model_store.onnx import give_back_memory
+from glasses.runtime.bundle import Parts
+from glasses.runtime.prompt import prompt_of
+from glasses.types import Piece, Turn
+
+
+@dataclass(slots=True)
+class Times:
+    """Milliseconds spent in each stage of one turn; the stages of a turn add up to the wait for its first piece."""
+
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, since_ns: int) -> int:
+        """Adds the time since `since_ns` to a stage and returns now."""
+        now_ns = time.monotonic_ns()
+        self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + (now_ns - since_ns) / 1e6
+        return now_ns
+
+
+def answer(
+    parts: Parts, turn: Turn, times: Times, *, max_tokens: int = 64, top_k: int = 0, want_latents: bool = False
+) -> Iterator[Piece]:
+    """Streams the answer to one turn; the context is rolled back to the system prompt first.
+
+    Raises ModelError: WRONG_SPACE, CONTEXT_FULL, ABORTED.
+    """
+    since_ns = time.monotonic_ns()
+    fed = prompt_of(parts, turn.parts)
+    since_ns = times.add("connect", since_ns)
+    parts.backbone.rollback(parts.n_prefix)
+    parts.backbone.feed(fed, hidden="last" if want_latents else "none")
+    since_ns = times.add("prefill", since_ns)
+    pieces = parts.backbone.generate(turn.id, max_tokens=max_tokens, top_k=top_k, want_latents=want_latents)
+    for i, piece in enumerate(until_round(pieces)):
+        since_ns = times.add("first piece" if i == 0 else "more pieces", since_ns)
+        yield piece
+        since_ns = time.monotonic_ns()  # what the consumer does meanwhile is not the backbone's time
+
+
+def warm_up(parts: Parts, voice: Voice | None, *, sees: bool = False) -> None:
+    """A first turn touches every page of every model: nobody should wait for that, so it is asked by nobody.
+
+    `sees`: about a picture as well. Raises ModelError from the voice, whose network may only be loaded here.
+    """
+    given = parts.hear(np.zeros(RATE_HZ, np.float32))
+    if sees:
+        given = (parts.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
+    for _ in answer(parts, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):
+        pass
+    parts.backbone.rollback(parts.n_prefix)
+    if voice:
+        voice.warm_up()
+        give_back_memory()
