@@ -12,17 +12,17 @@ from glasses.types import (
     GateWord,
     Int16Array,
     OwnVoice,
-    Piece,
     ReplyWord,
     SensorEvent,
+    Token,
     Turn,
 )
 
-Wish = Literal["", "sound", "picture", "wipe", "again"]
+MemoryIntent = Literal["", "sound", "picture", "wipe", "again"]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TurnSpan:
     """One addressed stretch. `spoken_ns` is where speech began and ended, None where nobody spoke."""
 
     touched_ns: int
@@ -49,22 +49,22 @@ class Draft:
     final: bool
     history: bool  # it answers to what was heard of the reply before
     work_ns: tuple[int, int]
-    wish: Wish = ""  # what it asks of the memory
+    wish: MemoryIntent = ""  # what it asks of the memory
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class TurnCompleted:
     """The wearer is done: answer the turn's last draft, which is final."""
 
     turn: Turn
-    span: Span
+    span: TurnSpan
     view: Frame | None
     decided_ns: int
-    wish: Wish = ""
+    wish: MemoryIntent = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TurnSignal:
     """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn.
 
     "expire" is a turn that nobody waits for any more, "pass" one that asked for nothing: it is let pass unanswered.
@@ -85,7 +85,7 @@ class ReplyState:
     what: ReplyWord
 
 
-Signal = Draft | Ended | Told
+Signal = Draft | TurnCompleted | TurnSignal
 
 
 @dataclass(slots=True)
@@ -121,9 +121,9 @@ class Reply:
 
     draft: Draft
     number: int
-    ended: Ended | None = None
+    ended: TurnCompleted | None = None
     reused: int = 0  # rows that the draft before had fed already
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[Token] = field(default_factory=list)
     clauses: list[str] = field(default_factory=list)
     first_piece_ns: int | None = None
     audible_ns: int | None = None
@@ -146,4 +146,4 @@ class Played:
     pcm: Int16Array
 
 
-Watched = SensorEvent | OwnVoice | Signal | ReplyState | Reply | DeviceChange | Played
+Observed = SensorEvent | OwnVoice | Signal | ReplyState | Reply | DeviceChange | Played

@@ -110,7 +110,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Token:
     """One generated token. `latent` is the float32 (n_embd,) hidden state where it was asked for.
 
     `top` holds the k most likely (token_id, logprob) pairs, best first; empty unless asked for.

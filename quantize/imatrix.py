@@ -19,7 +19,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses.backbone.inputs import Part, batches, check
+from glasses.backbone.inputs import ModelInput, batches, check
 from glasses.backbone.native import Native, c
 from glasses.errors import ModelError, Reason
 
@@ -78,7 +78,9 @@ class Importance:
         self.counts[name] = self.counts.get(name, 0) + len(rows)
 
 
-def collect(path: Path, prompts: Iterable[Sequence[Part]], *, tick: Callable[[], None] = lambda: None) -> Importance:
+def collect(
+    path: Path, prompts: Iterable[Sequence[ModelInput]], *, tick: Callable[[], None] = lambda: None
+) -> Importance:
     """Runs `prompts` (lists of token ids and latents (n, n_embd)) through `path` and sums the inputs of its matrices.
 
     Raises ModelError: as LlamaBackbone; INTERNAL if this llama.cpp lays out its tensors in another way.

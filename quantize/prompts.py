@@ -12,12 +12,12 @@ from pathlib import Path
 
 from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio, read_image
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.backbone.prompt import PREFIX
 from glasses.errors import InputError, Reason
 from glasses.evaluation import sounds, speech
 from glasses.evaluation.subset import spread
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
 from glasses.types import Turn
 from quantize import feeds
@@ -33,11 +33,11 @@ class Prompt:
 
     domain: str
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[ModelInput, ...]
     scored: int  # rows before the first token that is scored
 
 
-def texts(path: Path, parts: Parts, limit: int | None = None) -> Iterator[Prompt]:
+def texts(path: Path, parts: LoadedBundle, limit: int | None = None) -> Iterator[Prompt]:
     """Pieces of TEXT_TOKENS tokens of a text file. Raises InputError: NOT_FOUND, TOO_LARGE, BAD_INPUT (not text)."""
     if not path.is_file():
         raise InputError(Reason.NOT_FOUND, f"{path}: no such text file")
@@ -54,7 +54,7 @@ def texts(path: Path, parts: Parts, limit: int | None = None) -> Iterator[Prompt
         yield Prompt("text", f"{path.name}:{i}", (piece,), 1)
 
 
-def held_out(parts: Parts, domain: str, limit: int | None) -> Iterator[Prompt]:
+def held_out(parts: LoadedBundle, domain: str, limit: int | None) -> Iterator[Prompt]:
     """Turns about the held-out files of one domain (text, speech, pictures, sounds), each with the backbone's answer.
 
     `text` are the spoken questions as they would be typed.
@@ -75,7 +75,7 @@ def held_out(parts: Parts, domain: str, limit: int | None) -> Iterator[Prompt]:
         yield from _pictures(parts, spread(sorted((feeds.EVAL / "pictures").glob("*.jpg")), limit), "pictures")
 
 
-def calibration(parts: Parts, limit: int | None) -> Iterator[Prompt]:
+def calibration(parts: LoadedBundle, limit: int | None) -> Iterator[Prompt]:
     """Turns about what is not held out: the sounds the connector was trained on, the demo's frames and minute."""
     known = [one for one in sounds.read_index() if one.split == "reference"]
     for one in spread(known, limit):
@@ -86,12 +86,12 @@ def calibration(parts: Parts, limit: int | None) -> Iterator[Prompt]:
     yield from _pictures(parts, spread(sorted((feeds.DEMO / "frames").glob("*.jpg")), limit), "pictures")
 
 
-def _pictures(parts: Parts, paths: Sequence[Path], domain: str) -> Iterator[Prompt]:
+def _pictures(parts: LoadedBundle, paths: Sequence[Path], domain: str) -> Iterator[Prompt]:
     for path in paths:
         yield _turn(parts, domain, path.name, (parts.image_encoder.encode(read_image(path)), "What is in view?"))
 
 
-def _turn(parts: Parts, domain: str, name: str, given: tuple) -> Prompt:
+def _turn(parts: LoadedBundle, domain: str, name: str, given: tuple) -> Prompt:
     """The whole turn as `glasses` feeds it, then the greedy answer, token by token."""
     backbone = parts.backbone
     turn = Turn(id=0, t_ns=0, cause="quantize", parts=given)

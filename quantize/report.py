@@ -83,7 +83,7 @@ def _backbones(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[
     backbone.check_pair(a, b)
     types = [backbone.tensor_types(path) for path in (a, b)]
     tick = step("prompts")
-    parts = bundle.open_parts(wanted.bundle, n_threads=1)
+    parts = bundle.open_bundle(wanted.bundle, n_threads=1)
     try:
         held = []  # token ids and a few hundred rows each: some MB
         for domain in ("text", "speech", "sounds", "pictures"):

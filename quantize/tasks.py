@@ -19,7 +19,7 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, Reason
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 
 SETS = {
     "audio-encoder": ("speech", "sounds"),
@@ -54,7 +54,7 @@ def run(
     return _flat(figures)
 
 
-def replaced(parts: Parts, role: str, path: Path) -> Parts:
+def replaced(parts: LoadedBundle, role: str, path: Path) -> LoadedBundle:
     """`parts` with the file of `role` exchanged. Raises InputError(BAD_INPUT) for a role no bundle has."""
     if role == "backbone":
         return _with_backbone(parts, path)
@@ -70,7 +70,7 @@ def replaced(parts: Parts, role: str, path: Path) -> Parts:
     raise InputError(Reason.BAD_INPUT, f"{path}: no bundle has a part like this, so it has no task to lose")
 
 
-def _with_backbone(parts: Parts, path: Path) -> Parts:
+def _with_backbone(parts: LoadedBundle, path: Path) -> LoadedBundle:
     """The word connector mixes rows of the new backbone's own table, as it would in a bundle of its own."""
     parts.backbone.close()
     backbone = LlamaBackbone(path, n_ctx=2048, n_threads=1)

@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 
 from glasses.model_store import store
-from glasses.runtime.bundle import open_parts
+from glasses.runtime.bundle import open_bundle
 from quantize import (
     backbone,
     bundle,
@@ -85,7 +85,7 @@ def make(out: Path, image_float: Path | None, limit: int, step: Step) -> list[Va
 
 def _importance(source: Path, path: Path, limit: int, step: Step) -> imatrix.Importance:
     if not path.is_file():
-        parts = open_parts(n_threads=1)
+        parts = open_bundle(n_threads=1)
         try:
             turns = [prompt.parts for prompt in prompts.calibration(parts, limit)]
         finally:
@@ -201,7 +201,7 @@ def _divergences(paths: list[Path], limit: int, kept: Kept, step: Step) -> dict[
 
 
 def _turns(limit: int, step: Step) -> Iterator[prompts.Prompt]:
-    parts = open_parts(n_threads=1)
+    parts = open_bundle(n_threads=1)
     try:
         tick = step("turns")
         for domain in ("text", "speech", "sounds", "pictures"):

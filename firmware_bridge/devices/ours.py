@@ -31,7 +31,7 @@ Codec = Literal["pcm16", "opus", "lc3"]
 SPEAK_BYTES = 640  # 20 ms of 16 kHz PCM16
 
 
-class Ours:
+class ReferenceGlasses:
     """A session with one device. `heartbeat` and `info` are its latest records, empty until they come."""
 
     def __init__(

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.backbone.repetition import until_round
+from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.speech import Voice
 from glasses.model_store.onnx import give_back_memory
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
-from glasses.types import Piece, Turn
+from glasses.types import Token, Turn
 
 
 @dataclass(slots=True)
@@ -31,8 +31,8 @@ class Times:
 
 
 def answer(
-    parts: Parts, turn: Turn, times: Times, *, max_tokens: int = 64, top_k: int = 0, want_latents: bool = False
-) -> Iterator[Piece]:
+    parts: LoadedBundle, turn: Turn, times: Times, *, max_tokens: int = 64, top_k: int = 0, want_latents: bool = False
+) -> Iterator[Token]:
     """Streams the answer to one turn; the context is rolled back to the system prompt first.
 
     Raises ModelError: WRONG_SPACE, CONTEXT_FULL, ABORTED.
@@ -44,13 +44,13 @@ def answer(
     parts.backbone.feed(fed, hidden="last" if want_latents else "none")
     since_ns = times.add("prefill", since_ns)
     pieces = parts.backbone.generate(turn.id, max_tokens=max_tokens, top_k=top_k, want_latents=want_latents)
-    for i, piece in enumerate(until_round(pieces)):
+    for i, piece in enumerate(stop_on_repetition(pieces)):
         since_ns = times.add("first piece" if i == 0 else "more pieces", since_ns)
         yield piece
         since_ns = time.monotonic_ns()  # what the consumer does meanwhile is not the backbone's time
 
 
-def warm_up(parts: Parts, voice: Voice | None, *, sees: bool = False) -> None:
+def warm_up(parts: LoadedBundle, voice: Voice | None, *, sees: bool = False) -> None:
     """A first turn touches every page of every model: nobody should wait for that, so it is asked by nobody.
 
     `sees`: about a picture as well. Raises ModelError from the voice, whose network may only be loaded here.

@@ -16,18 +16,18 @@ from typing import Literal
 
 import numpy as np
 
-from glasses.assistant.listener import Ear
-from glasses.assistant.responder import Mouth
-from glasses.audio.echo_canceller import EchoGate
+from glasses.assistant.listener import Listener
+from glasses.assistant.responder import Responder
+from glasses.audio.echo_canceller import EchoSuppressor
 from glasses.decoders.speech import Voice
 from glasses.devices import portaudio
-from glasses.devices.camera_supervisor import Looking
+from glasses.devices.camera_supervisor import CameraSupervisor
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.local import Hearing, Opens
-from glasses.devices.speaker import Saying
+from glasses.devices.local import AudioInput, DeviceFactory
+from glasses.devices.speaker import AudioOutput
 from glasses.errors import GlassesError, SensorError
-from glasses.events import Played, ReplyState, Signal, Watched
-from glasses.runtime.bundle import Parts
+from glasses.events import Observed, Played, ReplyState, Signal
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import AudioChunk, Button, DeviceChange, Load, OwnVoice, SensorEvent
 
 log = logging.getLogger(__name__)
@@ -45,19 +45,19 @@ class Counts:
     reopened: int = 0
 
 
-class Live:
+class Assistant:
     """`run` until `stop`. `watch` gets everything that happens, in the thread that made it; what the ear is given, in
     the order in which it takes it, so that a recording of that can be replayed (again.py).
     """
 
     def __init__(
         self,
-        parts: Parts,
+        parts: LoadedBundle,
         voice: Voice | None,
-        ear: Ear,
-        devices: Opens,
+        ear: Listener,
+        devices: DeviceFactory,
         *,
-        watch: Callable[[Watched], None] = lambda what: None,
+        watch: Callable[[Observed], None] = lambda what: None,
         heard: Callable[[SensorEvent, bool], None] = lambda event, speech: None,
         takes: Callable[[Button], bool] = lambda button: False,
         allows: Callable[[Load], bool] = lambda load: True,
@@ -83,15 +83,15 @@ class Live:
         self._gone, self._away, self._was_muted = False, "", self.muted
         self._hang: str | None = None
         self._own_voice = False
-        self.microphone: Hearing | None = None
-        self.speaker: Saying | None = None
+        self.microphone: AudioInput | None = None
+        self.speaker: AudioOutput | None = None
         self._open_sound()
-        self._looking = Looking(devices, self.events, watch)
+        self._looking = CameraSupervisor(devices, self.events, watch)
         if self._wants_camera():
             self._looking.open()
-        self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
+        self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
-        self.mouth = Mouth(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
+        self.mouth = Responder(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
         self.mouth.on_progress = lambda: progress("mouth")
         self._told: list[ReplyState] = []
         self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
@@ -212,7 +212,7 @@ class Live:
         self._heard(event, own_voice or self._ear.hears_speech or self._ear.replying)
         return signals
 
-    def _without_echo(self, chunk: AudioChunk, echo: EchoGate) -> AudioChunk:
+    def _without_echo(self, chunk: AudioChunk, echo: EchoSuppressor) -> AudioChunk:
         if self.speaker is not None:
             blocks = self.speaker.reference.take()
             echo.played(blocks)
@@ -243,7 +243,7 @@ class Live:
             self._gone, self._away = False, ""
             self._watch(DeviceChange(time.monotonic_ns(), "back"))
             self.mouth.speaker = self.speaker
-            self._echo = EchoGate(self.speaker.rate_hz) if self.speaker else None
+            self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
 
     def _open_sound(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from glasses.assistant.assistant import Live
+from glasses.assistant.assistant import Assistant
 from glasses.system.governor import Reading
 
 _TOO_HOT_C, _BATTERY_LOW, _FREE_MB = 200.0, 8.0, 60.0  # all is shed; camera and radio; the camera
@@ -25,7 +25,7 @@ class Injectable(Protocol):
     """A running assistant with the reader of its board."""
 
     @property
-    def live(self) -> Live: ...
+    def live(self) -> Assistant: ...
     @property
     def beside(self) -> Board: ...
 

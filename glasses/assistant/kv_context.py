@@ -9,16 +9,16 @@ import numpy as np
 
 from glasses.assistant.reply import same_rows
 from glasses.events import Draft
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Float32Array
 
 TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"
 
 
-class Context:
+class KvContext:
     """`prefill` drafts as they come; `keep_heard` of a reply that was interrupted."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: LoadedBundle) -> None:
         self._parts = parts
         self.base = parts.n_prefix  # rows before the turn
         self._fed: Float32Array = np.zeros((0, parts.backbone.n_embd), np.float32)  # rows of the turn

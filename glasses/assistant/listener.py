@@ -15,15 +15,15 @@ from typing import Literal
 
 import numpy as np
 
-from glasses.assistant.turn_manager import LONGEST_MS, SURE, Change, TurnGate
+from glasses.assistant.turn_manager import LONGEST_MS, SURE, TurnChange, TurnManager
 from glasses.audio.loudness import is_audible
-from glasses.audio.ring_buffer import RATE_HZ, SoundRing
-from glasses.audio.silence_predictor import END, Hush
-from glasses.audio.vad import SPEECH, STEP_NS, VoiceDetector
+from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
+from glasses.audio.silence_predictor import END, SilencePredictor
+from glasses.audio.vad import SPEECH, STEP_NS, Vad
 from glasses.backbone import prompt
-from glasses.events import Draft, Ended, ReplyState, Signal, Span, Told, Wish
-from glasses.heads.wake_word import WakeGate
-from glasses.runtime.bundle import Parts
+from glasses.events import Draft, MemoryIntent, ReplyState, Signal, TurnCompleted, TurnSignal, TurnSpan
+from glasses.heads.wake_word import WakeWordDetector
+from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
 from glasses.types import AudioChunk, Button, Float32Array, Frame, GateWord, Latents, SensorEvent, Turn
 
@@ -46,17 +46,17 @@ _DRAFT_SHARE = 3  # a draft waits this many times what the last one took: the ea
 
 Judge = Callable[[Latents], float]  # latents of what was said -> probability that it is complete
 # Rows of what was said (a word connector's), why the turn began and when -> the wish in it, and what it is given.
-Recall = Callable[[Float32Array, str, int], tuple[Wish, tuple[Latents, ...]]]
+Recall = Callable[[Float32Array, str, int], tuple[MemoryIntent, tuple[Latents, ...]]]
 
 
-class Ear:
+class Listener:
     """`feed` one event at a time; signals come back in order."""
 
     def __init__(
         self,
-        parts: Parts,
-        detector: VoiceDetector,
-        gate: TurnGate,
+        parts: LoadedBundle,
+        detector: Vad,
+        gate: TurnManager,
         judge: Judge | None = None,
         recall: Recall = lambda words, cause, t_ns: ("", ()),
     ) -> None:
@@ -64,20 +64,20 @@ class Ear:
         detector.reset()
         self._parts, self._detector, self._gate, self._judge = parts, detector, gate, judge
         self._n_suffix = len(parts.backbone.tokenize(prompt.SUFFIX))
-        self._ring = SoundRing(RING_S)
+        self._ring = RingBuffer(RING_S)
         self._steps = self._done_ns = self._talk_ns = self._talk_steps = 0
         self._frame: Frame | None = None
         self._view: tuple[Frame, Latents] | None = None
         self._before: tuple[Latents, ...] = ()
         self._recall = recall
-        self._wish: Wish = ""
+        self._wish: MemoryIntent = ""
         self._turn_id, self._start_ns, self._cause = 0, 0, "tap"
         self._draft: Draft | None = None
         self._draft_due_ns, self._draft_end_ns, self._draft_took_ns = 0, 0, 0
-        self._hush, self._complete = Hush(), 0.0
+        self._hush, self._complete = SilencePredictor(), 0.0
         self._spoken: Float32Array | None = None  # sound of the last draft that only the audio encoder has heard
         self._guess: Literal["", "hush", "detector"] = ""  # whose guess the last draft is, that nothing more will come
-        self.wake: WakeGate | None = None  # hears the phrase that is as good as a touch
+        self.wake: WakeWordDetector | None = None  # hears the phrase that is as good as a touch
         self.for_me: Judge | None = None  # whether speech without a touch asks for something; None: it does
         self._asks = 1.0
 
@@ -122,10 +122,10 @@ class Ear:
 
     def forget(self, now_ns: int) -> list[Signal]:
         """Muted: drops the open turn and every sample and picture that is held."""
-        self._ring = SoundRing(RING_S)
+        self._ring = RingBuffer(RING_S)
         self._detector.reset()
         self._steps, self._frame, self._view, self._before, self._draft, self._spoken = 0, None, None, (), None, None
-        return [Told("expire", now_ns, self._turn_id)] if self._gate.close(now_ns) else []
+        return [TurnSignal("expire", now_ns, self._turn_id)] if self._gate.close(now_ns) else []
 
     def _see(self, frame: Frame) -> None:
         self._frame = frame
@@ -167,12 +167,12 @@ class Ear:
         self.wake.reset()
         return self._changed(self._gate.wake(now_ns), cause="wake")
 
-    def _changed(self, change: Change, cause: str = "speech") -> list[Signal]:
+    def _changed(self, change: TurnChange, cause: str = "speech") -> list[Signal]:
         if change.kind == "opened":
             self._begin(change.t_ns, cause)
-            return [Told("opened", change.t_ns, self._turn_id)]
+            return [TurnSignal("opened", change.t_ns, self._turn_id)]
         if change.kind == "interrupted":
-            told = Told("interrupt", change.t_ns, self._turn_id, change.merged)
+            told = TurnSignal("interrupt", change.t_ns, self._turn_id, change.merged)
             if change.merged:
                 self._draft, self._draft_due_ns, self._guess = None, change.t_ns, ""
             else:
@@ -185,7 +185,7 @@ class Ear:
         told_as: dict[str, GateWord] = {
             "resumed": "resumed", "paused": "pause", "unpaused": "unpause", "expired": "expire",
         }  # fmt: skip
-        return [Told(told_as[change.kind], change.t_ns, self._turn_id)]
+        return [TurnSignal(told_as[change.kind], change.t_ns, self._turn_id)]
 
     def _begin(self, t_ns: int, cause: str) -> None:
         """What lies before the touch is encoded now, while the wearer begins to speak: it costs no time afterwards."""
@@ -243,7 +243,7 @@ class Ear:
         self._draft = replace(self._draft, turn=replace(turn, t_ns=until_ns), final=True)
         return [self._draft]
 
-    def _ended(self, span: Span) -> list[Signal]:
+    def _ended(self, span: TurnSpan) -> list[Signal]:
         decided_ns = time.monotonic_ns()
         signals: list[Signal] = []
         end_ns = min(span.end_ns + TAIL_MS * _MS, span.decided_ns) if span.spoken_ns else span.decided_ns
@@ -253,9 +253,9 @@ class Ear:
         self._done_ns = end_ns
         if self._asks < ASKS:
             self._gate.dismiss(span.decided_ns)
-            return [*signals, Told("pass", span.decided_ns, self._turn_id)]
+            return [*signals, TurnSignal("pass", span.decided_ns, self._turn_id)]
         view = self._view[0] if self._view and span.look else None
-        return [*signals, Ended(self._draft.turn, span, view, decided_ns, self._draft.wish)]
+        return [*signals, TurnCompleted(self._draft.turn, span, view, decided_ns, self._draft.wish)]
 
     def _made(self, end_ns: int, *, paused: bool, final: bool = False, quiet_ns: int = 0) -> Draft:
         """A draft of the sound up to `end_ns`, and of `quiet_ns` more that are taken to be as its last 16 ms."""

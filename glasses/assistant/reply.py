@@ -20,7 +20,7 @@ def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
     return int(differ[0]) if len(differ) else n
 
 
-def pieces_heard(texts: list[str], heard: list[Clause]) -> int:
+def tokens_heard(texts: list[str], heard: list[Clause]) -> int:
     """How many pieces the wearer heard: whole words, of the last clause as many as its share of sound tells."""
     words = sum(round(len(clause.text.split()) * clause.handed / max(clause.total, 1)) for clause in heard)
     text = ""

@@ -5,8 +5,8 @@ clause is written and spoken into memory; once the turn has ended it sounds at o
 does. A draft that says something else, or an interruption, stops the work within one decode step. After an interruption
 the context holds what was *heard* of the reply, nothing more.
 
-`Mouth.run` belongs to the thread that opened the backbone; `hear` may be called from another and never waits for it.
-Knows no sensor and no gate.
+`Responder.run` belongs to the thread that opened the backbone; `hear` may be called from another and never waits for
+it. Knows no sensor and no gate.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from glasses.assistant.kv_context import Context
-from glasses.assistant.reply import pieces_heard, same_rows
-from glasses.backbone.repetition import until_round
+from glasses.assistant.kv_context import KvContext
+from glasses.assistant.reply import same_rows, tokens_heard
+from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.devices.speaker import Saying
+from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
-from glasses.events import Clause, Draft, Ended, Reply, ReplyState, Signal, Told, Work
-from glasses.runtime.bundle import Parts
-from glasses.types import Piece
+from glasses.events import Clause, Draft, Reply, ReplyState, Signal, TurnCompleted, TurnSignal, Work
+from glasses.runtime.bundle import LoadedBundle
+from glasses.types import Token
 
 log = logging.getLogger(__name__)
 _MS = 1_000_000
@@ -34,17 +34,17 @@ EXPIRES_MS = 8000  # nobody waits longer for a first sound
 
 
 # The pieces of an answer to a draft that was fed; the second says whether nobody wants them any more.
-Write = Callable[[Draft, Callable[[], bool]], Iterator[Piece]]
+Write = Callable[[Draft, Callable[[], bool]], Iterator[Token]]
 
 
-class Mouth:
+class Responder:
     """One reply at a time; the newest draft wins."""
 
     def __init__(
         self,
-        parts: Parts,
+        parts: LoadedBundle,
         voice: Voice | None,
-        speaker: Saying | None,
+        speaker: AudioOutput | None,
         *,
         tell: Callable[[ReplyState], None],
         watch: Callable[[Reply], None] = lambda reply: None,
@@ -59,12 +59,12 @@ class Mouth:
         self._cut: Reply | None = None  # it was interrupted, and the context does not follow it yet
         self._stopped = False
         self._busy = False
-        self._context = Context(parts)
+        self._context = KvContext(parts)
         self._clause_ns = 0  # when the newest clause was written
         self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
         # What is said to a draft instead of what the backbone would write; "" is nothing.
         self.instead: Callable[[Draft], str] = lambda draft: ""
-        self.write: Write = lambda draft, stale: until_round(
+        self.write: Write = lambda draft, stale: stop_on_repetition(
             parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
         )
 
@@ -73,7 +73,7 @@ class Mouth:
         with self._changed:
             if isinstance(signal, Draft):
                 self._take(signal)
-            elif isinstance(signal, Ended):
+            elif isinstance(signal, TurnCompleted):
                 if self._wanted and self._wanted.draft.turn.id == signal.turn.id:
                     self._wanted.ended = signal
                     if self._wanted.outcome:  # it failed while the wearer still spoke
@@ -134,7 +134,7 @@ class Mouth:
         self._wanted = Reply(draft, number, work=work)
         self._abort()
 
-    def _interrupt(self, told: Told) -> None:
+    def _interrupt(self, told: TurnSignal) -> None:
         heard = self.speaker.silence() if self.speaker else []
         reply = self._wanted
         self._abort()
@@ -144,7 +144,7 @@ class Mouth:
         self._wanted = self._made = None
         if reply.ended:
             if not told.merged and not reply.instead:
-                reply.n_heard = pieces_heard([piece.text for piece in reply.pieces], heard)
+                reply.n_heard = tokens_heard([piece.text for piece in reply.pieces], heard)
             self._cut = reply
             self._watch(reply)
 
@@ -188,7 +188,7 @@ class Mouth:
 
     def _written(self, reply: Reply) -> Iterator[str]:
         shown, turn_id = 0, reply.draft.turn.id
-        said = [Piece(turn_id, -1, reply.instead, 0.0, None, True)] if reply.instead else None
+        said = [Token(turn_id, -1, reply.instead, 0.0, None, True)] if reply.instead else None
         for piece in said or self.write(reply.draft, lambda: self._stale(reply)):
             self.on_progress()
             reply.first_piece_ns = reply.first_piece_ns or time.monotonic_ns()

@@ -5,56 +5,56 @@ Knows no device, no thread and no command line.
 
 from __future__ import annotations
 
-from glasses.assistant.listener import Ear, Recall
-from glasses.assistant.turn_manager import TurnGate
-from glasses.audio.vad import VoiceDetector
-from glasses.events import Draft, Wish
-from glasses.memory.latent_memory import Replies, Reply
-from glasses.memory.writer import WITHIN_S, Remembering
+from glasses.assistant.listener import Listener, Recall
+from glasses.assistant.turn_manager import TurnManager
+from glasses.audio.vad import Vad
+from glasses.events import Draft, MemoryIntent
+from glasses.memory.latent_memory import PastReplies, PastReply
+from glasses.memory.writer import WITHIN_S, MemoryWriter
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_for_me, open_turn_end, open_wake, open_wishes
+from glasses.runtime.bundle import LoadedBundle, open_addressee, open_end_of_turn, open_memory_intent, open_wake_word
 from glasses.types import Float32Array, Latents
 
-ADDRESS = ("touch", "wake", "request", "speech")  # what opens a turn
+ACTIVATION = ("touch", "wake", "request", "speech")  # what opens a turn
 CONFIRM_WIPE = "Touch me now, and I forget everything."
 SAID = ("said", "interrupted")  # outcomes of a reply of which something was heard
 _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 
 
-def open_ear(parts: Parts, address: str, recall: Recall) -> Ear:
+def open_listener(parts: LoadedBundle, address: str, recall: Recall) -> Listener:
     """The ear for a way of ADDRESS. Raises ModelError: NOT_FOUND (no phrase was taught), CORRUPT, WRONG_SPACE."""
-    detector = VoiceDetector(store.path_of(parts.bundle.voice_gate))
-    gate = TurnGate(on_speech=address in ("speech", "request"))
-    ear = Ear(parts, detector, gate, open_turn_end(parts), recall)
-    ear.wake = open_wake(parts) if address == "wake" else None
-    ear.for_me = open_for_me(parts) if address == "request" else None
+    detector = Vad(store.path_of(parts.bundle.voice_gate))
+    gate = TurnManager(on_speech=address in ("speech", "request"))
+    ear = Listener(parts, detector, gate, open_end_of_turn(parts), recall)
+    ear.wake = open_wake_word(parts) if address == "wake" else None
+    ear.for_me = open_addressee(parts) if address == "request" else None
     return ear
 
 
-class Recalling:
+class MemoryRecall:
     """What is asked of the memory, what it gives, and what is said to that; without a memory nothing.
 
     With a `transcript` its own last replies are kept as text: a double touch right after one says it again, word for
     word, where no other sound was heard since.
     """
 
-    def __init__(self, parts: Parts, memory: Remembering | None, *, transcript: bool = False) -> None:
+    def __init__(self, parts: LoadedBundle, memory: MemoryWriter | None, *, transcript: bool = False) -> None:
         """Raises ModelError from the wishes' heads."""
         self._memory = memory
-        self._wishes = open_wishes(parts)
-        self._replies = Replies() if transcript else None
+        self._wishes = open_memory_intent(parts)
+        self._replies = PastReplies() if transcript else None
 
     def said(self, turn_id: int, text: str, decided_ns: int) -> None:
         """The reply to a turn that was decided on then; kept where there is a transcript."""
         if self._replies and text:
-            self._replies.add(Reply(decided_ns, turn_id, text))
+            self._replies.add(PastReply(decided_ns, turn_id, text))
 
     def forget(self) -> None:
         """The transcript, not the memory."""
         if self._replies:
             self._replies.wipe()
 
-    def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[Wish, tuple[Latents, ...]]:
+    def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[MemoryIntent, tuple[Latents, ...]]:
         """What a turn is given of the memory: by touch, or because of what was said, judged on its rows."""
         if cause == "double" and not len(words) and self._last_heard_was_its_own(t_ns + _SETTLED_NS):
             return "again", ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glasses.audio.vad import SPEECH
-from glasses.events import Span
+from glasses.events import TurnSpan
 
 _MS = 1_000_000
 Kind = Literal["opened", "dipped", "resumed", "ended", "paused", "unpaused", "interrupted", "expired"]
@@ -34,16 +34,16 @@ REPLY_MS = 60_000  # no reply takes longer
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TurnChange:
     """What a step of sound changed. `span` comes with "ended" alone; `merged`: an interruption that was none."""
 
     kind: Kind
     t_ns: int
-    span: Span | None = None
+    span: TurnSpan | None = None
     merged: bool = False
 
 
-class TurnGate:
+class TurnManager:
     """`touch`, `step`, `judge`, `audible` and `over` as they happen; each gives what changed, often nothing."""
 
     def __init__(self, *, on_speech: bool = False) -> None:
@@ -57,23 +57,23 @@ class TurnGate:
         self._voiced: list[int] = []  # times of the steps of speech over a reply
         self._dipped = self._called = False
         self._complete: float | None = None
-        self._last: Span | None = None
+        self._last: TurnSpan | None = None
         self._audible_ns: int | None = None
         self._follow_ns = 0
 
-    def touch(self, t_ns: int, *, look: bool) -> Change | None:
+    def touch(self, t_ns: int, *, look: bool) -> TurnChange | None:
         """The wearer touched the glasses: a turn opens, a reply ends; while a turn is open it only adds the look."""
         if self.state == "open":
             self.look = self.look or look
             return None
         kind: Kind = "opened" if self.state == "idle" else "interrupted"
         self._open(t_ns, look=look)
-        return Change(kind, t_ns)
+        return TurnChange(kind, t_ns)
 
-    def wake(self, t_ns: int) -> Change:
+    def wake(self, t_ns: int) -> TurnChange:
         """The wake phrase ended just now: as a touch, but the rest of its last sound is not what is said next."""
         self._open(t_ns, look=False, called=True)
-        return Change("opened", t_ns)
+        return TurnChange("opened", t_ns)
 
     def judge(self, complete: float | None) -> None:
         """How likely what was said up to the silence that began is a complete sentence, 0..1; None is not known."""
@@ -100,7 +100,7 @@ class TurnGate:
             self._enter("idle", t_ns)
         return was_open
 
-    def step(self, from_ns: int, to_ns: int, probability: float) -> list[Change]:
+    def step(self, from_ns: int, to_ns: int, probability: float) -> list[TurnChange]:
         """One step of sound with its probability of speech."""
         speaks = probability >= SPEECH
         self._run = self._run + 1 if speaks else 0
@@ -110,16 +110,16 @@ class TurnGate:
             return self._hear(from_ns, to_ns, speaks)
         return self._reply(from_ns, to_ns, speaks)
 
-    def tick(self, now_ns: int) -> list[Change]:
+    def tick(self, now_ns: int) -> list[TurnChange]:
         """The clock where no sound comes: no state outlives its cap because a microphone died."""
         cap_ms = {"idle": 1 << 62, "open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}[self.state]
         if now_ns - self._since_ns < (cap_ms + NO_SPEECH_MS) * _MS:
             return []
         if self.state == "paused":
             self._enter("replying", now_ns)
-            return [Change("unpaused", now_ns)]
+            return [TurnChange("unpaused", now_ns)]
         self._enter("idle", now_ns)
-        return [Change("expired", now_ns)]
+        return [TurnChange("expired", now_ns)]
 
     def _enter(self, state: State, t_ns: int) -> None:
         self.state, self._since_ns = state, t_ns
@@ -130,35 +130,35 @@ class TurnGate:
         self._dipped, self._complete, self._audible_ns = False, None, None
         self._run, self._called = 0 if called else self._run, called
 
-    def _idle(self, from_ns: int, to_ns: int) -> list[Change]:
+    def _idle(self, from_ns: int, to_ns: int) -> list[TurnChange]:
         if self._run < OPEN_STEPS or not (self._on_speech or from_ns < self._follow_ns):
             return []
         onset_ns = to_ns - self._run * (to_ns - from_ns)
         self._open(onset_ns, look=False)
         self.spoken_ns = (onset_ns, to_ns)
-        return [Change("opened", onset_ns)]
+        return [TurnChange("opened", onset_ns)]
 
-    def _hear(self, from_ns: int, to_ns: int, speaks: bool) -> list[Change]:
+    def _hear(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
         if from_ns < self.touched_ns:
             return []
-        changes: list[Change] = []
+        changes: list[TurnChange] = []
         if speaks and (self.spoken_ns or not self._called or self._run >= OPEN_STEPS):
             onset_ns = to_ns - (self._run if self._called else 1) * (to_ns - from_ns)
             self.spoken_ns = (self.spoken_ns[0] if self.spoken_ns else onset_ns, to_ns)
             self._complete = None
             if self._dipped:
                 self._dipped = False
-                changes.append(Change("resumed", from_ns))
+                changes.append(TurnChange("resumed", from_ns))
         silent_ns = to_ns - (self.spoken_ns[1] if self.spoken_ns else self.touched_ns)
         if self.spoken_ns and not self._dipped and silent_ns >= DIP_MS * _MS:
             self._dipped = True
-            changes.append(Change("dipped", to_ns))
+            changes.append(TurnChange("dipped", to_ns))
         if silent_ns >= self._enough_ms() * _MS or to_ns - self.touched_ns >= LONGEST_MS * _MS:
-            self._last = Span(self.touched_ns, self.look, self.spoken_ns, to_ns)
+            self._last = TurnSpan(self.touched_ns, self.look, self.spoken_ns, to_ns)
             self._enter("replying", to_ns)
             self._reply_ns = to_ns
             self._voiced.clear()
-            changes.append(Change("ended", to_ns, self._last))
+            changes.append(TurnChange("ended", to_ns, self._last))
         return changes
 
     def _enough_ms(self) -> int:
@@ -166,25 +166,25 @@ class TurnGate:
             return NO_SPEECH_MS
         return enough_ms(self._complete)
 
-    def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[Change]:
+    def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
         if to_ns - self._reply_ns >= REPLY_MS * _MS:
             self._enter("idle", to_ns)
-            return [Change("expired", to_ns)]
+            return [TurnChange("expired", to_ns)]
         if speaks:
             self._voiced.append(from_ns)
         self._voiced = [t_ns for t_ns in self._voiced if to_ns - t_ns <= CONFIRM_MS * _MS]
         if self.state == "replying" and speaks:
             self._enter("paused", to_ns)
-            return [Change("paused", to_ns)]
+            return [TurnChange("paused", to_ns)]
         if self.state == "paused" and len(self._voiced) >= CONFIRM_STEPS:
             return [self._interrupt(to_ns)]
         held_ms = CONFIRM_MS if len(self._voiced) > 1 else DOUBT_MS
         if self.state == "paused" and to_ns - self._since_ns >= held_ms * _MS:
             self._enter("replying", to_ns)
-            return [Change("unpaused", to_ns)]
+            return [TurnChange("unpaused", to_ns)]
         return []
 
-    def _interrupt(self, to_ns: int) -> Change:
+    def _interrupt(self, to_ns: int) -> TurnChange:
         onset_ns, last = self._voiced[0], self._last
         unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * _MS
         merged = bool(last and unheard and last.spoken_ns and onset_ns - last.end_ns < MERGE_MS * _MS)
@@ -198,7 +198,7 @@ class TurnGate:
         else:
             self._open(onset_ns, look=False)
             self.spoken_ns = (onset_ns, to_ns)
-        return Change("interrupted", to_ns, merged=merged)
+        return TurnChange("interrupted", to_ns, merged=merged)
 
 
 def enough_ms(complete: float | None) -> int:

@@ -33,7 +33,7 @@ _PLAYS = 300.0  # RMS of int16 from which the speaker plays
 _QUIET = 1e4  # mean square of int16: -50 dB of full scale, too quiet to be anybody's voice
 
 
-class EchoGate:
+class EchoSuppressor:
     """`played` blocks of the speaker and `clean` chunks of the microphone, both on the host's clock."""
 
     def __init__(self, speaker_rate_hz: int) -> None:

@@ -18,7 +18,7 @@ def samples(ns: int) -> int:
     return ns * RATE_HZ // 1_000_000_000
 
 
-class SoundRing:
+class RingBuffer:
     """Holds `seconds` of int16 sound; times are those of the first chunk plus the samples since.
 
     Where the chunks' clock is placed anew, as a busy machine's must be, all that is held moves with it.

@@ -10,7 +10,7 @@ _WINDOW_NS = 500_000_000
 _ANEW_NS = 1_000_000_000  # further off than this it is another stream
 
 
-class SteadyClock:
+class SampleClock:
     """`time_of` the next `n` samples of a stream of `rate_hz`, given when the callback says they were."""
 
     def __init__(self, rate_hz: int) -> None:

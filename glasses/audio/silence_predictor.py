@@ -17,7 +17,7 @@ END = 256  # samples, of a step: its end alone tells 11 ms sooner, for 3.0 inste
 _RISE = 1.01  # a step: the quietest of late is forgotten in some seconds
 
 
-class Hush:
+class SilencePredictor:
     """`step` for every step of sound; `begin` where speech may begin."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ STEP_NS = STEP * 1_000_000_000 // RATE_HZ
 SPEECH = 0.5  # probability from which a step is speech: Silero's default
 
 
-class VoiceDetector:
+class Vad:
     """int16 sound at 16 kHz in pieces of any length -> one speech probability for each 32 ms."""
 
     def __init__(self, path: Path) -> None:

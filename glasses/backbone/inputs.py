@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
 
-Part = Sequence[int] | NDArray[Any]
+ModelInput = Sequence[int] | NDArray[Any]
 Rows = NDArray[Any]  # int32 (n,) token ids, or C-contiguous float32 (n, n_embd) latents
 Hidden = Literal["none", "last", "all"]
 # The largest half-precision number; SmolLM2's token rows stay under 2. Far above it (1e18) llama.cpp's norm overflows
@@ -22,7 +22,7 @@ Hidden = Literal["none", "last", "all"]
 MAX_ABS = 65504.0
 
 
-def check(part: Part, where: str, *, n_vocab: int, n_embd: int) -> Rows:
+def check(part: ModelInput, where: str, *, n_vocab: int, n_embd: int) -> Rows:
     """`part` in the form llama.cpp reads, copied only if it has another one; empty parts become no tokens.
 
     Raises ModelError(BAD_INPUT) with `where` for anything that is neither token ids in 0..n_vocab-1 nor finite

@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.backbone import sampling, state_file
-from glasses.backbone.inputs import Hidden, Part, batches, check
+from glasses.backbone.inputs import Hidden, ModelInput, batches, check
 from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
 from glasses.backbone.state_file import SavedState
 from glasses.backbone.token_rows import TokenRows, row_scale
 from glasses.backbone.vocabulary import Vocabulary
 from glasses.errors import ModelError, Reason
-from glasses.types import Float32Array, Piece, frozen
+from glasses.types import Float32Array, Token, frozen
 
 
 class LlamaBackbone:
@@ -95,7 +95,7 @@ class LlamaBackbone:
         """What llama.cpp looks up for `ids`: float32 (len(ids), n_embd), to be fed, mixed or compared with latents."""
         return self._rows.read(ids)
 
-    def feed(self, parts: Sequence[Part], *, hidden: Hidden = "none") -> Float32Array | None:
+    def feed(self, parts: Sequence[ModelInput], *, hidden: Hidden = "none") -> Float32Array | None:
         """Appends `parts` to the context: token ids, or latents float32 (n, n_embd), in order.
 
         Each part is decoded by itself, in batches of n_batch rows. Returns None, or the hidden states after the final
@@ -175,7 +175,7 @@ class LlamaBackbone:
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
         seed: int = 0,
-    ) -> Iterator[Piece]:
+    ) -> Iterator[Token]:
         """Streams the continuation of what was fed, one Piece a token; exactly the last one has `last` set.
 
         It ends with an end-of-generation token (whose text is empty), after `max_tokens`, or when the context is full.
@@ -197,7 +197,7 @@ class LlamaBackbone:
 
     def _stream(
         self, turn_id: int, how: sampling.Sampling, *, max_tokens: int, want_latents: bool, top_k: int, seed: int
-    ) -> Iterator[Piece]:
+    ) -> Iterator[Token]:
         calls, rng, generated = self._calls, np.random.default_rng(seed), []
         text = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
@@ -213,7 +213,7 @@ class LlamaBackbone:
             generated.append(token)
             logprobs = sampling.log_softmax(logits)
             last = token in self.eos or len(generated) == max_tokens or self._n_past == self.n_ctx
-            yield Piece(
+            yield Token(
                 turn_id=turn_id,
                 token_id=token,
                 text=text.decode(self.vocabulary.token_bytes(token), final=last),

@@ -23,13 +23,13 @@ from glasses.decoders.clauses import clauses
 from glasses.encoders.audio import RATE_HZ, windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_parts, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.prompt import prompt_of
 from glasses.system.board import load_board
-from glasses.types import Latents, Piece, Turn
+from glasses.types import Latents, Token, Turn
 
 if TYPE_CHECKING:
-    from glasses.offload.answerer import Beside
+    from glasses.offload.answerer import HedgedAnswerer
 
 MAX_TOP_K = 1000  # candidates of each token; a backbone has tens of thousands
 MAX_HEARD_S = 120  # of each sound: more would not leave room in the context
@@ -92,11 +92,11 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     given = [_read(kind, value) for kind, value in args.parts]
     display = load_board(args.board).require_display() if args.hud else None
-    times, pieces = Times(), list[Piece]()
+    times, pieces = Times(), list[Token]()
     with ExitStack() as stack:
         voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
         since_ns = time.monotonic_ns()
-        parts = open_parts(args.bundle)
+        parts = open_bundle(args.bundle)
         stack.callback(parts.close)
         since_ns = times.add("load", since_ns)
         latents = tuple(part for item in given for part in encode(parts, item))
@@ -141,12 +141,14 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(Reason.BAD_INPUT, f"{option} {path} is a folder")
 
 
-def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argparse.Namespace) -> Iterator[Piece]:
+def _beside(
+    brain: HedgedAnswerer, parts: LoadedBundle, turn: Turn, times: Times, args: argparse.Namespace
+) -> Iterator[Token]:
     """The answer of this device or of the bigger brain, as the policy decides."""
     if not brain.wait_connected():
         print(f"note: {args.offload} cannot be reached yet", file=sys.stderr)
 
-    def near(said: str, max_tokens: int, top_k: int) -> Iterator[Piece]:
+    def near(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
         backbone = parts.backbone
         backbone.rollback(parts.n_prefix)
         backbone.feed([*prompt_of(parts, turn.parts), backbone.tokenize(said, special=False)])
@@ -157,7 +159,7 @@ def _beside(brain: Beside, parts: Parts, turn: Turn, times: Times, args: argpars
     times.add("answer", since_ns)
 
 
-def _if_it_fits(answered: Iterator[Piece], parts: Parts) -> Iterator[Piece]:
+def _if_it_fits(answered: Iterator[Token], parts: LoadedBundle) -> Iterator[Token]:
     """The answer; too much to be asked is said in words of whoever asked."""
     try:
         yield from answered
@@ -171,7 +173,7 @@ def _if_it_fits(answered: Iterator[Piece], parts: Parts) -> Iterator[Piece]:
         ) from error
 
 
-def encode(parts: Parts, item: str | np.ndarray) -> Iterator[Latents | str]:
+def encode(parts: LoadedBundle, item: str | np.ndarray) -> Iterator[Latents | str]:
     """Turns one given part into what a Turn carries: text, a picture's latents, or two Latents a window of sound."""
     if isinstance(item, str):
         yield item
@@ -200,7 +202,7 @@ def _read(kind: str, value: str) -> str | np.ndarray:
     return pcm[-MAX_HEARD_S * RATE_HZ :]
 
 
-def _collected(stream: Iterator[Piece], into: list[Piece], quiet: bool) -> Iterator[str]:
+def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Iterator[str]:
     for piece in stream:
         into.append(piece)
         if not quiet:
@@ -208,7 +210,7 @@ def _collected(stream: Iterator[Piece], into: list[Piece], quiet: bool) -> Itera
         yield piece.text
 
 
-def _report(pieces: list[Piece], times: Times) -> dict[str, Any]:
+def _report(pieces: list[Token], times: Times) -> dict[str, Any]:
     return {
         "answer": "".join(piece.text for piece in pieces).strip(),
         "pieces": [

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from glasses.commands.check_list import Place, check
+from glasses.commands.check_list import CheckContext, check
 from glasses.model_store import store
 from glasses.recording.folder import default_folder
 from glasses.system.board import DEFAULT_BOARD, load_board
@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Checks and prints. Raises InputError for an unknown board."""
-    findings = check(Place(args.bundle, load_board(args.board), args.recordings.absolute(), full=args.full))
+    findings = check(CheckContext(args.bundle, load_board(args.board), args.recordings.absolute(), full=args.full))
     failed = any(finding.state == "fail" for finding in findings)
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))

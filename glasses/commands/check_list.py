@@ -31,7 +31,7 @@ NEEDED_DISK_MB = 300  # the least that recordings and a pull of a connector want
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What was looked at, how it is, what was found, and what to do where it is not well."""
 
     name: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CheckContext:
     """What is checked: a bundle on a board, with its folder of recordings."""
 
     bundle: str
@@ -51,12 +51,12 @@ class Place:
     root: Path = Path("/")
 
 
-def check(place: Place) -> list[Finding]:
+def check(place: CheckContext) -> list[CheckResult]:
     """Runs every check, in the order a person would."""
     return [one(place) for one in CHECKS]
 
 
-def _system(place: Place) -> Finding:
+def _system(place: CheckContext) -> CheckResult:
     name = (
         read_text(place.root / "sys/firmware/devicetree/base/model")
         or "no device tree: not a board, or not Linux on ARM"
@@ -65,127 +65,129 @@ def _system(place: Place) -> Finding:
     found = f"Python {'.'.join(map(str, sys.version_info[:3]))}, {cores} cores; {name}"
     if place.board.cores and cores < place.board.cores:
         advice = f"board {place.board.name} has {place.board.cores} cores: is this the right --board?"
-        return Finding("system", "warn", found, advice)
-    return Finding("system", "ok", found)
+        return CheckResult("system", "warn", found, advice)
+    return CheckResult("system", "ok", found)
 
 
-def _models(place: Place) -> Finding:
+def _models(place: CheckContext) -> CheckResult:
     try:
         names = store.load_bundle(place.bundle).models()
         states = (store.verify if place.full else store.states)(names)
     except GlassesError as error:
-        return Finding("models", "fail", str(error), "update the program: its manifests do not fit together")
+        return CheckResult("models", "fail", str(error), "update the program: its manifests do not fit together")
     wrong = [file for file in states if file.state != "present"]
     if not wrong:
         mb = sum(file.file.size_bytes for file in states) / 1e6
         how = "read in full and verified" if place.full else "verified when first used; --full reads them again"
-        return Finding("models", "ok", f"{len(states)} files of the bundle {place.bundle}, {mb:.0f} MB: {how}")
+        return CheckResult("models", "ok", f"{len(states)} files of the bundle {place.bundle}, {mb:.0f} MB: {how}")
     found = ", ".join(f"{file.model}/{file.file.name} {file.state}" for file in wrong)
-    return Finding("models", "fail", found, f"run: glasses models pull {' '.join(sorted({f.model for f in wrong}))}")
+    return CheckResult(
+        "models", "fail", found, f"run: glasses models pull {' '.join(sorted({f.model for f in wrong}))}"
+    )
 
 
-def _voice(place: Place) -> Finding:
+def _voice(place: CheckContext) -> CheckResult:
     del place
     if find_spec("piper") is None:
-        return Finding("voice", "warn", "answers are text only", "run: pip install 'glasses[voice]'")
-    return Finding("voice", "ok", "installed")
+        return CheckResult("voice", "warn", "answers are text only", "run: pip install 'glasses[voice]'")
+    return CheckResult("voice", "ok", "installed")
 
 
-def _sound(direction: portaudio.Direction, name: str, missing: State, without: str) -> Finding:
+def _sound(direction: portaudio.Direction, name: str, missing: State, without: str) -> CheckResult:
     try:
         device = portaudio.find(direction)
     except GlassesError as error:
-        return Finding(name, missing, str(error), f"{without} `arecord -l` and `aplay -l` list them.")
-    return Finding(name, "ok", f"{device.name}, {device.default_rate_hz} Hz")
+        return CheckResult(name, missing, str(error), f"{without} `arecord -l` and `aplay -l` list them.")
+    return CheckResult(name, "ok", f"{device.name}, {device.default_rate_hz} Hz")
 
 
-def _microphone(place: Place) -> Finding:
+def _microphone(place: CheckContext) -> CheckResult:
     del place
     return _sound("input", "microphone", "fail", "Nothing can be heard.")
 
 
-def _speaker(place: Place) -> Finding:
+def _speaker(place: CheckContext) -> CheckResult:
     del place
     return _sound("output", "speaker", "warn", "Answers only reach the HUD.")
 
 
-def _camera(place: Place) -> Finding:
+def _camera(place: CheckContext) -> CheckResult:
     nodes = sorted(place.root.glob("sys/class/video4linux/video*"))
     if not nodes:
         advice = "questions about what is in view go unanswered; check the ribbon cable, on a Pi `rpicam-hello --list`"
-        return Finding("camera", "warn", "no video device", advice)
+        return CheckResult("camera", "warn", "no video device", advice)
     found = ", ".join(sorted({read_text(node / "name") or node.name for node in nodes}))
     closed = [node.name for node in nodes if not _may_open(place.root / "dev" / node.name)]
     if len(closed) == len(nodes):
-        return Finding("camera", "fail", f"{found}: not for this user", "add the user to the group video")
-    return Finding("camera", "ok", found)
+        return CheckResult("camera", "fail", f"{found}: not for this user", "add the user to the group video")
+    return CheckResult("camera", "ok", found)
 
 
-def _disk(place: Place) -> Finding:
+def _disk(place: CheckContext) -> CheckResult:
     folder = next(path for path in (place.recordings, *place.recordings.parents) if path.exists())
     free_mb = shutil.disk_usage(folder).free / MIB
     found = f"{free_mb:,.0f} MB free at {folder}"
     if free_mb < NEEDED_DISK_MB:
-        return Finding("disk", "fail", found, f"free {NEEDED_DISK_MB} MB, or lower the limit of recordings")
-    return Finding("disk", "ok", found)
+        return CheckResult("disk", "fail", found, f"free {NEEDED_DISK_MB} MB, or lower the limit of recordings")
+    return CheckResult("disk", "ok", found)
 
 
-def _memory(place: Place) -> Finding:
+def _memory(place: CheckContext) -> CheckResult:
     memory = psutil.virtual_memory()
     found = f"{memory.available / MIB:,.0f} MB of {memory.total / MIB:,.0f} MB free"
     if memory.available / MIB < NEEDED_FREE_MB:
-        return Finding("memory", "fail", found, "end other programs; a Zero 2 W wants no desktop and gpu_mem=16")
+        return CheckResult("memory", "fail", found, "end other programs; a Zero 2 W wants no desktop and gpu_mem=16")
     if place.board.memory_mb and memory.total / MIB < 0.75 * place.board.memory_mb:
         advice = f"board {place.board.name} should have {place.board.memory_mb} MB: is this the right --board?"
-        return Finding("memory", "warn", found, advice)
-    return Finding("memory", "ok", found)
+        return CheckResult("memory", "warn", found, advice)
+    return CheckResult("memory", "ok", found)
 
 
-def _heat(place: Place) -> Finding:
+def _heat(place: CheckContext) -> CheckResult:
     heat_c = read_board(0, place.root).heat_c
     if heat_c is None:
-        return Finding("heat", "ok", "the board has no sensor")
+        return CheckResult("heat", "ok", "the board has no sensor")
     if heat_c >= Limits.below(place.board.throttle_c or 80).heat_c[0]:
-        return Finding("heat", "warn", f"{heat_c:.0f} deg C", "load is being shed; give it air or a heat sink")
-    return Finding("heat", "ok", f"{heat_c:.0f} deg C")
+        return CheckResult("heat", "warn", f"{heat_c:.0f} deg C", "load is being shed; give it air or a heat sink")
+    return CheckResult("heat", "ok", f"{heat_c:.0f} deg C")
 
 
-def _power(place: Place) -> Finding:
+def _power(place: CheckContext) -> CheckResult:
     volts = [p.parent for p in place.root.glob("sys/class/hwmon/hwmon*/name") if read_text(p) == "rpi_volt"]
     if any(read_number(path / "in0_lcrit_alarm") for path in volts):
-        return Finding("power", "fail", "under-voltage", "use the supply and cable made for this board")
+        return CheckResult("power", "fail", "under-voltage", "use the supply and cable made for this board")
     reading = read_board(0, place.root)
     if reading.battery_percent is None:
-        return Finding("power", "ok", "no battery")
+        return CheckResult("power", "ok", "no battery")
     found = f"battery at {reading.battery_percent:.0f} %" + (", charging" if reading.charging else "")
     low = reading.battery_percent <= Limits().battery_percent[0] and not reading.charging
-    return Finding("power", "warn" if low else "ok", found, "load is being shed; charge it" if low else "")
+    return CheckResult("power", "warn" if low else "ok", found, "load is being shed; charge it" if low else "")
 
 
-def _service(place: Place) -> Finding:
+def _service(place: CheckContext) -> CheckResult:
     del place
     keys = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText")
     try:
         command = ["systemctl", "show", UNIT, "--property", ",".join(keys)]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return Finding("service", "ok", "no systemd runs here; start it with: glasses run")
+        return CheckResult("service", "ok", "no systemd runs here; start it with: glasses run")
     return service_finding(dict(line.split("=", 1) for line in shown.splitlines() if "=" in line))
 
 
-def service_finding(shown: dict[str, str]) -> Finding:
+def service_finding(shown: dict[str, str]) -> CheckResult:
     """What `systemctl show` means for a person."""
     active, restarts = shown.get("ActiveState"), int(shown.get("NRestarts") or 0)
     if shown.get("LoadState") != "loaded":
-        return Finding("service", "ok", "not installed; to start at boot: sudo hardware/install.sh")
+        return CheckResult("service", "ok", "not installed; to start at boot: sudo hardware/install.sh")
     found = f"{active} ({shown.get('SubState')}), {restarts} restarts; {shown.get('StatusText') or 'says nothing'}"
     if active == "active":
         advice = f"it was restarted {restarts} times: journalctl -u {UNIT}" if restarts else ""
-        return Finding("service", "warn" if restarts else "ok", found, advice)
-    return Finding("service", "fail", f"{found}; {shown.get('Result')}", f"journalctl -u {UNIT} -n 50 says why")
+        return CheckResult("service", "warn" if restarts else "ok", found, advice)
+    return CheckResult("service", "fail", f"{found}; {shown.get('Result')}", f"journalctl -u {UNIT} -n 50 says why")
 
 
-CHECKS: tuple[Callable[[Place], Finding], ...] = (
+CHECKS: tuple[Callable[[CheckContext], CheckResult], ...] = (
     *(_system, _models, _voice, _microphone, _speaker, _camera),
     *(_disk, _memory, _heat, _power, _service),
 )

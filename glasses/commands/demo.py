@@ -18,13 +18,13 @@ from rich.table import Table
 from glasses.assistant.answer import warm_up
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Ended
-from glasses.memory.writer import Remembering
+from glasses.events import TurnCompleted
+from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
 from glasses.replay import demo_report
-from glasses.replay.replayer import Again, Replied
-from glasses.runtime.bundle import open_parts, open_voice
+from glasses.replay.replayer import ReplayedReply, ReplayEngine
+from glasses.runtime.bundle import open_bundle, open_voice
 from glasses.system.board import load_board
 from glasses.types import SensorEvent
 
@@ -69,18 +69,18 @@ def run(args: argparse.Namespace) -> int:
         voice = _voice(args.bundle)
         if voice:
             stack.callback(voice.close)
-        parts = open_parts(args.bundle)
+        parts = open_bundle(args.bundle)
         stack.callback(parts.close)
         warm_up(parts, voice, sees=True)
         screen = _Screen(session)
         console = Console()
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
-        memory = stack.enter_context(Remembering(parts.sound_encoder.encode, parts.image_encoder.encode))
-        again = Again(parts, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
+        memory = stack.enter_context(MemoryWriter(parts.sound_encoder.encode, parts.image_encoder.encode))
+        again = ReplayEngine(parts, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
         stream = events(session, start_ns=start_ns)
         stream = screen.watched(stream if args.fast else paced(stream), start_ns)
-        replies: list[Replied] = []
+        replies: list[ReplayedReply] = []
         with live:
             for one in _replies(stream, again, screen, start_ns):
                 demo_report.save_reply(args.out, one, display, voice.rate_hz if voice else None, start_ns)
@@ -102,13 +102,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _replies(stream: Iterable[SensorEvent], again: Again, screen: _Screen, start_ns: int) -> Iterator[Replied]:
+def _replies(
+    stream: Iterable[SensorEvent], again: ReplayEngine, screen: _Screen, start_ns: int
+) -> Iterator[ReplayedReply]:
     """What the turns are answered; the screen shows them as they go."""
     for event in stream:
         for what in again.feed(event):
-            if isinstance(what, Ended):
+            if isinstance(what, TurnCompleted):
                 screen.begin(what, start_ns)
-            elif isinstance(what, Replied):
+            elif isinstance(what, ReplayedReply):
                 screen.answered(what)
                 yield what
 
@@ -145,7 +147,7 @@ class _Screen:
             self.now_ms = (event.t_ns - start_ns) // _MS
             yield event
 
-    def begin(self, ended: Ended, start_ns: int) -> None:
+    def begin(self, ended: TurnCompleted, start_ns: int) -> None:
         """A new line for a turn that is being answered."""
         kinds = [part.modality for part in ended.turn.parts if not isinstance(part, str)]
         carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
@@ -157,7 +159,7 @@ class _Screen:
         """A piece of the answer to the newest turn."""
         self.lines[-1].text += piece
 
-    def answered(self, reply: Replied) -> None:
+    def answered(self, reply: ReplayedReply) -> None:
         """All of it."""
         self.lines[-1].wait = f"{sum(reply.wait_ms.values()):.0f} ms"
 

@@ -19,7 +19,7 @@ from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation import pictures, probes, sounds, speech, whisper_baseline
 from glasses.model_store import store
 from glasses.replay.contact_sheet import Bar, Group, bar_plot
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
 from glasses.types import Float32Array, Latents
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             "the information probe compares with a transcript and needs the extra `opponent`: make eval, or "
             "--only speech pictures sounds",
         )
-    parts = open_parts(args.bundle)
+    parts = open_bundle(args.bundle)
     figures: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for name in args.only:
@@ -84,13 +84,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(
-    name: str, parts: Parts, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
+    name: str, parts: LoadedBundle, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
 ) -> dict[str, Any]:
     """The figures of one of SETS, as eval.json has them."""
     return _MEASURES[name](parts, tick, limit)
 
 
-def _speech(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+def _speech(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     figures = speech.run(parts, HELD_OUT / "speech", tick, limit=limit)
     if limit is not None:
         return figures  # the limits beside them are of the whole set
@@ -100,15 +100,15 @@ def _speech(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[s
     return figures
 
 
-def _pictures(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+def _pictures(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     return dict(pictures.run(parts.image_encoder, _answer(parts, tick), HELD_OUT / "pictures", limit=limit))
 
 
-def _sounds(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+def _sounds(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     return dict(sounds.run(_answer(parts, tick), parts.hear, HELD_OUT / "sounds", limit=limit))
 
 
-def _information(parts: Parts, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+def _information(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     if limit is not None:
         raise InputError(Reason.BAD_INPUT, "the information probe needs its whole set: --only speech pictures sounds")
 
@@ -119,7 +119,7 @@ def _information(parts: Parts, tick: Callable[[], None], limit: int | None) -> d
     return dict(probes.run(rows, whisper_baseline.transcriber(), parts.hear))
 
 
-def _answer(parts: Parts, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:
+def _answer(parts: LoadedBundle, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:
     def ask(given: list[str | Latents]) -> str:
         tick()
         return speech.reply(parts, given, 24)
@@ -177,7 +177,7 @@ def _print(groups: list[Group]) -> None:
         Console().print(table)
 
 
-_MEASURES: dict[str, Callable[[Parts, Callable[[], None], int | None], dict[str, Any]]] = {
+_MEASURES: dict[str, Callable[[LoadedBundle, Callable[[], None], int | None], dict[str, Any]]] = {
     "speech": _speech,
     "pictures": _pictures,
     "sounds": _sounds,

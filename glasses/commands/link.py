@@ -17,7 +17,7 @@ from rich.progress import Progress
 from firmware_bridge import errors as wire
 from firmware_bridge import image as images
 from firmware_bridge import security
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.states import Config
 from firmware_bridge.transport import BAUD, check_address, open_transport
 from glasses.commands import link_keys
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace, key: bytes | None, key_path: Path, image: bytes | None) -> None:
     told = Told(as_json=args.json)
-    device = Ours(partial(open_transport, args.address), Config(key=key), changed=told)
+    device = ReferenceGlasses(partial(open_transport, args.address), Config(key=key), changed=told)
     try:
         await device.connect(_CONNECT_S)
         if args.pair and key:
@@ -92,7 +92,7 @@ async def _run(args: argparse.Namespace, key: bytes | None, key_path: Path, imag
         await device.close()
 
 
-def _print(device: Ours, as_json: bool) -> None:
+def _print(device: ReferenceGlasses, as_json: bool) -> None:
     able = device.capabilities
     said = {
         "device": able.product,
@@ -123,7 +123,7 @@ def _image(path: Path) -> bytes:
     return image
 
 
-async def _update(device: Ours, image: bytes, as_json: bool) -> None:
+async def _update(device: ReferenceGlasses, image: bytes, as_json: bool) -> None:
     try:
         from firmware_bridge.smp import Updater  # noqa: PLC0415 - extra `update`: nobody else needs smpclient
     except ImportError as error:

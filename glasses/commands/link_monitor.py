@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.states import Change, State, Why
 
 _LOOK_S = 0.5
@@ -54,7 +54,7 @@ class Told:
         return f"{time.strftime('%H:%M:%S')} {what} ({change.why}){detail}; trying again"
 
 
-def figures(device: Ours) -> dict[str, Any]:
+def figures(device: ReferenceGlasses) -> dict[str, Any]:
     """Counters since the link was opened; bytes as on the wire."""
     link, beat = device.session.link, device.heartbeat
     counters = link.counters
@@ -81,7 +81,7 @@ def figures(device: Ours) -> dict[str, Any]:
     }
 
 
-async def monitor(device: Ours, told: Told, seconds: float | None, *, as_json: bool) -> None:
+async def monitor(device: ReferenceGlasses, told: Told, seconds: float | None, *, as_json: bool) -> None:
     """Shows the counters for `seconds`, or until cancelled. Raises wire LinkError when the link has ended for good."""
     end_s = time.monotonic() + seconds if seconds else float("inf")
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from glasses.errors import ModelError, Reason
 
 if TYPE_CHECKING:
-    from glasses.offload.answerer import Beside
+    from glasses.offload.answerer import HedgedAnswerer
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +23,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offload-ca", type=Path, metavar="PEM", help="trust a wss:// service of this authority")
 
 
-def open_beside(args: argparse.Namespace, stack: ExitStack) -> Beside | None:
+def open_beside(args: argparse.Namespace, stack: ExitStack) -> HedgedAnswerer | None:
     """The bigger brain that was asked for. Raises InputError where it cannot be used, ModelError(NOT_INSTALLED)."""
     if args.offload is None:
         return None
     if find_spec("websockets") is None or find_spec("msgspec") is None:
         raise ModelError(Reason.NOT_INSTALLED, "--offload needs the extra `service`: pip install 'glasses[service]'")
-    from glasses.offload.answerer import Beside, transport_of  # noqa: PLC0415
+    from glasses.offload.answerer import HedgedAnswerer, transport_of  # noqa: PLC0415
 
-    return stack.enter_context(Beside(transport_of(args.offload, args.offload_token_file, args.offload_ca)))
+    return stack.enter_context(HedgedAnswerer(transport_of(args.offload, args.offload_token_file, args.offload_ca)))

@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.assistant.setup import ADDRESS
+from glasses.assistant.setup import ACTIVATION
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory, tiers_within
-from glasses.memory.writer import Remembering
+from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
 from glasses.recording.demo_session import paced
 from glasses.recording.encryption import read_private_key
 from glasses.recording.mcap_file import SegmentWriter
-from glasses.replay.diff import Difference, Judged, Tolerances, compare, compare_gates
-from glasses.replay.replayer import Again, Replied
-from glasses.replay.session import Seen, Worn, given, note, play, recorded, worn_of
-from glasses.runtime.bundle import Parts, open_parts, open_voice
+from glasses.replay.diff import Difference, RecordedTurn, Tolerances, compare, compare_gates
+from glasses.replay.replayer import ReplayedReply, ReplayEngine
+from glasses.replay.session import ReplayOutcome, SessionConfig, given, note, play, recorded, worn_of
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 
 _T = TypeVar("_T")
 _NAMES = [field.name for field in fields(Tolerances)]
@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--passes", type=int, default=1, metavar="N", help="play it N times, one stream (default: 1)")
     parser.add_argument("--key", type=Path, metavar="PEM", help="private key of sealed recordings")
     parser.add_argument(
-        "--address", choices=ADDRESS, help="what opens a turn (default: as it was recorded, else touch)"
+        "--address", choices=ACTIVATION, help="what opens a turn (default: as it was recorded, else touch)"
     )
     parser.add_argument("--no-voice", action="store_true", help="answers as text only")
     parser.add_argument("--tolerance", action="append", default=[], metavar="NAME=N", help=", ".join(_NAMES))
@@ -108,28 +108,28 @@ def tolerances(given: list[str]) -> Tolerances:
 
 
 def _play(
-    args: argparse.Namespace, key: X25519PrivateKey | None, worn: Worn, n_compared: int
-) -> tuple[Seen, dict[str, Any]]:
+    args: argparse.Namespace, key: X25519PrivateKey | None, worn: SessionConfig, n_compared: int
+) -> tuple[ReplayOutcome, dict[str, Any]]:
     """What was seen, with the latents of the first `n_compared` turns, and what it cost."""
     with ExitStack() as stack:
         voice = None if args.no_voice else _voice(args.bundle)
         if voice:
             stack.callback(voice.close)
-        parts = open_parts(args.bundle)
+        parts = open_bundle(args.bundle)
         stack.callback(parts.close)
         memory = stack.enter_context(_memory(parts, worn)) if worn.memory else None
         how: dict[str, Any] = {"address": args.address or worn.address, "replies_recorded": worn.replies}
         how["transcript"] = worn.transcript
-        again = Again(parts, voice, memory=memory, on_clock=not args.fast, **how)
+        again = ReplayEngine(parts, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)
         put = writer.write if writer else lambda entry: None
-        process, seen, memory_mb = psutil.Process(), Seen(), list[float]()
+        process, seen, memory_mb = psutil.Process(), ReplayOutcome(), list[float]()
         cpu_s, began = time.process_time(), process.num_fds()
         events = given(args.file, key, passes=args.passes, start_ns=start_ns)
         for what in play(events if args.fast else paced(events), again, put=put):
             note(what, seen, start_ns)
-            if isinstance(what, Replied):
+            if isinstance(what, ReplayedReply):
                 if len(seen.turns) > n_compared:
                     seen.turns[-1] = replace(seen.turns[-1], latents=())
                 memory_mb.append(round(process.memory_info().rss / 1e6, 1))
@@ -144,8 +144,8 @@ def _play(
     return seen, cost
 
 
-def _memory(parts: Parts, worn: Worn) -> Remembering:
-    return Remembering(
+def _memory(parts: LoadedBundle, worn: SessionConfig) -> MemoryWriter:
+    return MemoryWriter(
         parts.sound_encoder.encode, parts.image_encoder.encode, LatentMemory(tiers=tiers_within(worn.remember_s))
     )
 
@@ -180,11 +180,11 @@ def _voice(bundle: str) -> Voice | None:
         return None
 
 
-def _as_json(turn: Judged) -> dict[str, Any]:
+def _as_json(turn: RecordedTurn) -> dict[str, Any]:
     return {"decision": asdict(turn.decision), "answer": asdict(turn.answer) if turn.answer else None}
 
 
-def _print(turns: list[Judged], differences: list[Difference], cost: dict[str, Any], *, compared: bool) -> None:
+def _print(turns: list[RecordedTurn], differences: list[Difference], cost: dict[str, Any], *, compared: bool) -> None:
     for one in differences:
         if not one.within:
             print(f"turn {one.turn}, {one.what} ({one.tolerance}): {one.before!r} became {one.after!r}")

@@ -13,27 +13,27 @@ from typing import Any
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
 from glasses.assistant.answer import warm_up
-from glasses.assistant.assistant import Live
+from glasses.assistant.assistant import Assistant
 from glasses.assistant.fault_injection import INJECTED
-from glasses.commands.run_controls import Running, controls, findable
-from glasses.assistant.listener import Ear
+from glasses.assistant.listener import Listener
 from glasses.assistant.responder import MAX_TOKENS
-from glasses.assistant.setup import ADDRESS, CONFIRM_WIPE, SAID, Recalling, open_ear
+from glasses.assistant.setup import ACTIVATION, CONFIRM_WIPE, SAID, MemoryRecall, open_listener
 from glasses.commands import link_keys, offload_options, run_services
 from glasses.commands.link import as_runtime_error
+from glasses.commands.run_controls import Running, controls, findable
 from glasses.commands.run_screen import Caption, Screen
-from glasses.commands.run_services import Alongside
+from glasses.commands.run_services import RunServices
 from glasses.commands.run_vitals import vitals
 from glasses.decoders.speech import Voice
-from glasses.devices.local import Devices
+from glasses.devices.local import LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
-from glasses.devices.remote import Linked
+from glasses.devices.remote import RemoteGlasses
 from glasses.errors import InputError, ModelError, Reason
 from glasses.events import Draft, Reply
 from glasses.memory.latent_memory import TIERS, LatentMemory, tiers_within
-from glasses.memory.writer import Remembering
+from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_parts, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.system.watchdog import Notifier, Watchdog
 from glasses.types import Button, DeviceChange, SensorEvent, Wiped
 
@@ -76,7 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="its number or path, csi on a Pi, or a video, over and over (default: none)",
     )
     parser.add_argument("--link", metavar="ADDRESS", help="use glasses there: /dev/ttyACM0, HOST:PORT or ble:NAME")
-    parser.add_argument("--address", choices=ADDRESS, default="touch", help="what opens a turn")
+    parser.add_argument("--address", choices=ACTIVATION, default="touch", help="what opens a turn")
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--no-memory", action="store_true", help="remember nothing of what was heard and seen")
     parser.add_argument(
@@ -106,14 +106,14 @@ def run(args: argparse.Namespace) -> int:
         voice = None if args.text else open_voice_or_none(args.bundle)
         if voice:
             stack.callback(voice.close)
-        parts = open_parts(args.bundle)
+        parts = open_bundle(args.bundle)
         stack.callback(parts.close)
-        wearing = Wearing(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
-        ear = open_ear(parts, args.address, wearing.recalling.recall)
-        if isinstance(devices, Linked):
+        wearing = RunObservers(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
+        ear = open_listener(parts, args.address, wearing.recalling.recall)
+        if isinstance(devices, RemoteGlasses):
             devices.link.note, wearing.caption = wearing.screen.note, Caption(devices.show)
         live = _live(args, parts, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
-        if isinstance(devices, Linked):
+        if isinstance(devices, RemoteGlasses):
             devices.on_touch = live.events.put
         if brain := offload_options.open_beside(args, stack):
             allowed = partial(wearing.beside.allows, "remote")
@@ -131,15 +131,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _devices(args: argparse.Namespace, stack: ExitStack) -> Devices | Linked:
+def _devices(args: argparse.Namespace, stack: ExitStack) -> LocalDevices | RemoteGlasses:
     """Before any model is loaded: what is wrong with a link should be said at once."""
     camera = int(args.camera) if args.camera and args.camera.isdigit() else args.camera
-    local = Devices(args.mic, args.speaker, camera)
+    local = LocalDevices(args.mic, args.speaker, camera)
     if args.link is None:
         return local
     try:
         check_address(args.link)
-        linked = Linked(args.link, link_keys.read(link_keys.path_of(link_keys.folder(), args.link)), local)
+        linked = RemoteGlasses(args.link, link_keys.read(link_keys.path_of(link_keys.folder(), args.link)), local)
     except wire.LinkError as error:
         raise as_runtime_error(error) from error
     stack.callback(linked.close)
@@ -148,15 +148,15 @@ def _devices(args: argparse.Namespace, stack: ExitStack) -> Devices | Linked:
 
 def _live(
     args: argparse.Namespace,
-    parts: Parts,
+    parts: LoadedBundle,
     voice: Voice | None,
-    ear: Ear,
+    ear: Listener,
     *,
-    devices: Devices | Linked,
-    wearing: Wearing,
+    devices: LocalDevices | RemoteGlasses,
+    wearing: RunObservers,
     watchdog: Watchdog,
-) -> Live:
-    live = Live(
+) -> Assistant:
+    live = Assistant(
         parts,
         voice,
         ear,
@@ -173,11 +173,11 @@ def _live(
     return live
 
 
-class Wearing:
+class RunObservers:
     """What becomes of all that the spine lets watch: shown, recorded, remembered, asked for, forgotten."""
 
     def __init__(
-        self, args: argparse.Namespace, parts: Parts, stack: ExitStack, *, mute: Callable[[bool], None]
+        self, args: argparse.Namespace, parts: LoadedBundle, stack: ExitStack, *, mute: Callable[[bool], None]
     ) -> None:
         """Raises as Alongside does, and ModelError from the wishes' heads."""
         self.screen = Screen(as_json=args.json)
@@ -187,10 +187,10 @@ class Wearing:
         kept = LatentMemory(tiers=tiers_within(60 * args.remember))
         self._memory = None
         if not args.no_memory:
-            remembering = Remembering(parts.sound_encoder.encode, parts.image_encoder.encode, kept)
+            remembering = MemoryWriter(parts.sound_encoder.encode, parts.image_encoder.encode, kept)
             self._memory = stack.enter_context(remembering)
-        self.recalling = Recalling(parts, self._memory, transcript=args.transcript)
-        self.beside = Alongside(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
+        self.recalling = MemoryRecall(parts, self._memory, transcript=args.transcript)
+        self.beside = RunServices(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:
             self.beside.held = self._memory.held
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glasses.assistant.assistant import Live
+from glasses.assistant.assistant import Assistant
 from glasses.assistant.fault_injection import INJECTED
-from glasses.commands.run_services import Alongside
+from glasses.commands.run_services import RunServices
 from glasses.errors import InputError, Reason
 from glasses.types import Button, Press
 
@@ -37,8 +37,8 @@ _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, an
 class Running:
     """What the controls act on; `wipe` forgets the memory, `note` tells whoever watches."""
 
-    live: Live
-    beside: Alongside
+    live: Assistant
+    beside: RunServices
     wipe: Callable[[], None]
     note: Callable[[str], None]
 

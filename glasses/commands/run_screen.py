@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from glasses.assistant.reply import reply_fields
-from glasses.events import Ended, Reply, ReplyState, Told
+from glasses.events import Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.types import DeviceChange
 
 # What a person is told of an event; of others nothing: a program is told all.
@@ -58,15 +58,15 @@ class Screen:
         if isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
             self._muted = what.state == "muted"
         if not self._as_json:
-            if self._muted and isinstance(what, Told) and what.what == "expire":
+            if self._muted and isinstance(what, TurnSignal) and what.what == "expire":
                 return  # muting has dropped the turn: that was said
             if sentence := _sentence(what):
                 self._line(f"[{sentence}]")
-        elif isinstance(what, Told):
+        elif isinstance(what, TurnSignal):
             self.say(what.what, turn=what.turn_id, at_ns=what.t_ns, **({"merged": True} if what.merged else {}))
         elif isinstance(what, ReplyState) and what.what == "audible":
             self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
-        elif isinstance(what, Ended):
+        elif isinstance(what, TurnCompleted):
             self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
         elif isinstance(what, DeviceChange):
             self.say("devices", state=what.state, why=what.why)
@@ -81,7 +81,7 @@ class Screen:
 
 def _sentence(what: Any) -> str:
     """For a person; empty for what only a program wants to know."""
-    if isinstance(what, Told):
+    if isinstance(what, TurnSignal):
         return "you go on" if what.merged else _TOLD.get(what.what, "")
     if isinstance(what, DeviceChange):
         return what.why or _DEVICES.get(what.state, what.state)
@@ -106,7 +106,7 @@ class Caption:
 
     def saw(self, what: Any) -> None:
         """Whatever the spine lets watch: a new turn, or an answer that nobody waits for any more, clears it."""
-        begins = isinstance(what, Told) and what.what in ("opened", "interrupt", "expire", "pass")
+        begins = isinstance(what, TurnSignal) and what.what in ("opened", "interrupt", "expire", "pass")
         if self._text and (begins or (isinstance(what, Reply) and what.outcome == "expired")):
             self._text = ""
             self._show("")

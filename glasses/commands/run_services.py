@@ -1,6 +1,6 @@
 """What `glasses run` has running beside the spine: dashboard, recorder, governor, memory's figures. Knows no gate.
 
-`add_options` gives `run` its options, `Alongside` does the rest: its `saw` is one more `watch` of the
+`add_options` gives `run` its options, `RunServices` does the rest: its `saw` is one more `watch` of the
 assistant.
 """
 
@@ -22,7 +22,7 @@ import psutil
 from glasses.assistant.reply import reply_fields
 from glasses.decoders.hud import render
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Ended, Reply, ReplyState, Told
+from glasses.events import Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.recording.encryption import read_public_key
 from glasses.recording.entries import Answered, decision_of
 from glasses.recording.folder import Limits as Kept
@@ -66,7 +66,7 @@ def _limits(args: argparse.Namespace) -> Kept:
     return Kept(max_bytes=round(args.record_mb * 2**20), max_age_s=3600 * args.record_hours)
 
 
-class Alongside:
+class RunServices:
     """Everything that was asked for, until the stack closes. `governed` is the governor's last word.
 
     `read` says how the board is, `held` what the memory holds, seconds and MB, and `vitals` what else the page shows of
@@ -112,7 +112,7 @@ class Alongside:
             self._feed.saw(what)
         if self.panel and isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
             self.panel.muted(what.state == "muted")
-        if self.panel and self._display and isinstance(what, (Told, Reply)):
+        if self.panel and self._display and isinstance(what, (TurnSignal, Reply)):
             shown = what.text if isinstance(what, Reply) and what.outcome != "expired" else ""
             self.panel.showed(render(shown, self._display)[0].rgb())
         if self._recorder:
@@ -124,9 +124,9 @@ class Alongside:
 
     def _record(self, recorder: Recorder, what: Any) -> None:
         """Puts what the ear is given, what it decides and what is answered, in that order."""
-        if isinstance(what, (AudioChunk, Frame, Button, OwnVoice, ReplyState, Told, DeviceChange, Wiped)):
+        if isinstance(what, (AudioChunk, Frame, Button, OwnVoice, ReplyState, TurnSignal, DeviceChange, Wiped)):
             recorder.put(what)
-        elif isinstance(what, Ended):
+        elif isinstance(what, TurnCompleted):
             for part in what.turn.parts:
                 if isinstance(part, Latents):
                     recorder.put(part)

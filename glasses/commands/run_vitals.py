@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from glasses.assistant.assistant import Live
-from glasses.devices.local import Opens
-from glasses.devices.remote import Linked
+from glasses.assistant.assistant import Assistant
+from glasses.devices.local import DeviceFactory
+from glasses.devices.remote import RemoteGlasses
 
 
-def vitals(live: Live, devices: Opens, not_remembered: int) -> dict[str, Any]:
+def vitals(live: Assistant, devices: DeviceFactory, not_remembered: int) -> dict[str, Any]:
     """`counts` of what went wrong since the start, open devices included, and `link` where there is one."""
     microphone, speaker = live.microphone, live.speaker
     counts = {
@@ -19,10 +19,10 @@ def vitals(live: Live, devices: Opens, not_remembered: int) -> dict[str, Any]:
         "reopened": live.counts.reopened,
         "not_remembered": not_remembered,
     }
-    return {"counts": counts, **({"link": link_line(devices)} if isinstance(devices, Linked) else {})}
+    return {"counts": counts, **({"link": link_line(devices)} if isinstance(devices, RemoteGlasses) else {})}
 
 
-def link_line(devices: Linked) -> str:
+def link_line(devices: RemoteGlasses) -> str:
     """Which glasses, whether they are there, and how well."""
     link, device = devices.link.glasses.session.link, devices.link.glasses
     name = f"{device.capabilities.product} at {devices.link.address}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
-from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.server.token_file import read_token
 
@@ -68,7 +68,7 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
         from glasses.service.engines.vllm import VllmEngine  # noqa: PLC0415  (httpx: the extra `service`)
 
         key = os.environ.get("VLLM_API_KEY")
-        return lambda: VllmEngine(open_parts(bundle, n_threads=SPARE_ONE), vllm, api_key=key)
+        return lambda: VllmEngine(open_bundle(bundle, n_threads=SPARE_ONE), vllm, api_key=key)
     if backend == "torch":
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise ModelError(Reason.NOT_INSTALLED, "the backend torch needs the extra `train`")
@@ -76,7 +76,7 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
         from glasses.service.engines.torch.gradient_api import open_engine  # noqa: PLC0415
 
         return partial(open_engine, bundle)
-    return lambda: LlamaEngine(open_parts(bundle, n_threads=SPARE_ONE))
+    return lambda: LlamaEngine(open_bundle(bundle, n_threads=SPARE_ONE))
 
 
 async def _serve(args: argparse.Namespace) -> int:

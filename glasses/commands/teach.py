@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from glasses.audio.media import read_audio
-from glasses.audio.vad import VoiceDetector
+from glasses.audio.vad import Vad
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation.progress import progress
 from glasses.heads import wake_word as gate
 from glasses.model_store import store
-from glasses.runtime.bundle import SPARE_ONE, open_voice, wake_path
+from glasses.runtime.bundle import SPARE_ONE, open_voice, wake_word_path
 from glasses.wake_word_training import phrases, train
 from glasses.wake_word_training.examples import Examples
 from glasses.wake_word_training.voices import Say, abroad_at_hand, at_hand
@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Teaches, shows or forgets. Raises InputError, ModelError."""
-    path = wake_path()
+    path = wake_word_path()
     if args.what == "wake":
         if args.phrase is None:
             raise InputError(Reason.BAD_INPUT, 'which phrase? For example: glasses teach wake "hey glasses"')
@@ -98,7 +98,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
         raise InputError(Reason.BAD_INPUT, "--takes is 20 to 5000, --test-hours over 0 and at most 24")
     bundle = store.load_bundle(args.bundle)
     encoder = AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=SPARE_ONE)
-    detector = VoiceDetector(store.path_of(bundle.voice_gate))
+    detector = Vad(store.path_of(bundle.voice_gate))
     recorded = [read_audio(path) for path in train.sound_files([args.recordings])] if args.recordings else []
     others, unheard = (train.sound_files(args.others, learn=learn) for learn in (True, False))
     began_s = time.monotonic()
@@ -115,7 +115,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
             args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others), tick=tick
         )
         learned_s = time.monotonic() - began_s
-        hearing = train.Hearing(gate.WakeGate(head, encoder.encode, encoder.space), detector)
+        hearing = train.Hearing(gate.WakeWordDetector(head, encoder.encode, encoder.space), detector)
         figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=unheard, tick=tick)
     head.save(path)
     figures = {
@@ -136,11 +136,11 @@ def _learned(
     phrase: str,
     *,
     encoder: AudioEncoder,
-    detector: VoiceDetector,
+    detector: Vad,
     learn: dict[str, Say],
     given: tuple[list[Any], list[Path]],
     tick: train.Tick,
-) -> tuple[gate.WakeHead, dict[str, Any]]:
+) -> tuple[gate.WakeWordHead, dict[str, Any]]:
     """Round after round: each knows what the one before mistook for the phrase."""
     recorded, others = given
     rng, examples = random.Random(2), Examples(phrase, encoder, learn, abroad_at_hand(learn))

@@ -23,7 +23,7 @@ TENSORS = ("around", "lengths", "sharpness", "squeeze", "expand")
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class BackboneAdapter:
     """`around` rows (n, n_embd) for each text of the sentence; for each gap the power `sharpness` (n_gaps,) that units
     are raised to before they are mixed; `squeeze` (n_embd, rank) and `expand` (rank, n_embd) of the correction.
     """
@@ -38,7 +38,7 @@ class Learned:
         return (soft + soft @ self.squeeze @ self.expand).astype(np.float32)
 
 
-def write(path: Path, learned: Learned, *, backbone: str, space: str) -> None:
+def write(path: Path, learned: BackboneAdapter, *, backbone: str, space: str) -> None:
     """Writes a file for `read`: `backbone` is the sha256 of its file, `space` that of the latents."""
     np.savez(
         path,
@@ -52,7 +52,7 @@ def write(path: Path, learned: Learned, *, backbone: str, space: str) -> None:
     )
 
 
-def read(path: Path, *, backbone: str, space: str, n_texts: int, n_gaps: int, n_embd: int) -> Learned:
+def read(path: Path, *, backbone: str, space: str, n_texts: int, n_gaps: int, n_embd: int) -> BackboneAdapter:
     """Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, WRONG_SPACE (learned for another backbone or encoder)."""
     try:
         with zipfile.ZipFile(path) as packed:
@@ -78,4 +78,4 @@ def read(path: Path, *, backbone: str, space: str, n_texts: int, n_gaps: int, n_
         told = ", ".join(f"{name} {one.shape}" for name, one in got.items())
         raise ModelError(Reason.CORRUPT, f"{path}: around {around.shape}, {told}: do not fit, or not finite")
     around, sharpness, squeeze, expand = (frozen(np.ascontiguousarray(one, np.float32)) for one in floats)
-    return Learned(tuple(np.split(around, np.cumsum(lengths)[:-1])), sharpness, squeeze, expand)
+    return BackboneAdapter(tuple(np.split(around, np.cumsum(lengths)[:-1])), sharpness, squeeze, expand)

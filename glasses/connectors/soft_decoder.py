@@ -28,14 +28,14 @@ MAX_VOCABULARY_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class DecodedSpeech:
     """One piece: the likeliest first; `shares` (k,) are probabilities, 1 less those of all that are not among them."""
 
     pieces: NDArray[np.int64]
     shares: Float32Array
 
 
-class Listener:
+class SoftDecoder:
     """Latents (T, width) -> what was heard, in order."""
 
     def __init__(self, begin: Path, step: Path, weights: Path, *, n_threads: int = 1) -> None:
@@ -51,13 +51,13 @@ class Listener:
         past = next(one for one in self._step.get_inputs() if one.name == "past")
         self._no_past = np.zeros([0 if isinstance(n, str) else n for n in past.shape], np.float32)
 
-    def hear(self, latents: Latents) -> list[Heard]:
+    def hear(self, latents: Latents) -> list[DecodedSpeech]:
         """What was said, nothing where nobody speaks. Raises ModelError(WRONG_SPACE)."""
         check_space(latents, self.space)
         looked_at = self._begin.run(["cross", "bias", "start_rows"], {"latents": latents.data})
         cross, bias, rows = map(np.asarray, looked_at)
         feeds = {"cross": cross, "bias": bias, "past": self._no_past}
-        n, heard, likeliest = 0, list[Heard](), list[int]()
+        n, heard, likeliest = 0, list[DecodedSpeech](), list[int]()
         most = min(N_FREE + len(latents.data) // LATENTS_PER_PIECE, MAX_PIECES)
         while len(heard) < most and not goes_round(likeliest):
             m = len(rows)
@@ -69,13 +69,13 @@ class Listener:
                 break
             n += m
             likeliest.append(int(pieces[0]))
-            heard.append(Heard(pieces[pieces != self._end], shares[pieces != self._end]))
+            heard.append(DecodedSpeech(pieces[pieces != self._end], shares[pieces != self._end]))
         return heard
 
 
 def goes_round(pieces: list[int]) -> bool:
     """Whether the same 1 to LONGEST_AGAIN pieces have come AGAIN times in a row at the end."""
-    return repetition.goes_round(pieces, longest=LONGEST_AGAIN, times=AGAIN, enough=0)
+    return repetition.is_repeating(pieces, longest=LONGEST_AGAIN, times=AGAIN, enough=0)
 
 
 def read_pieces(path: Path) -> list[str]:

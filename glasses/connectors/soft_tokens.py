@@ -27,7 +27,7 @@ N_MIXED = 8  # texts mixed in one soft token, as in glasses.connectors.speech
 MAX_FILE_BYTES = 1 << 20
 
 
-class Speller(Protocol):
+class TokenRowSource(Protocol):
     """What is needed of a backbone."""
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
@@ -39,10 +39,10 @@ class Speller(Protocol):
         ...
 
 
-class Spelling:
+class TokenMixture:
     """`texts` as a backbone spells them; a text is asked about when it is first needed."""
 
-    def __init__(self, texts: Sequence[str], backbone: Speller) -> None:
+    def __init__(self, texts: Sequence[str], backbone: TokenRowSource) -> None:
         self._texts, self._backbone = texts, backbone
         self._known: dict[int, list[int]] = {}
 
@@ -72,7 +72,7 @@ class Spelling:
         return np.stack(rows).astype(np.float32) if rows else self._backbone.token_rows([])
 
 
-class SpelledConnector:
+class SoftTokenConnector:
     """Latents (T, D) -> rows float32 (n, n_embd): a sentence whose gaps are filled with soft tokens.
 
     `path` names the tensor of `units_path`, an ONNX connector of another backbone, that holds its units (regions,
@@ -88,7 +88,7 @@ class SpelledConnector:
         self,
         path: Path,
         units_path: Path,
-        backbone: Speller,
+        backbone: TokenRowSource,
         *,
         learned_path: Path | None = None,
         backbone_sha256: str = "",
@@ -97,7 +97,9 @@ class SpelledConnector:
         told = read(path, {"units", "names", "kinds", "sentence"})
         self._network, self._units = Network(units_path, n_threads=n_threads, also=told["units"]), told["units"]
         self.width, self.space = self._network.width, self._network.space
-        self._spellings = {what: Spelling([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")}
+        self._spellings = {
+            what: TokenMixture([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")
+        }
         texts = [part for part in told["sentence"] if isinstance(part, str)]
         gaps = [(part["region"], part["say"]) for part in told["sentence"] if not isinstance(part, str)]
         self._learned = None

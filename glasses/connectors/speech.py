@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.connectors.soft_decoder import Heard, Listener
-from glasses.connectors.soft_tokens import Speller, Spelling
+from glasses.connectors.soft_decoder import DecodedSpeech, SoftDecoder
+from glasses.connectors.soft_tokens import TokenMixture, TokenRowSource
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Latents, frozen
 
@@ -32,12 +32,12 @@ MAX_ROWS_BYTES = 4 << 20
 class SoftTokens:
     """What was heard as rows of a backbone: `pieces` are their texts, by number."""
 
-    def __init__(self, pieces: Sequence[str], backbone: Speller) -> None:
+    def __init__(self, pieces: Sequence[str], backbone: TokenRowSource) -> None:
         # The first is written as at the start of typed text, without the space that pieces begin with.
         starts = [text.lstrip() for text in pieces]
-        self._first, self._others = (Spelling(texts, backbone) for texts in (starts, pieces))
+        self._first, self._others = (TokenMixture(texts, backbone) for texts in (starts, pieces))
 
-    def rows(self, heard: Sequence[Heard]) -> Float32Array:
+    def rows(self, heard: Sequence[DecodedSpeech]) -> Float32Array:
         """Rows (n, n_embd) of one piece and more."""
         spellings = (self._others if i else self._first for i in range(len(heard)))
         return np.concatenate(
@@ -45,14 +45,16 @@ class SoftTokens:
         )
 
 
-class WordConnector:
+class SpeechConnector:
     """Latents (T, 768) -> rows (n, n_embd) of what was said, n may be 0.
 
     `about` (k, n_embd) are rows that stand between them and a typed request: without them a small backbone takes what
     is to be repeated for something to be answered.
     """
 
-    def __init__(self, about: Path, listener: Listener, pieces: Sequence[str], backbone: Speller, space: str) -> None:
+    def __init__(
+        self, about: Path, listener: SoftDecoder, pieces: Sequence[str], backbone: TokenRowSource, space: str
+    ) -> None:
         """`about` (npz) holds those rows, learned for the backbone that `space` names.
 
         Raises ModelError: CORRUPT, TOO_LARGE, WRONG_SPACE.
@@ -65,7 +67,7 @@ class WordConnector:
         self._closing = {i for i, text in enumerate(pieces) if not text.strip(CLOSING)}
         self.width, self.space = listener.width, listener.space
 
-    def spelled_by(self, backbone: Speller) -> WordConnector:
+    def spelled_by(self, backbone: TokenRowSource) -> SpeechConnector:
         """The same for another file of the backbone that the rows around were learned for, with its own token rows."""
         other = copy(self)
         other._soft = SoftTokens(self._pieces, backbone)
@@ -78,7 +80,7 @@ class WordConnector:
             return self.about[:0]
         return frozen(self._soft.rows(heard))
 
-    def is_speech(self, heard: Sequence[Heard]) -> bool:
+    def is_speech(self, heard: Sequence[DecodedSpeech]) -> bool:
         """Whether so much of it is likely to be right that somebody speaks, and not some thing that sounds like it."""
         certain = [float(one.shares[0]) for one in heard if int(one.pieces[0]) not in self._closing]
         return bool(certain) and sum(certain) / len(certain) >= CERTAIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from glasses.dashboard.status import Bar, Panel, TurnView
-from glasses.events import Draft, Ended, Played, Reply, ReplyState, Told
+from glasses.events import Draft, Played, Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
 _MS = 1e6
@@ -61,17 +61,17 @@ class PanelFeed:
             if what.state in ("muted", "unmuted"):
                 self._muted = what.state == "muted"
             self._panel.decided("devices", what.state, what.why or _DEVICES[what.state], what.t_ns)
-        elif isinstance(what, Told):
+        elif isinstance(what, TurnSignal):
             self._told(what)
         elif isinstance(what, Draft):
             self._drafted(what)
-        elif isinstance(what, Ended):
+        elif isinstance(what, TurnCompleted):
             self._end(what)
         elif isinstance(what, Reply):
             self._panel.turn(turn_view(what))
             self._panel.state("listening")
 
-    def _told(self, told: Told) -> None:
+    def _told(self, told: TurnSignal) -> None:
         gate, decision, why, state = _TOLD[told.what]
         if told.what in ("opened", "interrupt") and told.t_ns == self._touch.t_ns:
             why = _TOUCH[self._touch.press]
@@ -89,7 +89,7 @@ class PanelFeed:
         if draft.final:
             self._panel.state("thinking")
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, ended: TurnCompleted) -> None:
         silent_ms = (ended.decided_ns - ended.span.end_ns) / _MS
         why = f"{silent_ms:.0f} ms after the end of speech" if ended.span.spoken_ns else "nothing was said"
         self._panel.decided("turn", "ended", why, ended.decided_ns)

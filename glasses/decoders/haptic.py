@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from glasses.types import Piece
+from glasses.types import Token
 
 # Felt as one short or one long pulse, with a gap that keeps two apart.
 PULSES_MS = {"short": 80, "long": 250}
@@ -21,7 +21,7 @@ class Pulse:
     off_ms: int
 
 
-def pulses(pieces: Iterable[Piece]) -> tuple[Pulse, ...]:
+def pulses(pieces: Iterable[Token]) -> tuple[Pulse, ...]:
     """The pulses named by the words short and long, at most MAX_PULSES; other words are no pulse."""
     words = "".join(piece.text for piece in pieces).lower().split()
     return tuple(Pulse(PULSES_MS[word], GAP_MS) for word in words if word in PULSES_MS)[:MAX_PULSES]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from glasses.types import Piece
+from glasses.types import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Route:
 class Spoken:
     """A piece of text."""
 
-    piece: Piece
+    piece: Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,17 @@ class Payload:
     turn_id: int
     name: str
     decoder: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Token, ...]
     complete: bool
 
 
 Routed = Spoken | Called | Payload
 
 
-def route(pieces: Iterable[Piece], routes: Mapping[int, Route]) -> Iterator[Routed]:
+def route(pieces: Iterable[Token], routes: Mapping[int, Route]) -> Iterator[Routed]:
     """Sorts pieces as they come; `routes` maps token ids. A begin token within a pair is payload like any other."""
     opened: Route | None = None
-    within: list[Piece] = []
+    within: list[Token] = []
     for piece in pieces:
         found = routes.get(piece.token_id)
         if opened is not None:

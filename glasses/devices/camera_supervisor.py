@@ -9,24 +9,24 @@ import time
 from collections.abc import Callable
 
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.local import Opens, Seeing
+from glasses.devices.local import DeviceFactory, VideoInput
 from glasses.errors import SensorError
 from glasses.types import DeviceChange
 
 RETRY_S = 0.5
 
 
-class Looking:
+class CameraSupervisor:
     """`follow` it again and again, from one thread; `watch` gets a DeviceChange when it goes and when it is back."""
 
-    def __init__(self, devices: Opens, queue: EventQueue, watch: Callable[[DeviceChange], None]) -> None:
+    def __init__(self, devices: DeviceFactory, queue: EventQueue, watch: Callable[[DeviceChange], None]) -> None:
         self._devices, self._queue, self._watch = devices, queue, watch
         self._retry_ns = 0
         self._gone = False
-        self.camera: Seeing | None = None
+        self.camera: VideoInput | None = None
 
     def open(self) -> None:
-        """Opens the camera, where there is to be one. Raises SensorError as `Opens.camera` does."""
+        """Opens the camera, where there is to be one. Raises SensorError as `DeviceFactory.camera` does."""
         if self._devices.sees:
             self.camera = self._devices.camera(self._queue)
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.errors import LinkError
 from firmware_bridge.states import Config, State
 from firmware_bridge.transport import open_transport
@@ -22,14 +22,14 @@ ANSWER_S = 1.5  # the ear's thread waits for it, and its watchdog does not wait 
 T = TypeVar("T")
 
 
-class LinkThread:
+class LinkWorker:
     """Connected until `close`; a link that drops comes back by itself. `note` gets what a person should know."""
 
     def __init__(self, address: str, key: bytes | None) -> None:
-        """Raises firmware_bridge's LinkError as `Ours.connect` does."""
+        """Raises firmware_bridge's LinkError as `ReferenceGlasses.connect` does."""
         self.address = address
         self.note: Callable[[str], None] = log.info
-        self.glasses = Ours(partial(open_transport, address), Config(key=key), answer_s=ANSWER_S)
+        self.glasses = ReferenceGlasses(partial(open_transport, address), Config(key=key), answer_s=ANSWER_S)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._loop = asyncio.new_event_loop()

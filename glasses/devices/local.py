@@ -1,6 +1,7 @@
 """Which devices the spine hears, speaks and sees with, and how each is opened. Knows no gate and no model.
 
-`Opens` is what the spine needs; `Devices` are those of this machine, linked.py has those of glasses over a link.
+`DeviceFactory` is what the spine needs; `LocalDevices` are those of this machine, linked.py has those of glasses over a
+link.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from glasses.devices.camera import Camera
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.microphone import Microphone
 from glasses.devices.portaudio import SoundDevice
-from glasses.devices.speaker import Saying, Speaker
+from glasses.devices.speaker import AudioOutput, Speaker
 
 
-class Hearing(Protocol):
+class AudioInput(Protocol):
     """An open microphone: it puts AudioChunks into a queue until `close`."""
 
     device: SoundDevice
@@ -32,7 +33,7 @@ class Hearing(Protocol):
         ...
 
 
-class Seeing(Protocol):
+class VideoInput(Protocol):
     """An open camera: it puts Frames into a queue until `close`."""
 
     @property
@@ -49,7 +50,7 @@ class Seeing(Protocol):
         ...
 
 
-class Opens(Protocol):
+class DeviceFactory(Protocol):
     """Opens devices, as often as they vanish. All raise SensorError."""
 
     @property
@@ -62,15 +63,15 @@ class Opens(Protocol):
         """Whether there is to be a camera."""
         ...
 
-    def microphone(self, queue: EventQueue) -> Hearing:
+    def microphone(self, queue: EventQueue) -> AudioInput:
         """Opens it."""
         ...
 
-    def speaker(self, rate_hz: int) -> Saying:
+    def speaker(self, rate_hz: int) -> AudioOutput:
         """Opens it for sound of `rate_hz`."""
         ...
 
-    def camera(self, queue: EventQueue) -> Seeing:
+    def camera(self, queue: EventQueue) -> VideoInput:
         """Opens it."""
         ...
 
@@ -80,7 +81,7 @@ class Opens(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Devices:
+class LocalDevices:
     """Those of this machine, by name; None is the system's own choice, `camera_source` None is no camera."""
 
     microphone_name: str | None = None

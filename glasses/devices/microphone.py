@@ -12,7 +12,7 @@ import numpy as np
 
 from glasses.audio.chunker import CHUNK_MS, Chunker
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.sample_clock import SteadyClock
+from glasses.audio.sample_clock import SampleClock
 from glasses.devices import portaudio
 from glasses.devices.event_queue import EventQueue
 from glasses.errors import Reason, SensorError
@@ -29,7 +29,7 @@ class Microphone:
         self.device = portaudio.find("input", name)
         rate_hz = portaudio.usable_rate(self.device, "input", RATE_HZ)
         self._chunks = Chunker(queue.put, rate_hz)
-        self._clock = SteadyClock(rate_hz)
+        self._clock = SampleClock(rate_hz)
         self.overruns, self.last_ns = 0, time.monotonic_ns()
         self._opened_ns = self.last_ns
         try:

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from firmware_bridge.devices.device import Ability, LinkChanged, Message, Sound, Touch
 from firmware_bridge.errors import LinkError
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.link_thread import LinkThread
-from glasses.devices.local import Devices, Hearing, Seeing
+from glasses.devices.link_thread import LinkWorker
+from glasses.devices.local import AudioInput, LocalDevices, VideoInput
 from glasses.devices.remote_io import LinkCamera, LinkMicrophone, LinkSpeaker
-from glasses.devices.speaker import Saying
+from glasses.devices.speaker import AudioOutput
 from glasses.types import Button, Press
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ _CELL, _MARGIN = (6, 11), 4  # pixels: the firmware's font (firmware/assets.py),
 _HUD_S = 0.1  # between two texts: a word at a time is enough
 
 
-class Linked:
+class RemoteGlasses:
     """Connected until `close`; an `Opens` (sensors/devices.py). `link.note` gets what a person should know."""
 
-    def __init__(self, address: str, key: bytes | None, local: Devices) -> None:
+    def __init__(self, address: str, key: bytes | None, local: LocalDevices) -> None:
         """`local` devices that have a name are used instead of those of the glasses.
 
         Raises firmware_bridge's LinkError as `Ours.connect` does.
@@ -42,7 +42,7 @@ class Linked:
         self._microphone: LinkMicrophone | None = None
         self._pressed_ns: dict[str, int] = {}
         self._text, self._text_changed = "", asyncio.Event()
-        self.link = LinkThread(address, key)
+        self.link = LinkWorker(address, key)
         self.glasses = self.link.glasses
         self._followers = [self.link.later(self._follow()), self.link.later(self._display())]
 
@@ -56,20 +56,20 @@ class Linked:
         """Whether there is a camera, theirs or one that was named."""
         return self._local.sees or "photo" in self.glasses.capabilities.abilities
 
-    def microphone(self, queue: EventQueue) -> Hearing:
+    def microphone(self, queue: EventQueue) -> AudioInput:
         """Switches it on. Raises SensorError: NOT_FOUND (the link is down, or they refuse), and as Devices does."""
         if not self._theirs("microphone", self._local.microphone_name):
             return self._local.microphone(queue)
         self._microphone = LinkMicrophone(self.link, queue)
         return self._microphone
 
-    def speaker(self, rate_hz: int) -> Saying:
+    def speaker(self, rate_hz: int) -> AudioOutput:
         """Raises SensorError: NOT_FOUND (the link is down), and as Devices does."""
         if not self._theirs("speaker", self._local.speaker_name):
             return self._local.speaker(rate_hz)
         return LinkSpeaker(self.link, rate_hz)
 
-    def camera(self, queue: EventQueue) -> Seeing:
+    def camera(self, queue: EventQueue) -> VideoInput:
         """Raises SensorError as Devices does; theirs takes a picture when somebody looks."""
         return self._local.camera(queue) if self._local.sees else LinkCamera(self.link, queue)
 

@@ -17,9 +17,9 @@ from glasses.audio.chunker import Chunker
 from glasses.audio.media import decode_image
 from glasses.devices.camera import small
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.link_thread import ANSWER_S, LinkThread
+from glasses.devices.link_thread import ANSWER_S, LinkWorker
 from glasses.devices.portaudio import SoundDevice
-from glasses.devices.speaker import Saying
+from glasses.devices.speaker import AudioOutput
 from glasses.errors import InputError, Reason, SensorError
 from glasses.types import Frame, frozen
 
@@ -36,7 +36,7 @@ _MS = 1_000_000
 class LinkMicrophone:
     """On until `close`; `overruns` counts 20 ms that the glasses had no room for."""
 
-    def __init__(self, on: LinkThread, queue: EventQueue) -> None:
+    def __init__(self, on: LinkWorker, queue: EventQueue) -> None:
         on.must_be_up()
         self._on, self._closed = on, False
         rate_hz = on.glasses.info["mic_rate_hz"]
@@ -77,10 +77,10 @@ class LinkMicrophone:
             log.info("the microphone of the glasses: %s; it is switched off when the link is back", error)
 
 
-class LinkSpeaker(Saying):
+class LinkSpeaker(AudioOutput):
     """Sends what is to be said LEAD_MS before it is heard; silence is not sent."""
 
-    def __init__(self, on: LinkThread, given_hz: int) -> None:
+    def __init__(self, on: LinkWorker, given_hz: int) -> None:
         on.must_be_up()
         super().__init__(given_hz, on.glasses.info["speaker_rate_hz"])
         self._on, self._closed = on, False
@@ -122,7 +122,7 @@ class LinkSpeaker(Saying):
 class LinkCamera:
     """Takes one photograph each time somebody looks."""
 
-    def __init__(self, on: LinkThread, queue: EventQueue) -> None:
+    def __init__(self, on: LinkWorker, queue: EventQueue) -> None:
         self._on, self._queue = on, queue
         self._seq, self._closed = 0, False
 

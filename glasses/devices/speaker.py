@@ -1,8 +1,8 @@
 """The speaker: clauses in, sound out, silent at once when told. Knows no voice and no model.
 
 It also keeps what it played (`Reference`), which the echo gate takes out of the microphone's sound, and how much of
-each clause has been *heard*: handed over, less what still waits in the device. `Saying` is all of that, for any device;
-`Speaker` is PortAudio's.
+each clause has been *heard*: handed over, less what still waits in the device. `AudioOutput` is all of that, for any
+device; `Speaker` is PortAudio's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import soxr
 
-from glasses.audio.sample_clock import SteadyClock
+from glasses.audio.sample_clock import SampleClock
 from glasses.devices import portaudio
 from glasses.errors import Reason, SensorError
 from glasses.events import Clause
@@ -31,7 +31,7 @@ _MAX_LATENCY_S = 0.5
 _REFERENCE_S = 4  # of what was played is kept for the echo gate
 
 
-class Saying(ABC):
+class AudioOutput(ABC):
     """What waits to be said, in order. `rate_hz` is the device's; `latency_s` what lies in it unheard.
 
     A device's own thread takes samples with `_next` and feeds `reference`.
@@ -130,7 +130,7 @@ class Saying(ABC):
         """Stops. Safe to call twice, and where the device is gone."""
 
 
-class Speaker(Saying):
+class Speaker(AudioOutput):
     """Opened and running until `close`, silent where nothing is to be said: the first clause waits for nothing."""
 
     def __init__(self, rate_hz: int, name: str | None = None) -> None:
@@ -186,7 +186,7 @@ class Reference:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
-        self._clock = SteadyClock(rate_hz)
+        self._clock = SampleClock(rate_hz)
         self._blocks: deque[tuple[int, Int16Array]] = deque(maxlen=_REFERENCE_S * 1000 // BLOCK_MS)
 
     def append(self, pcm: Int16Array, t_ns: int) -> None:

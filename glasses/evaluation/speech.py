@@ -19,7 +19,7 @@ from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio
 from glasses.evaluation.degrade import telephone, with_noise
 from glasses.evaluation.subset import spread
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Float32Array, Latents, Turn
 
 REPEAT = " Repeat the words."
@@ -62,14 +62,14 @@ def overlap_f1(first: str, second: str) -> float:
     return 2 * common / max(1, a.total() + b.total())
 
 
-def reply(parts: Parts, given: Sequence[Latents | str], max_tokens: int = 40) -> str:
+def reply(parts: LoadedBundle, given: Sequence[Latents | str], max_tokens: int = 40) -> str:
     """The whole greedy answer to one turn."""
     turn = Turn(id=0, t_ns=0, cause="eval", parts=tuple(given))
     return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=max_tokens)).strip()
 
 
 def run(
-    parts: Parts, folder: Path, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
+    parts: LoadedBundle, folder: Path, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
 ) -> dict[str, Any]:
     """Figures over models/eval/speech: {"word error rate": {condition: ...}, "agreement": ..., "examples": [...]}.
 
@@ -95,7 +95,7 @@ def run(
     return {"word error rate": rates, "agreement": round(agreed / len(questions), 4), "examples": examples}
 
 
-def typed_limit(parts: Parts, folder: Path) -> float:
+def typed_limit(parts: LoadedBundle, folder: Path) -> float:
     """Word error rate of the same request typed instead of spoken: what the untouched backbone itself loses."""
     return _error_rate([(i["text"], reply(parts, [i["text"], REPEAT])) for i in items(folder, "synthetic")])
 

@@ -28,7 +28,7 @@ def features(latents: Float32Array) -> Float32Array:
     )
 
 
-class ForMe:
+class AddresseeHead:
     """Latents of what was said -> probability that it asks for something."""
 
     def __init__(self, head: Head, space: str) -> None:

@@ -25,7 +25,7 @@ def features(latents: Float32Array) -> Float32Array:
     return np.concatenate(out)
 
 
-class TurnEnd:
+class EndOfTurnHead:
     """Latents of what was said -> probability that nothing more will come."""
 
     def __init__(self, head: Head, space: str) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import cast
 
 from glasses.errors import ModelError, Reason
-from glasses.events import Wish
+from glasses.events import MemoryIntent
 from glasses.heads.linear import Head
 from glasses.types import Float32Array
 
-NAMES: tuple[Wish, ...] = ("sound", "picture", "wipe")  # told from what is said; "again" by touch alone
+NAMES: tuple[MemoryIntent, ...] = ("sound", "picture", "wipe")  # told from what is said; "again" by touch alone
 
 
 def features(soft: Float32Array) -> Float32Array:
@@ -22,21 +22,21 @@ def features(soft: Float32Array) -> Float32Array:
     return soft.mean(axis=0)
 
 
-class Wishes:
+class MemoryIntentHead:
     """Soft tokens -> the likeliest wish, "" where none is likely enough."""
 
-    def __init__(self, heads: Mapping[Wish, Head], space: str) -> None:
+    def __init__(self, heads: Mapping[MemoryIntent, Head], space: str) -> None:
         """Raises ModelError(WRONG_SPACE) for heads of another connector's rows than those of `space`."""
         for name, head in heads.items():
             if head.space != space:
                 raise ModelError(Reason.WRONG_SPACE, f"the head for {name!r} reads {head.space!r}, given is {space!r}")
         self._heads = heads
 
-    def of(self, soft: Float32Array) -> Wish:
+    def of(self, soft: Float32Array) -> MemoryIntent:
         """Of (n, n_embd) soft tokens; none of no tokens."""
         if not len(soft):
             return ""
         found = features(soft)
         told = {name: head.probability(found) for name, head in self._heads.items()}
         best = max(told, key=lambda name: told[name], default="")
-        return cast(Wish, best) if best and told[best] >= 0.5 else ""
+        return cast(MemoryIntent, best) if best and told[best] >= 0.5 else ""

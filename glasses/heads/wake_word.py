@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.audio.ring_buffer import RATE_HZ, SoundRing
+from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
 from glasses.audio.vad import SPEECH, STEP
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Latents
@@ -29,7 +29,7 @@ _ARRAYS = ("frame", "mean", "scale", "hidden", "hidden_bias", "out")
 
 
 @dataclass(frozen=True, slots=True)
-class WakeHead:
+class WakeWordHead:
     """Latents of a window -> probability that `phrase` has just ended in it: frames projected, stacked, two layers."""
 
     phrase: str
@@ -71,7 +71,7 @@ def binned(latents: Float32Array, n_bins: int) -> Float32Array:
     return np.concatenate([before, latents]).reshape(n_bins, BIN, -1).mean(axis=1)
 
 
-def load(path: Path) -> WakeHead:
+def load(path: Path) -> WakeWordHead:
     """Reads a head. Raises ModelError: NOT_FOUND, CORRUPT."""
     if not path.is_file():
         raise ModelError(Reason.NOT_FOUND, f'no wake phrase has been taught: glasses teach wake "hey glasses" ({path})')
@@ -81,7 +81,7 @@ def load(path: Path) -> WakeHead:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:  # from a damaged file it leaks it
             arrays = {name: file[name].astype(np.float32) for name in _ARRAYS}
             window_s, threshold = (float(value) for value in file["limits"])
-            head = WakeHead(str(file["phrase"]), str(file["space"]), window_s, threshold, **arrays)
+            head = WakeWordHead(str(file["phrase"]), str(file["space"]), window_s, threshold, **arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(Reason.CORRUPT, f"{path}: not a wake head: {error}") from error
     n, h = head.hidden.shape if head.hidden.ndim == 2 else (0, 0)
@@ -92,10 +92,10 @@ def load(path: Path) -> WakeHead:
     return head
 
 
-class WakeGate:
+class WakeWordDetector:
     """`step` with each step of sound; True where the phrase has just been said."""
 
-    def __init__(self, head: WakeHead, encode: Callable[[Float32Array], Latents], space: str) -> None:
+    def __init__(self, head: WakeWordHead, encode: Callable[[Float32Array], Latents], space: str) -> None:
         """`encode` is the audio encoder of `space`. Raises ModelError(WRONG_SPACE) for a head of another one."""
         if head.space != space:
             raise ModelError(
@@ -110,7 +110,7 @@ class WakeGate:
         self._silent, self._due, self._looks = AFTER_STEPS + 1, 0, 0
         self._last: float | None = None  # what the look before gave, where it may count
 
-    def step(self, ring: SoundRing, to_ns: int, probability: float) -> bool:
+    def step(self, ring: RingBuffer, to_ns: int, probability: float) -> bool:
         """Sound in `ring` up to `to_ns`, whose last 32 ms are speech with `probability`.
 
         True where two looks in a row, EVERY_STEPS apart, come to the threshold together. As both must be near it, every
@@ -135,7 +135,7 @@ class WakeGate:
         self._last = now
         return (now + self._look(ring, to_ns - EVERY_STEPS * STEP_NS)) / 2 >= self.head.threshold
 
-    def _look(self, ring: SoundRing, to_ns: int) -> float:
+    def _look(self, ring: RingBuffer, to_ns: int) -> float:
         pcm = ring.between(to_ns - round(self.head.window_s * 1e9), to_ns)
         return self.head.probability(self._encode(leveled(pcm)).data) if len(pcm) >= RATE_HZ // 10 else 0.0
 

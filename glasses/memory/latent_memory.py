@@ -159,7 +159,7 @@ class LatentMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class PastReply:
     """What the assistant said itself, to a turn that was decided on at `t_ns`."""
 
     t_ns: int
@@ -167,17 +167,17 @@ class Reply:
     text: str
 
 
-class Replies:
+class PastReplies:
     """The assistant's own last words, to be said again: text, so only where the wearer wants it. Bounded."""
 
     def __init__(self, n_kept: int = 20) -> None:
-        self._kept: deque[Reply] = deque(maxlen=n_kept)
+        self._kept: deque[PastReply] = deque(maxlen=n_kept)
 
-    def add(self, reply: Reply) -> None:
+    def add(self, reply: PastReply) -> None:
         """Remembers one."""
         self._kept.append(reply)
 
-    def last(self, n: int = 1) -> list[Reply]:
+    def last(self, n: int = 1) -> list[PastReply]:
         """The last `n`, oldest first."""
         return list(self._kept)[-n:]
 
@@ -186,7 +186,7 @@ class Replies:
         self._kept.clear()
 
 
-class SoundKeeper:
+class SoundSegmenter:
     """Cuts the live sound where it falls silent, where somebody begins to speak and at LONGEST_MS, and has every
     audible piece remembered.
 

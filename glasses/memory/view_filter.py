@@ -18,7 +18,7 @@ CHANGED = 8.0  # mean difference of 0..255 between thumbnails from which a view 
 _THUMB = 16  # every how many pixels
 
 
-class ViewGate:
+class ViewFilter:
     """`is_new` one picture after the other; `reset` after what must be forgotten."""
 
     def __init__(self) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Self
 
 from glasses.errors import GlassesError
-from glasses.events import Wish
-from glasses.memory.latent_memory import LatentMemory, SoundKeeper
-from glasses.memory.view_filter import ViewGate
+from glasses.events import MemoryIntent
+from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.view_filter import ViewFilter
 from glasses.types import AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ AGE_S = 30.0  # what has become too old goes that much later at most, also where
 _WAITING = 400  # events: eight seconds of sound
 
 
-class Remembering:
+class MemoryWriter:
     """`saw` whatever the senses give; `recall` for a turn; `wipe`, at once or asked for and confirmed by a touch."""
 
     def __init__(
@@ -38,11 +38,11 @@ class Remembering:
     ) -> None:
         """`encode_sound` takes float32 (N,) at 16 kHz, `encode_image` uint8 (H, W, 3), each with its time in ns."""
         self._memory = memory or LatentMemory()
-        self._keeper = SoundKeeper(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
+        self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
         self._see = encode_image
         self._lock = threading.Lock()  # of memory and keeper
         self._waiting: queue.Queue[tuple[SensorEvent, bool, int] | None] = queue.Queue(_WAITING)
-        self._gate = ViewGate()
+        self._gate = ViewFilter()
         self._asked_ns = -(10**18)
         self.n_lost = self._epoch = 0  # what was given before the last wipe is of another epoch
         self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
@@ -59,7 +59,7 @@ class Remembering:
         """Waits until all that was given is remembered: where a recording is played faster than its time."""
         self._waiting.join()
 
-    def recall(self, wish: Wish, before_ns: int) -> tuple[Latents, ...]:
+    def recall(self, wish: MemoryIntent, before_ns: int) -> tuple[Latents, ...]:
         """What a turn that began at `before_ns` is given for a wish; empty where nothing of the kind is remembered."""
         with self._lock:
             self._memory.age(before_ns)

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import psutil
 
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.repetition import until_round
+from glasses.backbone.repetition import stop_on_repetition
 from glasses.errors import InputError, ModelError, Reason
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import Remote
 from glasses.offload.turn import OffloadedTurn
 from glasses.service.client.transport import Transport, WebSocket
 from glasses.service.server.token_file import read_token
-from glasses.types import Piece, Turn
+from glasses.types import Token, Turn
 
 if TYPE_CHECKING:
     from glasses.assistant.responder import Write
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WAIT_MS = 1400.0  # of a turn, until a first piece, whoever made it, is taken: 1.5 s at most with the taking
 CONNECT_S = 2.0  # that `ask` waits for the first connection; `run` never waits
 _LOOK_S = 0.05  # between two looks at whether the answer is still wanted
-Near = Callable[[str, int, int], Iterator[Piece]]  # (already said, most pieces, top k) -> pieces
+Near = Callable[[str, int, int], Iterator[Token]]  # (already said, most pieces, top k) -> pieces
 
 
 def transport_of(url: str, token_file: Path | None, authority: Path | None) -> Callable[[], Transport]:
@@ -53,7 +53,7 @@ def transport_of(url: str, token_file: Path | None, authority: Path | None) -> C
     return lambda: WebSocket(url, token=token, tls=tls, dtype="f16")
 
 
-class Beside:
+class HedgedAnswerer:
     """`with Beside(make_transport) as brain:`; `answer` once a turn, from the thread that owns the backbone."""
 
     def __init__(self, make_transport: Callable[[], Transport], limits: Limits | None = None) -> None:
@@ -94,7 +94,7 @@ class Beside:
         wait_ms: float = WAIT_MS,
         stale: Callable[[], bool] = lambda: False,
         local_only: bool = False,
-    ) -> Iterator[Piece]:
+    ) -> Iterator[Token]:
         """The pieces of one answer, from here or from there; `near` is only ever called on this thread.
 
         Raises what `near` raises, and ModelError(ABORTED) once `stale` says so.
@@ -138,11 +138,11 @@ class Beside:
         service knows nothing of it. So is every reply while nothing is `allowed` to leave.
         """
 
-        def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Piece]:
-            near, pieces = Prompted(backbone, draft.turn.id, draft.rows[-1:]), list[Piece]()
+        def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Token]:
+            near, pieces = Prompted(backbone, draft.turn.id, draft.rows[-1:]), list[Token]()
             here = draft.history or not allowed()
             try:
-                for piece in until_round(
+                for piece in stop_on_repetition(
                     self.answer(draft.turn, near, max_tokens=max_tokens, stale=stale, local_only=here)
                 ):
                     pieces.append(piece)
@@ -153,7 +153,7 @@ class Beside:
         return write
 
     @staticmethod
-    def _serve(jobs: queue.Queue[Any], task: Future[None], stale: Callable[[], bool]) -> Iterator[Piece]:
+    def _serve(jobs: queue.Queue[Any], task: Future[None], stale: Callable[[], bool]) -> Iterator[Token]:
         while True:
             if stale():
                 raise ModelError(Reason.ABORTED, "nobody waits for this answer any more")
@@ -161,7 +161,7 @@ class Beside:
                 job = jobs.get(timeout=_LOOK_S)
             except queue.Empty:
                 continue
-            if isinstance(job, Piece):
+            if isinstance(job, Token):
                 yield job
             elif job is None:
                 task.result()  # raises what ended it
@@ -189,7 +189,7 @@ class _Here:
 
     async def close(self) -> None: ...
 
-    async def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Piece]:
+    async def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Token]:
         pieces = await self._on_thread(lambda: self.near(how.get("said", ""), max_tokens, how.get("top_k", 0)))
         while (piece := await self._on_thread(lambda: next(pieces, None))) is not None:
             yield piece
@@ -217,14 +217,14 @@ class Prompted:
 
     backbone: LlamaBackbone
     turn_id: int
-    last: Part
+    last: ModelInput
     _base: int = field(init=False)
-    _made: list[Piece] | None = None  # by the backbone since the prompt
+    _made: list[Token] | None = None  # by the backbone since the prompt
 
     def __post_init__(self) -> None:
         self._base = self.backbone.n_past
 
-    def __call__(self, said: str, max_tokens: int, top_k: int) -> Iterator[Piece]:
+    def __call__(self, said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
         if self._made is not None or said:
             self._back([self.backbone.tokenize(said, special=False)] if said else [])
         self._made = []
@@ -232,7 +232,7 @@ class Prompted:
             self._made.append(piece)
             yield piece
 
-    def leave(self, pieces: list[Piece]) -> None:
+    def leave(self, pieces: list[Token]) -> None:
         """Makes the context what it would be had it said `pieces` itself; an abort leaves it at the prompt."""
         if [(p.token_id, p.logprob) for p in pieces] == [(p.token_id, p.logprob) for p in self._made or ()]:
             return
@@ -244,6 +244,6 @@ class Prompted:
             if error.reason is not Reason.ABORTED:
                 raise
 
-    def _back(self, parts: list[Part]) -> None:
+    def _back(self, parts: list[ModelInput]) -> None:
         self.backbone.rollback(self._base - 1)
         self.backbone.feed([self.last, *parts])

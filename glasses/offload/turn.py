@@ -19,7 +19,7 @@ from glasses.offload.policy import Decision, Limits, Signals, decide, entropy_na
 from glasses.offload.remote import Remote, measured_feed, size_bytes
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.protocol.packing import Given
-from glasses.types import Piece
+from glasses.types import Token
 
 log = logging.getLogger(__name__)
 TOP_K = 16  # of the local first piece, for its entropy
@@ -34,7 +34,7 @@ class Local(Protocol):
     async def feed(self, *given: Given) -> int: ...
     async def rollback(self, n_past: int) -> int: ...
     async def close(self) -> None: ...
-    def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Piece]: ...
+    def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Token]: ...
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class OffloadedTurn:
             self._outbox.put_nowait(given)
         self._n_fed = await self.local.feed(given)
 
-    async def answer(self, *, max_tokens: int = 64) -> AsyncIterator[Piece]:
+    async def answer(self, *, max_tokens: int = 64) -> AsyncIterator[Token]:
         """The pieces of one answer; exactly the last has `last` set. Raises RemoteError only of the local session."""
         self._outbox.put_nowait(None)
         self._n_fed = self._n_fed or self.local.n_past
@@ -88,7 +88,7 @@ class OffloadedTurn:
         finally:
             await self._close()
 
-    async def _answer(self, began: float, max_tokens: int) -> AsyncIterator[Piece]:
+    async def _answer(self, began: float, max_tokens: int) -> AsyncIterator[Token]:
         assert self.decision is not None
         left_s = self.signals.remaining_ms / 1000
         if self.decision.place == "local":
@@ -96,7 +96,7 @@ class OffloadedTurn:
                 yield piece
             return
         far = self._far_pieces(max_tokens)
-        first: asyncio.Task[Piece | None] = asyncio.create_task(_next(far))
+        first: asyncio.Task[Token | None] = asyncio.create_task(_next(far))
         near, mine, sure, reserve_s = None, None, False, self.limits.reserve_ms / 1000
         try:
             if self.decision.place == "hedge":
@@ -126,7 +126,7 @@ class OffloadedTurn:
         async for made in near:
             yield made
 
-    async def _follow(self, piece: Piece | None, far: AsyncIterator[Piece], max_tokens: int) -> AsyncIterator[Piece]:
+    async def _follow(self, piece: Token | None, far: AsyncIterator[Token], max_tokens: int) -> AsyncIterator[Token]:
         """The remote's answer from its first piece on; where it breaks off, the local one from there."""
         n_made, alive = 0, time.monotonic()
         while piece is not None:
@@ -135,7 +135,7 @@ class OffloadedTurn:
             yield piece
             if piece.last:
                 return
-            following: asyncio.Task[Piece | None] = asyncio.create_task(_next(far))
+            following: asyncio.Task[Token | None] = asyncio.create_task(_next(far))
             piece = await _within(following, STALL_S)
             if piece is None:
                 self.remote.later(_drop(following, far))
@@ -146,7 +146,7 @@ class OffloadedTurn:
                 self.switched_ms = 1000 * (time.monotonic() - alive)
             yield made
 
-    async def _go_on(self, max_tokens: int) -> AsyncIterator[Piece]:
+    async def _go_on(self, max_tokens: int) -> AsyncIterator[Token]:
         """The local answer after what was said; a hedged one that was under way is forgotten first."""
         await self.local.rollback(self._n_fed)
         async for piece in self.local.generate(max_tokens=max_tokens, said=self._said):
@@ -165,7 +165,7 @@ class OffloadedTurn:
         except RemoteError as error:
             self._give_up(error)
 
-    async def _far_pieces(self, max_tokens: int) -> AsyncIterator[Piece]:
+    async def _far_pieces(self, max_tokens: int) -> AsyncIterator[Token]:
         if self._sender:
             await self._sender
         if self._far is None:
@@ -191,17 +191,17 @@ class OffloadedTurn:
             self.remote.later(self._far.close())
 
 
-async def _next(pieces: AsyncIterator[Piece]) -> Piece | None:
+async def _next(pieces: AsyncIterator[Token]) -> Token | None:
     return await anext(pieces, None)
 
 
-async def _within(task: asyncio.Task[Piece | None], seconds: float) -> Piece | None:
+async def _within(task: asyncio.Task[Token | None], seconds: float) -> Token | None:
     """Its result, or None where it takes longer; a result that is there already counts with no time at all."""
     await asyncio.wait({task}, timeout=seconds)
     return task.result() if task.done() else None
 
 
-async def _drop(task: asyncio.Task[Piece | None], pieces: AsyncIterator[Piece]) -> None:
+async def _drop(task: asyncio.Task[Token | None], pieces: AsyncIterator[Token]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await pieces.aclose()  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ _INFO = b"glasses sealed file 1"
 _SEALED_KEY_BYTES = 32 + 32 + _TAG_BYTES  # HPKE's encapsulated key, the file key, its tag
 
 
-class SealedWriter:
+class EncryptedWriter:
     """A stream that seals what is written. `flush` ends a frame: what was flushed survives the process."""
 
     def __init__(self, out: BinaryIO, public_key: X25519PublicKey) -> None:
@@ -73,7 +73,7 @@ class SealedWriter:
         self._out.write((len(sealed) << 1 | last).to_bytes(4, "big") + sealed)
 
 
-class SealedReader(io.RawIOBase):
+class EncryptedReader(io.RawIOBase):
     """The plain bytes of a sealed stream; ends early, with `torn` set, where the file was cut off."""
 
     def __init__(self, source: BinaryIO, private_key: X25519PrivateKey, name: str) -> None:

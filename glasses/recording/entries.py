@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glasses.audio.media import MAX_PIXELS
 from glasses.errors import InputError, Reason
-from glasses.events import Ended, ReplyState, Told
+from glasses.events import ReplyState, TurnCompleted, TurnSignal
 from glasses.types import (
     AudioChunk,
     Button,
@@ -80,10 +80,10 @@ class Answered:
 
 
 # Beside what sensors give: what else the ear is told, and what it tells the mouth (Told).
-Entry = SensorEvent | Latents | Decision | Answered | Told | ReplyState | OwnVoice | DeviceChange | Wiped
+Entry = SensorEvent | Latents | Decision | Answered | TurnSignal | ReplyState | OwnVoice | DeviceChange | Wiped
 
 
-def decision_of(ended: Ended) -> Decision:
+def decision_of(ended: TurnCompleted) -> Decision:
     """What is recorded of a turn."""
     turn, span = ended.turn, ended.span
     parts = tuple(
@@ -96,7 +96,7 @@ def decision_of(ended: Ended) -> Decision:
 
 _TOPIC_OF: dict[type, str] = {
     **{Button: "/touch", Decision: "/decision", Answered: "/answer"},
-    **{Told: "/gate", ReplyState: "/reply", OwnVoice: "/own_voice", DeviceChange: "/devices", Wiped: "/wiped"},
+    **{TurnSignal: "/gate", ReplyState: "/reply", OwnVoice: "/own_voice", DeviceChange: "/devices", Wiped: "/wiped"},
 }
 
 
@@ -159,7 +159,7 @@ def _told(topic: str, table: dict[str, Any]) -> Entry:
     if topic in known and word not in known[topic]:
         raise ValueError(f"an unknown {word!r}")
     if topic == "/gate":
-        return Told(cast(GateWord, word), t_ns, int(table["turn_id"]), bool(table["merged"]))
+        return TurnSignal(cast(GateWord, word), t_ns, int(table["turn_id"]), bool(table["merged"]))
     if topic == "/reply":
         return ReplyState(t_ns, int(table["turn_id"]), cast(ReplyWord, word))
     if topic == "/devices":

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses.errors import InputError, Reason
-from glasses.recording.encryption import SealedReader
+from glasses.recording.encryption import EncryptedReader
 from glasses.recording.mcap_file import SegmentWriter, read_raw
 
 log = logging.getLogger(__name__)
@@ -161,5 +161,5 @@ def opened(path: Path, private_key: X25519PrivateKey | None = None) -> Iterator[
             if private_key is None:
                 raise InputError(Reason.REFUSED, f"{path} is sealed: give the private key with --key FILE")
             # SealedReader is a RawIOBase, which type checkers do not take for a BufferedReader's source
-            source = BufferedReader(SealedReader(source, private_key, path.name))  # pyright: ignore[reportArgumentType]
+            source = BufferedReader(EncryptedReader(source, private_key, path.name))  # pyright: ignore[reportArgumentType]
         yield source

@@ -20,7 +20,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.recording.encryption import SealedWriter
+from glasses.recording.encryption import EncryptedWriter
 from glasses.recording.entries import Entry
 from glasses.recording.folder import FULL, Limits, prune, recover, segments
 from glasses.recording.mcap_file import SegmentWriter
@@ -166,7 +166,7 @@ class _Writing:
         name = f"{number:08d}-{stamp}.mcap" + (".sealed" if key else "")
         self._part = folder / f"{name}.part"
         self._file = self._part.open("wb")
-        self._out = SealedWriter(self._file, key) if key else self._file
+        self._out = EncryptedWriter(self._file, key) if key else self._file
         self.begun_ns = self._flushed_ns = self._synced_ns = time.monotonic_ns()
         offset_ns = time.time_ns() - self.begun_ns
         try:
@@ -191,7 +191,7 @@ class _Writing:
         """Index, sync, final name; returns the bytes added."""
         self.segment.finish()
         added = self._out.tell() - self._counted
-        if isinstance(self._out, SealedWriter):
+        if isinstance(self._out, EncryptedWriter):
             self._out.finish()
         self._file.flush()
         os.fsync(self._file.fileno())

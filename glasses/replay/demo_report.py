@@ -11,7 +11,7 @@ from glasses.audio.ring_buffer import samples
 from glasses.decoders import hud
 from glasses.recording.demo_session import Said, Session
 from glasses.replay.contact_sheet import Row, contact_sheet, envelope
-from glasses.replay.replayer import Replied
+from glasses.replay.replayer import ReplayedReply
 from glasses.types import Display, Float32Array
 
 _MS = 1_000_000
@@ -23,7 +23,7 @@ def clock(t_ms: float) -> str:
     return f"{int(t_ms) // 60_000}:{int(t_ms) // 1000 % 60:02d}"
 
 
-def save_reply(out: Path, reply: Replied, display: Display, rate_hz: int | None, start_ns: int) -> list[Path]:
+def save_reply(out: Path, reply: ReplayedReply, display: Display, rate_hz: int | None, start_ns: int) -> list[Path]:
     """Writes one reply's sound and HUD pages; returns the files. Raises InputError if they cannot be written."""
     number, files = reply.ended.turn.id, []
     if reply.pcm is not None and rate_hz:
@@ -36,7 +36,7 @@ def save_reply(out: Path, reply: Replied, display: Display, rate_hz: int | None,
     return files
 
 
-def latency_line(reply: Replied) -> str:
+def latency_line(reply: ReplayedReply) -> str:
     """One line: the wait for the first sound, with its parts."""
     from_what = "end of speech" if reply.ended.span.spoken_ns else "decision (nobody spoke)"
     to_what = "first text" if reply.pcm is None else "first audio"
@@ -45,19 +45,19 @@ def latency_line(reply: Replied) -> str:
     return f"turn {reply.ended.turn.id}: {from_what} -> {to_what} {total_ms:.0f} ms = {stages}"
 
 
-def words_of(session: Session, reply: Replied, start_ns: int) -> str:
+def words_of(session: Session, reply: ReplayedReply, start_ns: int) -> str:
     """The reference text of what was said in a turn, for a reader."""
     from_ms, to_ms = ((t_ns - start_ns) / _MS for t_ns in (reply.ended.span.touched_ns, reply.ended.span.decided_ns))
     return " ".join(said.text for said in session.said if said.t_ms < to_ms and said.end_ms > from_ms)
 
 
-def unanswered(session: Session, replies: Sequence[Replied], start_ns: int) -> list[Said]:
+def unanswered(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -> list[Said]:
     """What was said outside every turn."""
     spans = [((r.ended.span.touched_ns - start_ns) / _MS, (r.ended.span.decided_ns - start_ns) / _MS) for r in replies]
     return [s for s in session.said if not any(s.t_ms < to_ms and s.end_ms > from_ms for from_ms, to_ms in spans)]
 
 
-def sheet(out: Path, session: Session, replies: Sequence[Replied], display: Display, start_ns: int) -> Path:
+def sheet(out: Path, session: Session, replies: Sequence[ReplayedReply], display: Display, start_ns: int) -> Path:
     """Draws the whole session on one page."""
     rows = [_row(session, reply, display, start_ns) for reply in replies]
     for said in unanswered(session, replies, start_ns):
@@ -73,7 +73,7 @@ def sheet(out: Path, session: Session, replies: Sequence[Replied], display: Disp
     return path
 
 
-def as_json(session: Session, replies: Sequence[Replied], start_ns: int) -> list[dict[str, Any]]:
+def as_json(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -> list[dict[str, Any]]:
     """Each turn: when, what it carried, the answer, and the wait in ms part by part."""
     return [
         {
@@ -93,7 +93,7 @@ def as_json(session: Session, replies: Sequence[Replied], start_ns: int) -> list
     ]
 
 
-def _row(session: Session, reply: Replied, display: Display, start_ns: int) -> Row:
+def _row(session: Session, reply: ReplayedReply, display: Display, start_ns: int) -> Row:
     ended = reply.ended
     first_ns = min(part.t_ns for part in ended.turn.parts if not isinstance(part, str) and part.modality == "audio")
     from_ms, to_ms = (first_ns - start_ns) / _MS, (ended.span.decided_ns - start_ns) / _MS
@@ -112,7 +112,7 @@ def _row(session: Session, reply: Replied, display: Display, start_ns: int) -> R
     )
 
 
-def _timings(reply: Replied) -> tuple[tuple[str, str], ...]:
+def _timings(reply: ReplayedReply) -> tuple[tuple[str, str], ...]:
     silence_ms, total_ms = reply.wait_ms["silence"], sum(reply.wait_ms.values())
     what = "text" if reply.pcm is None else "sound"
     return (

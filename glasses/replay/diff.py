@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glasses.events import Told
+from glasses.events import TurnSignal
 from glasses.recording.entries import Answered, Decision
 from glasses.types import Latents
 
@@ -32,7 +32,7 @@ class Tolerances:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class RecordedTurn:
     """One turn; times in `decision` count from the session's first sensor entry."""
 
     decision: Decision
@@ -60,7 +60,7 @@ def shifted(one: Decision, by_ns: int) -> Decision:
     return replace(one, **times, spoken_ns=spoken, parts=parts)
 
 
-def compare(before: Sequence[Judged], after: Sequence[Judged], limits: Tolerances) -> list[Difference]:
+def compare(before: Sequence[RecordedTurn], after: Sequence[RecordedTurn], limits: Tolerances) -> list[Difference]:
     """Everything that was compared. Turns are paired by the moment they were opened, so one missing is one line."""
     out: list[Difference] = []
     left = list(after)
@@ -75,7 +75,7 @@ def compare(before: Sequence[Judged], after: Sequence[Judged], limits: Tolerance
     return out
 
 
-def _compare_turn(i: int, old: Judged, new: Judged, limits: Tolerances) -> Iterator[Difference]:
+def _compare_turn(i: int, old: RecordedTurn, new: RecordedTurn, limits: Tolerances) -> Iterator[Difference]:
     a, b = old.decision, new.decision
     for what in ("touched_ns", "end_ns", "t_ns"):
         ms = [getattr(one, what) / _MS for one in (a, b)]
@@ -95,7 +95,7 @@ def _compare_turn(i: int, old: Judged, new: Judged, limits: Tolerances) -> Itera
         yield from _compare_waits(i, old.answer.wait_ms, new.answer.wait_ms, limits)
 
 
-def compare_gates(before: Sequence[Told], after: Sequence[Told], limits: Tolerances) -> list[Difference]:
+def compare_gates(before: Sequence[TurnSignal], after: Sequence[TurnSignal], limits: Tolerances) -> list[Difference]:
     """What the gates told the mouth: each word of theirs has its like in the other run, at the same time."""
     out: list[Difference] = []
     left = list(after)
@@ -109,12 +109,12 @@ def compare_gates(before: Sequence[Told], after: Sequence[Told], limits: Toleran
     return out + [Difference(one.turn_id, "gate", "when_ms", "none", _told(one), False) for one in left]
 
 
-def _same_word(old: Told, new: Told) -> bool:
+def _same_word(old: TurnSignal, new: TurnSignal) -> bool:
     """Recordings of before there was a "pass" have "expire" there."""
     return old.what == new.what or (old.what, new.what) == ("expire", "pass")
 
 
-def _told(one: Told | None) -> str:
+def _told(one: TurnSignal | None) -> str:
     return "none" if one is None else f"{one.what}{' (merged)' * one.merged} at {one.t_ns / 1e9:.2f} s"
 
 
@@ -147,9 +147,9 @@ def _cosine(one: Latents, other: Latents) -> float:
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
 
-def _apart_ms(one: Judged, other: Judged) -> float:
+def _apart_ms(one: RecordedTurn, other: RecordedTurn) -> float:
     return abs(one.decision.touched_ns - other.decision.touched_ns) / _MS
 
 
-def _at(one: Judged) -> str:
+def _at(one: RecordedTurn) -> str:
     return f"{one.decision.cause} at {one.decision.touched_ns / 1e9:.1f} s"

@@ -13,17 +13,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glasses.assistant.kv_context import Context
-from glasses.assistant.reply import pieces_heard
+from glasses.assistant.kv_context import KvContext
+from glasses.assistant.reply import tokens_heard
 from glasses.assistant.responder import MAX_TOKENS
-from glasses.assistant.setup import SAID, Recalling, open_ear
-from glasses.backbone.repetition import until_round
+from glasses.assistant.setup import SAID, MemoryRecall, open_listener
+from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.events import Clause, Draft, Ended, ReplyState, Signal, Told
-from glasses.memory.writer import Remembering
+from glasses.events import Clause, Draft, ReplyState, Signal, TurnCompleted, TurnSignal
+from glasses.memory.writer import MemoryWriter
 from glasses.recording.entries import Answered, Decision
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import DeviceChange, Float32Array, OwnVoice, SensorEvent, Wiped
 
 Given = SensorEvent | ReplyState | OwnVoice | DeviceChange | Wiped | Decision | Answered
@@ -32,10 +32,10 @@ _UNCLAIMED_NS = 1_000_000_000  # a turn that the recording does not have by then
 
 
 @dataclass(frozen=True, slots=True)
-class Replied:
+class ReplayedReply:
     """A turn's answer. `wait_ms` passed from the end of speech to the first sound (or text), part by part, in order."""
 
-    ended: Ended
+    ended: TurnCompleted
     pieces: tuple[str, ...]
     pcm: Float32Array | None  # at the voice's rate; None without a voice
     clauses: tuple[Clause, ...]
@@ -47,16 +47,16 @@ class Replied:
         return "".join(self.pieces).strip()
 
 
-class Again:
+class ReplayEngine:
     """`feed` one thing at a time; signals of the ear come back in order, and after each Ended what it is answered."""
 
     def __init__(
         self,
-        parts: Parts,
+        parts: LoadedBundle,
         voice: Voice | None,
         *,
         address: str = "touch",
-        memory: Remembering | None = None,
+        memory: MemoryWriter | None = None,
         transcript: bool = False,
         replies_recorded: bool = False,
         on_clock: bool = False,
@@ -67,27 +67,27 @@ class Again:
         Raises ModelError as open_ear does.
         """
         self._parts, self._voice, self._memory, self._on_text = parts, voice, memory, on_text
-        self._recalling = Recalling(parts, memory, transcript=transcript)
-        self._ear = open_ear(parts, address, self._recalling.recall)
-        self._context = Context(parts)
+        self._recalling = MemoryRecall(parts, memory, transcript=transcript)
+        self._ear = open_listener(parts, address, self._recalling.recall)
+        self._context = KvContext(parts)
         self._recorded, self._on_clock = replies_recorded, on_clock
         self._own_voice = False
         self._turns: dict[int, int] = {}  # the recording's turn -> the ear's
         self._early: list[ReplyState] = []  # of a turn that the ear has not ended yet
-        self._unclaimed: Ended | None = None
-        self._sounding: Replied | None = None  # ours, until it is over
+        self._unclaimed: TurnCompleted | None = None
+        self._sounding: ReplayedReply | None = None  # ours, until it is over
 
-    def feed(self, given: Given) -> Iterator[Signal | Replied]:
+    def feed(self, given: Given) -> Iterator[Signal | ReplayedReply]:
         """Takes one thing, in order of time. Raises InputError and ModelError as ear and backbone do."""
         yield from self._answered(self._over_by(given.t_ns))
         yield from self._answered(self._take(given))
 
-    def _answered(self, signals: Iterable[Signal]) -> Iterator[Signal | Replied]:
+    def _answered(self, signals: Iterable[Signal]) -> Iterator[Signal | ReplayedReply]:
         for signal in signals:
-            if isinstance(signal, Told) and signal.what == "interrupt":
+            if isinstance(signal, TurnSignal) and signal.what == "interrupt":
                 self._cut(signal)
             yield signal
-            if isinstance(signal, Ended):
+            if isinstance(signal, TurnCompleted):
                 yield self._reply(signal)
                 for state in [state for state in self._early if state.turn_id == signal.turn.id]:
                     self._ear.feed(state)
@@ -150,11 +150,11 @@ class Again:
         self._sounding = self._unclaimed = None
         return self._ear.feed(ReplyState(over_ns, ended.turn.id, "over"))
 
-    def _ends_ns(self, replied: Replied) -> int:
+    def _ends_ns(self, replied: ReplayedReply) -> int:
         rate_hz = self._voice.rate_hz if self._voice else 1
         return replied.ended.span.decided_ns + sum(one.total for one in replied.clauses) * 1_000_000_000 // rate_hz
 
-    def _cut(self, told: Told) -> None:
+    def _cut(self, told: TurnSignal) -> None:
         """One of our own replies is talked over: the context keeps what was heard of it."""
         replied, self._sounding = self._sounding, None
         if replied is None or told.merged or self._voice is None:
@@ -163,9 +163,9 @@ class Again:
         for clause in replied.clauses:
             clause.handed = min(max(left, 0), clause.total)
             left -= clause.handed
-        self._context.keep_heard(pieces_heard(list(replied.pieces), list(replied.clauses)))
+        self._context.keep_heard(tokens_heard(list(replied.pieces), list(replied.clauses)))
 
-    def _reply(self, ended: Ended) -> Replied:
+    def _reply(self, ended: TurnCompleted) -> ReplayedReply:
         draft = self._ear.last_draft
         assert draft is not None
         replied = self._written(ended, draft)
@@ -178,7 +178,7 @@ class Again:
             self._ear.feed(ReplyState(ended.span.decided_ns, ended.turn.id, "audible"))
         return replied
 
-    def _written(self, ended: Ended, draft: Draft) -> Replied:
+    def _written(self, ended: TurnCompleted, draft: Draft) -> ReplayedReply:
         decided_ns = ended.decided_ns if self._on_clock else ended.span.decided_ns
         encode_ms = max(0, draft.work_ns[1] - max(draft.work_ns[0], ended.decided_ns)) / _MS
         waits = _Waits({"silence": (decided_ns - ended.span.end_ns) / _MS, "encode": encode_ms}, time.monotonic_ns())
@@ -187,7 +187,7 @@ class Again:
         if self._voice is None:
             for _ in written:
                 waits.first("write")
-            return Replied(ended, tuple(pieces), None, (), waits.ms)
+            return ReplayedReply(ended, tuple(pieces), None, (), waits.ms)
 
         def clause_by_clause() -> Iterator[str]:
             for text in clauses(written):
@@ -200,7 +200,7 @@ class Again:
             said.append(Clause(draft.turn.id, texts[-1], len(pcm)))
             spoken.append(pcm)
         sound = np.concatenate(spoken) if spoken else np.zeros(1, np.float32)
-        return Replied(ended, tuple(pieces), sound, tuple(said), waits.ms)
+        return ReplayedReply(ended, tuple(pieces), sound, tuple(said), waits.ms)
 
     def _pieces(self, draft: Draft, pieces: list[str], waits: _Waits) -> Iterator[str]:
         """What is said, as it is written; noted in `pieces`."""
@@ -208,7 +208,7 @@ class Again:
         if texts == ("",):
             self._context.prefill(draft)
             waits.first("prefill")
-            told = until_round(self._parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS))
+            told = stop_on_repetition(self._parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS))
             texts = (piece.text for piece in told)
         for text in texts:
             pieces.append(text)

@@ -12,17 +12,17 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.assistant.setup import ADDRESS
+from glasses.assistant.setup import ACTIVATION
 from glasses.errors import InputError, Reason
-from glasses.events import Ended, ReplyState, Told
+from glasses.events import ReplyState, TurnCompleted, TurnSignal
 from glasses.memory.latent_memory import TIERS
 from glasses.recording.demo_session import events as session_events
 from glasses.recording.demo_session import load_session
 from glasses.recording.entries import Answered, Decision, Entry, decision_of
 from glasses.recording.folder import opened, segments
 from glasses.recording.mcap_file import CutOffError, read_entries
-from glasses.replay.diff import Judged, shifted
-from glasses.replay.replayer import Again, Given, Replied
+from glasses.replay.diff import RecordedTurn, shifted
+from glasses.replay.replayer import Given, ReplayedReply, ReplayEngine
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ GAP_NS = 60_000_000_000  # between passes: every pass begins as a new stream, af
 
 
 @dataclass(frozen=True, slots=True)
-class Worn:
+class SessionConfig:
     """How the glasses were worn that recorded it. `replies`: their reply's state is in the recording."""
 
     address: str = "touch"
@@ -42,11 +42,11 @@ class Worn:
 
 
 @dataclass(slots=True)
-class Seen:
+class ReplayOutcome:
     """What was decided, in a recording or a replay; times count from the session's first sensor entry."""
 
-    turns: list[Judged] = field(default_factory=list)
-    gates: list[Told] = field(default_factory=list)
+    turns: list[RecordedTurn] = field(default_factory=list)
+    gates: list[TurnSignal] = field(default_factory=list)
 
 
 def session_files(path: Path) -> list[Path]:
@@ -81,7 +81,7 @@ def entries_of(
             tell("%s; what comes after that in it is left out", error)  # one bad file of a day is not the day
 
 
-def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
+def worn_of(path: Path, key: X25519PrivateKey | None = None) -> SessionConfig:
     """As the recording says; sensors alone, as in the demo's minute, were worn as `glasses run` is without options.
 
     Raises InputError as `entries_of`, BAD_INPUT where it holds no sensor entries, and CORRUPT for a way to be addressed
@@ -96,24 +96,25 @@ def worn_of(path: Path, key: X25519PrivateKey | None = None) -> Worn:
     else:
         raise InputError(Reason.BAD_INPUT, f"{path} holds no sensor entries: nothing to replay")
     if "address" not in about:
-        return Worn()
-    if about["address"] not in ADDRESS:
-        raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {', '.join(ADDRESS)}")
+        return SessionConfig()
+    if about["address"] not in ACTIVATION:
+        known = ", ".join(ACTIVATION)
+        raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {known}")
     try:
         remember_s = min(max(float(about.get("remember_s", TIERS[-1].until_s)), 1.0), TIERS[-1].until_s)
     except ValueError as error:
         raise InputError(Reason.CORRUPT, f"{path}: remembers {about['remember_s']!r} seconds") from error
     kept = about.get("memory") != "no", True, about.get("transcript") == "yes", remember_s
-    return Worn(about["address"], *kept)
+    return SessionConfig(about["address"], *kept)
 
 
-def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning) -> Seen:
+def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning) -> ReplayOutcome:
     """What a recording says was decided and answered; `tell` is told what it lacks. Raises as `entries_of`."""
     origin_ns: int | None = None
     latents: dict[tuple[str, int, int], Latents] = {}
     decisions: list[Decision] = []
     answers: dict[tuple[int, int], Answered] = {}  # a turn that was gone on with was decided, and answered, twice
-    seen = Seen()
+    seen = ReplayOutcome()
     for entry in entries_of(path, key, tell=tell):
         if isinstance(entry, dict):
             origin_ns = int(entry["origin_ns"]) if origin_ns is None and "origin_ns" in entry else origin_ns
@@ -123,13 +124,13 @@ def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = lo
             decisions.append(entry)
         elif isinstance(entry, Answered):
             answers[entry.turn_id, entry.t_ns] = entry
-        elif isinstance(entry, Told):
+        elif isinstance(entry, TurnSignal):
             seen.gates.append(entry)
         elif origin_ns is None and isinstance(entry, (AudioChunk, Frame, Button)):
             origin_ns = entry.t_ns
     for one in decisions:
         kept = tuple(latents[part[:3]] for part in one.parts if part[:3] in latents)
-        seen.turns.append(Judged(shifted(one, -(origin_ns or 0)), kept, answers.get((one.turn_id, one.t_ns))))
+        seen.turns.append(RecordedTurn(shifted(one, -(origin_ns or 0)), kept, answers.get((one.turn_id, one.t_ns))))
     seen.gates = [replace(one, t_ns=one.t_ns - (origin_ns or 0)) for one in seen.gates]
     return seen
 
@@ -143,7 +144,7 @@ def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: in
             yield ReplyState(at_ns - GAP_NS, turn_id, "over")
             yield DeviceChange(at_ns - GAP_NS, "muted")
         for entry in entries_of(path, key, tell=log.debug if number else log.warning):
-            if isinstance(entry, dict | Latents | Told):
+            if isinstance(entry, dict | Latents | TurnSignal):
                 continue
             if first_ns is None and not isinstance(entry, (AudioChunk, Frame, Button)):
                 continue
@@ -158,34 +159,36 @@ def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: in
 
 
 def play(
-    events: Iterable[Given], again: Again, *, put: Callable[[Entry], None] = lambda entry: None
-) -> Iterator[Ended | Told | Replied]:
-    """What the gates tell, what turns end and what they are answered, which also goes to `put`. Raises as `Again`."""
+    events: Iterable[Given], again: ReplayEngine, *, put: Callable[[Entry], None] = lambda entry: None
+) -> Iterator[TurnCompleted | TurnSignal | ReplayedReply]:
+    """What the gates tell, what turns end and what they are answered, which also goes to `put`. Raises as
+    `ReplayEngine`.
+    """
     for event in events:
         for what in again.feed(event):
-            if isinstance(what, Told):
+            if isinstance(what, TurnSignal):
                 put(what)
-            elif isinstance(what, Ended):
+            elif isinstance(what, TurnCompleted):
                 for part in what.turn.parts:
                     if isinstance(part, Latents):
                         put(part)
                 put(decision_of(what))
-            elif isinstance(what, Replied):
+            elif isinstance(what, ReplayedReply):
                 put(answered_of(what))
             else:
                 continue
             yield what
 
 
-def answered_of(replied: Replied) -> Answered:
+def answered_of(replied: ReplayedReply) -> Answered:
     """What is recorded of an answer."""
     return Answered(replied.ended.span.decided_ns, replied.ended.turn.id, replied.text, replied.wait_ms)
 
 
-def note(what: Ended | Told | Replied, seen: Seen, origin_ns: int) -> None:
+def note(what: TurnCompleted | TurnSignal | ReplayedReply, seen: ReplayOutcome, origin_ns: int) -> None:
     """Adds what `play` gave."""
-    if isinstance(what, Told):
+    if isinstance(what, TurnSignal):
         seen.gates.append(replace(what, t_ns=what.t_ns - origin_ns))
-    elif isinstance(what, Replied):
+    elif isinstance(what, ReplayedReply):
         latents = tuple(part for part in what.ended.turn.parts if isinstance(part, Latents))
-        seen.turns.append(Judged(shifted(decision_of(what.ended), -origin_ns), latents, answered_of(what)))
+        seen.turns.append(RecordedTurn(shifted(decision_of(what.ended), -origin_ns), latents, answered_of(what)))

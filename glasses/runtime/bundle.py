@@ -13,21 +13,21 @@ from pathlib import Path
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.soft_decoder import Listener, read_pieces
-from glasses.connectors.soft_tokens import SpelledConnector, Speller
-from glasses.connectors.speech import WordConnector
+from glasses.connectors.soft_decoder import SoftDecoder, read_pieces
+from glasses.connectors.soft_tokens import SoftTokenConnector, TokenRowSource
+from glasses.connectors.speech import SpeechConnector
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import ModelError, Reason
-from glasses.events import Wish
-from glasses.heads.addressee import ForMe
-from glasses.heads.end_of_turn import TurnEnd
+from glasses.events import MemoryIntent
+from glasses.heads.addressee import AddresseeHead
+from glasses.heads.end_of_turn import EndOfTurnHead
 from glasses.heads.linear import Head
 from glasses.heads.linear import load as load_head
-from glasses.heads.memory_intent import NAMES, Wishes
-from glasses.heads.wake_word import WakeGate
+from glasses.heads.memory_intent import NAMES, MemoryIntentHead
+from glasses.heads.wake_word import WakeWordDetector
 from glasses.heads.wake_word import load as load_wake
 from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
@@ -40,17 +40,17 @@ SPARE_ONE = max(1, (os.cpu_count() or 2) - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class LoadedBundle:
     """Everything between a sensor and a piece of an answer, for one bundle."""
 
     bundle: store.Bundle
     audio_encoder: AudioEncoder
     sound_encoder: SoundEncoder
     image_encoder: ImageEncoder
-    words: WordConnector
+    words: SpeechConnector
     ambience: PooledConnector | None
-    sound: PooledConnector | SpelledConnector
-    image: PooledConnector | SpelledConnector
+    sound: PooledConnector | SoftTokenConnector
+    image: PooledConnector | SoftTokenConnector
     backbone: LlamaBackbone
     n_prefix: int  # rows of the system prompt, to which every turn rolls back
 
@@ -66,7 +66,9 @@ class Parts:
         self.backbone.close()
 
 
-def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048) -> Parts:
+def open_bundle(
+    bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048
+) -> LoadedBundle:
     """Opens all models of a bundle and brings the backbone to the end of the system prompt.
 
     Raises ModelError: NOT_FOUND (not pulled), CORRUPT.
@@ -79,12 +81,12 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
         image = beside.submit(ImageEncoder, store.path_of(bundle.image_encoder), n_threads=n_threads)
         backbone = LlamaBackbone(store.path_of(bundle.backbone), n_ctx=n_ctx, n_threads=n_threads, sha256=sha256)
         _feed_prefix(backbone, store.cache_dir() / "states")
-        parts = Parts(
+        parts = LoadedBundle(
             bundle=bundle,
-            words=open_words(bundle.audio_words, backbone, n_threads),
+            words=open_speech_connector(bundle.audio_words, backbone, n_threads),
             ambience=_ambience(bundle.audio_ambience, n_threads),
-            sound=open_pooled(bundle.sound_connector, backbone, sha256, n_threads),
-            image=open_pooled(bundle.image_connector, backbone, sha256, n_threads),
+            sound=open_connector(bundle.sound_connector, backbone, sha256, n_threads),
+            image=open_connector(bundle.image_connector, backbone, sha256, n_threads),
             audio_encoder=audio.result(),
             sound_encoder=sound.result(),
             image_encoder=image.result(),
@@ -95,17 +97,19 @@ def open_parts(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPAR
     return parts
 
 
-def open_words(name: str, backbone: LlamaBackbone, n_threads: int) -> WordConnector:
+def open_speech_connector(name: str, backbone: LlamaBackbone, n_threads: int) -> SpeechConnector:
     """The word connector `name`. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (of another backbone)."""
     files = store.load_manifest(name).files
     around, begin, step, weights, vocabulary = (store.path_of(name, file.name) for file in files)
-    listener = Listener(begin, step, weights, n_threads=n_threads)
-    return WordConnector(around, listener, read_pieces(vocabulary), backbone, backbone.sha256[:16])
+    listener = SoftDecoder(begin, step, weights, n_threads=n_threads)
+    return SpeechConnector(around, listener, read_pieces(vocabulary), backbone, backbone.sha256[:16])
 
 
 # A connector of one file was trained for this backbone. One of more says, in this backbone's own rows, what a network
 # trained for another found: its first file tells how, the second is the network, a third what was learned for this one.
-def open_pooled(name: str, backbone: Speller, sha256: str, n_threads: int) -> PooledConnector | SpelledConnector:
+def open_connector(
+    name: str, backbone: TokenRowSource, sha256: str, n_threads: int
+) -> PooledConnector | SoftTokenConnector:
     """The picture or sound connector `name`; `sha256` is the backbone's.
 
     Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (of another backbone).
@@ -114,7 +118,7 @@ def open_pooled(name: str, backbone: Speller, sha256: str, n_threads: int) -> Po
     if len(paths) == 1:
         return PooledConnector(paths[0], n_threads=n_threads)
     learned = paths[2] if len(paths) > 2 else None
-    return SpelledConnector(
+    return SoftTokenConnector(
         paths[0], paths[1], backbone, learned_path=learned, backbone_sha256=sha256, n_threads=n_threads
     )
 
@@ -137,37 +141,37 @@ def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, w
     return voice
 
 
-def open_turn_end(parts: Parts) -> TurnEnd | None:
+def open_end_of_turn(parts: LoadedBundle) -> EndOfTurnHead | None:
     """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
     name = parts.bundle.turn_end
-    return None if name is None else TurnEnd(load_head(store.path_of(name)), parts.audio_encoder.space)
+    return None if name is None else EndOfTurnHead(load_head(store.path_of(name)), parts.audio_encoder.space)
 
 
-def open_for_me(parts: Parts) -> ForMe | None:
+def open_addressee(parts: LoadedBundle) -> AddresseeHead | None:
     """The bundle's head for whether something is asked, None where it has none. Raises ModelError as open_turn_end."""
     name = parts.bundle.for_me
-    return None if name is None else ForMe(load_head(store.path_of(name)), parts.audio_encoder.space)
+    return None if name is None else AddresseeHead(load_head(store.path_of(name)), parts.audio_encoder.space)
 
 
-def open_wishes(parts: Parts) -> Wishes | None:
+def open_memory_intent(parts: LoadedBundle) -> MemoryIntentHead | None:
     """The bundle's heads for what is asked of the memory, None where it has none. Raises ModelError: NOT_FOUND,
     CORRUPT, WRONG_SPACE.
     """
     name = parts.bundle.wishes
     if name is None:
         return None
-    heads: dict[Wish, Head] = {wish: load_head(store.path_of(name, f"{name}-{wish}.npz")) for wish in NAMES}
-    return Wishes(heads, parts.backbone.sha256[:16])
+    heads: dict[MemoryIntent, Head] = {wish: load_head(store.path_of(name, f"{name}-{wish}.npz")) for wish in NAMES}
+    return MemoryIntentHead(heads, parts.backbone.sha256[:16])
 
 
-def wake_path() -> Path:
+def wake_word_path() -> Path:
     """Where `glasses teach wake` keeps the phrase."""
     return store.cache_dir() / "taught" / "wake.npz"
 
 
-def open_wake(parts: Parts) -> WakeGate:
+def open_wake_word(parts: LoadedBundle) -> WakeWordDetector:
     """The phrase that was taught. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
-    return WakeGate(load_wake(wake_path()), parts.audio_encoder.encode, parts.audio_encoder.space)
+    return WakeWordDetector(load_wake(wake_word_path()), parts.audio_encoder.encode, parts.audio_encoder.space)
 
 
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:

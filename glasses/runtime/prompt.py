@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from glasses.backbone import prompt
-from glasses.backbone.inputs import Part
-from glasses.runtime.bundle import Parts
+from glasses.backbone.inputs import ModelInput
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Float32Array, Latents
 
 
 @dataclass(slots=True)
-class SoFar:
+class PromptState:
     """What a turn has brought so far: it decides what its next part brings, and whether a question has to be put."""
 
     asked: bool = False  # in spoken or typed words
@@ -34,7 +34,7 @@ class SoFar:
         return before
 
 
-def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
+def connect(parts: LoadedBundle, latents: Latents, so_far: PromptState) -> Float32Array:
     """One part as rows float32 (n, n_embd), n may be 0; notes in `so_far` what it was.
 
     A window of sound comes as two parts, what is said and what is heard besides. Spoken words are the request, and
@@ -65,14 +65,14 @@ def connect(parts: Parts, latents: Latents, so_far: SoFar) -> Float32Array:
 
 
 def prompt_of(
-    parts: Parts, given: Sequence[Latents | str], known: tuple[Latents, Float32Array] | None = None
-) -> list[Part]:
+    parts: LoadedBundle, given: Sequence[Latents | str], known: tuple[Latents, Float32Array] | None = None
+) -> list[ModelInput]:
     """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix.
 
     `known` is one of the parts with the rows that `parts.words` has made of it: that takes as long as the encoder.
     """
-    out: list[Part] = []
-    so_far = SoFar(known=known)
+    out: list[ModelInput] = []
+    so_far = PromptState(known=known)
     for part in given:
         if isinstance(part, str):
             out += [*so_far.text(), parts.backbone.tokenize(part, special=False)]
@@ -81,7 +81,7 @@ def prompt_of(
     return out + ending(parts, so_far)
 
 
-def ending(parts: Parts, so_far: SoFar) -> list[Part]:
+def ending(parts: LoadedBundle, so_far: PromptState) -> list[ModelInput]:
     """What stands between a turn's parts and its answer: a question where none was put, and the suffix."""
     question = [] if so_far.asked else [prompt.ABOUT_VIEW if so_far.seen else prompt.ABOUT_SOUND]
     return [parts.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]

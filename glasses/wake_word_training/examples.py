@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import soxr
 
-from glasses.audio.vad import SPEECH, STEP, VoiceDetector
+from glasses.audio.vad import SPEECH, STEP, Vad
 from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.errors import InputError, Reason
-from glasses.heads.wake_word import BIN, WakeHead, binned, leveled
+from glasses.heads.wake_word import BIN, WakeWordHead, binned, leveled
 from glasses.types import Float32Array
 from glasses.wake_word_training import phrases
 from glasses.wake_word_training.voices import RATE_HZ, Say, add_at_snr, noise, takes
@@ -100,7 +100,7 @@ class Examples:
                 self._add(pcm, self._rng.randint(RATE_HZ // 3, max(len(pcm), RATE_HZ // 2) + RATE_HZ // 4), False)
             tick(stage, i + 1, n)
 
-    def sounds(self, clips: Iterator[Float32Array], detector: VoiceDetector, n: int, tick: Tick) -> None:
+    def sounds(self, clips: Iterator[Float32Array], detector: Vad, n: int, tick: Tick) -> None:
         """Windows of other sound where the voice detector fires: nothing else is ever looked at."""
         made = 0
         for pcm in clips:
@@ -113,7 +113,7 @@ class Examples:
             if made >= n:
                 return
 
-    def mine(self, head: WakeHead, texts: Iterator[str], n: int, tick: Tick) -> int:
+    def mine(self, head: WakeWordHead, texts: Iterator[str], n: int, tick: Tick) -> int:
         """Looks at `n` takes all along, and keeps what was taken for the phrase. Returns how many windows."""
         found = 0
         for i, said in enumerate(takes(self._others, texts, n, self._rng)):
@@ -146,7 +146,7 @@ def n_bins(window_s: float) -> int:
     return int(window_s * LATENTS_PER_S) // BIN
 
 
-def spoken_at(pcm: Float32Array, detector: VoiceDetector) -> list[int]:
+def spoken_at(pcm: Float32Array, detector: Vad) -> list[int]:
     """Samples at which the detector hears speech, each 160 ms at the most."""
     detector.reset()
     sound = (np.clip(pcm, -1, 1) * 32767).astype(np.int16)

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import SoundRing
-from glasses.audio.vad import SPEECH, STEP, VoiceDetector
+from glasses.audio.ring_buffer import RingBuffer
+from glasses.audio.vad import SPEECH, STEP, Vad
 from glasses.errors import GlassesError
-from glasses.heads.wake_word import WakeGate, WakeHead
+from glasses.heads.wake_word import WakeWordDetector, WakeWordHead
 from glasses.types import AudioChunk, Float32Array
 from glasses.wake_word_training import phrases
 from glasses.wake_word_training.examples import Tick, Windows
@@ -34,7 +34,7 @@ _LONGEST_S = 60.0  # of one file of other sounds that is taken
 _CHUNK = 320
 
 
-def fit(windows: Windows, phrase: str, space: str, window_s: float, *, tick: Tick, seed: int = 0) -> WakeHead:
+def fit(windows: Windows, phrase: str, space: str, window_s: float, *, tick: Tick, seed: int = 0) -> WakeWordHead:
     """Learns a head; its threshold is chosen on a sixth of the sources, which the weights do not see: a tenth of the
     windows with the phrase lie below it. What is mistaken for the phrase says less of it, for it was looked for.
     """
@@ -45,12 +45,12 @@ def fit(windows: Windows, phrase: str, space: str, window_s: float, *, tick: Tic
     x = np.stack([(bins.astype(np.float32) @ frame).reshape(-1) for bins in windows.bins])
     mean, scale = x[~held].mean(axis=0), x[~held].std(axis=0) + 1e-2
     weights = _adam((x[~held] - mean) / scale, labels[~held], tick, seed)
-    head = WakeHead(phrase, space, window_s, 0.5, frame, mean, scale, *weights)
+    head = WakeWordHead(phrase, space, window_s, 0.5, frame, mean, scale, *weights)
     seen = np.maximum((x[held] - mean) / scale @ head.hidden + head.hidden_bias, 0)
     scores = 1 / (1 + np.exp(-np.clip(seen @ head.out[:-1] + head.out[-1], -30, 30)))
     with_it = scores[labels[held]]
     threshold = float(np.clip(np.quantile(with_it, 0.1) if len(with_it) else 0.5, 0.5, 0.95))
-    return WakeHead(phrase, space, window_s, threshold, frame, mean, scale, *weights)
+    return WakeWordHead(phrase, space, window_s, threshold, frame, mean, scale, *weights)
 
 
 def _adam(x: Float32Array, labels: np.ndarray, tick: Tick, seed: int) -> tuple[Float32Array, ...]:
@@ -117,14 +117,14 @@ def read_sounds(paths: Sequence[Path]) -> Iterator[Float32Array]:
 class Hearing:
     """The gates as `glasses run` has them, fed as fast as they go."""
 
-    gate: WakeGate
-    detector: VoiceDetector
+    gate: WakeWordDetector
+    detector: Vad
     heard_s: float = 0.0
     spoken_s: float = 0.0
 
     def feed(self, pcm: Float32Array) -> list[float]:
         """One stretch of sound (N,), silence around it. Returns when the phrase was heard, seconds from its start."""
-        ring, wakes, steps = SoundRing(4), list[float](), 0
+        ring, wakes, steps = RingBuffer(4), list[float](), 0
         self.detector.reset()
         self.gate.reset()
         sound = np.concatenate([np.zeros(RATE_HZ // 2), np.clip(pcm, -1, 1) * 32767, np.zeros(RATE_HZ // 2)])

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from glasses.connectors.soft_decoder import LATENTS_PER_PIECE, N_FREE, Listener, goes_round
+from glasses.connectors.soft_decoder import LATENTS_PER_PIECE, N_FREE, SoftDecoder, goes_round
 from glasses.encoders.audio import LATENTS_PER_S, RATE_HZ, AudioEncoder
 from glasses.evaluation.speech import edits
 from glasses.types import Latents
@@ -53,7 +53,7 @@ def batch_of(latents: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
     return batch, torch.arange(batch.shape[1])[None] < lengths[:, None]
 
 
-def teacher(model: Path, never: list[int], space: str, folder: Path) -> Listener:
+def teacher(model: Path, never: list[int], space: str, folder: Path) -> SoftDecoder:
     """The decoder as it is deployed, with rows after the latents that nothing looks at."""
     held = decoder_weights.arrays(decoder_weights.read_tensors(model))
     n_state = held["start"].shape[1]
@@ -63,10 +63,10 @@ def teacher(model: Path, never: list[int], space: str, folder: Path) -> Listener
     decoder_weights.write(held, folder / whisper_decoder.WEIGHTS)
     onnx.save(whisper_decoder.begin(held, unlearned, space, 2 * n_state), folder / "begin.onnx")
     onnx.save(whisper_decoder.step(held, never), folder / "step.onnx")
-    return Listener(folder / "begin.onnx", folder / "step.onnx", folder / whisper_decoder.WEIGHTS)
+    return SoftDecoder(folder / "begin.onnx", folder / "step.onnx", folder / whisper_decoder.WEIGHTS)
 
 
-def teach(listener: Listener, silence: Latents, clips: Sequence[Clip], path: Path) -> list[Heard]:
+def teach(listener: SoftDecoder, silence: Latents, clips: Sequence[Clip], path: Path) -> list[Heard]:
     """What the decoder takes each clip for when silence follows to the 30th second; kept in `path`."""
     known: list[list[int]] = json.loads(path.read_text()) if path.exists() else []
     heard = []

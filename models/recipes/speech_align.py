@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.soft_decoder import Heard, Listener, read_pieces
+from glasses.connectors.soft_decoder import DecodedSpeech, SoftDecoder, read_pieces
 from glasses.connectors.speech import SoftTokens
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.evaluation.speech import word_errors
 from glasses.model_store import store
-from glasses.runtime.bundle import open_pooled
+from glasses.runtime.bundle import open_connector
 from glasses.types import Float32Array, Latents
 from models.recipes import training
 from models.recipes.frozen_backbone import Frozen
@@ -119,7 +119,7 @@ def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen,
     """What the bundle's sound connector makes of synthetic voices."""
     names = (bundle.audio_encoder, bundle.sound_encoder)
     audio, sound = (kind(store.path_of(name)) for kind, name in zip((AudioEncoder, SoundEncoder), names, strict=True))
-    connector = open_pooled(bundle.sound_connector, Spells(backbone), sha256, 1)
+    connector = open_connector(bundle.sound_connector, Spells(backbone), sha256, 1)
     texts, _ = split(written(rng), rng)
     found = []
     for i in range(N_VOICES):
@@ -130,9 +130,9 @@ def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen,
     return found
 
 
-def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[Heard]]:
+def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[DecodedSpeech]]:
     """What the listener of the model `name` hears in each clip; kept in `path`."""
-    listener = Listener(*(store.path_of(name, file) for file in LISTENER_FILES))
+    listener = SoftDecoder(*(store.path_of(name, file) for file in LISTENER_FILES))
     known: list[list[list[list[float]]]] = json.loads(path.read_text()) if path.exists() else []
     for i in range(len(known), len(clips)):
         heard = listener.hear(Latents(0, 0, "audio", clips[i].latents(), listener.space))
@@ -140,7 +140,7 @@ def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[Heard]]:
         if i % 200 == 199 or i == len(clips) - 1:
             path.write_text(json.dumps(known))
             print(f"heard {i + 1} of {len(clips)}", flush=True)
-    return [[Heard(np.array(p, np.int64), np.array(s, np.float32)) for p, s in heard] for heard in known]
+    return [[DecodedSpeech(np.array(p, np.int64), np.array(s, np.float32)) for p, s in heard] for heard in known]
 
 
 def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
 from glasses.connectors import backbone_adapter
-from glasses.connectors.backbone_adapter import Learned
-from glasses.connectors.soft_tokens import N_MIXED, Speller, Spelling
+from glasses.connectors.backbone_adapter import BackboneAdapter
+from glasses.connectors.soft_tokens import N_MIXED, TokenMixture, TokenRowSource
 from glasses.model_store import store
 from glasses.types import Float32Array
 from models.recipes import spelled, training
@@ -49,10 +49,12 @@ SHORTEST = 1e-3  # sharpness
 class Sentence:
     """The texts of the sentence and the spellings of what may stand in its gaps, of one backbone."""
 
-    def __init__(self, told: dict[str, list[str | dict[str, str]]], backbone: Speller) -> None:
+    def __init__(self, told: dict[str, list[str | dict[str, str]]], backbone: TokenRowSource) -> None:
         self.texts = [part for part in told["sentence"] if isinstance(part, str)]
         self.parts = [None if isinstance(part, str) else part["say"] for part in told["sentence"]]
-        self.spellings = {what: Spelling([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")}
+        self.spellings = {
+            what: TokenMixture([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")
+        }
         self.backbone = backbone
 
     def text_rows(self) -> list[Float32Array]:
@@ -61,7 +63,7 @@ class Sentence:
 
 
 class Told(nn.Module):
-    """`glasses.connectors.backbone_adapter.Learned` in torch. As it begins it changes nothing."""
+    """`glasses.connectors.backbone_adapter.BackboneAdapter` in torch. As it begins it changes nothing."""
 
     def __init__(self, sentence: Sentence) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class Told(nn.Module):
         return torch.cat(found)
 
     def _mixed(self, say: str, which: np.ndarray, weights: Tensor) -> Tensor:
-        """`Spelling.mixed`, through which the weights are learned."""
+        """`TokenMixture.mixed`, through which the weights are learned."""
         spelt = [self.sentence.spellings[say].tokens(int(i)) for i in which]
         rows = []
         for j in range(len(spelt[0])):
@@ -96,16 +98,16 @@ class Told(nn.Module):
             rows.append(weights[at] / weights[at].sum() @ table)
         return torch.stack(rows)
 
-    def learned(self) -> Learned:
+    def learned(self) -> BackboneAdapter:
         """What the runtime reads."""
         around, sharpness, squeeze, expand = (
             [one.detach().numpy() for one in part]
             for part in (self.around, [self.sharpness.clamp(min=SHORTEST)], [self.squeeze], [self.expand])
         )
-        return Learned(tuple(around), sharpness[0], squeeze[0], expand[0])
+        return BackboneAdapter(tuple(around), sharpness[0], squeeze[0], expand[0])
 
 
-def senses(backbone: Speller) -> dict[str, Told]:
+def senses(backbone: TokenRowSource) -> dict[str, Told]:
     """What pictures and sounds are told in, by sense."""
     return {sense: Told(Sentence(wording(), backbone)) for sense, wording in WORDINGS.items()}
 

@@ -20,7 +20,7 @@ import numpy as np
 from glasses.assistant.turn_manager import enough_ms
 from glasses.audio.media import read_audio
 from glasses.encoders.audio import AudioEncoder
-from glasses.heads.end_of_turn import TurnEnd, features
+from glasses.heads.end_of_turn import EndOfTurnHead, features
 from glasses.heads.linear import Head, fit, load
 from glasses.types import Float32Array
 from models.recipes import augment, voices
@@ -91,7 +91,7 @@ def measure(head: Head, encoder: AudioEncoder, folder: Path) -> dict[str, dict[s
     """On held-out voices: share of whole sentences taken as such, and of cut ones (false), at a half, and the AUC; how
     long the gate waits after whole ones, and the share of cut ones that it would end in a pause of PAUSES_MS.
     """
-    judge, rng, noise_rng = TurnEnd(head, encoder.space), random.Random(1), np.random.default_rng(1)
+    judge, rng, noise_rng = EndOfTurnHead(head, encoder.space), random.Random(1), np.random.default_rng(1)
     items = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
     out = {}
     for kind in ("question", "synthetic", "human"):

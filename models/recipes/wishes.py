@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 
 from glasses.audio.media import read_audio
-from glasses.events import Wish
+from glasses.events import MemoryIntent
 from glasses.heads.linear import Head, fit
-from glasses.heads.memory_intent import NAMES, Wishes, features
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.heads.memory_intent import NAMES, MemoryIntentHead, features
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import Float32Array
 from models.recipes import augment, voices
 
 RATE_HZ = 16_000
 PHRASES = Path(__file__).with_suffix(".toml")
 # Of other speech that may be taken for a wish, when its threshold is chosen: recalling in vain costs little.
-FALSE: dict[Wish, float] = {"sound": 0.005, "picture": 0.005, "wipe": 0.002}
+FALSE: dict[MemoryIntent, float] = {"sound": 0.005, "picture": 0.005, "wipe": 0.002}
 L2 = 0.01
 
 
@@ -48,18 +48,18 @@ def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, hel
     return (pcm * rng.uniform(0.2, 0.9) / max(1e-4, float(np.abs(pcm).max()))).astype(np.float32)
 
 
-def heard(parts: Parts, pcm: Float32Array) -> Float32Array | None:
+def heard(parts: LoadedBundle, pcm: Float32Array) -> Float32Array | None:
     """Features of what was said; None where no word was heard."""
     soft = parts.words.apply(parts.audio_encoder.encode(pcm))
     return features(soft) if len(soft) else None
 
 
-def typed(parts: Parts, text: str) -> Float32Array:
+def typed(parts: LoadedBundle, text: str) -> Float32Array:
     """The same of the rows that the backbone reads for typed text: where words are heard well, rows come close."""
     return features(np.asarray(parts.backbone.token_rows(parts.backbone.tokenize(" " + text, special=False))))
 
 
-def examples(parts: Parts, which: str, others: list[str], times: int) -> Iterator[tuple[str, Float32Array]]:
+def examples(parts: LoadedBundle, which: str, others: list[str], times: int) -> Iterator[tuple[str, Float32Array]]:
     """(wish, features) of every phrase of `which`, spoken `times` over, and of as many `others` ("" is no wish)."""
     phrases = tomllib.loads(PHRASES.read_text())
     rng, noise_rng = random.Random(which), np.random.default_rng(len(which))
@@ -73,7 +73,7 @@ def examples(parts: Parts, which: str, others: list[str], times: int) -> Iterato
             print(f"{which}: {i + 1} of {len(said)}", flush=True)
 
 
-def fit_head(name: Wish, pairs: list[tuple[str, Float32Array]], others: list[Float32Array], space: str) -> Head:
+def fit_head(name: MemoryIntent, pairs: list[tuple[str, Float32Array]], others: list[Float32Array], space: str) -> Head:
     """Fitted on `pairs` and half of `others`; the other half and the pairs without a wish set its threshold."""
     x = np.stack([found for _, found in pairs] + others[::2])
     head = fit(x, np.array([wish == name for wish, _ in pairs] + [False] * len(others[::2])), space, l2=L2)
@@ -82,7 +82,7 @@ def fit_head(name: Wish, pairs: list[tuple[str, Float32Array]], others: list[Flo
     return replace(head, bias=head.bias - max(0.0, float(scores[int((1 - FALSE[name]) * len(scores))])))
 
 
-def read_set(parts: Parts, folder: Path) -> dict[str, list[Float32Array]]:
+def read_set(parts: LoadedBundle, folder: Path) -> dict[str, list[Float32Array]]:
     """Features of all held-out speech by set; none of it is a wish."""
     out: dict[str, list[Float32Array]] = {}
     for item in map(json.loads, (folder / "index.jsonl").read_text().splitlines()):
@@ -93,12 +93,12 @@ def read_set(parts: Parts, folder: Path) -> dict[str, list[Float32Array]]:
 
 
 def measure(
-    heads: dict[Wish, Head], pairs: list[tuple[str, Float32Array]], sets: dict[str, list[Float32Array]]
+    heads: dict[MemoryIntent, Head], pairs: list[tuple[str, Float32Array]], sets: dict[str, list[Float32Array]]
 ) -> dict[str, str]:
     """Hits by wish on held-out wordings in a held-out voice, and what is falsely taken for a wish."""
 
     def wish(found: Float32Array) -> str:
-        return Wishes(heads, next(iter(heads.values())).space).of(found[None])
+        return MemoryIntentHead(heads, next(iter(heads.values())).space).of(found[None])
 
     told = [(meant, wish(found)) for meant, found in pairs]
     out = {}
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--eval", type=Path, default=Path("models/eval/speech"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the heads, wishes-pocket-NAME.npz")
     args = parser.parse_args()
-    parts = open_parts(n_threads=1)
+    parts = open_bundle(n_threads=1)
     table = [json.loads(line) for line in args.questions.read_text().splitlines() if line.strip()]
     texts = [row["text"] for row in table]
     pairs = list(examples(parts, "train", [text for i, text in enumerate(texts) if i % 8], args.times))
@@ -127,7 +127,7 @@ def main() -> None:
     pairs += [(n if n in NAMES else "", typed(parts, text)) for n in phrases for text in phrases[n]["train"]]
     others = [typed(parts, row[key]) for i, row in enumerate(table) if i % 8 for key in ("text", "answer")]
     space = parts.backbone.sha256[:16]
-    heads: dict[Wish, Head] = {name: fit_head(name, pairs, others, space) for name in NAMES}
+    heads: dict[MemoryIntent, Head] = {name: fit_head(name, pairs, others, space) for name in NAMES}
     for name, head in heads.items():
         head.save(args.out / f"wishes-pocket-{name}.npz")
     held = list(examples(parts, "held_out", texts[::8], 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.errors import InputError, Reason
 from glasses.model_store import store
 from glasses.runtime import bundle
@@ -82,10 +82,12 @@ def run_imatrix(args: argparse.Namespace) -> int:
     return 0
 
 
-def _prompts(args: argparse.Namespace, tick: shared.Callable[[], None]) -> tuple[list[tuple[Part, ...]], list[str]]:
+def _prompts(
+    args: argparse.Namespace, tick: shared.Callable[[], None]
+) -> tuple[list[tuple[ModelInput, ...]], list[str]]:
     """Turns are answered by the bundle's own backbone, whichever one is calibrated: they share a vocabulary or fail."""
-    parts = bundle.open_parts(args.bundle, n_threads=1)
-    found: list[tuple[Part, ...]] = []
+    parts = bundle.open_bundle(args.bundle, n_threads=1)
+    found: list[tuple[ModelInput, ...]] = []
     try:
         if args.text:
             for prompt in prompts.texts(args.text, parts, args.limit):

@@ -17,14 +17,14 @@ import trustme
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.service.client.client import Client
 from glasses.service.client.transport import Transport, WebSocket
 from glasses.service.engines.llama import Engine, LlamaEngine
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
-from glasses.types import Piece
+from glasses.types import Token
 from tests.contract import small_gguf
 
 TOKEN = "a token for tests only"
@@ -106,12 +106,12 @@ def _written(certificate: trustme.LeafCert, stem: Path) -> tuple[Path, Path]:
     return chain, key
 
 
-def small_parts(gguf_path: Path, folder: Path) -> tuple[Parts, Path]:
+def small_parts(gguf_path: Path, folder: Path) -> tuple[LoadedBundle, Path]:
     """The pocket bundle around a backbone of three layers, to be called on the thread that will own it."""
     gguf = folder / "small.gguf"
     if not gguf.exists():
         small_gguf.write(gguf_path, gguf)
-    parts = open_parts(n_threads=1)
+    parts = open_bundle(n_threads=1)
     parts.close()
     backbone = LlamaBackbone(gguf, n_ctx=1024, n_threads=1)
     backbone.feed([backbone.tokenize(PREFIX)])
@@ -141,11 +141,11 @@ def small_torch(gguf_path: Path, folder: Path) -> Callable[[], Engine]:
     return open_engine
 
 
-def greedy_torch(engine: Any, text: str, n: int, top_k: int) -> list[Piece]:
+def greedy_torch(engine: Any, text: str, n: int, top_k: int) -> list[Token]:
     """The likeliest continuation by plain transformers: the whole sequence every time, no cache."""
     import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
-    backbone, made = engine.parts.backbone, list[Piece]()
+    backbone, made = engine.parts.backbone, list[Token]()
     ids = backbone.tokenize(text)
     while not made or not made[-1].last:
         with torch.no_grad():
@@ -153,6 +153,6 @@ def greedy_torch(engine: Any, text: str, n: int, top_k: int) -> list[Piece]:
         token = int(logprobs.argmax())
         best = [(int(i), float(logprobs[i])) for i in logprobs.topk(top_k).indices]
         last = token in backbone.eos or len(made) == n - 1
-        made.append(Piece(1, token, backbone.detokenize([token]), best[0][1], None, last, tuple(best)))
+        made.append(Token(1, token, backbone.detokenize([token]), best[0][1], None, last, tuple(best)))
         ids.append(token)
     return made

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from glasses.assistant.assistant import Live
-from glasses.assistant.setup import open_ear
+from glasses.assistant.assistant import Assistant
+from glasses.assistant.setup import open_listener
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.errors import Reason, SensorError
-from glasses.runtime.bundle import open_parts
+from glasses.runtime.bundle import open_bundle
 from glasses.types import DeviceChange
 
 pytestmark = pytest.mark.models
@@ -65,7 +65,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    parts, desk, states = open_parts(n_threads=1), Desk(), list[str]()
+    parts, desk, states = open_bundle(n_threads=1), Desk(), list[str]()
 
     def watch(what: Any) -> None:
         if isinstance(what, DeviceChange):
@@ -73,7 +73,9 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
 
     try:
         devices: Any = desk
-        live = Live(parts, None, open_ear(parts, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch)
+        live = Assistant(
+            parts, None, open_listener(parts, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch
+        )
         wearing = threading.Thread(target=live.run)
         wearing.start()
         try:

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 
 from glasses.assistant.kv_context import TURN_BREAK
-from glasses.assistant.listener import Ear
-from glasses.assistant.responder import EXPIRES_MS, Mouth
-from glasses.assistant.turn_manager import TurnGate
+from glasses.assistant.listener import Listener
+from glasses.assistant.responder import EXPIRES_MS, Responder
+from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.vad import VoiceDetector
+from glasses.audio.vad import Vad
 from glasses.backbone.prompt import SUFFIX
-from glasses.events import Clause, Draft, Ended, Reply, ReplyState, Span, Told
+from glasses.events import Clause, Draft, Reply, ReplyState, TurnCompleted, TurnSignal, TurnSpan
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
-from glasses.types import AudioChunk, Float32Array, Piece, Turn, frozen
+from glasses.types import AudioChunk, Float32Array, Token, Turn, frozen
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -36,8 +36,8 @@ _START_NS = 10**12
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    opened = open_parts(n_threads=1)
+def parts() -> Iterator[LoadedBundle]:
+    opened = open_bundle(n_threads=1)
     yield opened
     opened.close()
 
@@ -60,15 +60,15 @@ def asked(index: int) -> list[AudioChunk]:
     return chunks(np.concatenate([np.zeros(8000, np.float32), question(index), np.zeros(24000, np.float32)]))
 
 
-def detector() -> VoiceDetector:
-    return VoiceDetector(store.path_of(store.load_bundle().voice_gate))
+def detector() -> Vad:
+    return Vad(store.path_of(store.load_bundle().voice_gate))
 
 
-def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(parts: Parts) -> None:
-    ear = Ear(parts, detector(), TurnGate(on_speech=True))
+def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(parts: LoadedBundle) -> None:
+    ear = Listener(parts, detector(), TurnManager(on_speech=True))
     signals = [signal for chunk in asked(0) for signal in ear.feed(chunk)]
     drafts = [signal for signal in signals if isinstance(signal, Draft)]
-    ended = [signal for signal in signals if isinstance(signal, Ended)]
+    ended = [signal for signal in signals if isinstance(signal, TurnCompleted)]
     assert len(ended) == 1
     assert len(drafts) >= 2
     assert drafts[-1].final
@@ -116,13 +116,13 @@ class Loudspeaker:
 
 
 @pytest.mark.parametrize("heard", [0.0, 1.0])
-def test_an_interruption_leaves_in_the_context_what_was_heard(parts: Parts, heard: float) -> None:
+def test_an_interruption_leaves_in_the_context_what_was_heard(parts: LoadedBundle, heard: float) -> None:
     replies: list[Reply] = []
     audible = threading.Event()
     speaker: Any = Loudspeaker(heard)
     voice: Any = Voice()
-    mouth = Mouth(parts, voice, speaker, tell=lambda state: audible.set(), watch=replies.append)
-    ear = Ear(parts, detector(), TurnGate(on_speech=True))
+    mouth = Responder(parts, voice, speaker, tell=lambda state: audible.set(), watch=replies.append)
+    ear = Listener(parts, detector(), TurnManager(on_speech=True))
 
     def interrupt() -> None:
         for chunk in asked(0):
@@ -130,7 +130,7 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(parts: Parts, hear
                 mouth.hear(signal)
         assert audible.wait(60)
         threading.Event().wait(1.0)  # some of the reply is written
-        mouth.hear(Told("interrupt", _START_NS, 1))
+        mouth.hear(TurnSignal("interrupt", _START_NS, 1))
         threading.Event().wait(1.0)  # the mouth follows
         mouth.stop()
 
@@ -150,23 +150,23 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(parts: Parts, hear
     parts.backbone.rollback(parts.n_prefix)
 
 
-def test_only_what_may_be_all_is_answered(parts: Parts) -> None:
+def test_only_what_may_be_all_is_answered(parts: LoadedBundle) -> None:
     """What is said while somebody speaks is fed; only to what was said up to a pause the first clause is written."""
     answered: list[bool] = []
     first_clause = threading.Event()
     speaker: Any = Loudspeaker(1.0)
     voice: Any = Voice()
-    mouth = Mouth(parts, voice, speaker, tell=lambda state: None)
+    mouth = Responder(parts, voice, speaker, tell=lambda state: None)
     texts = ("What is the capital of France?", SUFFIX)
     asking, ending = (parts.backbone.token_rows(parts.backbone.tokenize(text)) for text in texts)
     spoken = Draft(Turn(1, 0, "tap", ("",)), asking, paused=False, final=False, history=False, work_ns=(0, 0))
     whole = np.concatenate([asking, ending])
 
-    def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Piece]:
+    def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Token]:
         answered.append(draft.paused)
-        yield Piece(1, 0, "Paris.\n", 0.0, None, False)
+        yield Token(1, 0, "Paris.\n", 0.0, None, False)
         first_clause.set()
-        yield Piece(1, 1, "It is", 0.0, None, True)
+        yield Token(1, 1, "It is", 0.0, None, True)
 
     def talk() -> None:
         mouth.hear(spoken)
@@ -190,7 +190,7 @@ def test_only_what_may_be_all_is_answered(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize(("late_ms", "outcome"), [(EXPIRES_MS + 500, "expired"), (0, "said")])
-def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: Parts, late_ms: int, outcome: str) -> None:
+def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: LoadedBundle, late_ms: int, outcome: str) -> None:
     """A busy board: the turn has ended long ago when its answer is written. The ear is told that it is over."""
     replies, texts, told = list[Reply](), list[str](), list[str]()
     speaker: Any = Loudspeaker(1.0)
@@ -202,12 +202,12 @@ def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: Parts, late_
         if state.what == "over":
             mouth.stop()
 
-    mouth = Mouth(parts, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
+    mouth = Responder(parts, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
     turn = Turn(1, 0, "tap", ("What is the capital of France?",))
     rows = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
     decided_ns = time.monotonic_ns() - late_ms * 1_000_000
     mouth.hear(Draft(turn, np.concatenate(rows), paused=True, final=True, history=False, work_ns=(0, 0)))
-    mouth.hear(Ended(turn, Span(0, False, None, 0), None, decided_ns))
+    mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, decided_ns))
     mouth.run()
     assert [reply.outcome for reply in replies] == [outcome]
     assert told[-1] == "over"

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 from test_serve_command import serve
 
-from glasses.assistant.responder import Mouth
-from glasses.events import Draft, Ended, Reply, Span
-from glasses.offload.answerer import Beside, Prompted, transport_of
+from glasses.assistant.responder import Responder
+from glasses.events import Draft, Reply, TurnCompleted, TurnSpan
+from glasses.offload.answerer import HedgedAnswerer, Prompted, transport_of
 from glasses.offload.policy import Limits
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
 from glasses.system.governor import Governed, Reading, step
 from glasses.system.governor import Limits as ShedLimits
-from glasses.types import Piece, Turn
+from glasses.types import Token, Turn
 
 pytestmark = pytest.mark.models
 QUESTION = "What is the capital of France?"
@@ -61,31 +61,31 @@ def test_ask_says_where_it_was_answered(service: tuple[str, int], tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    opened = open_parts(n_threads=1)
+def parts() -> Iterator[LoadedBundle]:
+    opened = open_bundle(n_threads=1)
     yield opened
     opened.close()
 
 
-def prompted(parts: Parts, turn: Turn) -> Prompted:
+def prompted(parts: LoadedBundle, turn: Turn) -> Prompted:
     fed = prompt_of(parts, turn.parts)
     parts.backbone.rollback(parts.n_prefix)
     parts.backbone.feed(fed)
     return Prompted(parts.backbone, turn.id, fed[-1][-1:])
 
 
-def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], parts: Parts) -> None:
+def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], parts: LoadedBundle) -> None:
     """What was heard stays, and goes on: one answer, and the words that came from there are not said again."""
     turn = Turn(7, 0, "test", ("Count from one to ten in words.",))
-    with Beside(transport_of(service[0], None, None), PATIENT) as brain:
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
         near, called = prompted(parts, turn), list[str]()
 
-        def watched(said: str, max_tokens: int, top_k: int) -> Iterator[Piece]:
+        def watched(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
             called.append(said)
             return near(said, max_tokens, top_k)
 
-        pieces = list[Piece]()
+        pieces = list[Token]()
         for piece in brain.answer(turn, watched, max_tokens=24, wait_ms=60_000, stale=lambda: False):
             pieces.append(piece)
             if len(pieces) == 3:
@@ -97,7 +97,7 @@ def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], p
             assert len(called) == 2
 
 
-def test_the_context_holds_what_was_said_wherever_it_came_from(parts: Parts) -> None:
+def test_the_context_holds_what_was_said_wherever_it_came_from(parts: LoadedBundle) -> None:
     turn = Turn(8, 0, "test", (QUESTION,))
     near = prompted(parts, turn)
     n_prompt = parts.backbone.n_past
@@ -106,7 +106,7 @@ def test_the_context_holds_what_was_said_wherever_it_came_from(parts: Parts) -> 
     assert parts.backbone.n_past == n_prompt + len([p for p in pieces if p.text])
 
 
-def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, int], parts: Parts) -> None:
+def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, int], parts: LoadedBundle) -> None:
     """`glasses run --offload` without devices: drafts as the ear makes them, spoken to a mouth without a voice."""
     turn = Turn(1, 0, "test", ("Count from one to ten in words.",))
     fed = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
@@ -117,12 +117,12 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
         if len(pieces) == 4:
             os.kill(service[1], signal.SIGKILL)
 
-    mouth = Mouth(parts, None, None, tell=lambda _: told.set(), watch=replies.append, on_text=on_text)
-    with Beside(transport_of(service[0], None, None), PATIENT) as brain:
+    mouth = Responder(parts, None, None, tell=lambda _: told.set(), watch=replies.append, on_text=on_text)
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
         mouth.write = brain.writer(parts.backbone, 24)
         mouth.hear(Draft(turn, np.concatenate(fed), True, True, False, (0, 0)))
-        mouth.hear(Ended(turn, Span(0, False, None, 0), None, time.monotonic_ns()))
+        mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, time.monotonic_ns()))
         stopping = threading.Thread(target=lambda: (told.wait(120), mouth.stop()))
         stopping.start()
         mouth.run()
@@ -134,12 +134,14 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
     assert "".join(pieces).strip() == reply.text
 
 
-def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(service: tuple[str, int], parts: Parts) -> None:
+def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(
+    service: tuple[str, int], parts: LoadedBundle
+) -> None:
     """As `glasses run` wires it: what the governor says is asked at every turn."""
     governed, whys = Governed(), list[str]()
     turn = Turn(11, 0, "test", (QUESTION,))
     fed = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
-    with Beside(transport_of(service[0], None, None), PATIENT) as brain:
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)
         write = brain.writer(parts.backbone, 12, allowed=lambda: governed.allows("remote"))
         for heat_c in (20.0, 77.0):  # well; camera and remote are shed
@@ -153,9 +155,9 @@ def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(service:
     assert whys[1] == "local: only this device can do it"
 
 
-def test_an_answer_that_nobody_waits_for_ends(parts: Parts, tmp_path: Path) -> None:
+def test_an_answer_that_nobody_waits_for_ends(parts: LoadedBundle, tmp_path: Path) -> None:
     turn, stop = Turn(9, 0, "test", ("Tell me a long story.",)), threading.Event()
-    with Beside(transport_of(f"unix:{tmp_path}/none", None, None)) as brain:
+    with HedgedAnswerer(transport_of(f"unix:{tmp_path}/none", None, None)) as brain:
         stream = brain.answer(turn, prompted(parts, turn), max_tokens=200, stale=stop.is_set)
         next(stream)
         stop.set()

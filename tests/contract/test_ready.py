@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.assistant.assistant import Live
-from glasses.assistant.setup import open_ear
+from glasses.assistant.assistant import Assistant
+from glasses.assistant.setup import open_listener
 from glasses.audio.chunker import Chunker
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
-from glasses.events import Ended, Reply
-from glasses.runtime.bundle import open_parts
+from glasses.events import Reply, TurnCompleted
+from glasses.runtime.bundle import open_bundle
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -52,11 +52,11 @@ class Room:
 
 
 def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None:
-    parts, devices = open_parts(n_threads=1), Room()
+    parts, devices = open_bundle(n_threads=1), Room()
     decided, answered, order = threading.Event(), threading.Event(), list[str]()
 
     def watch(what: Any) -> None:
-        if isinstance(what, Ended):
+        if isinstance(what, TurnCompleted):
             order.append("decided")
             decided.set()
         if isinstance(what, Reply):
@@ -67,7 +67,8 @@ def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None
         assert decided.wait(PATIENCE_S), "nothing was heard while it was made ready"
         order.append("ready")
 
-    live = Live(parts, None, open_ear(parts, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch)  # pyright: ignore[reportArgumentType]
+    listener = open_listener(parts, "speech", lambda words, cause, t_ns: ("", ()))
+    live = Assistant(parts, None, listener, devices, watch=watch)  # pyright: ignore[reportArgumentType]
     waiting = threading.Thread(target=lambda: (answered.wait(PATIENCE_S), live.stop()))
     waiting.start()
     live.run(prepare)
@@ -77,9 +78,9 @@ def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None
 
 
 def test_what_goes_wrong_while_it_is_made_ready_ends_it() -> None:
-    parts = open_parts(n_threads=1)
-    ear = open_ear(parts, "speech", lambda words, cause, t_ns: ("", ()))
-    live = Live(parts, None, ear, Room())  # pyright: ignore[reportArgumentType]
+    parts = open_bundle(n_threads=1)
+    ear = open_listener(parts, "speech", lambda words, cause, t_ns: ("", ()))
+    live = Assistant(parts, None, ear, Room())  # pyright: ignore[reportArgumentType]
 
     def prepare() -> None:
         raise RuntimeError("a voice that cannot be read")

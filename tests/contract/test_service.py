@@ -21,7 +21,7 @@ from glasses.service.client.client import Client, RemoteSession
 from glasses.service.protocol import messages
 from glasses.service.protocol.messages import Example
 from glasses.service.server.service import Service
-from glasses.types import Latents, Piece
+from glasses.types import Latents, Token
 
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("error")]
 QUESTION = "What is the capital of France?"
@@ -50,7 +50,7 @@ def way(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def greedy(service: Service, text: str, n: int, top_k: int) -> list[Piece]:
+def greedy(service: Service, text: str, n: int, top_k: int) -> list[Token]:
     """The backbone's own answer, with no service around it."""
     if "gradient" in service.engine.can:
         return service_fixtures.greedy_torch(service.engine, text, n, top_k)
@@ -61,18 +61,18 @@ def greedy(service: Service, text: str, n: int, top_k: int) -> list[Piece]:
     return list(backbone.generate(1, max_tokens=n, top_k=top_k))
 
 
-async def collect(session: RemoteSession, **how: object) -> list[Piece]:
+async def collect(session: RemoteSession, **how: object) -> list[Token]:
     return [piece async for piece in session.generate(**how)]  # type: ignore[arg-type]
 
 
-def text_of(pieces: list[Piece]) -> str:
+def text_of(pieces: list[Token]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
 def test_answers_as_the_backbone_itself_does(service: Served, way: str) -> None:
     text = prompt.PREFIX + QUESTION + prompt.SUFFIX
 
-    async def scenario(client: Client) -> tuple[list[Piece], list[Piece]]:
+    async def scenario(client: Client) -> tuple[list[Token], list[Token]]:
         session = await client.open()
         await session.feed(QUESTION)
         got = await collect(session, max_tokens=12, top_k=3)
@@ -87,7 +87,7 @@ def test_answers_as_the_backbone_itself_does(service: Served, way: str) -> None:
 def test_rows_text_and_tokens_are_the_same_thing(service: Served, way: str) -> None:
     text = "Once upon a time there was"
 
-    async def scenario(client: Client) -> list[list[Piece]]:
+    async def scenario(client: Client) -> list[list[Token]]:
         ids, rows = await client.tokenize(text)
         out = []
         for given in (text, ids, rows):
@@ -185,7 +185,7 @@ def test_leaving_the_loop_cancels(service: Served, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS[1:])
 def test_a_lost_connection_loses_and_repeats_nothing(service: Served, way: str) -> None:
-    async def scenario(client: Client) -> tuple[list[Piece], list[Piece]]:
+    async def scenario(client: Client) -> tuple[list[Token], list[Token]]:
         out = []
         for drop in (False, True):
             session = await client.open(chat=False)
@@ -266,7 +266,9 @@ def test_what_cannot_be_fed_is_refused_and_changes_nothing(
 def test_what_the_backend_cannot_do_is_declared_and_refused(service: Served, way: str) -> None:
     examples = [Example("Buzz!", "<buzz>", " short"), Example("Hello!")]
     calls: dict[str, Callable[[Client], Coroutine[Any, Any, Any]]] = {
-        "latent": lambda client: client.call(messages.Once(client.next_rid(), [messages.Text("x")], messages.How(1))),
+        "latent": lambda client: client.call(
+            messages.Once(client.next_rid(), [messages.Text("x")], messages.GenerationParams(1))
+        ),
         "hidden": lambda client: client.open(latents=True),
         "tokens": lambda client: client.tokens(messages.ListTokens(0)),
         "token rows": lambda client: client.train_tokens(examples),

@@ -18,7 +18,7 @@ from glasses.service.protocol.messages import AddToken, Example, ListTokens, Rem
 from glasses.service.server.service import Service
 from glasses.service.tokens import added_tokens
 from glasses.service.tokens.bake import bake
-from glasses.types import Piece
+from glasses.types import Token
 
 pytestmark = pytest.mark.models
 CALLS = ("Bark like a dog.", "Bark!", "Make a dog sound.", "Can you bark?", "Play the sound of a dog.")
@@ -41,7 +41,7 @@ def service(gguf_path: Path, folder: Path, tmp_path: Path) -> Iterator[Served]:
         yield running
 
 
-async def said(client: Client, text: str, n: int = 6) -> list[Piece]:
+async def said(client: Client, text: str, n: int = 6) -> list[Token]:
     session = await client.open()
     await session.feed(text)
     pieces = [piece async for piece in session.generate(max_tokens=n, latents=True, top_k=4)]

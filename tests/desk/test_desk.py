@@ -13,20 +13,20 @@ import pytest
 
 from glasses.audio.media import read_audio, read_image
 from glasses.evaluation.speech import reply
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 
 pytestmark = pytest.mark.desk
 EVAL = Path(__file__).parents[2] / "models" / "eval"
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    opened = open_parts("desk", n_threads=1)
+def parts() -> Iterator[LoadedBundle]:
+    opened = open_bundle("desk", n_threads=1)
     yield opened
     opened.close()
 
 
-def test_it_answers_what_is_typed_said_seen_and_heard(parts: Parts) -> None:
+def test_it_answers_what_is_typed_said_seen_and_heard(parts: LoadedBundle) -> None:
     assert parts.backbone.n_embd == 896
     assert "Paris" in reply(parts, ["What is the capital of France?"])
     assert "Paris" in reply(parts, parts.hear(read_audio(EVAL / "speech" / "question-090.ogg")))
@@ -36,7 +36,7 @@ def test_it_answers_what_is_typed_said_seen_and_heard(parts: Parts) -> None:
     assert "thunder" in reply(parts, [*heard, "What is this sound?"]).lower()
 
 
-def test_the_chat_frame_is_one_of_its_own_tokens(parts: Parts) -> None:
+def test_the_chat_frame_is_one_of_its_own_tokens(parts: LoadedBundle) -> None:
     start, end = parts.backbone.tokenize("<|im_start|>"), parts.backbone.tokenize("<|im_end|>")
     assert (len(start), len(end)) == (1, 1)
     assert end[0] in parts.backbone.eos

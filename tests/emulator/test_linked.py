@@ -12,8 +12,8 @@ from firmware_bridge.security import key_of
 from firmware_bridge.session import now_us
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.local import Devices
-from glasses.devices.remote import Linked
+from glasses.devices.local import LocalDevices
+from glasses.devices.remote import RemoteGlasses
 from glasses.devices.remote_io import LEAD_MS, PIECE_MS
 from glasses.errors import Reason, SensorError
 from glasses.types import AudioChunk, Button, Frame, SensorEvent
@@ -27,7 +27,7 @@ PATIENCE_S = 30.0
 class World:
     """Glasses, the link to them, and what came of both: `events` of the queue, `notes`, `said` by their speaker."""
 
-    def __init__(self, glasses: StandIn, linked: Linked) -> None:
+    def __init__(self, glasses: StandIn, linked: RemoteGlasses) -> None:
         self.glasses, self.linked, self.queue = glasses, linked, EventQueue()
         self.events, self.notes = list[SensorEvent](), list[str]()
         self.heard = bytearray()
@@ -76,7 +76,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Connected, nothing opened."""
     with StandIn(request.param) as glasses:
         glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
-        linked = Linked(glasses.address, key_of(str(glasses.code)), Devices())
+        linked = RemoteGlasses(glasses.address, key_of(str(glasses.code)), LocalDevices())
         yield World(glasses, linked)
         linked.close()
         linked.close()
@@ -280,7 +280,9 @@ def test_the_hud_shows_the_newest_text_wrapped_and_the_last_lines_of_what_is_too
 
 def test_devices_that_were_named_are_used_instead() -> None:
     with StandIn("pty", code=None) as glasses:
-        linked = Linked(glasses.address, None, Devices("no such microphone", "no such speaker", "/dev/no-such-camera"))
+        linked = RemoteGlasses(
+            glasses.address, None, LocalDevices("no such microphone", "no such speaker", "/dev/no-such-camera")
+        )
         queue = EventQueue()
         opened = (lambda: linked.microphone(queue), lambda: linked.speaker(RATE_HZ), lambda: linked.camera(queue))
         try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.devices.device import Message, Sound
-from firmware_bridge.devices.ours import Codec, Ours
+from firmware_bridge.devices.ours import Codec, ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from tests.emulator.encoders import lc3_encoder, pitch_hz, tone
 from tests.emulator.firmware import Firmware
@@ -30,7 +30,7 @@ def lc3() -> Callable[[np.ndarray], bytes]:
     return lambda pcm: encode(pcm[:160]) + encode(pcm[160:])
 
 
-async def heard(device: Ours, firmware: Firmware, packets: list[bytes]) -> list[Sound | Message]:
+async def heard(device: ReferenceGlasses, firmware: Firmware, packets: list[bytes]) -> list[Sound | Message]:
     """Lays the packets before the microphone one after the other; what comes of each."""
     out: list[Sound | Message] = []
     async with asyncio.timeout(60):
@@ -46,7 +46,7 @@ async def heard(device: Ours, firmware: Firmware, packets: list[bytes]) -> list[
 @pytest.mark.codecs
 @pytest.mark.parametrize(("codec", "encoder"), [("opus", opus), ("lc3", lc3)])
 def test_encoded_sound_is_heard(codec: Codec, encoder: Callable[[], Callable[[np.ndarray], bytes]]) -> None:
-    async def session(device: Ours, opened: Way) -> None:
+    async def session(device: ReferenceGlasses, opened: Way) -> None:
         assert opened.firmware is not None
         await device.start_audio(codec)
         while not device.inbox._queue.empty():
@@ -68,7 +68,7 @@ def test_encoded_sound_is_heard(codec: Codec, encoder: Callable[[], Callable[[np
 
     async def main() -> None:
         async with asyncio.timeout(120), way("host") as opened:
-            device = Ours(opened.open, opened.config)
+            device = ReferenceGlasses(opened.open, opened.config)
             try:
                 await device.connect(30)
                 await session(device, opened)
@@ -81,7 +81,7 @@ def test_encoded_sound_is_heard(codec: Codec, encoder: Callable[[], Callable[[np
 def test_a_codec_the_device_lacks_is_not_asked_for() -> None:
     async def main() -> None:
         async with way("host") as opened:
-            device = Ours(opened.open, opened.config)
+            device = ReferenceGlasses(opened.open, opened.config)
             try:
                 await device.connect(30)
                 device.info["codecs"] = 1

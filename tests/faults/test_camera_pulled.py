@@ -14,14 +14,14 @@ import numpy as np
 import psutil
 import pytest
 
-from glasses.assistant.assistant import Live
-from glasses.assistant.setup import open_ear
+from glasses.assistant.assistant import Assistant
+from glasses.assistant.setup import open_listener
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.camera import Camera
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.local import Devices
+from glasses.devices.local import LocalDevices
 from glasses.devices.portaudio import SoundDevice
-from glasses.runtime.bundle import open_parts
+from glasses.runtime.bundle import open_bundle
 from glasses.types import DeviceChange, Frame
 
 PULLS = int(os.environ.get("GLASSES_TEST_PULLS", "3"))
@@ -79,7 +79,7 @@ def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
 ) -> None:
     """What `watch` gets, screen, page and recording get; their own tests say what they make of it."""
     there, away = film(tmp_path / "film.avi"), tmp_path / "away.avi"
-    monkeypatch.setattr(Devices, "microphone", lambda devices, queue: Microphone())
+    monkeypatch.setattr(LocalDevices, "microphone", lambda devices, queue: Microphone())
     seen, frames = list[DeviceChange](), list[Frame]()
 
     def watch(what: Any) -> None:
@@ -88,9 +88,9 @@ def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
         elif isinstance(what, Frame):
             frames.append(what)
 
-    parts = open_parts(n_threads=1)
-    ear = open_ear(parts, "touch", lambda words, cause, t_ns: ("", ()))
-    live = Live(parts, None, ear, Devices(camera_source=str(there)), watch=watch)
+    parts = open_bundle(n_threads=1)
+    ear = open_listener(parts, "touch", lambda words, cause, t_ns: ("", ()))
+    live = Assistant(parts, None, ear, LocalDevices(camera_source=str(there)), watch=watch)
     wearing = threading.Thread(target=live.run)
     wearing.start()
     try:

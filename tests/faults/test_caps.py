@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.assistant.turn_manager import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnGate
-from glasses.audio.ring_buffer import RATE_HZ, SoundRing
+from glasses.assistant.turn_manager import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnManager
+from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
 from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
-from glasses.memory.latent_memory import LatentMemory, SoundKeeper
+from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.types import AudioChunk, Float32Array, Latents
 
 MS, STEP_MS, MINUTES = 1_000_000, 32, 80
@@ -18,7 +18,7 @@ CAP_MS = {"open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}
 @pytest.mark.parametrize("replies", [True, False])
 def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: bool) -> None:
     """Where nothing `replies`, the gate must also get out of waiting for a reply by itself."""
-    gate = TurnGate(on_speech=True)
+    gate = TurnManager(on_speech=True)
     since_ms, state, seen = 0, gate.state, set[str]()
     for t_ms in range(0, MINUTES * 60_000, STEP_MS):
         changes = gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, 1.0)
@@ -32,7 +32,7 @@ def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: 
 
 
 def test_a_reply_that_never_comes_ends_in_silence_too() -> None:
-    gate = TurnGate(on_speech=True)
+    gate = TurnManager(on_speech=True)
     kinds = []
     for t_ms in range(0, 3 * REPLY_MS, STEP_MS):
         kinds += [c.kind for c in gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, float(t_ms < 2000))]
@@ -43,14 +43,14 @@ def test_a_reply_that_never_comes_ends_in_silence_too() -> None:
 @pytest.mark.parametrize("talk", [True, False])
 def test_memory_and_ring_stay_within_their_bounds(talk: bool) -> None:
     most = 1 << 20
-    memory, ring, lengths = LatentMemory(max_bytes=most), SoundRing(20), list[int]()
+    memory, ring, lengths = LatentMemory(max_bytes=most), RingBuffer(20), list[int]()
 
     def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
         lengths.append(len(pcm))
         n = max(1, 2 * len(pcm) // RATE_HZ)  # latents a second as YAMNet gives them
         return (Latents(t_ns, len(pcm) * 1000 * MS // RATE_HZ, "sound", np.ones((n, 1024), np.float32), "sound:0"),)
 
-    keeper = SoundKeeper(memory, hear)
+    keeper = SoundSegmenter(memory, hear)
     noise = np.random.default_rng(0).normal(0, 3000, RATE_HZ // 5).astype(np.int16)
     held = 0
     for i in range(MINUTES * 60 * 5):

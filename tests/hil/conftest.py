@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.devices.photo import Deadlines
 from firmware_bridge.errors import LinkError
 from firmware_bridge.protocol import value_of
@@ -18,7 +18,7 @@ from tests.emulator.firmware import PHOTO
 from tests.hil.wires import BUILT_HERE, LOCAL, Way, way
 
 PATIENT = Deadlines(ask_s=60, first_chunk_s=60, next_chunk_s=60, whole_s=120)  # CI machines can be very busy
-TestBody = Callable[[Ours, Way], Awaitable[None]]
+TestBody = Callable[[ReferenceGlasses, Way], Awaitable[None]]
 DEFAULT = "host"  # the other local ways wait out real outages: minutes, so make test-emulator has them
 TIMEOUT_S = 900.0  # the emulator on a busy machine takes minutes for an upload
 ENOUGH_MESSAGES = 200  # one in twenty is lost: that all of so many arrive happens once in thirty thousand times
@@ -73,7 +73,7 @@ class Bench:
         async with asyncio.timeout(TIMEOUT_S), way(self.name, self.key) as opened:
             if self.name not in BUILT_HERE:
                 await _as_after_a_start(opened)
-            device = Ours(opened.open, opened.config, answer_s=60)
+            device = ReferenceGlasses(opened.open, opened.config, answer_s=60)
             try:
                 await device.connect(60)
                 try:
@@ -85,14 +85,14 @@ class Bench:
             finally:
                 await device.close()
 
-    async def _note(self, failed: Exception, device: Ours, opened: Way, faults: int) -> None:
+    async def _note(self, failed: Exception, device: ReferenceGlasses, opened: Way, faults: int) -> None:
         try:
             async with asyncio.timeout(ACCOUNT_S):
                 await self._check(device, opened, faults)
         except (AssertionError, LinkError, TimeoutError) as also:
             failed.add_note(f"and its counters at the end: {also or 'no heartbeat came'}")
 
-    async def _check(self, device: Ours, opened: Way, faults: int) -> None:
+    async def _check(self, device: ReferenceGlasses, opened: Way, faults: int) -> None:
         heartbeat = await fresh_heartbeat(device)
         counters = device.session.link.counters
         before = opened.before if heartbeat["uptime_ms"] >= opened.before["uptime_ms"] else dict.fromkeys(heartbeat, 0)
@@ -105,7 +105,7 @@ class Bench:
             assert heartbeat["repeated"] + counters.repeated > 0  # else the wire was not as bad as it should be
 
 
-async def fresh_heartbeat(device: Ours) -> dict[str, Any]:
+async def fresh_heartbeat(device: ReferenceGlasses) -> dict[str, Any]:
     """The device's own account, made from now on: the next heartbeat may have been under way already."""
     for _ in range(2):
         device.heartbeat = {}
@@ -116,7 +116,7 @@ async def fresh_heartbeat(device: Ours) -> dict[str, Any]:
 
 async def _as_after_a_start(opened: Way) -> None:
     """A simulated board is restarted; of any other, what it has counted so far goes to `before`."""
-    device = Ours(opened.open, opened.config, answer_s=60)
+    device = ReferenceGlasses(opened.open, opened.config, answer_s=60)
     try:
         await device.connect(60)
         if has(device, "SIMULATED"):
@@ -129,19 +129,19 @@ async def _as_after_a_start(opened: Way) -> None:
         await device.close()
 
 
-def has(device: Ours, name: str) -> bool:
+def has(device: ReferenceGlasses, name: str) -> bool:
     """Whether the device has that of protocol.h's capabilities."""
     return bool(device.info["capabilities"] & value_of(f"CAP_{name}"))
 
 
-def needs(device: Ours, *names: str) -> None:
+def needs(device: ReferenceGlasses, *names: str) -> None:
     """Skips the test on a device that lacks one of them."""
     lacks = [name.lower() for name in names if not has(device, name)]
     if lacks:
         pytest.skip(f"{device.capabilities.product} is not, or has no: {', '.join(lacks)}")
 
 
-def check_photo(device: Ours, jpeg: bytes) -> None:
+def check_photo(device: ReferenceGlasses, jpeg: bytes) -> None:
     """The picture before a simulated camera, or a whole JPEG of a real one."""
     if has(device, "SIMULATED"):
         assert jpeg == PHOTO.read_bytes()

@@ -11,7 +11,7 @@ import pytest
 
 from firmware_bridge import protocol
 from firmware_bridge.devices.device import Battery, Event, Sound, Touch
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.devices.photo import PhotoError, PhotoFailure
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.link import AUDIO, CONTROL
@@ -19,7 +19,7 @@ from tests.hil.conftest import PATIENT, Bench, check_photo, fresh_heartbeat, has
 from tests.hil.wires import Way
 
 
-async def events(device: Ours, wanted: type[Event], count: int) -> list[Event]:
+async def events(device: ReferenceGlasses, wanted: type[Event], count: int) -> list[Event]:
     """The next `count` events of one kind."""
     found: list[Event] = []
     while len(found) < count:
@@ -30,7 +30,7 @@ async def events(device: Ours, wanted: type[Event], count: int) -> list[Event]:
 
 
 def test_01_it_says_what_it_is(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         assert device.info["protocol_version"] == protocol.VERSION
         assert device.capabilities.product
         if has(device, "SIMULATED"):
@@ -47,7 +47,7 @@ def test_01_it_says_what_it_is(hil: Bench) -> None:
 
 
 def test_02_text_and_pictures_reach_the_hud(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "HUD", "HUD_READ")
         await device.show_text("Hi")
         hud = await device.read_hud()
@@ -64,7 +64,7 @@ def test_02_text_and_pictures_reach_the_hud(hil: Bench) -> None:
 
 
 def test_03_a_photograph_arrives_whole(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "CAMERA")
         photo = await device.take_photo(deadlines=PATIENT)
         check_photo(device, photo.jpeg)
@@ -74,7 +74,7 @@ def test_03_a_photograph_arrives_whole(hil: Bench) -> None:
 
 
 def test_04_a_camera_fault_is_said_and_counted(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("camera_fault", 1)
         with pytest.raises(PhotoError) as failed:
@@ -87,7 +87,7 @@ def test_04_a_camera_fault_is_said_and_counted(hil: Bench) -> None:
 
 
 def test_05_every_sample_of_the_microphone(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "MICROPHONE", "CAPTURE_LIGHT")
         await device.start_audio()
         sounds = await events(device, Sound, 25)
@@ -105,7 +105,7 @@ def test_05_every_sample_of_the_microphone(hil: Bench) -> None:
 
 
 def test_06_every_byte_for_the_speaker(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "SPEAKER")
         pcm = np.random.default_rng(2).integers(-30_000, 30_000, 16_000 // 2, dtype=np.int16)
         await device.speak(pcm)
@@ -118,7 +118,7 @@ def test_06_every_byte_for_the_speaker(hil: Bench) -> None:
 
 
 def test_07_hands_and_battery(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         for what, value, kind in (("button", 3, "press"), ("touch", 2, "double_tap"), ("worn", 1, "put_on")):
             await device.simulate(what, value)
@@ -133,7 +133,7 @@ def test_07_hands_and_battery(hil: Bench) -> None:
 
 
 def test_08_the_mute_switch_wins(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("mute", 1)
         with pytest.raises(LinkError) as muted:
@@ -149,7 +149,7 @@ def test_08_the_mute_switch_wins(hil: Bench) -> None:
 
 
 def test_09_settings_and_haptic(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "HAPTIC")
         volume = await device.setting("volume")
         assert volume == 50 or not has(device, "SIMULATED")
@@ -165,7 +165,7 @@ def test_09_settings_and_haptic(hil: Bench) -> None:
 
 
 def test_10_both_directions_at_once(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "CAMERA", "SPEAKER")
         pcm = np.arange(16_000 // 4, dtype=np.int16)
         photo = (await asyncio.gather(device.take_photo(deadlines=PATIENT), device.speak(pcm)))[0]

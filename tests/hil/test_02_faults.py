@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge import greeting
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.protocol import value_of
 from firmware_bridge.security import key_of, new_pairing_code
@@ -20,7 +20,7 @@ from tests.hil.wires import Way
 
 
 def test_01_a_drop_loses_nothing_that_was_promised(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "SPEAKER", "CAMERA")
         if way.drop is None:
             device.session.link.lost(now_us(), Why.SILENT)  # as if it had been silent for too long
@@ -40,7 +40,7 @@ def test_01_a_drop_loses_nothing_that_was_promised(hil: Bench) -> None:
 
 
 def test_02_a_restart_is_noticed(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         if way.reset is None:
             pytest.skip("nobody can reset this device from here")
         assert await device.setting("volume", 90) == 90
@@ -61,7 +61,7 @@ def test_02_a_restart_is_noticed(hil: Bench) -> None:
 
 
 def test_03_a_brown_out_is_told(hil: Bench) -> None:
-    async def body(device: Ours, _: Way) -> None:
+    async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("brown_out")
         await device.wait_dropped()
@@ -72,7 +72,7 @@ def test_03_a_brown_out_is_told(hil: Bench) -> None:
 
 
 def test_04_the_watchdog_ends_a_hang(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("hang")
         await device.wait_dropped()
@@ -85,7 +85,7 @@ def test_04_the_watchdog_ends_a_hang(hil: Bench) -> None:
 
 
 def test_05_another_key_gets_no_answer(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         await device.session.close()
         if way.config.key is None:
             with pytest.raises(LinkError) as refused:
@@ -104,7 +104,7 @@ def test_05_another_key_gets_no_answer(hil: Bench) -> None:
 
 
 def test_06_another_protocol_is_refused_with_advice(hil: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         await device.session.close()
         monkeypatch.setattr(greeting, "HASH", b"otherone")
         with pytest.raises(LinkError) as refused:
@@ -127,7 +127,7 @@ def _without_check(hil: Bench, body) -> None:
     """For tests that leave no session to ask for counters."""
 
     class Unchecked(Bench):
-        async def _check(self, device: Ours, opened: Way, faults: int) -> None:
+        async def _check(self, device: ReferenceGlasses, opened: Way, faults: int) -> None:
             pass
 
     Unchecked(hil.name, hil.key, hil.image).run(body)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.devices.ours import Ours
+from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.image import build_image, hash_of, read_key
 from firmware_bridge.session import now_us
@@ -24,7 +24,7 @@ def signing_seed() -> bytes:
     return read_key(FIRMWARE / "build" / "development.key")
 
 
-async def image_for(device: Ours, way: Way, hil: Bench, version: tuple[int, int, int]) -> bytes:
+async def image_for(device: ReferenceGlasses, way: Way, hil: Bench, version: tuple[int, int, int]) -> bytes:
     """This device's own firmware under another version; the board "host" runs no image, so any bytes will do."""
     needs(device, "UPDATE")
     if hil.name not in BUILT_HERE:
@@ -35,7 +35,7 @@ async def image_for(device: Ours, way: Way, hil: Bench, version: tuple[int, int,
     return build_image(Path(FIRMWARE, "build/qemu/firmware.bin").read_bytes(), signing_seed(), version, 0x00100000)
 
 
-async def image_for_desk(device: Ours, hil: Bench, version: tuple[int, int, int]) -> bytes:
+async def image_for_desk(device: ReferenceGlasses, hil: Bench, version: tuple[int, int, int]) -> bytes:
     """The body of --hil-image under another version, and only if that is what runs there: another might never start."""
     if hil.image is None:
         pytest.skip("no update without --hil-image FILE, the signed image of the firmware that this device runs")
@@ -52,7 +52,7 @@ async def image_for_desk(device: Ours, hil: Bench, version: tuple[int, int, int]
     return build_image(body, signing_seed(), version, load_address)
 
 
-def updater(device: Ours, hil: Bench) -> Updater:
+def updater(device: ReferenceGlasses, hil: Bench) -> Updater:
     return Updater(device, timeout_s=60 if hil.name == "emulator" else 10)
 
 
@@ -61,7 +61,7 @@ def versions(slots: list[dict[str, object]]) -> dict[object, object]:
 
 
 def test_01_a_trial_that_is_confirmed_stays(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         image = await image_for(device, way, hil, (0, 2, 0))
         update, old = updater(device, hil), device.info["slot"]
         before = versions(await update.slots())
@@ -84,7 +84,7 @@ def test_01_a_trial_that_is_confirmed_stays(hil: Bench) -> None:
 
 
 def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "UPDATE", "SIMULATED")
         image = await image_for(device, way, hil, (0, 3, 0))
         update, old = updater(device, hil), device.info["slot"]
@@ -106,7 +106,7 @@ def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -
 
 
 def test_03_what_is_damaged_or_not_signed_never_runs(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         update = updater(device, hil)
         image = await image_for(device, way, hil, (0, 5, 0))
         damaged = image[:-1] + bytes((image[-1] ^ 1,))  # in the signature: the host cannot tell
@@ -124,7 +124,7 @@ def test_03_what_is_damaged_or_not_signed_never_runs(hil: Bench) -> None:
 
 
 def test_04_power_lost_in_the_middle_leaves_what_ran(hil: Bench) -> None:
-    async def body(device: Ours, way: Way) -> None:
+    async def body(device: ReferenceGlasses, way: Way) -> None:
         if way.reset is None:
             pytest.skip("nobody can reset this device from here")
         image = await image_for(device, way, hil, (0, 6, 0))

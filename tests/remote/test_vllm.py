@@ -31,7 +31,7 @@ from glasses.service.engines.torch.engine import load_model  # noqa: E402
 from glasses.service.engines.vllm import VllmEngine  # noqa: E402
 from glasses.service.protocol import messages  # noqa: E402
 from glasses.service.server.service import Service  # noqa: E402
-from glasses.types import Latents, Piece  # noqa: E402
+from glasses.types import Latents, Token  # noqa: E402
 from tests.contract.service_fixtures import Served, greedy_torch, served, small_caps, small_parts  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.remote]
@@ -115,7 +115,7 @@ def service(vllm: str, gguf_path: Path, folder: Path) -> Iterator[Served]:
         yield running
 
 
-async def answer(client: Client, *given: Any, **how: Any) -> list[Piece]:
+async def answer(client: Client, *given: Any, **how: Any) -> list[Token]:
     session = await client.open(chat=False)
     await session.feed(*given)
     pieces = [piece async for piece in session.generate(**how)]
@@ -126,7 +126,7 @@ async def answer(client: Client, *given: Any, **how: Any) -> list[Piece]:
 def test_it_answers_as_the_same_network_in_torch(service: Served, model: Any) -> None:
     """From tokens and from rows, through vLLM's prompt embeddings; so do a session that goes on and one rolled back."""
 
-    async def scenario(client: Client) -> tuple[list[Piece], list[list[Piece]]]:
+    async def scenario(client: Client) -> tuple[list[Token], list[list[Token]]]:
         expected = await service.service.run("test", lambda: greedy_torch(_Engine(service, model), TEXT, 12, 3))
         ids, rows = await client.tokenize(TEXT, special=True)
         got = [await answer(client, given, max_tokens=12, top_k=3) for given in (ids, rows)]
@@ -159,7 +159,7 @@ def test_a_picture_goes_through_our_encoder_and_connector(service: Served) -> No
     space = next(s for s in service.service.describe().spaces if s.startswith("efficientnet"))
     data = np.abs(np.random.default_rng(0).normal(size=(49, 1280))).astype(np.float32)
 
-    async def scenario(client: Client) -> list[Piece]:
+    async def scenario(client: Client) -> list[Token]:
         session = await client.open()
         await session.feed(Latents(0, 0, "image", data, space))
         return [piece async for piece in session.generate(max_tokens=8)]
@@ -189,7 +189,7 @@ def test_what_it_cannot_do_is_declared_and_refused(service: Served) -> None:
 
 
 def test_an_answer_that_is_left_ends_there(service: Served) -> None:
-    async def scenario(client: Client) -> list[Piece]:
+    async def scenario(client: Client) -> list[Token]:
         session = await client.open(chat=False)
         await session.feed("Once upon a time")
         pieces = []

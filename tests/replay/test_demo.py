@@ -13,11 +13,11 @@ import soundfile
 
 from glasses.__main__ import main
 from glasses.commands import demo
-from glasses.events import Ended
-from glasses.memory.writer import Remembering
+from glasses.events import TurnCompleted
+from glasses.memory.writer import MemoryWriter
 from glasses.recording.demo_session import events, load_session
-from glasses.replay.replayer import Again, Replied
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.replay.replayer import ReplayedReply, ReplayEngine
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import Latents
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -25,30 +25,30 @@ MS = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    opened = open_parts(n_threads=1)  # as a busy machine starves more
+def parts() -> Iterator[LoadedBundle]:
+    opened = open_bundle(n_threads=1)  # as a busy machine starves more
     yield opened
     opened.close()
 
 
-def replies(parts: Parts, chunk_ms: int) -> list[Replied]:
-    with Remembering(parts.sound_encoder.encode, parts.image_encoder.encode) as memory:
-        again = Again(parts, None, memory=memory)
+def replies(parts: LoadedBundle, chunk_ms: int) -> list[ReplayedReply]:
+    with MemoryWriter(parts.sound_encoder.encode, parts.image_encoder.encode) as memory:
+        again = ReplayEngine(parts, None, memory=memory)
         told = [what for event in events(load_session(), chunk_ms=chunk_ms) for what in again.feed(event)]
-    return [what for what in told if isinstance(what, Replied)]
+    return [what for what in told if isinstance(what, ReplayedReply)]
 
 
 @pytest.fixture(scope="module")
-def answered(parts: Parts) -> list[Replied]:
+def answered(parts: LoadedBundle) -> list[ReplayedReply]:
     return replies(parts, 20)
 
 
 @pytest.fixture(scope="module")
-def heard(answered: list[Replied]) -> list[Ended]:
+def heard(answered: list[ReplayedReply]) -> list[TurnCompleted]:
     return [one.ended for one in answered]
 
 
-def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[Ended]) -> None:
+def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted]) -> None:
     session = load_session()
     assert [(one.span.touched_ns // MS, one.turn.cause) for one in heard] == list(session.touches)
     for said in session.said:
@@ -60,7 +60,7 @@ def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[Ended]) -> No
             assert abs(one.span.spoken_ns[1] / MS - said.end_ms) < 400
 
 
-def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Ended]) -> None:
+def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnCompleted]) -> None:
     (other,) = [said for said in load_session().said if not said.addressed]
     for part in (part for one in heard for part in one.turn.parts):
         assert isinstance(part, Latents)
@@ -68,14 +68,14 @@ def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[Ended]) ->
             assert part.t_ns >= other.end_ms * MS or part.t_ns + part.duration_ns <= other.t_ms * MS
 
 
-def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[Ended]) -> None:
+def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[TurnCompleted]) -> None:
     kinds = ["".join(part.modality[0] for part in one.turn.parts if isinstance(part, Latents)) for one in heard]
     assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
     assert [one.view is not None for one in heard] == [one.turn.cause == "hold" for one in heard]
 
 
 @pytest.mark.parametrize("chunk_ms", [7, 32])
-def test_length_of_chunks_changes_nothing(parts: Parts, heard: list[Ended], chunk_ms: int) -> None:
+def test_length_of_chunks_changes_nothing(parts: LoadedBundle, heard: list[TurnCompleted], chunk_ms: int) -> None:
     others = [one.ended for one in replies(parts, chunk_ms)]
     assert [one.span for one in others] == [one.span for one in heard]
     for one, other in zip(heard, others, strict=True):
@@ -86,7 +86,7 @@ def test_length_of_chunks_changes_nothing(parts: Parts, heard: list[Ended], chun
             assert np.array_equal(mine.data, theirs.data)
 
 
-def test_demo_end_to_end(answered: list[Replied], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_end_to_end(answered: list[ReplayedReply], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--fast", "--json", "--out", str(tmp_path), "--board", "frame"]) == 0
     out, err = capsys.readouterr()
     shown = json.loads(out)["turns"]

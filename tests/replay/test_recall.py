@@ -10,11 +10,11 @@ import pytest
 
 from glasses.assistant.answer import Times, answer
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.vad import SPEECH, VoiceDetector
-from glasses.memory.latent_memory import LatentMemory, SoundKeeper
+from glasses.audio.vad import SPEECH, Vad
+from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import AudioChunk, Float32Array, Latents, Turn
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -24,17 +24,17 @@ NAMED = re.compile(r"\bdogs?\b|\bbark(s|ing)?\b")
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    opened = open_parts(n_threads=1)  # as a busy machine starves more
+def parts() -> Iterator[LoadedBundle]:
+    opened = open_bundle(n_threads=1)  # as a busy machine starves more
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def memory(parts: Parts) -> LatentMemory:
+def memory(parts: LoadedBundle) -> LatentMemory:
     """What is remembered of the minute with the question, heard as the microphone gave it."""
-    held, detector = LatentMemory(), VoiceDetector(store.path_of(store.load_bundle().voice_gate))
-    keeper, speech = SoundKeeper(held, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),)), False
+    held, detector = LatentMemory(), Vad(store.path_of(store.load_bundle().voice_gate))
+    keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),)), False
     for event in events(load_session()):
         if isinstance(event, AudioChunk) and event.t_ns < ASKED_MS[1] * MS:
             for probability in detector.feed(event.pcm):
@@ -43,7 +43,7 @@ def memory(parts: Parts) -> LatentMemory:
     return held
 
 
-def said(parts: Parts, given: tuple[Latents | str, ...]) -> str:
+def said(parts: LoadedBundle, given: tuple[Latents | str, ...]) -> str:
     pieces = answer(parts, Turn(1, 0, "tap", given), Times(), max_tokens=40)
     return "".join(piece.text for piece in pieces).lower()
 
@@ -55,7 +55,7 @@ def spoken_question() -> Float32Array:
 
 @pytest.mark.parametrize("later_s", [30, 240])
 def test_a_sound_of_half_a_minute_and_of_four_minutes_ago_is_named(
-    parts: Parts, memory: LatentMemory, later_s: int
+    parts: LoadedBundle, memory: LatentMemory, later_s: int
 ) -> None:
     now_ns = BARKED_UNTIL_MS * MS + later_s * S
     memory.age(now_ns)
@@ -65,14 +65,14 @@ def test_a_sound_of_half_a_minute_and_of_four_minutes_ago_is_named(
     assert NAMED.search(said(parts, (*recalled, "What is this sound?")))
 
 
-def test_asked_by_voice(parts: Parts, memory: LatentMemory) -> None:
+def test_asked_by_voice(parts: LoadedBundle, memory: LatentMemory) -> None:
     now_ns = BARKED_UNTIL_MS * MS + 30 * S
     question = parts.hear(spoken_question(), now_ns)
     assert NAMED.search(said(parts, (*memory.recall_sound(now_ns), *question)))
     assert not NAMED.search(said(parts, question)), "the question alone does not hold the answer"
 
 
-def test_wiped_there_is_nothing_left_to_answer_from(parts: Parts, memory: LatentMemory) -> None:
+def test_wiped_there_is_nothing_left_to_answer_from(parts: LoadedBundle, memory: LatentMemory) -> None:
     memory.wipe()
     assert memory.recall_sound(20 * S) == ()
     assert memory.n_bytes == 0

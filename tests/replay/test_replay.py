@@ -14,12 +14,12 @@ import pytest
 from glasses.__main__ import main
 from glasses.commands.replay import tolerances
 from glasses.errors import InputError
-from glasses.events import Told
+from glasses.events import TurnSignal
 from glasses.recording.demo_session import SHIPPED, events, load_session
 from glasses.recording.entries import Answered, Decision
 from glasses.recording.folder import segments
 from glasses.recording.mcap_file import SegmentWriter
-from glasses.replay.diff import Judged, Tolerances, compare, compare_gates
+from glasses.replay.diff import RecordedTurn, Tolerances, compare, compare_gates
 from glasses.replay.session import given, recorded
 from glasses.types import AudioChunk, DeviceChange, Latents
 
@@ -73,15 +73,17 @@ def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(tm
     assert cost["descriptors"][1] <= cost["descriptors"][0] + 2
 
 
-def turn(number: int, *, at_s: float = 5.0, text: str = "Paris.", prefill_ms: float = 100.0) -> Judged:
+def turn(number: int, *, at_s: float = 5.0, text: str = "Paris.", prefill_ms: float = 100.0) -> RecordedTurn:
     t_ns = int(at_s * S)
     decision = Decision(t_ns + 4 * S, number, "tap", t_ns, t_ns + 3 * S, None, (("audio", t_ns, S, 4),))
     rows = np.random.default_rng(number).standard_normal((4, 8)).astype(np.float32)
     latents = Latents(t_ns, S, "audio", rows, "whisper:1")
-    return Judged(decision, (latents,), Answered(t_ns + 4 * S, number, text, {"silence": 500, "prefill": prefill_ms}))
+    return RecordedTurn(
+        decision, (latents,), Answered(t_ns + 4 * S, number, text, {"silence": 500, "prefill": prefill_ms})
+    )
 
 
-def outside(before: list[Judged], after: list[Judged], **limits: float) -> list[tuple[str, str]]:
+def outside(before: list[RecordedTurn], after: list[RecordedTurn], **limits: float) -> list[tuple[str, str]]:
     found = compare(before, after, Tolerances(**limits))  # pyright: ignore[reportArgumentType]
     return [(one.what, one.tolerance) for one in found if not one.within]
 
@@ -117,15 +119,19 @@ def test_of_a_reply_that_was_talked_over_only_what_was_written_counts() -> None:
 
 
 def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
-    told = [Told("opened", 5 * S, 1), Told("interrupt", 9 * S, 1), Told("interrupt", 12 * S, 1, merged=True)]
+    told = [
+        TurnSignal("opened", 5 * S, 1),
+        TurnSignal("interrupt", 9 * S, 1),
+        TurnSignal("interrupt", 12 * S, 1, merged=True),
+    ]
 
-    def outside_of(after: list[Told], **limits: float) -> list[tuple[str, str]]:
+    def outside_of(after: list[TurnSignal], **limits: float) -> list[tuple[str, str]]:
         found = compare_gates(told, after, Tolerances(**limits))  # pyright: ignore[reportArgumentType]
         return [(one.before, one.after) for one in found if not one.within]
 
     assert outside_of(told) == []
     assert outside_of(told[1:]) == [("opened at 5.00 s", "none")]
-    assert outside_of([*told, Told("pause", 20 * S, 2)]) == [("none", "pause at 20.00 s")]
+    assert outside_of([*told, TurnSignal("pause", 20 * S, 2)]) == [("none", "pause at 20.00 s")]
     late = [told[0], replace(told[1], t_ns=told[1].t_ns + 90 * MS), told[2]]
     assert outside_of(late) == [("interrupt at 9.00 s", "none"), ("none", "interrupt at 9.09 s")]
     assert outside_of(late, when_ms=100) == []
@@ -201,6 +207,6 @@ def test_tolerances_are_checked(wrong: str) -> None:
 
 
 def test_what_was_let_pass_was_called_expired_in_older_recordings() -> None:
-    told, now = Told("expire", 5 * S, 1), Told("pass", 5 * S, 1)
+    told, now = TurnSignal("expire", 5 * S, 1), TurnSignal("pass", 5 * S, 1)
     assert [one.within for one in compare_gates([told], [now], Tolerances())] == [True]
     assert [one.within for one in compare_gates([now], [told], Tolerances())] == [False, False], "not the other way"

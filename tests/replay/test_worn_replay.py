@@ -19,13 +19,13 @@ from glasses.__main__ import main
 from glasses.audio.media import read_image
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.commands import run
-from glasses.commands.run_services import Alongside
+from glasses.commands.run_services import RunServices
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
-from glasses.devices.speaker import Saying
+from glasses.devices.speaker import AudioOutput
 from glasses.evaluation.bench.barge_in import TEXT
 from glasses.evaluation.bench.latency import spoken_questions
-from glasses.events import Draft, Ended, Reply, ReplyState, Told
+from glasses.events import Draft, Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.session import entries_of, recorded
@@ -38,7 +38,7 @@ BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minut
 PATIENCE_S = 120.0
 
 
-class Air(Saying):
+class Air(AudioOutput):
     """Microphone, speaker and camera in one: what is said into it, and half of what it plays, is what it hears."""
 
     device = SoundDevice(0, "air", RATE_HZ)
@@ -64,7 +64,7 @@ class Air(Saying):
         self._open.set()
         return Ear(self)
 
-    def speaker(self, rate_hz: int) -> Saying:
+    def speaker(self, rate_hz: int) -> AudioOutput:
         self.given_hz = rate_hz
         return self
 
@@ -160,36 +160,36 @@ def converse(air: Air, seen: Seen) -> None:
     seen.wait_for(lambda what: isinstance(what, ReplyState) and what.what == "audible")
     time.sleep(2)  # well into the reply: it was heard
     air.say(questions[1])
-    seen.wait_for(lambda what: isinstance(what, Told) and what.what == "interrupt")
+    seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.what == "interrupt")
     seen.wait_for(lambda what: isinstance(what, Reply) and what.outcome == "said")
     time.sleep(7)  # speech after a reply would be for it
     air.say(cut(BARKS_MS))
     time.sleep(6)  # longer than what a touch takes along of the seconds before it
     air.touch("tap")
     air.say(cut(QUESTION_MS))
-    seen.wait_for(lambda what: isinstance(what, Ended) and what.wish == "sound")
+    seen.wait_for(lambda what: isinstance(what, TurnCompleted) and what.wish == "sound")
     seen.wait_for(lambda what: isinstance(what, Reply) and what.draft.wish == "sound")
     air.touch("tap")
     time.sleep(0.5)
     air.muted = True
-    seen.wait_for(lambda what: isinstance(what, Told) and what.what == "expire")
+    seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.what == "expire")
 
 
 def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     """`glasses run` in the air, recorded to `folder`; the first reply is a long one."""
     air, seen = Air(), Seen()
-    saw, instead = Alongside.saw, run.Wearing.instead
+    saw, instead = RunServices.saw, run.RunObservers.instead
 
-    def watched(self: Alongside, what: Any) -> None:
+    def watched(self: RunServices, what: Any) -> None:
         seen.append(what)
         saw(self, what)
 
-    def first_long(self: run.Wearing, draft: Draft) -> str:
+    def first_long(self: run.RunObservers, draft: Draft) -> str:
         return TEXT if draft.turn.id == 1 else instead(self, draft)
 
     monkeypatch.setattr(run, "_devices", lambda args, stack: air)
-    monkeypatch.setattr(Alongside, "saw", watched)
-    monkeypatch.setattr(run.Wearing, "instead", first_long)
+    monkeypatch.setattr(RunServices, "saw", watched)
+    monkeypatch.setattr(run.RunObservers, "instead", first_long)
     failed: list[BaseException] = []
 
     def talk() -> None:
@@ -231,7 +231,7 @@ def test_a_recording_of_run_is_decided_again_as_it_was(
     assert [one.decision.cause for one in told.turns] == ["hold", "barge-in", "tap"]
     assert [one.decision.wish for one in told.turns][-1] == "sound"
     assert {"opened", "interrupt", "expire"} <= {one.what for one in told.gates}
-    assert len(told.gates) == sum(isinstance(what, Told) for what in seen)
+    assert len(told.gates) == sum(isinstance(what, TurnSignal) for what in seen)
     assert any(isinstance(entry, OwnVoice) and entry.on for entry in entries_of(folder)), "it heard itself"
     capsys.readouterr()
     # Live the words stand on rows of several drafts, and the first reply was not the model's: they are not compared.

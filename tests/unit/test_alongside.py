@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from glasses.assistant.fault_injection import INJECTED
-from glasses.commands.run_controls import Running
 from glasses.commands import run_services
-from glasses.commands.run_services import Alongside, add_options
+from glasses.commands.run_controls import Running
+from glasses.commands.run_services import RunServices, add_options
 from glasses.errors import InputError
 from glasses.recording.folder import segments
 from glasses.replay.session import entries_of
@@ -38,7 +38,7 @@ def test_nothing_is_kept_or_served_unless_asked_for(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     said: list[str] = []
     with ExitStack() as stack:
-        Alongside(parsed(), stack, mute=lambda on: None, say=said.append).saw(CHUNK)
+        RunServices(parsed(), stack, mute=lambda on: None, say=said.append).saw(CHUNK)
     assert said == []
     assert not list(tmp_path.iterdir())
 
@@ -48,7 +48,7 @@ def test_what_is_seen_is_recorded_and_shown_and_the_page_mutes(tmp_path: Path) -
     muted: list[bool] = []
     with ExitStack() as stack:
         options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0", "--board", "pi5")
-        beside = Alongside(options, stack, mute=muted.append, say=said.append)
+        beside = RunServices(options, stack, mute=muted.append, say=said.append)
         beside.saw(CHUNK)
         assert beside.panel is not None
         assert beside.panel.snapshot().microphone_dbfs == -20.0
@@ -72,7 +72,7 @@ def test_recordings_are_kept_as_long_as_the_wearer_says(tmp_path: Path) -> None:
         os.utime(path, (written_s, written_s))
     with ExitStack() as stack:
         options = parsed("--record", str(tmp_path), "--record-hours", "2")
-        Alongside(options, stack, mute=lambda on: None, say=lambda text: None).saw(CHUNK)
+        RunServices(options, stack, mute=lambda on: None, say=lambda text: None).saw(CHUNK)
     assert not old.exists()
     assert young.exists()
 
@@ -86,7 +86,7 @@ def test_recordings_are_kept_as_long_as_the_wearer_says(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_said_before_anything_runs(wrong: tuple[str, str]) -> None:
     with ExitStack() as stack, pytest.raises(InputError):
-        Alongside(parsed(*wrong), stack, mute=lambda on: None)
+        RunServices(parsed(*wrong), stack, mute=lambda on: None)
 
 
 def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
@@ -95,7 +95,7 @@ def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
     monkeypatch.setattr(run_services, "GOVERN_S", 0.02)
     with ExitStack() as stack:
         options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0")
-        beside = Alongside(options, stack, mute=lambda on: None, say=lambda text: None)
+        beside = RunServices(options, stack, mute=lambda on: None, say=lambda text: None)
         beside.vitals = lambda: {"link": "ours at /dev/ttyACM0: 7 ms there and back", "counts": {"underruns": 3}}
         beside.read = lambda t_ns: Reading(t_ns, heat_c=77.0)
         assert beside.panel is not None
@@ -126,7 +126,7 @@ def test_what_is_injected_into_the_board_is_shed_and_said(
     monkeypatch.setattr(run_services, "GOVERN_S", 0.02)
     said: list[str] = []
     with ExitStack() as stack:
-        beside = Alongside(parsed(), stack, mute=lambda on: None, say=said.append)
+        beside = RunServices(parsed(), stack, mute=lambda on: None, say=said.append)
         live: Any = None  # the board's faults touch no device
         INJECTED[fault](Running(live, beside, lambda: None, said.append))
         end_s = time.monotonic() + 30

@@ -14,9 +14,9 @@ from PIL import Image
 from glasses.__main__ import main
 from glasses.commands import ask
 from glasses.errors import InputError
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.service.server.token_file import read_token
-from glasses.types import Latents, Piece, Turn
+from glasses.types import Latents, Token, Turn
 
 SPEECH = Path(__file__).parents[2] / "models" / "eval" / "speech"
 PICTURES = Path(__file__).parents[2] / "models" / "eval" / "pictures"
@@ -91,9 +91,9 @@ def test_typed_parts_lie_between_others_and_a_long_answer_fills_several_pages(
 ) -> None:
     given: list[tuple[Latents | str, ...]] = []
 
-    def answer(parts: Parts, turn: Turn, *_: object, **__: object) -> Iterator[Piece]:
+    def answer(parts: LoadedBundle, turn: Turn, *_: object, **__: object) -> Iterator[Token]:
         given.append(turn.parts)
-        yield Piece(1, 0, "a word or two " * 40, 0.0, None, True)
+        yield Token(1, 0, "a word or two " * 40, 0.0, None, True)
 
     monkeypatch.setattr(ask, "answer", answer)
     picture, hud = str(PICTURES / "penguin.jpg"), tmp_path / "hud.png"

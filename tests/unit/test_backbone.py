@@ -14,7 +14,7 @@ import pytest
 from glasses.backbone import sampling
 from glasses.backbone.llama import LlamaBackbone
 from glasses.errors import GlassesError, InputError, ModelError, Reason
-from glasses.types import Piece
+from glasses.types import Token
 
 pytestmark = pytest.mark.models
 PROMPT = "<|im_start|>user\nName three fruits.<|im_end|>\n<|im_start|>assistant\n"
@@ -26,7 +26,7 @@ def reason_of(call: Callable[[], Any]) -> Reason:
     return caught.value.reason
 
 
-def reply(backbone: LlamaBackbone, prompt: str = PROMPT, **options: Any) -> list[Piece]:
+def reply(backbone: LlamaBackbone, prompt: str = PROMPT, **options: Any) -> list[Token]:
     backbone.rollback(0)
     backbone.feed([backbone.tokenize(prompt)])
     return list(backbone.generate(7, **{"max_tokens": 16, **options}))

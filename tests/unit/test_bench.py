@@ -23,8 +23,8 @@ from glasses.evaluation.bench.turn_times import (
     median_waterfall_ms,
     waterfall_ms,
 )
-from glasses.events import Draft, Ended, Reply, Span, Work
-from glasses.runtime.bundle import open_parts
+from glasses.events import Draft, Reply, TurnCompleted, TurnSpan, Work
+from glasses.runtime.bundle import open_bundle
 from glasses.types import Turn
 from glasses.wake_word_training.train import sound_files
 
@@ -56,7 +56,7 @@ def reply() -> Reply:
     """Spoken until 1000 ms, decided at 1200, heard at 1500; encoded before and after the end, written after."""
     turn = Turn(1, 0, "speech", ())
     said = Reply(Draft(turn, np.zeros((1, 4), np.float32), True, True, False, (0, 0)), 1)
-    said.ended = Ended(turn, Span(0, False, (0, 1000 * MS), 1190 * MS), None, 1200 * MS)
+    said.ended = TurnCompleted(turn, TurnSpan(0, False, (0, 1000 * MS), 1190 * MS), None, 1200 * MS)
     said.audible_ns = 1500 * MS
     said.work = [
         Work(1, 1, "encode", 900 * MS, 1000 * MS),
@@ -145,7 +145,7 @@ def test_what_the_phrase_was_learned_from_is_left_out_whatever_its_name(tmp_path
 @pytest.mark.models
 def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_none() -> None:
     said = np.concatenate([read_audio(EVAL / "speech" / f"question-{i:03d}.ogg") for i in (90, 91)])
-    parts = open_parts(n_threads=1)
+    parts = open_bundle(n_threads=1)
     speech, request = (Addressed(parts, how) for how in ("speech", "request"))
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE_HZ) / RATE_HZ).astype(np.float32)
     assert speech.turns(tone) == request.turns(tone) == 0

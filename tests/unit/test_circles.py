@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from glasses.backbone.repetition import ENOUGH, TIMES, goes_round, until_round
-from glasses.types import Piece
+from glasses.backbone.repetition import ENOUGH, TIMES, is_repeating, stop_on_repetition
+from glasses.types import Token
 
 
-def piece(token: int, *, last: bool = False) -> Piece:
-    return Piece(1, token, str(token), 0.0, None, last)
+def piece(token: int, *, last: bool = False) -> Token:
+    return Token(1, token, str(token), 0.0, None, last)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 16])
 def test_a_stretch_said_again_and_again_is_a_circle(n: int) -> None:
     once = list(range(n))
     times = max(TIMES, -(-ENOUGH // n))
-    assert goes_round([99, 98, *once * times])
-    assert not goes_round([99, 98, *once * (times - 1)])
-    assert not goes_round([*once * times, 97])
+    assert is_repeating([99, 98, *once * times])
+    assert not is_repeating([99, 98, *once * (times - 1)])
+    assert not is_repeating([*once * times, 97])
 
 
 def test_a_large_number_is_none() -> None:
     comma, nought = 28, 32
-    assert not goes_round([33, *[comma, nought, nought, nought] * 3])
+    assert not is_repeating([33, *[comma, nought, nought, nought] * 3])
 
 
 def test_the_stream_ends_where_the_circle_closes() -> None:
-    said = list(until_round(piece(token) for token in [5, 6, *[1, 2, 3, 4, 5] * 20]))
+    said = list(stop_on_repetition(piece(token) for token in [5, 6, *[1, 2, 3, 4, 5] * 20]))
     assert [one.token_id for one in said] == [5, 6, *[1, 2, 3, 4, 5] * 3][: len(said)]
     assert len(said) <= 2 + 15
     assert [one.last for one in said] == [False] * (len(said) - 1) + [True]
@@ -35,4 +35,4 @@ def test_the_stream_ends_where_the_circle_closes() -> None:
 
 def test_any_other_stream_passes_as_it_is() -> None:
     given = [piece(token, last=token == 59) for token in range(60)]
-    assert list(until_round(iter(given))) == given
+    assert list(stop_on_repetition(iter(given))) == given

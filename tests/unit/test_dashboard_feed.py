@@ -9,19 +9,19 @@ import pytest
 
 from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
 from glasses.dashboard.status import Panel
-from glasses.events import Draft, Ended, Reply, Span, Told, Work
-from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice, Piece, Turn
+from glasses.events import Draft, Reply, TurnCompleted, TurnSignal, TurnSpan, Work
+from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice, Token, Turn
 
 MS = 1_000_000
 END_NS = 10_000 * MS
 TURN = Turn(3, 8000 * MS, "tap", ("hello",))
 DRAFT = Draft(TURN, np.zeros((4, 8), np.float32), True, True, False, (9000 * MS, 9050 * MS))
-ENDED = Ended(TURN, Span(8000 * MS, False, (8200 * MS, END_NS), END_NS + 300 * MS), None, END_NS + 300 * MS)
+ENDED = TurnCompleted(TURN, TurnSpan(8000 * MS, False, (8200 * MS, END_NS), END_NS + 300 * MS), None, END_NS + 300 * MS)
 
 
 def reply() -> Reply:
     made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * MS, outcome="said")
-    made.pieces.append(Piece(3, 1, " Paris.", -0.1, None, True))
+    made.pieces.append(Token(3, 1, " Paris.", -0.1, None, True))
     for stage, began_ms, ended_ms in (("prefill", -900, -200), ("first piece", 310, 350), ("voice", 350, 410)):
         made.work.append(Work(3, 1, stage, END_NS + began_ms * MS, END_NS + ended_ms * MS))
     made.work.append(Work(3, 1, "voice", END_NS + 800 * MS, END_NS + 900 * MS))
@@ -46,7 +46,7 @@ def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound()
 @pytest.mark.parametrize("what", ["opened", "resumed", "pause", "unpause", "interrupt", "expire", "pass"])
 def test_everything_the_mouth_is_told_is_said_with_its_reason(what: str) -> None:
     panel = Panel()
-    PanelFeed(panel).saw(Told(what, 7, 3))  # pyright: ignore[reportArgumentType]
+    PanelFeed(panel).saw(TurnSignal(what, 7, 3))  # pyright: ignore[reportArgumentType]
     (gate,) = panel.snapshot().gates
     assert gate.t_ns == 7
     assert gate.why
@@ -72,17 +72,17 @@ def test_a_turn_from_sound_to_answer() -> None:
 @pytest.mark.parametrize(
     ("seen", "decision", "why"),
     [
-        ((Button(7, "hold"), Told("opened", 7, 3)), "opened", "a long touch: look at this"),
-        ((Button(6, "hold"), Told("opened", 7, 3)), "opened", "it was spoken to"),
+        ((Button(7, "hold"), TurnSignal("opened", 7, 3)), "opened", "a long touch: look at this"),
+        ((Button(6, "hold"), TurnSignal("opened", 7, 3)), "opened", "it was spoken to"),
         ((replace(DRAFT, turn=replace(TURN, cause="wake")),), "called", "the wake phrase was heard"),
-        ((Told("interrupt", 7, 3, merged=True),), "fell silent", "same turn"),
-        ((ENDED, Told("expire", 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, Told("expire", 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, Told("pass", 7, 3)), "let pass", "asked for nothing"),
-        ((DeviceChange(6, "muted"), Told("expire", 7, 3)), "dropped", "closed"),
+        ((TurnSignal("interrupt", 7, 3, merged=True),), "fell silent", "same turn"),
+        ((ENDED, TurnSignal("expire", 7, 3)), "expired", "nobody waits"),
+        ((DRAFT, TurnSignal("expire", 7, 3)), "expired", "nobody waits"),
+        ((DRAFT, TurnSignal("pass", 7, 3)), "let pass", "asked for nothing"),
+        ((DeviceChange(6, "muted"), TurnSignal("expire", 7, 3)), "dropped", "closed"),
         ((DeviceChange(7, "gone"),), "gone", "gives nothing"),
         ((DeviceChange(7, "gone", "the camera gives no picture"),), "gone", "the camera"),
-        ((DeviceChange(5, "muted"), DeviceChange(6, "gone"), Told("expire", 7, 3)), "dropped", "closed"),
+        ((DeviceChange(5, "muted"), DeviceChange(6, "gone"), TurnSignal("expire", 7, 3)), "dropped", "closed"),
         ((OwnVoice(7, True),), "own voice", "the reply itself"),
         ((replace(ENDED, view=Frame(5, 0, np.zeros((4, 4, 3), np.uint8))),), "looked", "a long one"),
         ((replace(ENDED, wish="wipe"),), "asked", "to forget"),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from glasses.assistant.turn_manager import CONFIRM_STEPS
-from glasses.audio.echo_canceller import EchoGate
+from glasses.audio.echo_canceller import EchoSuppressor
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.sample_clock import SteadyClock
+from glasses.audio.sample_clock import SampleClock
 from glasses.audio.vad import STEP
 from glasses.types import AudioChunk
 
@@ -35,7 +35,7 @@ def reverberated(pcm: np.ndarray, delay_ms: int) -> np.ndarray:
     return np.convolve(delayed, path)[: len(pcm)]
 
 
-def through(gate: EchoGate, played: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+def through(gate: EchoSuppressor, played: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, list[bool]]:
     out, own = [], []
     far, mic = ((np.clip(x, -1, 1) * 32767).astype(np.int16) for x in (played, near))
     for i in range(0, len(mic) - _CHUNK + 1, _CHUNK):
@@ -50,7 +50,7 @@ def test_its_own_voice_goes_and_another_stays() -> None:
     played, wearer = voice_like(12, 1), voice_like(12, 2)
     wearer[: 8 * RATE_HZ] = 0
     near = 0.5 * reverberated(played, 90) + wearer
-    out, _ = through(EchoGate(RATE_HZ), played, near)
+    out, _ = through(EchoSuppressor(RATE_HZ), played, near)
     echo_db = 10 * np.log10(
         (out[4 * RATE_HZ : 8 * RATE_HZ] ** 2).mean() / (32767**2 * (near**2)[4 * RATE_HZ : 8 * RATE_HZ].mean())
     )
@@ -64,7 +64,7 @@ def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() 
     played, wearer = voice_like(6, 1), voice_like(6, 2)
     wearer[: 3 * RATE_HZ] = 0
     near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)] + wearer
-    _, own = through(EchoGate(RATE_HZ), played, near)
+    _, own = through(EchoSuppressor(RATE_HZ), played, near)
     chunks_per_s = RATE_HZ // _CHUNK
     assert all(own[chunks_per_s : 3 * chunks_per_s])
     assert not any(own[3 * chunks_per_s + 20 :])
@@ -72,7 +72,7 @@ def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() 
 
 def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> None:
     """For three seconds every callback is 40 ms late, then they are punctual: the same sound was played sooner."""
-    gate, played = EchoGate(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
+    gate, played = EchoSuppressor(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
     own = []
     for i in range(0, len(played) - _CHUNK + 1, _CHUNK):
         t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
@@ -85,7 +85,7 @@ def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> No
 
 def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
     """80 ms of nothing in the room after three seconds; then what was handed over goes on, that much later."""
-    gate, played = EchoGate(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
+    gate, played = EchoSuppressor(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
     dry, at = np.zeros(4 * _CHUNK, np.int16), 3 * RATE_HZ
     heard = np.concatenate([np.zeros(1600, np.int16), played[:at], dry, played[at:]])
     own = []
@@ -108,7 +108,7 @@ def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
     near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)]
     found: list[list[int]] = []
     for heard in (near, near + wearer):
-        gate, over = EchoGate(RATE_HZ), list[int]()
+        gate, over = EchoSuppressor(RATE_HZ), list[int]()
         far, mic = ((np.clip(x, -1, 1) * 32767).astype(np.int16) for x in (played, heard))
         for i in range(0, len(mic) - _CHUNK + 1, _CHUNK):
             t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
@@ -121,7 +121,7 @@ def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
 
 
 def test_where_nothing_is_played_the_sound_is_untouched() -> None:
-    gate = EchoGate(RATE_HZ)
+    gate = EchoSuppressor(RATE_HZ)
     chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), RATE_HZ)
     gate.played([(_START_NS, np.zeros(_CHUNK, np.int16))])
     assert gate.clean(chunk) is chunk
@@ -129,7 +129,7 @@ def test_where_nothing_is_played_the_sound_is_untouched() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_times_are_steady_although_callbacks_are_late(seed: int) -> None:
-    clock, rng = SteadyClock(RATE_HZ), np.random.default_rng(seed)
+    clock, rng = SampleClock(RATE_HZ), np.random.default_rng(seed)
     errors = []
     for i in range(500):
         true_ns = _START_NS + i * 20_000_000
@@ -139,7 +139,7 @@ def test_times_are_steady_although_callbacks_are_late(seed: int) -> None:
 
 
 def test_lost_sound_moves_the_clock() -> None:
-    clock = SteadyClock(RATE_HZ)
+    clock = SampleClock(RATE_HZ)
     for i in range(100):
         clock.time_of(_CHUNK, _START_NS + i * 20_000_000)
     times = [clock.time_of(_CHUNK, _START_NS + 300_000_000 + i * 20_000_000) for i in range(100, 200)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glasses.audio.loudness import is_audible
-from glasses.audio.ring_buffer import RATE_HZ, SoundRing
+from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
 from glasses.errors import InputError, Reason
 from glasses.types import AudioChunk
 
@@ -20,7 +20,7 @@ def chunk(t_ms: int, pcm: np.ndarray, rate_hz: int = RATE_HZ) -> AudioChunk:
 @pytest.mark.parametrize("size", [112, 320, 5000])
 def test_ring_gives_back_what_went_in(size: int) -> None:
     pcm = (np.arange(RATE_HZ * 20) % 30_011).astype(np.int16)
-    ring = SoundRing(3)
+    ring = RingBuffer(3)
     for first in range(0, len(pcm), size):
         ring.append(AudioChunk(first * 1_000_000_000 // RATE_HZ, 0, pcm[first : first + size], RATE_HZ))
     held = ring.between(18_000 * MS, 19_500 * MS)
@@ -30,7 +30,7 @@ def test_ring_gives_back_what_went_in(size: int) -> None:
 
 
 def test_ring_bridges_a_short_hole_and_begins_anew_after_a_long_one() -> None:
-    ring = SoundRing(3)
+    ring = RingBuffer(3)
     assert ring.append(chunk(0, np.ones(320, np.int16))) is None
     added = ring.append(chunk(120, np.ones(320, np.int16)))
     assert added is not None
@@ -42,7 +42,7 @@ def test_ring_bridges_a_short_hole_and_begins_anew_after_a_long_one() -> None:
 
 @pytest.mark.parametrize("moved_ms", [-300, -45, 45])
 def test_a_clock_placed_anew_costs_no_sound_and_adds_none(moved_ms: int) -> None:
-    ring = SoundRing(3)
+    ring = RingBuffer(3)
     pcm = np.arange(RATE_HZ // 2, dtype=np.int16)
     for i in range(0, len(pcm), 320):
         t_ms = 10_000 + i // 16 + (moved_ms if i >= len(pcm) // 2 else 0)
@@ -53,7 +53,7 @@ def test_a_clock_placed_anew_costs_no_sound_and_adds_none(moved_ms: int) -> None
 @pytest.mark.parametrize("bad", [chunk(0, np.zeros(320, np.int16), 8000), chunk(0, np.zeros(320, np.float32))])
 def test_ring_refuses_other_sound(bad: AudioChunk) -> None:
     with pytest.raises(InputError) as caught:
-        SoundRing(3).append(bad)
+        RingBuffer(3).append(bad)
     assert caught.value.reason is Reason.BAD_INPUT
 
 

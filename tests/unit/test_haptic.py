@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from glasses.decoders.haptic import GAP_MS, MAX_PULSES, Pulse, pulses
-from glasses.types import Piece
+from glasses.types import Token
 
 
-def said(text: str) -> list[Piece]:
-    return [Piece(1, i, part, 0.0, None, False) for i, part in enumerate(text)]
+def said(text: str) -> list[Token]:
+    return [Token(1, i, part, 0.0, None, False) for i, part in enumerate(text)]
 
 
 def test_pulses() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.commands import check_list
-from glasses.commands.check_list import Place, check, service_finding
+from glasses.commands.check_list import CheckContext, check, service_finding
 from glasses.model_store import store
 from glasses.system.board import load_board
 from glasses.system.board_sensors import read_board
@@ -22,12 +22,14 @@ def sys_tree(root: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def found(place: Place) -> dict[str, check_list.Finding]:
+def found(place: CheckContext) -> dict[str, check_list.CheckResult]:
     return {finding.name: finding for finding in check(place)}
 
 
-def place(tmp_path: Path, **changed: object) -> Place:
-    return Place(**{"bundle": "pocket", "board": load_board(), "recordings": tmp_path, "root": tmp_path, **changed})  # pyright: ignore[reportArgumentType]
+def place(tmp_path: Path, **changed: object) -> CheckContext:
+    return CheckContext(
+        **{"bundle": "pocket", "board": load_board(), "recordings": tmp_path, "root": tmp_path, **changed}
+    )  # pyright: ignore[reportArgumentType]
 
 
 def test_a_hot_board_with_a_weak_supply_an_empty_battery_and_a_camera(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_hot_board_with_a_weak_supply_an_empty_battery_and_a_camera(tmp_path: 
     assert reading.free_mb is not None
     assert reading.free_mb > 0
     (tmp_path / "sys/class/hwmon/hwmon2/in0_lcrit_alarm").write_text("0\n")
-    assert found(place(tmp_path))["power"] == check_list.Finding(
+    assert found(place(tmp_path))["power"] == check_list.CheckResult(
         "power", "warn", "battery at 12 %", "load is being shed; charge it"
     )
 

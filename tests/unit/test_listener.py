@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses.audio.media import read_audio
-from glasses.connectors.soft_decoder import MAX_VOCABULARY_BYTES, Listener, goes_round, read_pieces
+from glasses.connectors.soft_decoder import MAX_VOCABULARY_BYTES, SoftDecoder, goes_round, read_pieces
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import items, word_errors
@@ -20,8 +20,8 @@ FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-i
 
 
 @pytest.fixture(scope="module")
-def listener() -> Listener:
-    return Listener(*(store.path_of(NAME, file) for file in FILES))
+def listener() -> SoftDecoder:
+    return SoftDecoder(*(store.path_of(NAME, file) for file in FILES))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def pieces() -> list[str]:
 
 
 @pytest.mark.models
-def test_people_are_heard_word_for_word(listener: Listener, encoder: AudioEncoder, pieces: list[str]) -> None:
+def test_people_are_heard_word_for_word(listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]) -> None:
     edits = words = 0
     for item in items(HELD_OUT, "human")[:10]:
         heard = listener.hear(encoder.encode(read_audio(HELD_OUT / item["file"])))
@@ -47,7 +47,7 @@ def test_people_are_heard_word_for_word(listener: Listener, encoder: AudioEncode
 
 @pytest.mark.models
 def test_every_piece_is_a_distribution_and_the_same_sound_is_heard_the_same(
-    listener: Listener, encoder: AudioEncoder
+    listener: SoftDecoder, encoder: AudioEncoder
 ) -> None:
     latents = encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))
     heard, again = listener.hear(latents), listener.hear(latents)
@@ -62,13 +62,13 @@ def test_every_piece_is_a_distribution_and_the_same_sound_is_heard_the_same(
 
 @pytest.mark.models
 @pytest.mark.parametrize("gain", [0.0, 0.001, 0.05])
-def test_nothing_is_heard_in_silence_and_noise(listener: Listener, encoder: AudioEncoder, gain: float) -> None:
+def test_nothing_is_heard_in_silence_and_noise(listener: SoftDecoder, encoder: AudioEncoder, gain: float) -> None:
     noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
     assert listener.hear(encoder.encode(gain * noise)) == []
 
 
 @pytest.mark.models
-def test_it_goes_on_after_the_first_sentence(listener: Listener, encoder: AudioEncoder, pieces: list[str]) -> None:
+def test_it_goes_on_after_the_first_sentence(listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]) -> None:
     said = items(HELD_OUT, "human")[:8]
     pause = np.zeros(4800, np.float32)
     pcm = np.concatenate([part for item in said for part in (read_audio(HELD_OUT / item["file"]), pause)])
@@ -115,9 +115,9 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> Non
 def test_a_graph_that_is_no_listener_is_refused(tmp_path: Path) -> None:
     other = store.path_of("audio-ambience-pocket")
     with pytest.raises(ModelError) as caught:
-        Listener(other, other, tmp_path / "weights.bin")
+        SoftDecoder(other, other, tmp_path / "weights.bin")
     assert caught.value.reason is Reason.CORRUPT
     (tmp_path / "begin.onnx").write_bytes(store.path_of(NAME, "listener-begin.onnx").read_bytes())
     with pytest.raises(ModelError) as caught:  # its weights are not there
-        Listener(tmp_path / "begin.onnx", other, tmp_path / "weights.bin")
+        SoftDecoder(tmp_path / "begin.onnx", other, tmp_path / "weights.bin")
     assert caught.value.reason is Reason.CORRUPT

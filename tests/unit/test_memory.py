@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from glasses.errors import InputError, Reason
-from glasses.memory.latent_memory import TIERS, LatentMemory, Replies, Reply, SoundKeeper, Tier, pool, tiers_within
+from glasses.memory.latent_memory import (
+    TIERS,
+    LatentMemory,
+    PastReplies,
+    PastReply,
+    SoundSegmenter,
+    Tier,
+    pool,
+    tiers_within,
+)
 from glasses.types import AudioChunk, Float32Array, Latents, Modality
 
 S = 1_000_000_000
@@ -180,13 +189,13 @@ class Hearing:
         return (window(t_ns / S),)
 
 
-def feed(keeper: SoundKeeper, given: list[AudioChunk], speech: bool = False) -> int:
+def feed(keeper: SoundSegmenter, given: list[AudioChunk], speech: bool = False) -> int:
     return sum(keeper.feed(chunk, speech=speech) for chunk in given)
 
 
 def test_pieces_end_with_silence_and_silence_itself_is_not_encoded() -> None:
     hearing = Hearing()
-    keeper = SoundKeeper(LatentMemory(), hearing)
+    keeper = SoundSegmenter(LatentMemory(), hearing)
     assert feed(keeper, chunks(10, 0.0005)) == 0
     assert feed(keeper, chunks(1.2, 0.3, from_s=10)) == 0
     assert feed(keeper, chunks(5, 0.0005, from_s=11.2)) == 1
@@ -195,13 +204,13 @@ def test_pieces_end_with_silence_and_silence_itself_is_not_encoded() -> None:
 
 def test_a_steady_sound_comes_in_pieces_without_a_gap() -> None:
     hearing = Hearing()
-    assert feed(SoundKeeper(LatentMemory(), hearing), chunks(13, 0.3)) == 3
+    assert feed(SoundSegmenter(LatentMemory(), hearing), chunks(13, 0.3)) == 3
     assert hearing.given == [(t_s * S, 64_000) for t_s in (0, 4, 8)]
 
 
 def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
     memory, hearing = LatentMemory(), Hearing()
-    keeper = SoundKeeper(memory, hearing)
+    keeper = SoundSegmenter(memory, hearing)
     feed(keeper, chunks(1, 0.3))
     assert feed(keeper, chunks(2, 0.3, from_s=1), speech=True) == 1
     assert feed(keeper, chunks(1, 0.0005, from_s=3)) == 1
@@ -213,7 +222,7 @@ def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
 
 def test_a_hole_in_the_sound_and_a_reset_forget_the_half_piece() -> None:
     hearing = Hearing()
-    keeper = SoundKeeper(LatentMemory(), hearing)
+    keeper = SoundSegmenter(LatentMemory(), hearing)
     feed(keeper, chunks(1, 0.3))
     feed(keeper, chunks(1, 0.3, from_s=60))
     keeper.reset()
@@ -230,7 +239,7 @@ def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
         calls.append(t_ns)
         raise InputError(Reason.BAD_INPUT, "no")
 
-    keeper = SoundKeeper(LatentMemory(), hear)
+    keeper = SoundSegmenter(LatentMemory(), hear)
     for from_s in (0, 4):
         with pytest.raises(InputError):
             feed(keeper, chunks(4, 0.3, from_s=from_s))
@@ -238,9 +247,9 @@ def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
 
 
 def test_replies_are_few_and_forgotten() -> None:
-    replies = Replies(3)
+    replies = PastReplies(3)
     for i in range(5):
-        replies.add(Reply(i, i, str(i)))
+        replies.add(PastReply(i, i, str(i)))
     assert [one.text for one in replies.last(2)] == ["3", "4"]
     assert len(replies.last(99)) == 3
     replies.wipe()

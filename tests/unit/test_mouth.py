@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.assistant.reply import SAME_ROW, pieces_heard, same_rows
+from glasses.assistant.reply import SAME_ROW, same_rows, tokens_heard
 from glasses.devices.event_queue import EventQueue
 from glasses.events import Clause
 from glasses.types import AudioChunk, frozen
@@ -17,11 +17,11 @@ def clause(text: str, heard: float) -> Clause:
 
 
 def test_only_whole_words_that_were_heard_count() -> None:
-    assert pieces_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 1.0)]) == len(PIECES)
-    assert pieces_heard(PIECES, [clause("The sky is blue,", 0.5), clause("and clear.", 0.0)]) == 2
-    assert pieces_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 0.0)]) == 6
-    assert pieces_heard(PIECES, [clause("The sky is blue,", 0.0)]) == 0
-    assert pieces_heard(PIECES, []) == 0
+    assert tokens_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 1.0)]) == len(PIECES)
+    assert tokens_heard(PIECES, [clause("The sky is blue,", 0.5), clause("and clear.", 0.0)]) == 2
+    assert tokens_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 0.0)]) == 6
+    assert tokens_heard(PIECES, [clause("The sky is blue,", 0.0)]) == 0
+    assert tokens_heard(PIECES, []) == 0
 
 
 def test_rows_are_the_same_up_to_the_first_that_differs() -> None:

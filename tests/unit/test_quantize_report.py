@@ -19,8 +19,8 @@ from glasses.assistant.answer import Times, answer  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
 from glasses.model_store import manifests, store  # noqa: E402
-from glasses.runtime.bundle import open_for_me, open_parts, open_turn_end, open_wishes  # noqa: E402
-from glasses.runtime.prompt import SoFar, connect  # noqa: E402
+from glasses.runtime.bundle import open_addressee, open_bundle, open_end_of_turn, open_memory_intent  # noqa: E402
+from glasses.runtime.prompt import PromptState, connect  # noqa: E402
 from glasses.system.board import board_names  # noqa: E402
 from glasses.types import Turn  # noqa: E402
 from quantize import __main__ as quantize_main  # noqa: E402
@@ -244,14 +244,14 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
     made = bundle.make(name, recipe, importance=None, step=lambda what: None)
     again = bundle.make(name, recipe, importance=None, step=lambda what: None)
     assert made == again
-    parts = open_parts(name, n_threads=1)
+    parts = open_bundle(name, n_threads=1)
     try:
         heard = parts.hear(feeds_noise())
         assert list(answer(parts, Turn(0, 0, "test", heard), Times(), max_tokens=2))
-        assert all(opened(parts) for opened in (open_turn_end, open_for_me, open_wishes))
+        assert all(opened(parts) for opened in (open_end_of_turn, open_addressee, open_memory_intent))
         shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
         with pytest.raises(GlassesError) as caught:
-            connect(parts, shipped, SoFar())
+            connect(parts, shipped, PromptState())
         assert caught.value.reason is Reason.WRONG_SPACE
     finally:
         parts.close()

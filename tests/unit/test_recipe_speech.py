@@ -15,7 +15,7 @@ onnx = pytest.importorskip("onnx", reason="the train extra is not installed")
 
 from glasses.audio.media import read_audio  # noqa: E402
 from glasses.backbone.llama import LlamaBackbone  # noqa: E402
-from glasses.connectors.soft_decoder import Listener  # noqa: E402
+from glasses.connectors.soft_decoder import SoftDecoder  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.evaluation.speech import items  # noqa: E402
 from glasses.model_store import store  # noqa: E402
@@ -104,7 +104,7 @@ def test_the_deployed_listener_hears_what_the_trained_one_does(
     learned = Tail(decoder, np.zeros((1500, 384), np.float32), tail["k"].shape[1])
     learned.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in tail.items()})
     names = ("listener-begin.onnx", "listener-step.onnx", whisper_decoder.WEIGHTS)
-    listener = Listener(*(store.path_of("audio-words-pocket", name) for name in names))
+    listener = SoftDecoder(*(store.path_of("audio-words-pocket", name) for name in names))
     alike = total = 0
     for rows in latents:
         seen = decoder.look(*listener_tail.batch_of([rows[:, :384].copy()]), learned)

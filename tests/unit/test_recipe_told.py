@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from glasses.connectors import backbone_adapter  # noqa: E402
 from glasses.connectors.pooled import Network  # noqa: E402
-from glasses.connectors.soft_tokens import SpelledConnector  # noqa: E402
+from glasses.connectors.soft_tokens import SoftTokenConnector  # noqa: E402
 from glasses.types import Float32Array, Latents  # noqa: E402
 from models.recipes import spelled, told, told_examples  # noqa: E402
 from models.recipes.sound_units import Pooled  # noqa: E402
@@ -44,7 +44,7 @@ def latents_of(seed: int) -> Latents:
 
 def rows_that_run(latents: Latents, path: Path | None) -> Float32Array:
     files = (ARTIFACTS / "image-connector-spelled.json", NETWORK)
-    return SpelledConnector(*files, Words(), learned_path=path, backbone_sha256="a").apply(latents)
+    return SoftTokenConnector(*files, Words(), learned_path=path, backbone_sha256="a").apply(latents)
 
 
 def test_training_begins_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path) -> None:

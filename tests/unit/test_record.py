@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mcap.reader import make_reader
 
 from glasses.errors import InputError, Reason
-from glasses.events import ReplyState, Told
-from glasses.recording.encryption import SealedReader, SealedWriter, read_private_key, read_public_key
+from glasses.events import ReplyState, TurnSignal
+from glasses.recording.encryption import EncryptedReader, EncryptedWriter, read_private_key, read_public_key
 from glasses.recording.entries import Answered, Decision, Entry
 from glasses.recording.folder import Limits, Segment, opened, segments, to_delete, wipe
 from glasses.recording.mcap_file import CutOffError, RawEntry, SegmentWriter, read_entries
@@ -46,9 +46,9 @@ def one_of_each() -> list[Entry]:
     asked = Decision(12, 3, "barge-in", 11, 12, (11, 12), (), "sound")
     cut = Answered(13, 3, "A dog", {}, "interrupted", 2)
     told = [
-        Told("opened", 14, 4),
-        Told("pass", 14, 4),
-        Told("interrupt", 15, 4, merged=True),
+        TurnSignal("opened", 14, 4),
+        TurnSignal("pass", 14, 4),
+        TurnSignal("interrupt", 15, 4, merged=True),
         ReplyState(16, 4, "audible"),
     ]
     others = [*told, OwnVoice(17, True), DeviceChange(18, "muted", "a key"), Wiped(19)]
@@ -230,7 +230,7 @@ def test_sealed_recordings_open_with_the_owners_key_only(tmp_path: Path, keys: t
 def test_a_sealed_file_cannot_be_changed_shortened_or_reordered_unnoticed() -> None:
     own, plain = X25519PrivateKey.generate(), os.urandom(3 * 1000)
     out = io.BytesIO()
-    writer = SealedWriter(out, own.public_key())
+    writer = EncryptedWriter(out, own.public_key())
     ends = [out.tell()]
     for i in range(3):
         writer.write(plain[1000 * i : 1000 * (i + 1)])
@@ -241,7 +241,7 @@ def test_a_sealed_file_cannot_be_changed_shortened_or_reordered_unnoticed() -> N
     head, first, second, rest = whole[: ends[0]], whole[ends[0] : ends[1]], whole[ends[1] : ends[2]], whole[ends[2] :]
 
     def opened_again(data: bytes) -> tuple[bytes, bool]:
-        reader = SealedReader(io.BytesIO(data), own, "sealed")
+        reader = EncryptedReader(io.BytesIO(data), own, "sealed")
         return reader.readall(), reader.torn
 
     assert opened_again(whole) == (plain, False)

@@ -13,8 +13,8 @@ from glasses.audio.ring_buffer import RATE_HZ
 from glasses.evaluation.bench import views
 from glasses.memory import writer as module
 from glasses.memory.latent_memory import LatentMemory, Tier
-from glasses.memory.view_filter import EVERY_S, NEAR_S, ViewGate
-from glasses.memory.writer import CONFIRM_S, Remembering
+from glasses.memory.view_filter import EVERY_S, NEAR_S, ViewFilter
+from glasses.memory.writer import CONFIRM_S, MemoryWriter
 from glasses.types import AudioChunk, Button, Frame, Latents
 
 S = 1_000_000_000
@@ -42,27 +42,27 @@ def encoders() -> Encoders:
 
 
 @pytest.fixture
-def remembering(encoders: Encoders) -> Iterator[Remembering]:
-    with Remembering(encoders.sound, encoders.image) as opened:
+def remembering(encoders: Encoders) -> Iterator[MemoryWriter]:
+    with MemoryWriter(encoders.sound, encoders.image) as opened:
         yield opened
 
 
-def play(remembering: Remembering, from_s: float, pcm: np.ndarray, *, speech: bool) -> None:
+def play(remembering: MemoryWriter, from_s: float, pcm: np.ndarray, *, speech: bool) -> None:
     for first in range(0, len(pcm), 320):
         t_ns = round(from_s * S) + first * S // RATE_HZ
         remembering.saw(AudioChunk(t_ns, 0, pcm[first : first + 320], RATE_HZ), speech=speech)
 
 
-def look(remembering: Remembering, t_s: float, grey: int) -> None:
+def look(remembering: MemoryWriter, t_s: float, grey: int) -> None:
     remembering.saw(Frame(round(t_s * S), 0, np.full((64, 64, 3), grey, np.uint8)), speech=False)
 
 
-def settled(remembering: Remembering) -> None:
+def settled(remembering: MemoryWriter) -> None:
     """Until everything given so far is worked off."""
     remembering._waiting.join()
 
 
-def test_a_sound_is_recalled_and_talk_is_not_taken_for_one(remembering: Remembering) -> None:
+def test_a_sound_is_recalled_and_talk_is_not_taken_for_one(remembering: MemoryWriter) -> None:
     play(remembering, 1, np.pad(SECOND, (0, RATE_HZ)), speech=False)
     play(remembering, 3, np.pad(SECOND, (0, RATE_HZ)), speech=True)
     settled(remembering)
@@ -71,7 +71,7 @@ def test_a_sound_is_recalled_and_talk_is_not_taken_for_one(remembering: Remember
     assert remembering.recall("", 20 * S) == remembering.recall("wipe", 20 * S) == ()
 
 
-def test_only_a_view_that_changes_costs_an_encoding(remembering: Remembering, encoders: Encoders) -> None:
+def test_only_a_view_that_changes_costs_an_encoding(remembering: MemoryWriter, encoders: Encoders) -> None:
     for tick in range(20):  # ten seconds of the same view, then of another
         look(remembering, tick / 2, 50 if tick < 10 else 200)
     settled(remembering)
@@ -84,7 +84,7 @@ def test_only_a_view_that_changes_costs_an_encoding(remembering: Remembering, en
     assert remembering.last(61 * S)[0].modality == "image"
 
 
-def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: Remembering, encoders: Encoders) -> None:
+def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: MemoryWriter, encoders: Encoders) -> None:
     def kept(from_s: float, *, sound: bool) -> int:
         before = encoders.n_pictures
         for half in range(2):
@@ -110,7 +110,7 @@ def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: Rememberin
 
 
 def test_no_picture_is_kept_for_a_sound_that_is_long_over_nor_for_each_of_many() -> None:
-    gate, grey = ViewGate(), np.full((64, 64, 3), 90, np.uint8)
+    gate, grey = ViewFilter(), np.full((64, 64, 3), 90, np.uint8)
     assert gate.is_new(grey, 0)
     gate.hears(1 * S)
     assert not gate.is_new(grey, round(1 * S + NEAR_S * S)), "what is seen now may not have made it"
@@ -121,7 +121,7 @@ def test_no_picture_is_kept_for_a_sound_that_is_long_over_nor_for_each_of_many()
     assert n_kept == 10 / EVERY_S
 
 
-def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: Remembering) -> None:
+def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: MemoryWriter) -> None:
     look(remembering, 1, 50)
     play(remembering, 1, np.tile(SECOND, 6), speech=False)
     remembering.wipe()
@@ -137,7 +137,7 @@ def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
 ) -> None:
     monkeypatch.setattr(module, "AGE_S", 0.05)
     memory = LatentMemory(tiers=(Tier(0.5, 50, 0),))
-    with Remembering(encoders.sound, encoders.image, memory) as remembering:
+    with MemoryWriter(encoders.sound, encoders.image, memory) as remembering:
         look(remembering, 1.0, 90)
         settled(remembering)
         assert memory.n_bytes
@@ -147,7 +147,7 @@ def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
             time.sleep(0.02)
 
 
-def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering: Remembering) -> None:
+def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering: MemoryWriter) -> None:
     look(remembering, 1, 50)
     settled(remembering)
     assert not remembering.confirms(Button(2 * S, "tap"))

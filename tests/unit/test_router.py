@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from glasses.decoders.output_router import Called, Payload, Route, Spoken, route
-from glasses.types import Piece
+from glasses.types import Token
 
 ROUTES = {100: Route("<buzz>", "haptic", end=101), 102: Route("<meow>", "sound")}
 
 
-def pieces(*ids: int) -> list[Piece]:
+def pieces(*ids: int) -> list[Token]:
     latent = np.ones(4, np.float32)
-    return [Piece(7, id, f"t{id}", 0.0, latent, i == len(ids) - 1) for i, id in enumerate(ids)]
+    return [Token(7, id, f"t{id}", 0.0, latent, i == len(ids) - 1) for i, id in enumerate(ids)]
 
 
 def test_text_passes_as_it_comes() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from glasses.commands.run_controls import HELP, controls
 from glasses.commands.run_screen import Screen
-from glasses.events import ReplyState, Told
+from glasses.events import ReplyState, TurnSignal
 from glasses.types import DeviceChange
 
 
@@ -64,15 +64,15 @@ def test_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.MonkeyPat
 
 def test_an_answer_stands_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=False)
-    screen.saw(Told("opened", 1, 1))
+    screen.saw(TurnSignal("opened", 1, 1))
     screen.text("The capital of France ")
     screen.saw(ReplyState(2, 1, "audible"))
     screen.text("is Paris.")
-    screen.saw(Told("pause", 3, 1))
-    screen.saw(Told("interrupt", 4, 1))
+    screen.saw(TurnSignal("pause", 3, 1))
+    screen.saw(TurnSignal("interrupt", 4, 1))
     screen.saw(DeviceChange(5, "gone"))
     screen.saw(DeviceChange(5, "gone", "the camera gives no picture"))
-    screen.saw(Told("pass", 6, 2))
+    screen.saw(TurnSignal("pass", 6, 2))
     screen.note("dashboard: http://127.0.0.1:8766/")
     assert capsys.readouterr().out == (
         "[listening to you]\nThe capital of France is Paris.\n[interrupted]\n[microphone or speaker gone]\n"
@@ -83,6 +83,11 @@ def test_an_answer_stands_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]
 
 def test_a_turn_that_muting_drops_is_not_called_late(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=False)
-    for what in (DeviceChange(1, "muted"), Told("expire", 2, 1), DeviceChange(3, "unmuted"), Told("expire", 4, 2)):
+    for what in (
+        DeviceChange(1, "muted"),
+        TurnSignal("expire", 2, 1),
+        DeviceChange(3, "unmuted"),
+        TurnSignal("expire", 4, 2),
+    ):
         screen.saw(what)
     assert capsys.readouterr().out.splitlines() == ["[muted]", "[listening again]", "[too late to answer]"]

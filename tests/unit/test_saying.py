@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from glasses.devices import speaker as speakers
-from glasses.devices.speaker import HOLD_MS, Saying
+from glasses.devices.speaker import HOLD_MS, AudioOutput
 from glasses.evaluation.bench.barge_in import falls_silent_ms
 
 RATE_HZ = 16_000
 _BLOCK = 160
 
 
-class Still(Saying):
+class Still(AudioOutput):
     """A device that takes samples when told to."""
 
     @property

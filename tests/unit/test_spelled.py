@@ -13,9 +13,9 @@ from glasses.audio.media import read_image
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import PREFIX, SUFFIX
 from glasses.connectors import backbone_adapter
-from glasses.connectors.backbone_adapter import Learned
+from glasses.connectors.backbone_adapter import BackboneAdapter
 from glasses.connectors.pooled import Network, PooledConnector
-from glasses.connectors.soft_tokens import SpelledConnector, Spelling
+from glasses.connectors.soft_tokens import SoftTokenConnector, TokenMixture
 from glasses.encoders.image import ImageEncoder
 from glasses.errors import ModelError, Reason
 from glasses.model_store import store
@@ -38,7 +38,7 @@ class Letters:
 
 
 def test_a_soft_token_mixes_what_the_likeliest_texts_have_at_each_place() -> None:
-    spelling = Spelling(["a", "bc", "de", "f"], Letters())
+    spelling = TokenMixture(["a", "bc", "de", "f"], Letters())
     rows = spelling.soft(np.array([0.1, 0.6, 0.2, 0.1], np.float32), 3)
     assert rows.shape == (2, 26)  # as many tokens as the likeliest has
     expected = np.zeros((2, 26), np.float32)
@@ -69,7 +69,7 @@ def test_the_desk_bundle_senses_as_the_pocket_bundle_does() -> None:
 @pytest.mark.parametrize(("name", "n_regions"), [("image-connector", 5), ("sound-connector", 1)])
 def test_the_units_of_a_connector_come_out_beside_its_unchanged_rows(name: str, n_regions: int) -> None:
     told = json.loads((ARTIFACTS / f"{name}-spelled.json").read_text())
-    opened = SpelledConnector(ARTIFACTS / f"{name}-spelled.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
+    opened = SoftTokenConnector(ARTIFACTS / f"{name}-spelled.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
     plain = PooledConnector(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1)
     data = np.random.default_rng(0).standard_normal((49, opened.width)).astype(np.float32)
     latents = Latents(0, 0, "image", data, plain.space)
@@ -98,7 +98,7 @@ class Plain:
 OURS, SPACE = "5" * 64, "efficientnet-lite0:aa4c0e97dad55c14"
 
 
-def learned_for_plain(**changed: object) -> Learned:
+def learned_for_plain(**changed: object) -> BackboneAdapter:
     """Of the picture sentence's three texts and two gaps, for rows of four."""
     rng = np.random.default_rng(0)
     around = tuple(rng.standard_normal((n, 4)).astype(np.float32) for n in (3, 0, 2))
@@ -108,12 +108,12 @@ def learned_for_plain(**changed: object) -> Learned:
         "squeeze": rng.standard_normal((4, 2)).astype(np.float32),
         "expand": rng.standard_normal((2, 4)).astype(np.float32),
     }
-    return Learned(**{**values, **changed})  # type: ignore[arg-type]
+    return BackboneAdapter(**{**values, **changed})  # type: ignore[arg-type]
 
 
-def opened(path: Path | None, sha256: str = OURS) -> SpelledConnector:
+def opened(path: Path | None, sha256: str = OURS) -> SoftTokenConnector:
     told, units = (ARTIFACTS / f"image-connector-{name}" for name in ("spelled.json", "pocket.onnx"))
-    return SpelledConnector(told, units, Plain(), learned_path=path, backbone_sha256=sha256)
+    return SoftTokenConnector(told, units, Plain(), learned_path=path, backbone_sha256=sha256)
 
 
 def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_pat
     )
     units, told = network.run("n6", latents, None)[0], spelled.image()
     kind, name = (
-        Spelling([f" {text}" for text in told[what]], Plain()).soft(units**power)
+        TokenMixture([f" {text}" for text in told[what]], Plain()).soft(units**power)
         for what, power in (("kinds", 1.5), ("names", 0.5))
     )
     expected = [mine.around[0], *(soft + soft @ mine.squeeze @ mine.expand for soft in (kind, name)), mine.around[2]]
@@ -186,11 +186,11 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "told.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ModelError) as caught:
-        SpelledConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
+        SoftTokenConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
     assert caught.value.reason is Reason.CORRUPT
     path.write_bytes(b" " * ((1 << 20) + 1))
     with pytest.raises(ModelError) as caught:
-        SpelledConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
+        SoftTokenConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
     assert caught.value.reason is Reason.TOO_LARGE
 
 
@@ -215,7 +215,7 @@ def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, to
 def test_an_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) -> None:
     encoder = ImageEncoder(store.path_of("efficientnet-lite0-int8"), n_threads=1)
     paths = [ARTIFACTS / name for name in ("image-connector-spelled.json", "image-connector-pocket.onnx")]
-    connector = SpelledConnector(paths[0], paths[1], backbone, n_threads=1)
+    connector = SoftTokenConnector(paths[0], paths[1], backbone, n_threads=1)
     rows = connector.apply(encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg")))
     backbone.feed([backbone.tokenize(PREFIX), rows, backbone.tokenize("What is in view?" + SUFFIX)])
     assert "cheetah" in "".join(piece.text for piece in backbone.generate(0, max_tokens=16))

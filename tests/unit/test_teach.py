@@ -13,16 +13,16 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.assistant import listener as ears
-from glasses.assistant.listener import Ear
-from glasses.assistant.turn_manager import TurnGate
+from glasses.assistant.listener import Listener
+from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import RATE_HZ, SoundRing
-from glasses.audio.vad import STEP, STEP_NS, VoiceDetector
+from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
+from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Draft, Ended, Told
-from glasses.heads.wake_word import AFTER_STEPS, EVERY_STEPS, WakeGate, WakeHead, load
+from glasses.events import Draft, TurnCompleted, TurnSignal
+from glasses.heads.wake_word import AFTER_STEPS, EVERY_STEPS, WakeWordDetector, WakeWordHead, load
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
 from glasses.wake_word_training import examples, phrases, train
 
@@ -69,11 +69,13 @@ def windows(rng: np.random.Generator, n: int) -> examples.Windows:
 
 
 @pytest.fixture(scope="module")
-def learned() -> WakeHead:
+def learned() -> WakeWordHead:
     return train.fit(windows(np.random.default_rng(0), 900), "hey glasses", SPACE, 1.6, tick=no_tick)
 
 
-def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(learned: WakeHead, tmp_path: Path) -> None:
+def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(
+    learned: WakeWordHead, tmp_path: Path
+) -> None:
     learned.save(tmp_path / "taught" / "wake.npz")
     kept = load(tmp_path / "taught" / "wake.npz")
     assert [path.name for path in (tmp_path / "taught").iterdir()] == ["wake.npz"]
@@ -85,7 +87,7 @@ def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(lear
     assert (tmp_path / "taught" / "wake.npz").stat().st_size < 200_000
 
 
-def test_absence_and_damage_are_told_apart(learned: WakeHead, tmp_path: Path) -> None:
+def test_absence_and_damage_are_told_apart(learned: WakeWordHead, tmp_path: Path) -> None:
     path = tmp_path / "wake.npz"
     with pytest.raises(ModelError) as absent:
         load(path)
@@ -109,13 +111,13 @@ def test_what_is_learned_from_is_never_tested_with(tmp_path: Path) -> None:
     assert min(len(learn), len(test)) > 10
 
 
-def gate_of(probabilities: list[float]) -> tuple[WakeGate, list[int]]:
+def gate_of(probabilities: list[float]) -> tuple[WakeWordDetector, list[int]]:
     """A gate whose head says one after the other of `probabilities`; and the lengths of the windows it was given."""
     lengths: list[int] = []
     said, n = iter(probabilities), examples.n_bins(1.6)
     ones, none = np.ones(n, np.float32), np.zeros((n, 1), np.float32)
     frame, bias, out = np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(2, np.float32)
-    head = WakeHead("hey glasses", SPACE, 1.6, 0.9, frame, ones, ones, none, bias, out)
+    head = WakeWordHead("hey glasses", SPACE, 1.6, 0.9, frame, ones, ones, none, bias, out)
 
     def encode(pcm: Float32Array) -> Latents:
         lengths.append(len(pcm))
@@ -123,12 +125,12 @@ def gate_of(probabilities: list[float]) -> tuple[WakeGate, list[int]]:
         head.out[-1] = np.log(probability / (1 - probability))
         return Latents(0, 0, "audio", frozen(np.zeros((80, 1), np.float32)), SPACE)
 
-    return WakeGate(head, encode, SPACE), lengths
+    return WakeWordDetector(head, encode, SPACE), lengths
 
 
-def steps(gate: WakeGate, speech: list[float]) -> list[int]:
+def steps(gate: WakeWordDetector, speech: list[float]) -> list[int]:
     """The number of the step at which it wakes, none if it does not."""
-    ring = SoundRing(4)
+    ring = RingBuffer(4)
     for i, probability in enumerate(speech):
         ring.append(AudioChunk(i * STEP_NS, i, np.full(STEP, 500, np.int16), RATE_HZ))
         if gate.step(ring, (i + 1) * STEP_NS, probability):
@@ -157,15 +159,15 @@ def test_two_in_a_row_are_whichever_of_them_comes_first() -> None:
     assert lengths[1] == lengths[2] + EVERY_STEPS * STEP  # looked back
 
 
-def test_a_head_of_another_encoder_is_refused(learned: WakeHead) -> None:
+def test_a_head_of_another_encoder_is_refused(learned: WakeWordHead) -> None:
     with pytest.raises(ModelError) as refused:
-        WakeGate(learned, lambda pcm: pytest.fail("not asked"), "other:1111")
+        WakeWordDetector(learned, lambda pcm: pytest.fail("not asked"), "other:1111")
     assert refused.value.reason is Reason.WRONG_SPACE
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    parts = open_parts(n_threads=1)
+def parts() -> Iterator[LoadedBundle]:
+    parts = open_bundle(n_threads=1)
     yield parts
     parts.close()
 
@@ -176,7 +178,7 @@ class At:
     def __init__(self, at_ns: int) -> None:
         self._at_ns = at_ns
 
-    def step(self, ring: SoundRing, to_ns: int, probability: float) -> bool:
+    def step(self, ring: RingBuffer, to_ns: int, probability: float) -> bool:
         return to_ns == self._at_ns
 
     def reset(self) -> None:
@@ -185,7 +187,7 @@ class At:
 
 @pytest.mark.models
 def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gives(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # both guess early, however busy this machine is just now
     said = read_audio(SPEECH / "question-090.ogg")
@@ -194,7 +196,7 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
     at_ns = 50 * STEP_NS
     drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
     for how, found in drafts.items():
-        ear = Ear(parts, VoiceDetector(store.path_of(parts.bundle.voice_gate)), TurnGate())
+        ear = Listener(parts, Vad(store.path_of(parts.bundle.voice_gate)), TurnManager())
         if how == "wake":
             ear.wake = At(at_ns)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         kinds = []
@@ -204,8 +206,8 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
             if how == "touch" and (i + 1) * STEP_NS == at_ns:
                 signals += ear.feed(Button(at_ns, "tap"))
             found += [signal for signal in signals if isinstance(signal, Draft) and signal.final]
-            kinds += [signal.what for signal in signals if isinstance(signal, Told)]
-            if any(isinstance(signal, Ended) for signal in signals):
+            kinds += [signal.what for signal in signals if isinstance(signal, TurnSignal)]
+            if any(isinstance(signal, TurnCompleted) for signal in signals):
                 break
         assert kinds[0] == "opened"
     touch, woken = (found[-1] for found in drafts.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glasses.assistant import turn_manager
-from glasses.assistant.turn_manager import Change, TurnGate
+from glasses.assistant.turn_manager import TurnChange, TurnManager
 from glasses.audio.vad import STEP_NS
 
 _MS = 1_000_000
@@ -12,27 +12,27 @@ _MS = 1_000_000
 class Voice:
     """Feeds a gate with stretches of speech and silence, 32 ms a step, and keeps what changed."""
 
-    def __init__(self, gate: TurnGate) -> None:
-        self.gate, self.now_ns, self.changes = gate, 10**12, list[Change]()
+    def __init__(self, gate: TurnManager) -> None:
+        self.gate, self.now_ns, self.changes = gate, 10**12, list[TurnChange]()
 
-    def speaks(self, ms: float, probability: float = 0.95) -> list[Change]:
-        new: list[Change] = []
+    def speaks(self, ms: float, probability: float = 0.95) -> list[TurnChange]:
+        new: list[TurnChange] = []
         for _ in range(round(ms * _MS / STEP_NS)):
             new += self.gate.step(self.now_ns, self.now_ns + STEP_NS, probability)
             self.now_ns += STEP_NS
         self.changes += new
         return new
 
-    def silent(self, ms: float) -> list[Change]:
+    def silent(self, ms: float) -> list[TurnChange]:
         return self.speaks(ms, 0.02)
 
 
-def kinds(changes: list[Change]) -> list[str]:
+def kinds(changes: list[TurnChange]) -> list[str]:
     return [change.kind for change in changes]
 
 
 def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     assert voice.speaks(1000) == []  # not addressed
     opened = voice.gate.touch(voice.now_ns, look=False)
     assert opened is not None
@@ -50,7 +50,7 @@ def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
 def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> None:
     waits = []
     for complete in (0.99, 0.9, 0.6, 0.3, 0.0):
-        voice = Voice(TurnGate())
+        voice = Voice(TurnManager())
         voice.gate.touch(voice.now_ns, look=False)
         voice.speaks(1500)
         end_ns = voice.now_ns
@@ -65,7 +65,7 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
 
 
 def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns, look=False)
     voice.speaks(800)
     assert kinds(voice.silent(200)) == ["dipped"]
@@ -75,7 +75,7 @@ def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
 
 
 def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_look() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     touched_ns = voice.now_ns
     voice.gate.touch(touched_ns, look=False)
     voice.silent(500)
@@ -87,7 +87,7 @@ def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_l
 
 
 def test_a_step_that_began_before_the_touch_does_not_count() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns + 10 * _MS, look=False)
     voice.speaks(32)
     (ended,) = voice.silent(turn_manager.NO_SPEECH_MS + 64)
@@ -96,7 +96,7 @@ def test_a_step_that_began_before_the_touch_does_not_count() -> None:
 
 
 def test_speech_opens_only_where_it_may_and_a_click_does_not() -> None:
-    voice = Voice(TurnGate(on_speech=True))
+    voice = Voice(TurnManager(on_speech=True))
     assert voice.speaks(64) == []
     voice.silent(300)
     onset_ns = voice.now_ns
@@ -106,7 +106,7 @@ def test_speech_opens_only_where_it_may_and_a_click_does_not() -> None:
 
 
 def replying() -> Voice:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns, look=False)
     voice.speaks(1000)
     voice.silent(700)
@@ -169,7 +169,7 @@ def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
 
 
 def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
-    voice = Voice(TurnGate(on_speech=True))
+    voice = Voice(TurnManager(on_speech=True))
     minutes = 80
     for _ in range(minutes):
         voice.speaks(60_000)
@@ -181,7 +181,7 @@ def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
 
 
 def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns, look=False)
     assert voice.gate.tick(voice.now_ns + 1000 * _MS) == []
     assert kinds(voice.gate.tick(voice.now_ns + 60_000 * _MS)) == ["expired"]
@@ -201,7 +201,7 @@ def test_a_touch_ends_a_reply() -> None:
 
 
 def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     voice.speaks(900)
     voice.gate.wake(voice.now_ns)
     voice.speaks(96)  # its last sound
@@ -219,7 +219,7 @@ def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> Non
 
 
 def test_called_and_nothing_said_ends_as_a_touch_does() -> None:
-    voice = Voice(TurnGate())
+    voice = Voice(TurnManager())
     voice.gate.wake(voice.now_ns)
     changes = voice.silent(4000)
     assert kinds(changes) == ["ended"]

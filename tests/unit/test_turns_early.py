@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from glasses.assistant import listener as ears
-from glasses.assistant.listener import Ear, Judge
+from glasses.assistant.listener import Judge, Listener
 from glasses.assistant.reply import same_rows
-from glasses.assistant.turn_manager import SURE, TurnGate
+from glasses.assistant.turn_manager import SURE, TurnManager
 from glasses.audio.media import read_audio
-from glasses.audio.silence_predictor import Hush
-from glasses.audio.vad import STEP, STEP_NS, VoiceDetector
-from glasses.events import Draft, Ended, Signal, Told
+from glasses.audio.silence_predictor import SilencePredictor
+from glasses.audio.vad import STEP, STEP_NS, Vad
+from glasses.events import Draft, Signal, TurnCompleted, TurnSignal
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_for_me, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle
 from glasses.types import AudioChunk, Button
 
 pytestmark = pytest.mark.models
@@ -26,33 +26,33 @@ RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    parts = open_parts(n_threads=1)
+def parts() -> Iterator[LoadedBundle]:
+    parts = open_bundle(n_threads=1)
     yield parts
     parts.close()
 
 
-def asked(parts: Parts, name: str, judge: Judge | None = None) -> list[Signal]:
+def asked(parts: LoadedBundle, name: str, judge: Judge | None = None) -> list[Signal]:
     """Touched, and then asked: what comes of the turn up to its end."""
     rng = np.random.default_rng(0)
     sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
     pcm = ((sound + 3e-4 * rng.standard_normal(len(sound))) * 32767).astype(np.int16)
-    ear = Ear(parts, VoiceDetector(store.path_of(parts.bundle.voice_gate)), TurnGate(), judge)
+    ear = Listener(parts, Vad(store.path_of(parts.bundle.voice_gate)), TurnManager(), judge)
     out = ear.feed(Button(STEP_NS // 2, "tap"))
     for i in range(len(pcm) // STEP):
         out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ))
-        if isinstance(out[-1] if out else None, Ended):
+        if isinstance(out[-1] if out else None, TurnCompleted):
             break
     return out
 
 
-def drafts(parts: Parts, name: str) -> list[Draft]:
+def drafts(parts: LoadedBundle, name: str) -> list[Draft]:
     """Of a question; the last is final."""
     return [signal for signal in asked(parts, name) if isinstance(signal, Draft)]
 
 
 def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = 0
     for i in range(90, 106):
@@ -67,7 +67,7 @@ def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
     assert ready >= 9  # of 16; of all 60 questions 51, and 52 when whole steps were listened to
 
 
-def test_on_a_board_too_slow_for_it_there_is_none(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_board_too_slow_for_it_there_is_none(parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for limit_ms in (0, 60_000):
         monkeypatch.setattr(ears, "EARLY_MS", limit_ms)
@@ -75,27 +75,27 @@ def test_on_a_board_too_slow_for_it_there_is_none(parts: Parts, monkeypatch: pyt
     assert found == [False, True]
 
 
-def test_silence_that_was_none_is_taken_back(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_that_was_none_is_taken_back(parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)
-    monkeypatch.setattr(Hush, "holds", False)
+    monkeypatch.setattr(SilencePredictor, "holds", False)
     said = drafts(parts, "question-093.ogg")
     monkeypatch.setattr(ears, "EARLY_MS", 0)
     np.testing.assert_array_equal(said[-1].rows, drafts(parts, "question-093.ogg")[-1].rows)
 
 
 def test_a_sentence_that_is_surely_complete_waits_for_nothing_but_the_dip(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)
     waits_ms: list[int] = []
     for complete in (SURE, SURE - 0.01, 0.0):
-        (end,) = (s for s in asked(parts, "question-093.ogg", lambda _, p=complete: p) if isinstance(s, Ended))
+        (end,) = (s for s in asked(parts, "question-093.ogg", lambda _, p=complete: p) if isinstance(s, TurnCompleted))
         waits_ms.append((end.span.decided_ns - end.span.end_ns) // 1_000_000)
     assert waits_ms == [96, 192, 640]
 
 
 def test_hush_is_as_quiet_as_the_room_was_before() -> None:
-    hush, rng = Hush(), np.random.default_rng(0)
+    hush, rng = SilencePredictor(), np.random.default_rng(0)
     room, voice = ((level * rng.standard_normal((40, STEP))).astype(np.float32) for level in (0.01, 0.1))
     for step in room:
         hush.step(step, speaks=False)
@@ -114,11 +114,11 @@ def test_hush_is_as_quiet_as_the_room_was_before() -> None:
     assert not hush.holds
 
 
-def signals_of(parts: Parts, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
+def signals_of(parts: LoadedBundle, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
     """What becomes of a question said without a touch, if it seems to ask for something with the probability `asks`."""
     sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
     pcm = (sound * 32767).astype(np.int16)
-    ear = Ear(parts, VoiceDetector(store.path_of(parts.bundle.voice_gate)), TurnGate(on_speech=not touched))
+    ear = Listener(parts, Vad(store.path_of(parts.bundle.voice_gate)), TurnManager(on_speech=not touched))
     ear.for_me = None if asks is None else lambda latents: asks
     out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
     for i in range(len(pcm) // STEP):
@@ -126,25 +126,25 @@ def signals_of(parts: Parts, name: str, asks: float | None, *, touched: bool = F
     return out
 
 
-def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(parts: Parts) -> None:
+def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(parts: LoadedBundle) -> None:
     dropped = signals_of(parts, "question-090.ogg", 0.1)
-    assert not any(isinstance(signal, Ended) for signal in dropped)
-    assert [signal.what for signal in dropped if isinstance(signal, Told)] == ["opened", "pass"]
+    assert not any(isinstance(signal, TurnCompleted) for signal in dropped)
+    assert [signal.what for signal in dropped if isinstance(signal, TurnSignal)] == ["opened", "pass"]
     ever, asked = (
-        [s for s in signals_of(parts, "question-090.ogg", p) if not isinstance(s, Told)] for p in (None, 0.9)
+        [s for s in signals_of(parts, "question-090.ogg", p) if not isinstance(s, TurnSignal)] for p in (None, 0.9)
     )
-    assert isinstance(ever[-1], Ended)
-    assert isinstance(asked[-1], Ended)
+    assert isinstance(ever[-1], TurnCompleted)
+    assert isinstance(asked[-1], TurnCompleted)
     finals = [[s.rows for s in signals if isinstance(s, Draft) and s.final][-1] for signals in (ever, asked)]
     np.testing.assert_array_equal(finals[0], finals[1])
 
 
-def test_a_touch_is_enough(parts: Parts) -> None:
-    assert any(isinstance(s, Ended) for s in signals_of(parts, "question-090.ogg", 0.1, touched=True))
+def test_a_touch_is_enough(parts: LoadedBundle) -> None:
+    assert any(isinstance(s, TurnCompleted) for s in signals_of(parts, "question-090.ogg", 0.1, touched=True))
 
 
-def test_the_head_tells_questions_from_statements(parts: Parts) -> None:
-    judge = open_for_me(parts)
+def test_the_head_tells_questions_from_statements(parts: LoadedBundle) -> None:
+    judge = open_addressee(parts)
     assert judge is not None
     scores = {
         kind: [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.assistant.setup import Recalling
+from glasses.assistant.setup import MemoryRecall
 from glasses.events import Draft
 from glasses.types import Latents, Turn
 
@@ -43,7 +43,7 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
     words: Any, cause: str, at_s: int, wish: str, recalled: tuple[Latents, ...]
 ) -> None:
     memory: Any = Memory()
-    recalling = Recalling(PARTS, memory, transcript=True)
+    recalling = MemoryRecall(PARTS, memory, transcript=True)
     recalling.said(1, "The first.", 2 * S)
     recalling.said(2, "Exactly this, and no other word.", 4 * S)
     assert recalling.recall(words, cause, at_s * S) == (wish, recalled)
@@ -52,10 +52,10 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
 
 
 def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
-    for recalling in (Recalling(PARTS, None), Recalling(PARTS, None, transcript=True)):
+    for recalling in (MemoryRecall(PARTS, None), MemoryRecall(PARTS, None, transcript=True)):
         recalling.said(1, "A secret.", 4 * S)
         recalling.forget()
         assert recalling.recall(NO_WORDS, "double", 5 * S) == ("", ())
-    silent = Recalling(PARTS, None)
+    silent = MemoryRecall(PARTS, None)
     silent.said(1, "A secret.", 4 * S)
     assert silent.recall(NO_WORDS, "double", 5 * S) == ("", ())

@@ -12,20 +12,20 @@ import pytest
 
 from glasses.audio.media import read_audio
 from glasses.backbone.llama import LlamaBackbone
-from glasses.connectors.soft_decoder import Heard
-from glasses.connectors.speech import WordConnector, read_about
+from glasses.connectors.soft_decoder import DecodedSpeech
+from glasses.connectors.speech import SpeechConnector, read_about
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
 from glasses.model_store import store
-from glasses.runtime.bundle import open_words
+from glasses.runtime.bundle import open_speech_connector
 from glasses.types import Latents
 
 HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
 
 
 @pytest.fixture(scope="module")
-def connector(shared_backbone: LlamaBackbone) -> WordConnector:
-    return open_words("audio-words-pocket", shared_backbone, 1)
+def connector(shared_backbone: LlamaBackbone) -> SpeechConnector:
+    return open_speech_connector("audio-words-pocket", shared_backbone, 1)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def encoder() -> AudioEncoder:
 
 
 @pytest.mark.models
-def test_speech_becomes_about_one_row_a_token(connector: WordConnector, encoder: AudioEncoder) -> None:
+def test_speech_becomes_about_one_row_a_token(connector: SpeechConnector, encoder: AudioEncoder) -> None:
     items = [json.loads(line) for line in (HELD_OUT / "index.jsonl").read_text().splitlines()]
     spoken = [item for item in items if item["set"] == "question"][:10]
     rows = [connector.apply(encoder.encode(read_audio(HELD_OUT / item["file"]))) for item in spoken]
@@ -44,14 +44,14 @@ def test_speech_becomes_about_one_row_a_token(connector: WordConnector, encoder:
 
 
 @pytest.mark.models
-def test_silence_and_a_moment_too_short_have_no_words(connector: WordConnector, encoder: AudioEncoder) -> None:
+def test_silence_and_a_moment_too_short_have_no_words(connector: SpeechConnector, encoder: AudioEncoder) -> None:
     assert connector.apply(encoder.encode(np.zeros(640, np.float32))).shape == (0, 576)
     assert len(connector.apply(encoder.encode(np.zeros(3 * 16_000, np.float32)))) == 0
 
 
 @pytest.mark.models
 def test_the_backbone_would_spell_a_clear_question_as_it_was_heard(
-    connector: WordConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
+    connector: SpeechConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
 ) -> None:
     rows = connector.apply(encoder.encode(read_audio(HELD_OUT / "question-090.ogg")))
     typed = shared_backbone.tokenize("What is the capital of France?", special=False)
@@ -64,7 +64,7 @@ def test_the_backbone_would_spell_a_clear_question_as_it_was_heard(
 
 @pytest.mark.models
 def test_another_file_of_the_same_backbone_can_spell_what_is_heard(
-    connector: WordConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
+    connector: SpeechConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
 ) -> None:
     class Loud:
         def tokenize(self, text: str, *, special: bool = True) -> list[int]:
@@ -79,9 +79,9 @@ def test_another_file_of_the_same_backbone_can_spell_what_is_heard(
 
 
 @pytest.mark.models
-def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: WordConnector) -> None:
-    def heard(piece: int, share: float) -> Heard:
-        return Heard(np.array([piece]), np.array([share], np.float32))
+def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: SpeechConnector) -> None:
+    def heard(piece: int, share: float) -> DecodedSpeech:
+        return DecodedSpeech(np.array([piece]), np.array([share], np.float32))
 
     full_stop, word = 13, 1000
     assert not connector.is_speech([])
@@ -91,7 +91,7 @@ def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: WordConn
 
 
 @pytest.mark.models
-def test_latents_of_another_space_are_refused(connector: WordConnector, encoder: AudioEncoder) -> None:
+def test_latents_of_another_space_are_refused(connector: SpeechConnector, encoder: AudioEncoder) -> None:
     latents: Latents = encoder.encode(np.zeros(16_000, np.float32))
     with pytest.raises(ModelError) as caught:
         connector.apply(dataclasses.replace(latents, space="whisper-tiny-en:0000000000000000"))
@@ -101,7 +101,7 @@ def test_latents_of_another_space_are_refused(connector: WordConnector, encoder:
 @pytest.mark.models
 def test_rows_learned_for_another_backbone_are_refused(shared_backbone: LlamaBackbone) -> None:
     with pytest.raises(ModelError) as caught:
-        open_words("audio-words-desk", shared_backbone, 1)
+        open_speech_connector("audio-words-desk", shared_backbone, 1)
     assert caught.value.reason is Reason.WRONG_SPACE
 
 

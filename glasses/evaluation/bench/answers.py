@@ -18,7 +18,7 @@ from glasses.evaluation.bench.latency import SPEECH
 from glasses.evaluation.degrade import with_noise
 from glasses.evaluation.progress import Tick
 from glasses.evaluation.subset import spread
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import Float32Array, Latents, UInt8Array
 
 TONE_QUESTION = "Does the speaker whisper, shout or speak normally?"
@@ -43,7 +43,7 @@ def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: No
     Raises ModelError (NOT_INSTALLED, NOT_FOUND: the opponent), InputError(NOT_FOUND).
     """
     transcribe = transcriber()
-    parts = open_parts(bundle)
+    parts = open_bundle(bundle)
     sides = {
         "latents": Side(parts.hear, lambda rgb: [parts.image_encoder.encode(rgb)]),
         "cascade": Side(lambda pcm: [text] if (text := transcribe(pcm).strip()) else [], lambda rgb: []),
@@ -72,7 +72,7 @@ def _shares(clips: Sequence[Any], sides: Mapping[str, Side], right: Callable[[An
 
 
 def _questions(
-    parts: Parts, sides: Mapping[str, Side], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
+    parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
 ) -> dict[str, Any]:
     """Answered as the same question typed is: word F1 of the two answers at least speech.AGREE_F1."""
 
@@ -86,7 +86,7 @@ def _questions(
     return _shares(items, sides, right)
 
 
-def _sounds(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _sounds(parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
     index = sounds.read_index()
     names = {sound.label: sound.accept for sound in index}
 
@@ -97,7 +97,7 @@ def _sounds(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, 
     return _shares(spread([sound for sound in index if sound.split == "held-out"], n_clips), sides, right)
 
 
-def _pictures(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _pictures(parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
     def right(picture: pictures.Picture, side: Side) -> bool:
         text = speech.reply(parts, [*side.see(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
         return pictures.hits(text, picture.accept)
@@ -115,7 +115,7 @@ def said_tone(answer: str) -> str | None:
     return min(found)[1] if found else None
 
 
-def _tones(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _tones(parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
     """One in three by chance."""
 
     def right(row: dict[str, str], side: Side) -> bool:
@@ -125,7 +125,7 @@ def _tones(parts: Parts, sides: Mapping[str, Side], n_clips: int) -> dict[str, A
     return _shares(spread(probes.read_tones(), n_clips), sides, right)
 
 
-KINDS: dict[str, Callable[[Parts, Mapping[str, Side], int], dict[str, Any]]] = {
+KINDS: dict[str, Callable[[LoadedBundle, Mapping[str, Side], int], dict[str, Any]]] = {
     "spoken questions": lambda parts, sides, n: _questions(parts, sides, n, lambda pcm: pcm),
     "spoken questions, 10 dB noise": lambda parts, sides, n: _questions(parts, sides, n, with_noise),
     "what is this sound?": _sounds,

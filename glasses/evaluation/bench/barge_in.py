@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from glasses.assistant.assistant import Live
-from glasses.assistant.listener import Ear
-from glasses.assistant.turn_manager import TurnGate
-from glasses.audio.vad import VoiceDetector
-from glasses.devices.local import Devices
+from glasses.assistant.assistant import Assistant
+from glasses.assistant.listener import Listener
+from glasses.assistant.turn_manager import TurnManager
+from glasses.audio.vad import Vad
+from glasses.devices.local import LocalDevices
 from glasses.evaluation.bench.latency import spoken_questions
 from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
 from glasses.evaluation.progress import Tick
-from glasses.events import Reply, ReplyState, Told
+from glasses.events import Reply, ReplyState, TurnSignal
 from glasses.model_store import store
-from glasses.runtime.bundle import open_parts, open_turn_end, open_voice
+from glasses.runtime.bundle import open_bundle, open_end_of_turn, open_voice
 from glasses.types import Button, Float32Array
 
 ECHO_DB = -6.0
@@ -83,7 +83,7 @@ def own_voice(bundle: str, minutes: float, *, tick: Tick = lambda stage, done, t
 
     tape, seen = _run(bundle, talk, on_speech=True)
     touches = {what.t_ns for what in seen if isinstance(what, Button)}  # what they opened or ended was no voice
-    told = [what for what in seen if isinstance(what, Told) and what.t_ns not in touches]
+    told = [what for what in seen if isinstance(what, TurnSignal) and what.t_ns not in touches]
     blocks = tape[: len(tape) // 1600 * 1600, 1].reshape(-1, 1600)
     return {
         "minutes_of_its_own_voice": round(float((np.abs(blocks.astype(np.int32)).max(axis=1) > LOUD).sum()) / 600, 1),
@@ -103,13 +103,13 @@ def _spoken_s(seen: list[Any]) -> float:
 class _Spoken:
     """A room with a running spine in it, and what was seen there."""
 
-    def __init__(self, room: Room, live: Live) -> None:
+    def __init__(self, room: Room, live: Assistant) -> None:
         self.room, self.live = room, live
         self.seen: list[tuple[int, Any]] = []
         self._more = threading.Condition()
 
     def watch(self, what: Any) -> None:
-        if isinstance(what, (Told, ReplyState, Reply, Button)):
+        if isinstance(what, (TurnSignal, ReplyState, Reply, Button)):
             with self._more:
                 self.seen.append((time.monotonic_ns(), what))
                 self._more.notify_all()
@@ -126,10 +126,10 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
     """The tape, int16 (N, 2) of room and speaker, and what was seen."""
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room", echo_db=ECHO_DB) as room:
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = open_voice(bundle), open_parts(bundle)
-        detector = VoiceDetector(store.path_of(store.load_bundle(bundle).voice_gate))
-        ear = Ear(parts, detector, TurnGate(on_speech=on_speech), open_turn_end(parts))
-        live = Live(parts, voice, ear, Devices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
+        voice, parts = open_voice(bundle), open_bundle(bundle)
+        detector = Vad(store.path_of(store.load_bundle(bundle).voice_gate))
+        ear = Listener(parts, detector, TurnManager(on_speech=on_speech), open_end_of_turn(parts))
+        live = Assistant(parts, voice, ear, LocalDevices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
         live.mouth.instead = lambda draft: TEXT
         spoken = _Spoken(room, live)
         path = Path(folder) / "tape.raw"

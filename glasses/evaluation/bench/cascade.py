@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from glasses.assistant.listener import Ear, Judge
-from glasses.assistant.turn_manager import TurnGate
+from glasses.assistant.listener import Judge, Listener
+from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.vad import VoiceDetector
+from glasses.audio.vad import Vad
 from glasses.backbone import prompt
 from glasses.evaluation import whisper_baseline
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Float32Array, Turn
 
 Transcribe = Callable[[Float32Array], str]
@@ -45,17 +45,17 @@ def transcriber() -> Transcribe:
     return transcribe
 
 
-def text_rows(parts: Parts, text: str) -> Float32Array:
+def text_rows(parts: LoadedBundle, text: str) -> Float32Array:
     """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
     asked = parts.backbone.tokenize(text, special=False) or parts.backbone.tokenize(prompt.ABOUT_SOUND)
     return parts.backbone.token_rows([*asked, *parts.backbone.tokenize(prompt.SUFFIX)])
 
 
-class CascadeEar(Ear):
+class CascadeEar(Listener):
     """An ear that gives the mouth a transcript."""
 
     def __init__(
-        self, parts: Parts, detector: VoiceDetector, gate: TurnGate, judge: Judge | None, transcribe: Transcribe
+        self, parts: LoadedBundle, detector: Vad, gate: TurnManager, judge: Judge | None, transcribe: Transcribe
     ) -> None:
         super().__init__(parts, detector, gate, judge)
         self._transcribe = transcribe

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from glasses.assistant.listener import Ear
-from glasses.assistant.turn_manager import TurnGate
+from glasses.assistant.listener import Listener
+from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.vad import VoiceDetector
+from glasses.audio.vad import Vad
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.events import Ended, ReplyState
-from glasses.heads.wake_word import WakeGate, load
+from glasses.events import ReplyState, TurnCompleted
+from glasses.heads.wake_word import WakeWordDetector, load
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_for_me, open_parts, open_turn_end, wake_path
+from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle, open_end_of_turn, wake_word_path
 from glasses.types import AudioChunk, Float32Array, Turn
 from glasses.wake_word_training import train
 from glasses.wake_word_training.voices import add_at_snr, at_hand, noise
@@ -68,13 +68,13 @@ class Opened:
 
 def run(bundle: str, folders: Sequence[Path], hours: float, tick: train.Tick) -> dict[str, Any]:
     """Raises ModelError (no phrase was taught, models), InputError(NOT_FOUND) for folders with hardly a sound."""
-    head = load(wake_path())
-    kinds = unlearned(folders, wake_path().with_suffix(".json"))
+    head = load(wake_word_path())
+    kinds = unlearned(folders, wake_word_path().with_suffix(".json"))
     if (n := sum(map(len, kinds.values()))) < LEAST_FILES:
         raise InputError(Reason.NOT_FOUND, f"{n} sound files below {', '.join(map(str, folders))}; name more")
-    parts = open_parts(bundle)
-    gate = WakeGate(head, parts.audio_encoder.encode, parts.audio_encoder.space)
-    hearing = train.Hearing(gate, VoiceDetector(store.path_of(parts.bundle.voice_gate)))
+    parts = open_bundle(bundle)
+    gate = WakeWordDetector(head, parts.audio_encoder.encode, parts.audio_encoder.space)
+    hearing = train.Hearing(gate, Vad(store.path_of(parts.bundle.voice_gate)))
     figures: dict[str, Any] = {"phrase": head.phrase}
     learn, test = at_hand(None)
     try:
@@ -111,7 +111,7 @@ def unlearned(folders: Sequence[Path], taught: Path) -> dict[str, list[Path]]:
 
 
 def opened(
-    hearing: train.Hearing, parts: Parts, kinds: dict[str, list[Path]], hours: float, tick: train.Tick
+    hearing: train.Hearing, parts: LoadedBundle, kinds: dict[str, list[Path]], hours: float, tick: train.Tick
 ) -> Iterator[dict[str, Any]]:
     """After each stretch what each way of addressing has opened so far, of all and of each kind, and what woke it."""
     ears = {how: Addressed(parts, how) for how in ("request", "speech")}
@@ -138,11 +138,11 @@ def opened(
 class Addressed:
     """An ear that opens turns as `how` says, and is done with each as soon as it is decided; it answers none."""
 
-    def __init__(self, parts: Parts, how: str) -> None:
+    def __init__(self, parts: LoadedBundle, how: str) -> None:
         """`how`: request or speech. Raises ModelError from the heads."""
-        detector = VoiceDetector(store.path_of(parts.bundle.voice_gate))
-        self._ear = _Deciding(parts, detector, TurnGate(on_speech=True), open_turn_end(parts))
-        self._ear.for_me = open_for_me(parts) if how == "request" else None
+        detector = Vad(store.path_of(parts.bundle.voice_gate))
+        self._ear = _Deciding(parts, detector, TurnManager(on_speech=True), open_end_of_turn(parts))
+        self._ear.for_me = open_addressee(parts) if how == "request" else None
         self._n_chunks = 0
 
     def turns(self, pcm: Float32Array) -> int:
@@ -154,13 +154,13 @@ class Addressed:
             chunk = AudioChunk(t_ns, self._n_chunks, sound[first : first + _CHUNK], RATE_HZ)
             self._n_chunks += 1
             for signal in self._ear.feed(chunk):
-                if isinstance(signal, Ended):
+                if isinstance(signal, TurnCompleted):
                     ended += 1
                     self._ear.feed(ReplyState(t_ns, signal.turn.id, "over"))
         return ended
 
 
-class _Deciding(Ear):
+class _Deciding(Listener):
     """Makes only the drafts that may decide something: those made in a pause."""
 
     def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:

@@ -21,13 +21,13 @@ import numpy as np
 import psutil
 
 from glasses.assistant.answer import warm_up
-from glasses.assistant.assistant import Live
-from glasses.assistant.listener import Ear
-from glasses.assistant.turn_manager import TurnGate
+from glasses.assistant.assistant import Assistant
+from glasses.assistant.listener import Listener
+from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
-from glasses.audio.vad import VoiceDetector
+from glasses.audio.vad import Vad
 from glasses.decoders.speech import Voice
-from glasses.devices.local import Devices
+from glasses.devices.local import LocalDevices
 from glasses.errors import InputError, Reason, SensorError
 from glasses.evaluation.bench.cascade import CascadeEar, transcriber
 from glasses.evaluation.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
@@ -35,7 +35,7 @@ from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
 from glasses.events import Reply
 from glasses.model_store import store
-from glasses.runtime.bundle import Parts, open_parts, open_turn_end, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
 from glasses.types import Float32Array
 
 SPEECH = Path(__file__).parents[3] / "models/eval/speech"
@@ -50,7 +50,7 @@ class Side:
     """One of the two that are compared."""
 
     name: str
-    make_ear: Callable[[], Ear]
+    make_ear: Callable[[], Listener]
     waits_ms: list[float] = field(default_factory=list)
     early_share: list[float] = field(default_factory=list)  # of the work for the first sound, done before end of speech
     falls: list[dict[str, float]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Side:
 class Stage:
     """Where a side is asked."""
 
-    parts: Parts
+    parts: LoadedBundle
     voice: Voice
     room: Room
     folder: Path
@@ -78,7 +78,7 @@ def run(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         room = stack.enter_context(Room(folder / "room"))
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = stack.enter_context(open_voice(bundle)), open_parts(bundle)
+        voice, parts = stack.enter_context(open_voice(bundle)), open_bundle(bundle)
         stack.callback(parts.close)
         warm_up(parts, voice)
         sides = [Side("latents", _maker(parts, None))]
@@ -114,14 +114,14 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join(line for name, value in figures.items() for line in lines(name, value, ""))
 
 
-def _maker(parts: Parts, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Ear]:
+def _maker(parts: LoadedBundle, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Listener]:
     """Ears with the same gates, that give the mouth rows, or with `transcribe` a transcript."""
-    detector_path, judge = store.path_of(parts.bundle.voice_gate), open_turn_end(parts)
+    detector_path, judge = store.path_of(parts.bundle.voice_gate), open_end_of_turn(parts)
 
-    def make() -> Ear:
-        detector, gate = VoiceDetector(detector_path), TurnGate(on_speech=True)
+    def make() -> Listener:
+        detector, gate = Vad(detector_path), TurnManager(on_speech=True)
         if transcribe is None:
-            return Ear(parts, detector, gate, judge)
+            return Listener(parts, detector, gate, judge)
         return CascadeEar(parts, detector, gate, judge, transcribe)
 
     return make
@@ -140,9 +140,9 @@ def spoken_questions(n: int) -> list[Float32Array]:
     return [read_audio(files[i % len(files)]) for i in range(n)]
 
 
-def _idle(parts: Parts, voice: Voice, ear: Ear) -> float:
+def _idle(parts: LoadedBundle, voice: Voice, ear: Listener) -> float:
     """Percent of one core while nobody speaks."""
-    live = Live(parts, voice, ear, Devices())
+    live = Assistant(parts, voice, ear, LocalDevices())
     figure: list[float] = []
 
     def measure() -> None:
@@ -170,7 +170,7 @@ def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
                 replies.append(what)
                 over.notify()
 
-    live = Live(stage.parts, stage.voice, side.make_ear(), Devices(), watch=watch)
+    live = Assistant(stage.parts, stage.voice, side.make_ear(), LocalDevices(), watch=watch)
     tape = stage.room.tape(stage.folder / "tape.raw")
 
     def talk() -> None:

@@ -10,7 +10,7 @@ import psutil
 from glasses.assistant.answer import Times, answer
 from glasses.encoders.audio import RATE_HZ
 from glasses.errors import ModelError, Reason
-from glasses.runtime.bundle import open_parts, open_voice
+from glasses.runtime.bundle import open_bundle, open_voice
 from glasses.types import Turn
 
 
@@ -22,7 +22,7 @@ def run(bundle: str) -> dict[str, Any]:
     """
     process = psutil.Process()
     figures = {"start": _mb(process)}
-    parts = open_parts(bundle)
+    parts = open_bundle(bundle)
     figures["loaded"] = _mb(process)
     rng = np.random.default_rng(0)
     sound = parts.hear((0.1 * rng.standard_normal(5 * RATE_HZ)).astype(np.float32))

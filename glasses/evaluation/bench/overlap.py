@@ -20,7 +20,7 @@ import numpy as np
 from glasses.audio.ring_buffer import RATE_HZ
 from glasses.encoders.audio import windows
 from glasses.recording.demo_session import SHIPPED, load_session
-from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.client.client import Client
 from glasses.service.client.transport import WebSocket
 from glasses.service.engines.llama import LlamaEngine
@@ -68,7 +68,7 @@ async def _run(bundle_name: str) -> dict[str, Any]:
     latents: list[Latents] = []
 
     def opened() -> LlamaEngine:
-        parts = open_parts(bundle_name, n_threads=SPARE_ONE)
+        parts = open_bundle(bundle_name, n_threads=SPARE_ONE)
         latents.extend(parts.audio_encoder.encode(window) for window in windows(_speech(), max_s=WINDOW_S))
         return LlamaEngine(parts)
 

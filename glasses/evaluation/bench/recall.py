@@ -17,8 +17,8 @@ from glasses.audio.ring_buffer import RATE_HZ
 from glasses.evaluation.bench import views
 from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread
-from glasses.memory.latent_memory import LatentMemory, SoundKeeper
-from glasses.runtime.bundle import Parts, open_parts
+from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import AudioChunk, Float32Array, Latents, Turn
 
 AGES_S = (5, 120, 900)  # one for each tier of the memory
@@ -28,7 +28,7 @@ _S = 1_000_000_000
 
 def run(bundle: str, n_clips: int) -> dict[str, Any]:
     """Share of clips whose class is named: heard directly, and from memory by age; MB a minute of sound takes there."""
-    parts = open_parts(bundle)
+    parts = open_bundle(bundle)
     index = [sound for sound in read_index() if sound.split == "held-out"]
     names = {sound.label: sound.accept for sound in index}
     clips = spread(index, n_clips)
@@ -51,10 +51,10 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
     return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2), "views": views.run()}
 
 
-def remembered(parts: Parts, pcm: Float32Array) -> LatentMemory:
+def remembered(parts: LoadedBundle, pcm: Float32Array) -> LatentMemory:
     """A memory that heard float32 (N,) sound, from time 0; silence ends its last piece."""
     memory = LatentMemory()
-    keeper = SoundKeeper(memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
+    keeper = SoundSegmenter(memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
     whole = np.pad(pcm, (0, RATE_HZ))
     samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)
     for i in range(0, len(samples), _CHUNK):
@@ -69,6 +69,6 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, sounds, views.report(figures["views"])])
 
 
-def _answer(parts: Parts, latents: tuple[Latents, ...]) -> str:
+def _answer(parts: LoadedBundle, latents: tuple[Latents, ...]) -> str:
     turn = Turn(1, 0, "bench", (*latents, QUESTION))
     return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=24))

@@ -20,20 +20,20 @@ from typing import Any
 import numpy as np
 import psutil
 
-from glasses.assistant.listener import Ear
-from glasses.assistant.turn_manager import TurnGate
+from glasses.assistant.listener import Listener
+from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.audio.vad import VoiceDetector
+from glasses.audio.vad import Vad
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.evaluation.progress import Tick
-from glasses.events import Ended, ReplyState
-from glasses.memory.latent_memory import LatentMemory, SoundKeeper
-from glasses.memory.view_filter import ViewGate
+from glasses.events import ReplyState, TurnCompleted
+from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.view_filter import ViewFilter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.recording.recorder import Recorder
-from glasses.runtime.bundle import Parts, open_parts, open_turn_end, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
 from glasses.types import AudioChunk, Frame, SensorEvent
 
 _S = 1_000_000_000
@@ -76,7 +76,7 @@ class Cost:
 
 def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Figures, and under "over" every budget that was not kept. Raises ModelError, InputError."""
-    parts, voice = open_parts(bundle, n_threads=1), open_voice(bundle, n_threads=1)
+    parts, voice = open_bundle(bundle, n_threads=1), open_voice(bundle, n_threads=1)
     process, cost = psutil.Process(), Cost()
     minutes = max(1, round(for_minutes))
     with tempfile.TemporaryDirectory() as folder:
@@ -164,13 +164,13 @@ def in_use_mb() -> float:
 class _Worn:
     """The spine without devices: the ear as live, the mouth in the same thread."""
 
-    def __init__(self, parts: Parts, voice: Voice, recorder: Recorder, cost: Cost) -> None:
-        detector = VoiceDetector(store.path_of(parts.bundle.voice_gate))
+    def __init__(self, parts: LoadedBundle, voice: Voice, recorder: Recorder, cost: Cost) -> None:
+        detector = Vad(store.path_of(parts.bundle.voice_gate))
         self._parts, self._voice, self._recorder, self._cost = parts, voice, recorder, cost
-        self._ear = Ear(parts, detector, TurnGate(), open_turn_end(parts))
+        self._ear = Listener(parts, detector, TurnManager(), open_end_of_turn(parts))
         self._memory = LatentMemory()
-        self._keeper = SoundKeeper(self._memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
-        self._view = ViewGate()
+        self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
+        self._view = ViewFilter()
         self.n_turns = 0
         draft_of: Callable[..., Any] = self._ear._draft_of
         self._ear._draft_of = lambda *given, **named: self._drafted(draft_of, *given, **named)
@@ -196,7 +196,7 @@ class _Worn:
         with self._cost.stage("memory"):
             self._remember(event)
         for signal in signals:
-            if isinstance(signal, Ended):
+            if isinstance(signal, TurnCompleted):
                 self._answer(signal)
 
     def _remember(self, event: SensorEvent) -> None:
@@ -205,7 +205,7 @@ class _Worn:
         elif isinstance(event, Frame) and self._view.is_new(event.rgb, event.t_ns):
             self._memory.remember(self._parts.image_encoder.encode(event.rgb, event.t_ns))
 
-    def _answer(self, ended: Ended) -> None:
+    def _answer(self, ended: TurnCompleted) -> None:
         draft = self._ear.last_draft
         assert draft is not None
         with self._cost.stage("answer"):

@@ -16,7 +16,7 @@ import numpy as np
 from glasses.devices.camera import FPS
 from glasses.evaluation.pictures import read_pictures
 from glasses.memory.latent_memory import BLOCK_MS
-from glasses.memory.view_filter import NEAR_S, ViewGate
+from glasses.memory.view_filter import NEAR_S, ViewFilter
 from glasses.types import UInt8Array
 
 STAYS_S = (0.5, 30.0)
@@ -32,7 +32,7 @@ def run() -> dict[str, Any]:
     of how many sounds a picture is kept, of the view they began in and within NEAR_S, by either gate.
     """
     rng, sounds_rng = np.random.default_rng(0), np.random.default_rng(1)
-    gates, n_encoded, n_shown = (ViewGate(), ViewGate()), [0, 0], [0, 0]  # deaf, hearing
+    gates, n_encoded, n_shown = (ViewFilter(), ViewFilter()), [0, 0], [0, 0]  # deaf, hearing
     kept: dict[str, list[bool]] = {"under 2 s": [], "2 to 5 s": [], "over 5 s": []}
     t_ns = n_pictures = 0
     for picture in read_pictures():

@@ -19,10 +19,10 @@ import numpy as np
 from glasses.errors import GlassesError, Reason, RemoteError
 from glasses.service.client.transport import Transport
 from glasses.service.protocol import events, messages, wire
-from glasses.service.protocol.events import Description, Event, Failed, Opened, PieceEvent, TokenList
-from glasses.service.protocol.messages import Example, How
+from glasses.service.protocol.events import Description, Event, Failed, Opened, TokenEvent, TokenList
+from glasses.service.protocol.messages import Example, GenerationParams
 from glasses.service.protocol.packing import Given, pack, piece_of, reason_of
-from glasses.types import Float32Array, Piece
+from glasses.types import Float32Array, Token
 
 _events: wire.Decoder[Event] = wire.Decoder(Event)
 _RETRY_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -138,7 +138,7 @@ class Client:
             except GlassesError as error:
                 self._fail(RemoteError(error.reason, f"the service sent what cannot be read: {error}"))
                 return
-            if isinstance(event, PieceEvent):
+            if isinstance(event, TokenEvent):
                 if event.session in self._sessions:
                     self._sessions[event.session].take(event, arrays)
             elif (call := self._calls.get(getattr(event, "rid", None) or -1)) and not call.future.done():
@@ -203,7 +203,7 @@ class RemoteSession:
     generation: int = 0
     have: int = 0  # pieces of the running generation that came
     _seq: int = 0
-    _pieces: asyncio.Queue[tuple[PieceEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
+    _pieces: asyncio.Queue[tuple[TokenEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
 
     async def feed(self, *given: Given) -> int:
         """Appends parts, which are prefilled at once; rows in the context afterwards. Raises RemoteError."""
@@ -231,11 +231,13 @@ class RemoteSession:
             await self.client.call(messages.Close(self.client.next_rid(), self.id), session=self.id)
         self.client._sessions.pop(self.id, None)
 
-    async def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Piece]:
-        """Streams the answer; `how` as in `messages.How`. Raises RemoteError. Leaving the loop early cancels."""
+    async def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Token]:
+        """Streams the answer; `how` as in `messages.GenerationParams`. Raises RemoteError. Leaving the loop early
+        cancels.
+        """
         self.generation, self.have, self._pieces = self.generation + 1, 0, asyncio.Queue()
         request = messages.Generate(
-            self.client.next_rid(), self.id, self._next(), How(self.generation, max_tokens, **how)
+            self.client.next_rid(), self.id, self._next(), GenerationParams(self.generation, max_tokens, **how)
         )
         call = asyncio.create_task(self._done(request))
         call.add_done_callback(self._ended)
@@ -255,7 +257,7 @@ class RemoteSession:
                 with suppress(RemoteError):
                     await self.cancel()
 
-    def take(self, event: PieceEvent, arrays: list[Float32Array]) -> None:
+    def take(self, event: TokenEvent, arrays: list[Float32Array]) -> None:
         """One piece of the wire; an old generation's, or one that came already, is dropped."""
         if event.generation != self.generation or event.index != self.have:
             return

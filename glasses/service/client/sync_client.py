@@ -21,7 +21,7 @@ from glasses.service.protocol import wire
 from glasses.service.protocol.events import Description, TokenList
 from glasses.service.protocol.messages import Example, TokenRequest
 from glasses.service.protocol.packing import Given
-from glasses.types import Float32Array, Piece
+from glasses.types import Float32Array, Token
 
 _T = TypeVar("_T")
 
@@ -98,10 +98,10 @@ class SyncSession:
     def feed(self, *given: Given) -> int:
         return self.client.wait(self.asynchronous.feed(*given))
 
-    def generate(self, *, max_tokens: int = 64, **how: Any) -> Iterator[Piece]:
+    def generate(self, *, max_tokens: int = 64, **how: Any) -> Iterator[Token]:
         pieces = self.asynchronous.generate(max_tokens=max_tokens, **how)
 
-        async def one() -> Piece | None:
+        async def one() -> Token | None:
             return await anext(pieces, None)
 
         async def leave() -> None:

@@ -1,7 +1,7 @@
 """What a backend must do: keep contexts and run rows through the backbone. Knows no session, message or network.
 
-An engine belongs to one thread, that of `worker.Worker`. What is fed are `glasses.backbone.inputs.Part`s: token ids or
-latents float32 (n, n_embd).
+An engine belongs to one thread, that of `worker.Worker`. What is fed are `glasses.backbone.inputs.ModelInput`s: token
+ids or latents float32 (n, n_embd).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from glasses.backbone import prompt
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.backbone.kv_values import values_of
 from glasses.backbone.state_file import SavedState
 from glasses.errors import ModelError, Reason
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Float32Array
 
 # `hidden` gives latents out, `tokens` trains the classifier rows of added tokens, `token rows` their input rows too.
@@ -47,14 +47,14 @@ class Engine(Protocol):
     Everything but `stream`, `abort` and `clear_abort` is called on the worker's thread.
     """
 
-    parts: Parts
+    parts: LoadedBundle
     chat: Context
     can: tuple[Ability, ...]
     gradient: Any
     train_rows: Any
     stream: Any
 
-    def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
+    def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
         """Appends rows."""
         ...
 
@@ -96,7 +96,7 @@ class LlamaEngine:
     train_rows: Any = None
     stream: Any = None
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: LoadedBundle) -> None:
         self.parts = parts
         self._backbone = parts.backbone
         parts.backbone.rollback(parts.n_prefix)
@@ -104,7 +104,7 @@ class LlamaEngine:
         self._resident: weakref.ref[Context] | None = None
         self._read = (len(parts.backbone.tokenize(prompt.SUFFIX)), 1)
 
-    def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
+    def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
         self._enter(context)
         try:
             states = self._backbone.feed(parts, hidden="last" if hidden else "none")

@@ -21,12 +21,12 @@ import httpx
 import numpy as np
 
 from glasses.backbone import inputs as fed
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.backbone.prompt import PREFIX
 from glasses.errors import InputError, ModelError, Reason, RemoteError
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.llama import Ability, Context, Output
-from glasses.service.protocol.messages import How
+from glasses.service.protocol.messages import GenerationParams
 from glasses.types import Float32Array
 
 CONNECT_S, SILENT_S = 5.0, 120.0  # the first piece waits for the whole prefill, and for others before it
@@ -50,7 +50,7 @@ class VllmEngine:
     gradient: Any = None
     train_rows: Any = None
 
-    def __init__(self, parts: Parts, url: str, *, api_key: str | None = None) -> None:
+    def __init__(self, parts: LoadedBundle, url: str, *, api_key: str | None = None) -> None:
         """Asks the server which model it has. Raises RemoteError: NO_NETWORK, REFUSED."""
         self.parts, self._url = parts, url.rstrip("/")
         self._sizes = {"n_vocab": parts.backbone.n_vocab, "n_embd": parts.backbone.n_embd}
@@ -59,7 +59,7 @@ class VllmEngine:
         self.chat = Context()
         self.feed(self.chat, [parts.backbone.tokenize(PREFIX)], hidden=False)
 
-    def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
+    def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
         rows = [self._rows(part, f"part {i}") for i, part in enumerate(parts)]
         n_rows = sum(map(len, rows))
         if not n_rows:
@@ -73,7 +73,7 @@ class VllmEngine:
         context.n_past += n_rows
         return Output(np.zeros(0, np.float32), None)
 
-    async def stream(self, context: Context, how: How) -> AsyncIterator[Streamed]:
+    async def stream(self, context: Context, how: GenerationParams) -> AsyncIterator[Streamed]:
         """The pieces after the context. Raises RemoteError(NO_NETWORK), InputError(BAD_INPUT) for what vLLM refuses."""
         rows = np.concatenate(context.state or [np.zeros((0, self._sizes["n_embd"]), np.float32)])
         asked = {
@@ -125,7 +125,7 @@ class VllmEngine:
     def close(self) -> None:
         self.parts.close()
 
-    def _rows(self, part: Part, where: str) -> Float32Array:
+    def _rows(self, part: ModelInput, where: str) -> Float32Array:
         rows = fed.check(part, where, **self._sizes)
         return (
             rows

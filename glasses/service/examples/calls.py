@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.client.sync_client import SyncClient
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import call_wordings as train
@@ -102,7 +102,7 @@ def main() -> None:
     args = parser.parse_args()
 
     def service() -> InProcess:
-        engine = lambda: LlamaEngine(open_parts(n_threads=SPARE_ONE))  # noqa: E731
+        engine = lambda: LlamaEngine(open_bundle(n_threads=SPARE_ONE))  # noqa: E731
         return InProcess(Service(engine, backend="llama", tokens=args.tokens), owns=True)
 
     with SyncClient(service) as client:

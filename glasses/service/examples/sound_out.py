@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from glasses.audio.media import read_audio, write_wav
-from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.client.sync_client import SyncClient
 from glasses.service.client.transport import WebSocket
 from glasses.service.engines.llama import LlamaEngine
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def _own_service() -> InProcess:
-    return InProcess(Service(lambda: LlamaEngine(open_parts(n_threads=SPARE_ONE)), backend="llama"), owns=True)
+    return InProcess(Service(lambda: LlamaEngine(open_bundle(n_threads=SPARE_ONE)), backend="llama"), owns=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Done(Message, tag="done", frozen=True):
     seq: Count = 0
 
 
-class PieceEvent(Message, tag="piece", frozen=True):
+class TokenEvent(Message, tag="piece", frozen=True):
     """One generated token; `array` is its latent (1, n_embd). `end` is set on the last: why it ended."""
 
     session: str
@@ -105,7 +105,7 @@ class Description(Message, tag="description", frozen=True):
     schema: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-Event = Opened | Done | PieceEvent | Gradients | TokenList | Tokenized | Failed | Description
+Event = Opened | Done | TokenEvent | Gradients | TokenList | Tokenized | Failed | Description
 
 
 def json_schema() -> dict[str, Any]:

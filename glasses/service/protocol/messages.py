@@ -59,7 +59,7 @@ Part = Text | Tokens | Rows | Sensed
 Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
 
 
-class How(Message, frozen=True):
+class GenerationParams(Message, frozen=True):
     """How to generate. `generation` is the client's number for it, over every earlier one of this session."""
 
     generation: Count
@@ -111,7 +111,7 @@ class Generate(Message, tag="generate", frozen=True):
     rid: Count
     session: Session
     seq: Count
-    how: How
+    how: GenerationParams
 
 
 class Cancel(Message, tag="cancel", frozen=True):
@@ -151,7 +151,7 @@ class Once(Message, tag="once", frozen=True):
 
     rid: Count
     parts: Parts
-    how: How
+    how: GenerationParams
     chat: bool = True
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from glasses.errors import Reason
 from glasses.service.protocol import messages
-from glasses.service.protocol.events import PieceEvent
+from glasses.service.protocol.events import TokenEvent
 from glasses.service.protocol.messages import Part
-from glasses.types import Float32Array, Latents, Piece
+from glasses.types import Float32Array, Latents, Token
 
 Given = str | Latents | Sequence[int] | Float32Array  # text, pre-connector latents, token ids, backbone latents
 
@@ -32,9 +32,9 @@ def pack(given: Sequence[Given], arrays: list[Float32Array]) -> list[Part]:
     return parts
 
 
-def piece_of(event: PieceEvent, latent: Float32Array | None) -> Piece:
+def piece_of(event: TokenEvent, latent: Float32Array | None) -> Token:
     """A piece of the wire as every stage knows it."""
-    return Piece(
+    return Token(
         turn_id=event.generation,
         token_id=event.token,
         text=event.text,

@@ -82,7 +82,7 @@ class Decoder(Generic[_B]):
         return header.body, _arrays(header.arrays, memoryview(data)[_START.size + length :])
 
 
-class Whose(msgspec.Struct):
+class Envelope(msgspec.Struct):
     """Of a message that cannot be used: whom to tell."""
 
     rid: int | None = None
@@ -91,19 +91,19 @@ class Whose(msgspec.Struct):
 
 
 class _Addressed(msgspec.Struct):
-    body: Whose
+    body: Envelope
 
 
 _addressed = msgspec.json.Decoder(_Addressed)
 
 
-def whose(data: bytes) -> Whose:
+def whose(data: bytes) -> Envelope:
     """Who sent a message, as far as its header can be read at all."""
     try:
         (_, length) = _START.unpack_from(data)
         return _addressed.decode(data[_START.size : _START.size + min(length, MAX_HEADER_BYTES)]).body
     except (struct.error, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Whose()
+        return Envelope()
 
 
 def encode(body: Any, arrays: Sequence[NDArray[Any]] = (), dtype: Dtype = "f32") -> bytes:

@@ -34,7 +34,7 @@ from glasses.service.protocol.packing import Given
 from glasses.service.server.http_app import problem, read_body
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
-from glasses.types import Piece
+from glasses.types import Token
 
 MAX_BODY_BYTES = 24 << 20
 MAX_SOUND_S = 120.0
@@ -147,8 +147,8 @@ async def _answer(service: Service, asked: ChatRequest) -> Response:
 
 
 async def _pieces(
-    client: Client, session: RemoteSession, first: Piece, rest: AsyncIterator[Piece]
-) -> AsyncIterator[Piece]:
+    client: Client, session: RemoteSession, first: Token, rest: AsyncIterator[Token]
+) -> AsyncIterator[Token]:
     try:
         yield first
         async for piece in rest:
@@ -208,11 +208,11 @@ def _with_file(data: str, suffix: str, read: Callable[[Path], Any]) -> Any:
         return read(Path(file.name))
 
 
-def _finish(last: Piece, service_limit: int, made: int) -> str:
+def _finish(last: Token, service_limit: int, made: int) -> str:
     return "length" if made >= service_limit else "stop"
 
 
-def _logprobs(piece: Piece) -> dict[str, Any]:
+def _logprobs(piece: Token) -> dict[str, Any]:
     top = [{"token": str(token), "logprob": logprob, "bytes": None} for token, logprob in piece.top]
     return {"token": piece.text, "logprob": piece.logprob, "bytes": list(piece.text.encode()), "top_logprobs": top}
 
@@ -221,7 +221,7 @@ def _usage(n_prompt: int, n_made: int) -> dict[str, int]:
     return {"prompt_tokens": n_prompt, "completion_tokens": n_made, "total_tokens": n_prompt + n_made}
 
 
-def _whole(pieces: list[Piece], about: dict[str, Any], asked: ChatRequest, n_prompt: int) -> dict[str, Any]:
+def _whole(pieces: list[Token], about: dict[str, Any], asked: ChatRequest, n_prompt: int) -> dict[str, Any]:
     text = "".join(piece.text for piece in pieces)
     choice: dict[str, Any] = {
         "index": 0,
@@ -233,7 +233,7 @@ def _whole(pieces: list[Piece], about: dict[str, Any], asked: ChatRequest, n_pro
 
 
 async def _chunks(
-    pieces: AsyncIterator[Piece], about: dict[str, Any], asked: ChatRequest, n_prompt: int
+    pieces: AsyncIterator[Token], about: dict[str, Any], asked: ChatRequest, n_prompt: int
 ) -> AsyncIterator[str]:
     def event(delta: dict[str, str], finish: str | None = None, logprobs: Any = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}

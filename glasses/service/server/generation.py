@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from glasses.backbone import sampling
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.backbone.vocabulary import Vocabulary
 from glasses.errors import InputError, Reason
 from glasses.service.engines.llama import Output
-from glasses.service.protocol.events import PieceEvent
-from glasses.service.protocol.messages import How
+from glasses.service.protocol.events import TokenEvent
+from glasses.service.protocol.messages import GenerationParams
 from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.types import Float32Array
 
-Made = tuple[PieceEvent, Float32Array | None]  # a piece and its latent (1, n_embd)
+Made = tuple[TokenEvent, Float32Array | None]  # a piece and its latent (1, n_embd)
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Generation:
     """`next` after every fed row. `pieces` keeps all that were made, for whoever missed some."""
 
     session: str
-    how: How
+    how: GenerationParams
     vocabulary: Vocabulary
     added: AddedTokens
     pieces: list[Made] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Generation:
     def _first(self) -> bool:
         return not self._chosen and not self.how.said
 
-    def next(self, output: Output, *, room: bool, values: Float32Array | None = None) -> Part:
+    def next(self, output: Output, *, room: bool, values: Float32Array | None = None) -> ModelInput:
         """Makes one piece and returns what has to be fed for the one after it; `room` is whether that would fit,
         `values` (n_values,) what `Engine.values` has, where needed.
         """
@@ -85,7 +85,7 @@ class Generation:
             self._opened = added.name if added.end else None
         data = added.name.encode() if added else self.vocabulary.token_bytes(index)
         latent = output.hidden[None] if self.how.latents and output.hidden is not None else None
-        piece = PieceEvent(
+        piece = TokenEvent(
             session=self.session,
             generation=self.how.generation,
             index=len(self.pieces),
@@ -102,13 +102,13 @@ class Generation:
     def take(self, token: int, text: str, logprob: float, top: list[tuple[int, float]], end: Any) -> None:
         """One piece that was made elsewhere."""
         place = (self.session, self.how.generation, len(self.pieces))
-        self.pieces.append((PieceEvent(*place, token, text, logprob, top, end=end), None))
+        self.pieces.append((TokenEvent(*place, token, text, logprob, top, end=end), None))
 
     def stop(self, why: str) -> None:
         """Ends it with an empty piece that says why; a generation ends exactly once."""
         if not self.ended:
             end: Any = why
-            piece = PieceEvent(self.session, self.how.generation, len(self.pieces), 0, "", 0.0, end=end)
+            piece = TokenEvent(self.session, self.how.generation, len(self.pieces), 0, "", 0.0, end=end)
             self.pieces.append((piece, None))
 
     def _id(self, index: int) -> int:

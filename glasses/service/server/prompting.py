@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.errors import InputError, Reason
 from glasses.runtime import prompt
-from glasses.runtime.bundle import Parts
-from glasses.runtime.prompt import SoFar
+from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.prompt import PromptState
 from glasses.service.protocol import messages
 from glasses.service.protocol.messages import Rows, Sensed, Text, Tokens
 from glasses.service.tokens.added_tokens import AddedTokens
@@ -21,15 +21,15 @@ TURN_END = "<|im_end|>\n<|im_start|>user\n"  # from an answer to the next turn's
 
 
 @dataclass(slots=True)
-class Turn(SoFar):
+class Turn(PromptState):
     """As SoFar, and whether there was anything at all."""
 
     empty: bool = True
 
 
 def connect(
-    models: Parts, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn
-) -> list[Part]:
+    models: LoadedBundle, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn
+) -> list[ModelInput]:
     """`part` as token ids and rows; notes in `turn` what it was.
 
     Raises InputError (an array that is not there, an unknown token, a wrong width), ModelError(WRONG_SPACE).
@@ -51,9 +51,9 @@ def connect(
         raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
 
 
-def split(models: Parts, added: AddedTokens, ids: Sequence[int]) -> list[Part]:
+def split(models: LoadedBundle, added: AddedTokens, ids: Sequence[int]) -> list[ModelInput]:
     """Token ids as runs of the backbone's own ids and rows of added ones."""
-    out: list[Part] = []
+    out: list[ModelInput] = []
     own: list[int] = []
     for token in ids:
         if token < models.backbone.n_vocab:
@@ -65,13 +65,13 @@ def split(models: Parts, added: AddedTokens, ids: Sequence[int]) -> list[Part]:
     return [*out, own] if own else out
 
 
-def widths(models: Parts) -> dict[str, int]:
+def widths(models: LoadedBundle) -> dict[str, int]:
     """Every latent space that can be connected, with its width."""
     connectors = (getattr(models, field.name) for field in fields(models))
     return {c.space: c.width for c in connectors if hasattr(c, "space") and hasattr(c, "width")}
 
 
-def _latents(models: Parts, part: Sensed, data: Float32Array) -> Latents:
+def _latents(models: LoadedBundle, part: Sensed, data: Float32Array) -> Latents:
     width = widths(models).get(part.space)
     if width is not None and data.shape[1] != width:
         raise InputError(Reason.BAD_INPUT, f"latents of {part.space} are {width} wide, not {data.shape[1]}")

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from glasses import __version__
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.llama import Ability, Context, Engine
 from glasses.service.protocol import events, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
@@ -67,7 +67,7 @@ class Service:
         self.engine: Engine
 
     @property
-    def models(self) -> Parts:
+    def models(self) -> LoadedBundle:
         return self.engine.parts
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.runtime import prompt
 from glasses.service.engines.llama import Output
 from glasses.service.protocol.messages import Example
@@ -58,8 +58,8 @@ def states_of(engine: Any, added: AddedTokens, example: Example, n_own: int) -> 
     Raises InputError(NOT_FOUND), ModelError.
     """
     models, context = engine.parts, engine.copy(engine.chat)
-    fed: list[Part] = [models.backbone.tokenize(example.text, special=False)]
-    out = engine.feed(context, [*fed, *prompt.ending(models, prompt.SoFar(asked=True))], hidden=True)
+    fed: list[ModelInput] = [models.backbone.tokenize(example.text, special=False)]
+    out = engine.feed(context, [*fed, *prompt.ending(models, prompt.PromptState(asked=True))], hidden=True)
     values = engine.values(context)
     if example.call is None:
         first, *more = _own(engine, context, out, n_own)

@@ -18,9 +18,9 @@ from transformers.utils import logging
 
 from glasses.backbone import inputs as fed
 from glasses.backbone import prompt
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.errors import ModelError, Reason
-from glasses.runtime.bundle import Parts
+from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.llama import Ability, Context, Output
 
 CHUNK = 64  # rows between two looks at the abort flag
@@ -46,7 +46,7 @@ class TorchEngine:
     train_rows: Any = None  # token_rows.train, once opened
     stream: Any = None
 
-    def __init__(self, parts: Parts, model: Any) -> None:
+    def __init__(self, parts: LoadedBundle, model: Any) -> None:
         self.parts, self.model = parts, model
         self._sizes = {"n_vocab": parts.backbone.n_vocab, "n_embd": parts.backbone.n_embd}
         self._aborted = False
@@ -56,7 +56,7 @@ class TorchEngine:
         self._prefix = self.chat.state
         self.chat.state = copy.deepcopy(self._prefix)
 
-    def feed(self, context: Context, parts: Sequence[Part], *, hidden: bool) -> Output:
+    def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
         rows = torch.cat([self.embed(part, f"part {i}") for i, part in enumerate(parts)] or [torch.zeros(0)])
         if not len(rows):
             raise ModelError(Reason.BAD_INPUT, "nothing to feed: no part has a token or a latent")
@@ -88,7 +88,7 @@ class TorchEngine:
             raise ModelError(Reason.BAD_INPUT, "the model's output is not finite: the latents fed make it overflow")
         return state.float().numpy(), logits
 
-    def embed(self, part: Part, where: str) -> Tensor:
+    def embed(self, part: ModelInput, where: str) -> Tensor:
         """Rows (n, n_embd) of the model's type. Raises ModelError(BAD_INPUT)."""
         rows = fed.check(part, where, **self._sizes)
         if rows.ndim == 1:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from glasses.errors import InputError, Reason
 from glasses.model_store import store
-from glasses.runtime.bundle import SPARE_ONE, open_parts
+from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.engines.torch import gradients as grad
 from glasses.service.engines.torch import token_rows
 from glasses.service.engines.torch.engine import TorchEngine, load_model
@@ -38,7 +38,7 @@ _encoder = msgspec.json.Encoder()
 def open_engine(bundle: str = store.DEFAULT_BUNDLE, *, dtype: torch.dtype = torch.bfloat16) -> TorchEngine:
     """Opens a bundle's backbone with its Gradient API. Raises ModelError: NOT_FOUND, CORRUPT."""
     torch.set_num_threads(SPARE_ONE)
-    parts = open_parts(bundle, n_threads=1)
+    parts = open_bundle(bundle, n_threads=1)
     model = load_model(store.path_of(parts.bundle.backbone), dtype=dtype)
     return with_gradients(TorchEngine(parts, model))
 

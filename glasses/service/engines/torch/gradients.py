@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glasses.backbone.inputs import Part
+from glasses.backbone.inputs import ModelInput
 from glasses.errors import InputError, ModelError, Reason
 from glasses.service.engines.torch.engine import TorchEngine
 from glasses.types import Float32Array
@@ -36,7 +36,9 @@ class Fed:
         return len(self.rows)
 
 
-def sequence(engine: TorchEngine, parts: Sequence[Part], wanted: Sequence[bool], targets: Sequence[int] = ()) -> Fed:
+def sequence(
+    engine: TorchEngine, parts: Sequence[ModelInput], wanted: Sequence[bool], targets: Sequence[int] = ()
+) -> Fed:
     """Rows of `parts`, of which `wanted` marks those that get gradients; `targets` are what the last rows predict.
 
     The targets but the last are parts as well: they are fed. Raises ModelError(BAD_INPUT) for what cannot be fed.
