@@ -105,7 +105,7 @@ class Turn:
     id: int
     t_ns: int
     cause: str
-    parts: tuple[Latents | str, ...]
+    inputs: tuple[Latents | str, ...]
     deadline_ns: int | None = None
 
 

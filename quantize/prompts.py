@@ -37,14 +37,14 @@ class Prompt:
     scored: int  # rows before the first token that is scored
 
 
-def texts(path: Path, parts: LoadedBundle, limit: int | None = None) -> Iterator[Prompt]:
+def texts(path: Path, loaded: LoadedBundle, limit: int | None = None) -> Iterator[Prompt]:
     """Pieces of TEXT_TOKENS tokens of a text file. Raises InputError: NOT_FOUND, TOO_LARGE, BAD_INPUT (not text)."""
     if not path.is_file():
         raise InputError(Reason.NOT_FOUND, f"{path}: no such text file")
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_TEXT_BYTES >> 20} MiB; a few hundred KB are enough")
     try:
-        ids = parts.backbone.tokenize(path.read_text(encoding="utf-8"), special=False)
+        ids = loaded.backbone.tokenize(path.read_text(encoding="utf-8"), special=False)
     except UnicodeDecodeError as error:
         raise InputError(Reason.BAD_INPUT, f"{path}: not UTF-8 text; calibration text is plain text") from error
     if len(ids) < 2:
@@ -54,49 +54,49 @@ def texts(path: Path, parts: LoadedBundle, limit: int | None = None) -> Iterator
         yield Prompt("text", f"{path.name}:{i}", (piece,), 1)
 
 
-def held_out(parts: LoadedBundle, domain: str, limit: int | None) -> Iterator[Prompt]:
+def held_out(loaded: LoadedBundle, domain: str, limit: int | None) -> Iterator[Prompt]:
     """Turns about the held-out files of one domain (text, speech, pictures, sounds), each with the backbone's answer.
 
     `text` are the spoken questions as they would be typed.
     """
     if domain == "text":
         for item in spread(_speech("question"), limit):
-            yield _turn(parts, "text", item["text"], (item["text"],))
+            yield _turn(loaded, "text", item["text"], (item["text"],))
     elif domain == "speech":
         for item in spread(_speech("synthetic"), limit):
-            heard = parts.hear(read_audio(feeds.EVAL / "speech" / item["file"]))
-            yield _turn(parts, domain, item["file"], (*heard, speech.REPEAT))
+            heard = loaded.hear(read_audio(feeds.EVAL / "speech" / item["file"]))
+            yield _turn(loaded, domain, item["file"], (*heard, speech.REPEAT))
     elif domain == "sounds":
         held = [one for one in sounds.read_index() if one.split == "held-out"]
         for one in spread(held, limit):
-            heard = parts.hear(read_audio(sounds.SOUNDS / one.file))
-            yield _turn(parts, domain, one.file, (*heard, sounds.QUESTION))
+            heard = loaded.hear(read_audio(sounds.SOUNDS / one.file))
+            yield _turn(loaded, domain, one.file, (*heard, sounds.QUESTION))
     else:
-        yield from _pictures(parts, spread(sorted((feeds.EVAL / "pictures").glob("*.jpg")), limit), "pictures")
+        yield from _pictures(loaded, spread(sorted((feeds.EVAL / "pictures").glob("*.jpg")), limit), "pictures")
 
 
-def calibration(parts: LoadedBundle, limit: int | None) -> Iterator[Prompt]:
+def calibration(loaded: LoadedBundle, limit: int | None) -> Iterator[Prompt]:
     """Turns about what is not held out: the sounds the connector was trained on, the demo's frames and minute."""
     known = [one for one in sounds.read_index() if one.split == "reference"]
     for one in spread(known, limit):
-        heard = parts.hear(read_audio(sounds.SOUNDS / one.file))
-        yield _turn(parts, "sounds", one.file, (*heard, sounds.QUESTION))
+        heard = loaded.hear(read_audio(sounds.SOUNDS / one.file))
+        yield _turn(loaded, "sounds", one.file, (*heard, sounds.QUESTION))
     for i, pcm in enumerate(feeds.demo_sound()):
-        yield _turn(parts, "speech", f"demo:{i}", parts.hear(pcm))
-    yield from _pictures(parts, spread(sorted((feeds.DEMO / "frames").glob("*.jpg")), limit), "pictures")
+        yield _turn(loaded, "speech", f"demo:{i}", loaded.hear(pcm))
+    yield from _pictures(loaded, spread(sorted((feeds.DEMO / "frames").glob("*.jpg")), limit), "pictures")
 
 
-def _pictures(parts: LoadedBundle, paths: Sequence[Path], domain: str) -> Iterator[Prompt]:
+def _pictures(loaded: LoadedBundle, paths: Sequence[Path], domain: str) -> Iterator[Prompt]:
     for path in paths:
-        yield _turn(parts, domain, path.name, (parts.image_encoder.encode(read_image(path)), "What is in view?"))
+        yield _turn(loaded, domain, path.name, (loaded.image_encoder.encode(read_image(path)), "What is in view?"))
 
 
-def _turn(parts: LoadedBundle, domain: str, name: str, given: tuple) -> Prompt:
+def _turn(loaded: LoadedBundle, domain: str, name: str, given: tuple) -> Prompt:
     """The whole turn as `glasses` feeds it, then the greedy answer, token by token."""
-    backbone = parts.backbone
-    turn = Turn(id=0, t_ns=0, cause="quantize", parts=given)
-    pieces = list(answer(parts, turn, Times(), max_tokens=ANSWER_TOKENS))
-    before = [backbone.tokenize(PREFIX), *prompt_of(parts, given)]
+    backbone = loaded.backbone
+    turn = Turn(id=0, t_ns=0, cause="quantize", inputs=given)
+    pieces = list(answer(loaded, turn, Times(), max_tokens=ANSWER_TOKENS))
+    before = [backbone.tokenize(PREFIX), *prompt_of(loaded, given)]
     tokens = [piece.token_id for piece in pieces]
     return Prompt(domain, name, (*before, tokens), sum(len(part) for part in before))
 

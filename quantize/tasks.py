@@ -19,7 +19,7 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, Reason
-from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 
 SETS = {
     "audio-encoder": ("speech", "sounds"),
@@ -44,38 +44,38 @@ def run(
 
     `path` replaces the bundle's file of that role; None is the bundle as it is.
     """
-    parts = bundle.open_parts(bundle, n_threads=1)
+    loaded = open_bundle(bundle, n_threads=1)
     try:
         if path is not None:
-            parts = replaced(parts, role, path)
-        figures = {name: evaluate.measure(name, parts, tick, limit=limit) for name in SETS[role]}
+            loaded = replaced(loaded, role, path)
+        figures = {name: evaluate.measure(name, loaded, tick, limit=limit) for name in SETS[role]}
     finally:
-        parts.close()
+        loaded.close()
     return _flat(figures)
 
 
-def replaced(parts: LoadedBundle, role: str, path: Path) -> LoadedBundle:
-    """`parts` with the file of `role` exchanged. Raises InputError(BAD_INPUT) for a role no bundle has."""
+def replaced(loaded: LoadedBundle, role: str, path: Path) -> LoadedBundle:
+    """`loaded` with the file of `role` exchanged. Raises InputError(BAD_INPUT) for a role no bundle has."""
     if role == "backbone":
-        return _with_backbone(parts, path)
+        return _with_backbone(loaded, path)
     if role in _ENCODERS:
         key, opened = _ENCODERS[role]
         encoder = opened(path, n_threads=1)
-        encoder.space = getattr(parts, key).space
-        return replace(parts, **{key: encoder})
+        encoder.space = getattr(loaded, key).space
+        return replace(loaded, **{key: encoder})
     if role in ("image-connector", "sound-connector"):
-        return replace(parts, **{role.partition("-")[0]: PooledConnector(path, n_threads=1)})
+        return replace(loaded, **{role.partition("-")[0]: PooledConnector(path, n_threads=1)})
     if role == "audio-connector":
-        return replace(parts, ambience=PooledConnector(path, n_threads=1))
+        return replace(loaded, ambience=PooledConnector(path, n_threads=1))
     raise InputError(Reason.BAD_INPUT, f"{path}: no bundle has a part like this, so it has no task to lose")
 
 
-def _with_backbone(parts: LoadedBundle, path: Path) -> LoadedBundle:
+def _with_backbone(loaded: LoadedBundle, path: Path) -> LoadedBundle:
     """The word connector mixes rows of the new backbone's own table, as it would in a bundle of its own."""
-    parts.backbone.close()
+    loaded.backbone.close()
     backbone = LlamaBackbone(path, n_ctx=2048, n_threads=1)
     backbone.feed([backbone.tokenize(PREFIX)])
-    return replace(parts, backbone=backbone, words=parts.words.spelled_by(backbone), n_prefix=backbone.n_past)
+    return replace(loaded, backbone=backbone, words=loaded.words.spelled_by(backbone), n_prefix=backbone.n_past)
 
 
 def _flat(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

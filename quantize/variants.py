@@ -85,11 +85,11 @@ def make(out: Path, image_float: Path | None, limit: int, step: Step) -> list[Va
 
 def _importance(source: Path, path: Path, limit: int, step: Step) -> imatrix.Importance:
     if not path.is_file():
-        parts = open_bundle(n_threads=1)
+        loaded = open_bundle(n_threads=1)
         try:
-            turns = [prompt.parts for prompt in prompts.calibration(parts, limit)]
+            turns = [prompt.parts for prompt in prompts.calibration(loaded, limit)]
         finally:
-            parts.close()
+            loaded.close()
         with whole(path) as part:
             imatrix.write(imatrix.collect(source, turns, tick=step("importance matrix")), part)
     return imatrix.read(path)
@@ -201,15 +201,15 @@ def _divergences(paths: list[Path], limit: int, kept: Kept, step: Step) -> dict[
 
 
 def _turns(limit: int, step: Step) -> Iterator[prompts.Prompt]:
-    parts = open_bundle(n_threads=1)
+    loaded = open_bundle(n_threads=1)
     try:
         tick = step("turns")
         for domain in ("text", "speech", "sounds", "pictures"):
-            for prompt in prompts.held_out(parts, domain, limit):
+            for prompt in prompts.held_out(loaded, domain, limit):
                 yield replace(prompt, domain="all")
                 tick()
     finally:
-        parts.close()
+        loaded.close()
 
 
 def _tasks(variant: Variant, limit: int | None, kept: Kept, step: Step) -> dict[str, float]:

@@ -31,36 +31,36 @@ class Times:
 
 
 def answer(
-    parts: LoadedBundle, turn: Turn, times: Times, *, max_tokens: int = 64, top_k: int = 0, want_latents: bool = False
+    loaded: LoadedBundle, turn: Turn, times: Times, *, max_tokens: int = 64, top_k: int = 0, want_latents: bool = False
 ) -> Iterator[Token]:
     """Streams the answer to one turn; the context is rolled back to the system prompt first.
 
     Raises ModelError: WRONG_SPACE, CONTEXT_FULL, ABORTED.
     """
     since_ns = time.monotonic_ns()
-    fed = prompt_of(parts, turn.parts)
+    fed = prompt_of(loaded, turn.inputs)
     since_ns = times.add("connect", since_ns)
-    parts.backbone.rollback(parts.n_prefix)
-    parts.backbone.feed(fed, hidden="last" if want_latents else "none")
+    loaded.backbone.rollback(loaded.n_prefix)
+    loaded.backbone.feed(fed, hidden="last" if want_latents else "none")
     since_ns = times.add("prefill", since_ns)
-    pieces = parts.backbone.generate(turn.id, max_tokens=max_tokens, top_k=top_k, want_latents=want_latents)
+    pieces = loaded.backbone.generate(turn.id, max_tokens=max_tokens, top_k=top_k, want_latents=want_latents)
     for i, piece in enumerate(stop_on_repetition(pieces)):
         since_ns = times.add("first piece" if i == 0 else "more pieces", since_ns)
         yield piece
         since_ns = time.monotonic_ns()  # what the consumer does meanwhile is not the backbone's time
 
 
-def warm_up(parts: LoadedBundle, voice: Voice | None, *, sees: bool = False) -> None:
+def warm_up(loaded: LoadedBundle, voice: Voice | None, *, sees: bool = False) -> None:
     """A first turn touches every page of every model: nobody should wait for that, so it is asked by nobody.
 
     `sees`: about a picture as well. Raises ModelError from the voice, whose network may only be loaded here.
     """
-    given = parts.hear(np.zeros(RATE_HZ, np.float32))
+    given = loaded.hear(np.zeros(RATE_HZ, np.float32))
     if sees:
-        given = (parts.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
-    for _ in answer(parts, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):
+        given = (loaded.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
+    for _ in answer(loaded, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):
         pass
-    parts.backbone.rollback(parts.n_prefix)
+    loaded.backbone.rollback(loaded.n_prefix)
     if voice:
         voice.warm_up()
         give_back_memory()

@@ -52,7 +52,7 @@ class Assistant:
 
     def __init__(
         self,
-        parts: LoadedBundle,
+        loaded: LoadedBundle,
         voice: Voice | None,
         ear: Listener,
         devices: DeviceFactory,
@@ -91,7 +91,7 @@ class Assistant:
             self._looking.open()
         self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
-        self.mouth = Responder(parts, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
+        self.mouth = Responder(loaded, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
         self.mouth.on_progress = lambda: progress("mouth")
         self._told: list[ReplyState] = []
         self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)

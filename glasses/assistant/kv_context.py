@@ -18,24 +18,24 @@ TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"
 class KvContext:
     """`prefill` drafts as they come; `keep_heard` of a reply that was interrupted."""
 
-    def __init__(self, parts: LoadedBundle) -> None:
-        self._parts = parts
-        self.base = parts.n_prefix  # rows before the turn
-        self._fed: Float32Array = np.zeros((0, parts.backbone.n_embd), np.float32)  # rows of the turn
+    def __init__(self, loaded: LoadedBundle) -> None:
+        self._loaded = loaded
+        self.base = loaded.n_prefix  # rows before the turn
+        self._fed: Float32Array = np.zeros((0, loaded.backbone.n_embd), np.float32)  # rows of the turn
 
     def prefill(self, draft: Draft) -> int:
         """Feeds what the draft has new; how many of its rows were there already.
 
         Raises ModelError: CONTEXT_FULL, ABORTED.
         """
-        if not draft.history and self.base != self._parts.n_prefix:
-            self.base, self._fed = self._parts.n_prefix, self._fed[:0]
+        if not draft.history and self.base != self._loaded.n_prefix:
+            self.base, self._fed = self._loaded.n_prefix, self._fed[:0]
         rows = draft.rows
         keep = min(same_rows(self._fed, rows), len(rows) - draft.paused)  # an answer needs the logits of the last row
         self._fed = self._fed[:keep]
-        self._parts.backbone.rollback(self.base + keep)
+        self._loaded.backbone.rollback(self.base + keep)
         if keep < len(rows):
-            self._parts.backbone.feed([rows[keep:]])
+            self._loaded.backbone.feed([rows[keep:]])
         self._fed = rows
         return keep
 
@@ -44,7 +44,7 @@ class KvContext:
 
         Raises ModelError as `prefill`.
         """
-        backbone = self._parts.backbone
+        backbone = self._loaded.backbone
         if n_pieces == 0:
             return
         backbone.rollback(min(self.base + len(self._fed) + n_pieces, backbone.n_past))

@@ -54,7 +54,7 @@ class Listener:
 
     def __init__(
         self,
-        parts: LoadedBundle,
+        loaded: LoadedBundle,
         detector: Vad,
         gate: TurnManager,
         judge: Judge | None = None,
@@ -62,8 +62,8 @@ class Listener:
     ) -> None:
         """Without `recall` no turn is given anything of the memory."""
         detector.reset()
-        self._parts, self._detector, self._gate, self._judge = parts, detector, gate, judge
-        self._n_suffix = len(parts.backbone.tokenize(prompt.SUFFIX))
+        self._loaded, self._detector, self._gate, self._judge = loaded, detector, gate, judge
+        self._n_suffix = len(loaded.backbone.tokenize(prompt.SUFFIX))
         self._ring = RingBuffer(RING_S)
         self._steps = self._done_ns = self._talk_ns = self._talk_steps = 0
         self._frame: Frame | None = None
@@ -130,7 +130,7 @@ class Listener:
     def _see(self, frame: Frame) -> None:
         self._frame = frame
         if self._gate.state == "open" and self._gate.look and self._view is None:
-            self._view = frame, self._parts.image_encoder.encode(frame.rgb, frame.t_ns)
+            self._view = frame, self._loaded.image_encoder.encode(frame.rgb, frame.t_ns)
             self._guess = ""
 
     def _touch(self, button: Button) -> list[Signal]:
@@ -202,7 +202,7 @@ class Listener:
         before_ns = max(self._start_ns - BEFORE_MS * _MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
         before = self._ring.between(before_ns, self._start_ns)
         if is_audible(before):
-            self._before = self._parts.hear(before, before_ns)
+            self._before = self._loaded.hear(before, before_ns)
 
     def _while_speaking(self, now_ns: int) -> list[Signal]:
         gate = self._gate
@@ -238,8 +238,8 @@ class Listener:
         self._guess, self._draft_end_ns = "", until_ns
         turn = self._draft.turn
         if self._spoken is not None:  # what is heard beside words is not in the rows: it could wait
-            beside = self._parts.sound_encoder.encode(self._spoken, self._start_ns)
-            turn = replace(turn, parts=(*turn.parts, beside))
+            beside = self._loaded.sound_encoder.encode(self._spoken, self._start_ns)
+            turn = replace(turn, inputs=(*turn.inputs, beside))
         self._draft = replace(self._draft, turn=replace(turn, t_ns=until_ns), final=True)
         return [self._draft]
 
@@ -275,23 +275,23 @@ class Listener:
 
     def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
         """The turn as it stands, and its rows (n, n_embd) for the backbone; `whole`: it may be all, `final`: it is."""
-        said: tuple[Latents, ...] = (self._parts.audio_encoder.encode(pcm, self._start_ns),)
+        said: tuple[Latents, ...] = (self._loaded.audio_encoder.encode(pcm, self._start_ns),)
         if self.for_me is not None and whole and self._cause == "speech":
             self._asks = self.for_me(said[0])
         if self._judge is not None and whole:
             self._complete = min(self._judge(said[0]), UNHURRIED if self._asks < ASKS else 1.0)
             self._gate.judge(self._complete)
         if whole and self._gate.look and self._view is None and self._frame is not None:  # none came after the touch
-            self._view = self._frame, self._parts.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
-        words = self._parts.words.apply(said[0])
+            self._view = self._frame, self._loaded.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
+        words = self._loaded.words.apply(said[0])
         self._spoken = pcm if len(words) and not final else None
         if self._spoken is None:  # beside words the other sound says nothing: not needed yet
-            said = (*said, self._parts.sound_encoder.encode(pcm, self._start_ns))
+            said = (*said, self._loaded.sound_encoder.encode(pcm, self._start_ns))
         seen = (self._view[1],) if self._view and self._gate.look else ()
         self._wish, recalled = self._recall(words, self._cause, self._start_ns)
         if (self._wish == "sound" and self._before) or (self._wish == "picture" and seen):
             recalled = ()  # what was heard right before the touch, or is looked at, is what is meant
         turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *recalled, *self._before, *said))
-        parts = prompt_of(self._parts, turn.parts, known=(said[0], words))
-        rows = [part if isinstance(part, np.ndarray) else self._parts.backbone.token_rows(part) for part in parts]
+        inputs = prompt_of(self._loaded, turn.inputs, known=(said[0], words))
+        rows = [part if isinstance(part, np.ndarray) else self._loaded.backbone.token_rows(part) for part in inputs]
         return turn, np.concatenate(rows)

@@ -42,7 +42,7 @@ class Responder:
 
     def __init__(
         self,
-        parts: LoadedBundle,
+        loaded: LoadedBundle,
         voice: Voice | None,
         speaker: AudioOutput | None,
         *,
@@ -51,7 +51,7 @@ class Responder:
         on_text: Callable[[str], None] = lambda text: None,
     ) -> None:
         """`tell` reaches the ear; `watch` gets each reply when it is over; `on_text` each piece that will be said."""
-        self._parts, self._voice, self.speaker = parts, voice, speaker
+        self._loaded, self._voice, self.speaker = loaded, voice, speaker
         self._tell, self._watch, self._on_text = tell, watch, on_text
         self._changed = threading.Condition()
         self._wanted: Reply | None = None  # newest draft
@@ -59,13 +59,13 @@ class Responder:
         self._cut: Reply | None = None  # it was interrupted, and the context does not follow it yet
         self._stopped = False
         self._busy = False
-        self._context = KvContext(parts)
+        self._context = KvContext(loaded)
         self._clause_ns = 0  # when the newest clause was written
         self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
         # What is said to a draft instead of what the backbone would write; "" is nothing.
         self.instead: Callable[[Draft], str] = lambda draft: ""
         self.write: Write = lambda draft, stale: stop_on_repetition(
-            parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
+            loaded.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
         )
 
     def hear(self, signal: Signal) -> None:
@@ -104,7 +104,7 @@ class Responder:
                 cut, self._cut = self._cut, None
                 reply, fresh = self._wanted, self._wanted is not self._made
                 self._made, self._busy = reply, True
-                self._parts.backbone.clear_abort()
+                self._loaded.backbone.clear_abort()
             try:
                 if cut:
                     self._context.keep_heard(cut.n_heard)
@@ -150,7 +150,7 @@ class Responder:
 
     def _abort(self) -> None:
         if self._busy:
-            self._parts.backbone.abort()
+            self._loaded.backbone.abort()
             if self._voice:
                 self._voice.abort()
 

@@ -21,13 +21,13 @@ SAID = ("said", "interrupted")  # outcomes of a reply of which something was hea
 _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 
 
-def open_listener(parts: LoadedBundle, address: str, recall: Recall) -> Listener:
+def open_listener(loaded: LoadedBundle, address: str, recall: Recall) -> Listener:
     """The ear for a way of ADDRESS. Raises ModelError: NOT_FOUND (no phrase was taught), CORRUPT, WRONG_SPACE."""
-    detector = Vad(store.path_of(parts.bundle.voice_gate))
+    detector = Vad(store.path_of(loaded.bundle.voice_gate))
     gate = TurnManager(on_speech=address in ("speech", "request"))
-    ear = Listener(parts, detector, gate, open_end_of_turn(parts), recall)
-    ear.wake = open_wake_word(parts) if address == "wake" else None
-    ear.for_me = open_addressee(parts) if address == "request" else None
+    ear = Listener(loaded, detector, gate, open_end_of_turn(loaded), recall)
+    ear.wake = open_wake_word(loaded) if address == "wake" else None
+    ear.for_me = open_addressee(loaded) if address == "request" else None
     return ear
 
 
@@ -38,10 +38,10 @@ class MemoryRecall:
     word, where no other sound was heard since.
     """
 
-    def __init__(self, parts: LoadedBundle, memory: MemoryWriter | None, *, transcript: bool = False) -> None:
+    def __init__(self, loaded: LoadedBundle, memory: MemoryWriter | None, *, transcript: bool = False) -> None:
         """Raises ModelError from the wishes' heads."""
         self._memory = memory
-        self._wishes = open_memory_intent(parts)
+        self._wishes = open_memory_intent(loaded)
         self._replies = PastReplies() if transcript else None
 
     def said(self, turn_id: int, text: str, decided_ns: int) -> None:

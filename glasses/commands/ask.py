@@ -82,7 +82,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     offload_options.add_options(parser)
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
-    parser.set_defaults(run=run, parts=None)
+    parser.set_defaults(run=run, loaded=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,18 +96,18 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
         since_ns = time.monotonic_ns()
-        parts = open_bundle(args.bundle)
-        stack.callback(parts.close)
+        loaded = open_bundle(args.bundle)
+        stack.callback(loaded.close)
         since_ns = times.add("load", since_ns)
-        latents = tuple(part for item in given for part in encode(parts, item))
+        latents = tuple(part for item in given for part in encode(loaded, item))
         times.add("encode", since_ns)
-        turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", parts=latents)
+        turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=latents)
         brain = offload_options.open_beside(args, stack)
         if brain is None:
-            answered = answer(parts, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
+            answered = answer(loaded, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
         else:
-            answered = _beside(brain, parts, turn, times, args)
-        stream = _collected(_if_it_fits(answered, parts), pieces, args.json)
+            answered = _beside(brain, loaded, turn, times, args)
+        stream = _collected(_if_it_fits(answered, loaded), pieces, args.json)
         if voice:
             spoken = list(voice.speak(clauses(stream)))
             write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
@@ -142,16 +142,16 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _beside(
-    brain: HedgedAnswerer, parts: LoadedBundle, turn: Turn, times: Times, args: argparse.Namespace
+    brain: HedgedAnswerer, loaded: LoadedBundle, turn: Turn, times: Times, args: argparse.Namespace
 ) -> Iterator[Token]:
     """The answer of this device or of the bigger brain, as the policy decides."""
     if not brain.wait_connected():
         print(f"note: {args.offload} cannot be reached yet", file=sys.stderr)
 
     def near(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
-        backbone = parts.backbone
-        backbone.rollback(parts.n_prefix)
-        backbone.feed([*prompt_of(parts, turn.parts), backbone.tokenize(said, special=False)])
+        backbone = loaded.backbone
+        backbone.rollback(loaded.n_prefix)
+        backbone.feed([*prompt_of(loaded, turn.inputs), backbone.tokenize(said, special=False)])
         return backbone.generate(turn.id, max_tokens=max_tokens, top_k=max(top_k, args.top_k))
 
     since_ns = time.monotonic_ns()
@@ -159,7 +159,7 @@ def _beside(
     times.add("answer", since_ns)
 
 
-def _if_it_fits(answered: Iterator[Token], parts: LoadedBundle) -> Iterator[Token]:
+def _if_it_fits(answered: Iterator[Token], loaded: LoadedBundle) -> Iterator[Token]:
     """The answer; too much to be asked is said in words of whoever asked."""
     try:
         yield from answered
@@ -168,20 +168,20 @@ def _if_it_fits(answered: Iterator[Token], parts: LoadedBundle) -> Iterator[Toke
             raise
         raise InputError(
             Reason.CONTEXT_FULL,
-            f"that is too much at once: {parts.backbone.n_ctx} words and pieces of sound or pictures are what fits; "
+            f"that is too much at once: {loaded.backbone.n_ctx} words and pieces of sound or pictures are what fits; "
             "give a shorter text, less sound or fewer pictures",
         ) from error
 
 
-def encode(parts: LoadedBundle, item: str | np.ndarray) -> Iterator[Latents | str]:
+def encode(loaded: LoadedBundle, item: str | np.ndarray) -> Iterator[Latents | str]:
     """Turns one given part into what a Turn carries: text, a picture's latents, or two Latents a window of sound."""
     if isinstance(item, str):
         yield item
     elif item.ndim == 3:
-        yield parts.image_encoder.encode(item)
+        yield loaded.image_encoder.encode(item)
     else:
         for window in windows(item):
-            yield from parts.hear(window)
+            yield from loaded.hear(window)
 
 
 def _read(kind: str, value: str) -> str | np.ndarray:

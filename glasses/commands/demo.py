@@ -69,15 +69,15 @@ def run(args: argparse.Namespace) -> int:
         voice = _voice(args.bundle)
         if voice:
             stack.callback(voice.close)
-        parts = open_bundle(args.bundle)
-        stack.callback(parts.close)
-        warm_up(parts, voice, sees=True)
+        loaded = open_bundle(args.bundle)
+        stack.callback(loaded.close)
+        warm_up(loaded, voice, sees=True)
         screen = _Screen(session)
         console = Console()
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
-        memory = stack.enter_context(MemoryWriter(parts.sound_encoder.encode, parts.image_encoder.encode))
-        again = ReplayEngine(parts, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
+        memory = stack.enter_context(MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode))
+        again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
         stream = events(session, start_ns=start_ns)
         stream = screen.watched(stream if args.fast else paced(stream), start_ns)
         replies: list[ReplayedReply] = []
@@ -149,7 +149,7 @@ class _Screen:
 
     def begin(self, ended: TurnCompleted, start_ns: int) -> None:
         """A new line for a turn that is being answered."""
-        kinds = [part.modality for part in ended.turn.parts if not isinstance(part, str)]
+        kinds = [part.modality for part in ended.turn.inputs if not isinstance(part, str)]
         carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
         carries.append("speech" if ended.span.spoken_ns else "sound")
         when = demo_report.clock((ended.span.touched_ns - start_ns) / _MS)

@@ -63,14 +63,14 @@ def run(args: argparse.Namespace) -> int:
             "the information probe compares with a transcript and needs the extra `opponent`: make eval, or "
             "--only speech pictures sounds",
         )
-    parts = open_bundle(args.bundle)
+    loaded = open_bundle(args.bundle)
     figures: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for name in args.only:
             task = progress.add_task(name, total=None)
-            figures[name] = measure(name, parts, lambda task=task: progress.advance(task), limit=args.limit)
+            figures[name] = measure(name, loaded, lambda task=task: progress.advance(task), limit=args.limit)
             progress.remove_task(task)
-    parts.close()
+    loaded.close()
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "eval.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False))
     groups = [group for name in args.only for group in _GROUPS[name](figures[name])]
@@ -84,45 +84,45 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(
-    name: str, parts: LoadedBundle, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
+    name: str, loaded: LoadedBundle, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
 ) -> dict[str, Any]:
     """The figures of one of SETS, as eval.json has them."""
-    return _MEASURES[name](parts, tick, limit)
+    return _MEASURES[name](loaded, tick, limit)
 
 
-def _speech(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
-    figures = speech.run(parts, HELD_OUT / "speech", tick, limit=limit)
+def _speech(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    figures = speech.run(loaded, HELD_OUT / "speech", tick, limit=limit)
     if limit is not None:
         return figures  # the limits beside them are of the whole set
-    figures["typed limit"] = speech.typed_limit(parts, HELD_OUT / "speech")
+    figures["typed limit"] = speech.typed_limit(loaded, HELD_OUT / "speech")
     if whisper_baseline.installed():
         figures["decoder limit"] = speech.decoder_limit(HELD_OUT / "speech", whisper_baseline.transcriber())
     return figures
 
 
-def _pictures(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
-    return dict(pictures.run(parts.image_encoder, _answer(parts, tick), HELD_OUT / "pictures", limit=limit))
+def _pictures(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    return dict(pictures.run(loaded.image_encoder, _answer(loaded, tick), HELD_OUT / "pictures", limit=limit))
 
 
-def _sounds(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
-    return dict(sounds.run(_answer(parts, tick), parts.hear, HELD_OUT / "sounds", limit=limit))
+def _sounds(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    return dict(sounds.run(_answer(loaded, tick), loaded.hear, HELD_OUT / "sounds", limit=limit))
 
 
-def _information(parts: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+def _information(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     if limit is not None:
         raise InputError(Reason.BAD_INPUT, "the information probe needs its whole set: --only speech pictures sounds")
 
     def rows(heard: Sequence[Latents]) -> Float32Array:
         tick()
-        return np.concatenate([part for part in prompt_of(parts, [*heard, ""]) if isinstance(part, np.ndarray)])
+        return np.concatenate([part for part in prompt_of(loaded, [*heard, ""]) if isinstance(part, np.ndarray)])
 
-    return dict(probes.run(rows, whisper_baseline.transcriber(), parts.hear))
+    return dict(probes.run(rows, whisper_baseline.transcriber(), loaded.hear))
 
 
-def _answer(parts: LoadedBundle, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:
+def _answer(loaded: LoadedBundle, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:
     def ask(given: list[str | Latents]) -> str:
         tick()
-        return speech.reply(parts, given, 24)
+        return speech.reply(loaded, given, 24)
 
     return ask
 

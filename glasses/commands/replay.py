@@ -115,12 +115,12 @@ def _play(
         voice = None if args.no_voice else _voice(args.bundle)
         if voice:
             stack.callback(voice.close)
-        parts = open_bundle(args.bundle)
-        stack.callback(parts.close)
-        memory = stack.enter_context(_memory(parts, worn)) if worn.memory else None
+        loaded = open_bundle(args.bundle)
+        stack.callback(loaded.close)
+        memory = stack.enter_context(_memory(loaded, worn)) if worn.memory else None
         how: dict[str, Any] = {"address": args.address or worn.address, "replies_recorded": worn.replies}
         how["transcript"] = worn.transcript
-        again = ReplayEngine(parts, voice, memory=memory, on_clock=not args.fast, **how)
+        again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)
         put = writer.write if writer else lambda entry: None
@@ -144,9 +144,9 @@ def _play(
     return seen, cost
 
 
-def _memory(parts: LoadedBundle, worn: SessionConfig) -> MemoryWriter:
+def _memory(loaded: LoadedBundle, worn: SessionConfig) -> MemoryWriter:
     return MemoryWriter(
-        parts.sound_encoder.encode, parts.image_encoder.encode, LatentMemory(tiers=tiers_within(worn.remember_s))
+        loaded.sound_encoder.encode, loaded.image_encoder.encode, LatentMemory(tiers=tiers_within(worn.remember_s))
     )
 
 

@@ -106,18 +106,18 @@ def run(args: argparse.Namespace) -> int:
         voice = None if args.text else open_voice_or_none(args.bundle)
         if voice:
             stack.callback(voice.close)
-        parts = open_bundle(args.bundle)
-        stack.callback(parts.close)
-        wearing = RunObservers(args, parts, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
-        ear = open_listener(parts, args.address, wearing.recalling.recall)
+        loaded = open_bundle(args.bundle)
+        stack.callback(loaded.close)
+        wearing = RunObservers(args, loaded, stack, mute=lambda muted: live.mute(muted))  # noqa: PLW0108 (no live yet)
+        ear = open_listener(loaded, args.address, wearing.recalling.recall)
         if isinstance(devices, RemoteGlasses):
             devices.link.note, wearing.caption = wearing.screen.note, Caption(devices.show)
-        live = _live(args, parts, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
+        live = _live(args, loaded, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
         if isinstance(devices, RemoteGlasses):
             devices.on_touch = live.events.put
         if brain := offload_options.open_beside(args, stack):
             allowed = partial(wearing.beside.allows, "remote")
-            live.mouth.write = brain.writer(parts.backbone, MAX_TOKENS, allowed=allowed)
+            live.mouth.write = brain.writer(loaded.backbone, MAX_TOKENS, allowed=allowed)
         if live.muted:  # from the start: no change tells it
             wearing.beside.saw(DeviceChange(time.monotonic_ns(), "muted"))
         wearing.beside.vitals = lambda: vitals(live, devices, wearing.not_remembered)
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(findable())
         wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
         watchdog.ready("listening", grace_s={"mouth": MOUTH_READY_S})
-        live.run(lambda: warm_up(parts, voice))
+        live.run(lambda: warm_up(loaded, voice))
         watchdog.stopping("told to stop")
         wearing.screen.say("stopped", **{name: getattr(live.counts, name) for name in live.counts.__slots__})
     return 0
@@ -148,7 +148,7 @@ def _devices(args: argparse.Namespace, stack: ExitStack) -> LocalDevices | Remot
 
 def _live(
     args: argparse.Namespace,
-    parts: LoadedBundle,
+    loaded: LoadedBundle,
     voice: Voice | None,
     ear: Listener,
     *,
@@ -157,7 +157,7 @@ def _live(
     watchdog: Watchdog,
 ) -> Assistant:
     live = Assistant(
-        parts,
+        loaded,
         voice,
         ear,
         devices,
@@ -177,7 +177,7 @@ class RunObservers:
     """What becomes of all that the spine lets watch: shown, recorded, remembered, asked for, forgotten."""
 
     def __init__(
-        self, args: argparse.Namespace, parts: LoadedBundle, stack: ExitStack, *, mute: Callable[[bool], None]
+        self, args: argparse.Namespace, loaded: LoadedBundle, stack: ExitStack, *, mute: Callable[[bool], None]
     ) -> None:
         """Raises as Alongside does, and ModelError from the wishes' heads."""
         self.screen = Screen(as_json=args.json)
@@ -187,9 +187,9 @@ class RunObservers:
         kept = LatentMemory(tiers=tiers_within(60 * args.remember))
         self._memory = None
         if not args.no_memory:
-            remembering = MemoryWriter(parts.sound_encoder.encode, parts.image_encoder.encode, kept)
+            remembering = MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode, kept)
             self._memory = stack.enter_context(remembering)
-        self.recalling = MemoryRecall(parts, self._memory, transcript=args.transcript)
+        self.recalling = MemoryRecall(loaded, self._memory, transcript=args.transcript)
         self.beside = RunServices(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:
             self.beside.held = self._memory.held

@@ -127,7 +127,7 @@ class RunServices:
         if isinstance(what, (AudioChunk, Frame, Button, OwnVoice, ReplyState, TurnSignal, DeviceChange, Wiped)):
             recorder.put(what)
         elif isinstance(what, TurnCompleted):
-            for part in what.turn.parts:
+            for part in what.turn.inputs:
                 if isinstance(part, Latents):
                     recorder.put(part)
             recorder.put(decision_of(what))

@@ -62,14 +62,14 @@ def overlap_f1(first: str, second: str) -> float:
     return 2 * common / max(1, a.total() + b.total())
 
 
-def reply(parts: LoadedBundle, given: Sequence[Latents | str], max_tokens: int = 40) -> str:
+def reply(loaded: LoadedBundle, given: Sequence[Latents | str], max_tokens: int = 40) -> str:
     """The whole greedy answer to one turn."""
-    turn = Turn(id=0, t_ns=0, cause="eval", parts=tuple(given))
-    return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=max_tokens)).strip()
+    turn = Turn(id=0, t_ns=0, cause="eval", inputs=tuple(given))
+    return "".join(piece.text for piece in answer(loaded, turn, Times(), max_tokens=max_tokens)).strip()
 
 
 def run(
-    parts: LoadedBundle, folder: Path, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
+    loaded: LoadedBundle, folder: Path, tick: Callable[[], None] = lambda: None, *, limit: int | None = None
 ) -> dict[str, Any]:
     """Figures over models/eval/speech: {"word error rate": {condition: ...}, "agreement": ..., "examples": [...]}.
 
@@ -80,24 +80,24 @@ def run(
     for condition, (kind, degrade) in CONDITIONS.items():
         pairs = []
         for item in spread(items(folder, kind), limit):
-            heard = reply(parts, [*parts.hear(degrade(read_audio(folder / item["file"]))), REPEAT])
+            heard = reply(loaded, [*loaded.hear(degrade(read_audio(folder / item["file"]))), REPEAT])
             pairs.append((item["text"], heard))
             examples.append({"condition": condition, "said": item["text"], "repeated": heard})
             tick()
         rates[condition] = _error_rate(pairs)
     agreed, questions = 0, spread(items(folder, "question"), limit)
     for item in questions:
-        spoken = reply(parts, parts.hear(read_audio(folder / item["file"])), 24)
-        typed = reply(parts, [item["text"]], 24)
+        spoken = reply(loaded, loaded.hear(read_audio(folder / item["file"])), 24)
+        typed = reply(loaded, [item["text"]], 24)
         agreed += overlap_f1(spoken, typed) >= AGREE_F1
         examples.append({"condition": "question", "said": item["text"], "spoken": spoken, "typed": typed})
         tick()
     return {"word error rate": rates, "agreement": round(agreed / len(questions), 4), "examples": examples}
 
 
-def typed_limit(parts: LoadedBundle, folder: Path) -> float:
+def typed_limit(loaded: LoadedBundle, folder: Path) -> float:
     """Word error rate of the same request typed instead of spoken: what the untouched backbone itself loses."""
-    return _error_rate([(i["text"], reply(parts, [i["text"], REPEAT])) for i in items(folder, "synthetic")])
+    return _error_rate([(i["text"], reply(loaded, [i["text"], REPEAT])) for i in items(folder, "synthetic")])
 
 
 def decoder_limit(folder: Path, transcribe: Callable[[Float32Array], str]) -> dict[str, float]:

@@ -116,7 +116,7 @@ class HedgedAnswerer:
             here = _Here(near, jobs)
             offloaded = OffloadedTurn(turn.id, here, self._remote, signals, self._limits)
             offloaded.start()
-            for part in turn.parts:
+            for part in turn.inputs:
                 await offloaded.feed(part)
             pieces = offloaded.answer(max_tokens=max_tokens)
             try:

@@ -88,7 +88,7 @@ def decision_of(ended: TurnCompleted) -> Decision:
     turn, span = ended.turn, ended.span
     parts = tuple(
         ("text", 0, 0, len(p)) if isinstance(p, str) else (p.modality, p.t_ns, p.duration_ns, len(p.data))
-        for p in turn.parts
+        for p in turn.inputs
     )
     found = (span.decided_ns, turn.id, turn.cause, span.touched_ns, span.end_ns, span.spoken_ns, parts)
     return Decision(*found, ended.wish)

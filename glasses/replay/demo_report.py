@@ -82,7 +82,7 @@ def as_json(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -
             "press": reply.ended.turn.cause,
             "spoken_ms": [(t_ns - start_ns) // _MS for t_ns in reply.ended.span.spoken_ns or ()],
             "parts": [
-                part if isinstance(part, str) else [part.modality, len(part.data)] for part in reply.ended.turn.parts
+                part if isinstance(part, str) else [part.modality, len(part.data)] for part in reply.ended.turn.inputs
             ],
             "said_not_seen_by_the_model": words_of(session, reply, start_ns),
             "answer": reply.text,
@@ -95,7 +95,7 @@ def as_json(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -
 
 def _row(session: Session, reply: ReplayedReply, display: Display, start_ns: int) -> Row:
     ended = reply.ended
-    first_ns = min(part.t_ns for part in ended.turn.parts if not isinstance(part, str) and part.modality == "audio")
+    first_ns = min(part.t_ns for part in ended.turn.inputs if not isinstance(part, str) and part.modality == "audio")
     from_ms, to_ms = (first_ns - start_ns) / _MS, (ended.span.decided_ns - start_ns) / _MS
     spoken = ended.span.spoken_ns
     return Row(

@@ -52,7 +52,7 @@ class ReplayEngine:
 
     def __init__(
         self,
-        parts: LoadedBundle,
+        loaded: LoadedBundle,
         voice: Voice | None,
         *,
         address: str = "touch",
@@ -66,10 +66,10 @@ class ReplayEngine:
 
         Raises ModelError as open_ear does.
         """
-        self._parts, self._voice, self._memory, self._on_text = parts, voice, memory, on_text
-        self._recalling = MemoryRecall(parts, memory, transcript=transcript)
-        self._ear = open_listener(parts, address, self._recalling.recall)
-        self._context = KvContext(parts)
+        self._loaded, self._voice, self._memory, self._on_text = loaded, voice, memory, on_text
+        self._recalling = MemoryRecall(loaded, memory, transcript=transcript)
+        self._ear = open_listener(loaded, address, self._recalling.recall)
+        self._context = KvContext(loaded)
         self._recorded, self._on_clock = replies_recorded, on_clock
         self._own_voice = False
         self._turns: dict[int, int] = {}  # the recording's turn -> the ear's
@@ -208,7 +208,7 @@ class ReplayEngine:
         if texts == ("",):
             self._context.prefill(draft)
             waits.first("prefill")
-            told = stop_on_repetition(self._parts.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS))
+            told = stop_on_repetition(self._loaded.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS))
             texts = (piece.text for piece in told)
         for text in texts:
             pieces.append(text)

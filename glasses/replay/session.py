@@ -169,7 +169,7 @@ def play(
             if isinstance(what, TurnSignal):
                 put(what)
             elif isinstance(what, TurnCompleted):
-                for part in what.turn.parts:
+                for part in what.turn.inputs:
                     if isinstance(part, Latents):
                         put(part)
                 put(decision_of(what))
@@ -190,5 +190,5 @@ def note(what: TurnCompleted | TurnSignal | ReplayedReply, seen: ReplayOutcome, 
     if isinstance(what, TurnSignal):
         seen.gates.append(replace(what, t_ns=what.t_ns - origin_ns))
     elif isinstance(what, ReplayedReply):
-        latents = tuple(part for part in what.ended.turn.parts if isinstance(part, Latents))
+        latents = tuple(part for part in what.ended.turn.inputs if isinstance(part, Latents))
         seen.turns.append(RecordedTurn(shifted(decision_of(what.ended), -origin_ns), latents, answered_of(what)))

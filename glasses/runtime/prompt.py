@@ -24,7 +24,7 @@ class PromptState:
     beside: Latents | None = None  # the part before, where it was a window of sound
     about: Float32Array | None = None  # what stands before a typed question about spoken words
     held: tuple[Float32Array, ...] = ()  # what was heard beside those words
-    known: tuple[Latents, Float32Array] | None = None  # one part, and what `parts.words` has made of it already
+    known: tuple[Latents, Float32Array] | None = None  # one part, and what `loaded.words` has made of it already
 
     def text(self) -> list[Float32Array]:
         """Notes that text comes next; the rows to put before it."""
@@ -34,7 +34,7 @@ class PromptState:
         return before
 
 
-def connect(parts: LoadedBundle, latents: Latents, so_far: PromptState) -> Float32Array:
+def connect(loaded: LoadedBundle, latents: Latents, so_far: PromptState) -> Float32Array:
     """One part as rows float32 (n, n_embd), n may be 0; notes in `so_far` what it was.
 
     A window of sound comes as two parts, what is said and what is heard besides. Spoken words are the request, and
@@ -45,43 +45,43 @@ def connect(parts: LoadedBundle, latents: Latents, so_far: PromptState) -> Float
     so_far.beside, so_far.n_spoken = None, 0
     if latents.modality == "image":
         so_far.seen = True
-        return parts.image.apply(latents)
+        return loaded.image.apply(latents)
     if latents.modality == "sound":
-        rows = parts.sound.apply(latents, beside)
+        rows = loaded.sound.apply(latents, beside)
         if n_spoken == 0 or so_far.typed:
             return rows
         so_far.held = (*so_far.held, rows)
         return rows[:0]
     known = so_far.known
-    words = known[1] if known is not None and known[0] is latents else parts.words.apply(latents)
+    words = known[1] if known is not None and known[0] is latents else loaded.words.apply(latents)
     so_far.beside, so_far.n_spoken = latents, len(words)
     so_far.asked = so_far.asked or so_far.n_spoken > 0
-    rows = [parts.ambience.apply_beside_words(latents), words] if parts.ambience else [words]
+    rows = [loaded.ambience.apply_beside_words(latents), words] if loaded.ambience else [words]
     if len(words) and so_far.typed:
-        rows.append(parts.words.about)
+        rows.append(loaded.words.about)
     elif len(words):
-        so_far.about = parts.words.about
+        so_far.about = loaded.words.about
     return np.concatenate(rows)
 
 
 def prompt_of(
-    parts: LoadedBundle, given: Sequence[Latents | str], known: tuple[Latents, Float32Array] | None = None
+    loaded: LoadedBundle, given: Sequence[Latents | str], known: tuple[Latents, Float32Array] | None = None
 ) -> list[ModelInput]:
     """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix.
 
-    `known` is one of the parts with the rows that `parts.words` has made of it: that takes as long as the encoder.
+    `known` is one of the parts with the rows that `loaded.words` has made of it: that takes as long as the encoder.
     """
     out: list[ModelInput] = []
     so_far = PromptState(known=known)
     for part in given:
         if isinstance(part, str):
-            out += [*so_far.text(), parts.backbone.tokenize(part, special=False)]
+            out += [*so_far.text(), loaded.backbone.tokenize(part, special=False)]
         else:
-            out.append(connect(parts, part, so_far))
-    return out + ending(parts, so_far)
+            out.append(connect(loaded, part, so_far))
+    return out + ending(loaded, so_far)
 
 
-def ending(parts: LoadedBundle, so_far: PromptState) -> list[ModelInput]:
+def ending(loaded: LoadedBundle, so_far: PromptState) -> list[ModelInput]:
     """What stands between a turn's parts and its answer: a question where none was put, and the suffix."""
     question = [] if so_far.asked else [prompt.ABOUT_VIEW if so_far.seen else prompt.ABOUT_SOUND]
-    return [parts.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]
+    return [loaded.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]

@@ -48,25 +48,25 @@ def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, hel
     return (pcm * rng.uniform(0.2, 0.9) / max(1e-4, float(np.abs(pcm).max()))).astype(np.float32)
 
 
-def heard(parts: LoadedBundle, pcm: Float32Array) -> Float32Array | None:
+def heard(loaded: LoadedBundle, pcm: Float32Array) -> Float32Array | None:
     """Features of what was said; None where no word was heard."""
-    soft = parts.words.apply(parts.audio_encoder.encode(pcm))
+    soft = loaded.words.apply(loaded.audio_encoder.encode(pcm))
     return features(soft) if len(soft) else None
 
 
-def typed(parts: LoadedBundle, text: str) -> Float32Array:
+def typed(loaded: LoadedBundle, text: str) -> Float32Array:
     """The same of the rows that the backbone reads for typed text: where words are heard well, rows come close."""
-    return features(np.asarray(parts.backbone.token_rows(parts.backbone.tokenize(" " + text, special=False))))
+    return features(np.asarray(loaded.backbone.token_rows(loaded.backbone.tokenize(" " + text, special=False))))
 
 
-def examples(parts: LoadedBundle, which: str, others: list[str], times: int) -> Iterator[tuple[str, Float32Array]]:
+def examples(loaded: LoadedBundle, which: str, others: list[str], times: int) -> Iterator[tuple[str, Float32Array]]:
     """(wish, features) of every phrase of `which`, spoken `times` over, and of as many `others` ("" is no wish)."""
     phrases = tomllib.loads(PHRASES.read_text())
     rng, noise_rng = random.Random(which), np.random.default_rng(len(which))
     said = [(name if name in NAMES else "", text) for name in phrases for text in phrases[name][which]] * times
     said += [("", rng.choice(others)) for _ in said]
     for i, (wish, text) in enumerate(said):
-        found = heard(parts, spoken(text, rng, noise_rng, held_out=which == "held_out"))
+        found = heard(loaded, spoken(text, rng, noise_rng, held_out=which == "held_out"))
         if found is not None:
             yield wish, found
         if i % 50 == 49:
@@ -82,11 +82,11 @@ def fit_head(name: MemoryIntent, pairs: list[tuple[str, Float32Array]], others: 
     return replace(head, bias=head.bias - max(0.0, float(scores[int((1 - FALSE[name]) * len(scores))])))
 
 
-def read_set(parts: LoadedBundle, folder: Path) -> dict[str, list[Float32Array]]:
+def read_set(loaded: LoadedBundle, folder: Path) -> dict[str, list[Float32Array]]:
     """Features of all held-out speech by set; none of it is a wish."""
     out: dict[str, list[Float32Array]] = {}
     for item in map(json.loads, (folder / "index.jsonl").read_text().splitlines()):
-        found = heard(parts, read_audio(folder / item["file"]))
+        found = heard(loaded, read_audio(folder / item["file"]))
         if found is not None:
             out.setdefault(item["set"], []).append(found)
     return out
@@ -119,20 +119,20 @@ def main() -> None:
     parser.add_argument("--eval", type=Path, default=Path("models/eval/speech"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the heads, wishes-pocket-NAME.npz")
     args = parser.parse_args()
-    parts = open_bundle(n_threads=1)
+    loaded = open_bundle(n_threads=1)
     table = [json.loads(line) for line in args.questions.read_text().splitlines() if line.strip()]
     texts = [row["text"] for row in table]
-    pairs = list(examples(parts, "train", [text for i, text in enumerate(texts) if i % 8], args.times))
+    pairs = list(examples(loaded, "train", [text for i, text in enumerate(texts) if i % 8], args.times))
     phrases = tomllib.loads(PHRASES.read_text())
-    pairs += [(n if n in NAMES else "", typed(parts, text)) for n in phrases for text in phrases[n]["train"]]
-    others = [typed(parts, row[key]) for i, row in enumerate(table) if i % 8 for key in ("text", "answer")]
-    space = parts.backbone.sha256[:16]
+    pairs += [(n if n in NAMES else "", typed(loaded, text)) for n in phrases for text in phrases[n]["train"]]
+    others = [typed(loaded, row[key]) for i, row in enumerate(table) if i % 8 for key in ("text", "answer")]
+    space = loaded.backbone.sha256[:16]
     heads: dict[MemoryIntent, Head] = {name: fit_head(name, pairs, others, space) for name in NAMES}
     for name, head in heads.items():
         head.save(args.out / f"wishes-pocket-{name}.npz")
-    held = list(examples(parts, "held_out", texts[::8], 2))
-    print(json.dumps(measure(heads, held, read_set(parts, args.eval)), indent=1))
-    parts.close()
+    held = list(examples(loaded, "held_out", texts[::8], 2))
+    print(json.dumps(measure(heads, held, read_set(loaded, args.eval)), indent=1))
+    loaded.close()
 
 
 if __name__ == "__main__":

@@ -111,11 +111,11 @@ def small_parts(gguf_path: Path, folder: Path) -> tuple[LoadedBundle, Path]:
     gguf = folder / "small.gguf"
     if not gguf.exists():
         small_gguf.write(gguf_path, gguf)
-    parts = open_bundle(n_threads=1)
-    parts.close()
+    loaded = open_bundle(n_threads=1)
+    loaded.close()
     backbone = LlamaBackbone(gguf, n_ctx=1024, n_threads=1)
     backbone.feed([backbone.tokenize(PREFIX)])
-    return replace(parts, backbone=backbone, n_prefix=backbone.n_past), gguf
+    return replace(loaded, backbone=backbone, n_prefix=backbone.n_past), gguf
 
 
 def small_caps() -> Caps:
@@ -135,8 +135,8 @@ def small_torch(gguf_path: Path, folder: Path) -> Callable[[], Engine]:
     from glasses.service.engines.torch.gradient_api import with_gradients  # noqa: PLC0415
 
     def open_engine() -> Engine:
-        parts, gguf = small_parts(gguf_path, folder)
-        return with_gradients(TorchEngine(parts, load_model(gguf, dtype=torch.float32)))
+        loaded, gguf = small_parts(gguf_path, folder)
+        return with_gradients(TorchEngine(loaded, load_model(gguf, dtype=torch.float32)))
 
     return open_engine
 

@@ -65,7 +65,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    parts, desk, states = open_bundle(n_threads=1), Desk(), list[str]()
+    loaded, desk, states = open_bundle(n_threads=1), Desk(), list[str]()
 
     def watch(what: Any) -> None:
         if isinstance(what, DeviceChange):
@@ -74,7 +74,7 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
     try:
         devices: Any = desk
         live = Assistant(
-            parts, None, open_listener(parts, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch
+            loaded, None, open_listener(loaded, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch
         )
         wearing = threading.Thread(target=live.run)
         wearing.start()
@@ -105,4 +105,4 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
         assert states == ["muted", "unmuted", "gone", "back", "muted", "unmuted", "gone", "back"]
         assert not live.failure
     finally:
-        parts.close()
+        loaded.close()

@@ -36,7 +36,7 @@ _START_NS = 10**12
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
+def loaded() -> Iterator[LoadedBundle]:
     opened = open_bundle(n_threads=1)
     yield opened
     opened.close()
@@ -64,8 +64,8 @@ def detector() -> Vad:
     return Vad(store.path_of(store.load_bundle().voice_gate))
 
 
-def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(parts: LoadedBundle) -> None:
-    ear = Listener(parts, detector(), TurnManager(on_speech=True))
+def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(loaded: LoadedBundle) -> None:
+    ear = Listener(loaded, detector(), TurnManager(on_speech=True))
     signals = [signal for chunk in asked(0) for signal in ear.feed(chunk)]
     drafts = [signal for signal in signals if isinstance(signal, Draft)]
     ended = [signal for signal in signals if isinstance(signal, TurnCompleted)]
@@ -74,8 +74,8 @@ def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(pa
     assert drafts[-1].final
     assert ended[0].turn is drafts[-1].turn
     fed = [
-        part if isinstance(part, np.ndarray) else parts.backbone.token_rows(part)
-        for part in prompt_of(parts, ended[0].turn.parts)
+        part if isinstance(part, np.ndarray) else loaded.backbone.token_rows(part)
+        for part in prompt_of(loaded, ended[0].turn.inputs)
     ]
     np.testing.assert_array_equal(drafts[-1].rows, np.concatenate(fed))
 
@@ -116,13 +116,13 @@ class Loudspeaker:
 
 
 @pytest.mark.parametrize("heard", [0.0, 1.0])
-def test_an_interruption_leaves_in_the_context_what_was_heard(parts: LoadedBundle, heard: float) -> None:
+def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBundle, heard: float) -> None:
     replies: list[Reply] = []
     audible = threading.Event()
     speaker: Any = Loudspeaker(heard)
     voice: Any = Voice()
-    mouth = Responder(parts, voice, speaker, tell=lambda state: audible.set(), watch=replies.append)
-    ear = Listener(parts, detector(), TurnManager(on_speech=True))
+    mouth = Responder(loaded, voice, speaker, tell=lambda state: audible.set(), watch=replies.append)
+    ear = Listener(loaded, detector(), TurnManager(on_speech=True))
 
     def interrupt() -> None:
         for chunk in asked(0):
@@ -139,26 +139,26 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(parts: LoadedBundl
     mouth.run()
     thread.join()
     assert [reply.outcome for reply in replies] == ["interrupted"]
-    n_prompt = parts.n_prefix + len(replies[0].draft.rows)
+    n_prompt = loaded.n_prefix + len(replies[0].draft.rows)
     if heard == 0.0:
-        assert mouth._context.base == parts.n_prefix
+        assert mouth._context.base == loaded.n_prefix
     else:
         assert mouth._context.base > n_prompt
-        most = n_prompt + len(replies[0].pieces) + len(parts.backbone.tokenize(TURN_BREAK))
+        most = n_prompt + len(replies[0].pieces) + len(loaded.backbone.tokenize(TURN_BREAK))
         assert mouth._context.base <= most
-    parts.backbone.clear_abort()
-    parts.backbone.rollback(parts.n_prefix)
+    loaded.backbone.clear_abort()
+    loaded.backbone.rollback(loaded.n_prefix)
 
 
-def test_only_what_may_be_all_is_answered(parts: LoadedBundle) -> None:
+def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     """What is said while somebody speaks is fed; only to what was said up to a pause the first clause is written."""
     answered: list[bool] = []
     first_clause = threading.Event()
     speaker: Any = Loudspeaker(1.0)
     voice: Any = Voice()
-    mouth = Responder(parts, voice, speaker, tell=lambda state: None)
+    mouth = Responder(loaded, voice, speaker, tell=lambda state: None)
     texts = ("What is the capital of France?", SUFFIX)
-    asking, ending = (parts.backbone.token_rows(parts.backbone.tokenize(text)) for text in texts)
+    asking, ending = (loaded.backbone.token_rows(loaded.backbone.tokenize(text)) for text in texts)
     spoken = Draft(Turn(1, 0, "tap", ("",)), asking, paused=False, final=False, history=False, work_ns=(0, 0))
     whole = np.concatenate([asking, ending])
 
@@ -184,13 +184,13 @@ def test_only_what_may_be_all_is_answered(parts: LoadedBundle) -> None:
     thread.join()
     assert answered == [True]
     assert speaker.clauses == []
-    assert parts.backbone.n_past >= parts.n_prefix + len(whole)
-    parts.backbone.clear_abort()
-    parts.backbone.rollback(parts.n_prefix)
+    assert loaded.backbone.n_past >= loaded.n_prefix + len(whole)
+    loaded.backbone.clear_abort()
+    loaded.backbone.rollback(loaded.n_prefix)
 
 
 @pytest.mark.parametrize(("late_ms", "outcome"), [(EXPIRES_MS + 500, "expired"), (0, "said")])
-def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: LoadedBundle, late_ms: int, outcome: str) -> None:
+def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(loaded: LoadedBundle, late_ms: int, outcome: str) -> None:
     """A busy board: the turn has ended long ago when its answer is written. The ear is told that it is over."""
     replies, texts, told = list[Reply](), list[str](), list[str]()
     speaker: Any = Loudspeaker(1.0)
@@ -202,9 +202,9 @@ def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: LoadedBundle
         if state.what == "over":
             mouth.stop()
 
-    mouth = Responder(parts, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
+    mouth = Responder(loaded, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
     turn = Turn(1, 0, "tap", ("What is the capital of France?",))
-    rows = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
+    rows = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
     decided_ns = time.monotonic_ns() - late_ms * 1_000_000
     mouth.hear(Draft(turn, np.concatenate(rows), paused=True, final=True, history=False, work_ns=(0, 0)))
     mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, decided_ns))
@@ -212,5 +212,5 @@ def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(parts: LoadedBundle
     assert [reply.outcome for reply in replies] == [outcome]
     assert told[-1] == "over"
     assert bool(speaker.clauses) == (outcome == "said")
-    parts.backbone.clear_abort()
-    parts.backbone.rollback(parts.n_prefix)
+    loaded.backbone.clear_abort()
+    loaded.backbone.rollback(loaded.n_prefix)

@@ -61,25 +61,25 @@ def test_ask_says_where_it_was_answered(service: tuple[str, int], tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
+def loaded() -> Iterator[LoadedBundle]:
     opened = open_bundle(n_threads=1)
     yield opened
     opened.close()
 
 
-def prompted(parts: LoadedBundle, turn: Turn) -> Prompted:
-    fed = prompt_of(parts, turn.parts)
-    parts.backbone.rollback(parts.n_prefix)
-    parts.backbone.feed(fed)
-    return Prompted(parts.backbone, turn.id, fed[-1][-1:])
+def prompted(loaded: LoadedBundle, turn: Turn) -> Prompted:
+    fed = prompt_of(loaded, turn.inputs)
+    loaded.backbone.rollback(loaded.n_prefix)
+    loaded.backbone.feed(fed)
+    return Prompted(loaded.backbone, turn.id, fed[-1][-1:])
 
 
-def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], parts: LoadedBundle) -> None:
+def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], loaded: LoadedBundle) -> None:
     """What was heard stays, and goes on: one answer, and the words that came from there are not said again."""
     turn = Turn(7, 0, "test", ("Count from one to ten in words.",))
     with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
-        near, called = prompted(parts, turn), list[str]()
+        near, called = prompted(loaded, turn), list[str]()
 
         def watched(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
             called.append(said)
@@ -97,19 +97,19 @@ def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], p
             assert len(called) == 2
 
 
-def test_the_context_holds_what_was_said_wherever_it_came_from(parts: LoadedBundle) -> None:
+def test_the_context_holds_what_was_said_wherever_it_came_from(loaded: LoadedBundle) -> None:
     turn = Turn(8, 0, "test", (QUESTION,))
-    near = prompted(parts, turn)
-    n_prompt = parts.backbone.n_past
+    near = prompted(loaded, turn)
+    n_prompt = loaded.backbone.n_past
     pieces = list(near("", 6, 0))
     near.leave([replace(piece, logprob=-1.0) for piece in pieces])  # as another backbone would have made them
-    assert parts.backbone.n_past == n_prompt + len([p for p in pieces if p.text])
+    assert loaded.backbone.n_past == n_prompt + len([p for p in pieces if p.text])
 
 
-def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, int], parts: LoadedBundle) -> None:
+def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, int], loaded: LoadedBundle) -> None:
     """`glasses run --offload` without devices: drafts as the ear makes them, spoken to a mouth without a voice."""
     turn = Turn(1, 0, "test", ("Count from one to ten in words.",))
-    fed = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
+    fed = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
     replies, told, pieces = list[Reply](), threading.Event(), list[str]()
 
     def on_text(text: str) -> None:
@@ -117,10 +117,10 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
         if len(pieces) == 4:
             os.kill(service[1], signal.SIGKILL)
 
-    mouth = Responder(parts, None, None, tell=lambda _: told.set(), watch=replies.append, on_text=on_text)
+    mouth = Responder(loaded, None, None, tell=lambda _: told.set(), watch=replies.append, on_text=on_text)
     with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
-        mouth.write = brain.writer(parts.backbone, 24)
+        mouth.write = brain.writer(loaded.backbone, 24)
         mouth.hear(Draft(turn, np.concatenate(fed), True, True, False, (0, 0)))
         mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, time.monotonic_ns()))
         stopping = threading.Thread(target=lambda: (told.wait(120), mouth.stop()))
@@ -135,19 +135,19 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
 
 
 def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(
-    service: tuple[str, int], parts: LoadedBundle
+    service: tuple[str, int], loaded: LoadedBundle
 ) -> None:
     """As `glasses run` wires it: what the governor says is asked at every turn."""
     governed, whys = Governed(), list[str]()
     turn = Turn(11, 0, "test", (QUESTION,))
-    fed = [p if isinstance(p, np.ndarray) else parts.backbone.token_rows(p) for p in prompt_of(parts, turn.parts)]
+    fed = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
     with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
         brain.wait_connected(60)
-        write = brain.writer(parts.backbone, 12, allowed=lambda: governed.allows("remote"))
+        write = brain.writer(loaded.backbone, 12, allowed=lambda: governed.allows("remote"))
         for heat_c in (20.0, 77.0):  # well; camera and remote are shed
             governed = step(governed, Reading(0, heat_c=heat_c), ShedLimits())
-            parts.backbone.rollback(parts.n_prefix)
-            parts.backbone.feed(fed)
+            loaded.backbone.rollback(loaded.n_prefix)
+            loaded.backbone.feed(fed)
             draft = Draft(turn, np.concatenate(fed), True, True, False, (0, 0))
             assert "Paris" in "".join(piece.text for piece in write(draft, lambda: False))
             whys.append(brain.why)
@@ -155,10 +155,10 @@ def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(
     assert whys[1] == "local: only this device can do it"
 
 
-def test_an_answer_that_nobody_waits_for_ends(parts: LoadedBundle, tmp_path: Path) -> None:
+def test_an_answer_that_nobody_waits_for_ends(loaded: LoadedBundle, tmp_path: Path) -> None:
     turn, stop = Turn(9, 0, "test", ("Tell me a long story.",)), threading.Event()
     with HedgedAnswerer(transport_of(f"unix:{tmp_path}/none", None, None)) as brain:
-        stream = brain.answer(turn, prompted(parts, turn), max_tokens=200, stale=stop.is_set)
+        stream = brain.answer(turn, prompted(loaded, turn), max_tokens=200, stale=stop.is_set)
         next(stream)
         stop.set()
         with pytest.raises(Exception, match="nobody waits"):

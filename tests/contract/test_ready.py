@@ -52,7 +52,7 @@ class Room:
 
 
 def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None:
-    parts, devices = open_bundle(n_threads=1), Room()
+    loaded, devices = open_bundle(n_threads=1), Room()
     decided, answered, order = threading.Event(), threading.Event(), list[str]()
 
     def watch(what: Any) -> None:
@@ -67,20 +67,20 @@ def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None
         assert decided.wait(PATIENCE_S), "nothing was heard while it was made ready"
         order.append("ready")
 
-    listener = open_listener(parts, "speech", lambda words, cause, t_ns: ("", ()))
-    live = Assistant(parts, None, listener, devices, watch=watch)  # pyright: ignore[reportArgumentType]
+    listener = open_listener(loaded, "speech", lambda words, cause, t_ns: ("", ()))
+    live = Assistant(loaded, None, listener, devices, watch=watch)  # pyright: ignore[reportArgumentType]
     waiting = threading.Thread(target=lambda: (answered.wait(PATIENCE_S), live.stop()))
     waiting.start()
     live.run(prepare)
     waiting.join()
-    parts.close()
+    loaded.close()
     assert order == ["decided", "ready", "said: True"]
 
 
 def test_what_goes_wrong_while_it_is_made_ready_ends_it() -> None:
-    parts = open_bundle(n_threads=1)
-    ear = open_listener(parts, "speech", lambda words, cause, t_ns: ("", ()))
-    live = Assistant(parts, None, ear, Room())  # pyright: ignore[reportArgumentType]
+    loaded = open_bundle(n_threads=1)
+    ear = open_listener(loaded, "speech", lambda words, cause, t_ns: ("", ()))
+    live = Assistant(loaded, None, ear, Room())  # pyright: ignore[reportArgumentType]
 
     def prepare() -> None:
         raise RuntimeError("a voice that cannot be read")
@@ -88,4 +88,4 @@ def test_what_goes_wrong_while_it_is_made_ready_ends_it() -> None:
     with pytest.raises(RuntimeError, match="cannot be read"):
         live.run(prepare)
     assert live.events.closed
-    parts.close()
+    loaded.close()

@@ -20,26 +20,26 @@ EVAL = Path(__file__).parents[2] / "models" / "eval"
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
+def loaded() -> Iterator[LoadedBundle]:
     opened = open_bundle("desk", n_threads=1)
     yield opened
     opened.close()
 
 
-def test_it_answers_what_is_typed_said_seen_and_heard(parts: LoadedBundle) -> None:
-    assert parts.backbone.n_embd == 896
-    assert "Paris" in reply(parts, ["What is the capital of France?"])
-    assert "Paris" in reply(parts, parts.hear(read_audio(EVAL / "speech" / "question-090.ogg")))
-    seen = parts.image_encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg"))
-    assert "cheetah" in reply(parts, [seen, "What is in view?"])
-    heard = parts.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
-    assert "thunder" in reply(parts, [*heard, "What is this sound?"]).lower()
+def test_it_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> None:
+    assert loaded.backbone.n_embd == 896
+    assert "Paris" in reply(loaded, ["What is the capital of France?"])
+    assert "Paris" in reply(loaded, loaded.hear(read_audio(EVAL / "speech" / "question-090.ogg")))
+    seen = loaded.image_encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg"))
+    assert "cheetah" in reply(loaded, [seen, "What is in view?"])
+    heard = loaded.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
+    assert "thunder" in reply(loaded, [*heard, "What is this sound?"]).lower()
 
 
-def test_the_chat_frame_is_one_of_its_own_tokens(parts: LoadedBundle) -> None:
-    start, end = parts.backbone.tokenize("<|im_start|>"), parts.backbone.tokenize("<|im_end|>")
+def test_the_chat_frame_is_one_of_its_own_tokens(loaded: LoadedBundle) -> None:
+    start, end = loaded.backbone.tokenize("<|im_start|>"), loaded.backbone.tokenize("<|im_end|>")
     assert (len(start), len(end)) == (1, 1)
-    assert end[0] in parts.backbone.eos
+    assert end[0] in loaded.backbone.eos
 
 
 def test_glasses_with_the_pocket_bundle_are_answered_by_it(tmp_path: Path) -> None:

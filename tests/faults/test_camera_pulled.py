@@ -88,9 +88,9 @@ def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
         elif isinstance(what, Frame):
             frames.append(what)
 
-    parts = open_bundle(n_threads=1)
-    ear = open_listener(parts, "touch", lambda words, cause, t_ns: ("", ()))
-    live = Assistant(parts, None, ear, LocalDevices(camera_source=str(there)), watch=watch)
+    loaded = open_bundle(n_threads=1)
+    ear = open_listener(loaded, "touch", lambda words, cause, t_ns: ("", ()))
+    live = Assistant(loaded, None, ear, LocalDevices(camera_source=str(there)), watch=watch)
     wearing = threading.Thread(target=live.run)
     wearing.start()
     try:
@@ -113,7 +113,7 @@ def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
     finally:
         live.stop()
         wearing.join(30)
-        parts.close()
+        loaded.close()
     of_camera = [one.state for one in seen if "camera" in one.why]
     assert of_camera == ["gone", "back"] * 3
     assert "film.avi" in seen[-2].why, "which camera"

@@ -25,22 +25,22 @@ MS = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
+def loaded() -> Iterator[LoadedBundle]:
     opened = open_bundle(n_threads=1)  # as a busy machine starves more
     yield opened
     opened.close()
 
 
-def replies(parts: LoadedBundle, chunk_ms: int) -> list[ReplayedReply]:
-    with MemoryWriter(parts.sound_encoder.encode, parts.image_encoder.encode) as memory:
-        again = ReplayEngine(parts, None, memory=memory)
+def replies(loaded: LoadedBundle, chunk_ms: int) -> list[ReplayedReply]:
+    with MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode) as memory:
+        again = ReplayEngine(loaded, None, memory=memory)
         told = [what for event in events(load_session(), chunk_ms=chunk_ms) for what in again.feed(event)]
     return [what for what in told if isinstance(what, ReplayedReply)]
 
 
 @pytest.fixture(scope="module")
-def answered(parts: LoadedBundle) -> list[ReplayedReply]:
-    return replies(parts, 20)
+def answered(loaded: LoadedBundle) -> list[ReplayedReply]:
+    return replies(loaded, 20)
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +62,24 @@ def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted
 
 def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnCompleted]) -> None:
     (other,) = [said for said in load_session().said if not said.addressed]
-    for part in (part for one in heard for part in one.turn.parts):
+    for part in (part for one in heard for part in one.turn.inputs):
         assert isinstance(part, Latents)
         if part.modality == "audio":
             assert part.t_ns >= other.end_ms * MS or part.t_ns + part.duration_ns <= other.t_ms * MS
 
 
 def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[TurnCompleted]) -> None:
-    kinds = ["".join(part.modality[0] for part in one.turn.parts if isinstance(part, Latents)) for one in heard]
+    kinds = ["".join(part.modality[0] for part in one.turn.inputs if isinstance(part, Latents)) for one in heard]
     assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
     assert [one.view is not None for one in heard] == [one.turn.cause == "hold" for one in heard]
 
 
 @pytest.mark.parametrize("chunk_ms", [7, 32])
-def test_length_of_chunks_changes_nothing(parts: LoadedBundle, heard: list[TurnCompleted], chunk_ms: int) -> None:
-    others = [one.ended for one in replies(parts, chunk_ms)]
+def test_length_of_chunks_changes_nothing(loaded: LoadedBundle, heard: list[TurnCompleted], chunk_ms: int) -> None:
+    others = [one.ended for one in replies(loaded, chunk_ms)]
     assert [one.span for one in others] == [one.span for one in heard]
     for one, other in zip(heard, others, strict=True):
-        for mine, theirs in zip(one.turn.parts, other.turn.parts, strict=True):
+        for mine, theirs in zip(one.turn.inputs, other.turn.inputs, strict=True):
             assert isinstance(mine, Latents)
             assert isinstance(theirs, Latents)
             assert (mine.t_ns, mine.duration_ns, mine.space) == (theirs.t_ns, theirs.duration_ns, theirs.space)

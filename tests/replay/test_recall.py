@@ -24,17 +24,17 @@ NAMED = re.compile(r"\bdogs?\b|\bbark(s|ing)?\b")
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
+def loaded() -> Iterator[LoadedBundle]:
     opened = open_bundle(n_threads=1)  # as a busy machine starves more
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def memory(parts: LoadedBundle) -> LatentMemory:
+def memory(loaded: LoadedBundle) -> LatentMemory:
     """What is remembered of the minute with the question, heard as the microphone gave it."""
     held, detector = LatentMemory(), Vad(store.path_of(store.load_bundle().voice_gate))
-    keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),)), False
+    keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),)), False
     for event in events(load_session()):
         if isinstance(event, AudioChunk) and event.t_ns < ASKED_MS[1] * MS:
             for probability in detector.feed(event.pcm):
@@ -43,8 +43,8 @@ def memory(parts: LoadedBundle) -> LatentMemory:
     return held
 
 
-def said(parts: LoadedBundle, given: tuple[Latents | str, ...]) -> str:
-    pieces = answer(parts, Turn(1, 0, "tap", given), Times(), max_tokens=40)
+def said(loaded: LoadedBundle, given: tuple[Latents | str, ...]) -> str:
+    pieces = answer(loaded, Turn(1, 0, "tap", given), Times(), max_tokens=40)
     return "".join(piece.text for piece in pieces).lower()
 
 
@@ -55,24 +55,24 @@ def spoken_question() -> Float32Array:
 
 @pytest.mark.parametrize("later_s", [30, 240])
 def test_a_sound_of_half_a_minute_and_of_four_minutes_ago_is_named(
-    parts: LoadedBundle, memory: LatentMemory, later_s: int
+    loaded: LoadedBundle, memory: LatentMemory, later_s: int
 ) -> None:
     now_ns = BARKED_UNTIL_MS * MS + later_s * S
     memory.age(now_ns)
     recalled = memory.recall_sound(now_ns, within_s=300)
     assert recalled
     assert all(part.t_ns > 5 * S for part in recalled), "what was said at 2.4 s is not taken for a sound"
-    assert NAMED.search(said(parts, (*recalled, "What is this sound?")))
+    assert NAMED.search(said(loaded, (*recalled, "What is this sound?")))
 
 
-def test_asked_by_voice(parts: LoadedBundle, memory: LatentMemory) -> None:
+def test_asked_by_voice(loaded: LoadedBundle, memory: LatentMemory) -> None:
     now_ns = BARKED_UNTIL_MS * MS + 30 * S
-    question = parts.hear(spoken_question(), now_ns)
-    assert NAMED.search(said(parts, (*memory.recall_sound(now_ns), *question)))
-    assert not NAMED.search(said(parts, question)), "the question alone does not hold the answer"
+    question = loaded.hear(spoken_question(), now_ns)
+    assert NAMED.search(said(loaded, (*memory.recall_sound(now_ns), *question)))
+    assert not NAMED.search(said(loaded, question)), "the question alone does not hold the answer"
 
 
-def test_wiped_there_is_nothing_left_to_answer_from(parts: LoadedBundle, memory: LatentMemory) -> None:
+def test_wiped_there_is_nothing_left_to_answer_from(loaded: LoadedBundle, memory: LatentMemory) -> None:
     memory.wipe()
     assert memory.recall_sound(20 * S) == ()
     assert memory.n_bytes == 0

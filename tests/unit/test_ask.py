@@ -75,7 +75,7 @@ def test_an_unknown_board_and_bundle(capsys: pytest.CaptureFixture[str], tmp_pat
 def test_what_cannot_be_is_said_before_a_model_is_loaded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
 ) -> None:
-    monkeypatch.setattr(ask, "open_parts", lambda bundle: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(ask, "open_bundle", lambda bundle: pytest.fail("a model was loaded"))
     assert said in _refused(capsys, *args)
 
 
@@ -91,8 +91,8 @@ def test_typed_parts_lie_between_others_and_a_long_answer_fills_several_pages(
 ) -> None:
     given: list[tuple[Latents | str, ...]] = []
 
-    def answer(parts: LoadedBundle, turn: Turn, *_: object, **__: object) -> Iterator[Token]:
-        given.append(turn.parts)
+    def answer(loaded: LoadedBundle, turn: Turn, *_: object, **__: object) -> Iterator[Token]:
+        given.append(turn.inputs)
         yield Token(1, 0, "a word or two " * 40, 0.0, None, True)
 
     monkeypatch.setattr(ask, "answer", answer)

@@ -145,12 +145,12 @@ def test_what_the_phrase_was_learned_from_is_left_out_whatever_its_name(tmp_path
 @pytest.mark.models
 def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_none() -> None:
     said = np.concatenate([read_audio(EVAL / "speech" / f"question-{i:03d}.ogg") for i in (90, 91)])
-    parts = open_bundle(n_threads=1)
-    speech, request = (Addressed(parts, how) for how in ("speech", "request"))
+    loaded = open_bundle(n_threads=1)
+    speech, request = (Addressed(loaded, how) for how in ("speech", "request"))
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE_HZ) / RATE_HZ).astype(np.float32)
     assert speech.turns(tone) == request.turns(tone) == 0
     assert 1 <= request.turns(said) <= speech.turns(said)
-    parts.close()
+    loaded.close()
 
 
 def test_what_must_not_wake_it_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:

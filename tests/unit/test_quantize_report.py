@@ -244,17 +244,17 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
     made = bundle.make(name, recipe, importance=None, step=lambda what: None)
     again = bundle.make(name, recipe, importance=None, step=lambda what: None)
     assert made == again
-    parts = open_bundle(name, n_threads=1)
+    loaded = open_bundle(name, n_threads=1)
     try:
-        heard = parts.hear(feeds_noise())
-        assert list(answer(parts, Turn(0, 0, "test", heard), Times(), max_tokens=2))
-        assert all(opened(parts) for opened in (open_end_of_turn, open_addressee, open_memory_intent))
+        heard = loaded.hear(feeds_noise())
+        assert list(answer(loaded, Turn(0, 0, "test", heard), Times(), max_tokens=2))
+        assert all(opened(loaded) for opened in (open_end_of_turn, open_addressee, open_memory_intent))
         shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
         with pytest.raises(GlassesError) as caught:
-            connect(parts, shipped, PromptState())
+            connect(loaded, shipped, PromptState())
         assert caught.value.reason is Reason.WRONG_SPACE
     finally:
-        parts.close()
+        loaded.close()
 
 
 @pytest.mark.models

@@ -166,10 +166,10 @@ def test_a_head_of_another_encoder_is_refused(learned: WakeWordHead) -> None:
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
-    parts = open_bundle(n_threads=1)
-    yield parts
-    parts.close()
+def loaded() -> Iterator[LoadedBundle]:
+    loaded = open_bundle(n_threads=1)
+    yield loaded
+    loaded.close()
 
 
 class At:
@@ -187,7 +187,7 @@ class At:
 
 @pytest.mark.models
 def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gives(
-    parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # both guess early, however busy this machine is just now
     said = read_audio(SPEECH / "question-090.ogg")
@@ -196,7 +196,7 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
     at_ns = 50 * STEP_NS
     drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
     for how, found in drafts.items():
-        ear = Listener(parts, Vad(store.path_of(parts.bundle.voice_gate)), TurnManager())
+        ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager())
         if how == "wake":
             ear.wake = At(at_ns)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         kinds = []

@@ -26,18 +26,18 @@ RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[LoadedBundle]:
-    parts = open_bundle(n_threads=1)
-    yield parts
-    parts.close()
+def loaded() -> Iterator[LoadedBundle]:
+    loaded = open_bundle(n_threads=1)
+    yield loaded
+    loaded.close()
 
 
-def asked(parts: LoadedBundle, name: str, judge: Judge | None = None) -> list[Signal]:
+def asked(loaded: LoadedBundle, name: str, judge: Judge | None = None) -> list[Signal]:
     """Touched, and then asked: what comes of the turn up to its end."""
     rng = np.random.default_rng(0)
     sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
     pcm = ((sound + 3e-4 * rng.standard_normal(len(sound))) * 32767).astype(np.int16)
-    ear = Listener(parts, Vad(store.path_of(parts.bundle.voice_gate)), TurnManager(), judge)
+    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager(), judge)
     out = ear.feed(Button(STEP_NS // 2, "tap"))
     for i in range(len(pcm) // STEP):
         out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ))
@@ -46,20 +46,20 @@ def asked(parts: LoadedBundle, name: str, judge: Judge | None = None) -> list[Si
     return out
 
 
-def drafts(parts: LoadedBundle, name: str) -> list[Draft]:
+def drafts(loaded: LoadedBundle, name: str) -> list[Draft]:
     """Of a question; the last is final."""
-    return [signal for signal in asked(parts, name) if isinstance(signal, Draft)]
+    return [signal for signal in asked(loaded, name) if isinstance(signal, Draft)]
 
 
 def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
-    parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = 0
     for i in range(90, 106):
         monkeypatch.setattr(ears, "EARLY_MS", 0)
-        whole = drafts(parts, f"question-{i:03}.ogg")[-1]
+        whole = drafts(loaded, f"question-{i:03}.ogg")[-1]
         monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # however slow this machine is just now
-        guess, last = drafts(parts, f"question-{i:03}.ogg")[-2:]
+        guess, last = drafts(loaded, f"question-{i:03}.ogg")[-2:]
         assert whole.final
         assert last.final
         assert (guess.rows is last.rows) == (guess.paused and not guess.final)  # it stands; nothing was encoded again
@@ -67,29 +67,29 @@ def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
     assert ready >= 9  # of 16; of all 60 questions 51, and 52 when whole steps were listened to
 
 
-def test_on_a_board_too_slow_for_it_there_is_none(parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_board_too_slow_for_it_there_is_none(loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for limit_ms in (0, 60_000):
         monkeypatch.setattr(ears, "EARLY_MS", limit_ms)
-        found.append(any(draft.paused and not draft.final for draft in drafts(parts, "question-093.ogg")))
+        found.append(any(draft.paused and not draft.final for draft in drafts(loaded, "question-093.ogg")))
     assert found == [False, True]
 
 
-def test_silence_that_was_none_is_taken_back(parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_that_was_none_is_taken_back(loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)
     monkeypatch.setattr(SilencePredictor, "holds", False)
-    said = drafts(parts, "question-093.ogg")
+    said = drafts(loaded, "question-093.ogg")
     monkeypatch.setattr(ears, "EARLY_MS", 0)
-    np.testing.assert_array_equal(said[-1].rows, drafts(parts, "question-093.ogg")[-1].rows)
+    np.testing.assert_array_equal(said[-1].rows, drafts(loaded, "question-093.ogg")[-1].rows)
 
 
 def test_a_sentence_that_is_surely_complete_waits_for_nothing_but_the_dip(
-    parts: LoadedBundle, monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)
     waits_ms: list[int] = []
     for complete in (SURE, SURE - 0.01, 0.0):
-        (end,) = (s for s in asked(parts, "question-093.ogg", lambda _, p=complete: p) if isinstance(s, TurnCompleted))
+        (end,) = (s for s in asked(loaded, "question-093.ogg", lambda _, p=complete: p) if isinstance(s, TurnCompleted))
         waits_ms.append((end.span.decided_ns - end.span.end_ns) // 1_000_000)
     assert waits_ms == [96, 192, 640]
 
@@ -114,11 +114,11 @@ def test_hush_is_as_quiet_as_the_room_was_before() -> None:
     assert not hush.holds
 
 
-def signals_of(parts: LoadedBundle, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
+def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
     """What becomes of a question said without a touch, if it seems to ask for something with the probability `asks`."""
     sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
     pcm = (sound * 32767).astype(np.int16)
-    ear = Listener(parts, Vad(store.path_of(parts.bundle.voice_gate)), TurnManager(on_speech=not touched))
+    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager(on_speech=not touched))
     ear.for_me = None if asks is None else lambda latents: asks
     out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
     for i in range(len(pcm) // STEP):
@@ -126,12 +126,12 @@ def signals_of(parts: LoadedBundle, name: str, asks: float | None, *, touched: b
     return out
 
 
-def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(parts: LoadedBundle) -> None:
-    dropped = signals_of(parts, "question-090.ogg", 0.1)
+def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(loaded: LoadedBundle) -> None:
+    dropped = signals_of(loaded, "question-090.ogg", 0.1)
     assert not any(isinstance(signal, TurnCompleted) for signal in dropped)
     assert [signal.what for signal in dropped if isinstance(signal, TurnSignal)] == ["opened", "pass"]
     ever, asked = (
-        [s for s in signals_of(parts, "question-090.ogg", p) if not isinstance(s, TurnSignal)] for p in (None, 0.9)
+        [s for s in signals_of(loaded, "question-090.ogg", p) if not isinstance(s, TurnSignal)] for p in (None, 0.9)
     )
     assert isinstance(ever[-1], TurnCompleted)
     assert isinstance(asked[-1], TurnCompleted)
@@ -139,16 +139,16 @@ def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_
     np.testing.assert_array_equal(finals[0], finals[1])
 
 
-def test_a_touch_is_enough(parts: LoadedBundle) -> None:
-    assert any(isinstance(s, TurnCompleted) for s in signals_of(parts, "question-090.ogg", 0.1, touched=True))
+def test_a_touch_is_enough(loaded: LoadedBundle) -> None:
+    assert any(isinstance(s, TurnCompleted) for s in signals_of(loaded, "question-090.ogg", 0.1, touched=True))
 
 
-def test_the_head_tells_questions_from_statements(parts: LoadedBundle) -> None:
-    judge = open_addressee(parts)
+def test_the_head_tells_questions_from_statements(loaded: LoadedBundle) -> None:
+    judge = open_addressee(loaded)
     assert judge is not None
     scores = {
         kind: [
-            judge(parts.audio_encoder.encode(read_audio(SPEECH / f"{kind}-{i:03}.ogg"))) >= ears.ASKS
+            judge(loaded.audio_encoder.encode(read_audio(SPEECH / f"{kind}-{i:03}.ogg"))) >= ears.ASKS
             for i in range(first, first + 20)
         ]
         for kind, first in (("question", 90), ("synthetic", 0))

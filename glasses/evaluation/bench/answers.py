@@ -43,18 +43,18 @@ def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: No
     Raises ModelError (NOT_INSTALLED, NOT_FOUND: the opponent), InputError(NOT_FOUND).
     """
     transcribe = transcriber()
-    parts = open_bundle(bundle)
+    loaded = open_bundle(bundle)
     sides = {
-        "latents": Side(parts.hear, lambda rgb: [parts.image_encoder.encode(rgb)]),
+        "latents": Side(loaded.hear, lambda rgb: [loaded.image_encoder.encode(rgb)]),
         "cascade": Side(lambda pcm: [text] if (text := transcribe(pcm).strip()) else [], lambda rgb: []),
     }
     figures: dict[str, Any] = {}
     try:
         for done, (kind, ask) in enumerate(KINDS.items()):
             tick(kind, done, len(KINDS))
-            figures[kind] = ask(parts, sides, n_clips)
+            figures[kind] = ask(loaded, sides, n_clips)
     finally:
-        parts.close()
+        loaded.close()
     return figures
 
 
@@ -72,34 +72,34 @@ def _shares(clips: Sequence[Any], sides: Mapping[str, Side], right: Callable[[An
 
 
 def _questions(
-    parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
+    loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
 ) -> dict[str, Any]:
     """Answered as the same question typed is: word F1 of the two answers at least speech.AGREE_F1."""
 
     items = spread(speech.items(SPEECH, "question"), n_clips)
-    typed = {item["file"]: speech.reply(parts, [item["text"]], _MAX_TOKENS) for item in items}
+    typed = {item["file"]: speech.reply(loaded, [item["text"]], _MAX_TOKENS) for item in items}
 
     def right(item: dict[str, str], side: Side) -> bool:
-        spoken = speech.reply(parts, side.hear(degrade(read_audio(SPEECH / item["file"]))), _MAX_TOKENS)
+        spoken = speech.reply(loaded, side.hear(degrade(read_audio(SPEECH / item["file"]))), _MAX_TOKENS)
         return speech.overlap_f1(spoken, typed[item["file"]]) >= speech.AGREE_F1
 
     return _shares(items, sides, right)
 
 
-def _sounds(parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _sounds(loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
     index = sounds.read_index()
     names = {sound.label: sound.accept for sound in index}
 
     def right(sound: sounds.Sound, side: Side) -> bool:
         given = side.hear(read_audio(sounds.SOUNDS / sound.file))
-        return sounds.said_class(speech.reply(parts, [*given, sounds.QUESTION], _MAX_TOKENS), names) == sound.label
+        return sounds.said_class(speech.reply(loaded, [*given, sounds.QUESTION], _MAX_TOKENS), names) == sound.label
 
     return _shares(spread([sound for sound in index if sound.split == "held-out"], n_clips), sides, right)
 
 
-def _pictures(parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _pictures(loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
     def right(picture: pictures.Picture, side: Side) -> bool:
-        text = speech.reply(parts, [*side.see(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
+        text = speech.reply(loaded, [*side.see(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
         return pictures.hits(text, picture.accept)
 
     return _shares(spread(list(pictures.read_pictures()), n_clips), sides, right)
@@ -115,19 +115,19 @@ def said_tone(answer: str) -> str | None:
     return min(found)[1] if found else None
 
 
-def _tones(parts: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _tones(loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
     """One in three by chance."""
 
     def right(row: dict[str, str], side: Side) -> bool:
         given = side.hear(read_audio(probes.TONES / row["file"]))
-        return said_tone(speech.reply(parts, [*given, TONE_QUESTION], _MAX_TOKENS)) == row["tone"]
+        return said_tone(speech.reply(loaded, [*given, TONE_QUESTION], _MAX_TOKENS)) == row["tone"]
 
     return _shares(spread(probes.read_tones(), n_clips), sides, right)
 
 
 KINDS: dict[str, Callable[[LoadedBundle, Mapping[str, Side], int], dict[str, Any]]] = {
-    "spoken questions": lambda parts, sides, n: _questions(parts, sides, n, lambda pcm: pcm),
-    "spoken questions, 10 dB noise": lambda parts, sides, n: _questions(parts, sides, n, with_noise),
+    "spoken questions": lambda loaded, sides, n: _questions(loaded, sides, n, lambda pcm: pcm),
+    "spoken questions, 10 dB noise": lambda loaded, sides, n: _questions(loaded, sides, n, with_noise),
     "what is this sound?": _sounds,
     "what is in view?": _pictures,
     "in which tone is it said?": _tones,

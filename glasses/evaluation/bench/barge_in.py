@@ -126,10 +126,10 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
     """The tape, int16 (N, 2) of room and speaker, and what was seen."""
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room", echo_db=ECHO_DB) as room:
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = open_voice(bundle), open_bundle(bundle)
+        voice, loaded = open_voice(bundle), open_bundle(bundle)
         detector = Vad(store.path_of(store.load_bundle(bundle).voice_gate))
-        ear = Listener(parts, detector, TurnManager(on_speech=on_speech), open_end_of_turn(parts))
-        live = Assistant(parts, voice, ear, LocalDevices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
+        ear = Listener(loaded, detector, TurnManager(on_speech=on_speech), open_end_of_turn(loaded))
+        live = Assistant(loaded, voice, ear, LocalDevices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
         live.mouth.instead = lambda draft: TEXT
         spoken = _Spoken(room, live)
         path = Path(folder) / "tape.raw"
@@ -149,7 +149,7 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
         tape.terminate()
         tape.wait()
         voice.close()
-        parts.close()
+        loaded.close()
         sound = np.fromfile(path, np.int16)
     return sound[: len(sound) // 2 * 2].reshape(-1, 2), [what for _, what in spoken.seen]
 

@@ -45,23 +45,23 @@ def transcriber() -> Transcribe:
     return transcribe
 
 
-def text_rows(parts: LoadedBundle, text: str) -> Float32Array:
+def text_rows(loaded: LoadedBundle, text: str) -> Float32Array:
     """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
-    asked = parts.backbone.tokenize(text, special=False) or parts.backbone.tokenize(prompt.ABOUT_SOUND)
-    return parts.backbone.token_rows([*asked, *parts.backbone.tokenize(prompt.SUFFIX)])
+    asked = loaded.backbone.tokenize(text, special=False) or loaded.backbone.tokenize(prompt.ABOUT_SOUND)
+    return loaded.backbone.token_rows([*asked, *loaded.backbone.tokenize(prompt.SUFFIX)])
 
 
 class CascadeEar(Listener):
     """An ear that gives the mouth a transcript."""
 
     def __init__(
-        self, parts: LoadedBundle, detector: Vad, gate: TurnManager, judge: Judge | None, transcribe: Transcribe
+        self, loaded: LoadedBundle, detector: Vad, gate: TurnManager, judge: Judge | None, transcribe: Transcribe
     ) -> None:
-        super().__init__(parts, detector, gate, judge)
+        super().__init__(loaded, detector, gate, judge)
         self._transcribe = transcribe
 
     def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
         if self._judge is not None and whole:  # the same end of turn: the judge's encoder runs beside the transcriber
-            self._gate.judge(self._judge(self._parts.audio_encoder.encode(pcm, self._start_ns)))
+            self._gate.judge(self._judge(self._loaded.audio_encoder.encode(pcm, self._start_ns)))
         text = self._transcribe(pcm).strip()
-        return Turn(self._turn_id, end_ns, self._cause, (text,)), text_rows(self._parts, text)
+        return Turn(self._turn_id, end_ns, self._cause, (text,)), text_rows(self._loaded, text)

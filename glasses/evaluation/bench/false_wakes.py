@@ -72,21 +72,21 @@ def run(bundle: str, folders: Sequence[Path], hours: float, tick: train.Tick) ->
     kinds = unlearned(folders, wake_word_path().with_suffix(".json"))
     if (n := sum(map(len, kinds.values()))) < LEAST_FILES:
         raise InputError(Reason.NOT_FOUND, f"{n} sound files below {', '.join(map(str, folders))}; name more")
-    parts = open_bundle(bundle)
-    gate = WakeWordDetector(head, parts.audio_encoder.encode, parts.audio_encoder.space)
-    hearing = train.Hearing(gate, Vad(store.path_of(parts.bundle.voice_gate)))
+    loaded = open_bundle(bundle)
+    gate = WakeWordDetector(head, loaded.audio_encoder.encode, loaded.audio_encoder.space)
+    hearing = train.Hearing(gate, Vad(store.path_of(loaded.bundle.voice_gate)))
     figures: dict[str, Any] = {"phrase": head.phrase}
     learn, test = at_hand(None)
     try:
         if test or learn:
             misses, n = train.missed(hearing, head.phrase, test or learn, _N_PHRASES, tick, seed=11)
             figures |= {"missed": misses, "of": n}
-        for so_far in opened(hearing, parts, kinds, hours, tick):
+        for so_far in opened(hearing, loaded, kinds, hours, tick):
             figures |= so_far
     except KeyboardInterrupt:
         figures["interrupted"] = True
     finally:
-        parts.close()
+        loaded.close()
     return figures
 
 
@@ -111,10 +111,10 @@ def unlearned(folders: Sequence[Path], taught: Path) -> dict[str, list[Path]]:
 
 
 def opened(
-    hearing: train.Hearing, parts: LoadedBundle, kinds: dict[str, list[Path]], hours: float, tick: train.Tick
+    hearing: train.Hearing, loaded: LoadedBundle, kinds: dict[str, list[Path]], hours: float, tick: train.Tick
 ) -> Iterator[dict[str, Any]]:
     """After each stretch what each way of addressing has opened so far, of all and of each kind, and what woke it."""
-    ears = {how: Addressed(parts, how) for how in ("request", "speech")}
+    ears = {how: Addressed(loaded, how) for how in ("request", "speech")}
     heard = {kind: Opened(turns={"wake": 0, **dict.fromkeys(ears, 0)}) for kind in kinds}
     told: list[str] = []
     for stretch in mixed(kinds):
@@ -138,11 +138,11 @@ def opened(
 class Addressed:
     """An ear that opens turns as `how` says, and is done with each as soon as it is decided; it answers none."""
 
-    def __init__(self, parts: LoadedBundle, how: str) -> None:
+    def __init__(self, loaded: LoadedBundle, how: str) -> None:
         """`how`: request or speech. Raises ModelError from the heads."""
-        detector = Vad(store.path_of(parts.bundle.voice_gate))
-        self._ear = _Deciding(parts, detector, TurnManager(on_speech=True), open_end_of_turn(parts))
-        self._ear.for_me = open_addressee(parts) if how == "request" else None
+        detector = Vad(store.path_of(loaded.bundle.voice_gate))
+        self._ear = _Deciding(loaded, detector, TurnManager(on_speech=True), open_end_of_turn(loaded))
+        self._ear.for_me = open_addressee(loaded) if how == "request" else None
         self._n_chunks = 0
 
     def turns(self, pcm: Float32Array) -> int:

@@ -62,7 +62,7 @@ class Side:
 class Stage:
     """Where a side is asked."""
 
-    parts: LoadedBundle
+    loaded: LoadedBundle
     voice: Voice
     room: Room
     folder: Path
@@ -78,20 +78,20 @@ def run(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         room = stack.enter_context(Room(folder / "room"))
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
-        voice, parts = stack.enter_context(open_voice(bundle)), open_bundle(bundle)
-        stack.callback(parts.close)
-        warm_up(parts, voice)
-        sides = [Side("latents", _maker(parts, None))]
-        figures["idle_cpu_percent"] = _idle(parts, voice, sides[0].make_ear())
+        voice, loaded = stack.enter_context(open_voice(bundle)), open_bundle(bundle)
+        stack.callback(loaded.close)
+        warm_up(loaded, voice)
+        sides = [Side("latents", _maker(loaded, None))]
+        figures["idle_cpu_percent"] = _idle(loaded, voice, sides[0].make_ear())
         figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
         if with_cascade:
-            sides.append(Side("cascade", _maker(parts, transcriber())))
+            sides.append(Side("cascade", _maker(loaded, transcriber())))
         done = 0
         try:
             for first in range(0, len(questions), BLOCK):
                 for side in sides if first // BLOCK % 2 == 0 else sides[::-1]:
                     said = questions[first : first + BLOCK]
-                    _block(side, Stage(parts, voice, room, folder), said)
+                    _block(side, Stage(loaded, voice, room, folder), said)
                     done += len(said)
                     tick("turns", done, len(questions) * len(sides))
         except KeyboardInterrupt:
@@ -114,15 +114,15 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join(line for name, value in figures.items() for line in lines(name, value, ""))
 
 
-def _maker(parts: LoadedBundle, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Listener]:
+def _maker(loaded: LoadedBundle, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Listener]:
     """Ears with the same gates, that give the mouth rows, or with `transcribe` a transcript."""
-    detector_path, judge = store.path_of(parts.bundle.voice_gate), open_end_of_turn(parts)
+    detector_path, judge = store.path_of(loaded.bundle.voice_gate), open_end_of_turn(loaded)
 
     def make() -> Listener:
         detector, gate = Vad(detector_path), TurnManager(on_speech=True)
         if transcribe is None:
-            return Listener(parts, detector, gate, judge)
-        return CascadeEar(parts, detector, gate, judge, transcribe)
+            return Listener(loaded, detector, gate, judge)
+        return CascadeEar(loaded, detector, gate, judge, transcribe)
 
     return make
 
@@ -140,9 +140,9 @@ def spoken_questions(n: int) -> list[Float32Array]:
     return [read_audio(files[i % len(files)]) for i in range(n)]
 
 
-def _idle(parts: LoadedBundle, voice: Voice, ear: Listener) -> float:
+def _idle(loaded: LoadedBundle, voice: Voice, ear: Listener) -> float:
     """Percent of one core while nobody speaks."""
-    live = Assistant(parts, voice, ear, LocalDevices())
+    live = Assistant(loaded, voice, ear, LocalDevices())
     figure: list[float] = []
 
     def measure() -> None:
@@ -170,7 +170,7 @@ def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
                 replies.append(what)
                 over.notify()
 
-    live = Assistant(stage.parts, stage.voice, side.make_ear(), LocalDevices(), watch=watch)
+    live = Assistant(stage.loaded, stage.voice, side.make_ear(), LocalDevices(), watch=watch)
     tape = stage.room.tape(stage.folder / "tape.raw")
 
     def talk() -> None:

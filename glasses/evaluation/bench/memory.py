@@ -22,12 +22,12 @@ def run(bundle: str) -> dict[str, Any]:
     """
     process = psutil.Process()
     figures = {"start": _mb(process)}
-    parts = open_bundle(bundle)
+    loaded = open_bundle(bundle)
     figures["loaded"] = _mb(process)
     rng = np.random.default_rng(0)
-    sound = parts.hear((0.1 * rng.standard_normal(5 * RATE_HZ)).astype(np.float32))
-    picture = parts.image_encoder.encode(rng.integers(0, 256, (480, 640, 3), np.uint8))
-    for _ in answer(parts, Turn(0, 0, "bench", (*sound, picture, "What is this?")), Times(), max_tokens=32):
+    sound = loaded.hear((0.1 * rng.standard_normal(5 * RATE_HZ)).astype(np.float32))
+    picture = loaded.image_encoder.encode(rng.integers(0, 256, (480, 640, 3), np.uint8))
+    for _ in answer(loaded, Turn(0, 0, "bench", (*sound, picture, "What is this?")), Times(), max_tokens=32):
         pass
     figures["after a turn"] = _mb(process)
     try:
@@ -40,7 +40,7 @@ def run(bundle: str) -> dict[str, Any]:
         pass
     figures["with the voice, after speaking"] = _mb(process)
     voice.close()
-    parts.close()
+    loaded.close()
     return figures
 
 

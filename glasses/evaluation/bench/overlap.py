@@ -68,9 +68,9 @@ async def _run(bundle_name: str) -> dict[str, Any]:
     latents: list[Latents] = []
 
     def opened() -> LlamaEngine:
-        parts = open_bundle(bundle_name, n_threads=SPARE_ONE)
-        latents.extend(parts.audio_encoder.encode(window) for window in windows(_speech(), max_s=WINDOW_S))
-        return LlamaEngine(parts)
+        loaded = open_bundle(bundle_name, n_threads=SPARE_ONE)
+        latents.extend(loaded.audio_encoder.encode(window) for window in windows(_speech(), max_s=WINDOW_S))
+        return LlamaEngine(loaded)
 
     with tempfile.TemporaryDirectory() as folder:
         inner, outer = Path(folder, "service"), Path(folder, "relay")

@@ -28,33 +28,33 @@ _S = 1_000_000_000
 
 def run(bundle: str, n_clips: int) -> dict[str, Any]:
     """Share of clips whose class is named: heard directly, and from memory by age; MB a minute of sound takes there."""
-    parts = open_bundle(bundle)
+    loaded = open_bundle(bundle)
     index = [sound for sound in read_index() if sound.split == "held-out"]
     names = {sound.label: sound.accept for sound in index}
     clips = spread(index, n_clips)
     hits: dict[str, int] = {}
     for sound in clips:
         pcm = read_audio(SOUNDS / sound.file)
-        given: dict[str, tuple[Latents, ...]] = {"heard directly": parts.hear(pcm)}
+        given: dict[str, tuple[Latents, ...]] = {"heard directly": loaded.hear(pcm)}
         for age_s in AGES_S:
-            memory = remembered(parts, pcm)
+            memory = remembered(loaded, pcm)
             now_ns = memory.span_ns[1] + age_s * _S if memory.span_ns else 0
             memory.age(now_ns)
             given[f"from memory after {age_s} s"] = memory.recall_sound(now_ns, within_s=2 * age_s)
         for how, latents in given.items():
-            told = _answer(parts, latents) if latents else ""
+            told = _answer(loaded, latents) if latents else ""
             hits[how] = hits.get(how, 0) + (said_class(told, names) == sound.label)
     minute = np.tile(0.1 * np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32), 60)
-    megabytes = remembered(parts, minute).n_bytes / 1e6
-    parts.close()
+    megabytes = remembered(loaded, minute).n_bytes / 1e6
+    loaded.close()
     shares = {how: round(n / len(clips), 3) for how, n in hits.items()}
     return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2), "views": views.run()}
 
 
-def remembered(parts: LoadedBundle, pcm: Float32Array) -> LatentMemory:
+def remembered(loaded: LoadedBundle, pcm: Float32Array) -> LatentMemory:
     """A memory that heard float32 (N,) sound, from time 0; silence ends its last piece."""
     memory = LatentMemory()
-    keeper = SoundSegmenter(memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
+    keeper = SoundSegmenter(memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
     whole = np.pad(pcm, (0, RATE_HZ))
     samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)
     for i in range(0, len(samples), _CHUNK):
@@ -69,6 +69,6 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, sounds, views.report(figures["views"])])
 
 
-def _answer(parts: LoadedBundle, latents: tuple[Latents, ...]) -> str:
+def _answer(loaded: LoadedBundle, latents: tuple[Latents, ...]) -> str:
     turn = Turn(1, 0, "bench", (*latents, QUESTION))
-    return "".join(piece.text for piece in answer(parts, turn, Times(), max_tokens=24))
+    return "".join(piece.text for piece in answer(loaded, turn, Times(), max_tokens=24))

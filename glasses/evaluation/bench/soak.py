@@ -76,12 +76,12 @@ class Cost:
 
 def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Figures, and under "over" every budget that was not kept. Raises ModelError, InputError."""
-    parts, voice = open_bundle(bundle, n_threads=1), open_voice(bundle, n_threads=1)
+    loaded, voice = open_bundle(bundle, n_threads=1), open_voice(bundle, n_threads=1)
     process, cost = psutil.Process(), Cost()
     minutes = max(1, round(for_minutes))
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), {"bundle": bundle})
-        worn = _Worn(parts, voice, recorder, cost)
+        worn = _Worn(loaded, voice, recorder, cost)
         day = worn_day(_S)
         held, cpu_s, wall_s, last_ns = None, time.process_time(), time.monotonic(), 0
         for event in day:
@@ -99,7 +99,7 @@ def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, tot
         recorder.close()
         lost, written = recorder.n_lost, recorder.bytes_written
     voice.close()
-    parts.close()
+    loaded.close()
     cost.cpu_s["recorder and the rest"] = max(0.0, cpu_s - sum(cost.cpu_s.values()))
     figures: dict[str, Any] = {f"cpu_percent {name}": round(100 * s / seconds, 1) for name, s in cost.cpu_s.items()}
     figures |= {
@@ -164,12 +164,12 @@ def in_use_mb() -> float:
 class _Worn:
     """The spine without devices: the ear as live, the mouth in the same thread."""
 
-    def __init__(self, parts: LoadedBundle, voice: Voice, recorder: Recorder, cost: Cost) -> None:
-        detector = Vad(store.path_of(parts.bundle.voice_gate))
-        self._parts, self._voice, self._recorder, self._cost = parts, voice, recorder, cost
-        self._ear = Listener(parts, detector, TurnManager(), open_end_of_turn(parts))
+    def __init__(self, loaded: LoadedBundle, voice: Voice, recorder: Recorder, cost: Cost) -> None:
+        detector = Vad(store.path_of(loaded.bundle.voice_gate))
+        self._loaded, self._voice, self._recorder, self._cost = loaded, voice, recorder, cost
+        self._ear = Listener(loaded, detector, TurnManager(), open_end_of_turn(loaded))
         self._memory = LatentMemory()
-        self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (parts.sound_encoder.encode(pcm, t_ns),))
+        self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
         self._view = ViewFilter()
         self.n_turns = 0
         draft_of: Callable[..., Any] = self._ear._draft_of
@@ -203,15 +203,15 @@ class _Worn:
         if isinstance(event, AudioChunk):
             self._keeper.feed(event, speech=self._ear.hears_speech)
         elif isinstance(event, Frame) and self._view.is_new(event.rgb, event.t_ns):
-            self._memory.remember(self._parts.image_encoder.encode(event.rgb, event.t_ns))
+            self._memory.remember(self._loaded.image_encoder.encode(event.rgb, event.t_ns))
 
     def _answer(self, ended: TurnCompleted) -> None:
         draft = self._ear.last_draft
         assert draft is not None
         with self._cost.stage("answer"):
-            self._parts.backbone.rollback(self._parts.n_prefix)
-            self._parts.backbone.feed([draft.rows])
-            texts = [piece.text for piece in self._parts.backbone.generate(draft.turn.id, max_tokens=64)]
+            self._loaded.backbone.rollback(self._loaded.n_prefix)
+            self._loaded.backbone.feed([draft.rows])
+            texts = [piece.text for piece in self._loaded.backbone.generate(draft.turn.id, max_tokens=64)]
         with self._cost.stage("voice"):
             for _ in self._voice.speak(clauses(iter(texts))):
                 pass
