@@ -81,7 +81,7 @@ test-codecs: $(VENV)/.ready
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends libopus0 liblc3-0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[codecs]'
-	$(BIN)/pytest -m codecs tests/emulator tests/unit/test_device_sound.py
+	$(BIN)/pytest -m codecs tests/emulator tests/unit/firmware_bridge/test_device_sound.py
 
 # The report and the dashboard in a real browser, the boot service by systemd's own tools, a full disk, and the exported
 # models under arm64 in user-mode emulation. Installs Debian packages: root.

@@ -2,7 +2,7 @@
  * (firmware_bridge/protocol.py), and both greet with a hash of it, so that two builds that disagree never talk.
  *
  * Everything is little-endian and packed. A frame is COBS(body, CRC-32 of body) and a zero byte. The first byte of
- * a body is its kind. Any change here needs a new PROTOCOL_VERSION (tests/unit/test_protocol.py pins the hash).
+ * a body is its kind. Any change here needs a new PROTOCOL_VERSION (tests/unit/firmware_bridge/test_protocol.py pins the hash).
  *
  * For the parser: #define NAME number; enum with explicit values; struct of fixed-width fields, arrays of a literal
  * or defined length, and at most one flexible array, last. MSG_X is followed by struct msg_x, or by nothing.

@@ -26,7 +26,7 @@ from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
 from glasses.wake_word_training import examples, phrases, train
 
-SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+SPEECH = Path(__file__).parents[3] / "models/eval/speech"
 SPACE = "test:0000"
 WIDTH = 40
 

@@ -12,7 +12,7 @@ from glasses.encoders.audio import MAX_S, RATE_HZ, AudioEncoder, windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 
-CLIP = Path(__file__).parents[2] / "models" / "eval" / "speech" / "question-090.ogg"
+CLIP = Path(__file__).parents[3] / "models" / "eval" / "speech" / "question-090.ogg"
 
 
 @pytest.fixture(scope="module")

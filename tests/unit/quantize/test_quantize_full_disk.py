@@ -50,7 +50,7 @@ def full(arguments: list[str], n_bytes: int, cwd: Path) -> str:
     """Standard error of `quantize` where no file may have more than `n_bytes`."""
     done = subprocess.run(
         [sys.executable, "-m", "quantize", *arguments],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         cwd=cwd,
         capture_output=True,
         text=True,

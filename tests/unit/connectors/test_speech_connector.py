@@ -20,7 +20,7 @@ from glasses.model_store import store
 from glasses.runtime.bundle import open_speech_connector
 from glasses.types import Latents
 
-HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
+HELD_OUT = Path(__file__).parents[3] / "models" / "eval" / "speech"
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from glasses.types import Turn
 from glasses.wake_word_training.train import sound_files
 
 MS = 1_000_000
-EVAL = Path(__file__).parents[2] / "models" / "eval"
+EVAL = Path(__file__).parents[3] / "models" / "eval"
 
 
 def tape(asked_ms: list[tuple[int, int]], said_ms: list[tuple[int, int]], seconds: float) -> np.ndarray:

@@ -20,7 +20,7 @@ from models.recipes.sound_units import Pooled  # noqa: E402
 from models.recipes.told_examples import Asked  # noqa: E402
 
 pytestmark = pytest.mark.train
-ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
+ARTIFACTS = Path(__file__).parents[3] / "models" / "artifacts"
 NETWORK = ARTIFACTS / "image-connector-pocket.onnx"
 N_EMBD, SPACE = 8, "efficientnet-lite0:aa4c0e97dad55c14"
 

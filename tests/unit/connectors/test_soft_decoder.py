@@ -14,7 +14,7 @@ from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import items, word_errors
 from glasses.model_store import store
 
-HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
+HELD_OUT = Path(__file__).parents[3] / "models" / "eval" / "speech"
 NAME = "audio-words-pocket"
 FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-int8.bin")
 

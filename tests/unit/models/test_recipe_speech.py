@@ -26,7 +26,7 @@ from quantize import decoder_weights, whisper_decoder  # noqa: E402
 
 pytestmark = pytest.mark.train
 
-HELD_OUT = Path(__file__).parents[2] / "models" / "eval" / "speech"
+HELD_OUT = Path(__file__).parents[3] / "models" / "eval" / "speech"
 SOURCE = "whisper-tiny-en-ct2"
 
 

@@ -12,7 +12,7 @@ from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation.pictures import hits, read_pictures
 from glasses.types import UInt8Array
 
-ARTIFACT = Path(__file__).parents[2] / "models" / "artifacts" / "efficientnet-lite0-int8.onnx"
+ARTIFACT = Path(__file__).parents[3] / "models" / "artifacts" / "efficientnet-lite0-int8.onnx"
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle
 from glasses.types import AudioChunk, Button
 
 pytestmark = pytest.mark.models
-SPEECH = Path(__file__).parents[2] / "models/eval/speech"
+SPEECH = Path(__file__).parents[3] / "models/eval/speech"
 RATE_HZ = 16_000
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from glasses.encoders.mel import HOP, N_MELS, RATE_HZ, log_mel, mel_filters
 
-REFERENCE = Path(__file__).parents[1] / "data" / "mel" / "whisper_reference.npz"
+REFERENCE = Path(__file__).parents[2] / "data" / "mel" / "whisper_reference.npz"
 
 
 def test_log_mel_equals_the_reference_implementation() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MODEL = Path(__file__).parents[2] / "models" / "artifacts" / "sound-connector-pocket.onnx"
+MODEL = Path(__file__).parents[3] / "models" / "artifacts" / "sound-connector-pocket.onnx"
 
 
 @pytest.mark.parametrize("package", ["glasses", "quantize", "models.recipes"])

@@ -17,7 +17,7 @@ from glasses.errors import ModelError, Reason
 from glasses.evaluation.sounds import SOUNDS
 from glasses.types import Latents
 
-ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
+ARTIFACTS = Path(__file__).parents[3] / "models" / "artifacts"
 AUDIO = AudioEncoder(ARTIFACTS / "whisper-tiny-en-encoder-int8.onnx", n_threads=1)
 SOUND = SoundEncoder(ARTIFACTS / "yamnet-int8.onnx", n_threads=1)
 BOTH = [("audio-ambience-pocket", AUDIO), ("sound-connector-pocket", SOUND)]

@@ -18,8 +18,8 @@ from glasses.runtime.bundle import LoadedBundle
 from glasses.service.server.token_file import read_token
 from glasses.types import Latents, Token, Turn
 
-SPEECH = Path(__file__).parents[2] / "models" / "eval" / "speech"
-PICTURES = Path(__file__).parents[2] / "models" / "eval" / "pictures"
+SPEECH = Path(__file__).parents[3] / "models" / "eval" / "speech"
+PICTURES = Path(__file__).parents[3] / "models" / "eval" / "pictures"
 
 
 def _wav(path: Path, pcm: np.ndarray, rate_hz: int = 16_000) -> Path:

@@ -22,7 +22,7 @@ from glasses.model_store import store
 from glasses.types import Float32Array, Latents
 from models.recipes import spelled
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 ARTIFACTS, EVAL = MODELS / "artifacts", MODELS / "eval"
 
 

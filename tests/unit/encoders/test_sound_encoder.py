@@ -21,7 +21,7 @@ from glasses.errors import InputError, Reason
 from glasses.model_store import store
 from glasses.types import Float32Array
 
-SOUNDS = Path(__file__).parents[2] / "models" / "eval" / "sounds"
+SOUNDS = Path(__file__).parents[3] / "models" / "eval" / "sounds"
 HOP = 7680
 
 

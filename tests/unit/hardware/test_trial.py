@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TRIAL = Path(__file__).parents[2] / "hardware/trial.sh"
+TRIAL = Path(__file__).parents[3] / "hardware/trial.sh"
 CRASHED, NO_MICROPHONE, TOLD_TO = ("exited", "1"), ("exited", "2"), ("killed", "TERM")
 HUNG = ("killed", "ABRT")
 
