@@ -21,7 +21,7 @@ ORIGIN = f"hf:someone/tiny@{REVISION}:sub/w.bin"
 # The client reads HF_ENDPOINT when it is imported, so each pull is a process of its own.
 PULL = """
 import pathlib, sys
-from glasses import manifests, store
+from glasses.model_store import manifests, store
 from glasses.errors import GlassesError
 manifests.MANIFESTS = pathlib.Path(sys.argv[1])
 try:

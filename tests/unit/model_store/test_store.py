@@ -288,7 +288,7 @@ def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_succeeds(shelf: Pa
     data = os.urandom(1 << 20) * 32
     describe(shelf, wheel(shelf, data=data), data=data)
     code = (
-        "import pathlib, sys; from glasses import manifests, store; "
+        "import pathlib, sys; from glasses.model_store import manifests, store; "
         "manifests.MANIFESTS = pathlib.Path(sys.argv[1]); store.pull(['tiny'])"
     )
     final = shelf / "cache" / hashlib.sha256(data).hexdigest() / "w.bin"
