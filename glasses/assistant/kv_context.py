@@ -21,7 +21,12 @@ class KvContext:
     def __init__(self, loaded: LoadedBundle) -> None:
         self._loaded = loaded
         self.base = loaded.n_prefix  # rows before the turn
-        self._fed: Float32Array = np.zeros((0, loaded.backbone.n_embd), np.float32)  # rows of the turn
+        self._fed: Float32Array = np.zeros((0, loaded.backbone.n_embd), np.float32)
+
+    @property
+    def fed(self) -> Float32Array:
+        """The rows of the turn that are in the cache, float32 (n, n_embd): those that were fed, not those wanted."""
+        return self._fed
 
     def prefill(self, draft: Draft) -> int:
         """Feeds what the draft has new; how many of its rows were there already.
@@ -36,7 +41,9 @@ class KvContext:
         self._loaded.backbone.rollback(self.base + keep)
         if keep < len(rows):
             self._loaded.backbone.feed([rows[keep:]])
-        self._fed = rows
+        # A kept row stays what was fed for an earlier draft. Were it replaced by the draft's, drafts that each differ
+        # a little from the one before could move far away from the cache without a row being fed again.
+        self._fed = np.concatenate([self._fed, rows[keep:]])
         return keep
 
     def keep_heard(self, n_pieces: int) -> None:

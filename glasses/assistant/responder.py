@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.reply import same_rows, tokens_heard
@@ -125,7 +126,7 @@ class Responder:
         known = same and before is not None and before.draft.paused == draft.paused
         n_rows = len(draft.rows)
         if before and known and same_rows(before.draft.rows, draft.rows) == n_rows == len(before.draft.rows):
-            before.draft = draft
+            before.draft = replace(draft, rows=before.draft.rows)  # the answer is made from these
             before.work.append(Work(draft.turn.id, before.number, "encode", *draft.work_ns))
             return
         number = before.number + 1 if before and same else 1
@@ -184,6 +185,7 @@ class Responder:
     def _prefill(self, reply: Reply) -> None:
         since_ns = time.monotonic_ns()
         reply.reused = self._context.prefill(reply.draft)
+        reply.draft = replace(reply.draft, rows=self._context.fed)
         self._did(reply, "prefill", since_ns)
 
     def _written(self, reply: Reply) -> Iterator[str]:
