@@ -11,12 +11,23 @@ import pytest
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.model_store import store
+from glasses.system.supervised import failed_threads
 
 
 def pytest_configure() -> None:
     """Commands under test must end at Ctrl-C even where `make test &` from a script ignores it, which they inherit."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_died() -> Iterator[None]:
+    """A test whose worker thread failed has failed, unless it closed that thread itself."""
+    yield
+    failed = failed_threads()
+    for thread in failed:
+        thread.close(0)
+    assert not failed, [(thread.name, thread.failure) for thread in failed]
 
 
 @pytest.fixture(scope="session")

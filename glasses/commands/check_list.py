@@ -23,6 +23,7 @@ from glasses.model_store import store
 from glasses.system.board import Board
 from glasses.system.board_sensors import MIB, read_board, read_number, read_text
 from glasses.system.governor import Limits
+from glasses.system.watchdog import DEGRADED
 
 State = Literal["ok", "warn", "fail"]
 UNIT = "glasses.service"
@@ -181,6 +182,8 @@ def service_finding(shown: dict[str, str]) -> CheckResult:
     if shown.get("LoadState") != "loaded":
         return CheckResult("service", "ok", "not installed; to start at boot: sudo hardware/install.sh")
     found = f"{active} ({shown.get('SubState')}), {restarts} restarts; {shown.get('StatusText') or 'says nothing'}"
+    if active == "active" and shown.get("StatusText", "").startswith(DEGRADED):
+        return CheckResult("service", "warn", found, f"journalctl -u {UNIT} says why; restart it and tell us of it")
     if active == "active":
         advice = f"it was restarted {restarts} times: journalctl -u {UNIT}" if restarts else ""
         return CheckResult("service", "warn" if restarts else "ok", found, advice)

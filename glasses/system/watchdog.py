@@ -17,8 +17,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from glasses.system.supervised import failed_threads, failure_line
+
 _DEFAULT_PING_S = 1.0
 SLACK = 4.0
+DEGRADED = "degraded"  # a status that begins so says that a thread has failed; `glasses check` warns of it
 
 Budget = tuple[float, float]  # seconds without progress after which a stage hangs: on any board, and on the slowest
 
@@ -71,6 +74,7 @@ class Watchdog:
         self._last_s = dict.fromkeys(budgets_s, clock())
         self._longest_s = dict.fromkeys(budgets_s, 0.0)
         self._pinged_s, self._starving = float("-inf"), False
+        self._failure_line = ""  # as it was sent
         self._lock = threading.Lock()
 
     def ready(self, status: str, *, grace_s: Mapping[str, float] | None = None) -> None:
@@ -98,12 +102,17 @@ class Watchdog:
             if now_s - self._pinged_s < self._ping_s and self._starving == bool(hung):
                 return
             self._pinged_s, self._starving = now_s, bool(hung)
-        self._notifier.send(
-            **({"STATUS": f"no progress: {', '.join(hung)}", "WATCHDOG": "trigger"} if hung else {"WATCHDOG": 1})
-        )
+            before, self._failure_line = self._failure_line, failure_line()
+            line = self._failure_line
+        if hung:
+            self._notifier.send(STATUS=f"no progress: {', '.join(hung)}", WATCHDOG="trigger")
+        elif line != before:
+            self._notifier.send(STATUS=f"{DEGRADED}: {line}" if line else "listening", WATCHDOG=1)
+        else:
+            self._notifier.send(WATCHDOG=1)
 
     def hung(self) -> list[str]:
-        """Stages over their budget now."""
+        """Stages over their budget now, and failed threads that the process cannot go on without."""
         with self._lock:
             return self._hung(self._clock())
 
@@ -113,4 +122,5 @@ class Watchdog:
         return min(max(least_s, SLACK * self._longest_s[stage]), most_s)
 
     def _hung(self, now_s: float) -> list[str]:
-        return [stage for stage, last_s in self._last_s.items() if now_s - last_s > self.budget_s(stage)]
+        stages = [stage for stage, last_s in self._last_s.items() if now_s - last_s > self.budget_s(stage)]
+        return stages + [f"thread {thread.name}" for thread in failed_threads() if thread.policy == "end"]
