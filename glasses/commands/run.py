@@ -20,7 +20,7 @@ from glasses.assistant.responder import MAX_TOKENS
 from glasses.assistant.setup import ACTIVATION, CONFIRM_WIPE, SAID, MemoryRecall, open_listener
 from glasses.commands import link_keys, offload_options, run_services
 from glasses.commands.link import as_runtime_error
-from glasses.commands.run_controls import Running, controls, findable
+from glasses.commands.run_controls import Running, controls
 from glasses.commands.run_screen import Caption, Screen
 from glasses.commands.run_services import RunServices
 from glasses.commands.run_vitals import vitals
@@ -122,7 +122,6 @@ def run(args: argparse.Namespace) -> int:
             wearing.beside.saw(DeviceChange(time.monotonic_ns(), "muted"))
         wearing.beside.vitals = lambda: vitals(live, devices, wearing.not_remembered)
         controls(args, Running(live, wearing.beside, wearing.wipe, wearing.screen.note), stack)
-        stack.enter_context(findable())
         wearing.screen.say("ready", microphone=live.microphone.device.name if live.microphone else None)
         watchdog.ready("listening", grace_s={"mouth": MOUTH_READY_S})
         live.run(lambda: warm_up(loaded, voice))

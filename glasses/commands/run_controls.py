@@ -1,13 +1,8 @@
-"""How a running `glasses run` is told something: signals, keys, faults to inject, a time to stop. Knows no model.
-
-Also where its process is found again: one file of the user's, locked while it runs, so that `glasses wipe` never
-signals a process that only has the old one's number.
-"""
+"""How a running `glasses run` is controlled: signals, keys, faults to inject, a time to stop, the process file."""
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import select
 import signal
@@ -17,16 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.fault_injection import INJECTED
 from glasses.commands.run_services import RunServices
-from glasses.errors import InputError, Reason
+from glasses.system.process_file import WIPE, ProcessFile
 from glasses.types import Button, Press
 
-WIPE = signal.SIGRTMIN  # "forget everything"
 INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting ones
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
@@ -53,8 +46,13 @@ def _inject(fault: str, on: Running) -> None:
 
 
 def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
-    """Signals, keys, and what was asked to happen later; until the stack closes."""
-    stack.enter_context(_signals(on))
+    """Signals, keys, and what was asked to happen later; until the stack closes.
+
+    Raises InputError where this process cannot be made findable for `glasses wipe`.
+    """
+    process_file = ProcessFile()
+    stack.enter_context(_signals(on, process_file))
+    stack.enter_context(process_file.published())
     if args.inject:
         _later(INJECT_AFTER_S, lambda: _inject(args.inject, on), stack)
     if args.seconds:
@@ -63,52 +61,15 @@ def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
         stack.enter_context(_keyboard(on))
 
 
-def pid_file() -> Path:
-    """Where the number of this user's running process is."""
-    folder = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/glasses-{os.getuid()}"
-    return Path(folder) / "glasses-run.pid"
-
-
 @contextmanager
-def findable() -> Iterator[None]:
-    """While this lasts `running_pid` finds us; a second process beside us is not found, and runs all the same."""
-    path = pid_file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield
-            return
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-        file.truncate(0)
-
-
-def running_pid() -> int:
-    """Of the `glasses run` of this user. Raises InputError(NOT_FOUND)."""
-    try:
-        with pid_file().open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read())
-    except (OSError, ValueError):
-        pass  # said below
-    raise InputError(Reason.NOT_FOUND, f"no `glasses run` of this user runs (looked at {pid_file()})")
-
-
-@contextmanager
-def _signals(on: Running) -> Iterator[None]:
+def _signals(on: Running, process_file: ProcessFile) -> Iterator[None]:
     """The handlers before come back afterwards."""
     handlers: dict[int, Callable[..., None]] = {
         signal.SIGUSR1: lambda *_: on.touch("tap"),
         signal.SIGUSR2: lambda *_: on.touch("hold"),
         signal.SIGRTMIN + 1: lambda *_: on.touch("double"),
         # Not in the handler itself: what it interrupts may hold the memory's lock.
-        WIPE: lambda *_: threading.Thread(target=on.wipe, daemon=True).start(),
+        WIPE: lambda *_: threading.Thread(target=_wipe, args=(on, process_file), daemon=True).start(),
         signal.SIGINT: lambda *_: on.live.stop(),
         signal.SIGTERM: lambda *_: on.live.stop(),
     }
@@ -118,6 +79,12 @@ def _signals(on: Running) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _wipe(on: Running, process_file: ProcessFile) -> None:
+    asked_ns = time.monotonic_ns()
+    on.wipe()
+    process_file.confirm_wipe(asked_ns)
 
 
 def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None:

@@ -1,22 +1,24 @@
-"""`glasses wipe`: makes the running glasses forget what they remember, and deletes recordings where told to."""
+"""`glasses wipe`: makes the running `glasses run` forget what it remembers; deletes recordings on request.
+
+This is the panic button of a small board, so it loads no module that it does not need.
+"""
 
 from __future__ import annotations
 
 import argparse
 import fcntl
 import json
-import os
 import time
 from pathlib import Path
 
-from glasses.commands.run_controls import WIPE, running_pid
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.recording.folder import default_folder, segments
+from glasses.system import process_file
 
-_FINISH_S = 10.0  # a slow card, at the most
+_FINISH_S = 10.0  # the longest that a slow card needs to finish a segment
+_DEFAULT_FOLDER = Path()  # stands for --recordings without a folder
 _EXAMPLE = """\
 examples:
-  glasses wipe                        the running glasses forget the last half hour at once
+  glasses wipe                        the running glasses forget the last half hour at once, and confirm it
   glasses wipe --recordings           ... and what `glasses run --record` wrote is deleted, but for what is kept
   glasses wipe --recordings DIR       ... in another folder
   sudo systemctl kill -s RTMIN glasses    the same for the boot service
@@ -33,30 +35,46 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--recordings", nargs="?", type=Path, const=default_folder(), metavar="DIR", help="delete recordings too"
+        "--recordings", nargs="?", type=Path, const=_DEFAULT_FOLDER, metavar="DIR", help="delete recordings too"
     )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Signals and deletes. Raises InputError: NOT_FOUND where nothing runs and no recordings were named, BAD_INPUT."""
-    done: dict[str, int | None] = {"told_process": None}
-    unfinished = list(args.recordings.glob("*.part")) if args.recordings and _is_recorded_to(args.recordings) else []
+    """Wipes the memory of the running process, then deletes recordings.
+
+    Recordings are deleted even where the process does not confirm. Raises GlassesError: NOT_FOUND where nothing runs
+    and no recordings were named, REFUSED, TIMEOUT, BUSY, BAD_INPUT.
+    """
+    folder = _recordings(args)
+    unfinished = list(folder.glob("*.part")) if folder and _is_recorded_to(folder) else []
+    pid, unconfirmed = None, None
     try:
-        done["told_process"] = running_pid()
-        os.kill(done["told_process"], WIPE)
-    except GlassesError:
-        if not args.recordings:
+        pid = process_file.request_wipe()
+    except GlassesError as error:
+        if not folder:
             raise
-    if args.recordings:
-        if done["told_process"]:
+        unconfirmed = error if error.reason is not Reason.NOT_FOUND else None
+    done: dict[str, int | None] = {"wiped_pid": pid}
+    if folder:
+        if pid or unconfirmed:
             _wait_for(unfinished)
-        done["recordings_deleted"] = _delete(args.recordings)
-    process = f"told process {done['told_process']}" if done["told_process"] else "no glasses run of this user runs"
-    deleted = f"; recordings deleted: {done['recordings_deleted']}" if args.recordings else ""
-    print(json.dumps(done) if args.json else process + deleted)
+        done["recordings_deleted"] = _delete(folder)
+    if unconfirmed:
+        raise unconfirmed
+    memory = f"memory wiped (pid {pid})" if pid else "no glasses run of this user runs"
+    deleted = f"; recordings deleted: {done['recordings_deleted']}" if folder else ""
+    print(json.dumps(done) if args.json else memory + deleted)
     return 0
+
+
+def _recordings(args: argparse.Namespace) -> Path | None:
+    if args.recordings != _DEFAULT_FOLDER:
+        return args.recordings
+    from glasses.recording.folder import default_folder  # noqa: PLC0415  # loads encryption and the file format
+
+    return default_folder()
 
 
 def _is_recorded_to(folder: Path) -> bool:
@@ -72,7 +90,7 @@ def _is_recorded_to(folder: Path) -> bool:
 
 
 def _wait_for(unfinished: list[Path]) -> None:
-    """Whoever records ends the segment that is being written as it is told. Raises InputError(BUSY)."""
+    """Waits until the recorder has ended the segment it was writing when it was wiped. Raises InputError(BUSY)."""
     end_s = time.monotonic() + _FINISH_S
     while any(path.exists() for path in unfinished):
         if time.monotonic() > end_s:
@@ -83,6 +101,8 @@ def _wait_for(unfinished: list[Path]) -> None:
 
 def _delete(folder: Path) -> int:
     """Deletes every finished segment that is not kept, and what a dead process left half-written."""
+    from glasses.recording.folder import segments  # noqa: PLC0415  # loads encryption and the file format
+
     found = [segment.path for segment in segments(folder) if not segment.kept]
     found += [] if _is_recorded_to(folder) else sorted(folder.glob("*.part"))
     try:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from glasses.audio.ring_buffer import RATE_HZ
-from glasses.commands.run_controls import WIPE
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.recording.demo_session import load_session
+from glasses.system.process_file import WIPE
 from glasses.types import Float32Array
 from tests.live.worn import Worn
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from glasses.__main__ import main
-from glasses.commands.run_controls import WIPE
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.recording.entries import Decision
 from glasses.replay.session import entries_of
+from glasses.system.process_file import WIPE
 from tests.live.test_talk import say
 from tests.live.worn import Worn
 
