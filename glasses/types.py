@@ -22,6 +22,10 @@ Press = Literal["tap", "hold", "double"]
 Modality = Literal["audio", "sound", "image"]  # "audio" is for words, "sound" for what else is heard
 _A = TypeVar("_A", bound=NDArray[Any])
 
+SAMPLE_RATE_HZ = 16_000  # of all sound between microphone and encoders: what Whisper, YAMNet and Silero were trained on
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
 
 def frozen(array: _A) -> _A:
     """Marks `array` read-only and returns it."""

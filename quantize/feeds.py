@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from glasses.audio.media import read_audio, read_image
-from glasses.encoders.audio import MAX_S, MIN_SAMPLES, RATE_HZ, AudioEncoder, windows
+from glasses.encoders.audio import MAX_S, MIN_SAMPLES, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
 from glasses.encoders.sound import SoundEncoder, log_mel_patches
@@ -26,6 +26,7 @@ from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.evaluation import sounds, speech
 from glasses.evaluation.subset import spread
 from glasses.model_store import store
+from glasses.types import SAMPLE_RATE_HZ
 from quantize import onnx_file
 
 Kind = Literal["sound", "picture", "arrays"]
@@ -207,7 +208,7 @@ def timing(model: onnx.ModelProto, seconds: int) -> Named:
     """
     shapes = onnx_file.inputs(model)
     rng = np.random.default_rng(0)
-    pcm = (0.1 * rng.standard_normal(seconds * RATE_HZ)).astype(np.float32)
+    pcm = (0.1 * rng.standard_normal(seconds * SAMPLE_RATE_HZ)).astype(np.float32)
     if "mel" in shapes:
         return Named(f"{seconds} s", "noise", {"mel": log_mel(pcm)[None]})
     if "patches" in shapes:

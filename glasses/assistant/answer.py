@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.speech import Voice
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
-from glasses.types import Token, Turn
+from glasses.types import SAMPLE_RATE_HZ, Token, Turn
 
 
 @dataclass(slots=True)
@@ -55,7 +54,7 @@ def warm_up(loaded: LoadedBundle, voice: Voice | None, *, sees: bool = False) ->
 
     `sees`: about a picture as well. Raises ModelError from the voice, whose network may only be loaded here.
     """
-    given = loaded.hear(np.zeros(RATE_HZ, np.float32))
+    given = loaded.hear(np.zeros(SAMPLE_RATE_HZ, np.float32))
     if sees:
         given = (loaded.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
     for _ in answer(loaded, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):

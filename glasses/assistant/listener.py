@@ -17,7 +17,7 @@ import numpy as np
 
 from glasses.assistant.turn_manager import LONGEST_MS, SURE, TurnChange, TurnManager
 from glasses.audio.loudness import is_audible
-from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
+from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.silence_predictor import END, SilencePredictor
 from glasses.audio.vad import SPEECH, STEP_NS, Vad
 from glasses.backbone import prompt
@@ -25,9 +25,20 @@ from glasses.events import Draft, MemoryIntent, ReplyState, Signal, TurnComplete
 from glasses.heads.wake_word import WakeWordDetector
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
-from glasses.types import AudioChunk, Button, Float32Array, Frame, GateWord, Latents, SensorEvent, Turn
+from glasses.types import (
+    NS_PER_MS,
+    NS_PER_S,
+    SAMPLE_RATE_HZ,
+    AudioChunk,
+    Button,
+    Float32Array,
+    Frame,
+    GateWord,
+    Latents,
+    SensorEvent,
+    Turn,
+)
 
-_MS = 1_000_000
 BEFORE_MS = 4000  # of what was heard before the touch
 LEAD_MS = 200  # people begin to speak while they touch: this much before the touch belongs to what is said
 TALK_STEPS = 5  # speech for 160 ms on end is talk; of the held-out sounds that are not voices, 2 in 120 reach that
@@ -40,7 +51,7 @@ UNHURRIED = SURE - 0.01  # at most, of talk that asks for nothing: its next word
 EARLY_MS = 100  # a draft that takes no longer is worth making at the first quiet moment, before it may be the end
 LAG_MS = 128  # the voice detector is not later than that
 RING_S = (2 * LONGEST_MS + BEFORE_MS) // 1000
-_LEAST = RATE_HZ // 10
+_LEAST = SAMPLE_RATE_HZ // 10
 _DRAFT_SHARE = 3  # a draft waits this many times what the last one took: the ear must keep up with the sound
 
 
@@ -149,7 +160,7 @@ class Listener:
             self._steps += 1
             self._talk_steps = self._talk_steps + 1 if probability >= SPEECH else 0
             if self._talk_steps >= TALK_STEPS:
-                self._talk_ns = from_ns + STEP_NS + 200 * _MS
+                self._talk_ns = from_ns + STEP_NS + 200 * NS_PER_MS
             self._hush.step(self._ring.between(from_ns, from_ns + STEP_NS), speaks=probability >= SPEECH)
             if self._guess and not self._hush.holds:
                 self._guess = ""
@@ -193,13 +204,13 @@ class Listener:
         self._guess = ""
         self._hush.begin()
         self._cause, self._draft, self._view, self._before, self._asks = cause, None, None, (), 1.0
-        self._start_ns = max(t_ns - LEAD_MS * _MS, self._done_ns)
-        self._draft_due_ns = self._start_ns + FIRST_DRAFT_MS * _MS
-        if self._frame is not None and t_ns - self._frame.t_ns > SEEN_MS * _MS:
+        self._start_ns = max(t_ns - LEAD_MS * NS_PER_MS, self._done_ns)
+        self._draft_due_ns = self._start_ns + FIRST_DRAFT_MS * NS_PER_MS
+        if self._frame is not None and t_ns - self._frame.t_ns > SEEN_MS * NS_PER_MS:
             self._frame = None
         if cause in ("speech", "barge-in"):
             return
-        before_ns = max(self._start_ns - BEFORE_MS * _MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
+        before_ns = max(self._start_ns - BEFORE_MS * NS_PER_MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
         before = self._ring.between(before_ns, self._start_ns)
         if is_audible(before):
             self._before = self._loaded.hear(before, before_ns)
@@ -209,7 +220,7 @@ class Listener:
         if gate.state != "open" or gate.spoken_ns is None:
             return []
         quiet_ns = now_ns - gate.spoken_ns[1]
-        lags = self._guess == "hush" and now_ns - self._draft_end_ns <= LAG_MS * _MS
+        lags = self._guess == "hush" and now_ns - self._draft_end_ns <= LAG_MS * NS_PER_MS
         if self._guess and (quiet_ns > 0 or lags):
             gate.judge(self._complete)
             return []
@@ -217,22 +228,22 @@ class Listener:
         if quiet_ns == 0 and self._draft is not None and self._draft.paused:  # that was not all
             self._draft = replace(self._draft, paused=False, final=False)
             return [self._draft]
-        quick = self._draft is not None and 0 < self._draft_took_ns <= EARLY_MS * _MS
+        quick = self._draft is not None and 0 < self._draft_took_ns <= EARLY_MS * NS_PER_MS
         if quick and (quiet_ns == STEP_NS or (quiet_ns == 0 and self._hush.quiet)):
             self._guess = "detector" if quiet_ns else "hush"
             self._hush.assume()
-            draft = self._made(now_ns, paused=True, quiet_ns=TAIL_MS * _MS - quiet_ns)
+            draft = self._made(now_ns, paused=True, quiet_ns=TAIL_MS * NS_PER_MS - quiet_ns)
         elif quiet_ns == 0 and now_ns >= self._draft_due_ns:
             draft = self._made(now_ns, paused=False)
         else:
             return []
         self._draft_took_ns = draft.work_ns[1] - draft.work_ns[0]
-        self._draft_due_ns = now_ns + max(DRAFT_EVERY_MS * _MS, _DRAFT_SHARE * self._draft_took_ns)
+        self._draft_due_ns = now_ns + max(DRAFT_EVERY_MS * NS_PER_MS, _DRAFT_SHARE * self._draft_took_ns)
         return [draft]
 
     def _dipped(self, now_ns: int) -> list[Signal]:
         spoken_ns = self._gate.spoken_ns
-        until_ns = min(spoken_ns[1] + TAIL_MS * _MS, now_ns) if spoken_ns else now_ns
+        until_ns = min(spoken_ns[1] + TAIL_MS * NS_PER_MS, now_ns) if spoken_ns else now_ns
         if not self._guess or self._draft is None or until_ns != now_ns:
             return [self._made(until_ns, paused=True, final=True)]
         self._guess, self._draft_end_ns = "", until_ns
@@ -246,7 +257,7 @@ class Listener:
     def _ended(self, span: TurnSpan) -> list[Signal]:
         decided_ns = time.monotonic_ns()
         signals: list[Signal] = []
-        end_ns = min(span.end_ns + TAIL_MS * _MS, span.decided_ns) if span.spoken_ns else span.decided_ns
+        end_ns = min(span.end_ns + TAIL_MS * NS_PER_MS, span.decided_ns) if span.spoken_ns else span.decided_ns
         if self._draft is None or not self._draft.final or self._draft_end_ns != end_ns:
             signals.append(self._made(end_ns, paused=True, final=True))
         assert self._draft is not None
@@ -264,7 +275,7 @@ class Listener:
         if len(pcm) < _LEAST:  # the microphone came back within the turn
             pcm = np.concatenate([pcm, np.zeros(_LEAST - len(pcm), np.float32)])
         if quiet_ns:
-            pcm = np.concatenate([pcm, np.resize(pcm[-END:], quiet_ns * RATE_HZ // 1_000_000_000)])
+            pcm = np.concatenate([pcm, np.resize(pcm[-END:], quiet_ns * SAMPLE_RATE_HZ // NS_PER_S)])
         turn, rows = self._draft_of(pcm, end_ns, whole=paused, final=final)
         if not paused and len(rows) > self._n_suffix:  # more words will come before it
             rows = rows[: -self._n_suffix]

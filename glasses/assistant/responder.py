@@ -26,10 +26,9 @@ from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Reply, ReplyState, Signal, TurnCompleted, TurnSignal, Work
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import Token
+from glasses.types import NS_PER_MS, Token
 
 log = logging.getLogger(__name__)
-_MS = 1_000_000
 MAX_TOKENS = 64
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
 
@@ -222,7 +221,7 @@ class Responder:
             self._busy = True
         if self._stale(reply) or reply.ended is None:
             return False
-        late = time.monotonic_ns() - reply.ended.decided_ns > EXPIRES_MS * _MS
+        late = time.monotonic_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
         if late and reply.audible_ns is None and not reply.clauses:
             reply.outcome = "expired"
             self._over(reply)
@@ -230,7 +229,7 @@ class Responder:
 
     def _sounds(self, reply: Reply, clause: Clause) -> None:
         """Notes when the first sample leaves the device: it was queued a moment ago."""
-        limit_ns = time.monotonic_ns() + 200 * _MS
+        limit_ns = time.monotonic_ns() + 200 * NS_PER_MS
         while clause.first_ns is None and time.monotonic_ns() < limit_ns:
             time.sleep(0.002)
         reply.audible_ns = clause.first_ns or time.monotonic_ns()

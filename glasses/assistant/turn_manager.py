@@ -12,8 +12,8 @@ from typing import Literal
 
 from glasses.audio.vad import SPEECH
 from glasses.events import TurnSpan
+from glasses.types import NS_PER_MS
 
-_MS = 1_000_000
 Kind = Literal["opened", "dipped", "resumed", "ended", "paused", "unpaused", "interrupted", "expired"]
 State = Literal["idle", "open", "replying", "paused"]
 
@@ -87,7 +87,7 @@ class TurnManager:
         """The reply has been said, or there is none."""
         if self.state in ("replying", "paused"):
             self._enter("idle", t_ns)
-            self._follow_ns = t_ns + FOLLOW_MS * _MS
+            self._follow_ns = t_ns + FOLLOW_MS * NS_PER_MS
 
     def dismiss(self, t_ns: int) -> None:
         """The turn that just ended was for somebody else: nothing is said to it, and nothing follows from it."""
@@ -113,7 +113,7 @@ class TurnManager:
     def tick(self, now_ns: int) -> list[TurnChange]:
         """The clock where no sound comes: no state outlives its cap because a microphone died."""
         cap_ms = {"idle": 1 << 62, "open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}[self.state]
-        if now_ns - self._since_ns < (cap_ms + NO_SPEECH_MS) * _MS:
+        if now_ns - self._since_ns < (cap_ms + NO_SPEECH_MS) * NS_PER_MS:
             return []
         if self.state == "paused":
             self._enter("replying", now_ns)
@@ -150,10 +150,10 @@ class TurnManager:
                 self._dipped = False
                 changes.append(TurnChange("resumed", from_ns))
         silent_ns = to_ns - (self.spoken_ns[1] if self.spoken_ns else self.touched_ns)
-        if self.spoken_ns and not self._dipped and silent_ns >= DIP_MS * _MS:
+        if self.spoken_ns and not self._dipped and silent_ns >= DIP_MS * NS_PER_MS:
             self._dipped = True
             changes.append(TurnChange("dipped", to_ns))
-        if silent_ns >= self._enough_ms() * _MS or to_ns - self.touched_ns >= LONGEST_MS * _MS:
+        if silent_ns >= self._enough_ms() * NS_PER_MS or to_ns - self.touched_ns >= LONGEST_MS * NS_PER_MS:
             self._last = TurnSpan(self.touched_ns, self.look, self.spoken_ns, to_ns)
             self._enter("replying", to_ns)
             self._reply_ns = to_ns
@@ -167,29 +167,29 @@ class TurnManager:
         return enough_ms(self._complete)
 
     def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
-        if to_ns - self._reply_ns >= REPLY_MS * _MS:
+        if to_ns - self._reply_ns >= REPLY_MS * NS_PER_MS:
             self._enter("idle", to_ns)
             return [TurnChange("expired", to_ns)]
         if speaks:
             self._voiced.append(from_ns)
-        self._voiced = [t_ns for t_ns in self._voiced if to_ns - t_ns <= CONFIRM_MS * _MS]
+        self._voiced = [t_ns for t_ns in self._voiced if to_ns - t_ns <= CONFIRM_MS * NS_PER_MS]
         if self.state == "replying" and speaks:
             self._enter("paused", to_ns)
             return [TurnChange("paused", to_ns)]
         if self.state == "paused" and len(self._voiced) >= CONFIRM_STEPS:
             return [self._interrupt(to_ns)]
         held_ms = CONFIRM_MS if len(self._voiced) > 1 else DOUBT_MS
-        if self.state == "paused" and to_ns - self._since_ns >= held_ms * _MS:
+        if self.state == "paused" and to_ns - self._since_ns >= held_ms * NS_PER_MS:
             self._enter("replying", to_ns)
             return [TurnChange("unpaused", to_ns)]
         return []
 
     def _interrupt(self, to_ns: int) -> TurnChange:
         onset_ns, last = self._voiced[0], self._last
-        unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * _MS
-        merged = bool(last and unheard and last.spoken_ns and onset_ns - last.end_ns < MERGE_MS * _MS)
+        unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * NS_PER_MS
+        merged = bool(last and unheard and last.spoken_ns and onset_ns - last.end_ns < MERGE_MS * NS_PER_MS)
         merged = (
-            merged and last is not None and last.decided_ns - last.touched_ns < LONGEST_MS * _MS
+            merged and last is not None and last.decided_ns - last.touched_ns < LONGEST_MS * NS_PER_MS
         )  # not cut by the cap
         if last and merged and last.spoken_ns:
             self._open(last.touched_ns, look=last.look)

@@ -13,18 +13,17 @@ import numpy as np
 import soxr
 from pywebrtc_audio import EchoCanceller
 
-from glasses.audio.ring_buffer import RATE_HZ, samples
-from glasses.types import AudioChunk, Int16Array, frozen
+from glasses.audio.ring_buffer import samples
+from glasses.types import NS_PER_MS, NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Int16Array, frozen
 
-_MS = 1_000_000
 TAIL_MS = 1000  # the room's answer and the devices' delay after the last sample played
-_SLIP = RATE_HZ // 50  # 20 ms: the reference is placed anew where the clocks have come this far apart
-_SLIP_NS, _PAUSE_NS = 20 * _MS, 1000 * _MS
-_KEPT = 4 * RATE_HZ
+_SLIP = SAMPLE_RATE_HZ // 50  # 20 ms: the reference is placed anew where the clocks have come this far apart
+_SLIP_NS, _PAUSE_NS = 20 * NS_PER_MS, 1000 * NS_PER_MS
+_KEPT = 4 * SAMPLE_RATE_HZ
 OWN = 0.85  # correlation with what was played from which the sound is that, and at most a whisper besides
-_HEARD = RATE_HZ * 3 // 10  # samples compared
-_SINCE = RATE_HZ * 4 // 25  # the same after a device ran dry
-_DELAY = RATE_HZ * 6 // 10  # longest delay of devices and room that is looked for
+_HEARD = SAMPLE_RATE_HZ * 3 // 10  # samples compared
+_SINCE = SAMPLE_RATE_HZ * 4 // 25  # the same after a device ran dry
+_DELAY = SAMPLE_RATE_HZ * 6 // 10  # longest delay of devices and room that is looked for
 _RETURN_CHUNKS = 15  # 300 ms: what is heard of the speaker is no louder than it was within them, times the path's gain
 _LEARNED = 25  # chunks of known own voice after which that gain is known
 _FASTER, _SLOWER = 0.2, 0.005  # it is followed so fast upwards and downwards, a chunk
@@ -37,7 +36,7 @@ class EchoSuppressor:
     """`played` blocks of the speaker and `clean` chunks of the microphone, both on the host's clock."""
 
     def __init__(self, speaker_rate_hz: int) -> None:
-        self._canceller = EchoCanceller(sample_rate=RATE_HZ)
+        self._canceller = EchoCanceller(sample_rate=SAMPLE_RATE_HZ)
         self._rate_hz = speaker_rate_hz
         self._resampler = self._new_resampler()
         self._far = np.zeros(0, np.int16)  # what was played, at 16 kHz
@@ -51,7 +50,7 @@ class EchoSuppressor:
         self.talked_over = False  # the last chunk was louder than what is played can be here
 
     def _new_resampler(self) -> soxr.ResampleStream:
-        return soxr.ResampleStream(self._rate_hz, RATE_HZ, 1, dtype="int16", quality="LQ")
+        return soxr.ResampleStream(self._rate_hz, SAMPLE_RATE_HZ, 1, dtype="int16", quality="LQ")
 
     def played(self, blocks: Sequence[tuple[int, Int16Array]]) -> None:
         """Takes what was handed to the speaker since, as (time, int16 (N,)), in order."""
@@ -60,7 +59,7 @@ class EchoSuppressor:
                 self._loud_ns = t_ns
             elif not self.hears_itself(t_ns):
                 continue  # all day long: not even silence is resampled
-            gap_ns = t_ns - self._far_ns - len(self._far) * 1_000_000_000 // RATE_HZ
+            gap_ns = t_ns - self._far_ns - len(self._far) * NS_PER_S // SAMPLE_RATE_HZ
             if -_PAUSE_NS < gap_ns < -_SLIP_NS:  # callbacks had come late until now: what is held was played sooner too
                 self._far_ns += gap_ns
             elif not -_PAUSE_NS < gap_ns < _PAUSE_NS:  # the device was opened anew
@@ -71,12 +70,12 @@ class EchoSuppressor:
             self._far = np.concatenate([self._far, self._resampler.resample_chunk(pcm)])
         if len(self._far) > _KEPT:
             cut = len(self._far) - _KEPT // 2
-            self._far, self._far_ns = self._far[cut:], self._far_ns + cut * 1_000_000_000 // RATE_HZ
+            self._far, self._far_ns = self._far[cut:], self._far_ns + cut * NS_PER_S // SAMPLE_RATE_HZ
             self._at = None if self._at is None else self._at - cut
 
     def hears_itself(self, t_ns: int) -> bool:
         """Whether sound at `t_ns` may hold something of what was played."""
-        return t_ns - self._loud_ns < TAIL_MS * _MS
+        return t_ns - self._loud_ns < TAIL_MS * NS_PER_MS
 
     def clean(self, chunk: AudioChunk) -> AudioChunk:
         """The chunk without what was played; the very same chunk where nothing was."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from glasses.errors import InputError, Reason
-from glasses.types import AudioChunk, Float32Array, Int16Array
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Int16Array
 
-RATE_HZ = 16_000
-_BRIDGED_NS = 1_000_000_000  # a longer hole in the sound is a new stream
+_BRIDGED_NS = NS_PER_S  # a longer hole in the sound is a new stream
 _JITTER_NS = 20_000_000  # a chunk's time may be off by this much: sample counting is steadier than a clock
 _LEAST_HOLE_NS = 60_000_000  # devices lose sound by the buffer; what is less is a clock placed anew, nothing is lost
 
 
 def samples(ns: int) -> int:
     """Whole samples in a duration."""
-    return ns * RATE_HZ // 1_000_000_000
+    return ns * SAMPLE_RATE_HZ // NS_PER_S
 
 
 class RingBuffer:
@@ -25,7 +24,7 @@ class RingBuffer:
     """
 
     def __init__(self, seconds: int) -> None:
-        self._room = seconds * RATE_HZ
+        self._room = seconds * SAMPLE_RATE_HZ
         self._pcm = np.zeros(2 * self._room, np.int16)
         self._begin_ns: int | None = None
         self._n_seen = self._n_held = 0
@@ -40,9 +39,9 @@ class RingBuffer:
 
         Raises InputError(BAD_INPUT) for another rate or type.
         """
-        if chunk.rate_hz != RATE_HZ or chunk.pcm.dtype != np.int16 or chunk.pcm.ndim != 1:
+        if chunk.rate_hz != SAMPLE_RATE_HZ or chunk.pcm.dtype != np.int16 or chunk.pcm.ndim != 1:
             form = f"{chunk.pcm.dtype} {chunk.pcm.shape} at {chunk.rate_hz} Hz"
-            raise InputError(Reason.BAD_INPUT, f"sound must be int16 (N,) at {RATE_HZ} Hz, got {form}")
+            raise InputError(Reason.BAD_INPUT, f"sound must be int16 (N,) at {SAMPLE_RATE_HZ} Hz, got {form}")
         hole_ns = 0 if self._begin_ns is None else chunk.t_ns - self._ns_of(self._n_seen)
         if self._begin_ns is None or not -_BRIDGED_NS <= hole_ns <= _BRIDGED_NS:
             self._begin_ns, self._n_seen, self._n_held = chunk.t_ns, 0, 0
@@ -64,7 +63,7 @@ class RingBuffer:
         return self._pcm[first:after].astype(np.float32) / np.float32(32768)
 
     def _ns_of(self, sample: int) -> int:
-        return self.begin_ns + sample * 1_000_000_000 // RATE_HZ
+        return self.begin_ns + sample * NS_PER_S // SAMPLE_RATE_HZ
 
     def _write(self, pcm: Int16Array) -> None:
         self._n_seen += len(pcm)

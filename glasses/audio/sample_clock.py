@@ -6,8 +6,10 @@ themselves are counted. Two crystals drift apart by far less than what is correc
 
 from __future__ import annotations
 
+from glasses.types import NS_PER_S
+
 _WINDOW_NS = 500_000_000
-_ANEW_NS = 1_000_000_000  # further off than this it is another stream
+_ANEW_NS = NS_PER_S  # further off than this it is another stream
 
 
 class SampleClock:
@@ -31,11 +33,11 @@ class SampleClock:
         self._least_ns = min(self._least_ns, late_ns)
         due_ns = self._due_ns(self._base_ns)
         self._n += n
-        self._window_ns += n * 1_000_000_000 // self._rate_hz
+        self._window_ns += n * NS_PER_S // self._rate_hz
         if self._window_ns >= _WINDOW_NS:  # even the most punctual one was late: time passed without samples
             self._base_ns += self._least_ns
             self._least_ns, self._window_ns = _ANEW_NS, 0
         return due_ns
 
     def _due_ns(self, base_ns: int) -> int:
-        return base_ns + self._n * 1_000_000_000 // self._rate_hz
+        return base_ns + self._n * NS_PER_S // self._rate_hz

@@ -13,12 +13,11 @@ import numpy as np
 
 from glasses.errors import ModelError, Reason
 from glasses.model_store.onnx import open_session
-from glasses.types import Int16Array
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, Int16Array
 
-RATE_HZ = 16_000
 STEP = 512  # samples, 32 ms: the only length the network takes at 16 kHz
 _CONTEXT = 64  # samples of the step before that the network sees again (its own Python wrapper does the same)
-STEP_NS = STEP * 1_000_000_000 // RATE_HZ
+STEP_NS = STEP * NS_PER_S // SAMPLE_RATE_HZ
 SPEECH = 0.5  # probability from which a step is speech: Silero's default
 
 
@@ -31,7 +30,7 @@ class Vad:
         names = {value.name for value in self._session.get_inputs()}
         if names != {"input", "state", "sr"}:
             raise ModelError(Reason.CORRUPT, f"{path}: not a Silero voice detector, its inputs are {sorted(names)}")
-        self._rate = np.array(RATE_HZ, np.int64)
+        self._rate = np.array(SAMPLE_RATE_HZ, np.int64)
         self.reset()
 
     def reset(self) -> None:

@@ -20,13 +20,13 @@ from glasses.audio.media import is_silent, read_audio, read_image, write_wav
 from glasses.commands import offload_options
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
-from glasses.encoders.audio import RATE_HZ, windows
+from glasses.encoders.audio import windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.prompt import prompt_of
 from glasses.system.board import load_board
-from glasses.types import Latents, Token, Turn
+from glasses.types import SAMPLE_RATE_HZ, Latents, Token, Turn
 
 if TYPE_CHECKING:
     from glasses.offload.answerer import HedgedAnswerer
@@ -194,12 +194,12 @@ def _read(kind: str, value: str) -> str | np.ndarray:
     pcm = read_audio(Path(value))
     if is_silent(pcm):
         print(f"note: {value} is silent", file=sys.stderr)
-    if len(pcm) > MAX_HEARD_S * RATE_HZ:
+    if len(pcm) > MAX_HEARD_S * SAMPLE_RATE_HZ:
         print(
-            f"note: {value} is {len(pcm) / RATE_HZ:.0f} s long; only its last {MAX_HEARD_S} s are heard",
+            f"note: {value} is {len(pcm) / SAMPLE_RATE_HZ:.0f} s long; only its last {MAX_HEARD_S} s are heard",
             file=sys.stderr,
         )
-    return pcm[-MAX_HEARD_S * RATE_HZ :]
+    return pcm[-MAX_HEARD_S * SAMPLE_RATE_HZ :]
 
 
 def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Iterator[str]:

@@ -26,9 +26,8 @@ from glasses.replay import demo_report
 from glasses.replay.replayer import ReplayedReply, ReplayEngine
 from glasses.runtime.bundle import open_bundle, open_voice
 from glasses.system.board import load_board
-from glasses.types import SensorEvent
+from glasses.types import NS_PER_MS, SensorEvent
 
-_MS = 1_000_000
 _EXAMPLE = """\
 examples:
   glasses demo                          the minute in its own time, a live table, files in out/demo
@@ -144,7 +143,7 @@ class _Screen:
     def watched(self, stream: Iterable[SensorEvent], start_ns: int) -> Iterator[SensorEvent]:
         """Passes events on and keeps the clock."""
         for event in stream:
-            self.now_ms = (event.t_ns - start_ns) // _MS
+            self.now_ms = (event.t_ns - start_ns) // NS_PER_MS
             yield event
 
     def begin(self, ended: TurnCompleted, start_ns: int) -> None:
@@ -152,7 +151,7 @@ class _Screen:
         kinds = [part.modality for part in ended.turn.inputs if not isinstance(part, str)]
         carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
         carries.append("speech" if ended.span.spoken_ns else "sound")
-        when = demo_report.clock((ended.span.touched_ns - start_ns) / _MS)
+        when = demo_report.clock((ended.span.touched_ns - start_ns) / NS_PER_MS)
         self.lines.append(_Line(when, " + ".join(carries)))
 
     def add(self, piece: str) -> None:

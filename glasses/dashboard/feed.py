@@ -6,9 +6,8 @@ import numpy as np
 
 from glasses.dashboard.status import Bar, Panel, TurnView
 from glasses.events import Draft, Played, Reply, ReplyState, TurnCompleted, TurnSignal
-from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice
+from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
-_MS = 1e6
 MOST_BARS = 14  # drafts made while somebody speaks for long are many; the last ones matter
 _TOLD = {  # what the gates told the mouth: the panel's gate, decision, why, and what the spine does from then on
     "opened": ("address", "opened", "it was spoken to", "listening to you"),
@@ -90,7 +89,7 @@ class PanelFeed:
             self._panel.state("thinking")
 
     def _end(self, ended: TurnCompleted) -> None:
-        silent_ms = (ended.decided_ns - ended.span.end_ns) / _MS
+        silent_ms = (ended.decided_ns - ended.span.end_ns) / NS_PER_MS
         why = f"{silent_ms:.0f} ms after the end of speech" if ended.span.spoken_ns else "nothing was said"
         self._panel.decided("turn", "ended", why, ended.decided_ns)
         if ended.view is not None:
@@ -104,9 +103,11 @@ def turn_view(reply: Reply) -> TurnView:
     """A reply as its waterfall, in ms from the end of speech (from its first work where nobody spoke)."""
     turn, works = reply.draft.turn, reply.work
     zero_ns = reply.ended.span.end_ns if reply.ended else min((work.began_ns for work in works), default=turn.t_ns)
-    bars = [Bar(work.stage, (work.began_ns - zero_ns) / _MS, (work.ended_ns - zero_ns) / _MS) for work in works]
+    bars = [
+        Bar(work.stage, (work.began_ns - zero_ns) / NS_PER_MS, (work.ended_ns - zero_ns) / NS_PER_MS) for work in works
+    ]
     if reply.ended:
-        bars.append(Bar("wait for silence", 0.0, (reply.ended.decided_ns - zero_ns) / _MS))
-    first_ms = (reply.audible_ns - zero_ns) / _MS if reply.audible_ns else None
+        bars.append(Bar("wait for silence", 0.0, (reply.ended.decided_ns - zero_ns) / NS_PER_MS))
+    first_ms = (reply.audible_ns - zero_ns) / NS_PER_MS if reply.audible_ns else None
     bars = [bar for bar in sorted(bars, key=lambda bar: bar.from_ms) if first_ms is None or bar.from_ms <= first_ms]
     return TurnView(turn.id, zero_ns, turn.cause, reply.text, reply.outcome, tuple(bars[-MOST_BARS:]), first_ms)

@@ -11,11 +11,11 @@ from typing import Any, Self
 import numpy as np
 
 from glasses.audio.chunker import CHUNK_MS, Chunker
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.sample_clock import SampleClock
 from glasses.devices import portaudio
 from glasses.devices.event_queue import EventQueue
 from glasses.errors import Reason, SensorError
+from glasses.types import SAMPLE_RATE_HZ
 
 _MAX_LATENCY_S = 0.5  # a driver that claims more is wrong; its claim would shift every time stamp
 
@@ -27,7 +27,7 @@ class Microphone:
         """Raises SensorError: NOT_FOUND, NOT_INSTALLED, INTERNAL (the device is there and does not open)."""
         sd = portaudio.portaudio()
         self.device = portaudio.find("input", name)
-        rate_hz = portaudio.usable_rate(self.device, "input", RATE_HZ)
+        rate_hz = portaudio.usable_rate(self.device, "input", SAMPLE_RATE_HZ)
         self._chunks = Chunker(queue.put, rate_hz)
         self._clock = SampleClock(rate_hz)
         self.overruns, self.last_ns = 0, time.monotonic_ns()

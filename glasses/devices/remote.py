@@ -20,7 +20,7 @@ from glasses.devices.link_thread import LinkWorker
 from glasses.devices.local import AudioInput, LocalDevices, VideoInput
 from glasses.devices.remote_io import LinkCamera, LinkMicrophone, LinkSpeaker
 from glasses.devices.speaker import AudioOutput
-from glasses.types import Button, Press
+from glasses.types import NS_PER_MS, Button, Press
 
 log = logging.getLogger(__name__)
 HOLD_MS = 600  # a button kept down for so long is a long press
@@ -129,7 +129,7 @@ class RemoteGlasses:
             self._pressed_ns[touch.part] = t_ns
         elif touch.kind == "release" and touch.part in self._pressed_ns:
             held_ns = t_ns - self._pressed_ns.pop(touch.part)
-            press = "hold" if held_ns >= HOLD_MS * 1_000_000 else "tap"
+            press = "hold" if held_ns >= HOLD_MS * NS_PER_MS else "tap"
         if press is not None:
             self.on_touch(Button(t_ns, press))
 

@@ -21,7 +21,7 @@ from glasses.devices.link_thread import ANSWER_S, LinkWorker
 from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import InputError, Reason, SensorError
-from glasses.types import Frame, frozen
+from glasses.types import NS_PER_MS, Frame, frozen
 
 log = logging.getLogger(__name__)
 DEAF_S = 3.0  # a microphone that was switched on and gives nothing for so long is gone
@@ -30,7 +30,6 @@ LEAD_MS = 80  # lies ready in the glasses: what silence waits for
 MOST_PENDING = 12  # messages of sound whose arrival is not known; beyond this the link is too slow, and we wait
 MAX_PIXELS = 2_000_000  # of a photograph; a larger one is decoded smaller
 _PHOTO = Deadlines(ask_s=1.0, first_chunk_s=3.0, next_chunk_s=2.0, whole_s=10.0)  # later it is no use to the turn
-_MS = 1_000_000
 
 
 class LinkMicrophone:
@@ -94,13 +93,13 @@ class LinkSpeaker(AudioOutput):
             on_the_way_ns = (link.clock.last_delay_us or 0) * 500
             ahead_ns = max(ahead_ns, now_ns)
             speaks = self.is_speaking and not self.held
-            while self._on.up and ahead_ns - now_ns < (LEAD_MS if speaks else PIECE_MS) * _MS:
+            while self._on.up and ahead_ns - now_ns < (LEAD_MS if speaks else PIECE_MS) * NS_PER_MS:
                 if speaks and link.pending(AUDIO) >= MOST_PENDING:
                     self.underruns += 1
                     break
                 pcm = self._next(self.rate_hz * PIECE_MS // 1000, ahead_ns + on_the_way_ns)
                 self.reference.append(pcm, ahead_ns)
-                ahead_ns += PIECE_MS * _MS
+                ahead_ns += PIECE_MS * NS_PER_MS
                 if speaks or pcm.any():
                     await glasses.speak(pcm)
                 speaks = self.is_speaking and not self.held

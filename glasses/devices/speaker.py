@@ -20,12 +20,12 @@ from glasses.audio.sample_clock import SampleClock
 from glasses.devices import portaudio
 from glasses.errors import Reason, SensorError
 from glasses.events import Clause
-from glasses.types import Float32Array, Int16Array
+from glasses.types import NS_PER_MS, NS_PER_S, Float32Array, Int16Array
 
 BLOCK_MS = 10
 LATENCY_S = 0.03  # asked of the device: less underruns on a busy small board, more delays the silence
 HOLD_MS = 300  # without the reply the voice detector hears a voice within it
-_HOLD_AGAIN_NS = 1_000_000_000  # a vacuum cleaner must not keep it silent
+_HOLD_AGAIN_NS = NS_PER_S  # a vacuum cleaner must not keep it silent
 _FADE_MS = 5  # a cut in mid-wave is a click, as loud as the voice
 _MAX_LATENCY_S = 0.5
 _REFERENCE_S = 4  # of what was played is kept for the echo gate
@@ -75,7 +75,7 @@ class AudioOutput(ABC):
         """Silent for so long, a reflex: somebody seems to speak. What was queued waits; not again within a second."""
         now_ns = time.monotonic_ns()
         if now_ns >= self._held_ns + _HOLD_AGAIN_NS:
-            self._held_ns = now_ns + ms * 1_000_000
+            self._held_ns = now_ns + ms * NS_PER_MS
 
     def silence(self) -> list[Clause]:
         """Silent at once; forgets what waits. Returns the turn's clauses with `handed` lessened to what was heard."""
@@ -105,7 +105,7 @@ class AudioOutput(ABC):
             while not self.held and self._waiting and filled < n:
                 clause, sound = self._waiting[0]
                 if clause.first_ns is None:
-                    clause.first_ns = dac_ns + filled * 1_000_000_000 // self.rate_hz
+                    clause.first_ns = dac_ns + filled * NS_PER_S // self.rate_hz
                 taken = sound[clause.handed : clause.handed + n - filled]
                 pcm[filled : filled + len(taken)] = taken
                 clause.handed += len(taken)

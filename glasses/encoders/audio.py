@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.encoders.mel import HOP, RATE_HZ, log_mel
+from glasses.encoders.mel import HOP, log_mel
 from glasses.errors import InputError, Reason
 from glasses.model_store.onnx import open_session, space_of
-from glasses.types import Float32Array, Latents, frozen
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, Float32Array, Latents, frozen
 
 MAX_S = 30  # Whisper's position table ends here
 MIN_SAMPLES = 2 * HOP  # one latent
@@ -18,7 +18,7 @@ LATENTS_PER_S = 50
 
 def windows(pcm: Float32Array, *, max_s: float = MAX_S) -> list[Float32Array]:
     """Cuts sound into windows of at most `max_s`, each cut at the quietest 20 ms of the last third of a window."""
-    out, limit = [], int(max_s * RATE_HZ)
+    out, limit = [], int(max_s * SAMPLE_RATE_HZ)
     while len(pcm) > limit:
         tail = pcm[limit * 2 // 3 : limit]
         energy = (tail[: len(tail) // MIN_SAMPLES * MIN_SAMPLES].reshape(-1, MIN_SAMPLES) ** 2).sum(axis=1)
@@ -41,9 +41,11 @@ class AudioEncoder:
             raise InputError(Reason.BAD_INPUT, f"sound must be finite float32 (N,), got {pcm.dtype} {pcm.shape}")
         if len(pcm) < MIN_SAMPLES:
             raise InputError(Reason.BAD_INPUT, f"sound of {len(pcm)} samples is shorter than one latent (20 ms)")
-        if len(pcm) > MAX_S * RATE_HZ:
-            raise InputError(Reason.TOO_LARGE, f"{len(pcm) / RATE_HZ:.1f} s of sound in one window; at most {MAX_S} s")
+        if len(pcm) > MAX_S * SAMPLE_RATE_HZ:
+            raise InputError(
+                Reason.TOO_LARGE, f"{len(pcm) / SAMPLE_RATE_HZ:.1f} s of sound in one window; at most {MAX_S} s"
+            )
         mel = log_mel(pcm[: len(pcm) // MIN_SAMPLES * MIN_SAMPLES])
         (latents,) = self._session.run(None, {"mel": mel[None]})
         data = frozen(np.ascontiguousarray(np.asarray(latents)[0]))
-        return Latents(t_ns, len(pcm) * 1_000_000_000 // RATE_HZ, "audio", data, self.space)
+        return Latents(t_ns, len(pcm) * NS_PER_S // SAMPLE_RATE_HZ, "audio", data, self.space)

@@ -10,9 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
-RATE_HZ = 16_000
 N_FFT = 400
 HOP = 160  # 10 ms
 N_MELS = 80
@@ -31,8 +30,8 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 @cache
 def mel_filters() -> Float32Array:
     """Returns the triangular filter bank, float32 (80, 201)."""
-    bins_hz = np.linspace(0, RATE_HZ / 2, N_FFT // 2 + 1)
-    edges_hz = _mel_to_hz(np.linspace(0, float(_hz_to_mel(RATE_HZ / 2)), N_MELS + 2))
+    bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, N_FFT // 2 + 1)
+    edges_hz = _mel_to_hz(np.linspace(0, float(_hz_to_mel(SAMPLE_RATE_HZ / 2)), N_MELS + 2))
     slopes = edges_hz[:, None] - bins_hz[None, :]
     widths = np.diff(edges_hz)
     rising = -slopes[:-2] / widths[:-1, None]

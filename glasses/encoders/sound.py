@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES
-from glasses.encoders.mel import HOP, RATE_HZ
+from glasses.encoders.mel import HOP
 from glasses.errors import InputError, Reason
 from glasses.model_store.onnx import open_session, space_of
-from glasses.types import Float32Array, Latents, frozen
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, Float32Array, Latents, frozen
 
 WINDOW, N_FFT = 400, 512
 MEL_BANDS, LOWEST_HZ, HIGHEST_HZ = 64, 125.0, 7500.0
@@ -30,7 +30,7 @@ PATCHES_AT_ONCE = 4  # bounds memory: one patch needs 1.2 MB of activations
 @cache
 def mel_filters() -> Float32Array:
     """The triangular filter bank, float32 (64, 257): triangles on the mel scale, nothing of the constant part."""
-    bins = _mel(np.linspace(0, RATE_HZ / 2, N_FFT // 2 + 1))
+    bins = _mel(np.linspace(0, SAMPLE_RATE_HZ / 2, N_FFT // 2 + 1))
     edges = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), MEL_BANDS + 2)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     triangles = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
@@ -72,12 +72,14 @@ class SoundEncoder:
         """Encodes up to 30 s. Raises InputError for a wrong type, nothing to hear or more than 30 s."""
         if pcm.ndim != 1 or pcm.dtype != np.float32 or not np.isfinite(pcm).all():
             raise InputError(Reason.BAD_INPUT, f"sound must be finite float32 (N,), got {pcm.dtype} {pcm.shape}")
-        if not MIN_SAMPLES <= len(pcm) <= MAX_S * RATE_HZ:
+        if not MIN_SAMPLES <= len(pcm) <= MAX_S * SAMPLE_RATE_HZ:
             reason = Reason.BAD_INPUT if len(pcm) < MIN_SAMPLES else Reason.TOO_LARGE
             raise InputError(
-                reason, f"{len(pcm) / RATE_HZ:.2f} s of sound in one window; 0.02 to {MAX_S} s can be encoded"
+                reason, f"{len(pcm) / SAMPLE_RATE_HZ:.2f} s of sound in one window; 0.02 to {MAX_S} s can be encoded"
             )
         patches = log_mel_patches(pcm)
         batches = [patches[i : i + PATCHES_AT_ONCE] for i in range(0, len(patches), PATCHES_AT_ONCE)]
         latents = [np.asarray(self._session.run(["latents"], {"patches": batch})[0]) for batch in batches]
-        return Latents(t_ns, len(pcm) * 1_000_000_000 // RATE_HZ, "sound", frozen(np.concatenate(latents)), self.space)
+        return Latents(
+            t_ns, len(pcm) * NS_PER_S // SAMPLE_RATE_HZ, "sound", frozen(np.concatenate(latents)), self.space
+        )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.types import Float32Array
-
-RATE_HZ = 16_000
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 
 def with_noise(pcm: Float32Array, snr_db: float = 10.0, seed: int = 0) -> Float32Array:
@@ -20,7 +18,7 @@ def with_noise(pcm: Float32Array, snr_db: float = 10.0, seed: int = 0) -> Float3
 def telephone(pcm: Float32Array) -> Float32Array:
     """Keeps 300-3400 Hz and rounds to the 8-bit mu-law steps of ITU-T G.711."""
     spectrum = np.fft.rfft(pcm)
-    hz = np.fft.rfftfreq(len(pcm), 1 / RATE_HZ)
+    hz = np.fft.rfftfreq(len(pcm), 1 / SAMPLE_RATE_HZ)
     spectrum[(hz < 300) | (hz > 3400)] = 0
     band = np.clip(np.fft.irfft(spectrum, len(pcm)), -1, 1)
     coded = np.round(np.sign(band) * np.log1p(255 * np.abs(band)) / np.log(256) * 127) / 127

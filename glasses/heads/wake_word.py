@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
+from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.vad import SPEECH, STEP
 from glasses.errors import ModelError, Reason
-from glasses.types import Float32Array, Latents
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, Float32Array, Latents
 
 BIN = 4  # latents of 20 ms that are averaged
 EVERY_STEPS = 5  # of 32 ms: how far two looks are apart
-STEP_NS = STEP * 1_000_000_000 // RATE_HZ
+STEP_NS = STEP * NS_PER_S // SAMPLE_RATE_HZ
 AFTER_STEPS = 10  # of silence, in which it still looks: the phrase ends before the detector says so
 _MAX_BYTES = 1 << 20
 _ARRAYS = ("frame", "mean", "scale", "hidden", "hidden_bias", "out")
@@ -137,7 +137,7 @@ class WakeWordDetector:
 
     def _look(self, ring: RingBuffer, to_ns: int) -> float:
         pcm = ring.between(to_ns - round(self.head.window_s * 1e9), to_ns)
-        return self.head.probability(self._encode(leveled(pcm)).data) if len(pcm) >= RATE_HZ // 10 else 0.0
+        return self.head.probability(self._encode(leveled(pcm)).data) if len(pcm) >= SAMPLE_RATE_HZ // 10 else 0.0
 
 
 def leveled(pcm: Float32Array) -> Float32Array:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.audio.loudness import is_audible
-from glasses.types import AudioChunk, Float32Array, Latents, Modality, frozen
+from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents, Modality, frozen
 
-_S = 1_000_000_000
-JOINED_NS = 1_000_000_000  # pieces with a smaller gap between them are one sound: a dog barks twice
-RECALLED_NS = 10 * _S  # at most, of one recalled sound: connectors are trained on windows of a few seconds
+JOINED_NS = NS_PER_S  # pieces with a smaller gap between them are one sound: a dog barks twice
+RECALLED_NS = 10 * NS_PER_S  # at most, of one recalled sound: connectors are trained on windows of a few seconds
 BLOCK_MS = 100  # is_audible's own
 QUIET_MS = 500  # silence that ends a piece
 SHORTEST_MS, LONGEST_MS = 300, 4000
@@ -95,7 +94,7 @@ class LatentMemory:
     def age(self, now_ns: int) -> None:
         """Moves what has become old to coarser tiers and out."""
         for i, tier in enumerate(self._tiers):
-            while self._kept[i] and now_ns - self._kept[i][0].end_ns > tier.until_s * _S:
+            while self._kept[i] and now_ns - self._kept[i][0].end_ns > tier.until_s * NS_PER_S:
                 kept = self._kept[i].popleft()
                 if i + 1 < len(self._tiers):
                     self._demote(kept, i + 1)
@@ -105,7 +104,7 @@ class LatentMemory:
     def last_sound(self, before_ns: int, *, modality: Modality = "audio", within_s: float = 60.0) -> Latents | None:
         """The last stretch that was heard before a moment and was not talk; None where there was none."""
         sounds = [k for k in self._all() if k.latents.modality == modality and not k.talk and k.end_ns <= before_ns]
-        if not sounds or before_ns - sounds[-1].end_ns > within_s * _S:
+        if not sounds or before_ns - sounds[-1].end_ns > within_s * NS_PER_S:
             return None
         run = [sounds[-1]]
         for kept in reversed(sounds[:-1]):
@@ -124,7 +123,9 @@ class LatentMemory:
 
     def last_picture(self, before_ns: int, *, within_s: float = 60.0) -> Latents | None:
         """The last picture seen before a moment."""
-        seen = [k for k in self._all() if k.latents.modality == "image" and 0 <= before_ns - k.t_ns <= within_s * _S]
+        seen = [
+            k for k in self._all() if k.latents.modality == "image" and 0 <= before_ns - k.t_ns <= within_s * NS_PER_S
+        ]
         return _joined(seen[-1:]) if seen else None
 
     def between(self, from_ns: int, to_ns: int, *, modality: Modality) -> list[Latents]:
@@ -150,10 +151,10 @@ class LatentMemory:
         tier, here = self._tiers[to], self._kept[to]
         if kept.latents.modality == "image":
             last = next((k.t_ns for k in reversed(here) if k.latents.modality == "image"), None)
-            if last is None or kept.t_ns - last >= tier.picture_s * _S:
+            if last is None or kept.t_ns - last >= tier.picture_s * NS_PER_S:
                 here.append(kept)
             return
-        rate_hz = len(kept.data) / max(kept.latents.duration_ns / _S, 1e-3)
+        rate_hz = len(kept.data) / max(kept.latents.duration_ns / NS_PER_S, 1e-3)
         by = max(1, round(rate_hz / tier.rate_hz))
         here.append(_Kept(kept.latents, pool(kept.data, by), kept.talk, kept.pooled * by, kept.n_rows))
 
@@ -213,7 +214,7 @@ class SoundSegmenter:
         """
         if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
             self.reset()
-        self._next_ns = chunk.t_ns + len(chunk.pcm) * _S // chunk.rate_hz
+        self._next_ns = chunk.t_ns + len(chunk.pcm) * NS_PER_S // chunk.rate_hz
         self._block.append(chunk)
         self._block_speech_ms += _ms([chunk]) if speech else 0
         if _ms(self._block) < BLOCK_MS:

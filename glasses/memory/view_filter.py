@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses.types import UInt8Array
+from glasses.types import NS_PER_S, UInt8Array
 
-_S = 1_000_000_000
 EVERY_S = 2.0  # of a view that changes; encoding one takes some 20 ms of a small core
 NEAR_S = 1.0  # of a sound's beginning: a later picture may show something else
 ANYWAY_S = 30.0  # of one that does not
@@ -41,13 +40,13 @@ class ViewFilter:
     def _sounds_at(self, t_ns: int) -> bool:
         """Whether a sound wants a picture, and this one is near enough to show what made it."""
         late_ns = t_ns - self._sound_ns if self._sound_ns is not None else 1 << 62
-        return abs(late_ns) < NEAR_S * _S and t_ns - self._for_sound_ns >= EVERY_S * _S
+        return abs(late_ns) < NEAR_S * NS_PER_S and t_ns - self._for_sound_ns >= EVERY_S * NS_PER_S
 
     def _changed(self, thumb: UInt8Array, t_ns: int) -> bool:
         since_ns = t_ns - self._kept_ns
-        if self._thumb is not None and since_ns < EVERY_S * _S:
+        if self._thumb is not None and since_ns < EVERY_S * NS_PER_S:
             return False
-        if self._thumb is not None and since_ns < ANYWAY_S * _S and difference(thumb, self._thumb) < CHANGED:
+        if self._thumb is not None and since_ns < ANYWAY_S * NS_PER_S and difference(thumb, self._thumb) < CHANGED:
             return False
         self._thumb, self._kept_ns = thumb.copy(), t_ns
         return True

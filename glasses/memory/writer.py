@@ -17,10 +17,9 @@ from glasses.errors import GlassesError
 from glasses.events import MemoryIntent
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.memory.view_filter import ViewFilter
-from glasses.types import AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array
+from glasses.types import NS_PER_S, AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array
 
 log = logging.getLogger(__name__)
-_S = 1_000_000_000
 WITHIN_S = 120.0  # how far "just now" and "a minute ago" reach
 CONFIRM_S = 10.0  # a touch this soon after the question is the answer to it
 AGE_S = 30.0  # what has become too old goes that much later at most, also where nothing is heard or seen
@@ -76,7 +75,7 @@ class MemoryWriter:
         """Seconds from the oldest to the newest, and megabytes."""
         with self._lock:
             span = self._memory.span_ns
-            return ((span[1] - span[0]) / _S if span else 0.0), self._memory.n_bytes / 1e6
+            return ((span[1] - span[0]) / NS_PER_S if span else 0.0), self._memory.n_bytes / 1e6
 
     def wipe(self) -> int:
         """Forgets all, also what waits to be encoded, before it returns. Gives the number of windows that went."""
@@ -95,7 +94,7 @@ class MemoryWriter:
 
     def confirms(self, button: Button) -> bool:
         """Whether this touch means "yes, forget": then all is forgotten when it returns."""
-        confirmed = 0 <= button.t_ns - self._asked_ns <= CONFIRM_S * _S
+        confirmed = 0 <= button.t_ns - self._asked_ns <= CONFIRM_S * NS_PER_S
         if confirmed:
             self._asked_ns = -(10**18)
             self.wipe()

@@ -17,9 +17,18 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from glasses.audio.media import read_audio, read_image
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.errors import InputError, Reason
-from glasses.types import AudioChunk, Button, Frame, Int16Array, SensorEvent, frozen
+from glasses.types import (
+    NS_PER_MS,
+    NS_PER_S,
+    SAMPLE_RATE_HZ,
+    AudioChunk,
+    Button,
+    Frame,
+    Int16Array,
+    SensorEvent,
+    frozen,
+)
 
 SHIPPED = Path(__file__).parent / "demo"
 CHUNK_MS = 20
@@ -33,9 +42,6 @@ class Timed(Protocol):
     def t_ns(self) -> int:
         """When."""
         ...
-
-
-_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Session:
     @property
     def length_ms(self) -> int:
         """Length of the sound."""
-        return len(self.pcm) * 1000 // RATE_HZ
+        return len(self.pcm) * 1000 // SAMPLE_RATE_HZ
 
 
 def load_session(folder: Path = SHIPPED) -> Session:
@@ -97,7 +103,7 @@ def paced(stream: Iterable[_T]) -> Iterator[_T]:
     for event in stream:
         ready_ns = event.t_ns
         if isinstance(event, AudioChunk):
-            ready_ns += len(event.pcm) * 1_000_000_000 // event.rate_hz
+            ready_ns += len(event.pcm) * NS_PER_S // event.rate_hz
         time.sleep(max(0, ready_ns - time.monotonic_ns()) / 1e9)
         yield event
 
@@ -108,15 +114,17 @@ def _time(event: SensorEvent) -> int:
 
 def _buttons(session: Session, start_ns: int) -> Iterator[SensorEvent]:
     for t_ms, press in sorted(session.touches):
-        yield Button(start_ns + t_ms * _MS, "hold" if press == "hold" else "tap")
+        yield Button(start_ns + t_ms * NS_PER_MS, "hold" if press == "hold" else "tap")
 
 
 def _frames(session: Session, start_ns: int) -> Iterator[SensorEvent]:
     for seq, (t_ms, path) in enumerate(sorted(session.frames)):
-        yield Frame(start_ns + t_ms * _MS, seq, frozen(read_image(path)))
+        yield Frame(start_ns + t_ms * NS_PER_MS, seq, frozen(read_image(path)))
 
 
 def _chunks(session: Session, start_ns: int, chunk_ms: int) -> Iterator[SensorEvent]:
-    size = RATE_HZ * chunk_ms // 1000
+    size = SAMPLE_RATE_HZ * chunk_ms // 1000
     for seq, first in enumerate(range(0, len(session.pcm), size)):
-        yield AudioChunk(start_ns + first * 1_000_000_000 // RATE_HZ, seq, session.pcm[first : first + size], RATE_HZ)
+        yield AudioChunk(
+            start_ns + first * NS_PER_S // SAMPLE_RATE_HZ, seq, session.pcm[first : first + size], SAMPLE_RATE_HZ
+        )

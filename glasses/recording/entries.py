@@ -24,6 +24,7 @@ from glasses.audio.media import MAX_PIXELS
 from glasses.errors import InputError, Reason
 from glasses.events import ReplyState, TurnCompleted, TurnSignal
 from glasses.types import (
+    NS_PER_S,
     AudioChunk,
     Button,
     DeviceChange,
@@ -186,4 +187,4 @@ def _json(table: Mapping[str, Any]) -> bytes:
 
 
 def _stamp(t_ns: int) -> Timestamp:
-    return Timestamp(seconds=t_ns // 1_000_000_000, nanos=t_ns % 1_000_000_000)
+    return Timestamp(seconds=t_ns // NS_PER_S, nanos=t_ns % NS_PER_S)

@@ -12,9 +12,8 @@ from glasses.decoders import hud
 from glasses.recording.demo_session import Said, Session
 from glasses.replay.contact_sheet import Row, contact_sheet, envelope
 from glasses.replay.replayer import ReplayedReply
-from glasses.types import Display, Float32Array
+from glasses.types import NS_PER_MS, Display, Float32Array
 
-_MS = 1_000_000
 _CONTEXT_MS = 400  # of sound shown before and after what was said to nobody here
 
 
@@ -29,7 +28,7 @@ def save_reply(out: Path, reply: ReplayedReply, display: Display, rate_hz: int |
     if reply.pcm is not None and rate_hz:
         files.append(out / f"reply-{number}.wav")
         write_wav(files[-1], reply.pcm, rate_hz)
-    status = clock((reply.ended.span.end_ns - start_ns) / _MS)
+    status = clock((reply.ended.span.end_ns - start_ns) / NS_PER_MS)
     for i, page in enumerate(hud.render(reply.text, display, status)):
         files.append(out / (f"hud-{number}.png" if i == 0 else f"hud-{number}-{i + 1}.png"))
         hud.write_png(files[-1], page)
@@ -47,13 +46,18 @@ def latency_line(reply: ReplayedReply) -> str:
 
 def words_of(session: Session, reply: ReplayedReply, start_ns: int) -> str:
     """The reference text of what was said in a turn, for a reader."""
-    from_ms, to_ms = ((t_ns - start_ns) / _MS for t_ns in (reply.ended.span.touched_ns, reply.ended.span.decided_ns))
+    from_ms, to_ms = (
+        (t_ns - start_ns) / NS_PER_MS for t_ns in (reply.ended.span.touched_ns, reply.ended.span.decided_ns)
+    )
     return " ".join(said.text for said in session.said if said.t_ms < to_ms and said.end_ms > from_ms)
 
 
 def unanswered(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -> list[Said]:
     """What was said outside every turn."""
-    spans = [((r.ended.span.touched_ns - start_ns) / _MS, (r.ended.span.decided_ns - start_ns) / _MS) for r in replies]
+    spans = [
+        ((r.ended.span.touched_ns - start_ns) / NS_PER_MS, (r.ended.span.decided_ns - start_ns) / NS_PER_MS)
+        for r in replies
+    ]
     return [s for s in session.said if not any(s.t_ms < to_ms and s.end_ms > from_ms for from_ms, to_ms in spans)]
 
 
@@ -78,9 +82,9 @@ def as_json(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -
     return [
         {
             "turn": reply.ended.turn.id,
-            "touched_ms": (reply.ended.span.touched_ns - start_ns) // _MS,
+            "touched_ms": (reply.ended.span.touched_ns - start_ns) // NS_PER_MS,
             "press": reply.ended.turn.cause,
-            "spoken_ms": [(t_ns - start_ns) // _MS for t_ns in reply.ended.span.spoken_ns or ()],
+            "spoken_ms": [(t_ns - start_ns) // NS_PER_MS for t_ns in reply.ended.span.spoken_ns or ()],
             "parts": [
                 part if isinstance(part, str) else [part.modality, len(part.data)] for part in reply.ended.turn.inputs
             ],
@@ -96,7 +100,7 @@ def as_json(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -
 def _row(session: Session, reply: ReplayedReply, display: Display, start_ns: int) -> Row:
     ended = reply.ended
     first_ns = min(part.t_ns for part in ended.turn.inputs if not isinstance(part, str) and part.modality == "audio")
-    from_ms, to_ms = (first_ns - start_ns) / _MS, (ended.span.decided_ns - start_ns) / _MS
+    from_ms, to_ms = (first_ns - start_ns) / NS_PER_MS, (ended.span.decided_ns - start_ns) / NS_PER_MS
     spoken = ended.span.spoken_ns
     return Row(
         number=ended.turn.id,
@@ -107,7 +111,7 @@ def _row(session: Session, reply: ReplayedReply, display: Display, start_ns: int
         camera=ended.view.rgb if ended.view else None,
         said=words_of(session, reply, start_ns) or None,
         answer=reply.text,
-        hud=hud.render(reply.text, display, clock((ended.span.end_ns - start_ns) / _MS))[0].rgb(),
+        hud=hud.render(reply.text, display, clock((ended.span.end_ns - start_ns) / NS_PER_MS))[0].rgb(),
         timings=_timings(reply),
     )
 
@@ -123,4 +127,4 @@ def _timings(reply: ReplayedReply) -> tuple[tuple[str, str], ...]:
 
 
 def _envelope(session: Session, from_ms: float, to_ms: float) -> Float32Array:
-    return envelope(session.pcm[samples(int(from_ms * _MS)) : samples(int(to_ms * _MS))])
+    return envelope(session.pcm[samples(int(from_ms * NS_PER_MS)) : samples(int(to_ms * NS_PER_MS))])

@@ -14,9 +14,8 @@ import numpy as np
 
 from glasses.events import TurnSignal
 from glasses.recording.entries import Answered, Decision
-from glasses.types import Latents
+from glasses.types import NS_PER_MS, Latents
 
-_MS = 1_000_000
 _CUT_SHORT = ("interrupted", "merged")
 
 
@@ -78,7 +77,7 @@ def compare(before: Sequence[RecordedTurn], after: Sequence[RecordedTurn], limit
 def _compare_turn(i: int, old: RecordedTurn, new: RecordedTurn, limits: Tolerances) -> Iterator[Difference]:
     a, b = old.decision, new.decision
     for what in ("touched_ns", "end_ns", "t_ns"):
-        ms = [getattr(one, what) / _MS for one in (a, b)]
+        ms = [getattr(one, what) / NS_PER_MS for one in (a, b)]
         name = {"t_ns": "decided"}.get(what, what.removesuffix("_ns"))
         yield Difference(i, name, "when_ms", f"{ms[0]:.0f} ms", f"{ms[1]:.0f} ms", abs(ms[0] - ms[1]) <= limits.when_ms)
     kinds = [f"{one.cause}: {' '.join(part[0] for part in one.parts)}" for one in (a, b)]
@@ -102,7 +101,7 @@ def compare_gates(before: Sequence[TurnSignal], after: Sequence[TurnSignal], lim
     for old in before:
         alike = [one for one in left if one.merged == old.merged and _same_word(old, one)]
         new = min(alike, key=lambda one: abs(one.t_ns - old.t_ns), default=None)
-        within = new is not None and abs(new.t_ns - old.t_ns) <= limits.when_ms * _MS
+        within = new is not None and abs(new.t_ns - old.t_ns) <= limits.when_ms * NS_PER_MS
         if new is not None and within:
             left.remove(new)
         out.append(Difference(old.turn_id, "gate", "when_ms", _told(old), _told(new) if within else "none", within))
@@ -148,7 +147,7 @@ def _cosine(one: Latents, other: Latents) -> float:
 
 
 def _apart_ms(one: RecordedTurn, other: RecordedTurn) -> float:
-    return abs(one.decision.touched_ns - other.decision.touched_ns) / _MS
+    return abs(one.decision.touched_ns - other.decision.touched_ns) / NS_PER_MS
 
 
 def _at(one: RecordedTurn) -> str:

@@ -24,11 +24,10 @@ from glasses.events import Clause, Draft, ReplyState, Signal, TurnCompleted, Tur
 from glasses.memory.writer import MemoryWriter
 from glasses.recording.entries import Answered, Decision
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import DeviceChange, Float32Array, OwnVoice, SensorEvent, Wiped
+from glasses.types import NS_PER_MS, NS_PER_S, DeviceChange, Float32Array, OwnVoice, SensorEvent, Wiped
 
 Given = SensorEvent | ReplyState | OwnVoice | DeviceChange | Wiped | Decision | Answered
-_MS = 1_000_000
-_UNCLAIMED_NS = 1_000_000_000  # a turn that the recording does not have by then had no reply there
+_UNCLAIMED_NS = NS_PER_S  # a turn that the recording does not have by then had no reply there
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +151,14 @@ class ReplayEngine:
 
     def _ends_ns(self, replied: ReplayedReply) -> int:
         rate_hz = self._voice.rate_hz if self._voice else 1
-        return replied.ended.span.decided_ns + sum(one.total for one in replied.clauses) * 1_000_000_000 // rate_hz
+        return replied.ended.span.decided_ns + sum(one.total for one in replied.clauses) * NS_PER_S // rate_hz
 
     def _cut(self, told: TurnSignal) -> None:
         """One of our own replies is talked over: the context keeps what was heard of it."""
         replied, self._sounding = self._sounding, None
         if replied is None or told.merged or self._voice is None:
             return
-        left = (told.t_ns - replied.ended.span.decided_ns) * self._voice.rate_hz // 1_000_000_000
+        left = (told.t_ns - replied.ended.span.decided_ns) * self._voice.rate_hz // NS_PER_S
         for clause in replied.clauses:
             clause.handed = min(max(left, 0), clause.total)
             left -= clause.handed
@@ -180,8 +179,10 @@ class ReplayEngine:
 
     def _written(self, ended: TurnCompleted, draft: Draft) -> ReplayedReply:
         decided_ns = ended.decided_ns if self._on_clock else ended.span.decided_ns
-        encode_ms = max(0, draft.work_ns[1] - max(draft.work_ns[0], ended.decided_ns)) / _MS
-        waits = _Waits({"silence": (decided_ns - ended.span.end_ns) / _MS, "encode": encode_ms}, time.monotonic_ns())
+        encode_ms = max(0, draft.work_ns[1] - max(draft.work_ns[0], ended.decided_ns)) / NS_PER_MS
+        waits = _Waits(
+            {"silence": (decided_ns - ended.span.end_ns) / NS_PER_MS, "encode": encode_ms}, time.monotonic_ns()
+        )
         pieces, texts, said, spoken = list[str](), list[str](), list[Clause](), list[Float32Array]()
         written = self._pieces(draft, pieces, waits)
         if self._voice is None:
@@ -227,4 +228,4 @@ class _Waits:
         """The stage gave its first result."""
         now_ns = time.monotonic_ns()
         if stage not in self.ms:
-            self.ms[stage], self.since_ns = (now_ns - self.since_ns) / _MS, now_ns
+            self.ms[stage], self.since_ns = (now_ns - self.since_ns) / NS_PER_MS, now_ns

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from glasses.types import Load
+from glasses.types import NS_PER_S, Load
 
 # Camera first: pictures cost most and are asked for least. Then the radio. Last the backbone: the ears and a spoken
 # "I am too hot" stay, whatever happens.
 SHED_ORDER: tuple[Load, ...] = ("camera", "remote", "backbone")
-_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def step(before: Governed, reading: Reading, limits: Limits) -> Governed:
     why = texts[asked.index(level)] if level else ""
     if level > before.level:
         return Governed(level, reading.t_ns, why, asked)
-    if level < before.level and reading.t_ns - before.since_ns >= limits.dwell_s * _S:
+    if level < before.level and reading.t_ns - before.since_ns >= limits.dwell_s * NS_PER_S:
         return Governed(before.level - 1, reading.t_ns, why, asked)
     return replace(before, asked=asked)
 

@@ -16,9 +16,9 @@ from glasses.audio.vad import SPEECH, STEP, Vad
 from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.errors import InputError, Reason
 from glasses.heads.wake_word import BIN, WakeWordHead, binned, leveled
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from glasses.wake_word_training import phrases
-from glasses.wake_word_training.voices import RATE_HZ, Say, add_at_snr, noise, takes
+from glasses.wake_word_training.voices import Say, add_at_snr, noise, takes
 
 AFTER_S = (-0.02, 0.34)  # where the window ends after the phrase has: two looks, 160 ms apart, fall into it
 MISTAKEN = 0.1  # from this probability on a window is one to learn from
@@ -51,7 +51,7 @@ def window(pcm: Float32Array, end: int, n: int, rng: random.Random, noise_rng: n
 
 
 def _dull(pcm: Float32Array) -> Float32Array:
-    low = soxr.resample(soxr.resample(pcm, RATE_HZ, _TELEPHONE_HZ), _TELEPHONE_HZ, RATE_HZ)
+    low = soxr.resample(soxr.resample(pcm, SAMPLE_RATE_HZ, _TELEPHONE_HZ), _TELEPHONE_HZ, SAMPLE_RATE_HZ)
     return np.resize(low, len(pcm)).astype(np.float32)
 
 
@@ -74,19 +74,19 @@ class Examples:
         if not spoken and not recorded:
             raise InputError(Reason.BAD_INPUT, f"no voice here says anything for {self.phrase!r}")
         spoken += [pcm for pcm in recorded for _ in range(max(1, n // (4 * len(recorded))))]
-        lengths = [len(pcm) / RATE_HZ for pcm in spoken]
+        lengths = [len(pcm) / SAMPLE_RATE_HZ for pcm in spoken]
         self.window_s = round(min(3.0, float(np.quantile(lengths, 0.98)) + _WORST_S + AFTER_S[1]), 2)
         others = list(takes(self._says, phrases.everyday(self._rng), max(6, n // 8), self._rng))
         for i, pcm in enumerate(spoken):
             self._n_sources += 1
             for _ in range(5):
                 before, after = self._rng.choice(others), self._rng.choice(others)
-                gap = [np.zeros(int(self._rng.uniform(0.0, 0.4) * RATE_HZ), np.float32) for _ in range(2)]
+                gap = [np.zeros(int(self._rng.uniform(0.0, 0.4) * SAMPLE_RATE_HZ), np.float32) for _ in range(2)]
                 said = self._rng.random() < 0.5
                 context = [before, gap[0]] if self._rng.random() < 0.4 else [np.zeros(8000, np.float32)]
                 line = np.concatenate([*context, pcm, *([gap[1], after] if said else [])])
                 end = sum(map(len, context)) + len(pcm)
-                self._add(line, end + int(self._rng.uniform(*AFTER_S) * RATE_HZ), True)
+                self._add(line, end + int(self._rng.uniform(*AFTER_S) * SAMPLE_RATE_HZ), True)
             begun = int(self._rng.uniform(0.3, 0.8) * len(pcm))  # the phrase is not over yet
             self._add(np.concatenate([np.zeros(8000, np.float32), pcm]), 8000 + begun, False)
             tick("saying it", i + 1, len(spoken))
@@ -97,7 +97,11 @@ class Examples:
         for i, pcm in enumerate(takes(self._others, texts, n, self._rng)):
             self._n_sources += 1
             for _ in range(per_take):
-                self._add(pcm, self._rng.randint(RATE_HZ // 3, max(len(pcm), RATE_HZ // 2) + RATE_HZ // 4), False)
+                self._add(
+                    pcm,
+                    self._rng.randint(SAMPLE_RATE_HZ // 3, max(len(pcm), SAMPLE_RATE_HZ // 2) + SAMPLE_RATE_HZ // 4),
+                    False,
+                )
             tick(stage, i + 1, n)
 
     def sounds(self, clips: Iterator[Float32Array], detector: Vad, n: int, tick: Tick) -> None:
@@ -118,8 +122,8 @@ class Examples:
         found = 0
         for i, said in enumerate(takes(self._others, texts, n, self._rng)):
             self._n_sources += 1
-            pcm = np.concatenate([said, np.zeros(RATE_HZ // 3, np.float32)])
-            for end in range(RATE_HZ // 2, len(pcm), 5 * STEP):
+            pcm = np.concatenate([said, np.zeros(SAMPLE_RATE_HZ // 3, np.float32)])
+            for end in range(SAMPLE_RATE_HZ // 2, len(pcm), 5 * STEP):
                 looked = window(pcm, end, self._samples, self._rng, self._noise)
                 latents = self._encoder.encode(looked).data
                 if head.probability(latents) > MISTAKEN:
@@ -130,7 +134,7 @@ class Examples:
 
     @property
     def _samples(self) -> int:
-        return int(self.window_s * RATE_HZ)
+        return int(self.window_s * SAMPLE_RATE_HZ)
 
     def _add(self, pcm: Float32Array, end: int, label: bool) -> None:
         self._keep(self._encoder.encode(window(pcm, end, self._samples, self._rng, self._noise)).data, label)

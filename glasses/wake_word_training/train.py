@@ -21,10 +21,10 @@ from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.vad import SPEECH, STEP, Vad
 from glasses.errors import GlassesError
 from glasses.heads.wake_word import WakeWordDetector, WakeWordHead
-from glasses.types import AudioChunk, Float32Array
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array
 from glasses.wake_word_training import phrases
 from glasses.wake_word_training.examples import Tick, Windows
-from glasses.wake_word_training.voices import RATE_HZ, Say, add_at_snr, noise, takes
+from glasses.wake_word_training.voices import Say, add_at_snr, noise, takes
 
 COMPONENTS = 40  # of a latent
 HIDDEN = 32
@@ -109,8 +109,8 @@ def read_sounds(paths: Sequence[Path]) -> Iterator[Float32Array]:
             pcm = read_audio(path)
         except GlassesError:
             continue
-        if len(pcm) >= RATE_HZ // 2:
-            yield pcm[: int(_LONGEST_S * RATE_HZ)]
+        if len(pcm) >= SAMPLE_RATE_HZ // 2:
+            yield pcm[: int(_LONGEST_S * SAMPLE_RATE_HZ)]
 
 
 @dataclass(slots=True)
@@ -127,19 +127,21 @@ class Hearing:
         ring, wakes, steps = RingBuffer(4), list[float](), 0
         self.detector.reset()
         self.gate.reset()
-        sound = np.concatenate([np.zeros(RATE_HZ // 2), np.clip(pcm, -1, 1) * 32767, np.zeros(RATE_HZ // 2)])
+        sound = np.concatenate(
+            [np.zeros(SAMPLE_RATE_HZ // 2), np.clip(pcm, -1, 1) * 32767, np.zeros(SAMPLE_RATE_HZ // 2)]
+        )
         for seq, first in enumerate(range(0, len(sound) - _CHUNK, _CHUNK)):
             chunk = AudioChunk(
-                first * 1_000_000_000 // RATE_HZ, seq, sound[first : first + _CHUNK].astype(np.int16), RATE_HZ
+                first * NS_PER_S // SAMPLE_RATE_HZ, seq, sound[first : first + _CHUNK].astype(np.int16), SAMPLE_RATE_HZ
             )
             ring.append(chunk)
             for probability in self.detector.feed(chunk.pcm):
                 steps += 1
-                self.spoken_s += (probability >= SPEECH) * STEP / RATE_HZ
-                if self.gate.step(ring, steps * STEP * 1_000_000_000 // RATE_HZ, probability):
-                    wakes.append(steps * STEP / RATE_HZ - 0.5)
+                self.spoken_s += (probability >= SPEECH) * STEP / SAMPLE_RATE_HZ
+                if self.gate.step(ring, steps * STEP * NS_PER_S // SAMPLE_RATE_HZ, probability):
+                    wakes.append(steps * STEP / SAMPLE_RATE_HZ - 0.5)
                     self.gate.reset()
-        self.heard_s += len(pcm) / RATE_HZ
+        self.heard_s += len(pcm) / SAMPLE_RATE_HZ
         return wakes
 
 
@@ -151,10 +153,10 @@ def missed(
     misses = made = 0
     others = list(takes(says, phrases.everyday(rng), 8, rng))
     for pcm in takes(says, iter(lambda: phrase, None), n, rng):
-        rest = [np.zeros(int(rng.uniform(0.1, 0.5) * RATE_HZ), np.float32), rng.choice(others)]
-        line = np.concatenate([np.zeros(RATE_HZ // 2, np.float32), pcm, *(rest if rng.random() < 0.5 else [])])
+        rest = [np.zeros(int(rng.uniform(0.1, 0.5) * SAMPLE_RATE_HZ), np.float32), rng.choice(others)]
+        line = np.concatenate([np.zeros(SAMPLE_RATE_HZ // 2, np.float32), pcm, *(rest if rng.random() < 0.5 else [])])
         line = add_at_snr(line, noise(len(line), noise_rng), rng.uniform(8, 35))
-        end_s = 0.5 + len(pcm) / RATE_HZ
+        end_s = 0.5 + len(pcm) / SAMPLE_RATE_HZ
         heard = hearing.feed(line * rng.uniform(0.1, 0.9) / max(float(np.abs(line).max()), 1e-6))
         misses += not any(end_s - 0.2 <= at <= end_s + 0.8 for at in heard)
         made += 1

@@ -17,9 +17,8 @@ import soundfile
 import soxr
 
 from glasses.decoders.speech import Voice
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
-RATE_HZ = 16_000
 ESPEAK_ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc"]
 ESPEAK_VARIANTS = (
     "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Annie Alex Andy Diogo Ed grandma grandpa Lee Mario steph Hugo".split()
@@ -36,7 +35,7 @@ Say = Callable[[str, random.Random], Float32Array]
 def from_wav(data: bytes) -> Float32Array:
     """A WAV file's sound, float32 (N,). Streamed headers carry no true length; soundfile reads to the end."""
     pcm, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
-    return soxr.resample(pcm, rate_hz, RATE_HZ).astype(np.float32)
+    return soxr.resample(pcm, rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def espeak(text: str, rng: random.Random, variants: Sequence[str] = ESPEAK_VARIANTS) -> Float32Array:
@@ -68,7 +67,7 @@ def of_bundle(voice: Voice) -> Say:
 
     def say(text: str, rng: random.Random) -> Float32Array:
         pcm = np.concatenate([np.zeros(0, np.float32), *voice.speak([text])])
-        return soxr.resample(pcm, voice.rate_hz, RATE_HZ).astype(np.float32)
+        return soxr.resample(pcm, voice.rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
 
     return say
 
@@ -97,7 +96,7 @@ def abroad_at_hand(learn: dict[str, Say]) -> dict[str, Say]:
 
 def change_speed(pcm: Float32Array, factor: float) -> Float32Array:
     """Plays `factor` times faster, pitch and formants moving along: another speaker."""
-    return soxr.resample(pcm, RATE_HZ * factor, RATE_HZ).astype(np.float32)
+    return soxr.resample(pcm, SAMPLE_RATE_HZ * factor, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def noise(n: int, rng: np.random.Generator) -> Float32Array:
@@ -105,7 +104,7 @@ def noise(n: int, rng: np.random.Generator) -> Float32Array:
     spectrum = np.fft.rfft(rng.standard_normal(n))
     spectrum /= np.maximum(1, np.arange(len(spectrum))) ** rng.uniform(0, 1)
     shaped = np.fft.irfft(spectrum, n)
-    shaped *= 1 + 0.5 * np.sin(2 * np.pi * (np.arange(n) / RATE_HZ * rng.uniform(0.1, 2) + rng.random()))
+    shaped *= 1 + 0.5 * np.sin(2 * np.pi * (np.arange(n) / SAMPLE_RATE_HZ * rng.uniform(0.1, 2) + rng.random()))
     return (shaped / np.sqrt((shaped**2).mean() + 1e-12)).astype(np.float32)
 
 

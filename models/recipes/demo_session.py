@@ -20,10 +20,9 @@ import numpy as np
 import soundfile
 
 from glasses.audio.media import read_audio
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import voices
 
-RATE_HZ = voices.RATE_HZ
 LENGTH_MS = 60_000
 FRAME_EVERY_MS = 1000
 ROOM_DBFS, WEARER_DBFS, OTHER_DBFS, SOUND_DBFS = -62.0, -20.0, -28.0, -22.0
@@ -60,7 +59,7 @@ def level(pcm: Float32Array, dbfs: float) -> Float32Array:
 
 def room(rng: np.random.Generator) -> Float32Array:
     """Pink noise over the whole session."""
-    n = LENGTH_MS * RATE_HZ // 1000
+    n = LENGTH_MS * SAMPLE_RATE_HZ // 1000
     spectrum = np.fft.rfft(rng.standard_normal(n))
     pcm = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 20.0)), n)
     return (pcm / pcm.std() * 10 ** (ROOM_DBFS / 20)).astype(np.float32)
@@ -68,9 +67,9 @@ def room(rng: np.random.Generator) -> Float32Array:
 
 def put(track: Float32Array, t_ms: int, pcm: Float32Array) -> int:
     """Adds `pcm` at `t_ms`; returns where it ends, in ms."""
-    first = t_ms * RATE_HZ // 1000
+    first = t_ms * SAMPLE_RATE_HZ // 1000
     track[first : first + len(pcm)] += pcm
-    return t_ms + len(pcm) * 1000 // RATE_HZ
+    return t_ms + len(pcm) * 1000 // SAMPLE_RATE_HZ
 
 
 def frames(out: Path) -> list[tuple[int, str, str]]:
@@ -124,7 +123,7 @@ def main() -> None:
     for t_ms, name in SOUNDS:
         pcm = level(read_audio(EVAL / "sounds" / f"{name}.ogg"), SOUND_DBFS)
         heard.append((t_ms, put(track, t_ms, pcm), name))
-    soundfile.write(args.out / "audio.ogg", np.clip(track, -1, 1), RATE_HZ, format="OGG", subtype="OPUS")
+    soundfile.write(args.out / "audio.ogg", np.clip(track, -1, 1), SAMPLE_RATE_HZ, format="OGG", subtype="OPUS")
     text = toml(sorted(said), heard, frames(args.out))
     (args.out / "session.toml").write_text(text)
     print(f"{args.out}: {len(said)} sentences, {sum(f.stat().st_size for f in args.out.rglob('*.*')) / 1e3:.0f} kB")

@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glasses.connectors.soft_decoder import LATENTS_PER_PIECE, N_FREE, SoftDecoder, goes_round
-from glasses.encoders.audio import LATENTS_PER_S, RATE_HZ, AudioEncoder
+from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.evaluation.speech import edits
-from glasses.types import Latents
+from glasses.types import SAMPLE_RATE_HZ, Latents
 from models.recipes import training
 from models.recipes.latent_shards import Clip, Shards
 from models.recipes.listener_model import WINDOW, Decoder, Tail
@@ -115,7 +115,7 @@ def errors(decoder: Decoder, tail: Tail, held: Sequence[Heard], quiet: Sequence[
 def train(args: argparse.Namespace) -> None:
     """Teaches, trains until the minutes are used, and writes DIR/tail.npz."""
     torch.manual_seed(args.seed)
-    silence = AudioEncoder(args.encoder).encode(np.zeros(WINDOW * RATE_HZ // LATENTS_PER_S, np.float32))
+    silence = AudioEncoder(args.encoder).encode(np.zeros(WINDOW * SAMPLE_RATE_HZ // LATENTS_PER_S, np.float32))
     never = json.loads(args.config.read_text())["suppress_ids"]
     listener = teacher(args.model, never, silence.space, args.out)
     heard = teach(listener, silence, Shards(args.shards).clips, args.out / "taught.json")

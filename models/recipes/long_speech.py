@@ -15,8 +15,8 @@ from pathlib import Path
 
 import soundfile
 
-from glasses.types import Float32Array
-from glasses.wake_word_training.voices import ESPEAK_HELD_OUT, FLITE_HELD_OUT, RATE_HZ, espeak, flite
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
+from glasses.wake_word_training.voices import ESPEAK_HELD_OUT, FLITE_HELD_OUT, espeak, flite
 
 # espeak-ng's variants that glasses/wake_word_training/voices.py does not learn from, without robots and whispers.
 VARIANTS = (
@@ -45,7 +45,7 @@ def quotations(folder: Path) -> list[str]:
 
 
 def said(texts: list[str], seed: int = 0) -> Iterator[tuple[int, str, Float32Array]]:
-    """Each text's number, voice and sound float32 (N,) at RATE_HZ; every fourth by flite, the others by espeak-ng."""
+    """Each text's number, voice and sound float32 (N,) at 16 kHz; every fourth by flite, the others by espeak-ng."""
     for i, text in enumerate(texts):
         rng = random.Random(f"{seed} {text}")
         try:
@@ -71,8 +71,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     seconds = 0.0
     for i, name, pcm in said(texts):
-        soundfile.write(args.out / f"{name}-{i:05d}.ogg", pcm, RATE_HZ)
-        seconds += len(pcm) / RATE_HZ
+        soundfile.write(args.out / f"{name}-{i:05d}.ogg", pcm, SAMPLE_RATE_HZ)
+        seconds += len(pcm) / SAMPLE_RATE_HZ
         if seconds >= args.hours * 3600:
             break
     print(f"{seconds / 3600:.2f} hours")

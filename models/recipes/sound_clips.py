@@ -22,9 +22,9 @@ import soxr
 
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment, sound_mix, voices
-from models.recipes.sound_recordings import RATE_HZ, Recording, recordings
+from models.recipes.sound_recordings import Recording, recordings
 from models.recipes.sound_tones import TONES, in_tone
 from models.recipes.speech_clips import quantized
 from models.recipes.speech_text import split, written
@@ -52,7 +52,7 @@ def spoken(who: str, text: str, rng: random.Random) -> Float32Array:
     pcm, rate_hz = soundfile.read(
         io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout), dtype="float32"
     )
-    return soxr.resample(pcm, rate_hz, RATE_HZ).astype(np.float32)
+    return soxr.resample(pcm, rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def save(path: Path, rows: list[Float32Array], sounds: list[Float32Array]) -> None:
@@ -86,7 +86,7 @@ def voice_clips(who: str, tone: str, texts: list[str], others: list[Float32Array
     rng, pick = np.random.default_rng(zlib.crc32((who + tone).encode())), random.Random(who + tone)
     clips = []
     for text in texts:
-        pcm = in_tone(spoken(who, text, pick)[: 5 * RATE_HZ], tone, rng)
+        pcm = in_tone(spoken(who, text, pick)[: 5 * SAMPLE_RATE_HZ], tone, rng)
         clips.append(sound_mix.training_clip([pcm], others, rng, sequence=False))
     return clips
 
@@ -96,7 +96,7 @@ def quiet_clips(kind: str, count: int) -> list[Float32Array]:
     rng = np.random.default_rng(zlib.crc32(kind.encode()))
     clips = []
     for _ in range(count):
-        pcm = augment.noise(int(rng.uniform(1, 4) * RATE_HZ), rng)
+        pcm = augment.noise(int(rng.uniform(1, 4) * SAMPLE_RATE_HZ), rng)
         gain = rng.uniform(0.0001, 0.003) if kind == "nothing" else rng.uniform(0.02, 0.3)
         clips.append((pcm * gain).astype(np.float32))
     return clips
@@ -116,7 +116,7 @@ def main() -> None:
     audio, sound = AudioEncoder(args.audio_encoder, n_threads=1), SoundEncoder(args.sound_encoder, n_threads=1)
     found = [r for r in recordings(args.packages) if r.rule.split == "train"]
     texts, _ = split(written(random.Random(0)), random.Random(0))
-    others = [r.pcm[: 4 * RATE_HZ] for r in found if r.rule.label == "speech"][:40]
+    others = [r.pcm[: 4 * SAMPLE_RATE_HZ] for r in found if r.rule.label == "speech"][:40]
     jobs: dict[str, Callable[[], list[Float32Array]]] = {}
     for rule in dict.fromkeys(r.rule for r in found):
         mine = [r for r in found if r.rule == rule]
@@ -130,7 +130,7 @@ def main() -> None:
     for name, make in jobs.items():
         path = args.out / f"{name}.npz"
         if not path.exists():
-            clips = [pcm for pcm in make() if len(pcm) > RATE_HZ // 5]
+            clips = [pcm for pcm in make() if len(pcm) > SAMPLE_RATE_HZ // 5]
             save(path, [audio.encode(pcm).data for pcm in clips], [sound.encode(pcm).data for pcm in clips])
             print(name, len(clips), flush=True)
 

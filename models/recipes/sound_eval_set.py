@@ -16,11 +16,11 @@ import numpy as np
 import soundfile
 
 from glasses.encoders.mel import log_mel
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import sound_mix
 from models.recipes.sound_classes import CLASSES
 from models.recipes.sound_fetch import packages
-from models.recipes.sound_recordings import RATE_HZ, Recording, recordings
+from models.recipes.sound_recordings import Recording, recordings
 
 PER_PACKAGE = 3  # held-out clips of one class from one package: more would be the same session again
 REFERENCE = 3
@@ -46,7 +46,7 @@ def same_recording(a: Float32Array, b: Float32Array) -> float:
 
 def write_clip(path: Path, pcm: Float32Array) -> None:
     """Ogg/Opus at about 24 kbit/s."""
-    soundfile.write(path, pcm, RATE_HZ, format="OGG", subtype="OPUS", compression_level=0.93)
+    soundfile.write(path, pcm, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS", compression_level=0.93)
 
 
 def chosen(found: list[Recording], per_package: int) -> list[list[Recording]]:
@@ -68,7 +68,10 @@ def is_copy(clip: list[Recording], train: list[Recording]) -> bool:
     if clip[0].rule.sequence:
         return False
     for other in train:
-        if not other.rule.sequence and same_recording(clip[0].pcm[: 5 * RATE_HZ], other.pcm[: 8 * RATE_HZ]) > SAME:
+        if (
+            not other.rule.sequence
+            and same_recording(clip[0].pcm[: 5 * SAMPLE_RATE_HZ], other.pcm[: 8 * SAMPLE_RATE_HZ]) > SAME
+        ):
             print(f"left out: {clip[0].rule.package}{clip[0].name} is {other.rule.package}{other.name}")
             return True
     return False

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment
-from models.recipes.sound_recordings import RATE_HZ
 
 MAX_CLIP_S = 5.0
 EVENT_S = 0.6  # shorter recordings are single events, heard again and again
@@ -19,11 +18,11 @@ EVENT_S = 0.6  # shorter recordings are single events, heard again and again
 def string_together(events: Sequence[Float32Array], rng: np.random.Generator, *, seconds: float) -> Float32Array:
     """Random single events (steps, keys, notes) at a steady pace with a little jitter -> (N,) of about `seconds`."""
     pace_s = rng.uniform(0.15, 0.7)
-    out = np.zeros(int((seconds + 2) * RATE_HZ), np.float32)
+    out = np.zeros(int((seconds + 2) * SAMPLE_RATE_HZ), np.float32)
     at_s, end = 0.0, 1
     while at_s < seconds:
-        event = events[rng.integers(len(events))][: int(2.0 * RATE_HZ)]
-        at = int(at_s * RATE_HZ)
+        event = events[rng.integers(len(events))][: int(2.0 * SAMPLE_RATE_HZ)]
+        at = int(at_s * SAMPLE_RATE_HZ)
         end = min(len(out), at + len(event))
         out[at:end] += event[: end - at] * rng.uniform(0.6, 1)
         at_s += pace_s * rng.uniform(0.8, 1.2)
@@ -36,18 +35,18 @@ def repeat_event(pcm: Float32Array, rng: np.random.Generator, *, times: int) -> 
     for _ in range(times):
         parts += [
             augment.change_speed(pcm, rng.uniform(0.97, 1.03)),
-            np.zeros(int(rng.uniform(0.1, 0.6) * RATE_HZ), np.float32),
+            np.zeros(int(rng.uniform(0.1, 0.6) * SAMPLE_RATE_HZ), np.float32),
         ]
     return np.concatenate(parts[:-1])
 
 
 def loudest(pcm: Float32Array, seconds: float) -> Float32Array:
     """The stretch of at most `seconds` with the most energy."""
-    n = int(seconds * RATE_HZ)
+    n = int(seconds * SAMPLE_RATE_HZ)
     if len(pcm) <= n:
         return pcm
     energy = np.cumsum(np.square(pcm, dtype=np.float64))
-    starts = np.arange(0, len(pcm) - n, RATE_HZ // 20)
+    starts = np.arange(0, len(pcm) - n, SAMPLE_RATE_HZ // 20)
     return pcm[(start := int(starts[np.argmax(energy[starts + n] - energy[starts])])) : start + n]
 
 
@@ -57,7 +56,7 @@ def plain_clip(recordings: Sequence[Float32Array], rng: np.random.Generator, *, 
         pcm = string_together(recordings, rng, seconds=2.5)
     else:
         pcm = recordings[0]
-        if len(pcm) < EVENT_S * RATE_HZ:
+        if len(pcm) < EVENT_S * SAMPLE_RATE_HZ:
             pcm = repeat_event(pcm, rng, times=3)
     pcm = loudest(pcm, MAX_CLIP_S)
     return (0.5 * pcm / np.abs(pcm).max()).astype(np.float32)
@@ -73,15 +72,15 @@ def training_clip(
         pcm = string_together(recordings, rng, seconds=rng.uniform(0.8, 3.5))
     else:
         pcm = recordings[rng.integers(len(recordings))]
-        if len(pcm) < EVENT_S * RATE_HZ and rng.random() < 0.8:
+        if len(pcm) < EVENT_S * SAMPLE_RATE_HZ and rng.random() < 0.8:
             pcm = repeat_event(pcm, rng, times=int(rng.integers(2, 5)))
-    n = int(rng.uniform(0.8, 4.0) * RATE_HZ)
+    n = int(rng.uniform(0.8, 4.0) * SAMPLE_RATE_HZ)
     if len(pcm) > n:
         # Half of the cuts around the loudest part, half anywhere: a wearer asks in the middle of a sound.
         start = int(rng.integers(len(pcm) - n))
-        pcm = loudest(pcm, n / RATE_HZ) if rng.random() < 0.5 else pcm[start : start + n]
+        pcm = loudest(pcm, n / SAMPLE_RATE_HZ) if rng.random() < 0.5 else pcm[start : start + n]
     pcm = augment.change_speed(pcm, float(np.exp(rng.normal(0, 0.12))))
-    pcm = np.pad(pcm, tuple(int(x * RATE_HZ) for x in rng.uniform(0, 0.4, 2)))
+    pcm = np.pad(pcm, tuple(int(x * SAMPLE_RATE_HZ) for x in rng.uniform(0, 0.4, 2)))
     if rng.random() < 0.4:
         pcm = augment.room(pcm, rng)
     draw = rng.random()

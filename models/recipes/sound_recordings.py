@@ -18,10 +18,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes.sound_archives import SOUND_SUFFIXES, members
 
-RATE_HZ = 16_000
 MAX_S = 20.0
 TABLE = Path(__file__).with_name("sound_recordings.tsv")
 ARCHIVES = (".rcc", ".cat", ".sf2", ".pk3", ".zip", ".ocg")
@@ -65,7 +64,7 @@ def decode(blob: bytes) -> Float32Array | None:
     with soundfile.SoundFile(io.BytesIO(blob)) as sound:
         pcm = sound.read(int(MAX_S * sound.samplerate), dtype="float32", always_2d=True).mean(axis=1)
         rate_hz = sound.samplerate
-    pcm = soxr.resample(pcm, rate_hz, RATE_HZ).astype(np.float32)
+    pcm = soxr.resample(pcm, rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
     peak = np.abs(pcm).max() if len(pcm) else 0.0
     if peak < 1e-4:
         return None

@@ -12,9 +12,8 @@ import numpy as np
 from scipy import signal
 from scipy.linalg import solve_toeplitz
 
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment
-from models.recipes.sound_recordings import RATE_HZ
 
 TONES = ("calm", "whispered", "shouted")
 _FRAME, _HOP, _ORDER = 400, 200, 18
@@ -34,7 +33,7 @@ def whispered(pcm: Float32Array, rng: np.random.Generator) -> Float32Array:
         a = solve_toeplitz(r[:_ORDER], r[1:])
         made = signal.lfilter([1], np.concatenate([[1], -a]), rng.standard_normal(_FRAME))
         out[at : at + _FRAME] += made * window * np.sqrt(r[0] / max((made**2).sum(), 1e-9))
-    out = signal.sosfilt(signal.butter(2, 250, "highpass", fs=RATE_HZ, output="sos"), out)
+    out = signal.sosfilt(signal.butter(2, 250, "highpass", fs=SAMPLE_RATE_HZ, output="sos"), out)
     return _level(out[: len(pcm)])
 
 
@@ -42,7 +41,7 @@ def shouted(pcm: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Higher, slower, brighter, compressed."""
     lift = rng.uniform(1.15, 1.3)
     raised = _stretch(augment.change_speed(pcm, lift), lift * rng.uniform(1.05, 1.25))
-    high = signal.sosfilt(signal.butter(1, 1000, "highpass", fs=RATE_HZ, output="sos"), raised)
+    high = signal.sosfilt(signal.butter(1, 1000, "highpass", fs=SAMPLE_RATE_HZ, output="sos"), raised)
     bright = raised + (10 ** (rng.uniform(5, 10) / 20) - 1) * high
     return _level(np.tanh(bright / (np.sqrt((bright**2).mean()) + 1e-9) * rng.uniform(0.8, 1.6)))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from glasses.encoders.audio import AudioEncoder
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment, voices
 from models.recipes.speech_text import definitions, split, whole_sentences, written
 
@@ -48,7 +48,7 @@ def make_shard(
     for some in together(texts, args.together, rng):
         text, voice = " ".join(some), pick_voice(rng, args, kokoro)
         pcm = augment.for_speech(said_on(some, voice, rng), noise_rng)
-        if not 0.3 < len(pcm) / augment.RATE_HZ < (MAX_TOGETHER_S if len(some) > 1 else MAX_S):
+        if not 0.3 < len(pcm) / SAMPLE_RATE_HZ < (MAX_TOGETHER_S if len(some) > 1 else MAX_S):
             continue
         data, scale = quantized(encoder.encode(pcm).data)
         rows.append(data)
@@ -71,7 +71,7 @@ def said_on(texts: list[str], voice: voices.Voice, rng: random.Random) -> Float3
     """The texts one after the other in one voice, with pauses between them."""
     parts: list[Float32Array] = []
     for text in texts:
-        pause = np.zeros(int(rng.uniform(0.1, 1.0) * augment.RATE_HZ), np.float32)
+        pause = np.zeros(int(rng.uniform(0.1, 1.0) * SAMPLE_RATE_HZ), np.float32)
         parts += [pause, voice(text, rng)] if parts else [voice(text, rng)]
     return np.concatenate(parts)
 

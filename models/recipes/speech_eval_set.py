@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import voices
 from models.recipes.speech_text import normalise, split, written
 
@@ -72,7 +72,7 @@ def tuxpaint(rng: random.Random, count: int) -> list[tuple[Path, str]]:
 
 def load(path: Path) -> Float32Array:
     pcm, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return soxr.resample(pcm.mean(axis=1), rate_hz, voices.RATE_HZ).astype(np.float32)
+    return soxr.resample(pcm.mean(axis=1), rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
         for i, (kind, text, source, pcm) in enumerate(items):
             name = f"{kind}-{i:03d}.ogg"
             padded = np.pad(pcm / max(1.0, float(np.abs(pcm).max()) / 0.95), (1600, 3200))
-            soundfile.write(args.out / name, padded, voices.RATE_HZ, format="OGG", subtype="OPUS")
+            soundfile.write(args.out / name, padded, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS")
             print(json.dumps({"file": name, "set": kind, "text": text, "source": source}), file=index)
     print(f"{len(items)} clips in {args.out}")
 

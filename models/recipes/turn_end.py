@@ -22,10 +22,9 @@ from glasses.audio.media import read_audio
 from glasses.encoders.audio import AudioEncoder
 from glasses.heads.end_of_turn import EndOfTurnHead, features
 from glasses.heads.linear import Head, fit, load
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment, voices
 
-RATE_HZ = 16_000
 _BLOCK = 160  # 10 ms
 L2 = (1e-3, 1e-2, 1e-1)
 PAUSES_MS = (200, 300, 400, 500)
@@ -54,7 +53,7 @@ def cut(pcm: Float32Array, rng: random.Random) -> Float32Array:
 
 def with_pause(pcm: Float32Array, rng: random.Random, noise_rng: np.random.Generator) -> Float32Array:
     """Room before and, for a moment, after it."""
-    pcm = np.pad(pcm, (int(rng.uniform(0.05, 0.3) * RATE_HZ), int(rng.uniform(0.06, 0.19) * RATE_HZ)))
+    pcm = np.pad(pcm, (int(rng.uniform(0.05, 0.3) * SAMPLE_RATE_HZ), int(rng.uniform(0.06, 0.19) * SAMPLE_RATE_HZ)))
     if rng.random() < 0.3:
         pcm = augment.room(pcm, noise_rng)[: len(pcm)]
     pcm = augment.add_at_snr(pcm, augment.noise(len(pcm), noise_rng), rng.uniform(12, 45))
@@ -144,7 +143,7 @@ def make(args: argparse.Namespace, encoder: AudioEncoder) -> tuple[Float32Array,
     x, y = [], []
     for i in range(args.clips):
         pcm = example(rng.choice(texts), whole := i % 2 == 0, rng, noise_rng)
-        if 0.3 * RATE_HZ < len(pcm) < 10 * RATE_HZ:
+        if 0.3 * SAMPLE_RATE_HZ < len(pcm) < 10 * SAMPLE_RATE_HZ:
             x.append(features(encoder.encode(pcm).data))
             y.append(whole)
         if i % 200 == 199:

@@ -19,11 +19,11 @@ import numpy as np
 import onnxruntime
 import soxr
 
-from glasses.types import Float32Array
-from glasses.wake_word_training.voices import ESPEAK_ACCENTS, RATE_HZ, espeak, flite, from_wav
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
+from glasses.wake_word_training.voices import ESPEAK_ACCENTS, espeak, flite, from_wav
 from glasses.wake_word_training.voices import Say as Voice
 
-__all__ = ["ESPEAK_ACCENTS", "RATE_HZ", "Kokoro", "Voice", "espeak", "flite", "from_wav", "piper"]
+__all__ = ["ESPEAK_ACCENTS", "Kokoro", "Voice", "espeak", "flite", "from_wav", "piper"]
 
 KOKORO_TRAIN = ("jf_alpha", "jf_gongitsune", "jf_tebukuro")
 KOKORO_TEST = ("jm_kumo", "jf_nezumi")
@@ -45,7 +45,7 @@ def piper(text: str, rng: random.Random, model: Path) -> Float32Array:
     )
     voice = _piper(model)
     pcm = np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text, syn_config=scales)])
-    return soxr.resample(pcm, voice.config.sample_rate, RATE_HZ).astype(np.float32)
+    return soxr.resample(pcm, voice.config.sample_rate, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 class Kokoro:
@@ -70,4 +70,4 @@ class Kokoro:
             "speed": np.array([rng.uniform(0.85, 1.2)], np.float32),
         }
         pcm = np.asarray(self._session.run(None, feed)[0]).reshape(-1)
-        return soxr.resample(pcm, 24_000, RATE_HZ).astype(np.float32)
+        return soxr.resample(pcm, 24_000, SAMPLE_RATE_HZ).astype(np.float32)

@@ -25,10 +25,9 @@ from glasses.events import MemoryIntent
 from glasses.heads.linear import Head, fit
 from glasses.heads.memory_intent import NAMES, MemoryIntentHead, features
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment, voices
 
-RATE_HZ = 16_000
 PHRASES = Path(__file__).with_suffix(".toml")
 # Of other speech that may be taken for a wish, when its threshold is chosen: recalling in vain costs little.
 FALSE: dict[MemoryIntent, float] = {"sound": 0.005, "picture": 0.005, "wipe": 0.002}
@@ -41,7 +40,9 @@ def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, hel
         pcm = voices.flite(text, rng, ("rms",))
     else:
         pcm = (voices.espeak if rng.random() < 0.4 else voices.flite)(text, rng)
-    pcm = np.pad(augment.change_speed(pcm, rng.uniform(0.92, 1.08)), (int(rng.uniform(0.1, 0.3) * RATE_HZ), 1500))
+    pcm = np.pad(
+        augment.change_speed(pcm, rng.uniform(0.92, 1.08)), (int(rng.uniform(0.1, 0.3) * SAMPLE_RATE_HZ), 1500)
+    )
     if rng.random() < 0.3:
         pcm = augment.room(pcm, noise_rng)[: len(pcm)]
     pcm = augment.add_at_snr(pcm, augment.noise(len(pcm), noise_rng), rng.uniform(12, 40))

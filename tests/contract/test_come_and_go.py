@@ -12,12 +12,11 @@ import pytest
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.setup import open_listener
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.errors import Reason, SensorError
 from glasses.runtime.bundle import open_bundle
-from glasses.types import DeviceChange
+from glasses.types import SAMPLE_RATE_HZ, DeviceChange
 
 pytestmark = pytest.mark.models
 PATIENCE_S = 30.0
@@ -26,7 +25,7 @@ PATIENCE_S = 30.0
 class Microphone:
     """Hears nothing, until it is pulled."""
 
-    device = SoundDevice(0, "fake", RATE_HZ)
+    device = SoundDevice(0, "fake", SAMPLE_RATE_HZ)
     overruns = 0
     gone = False
 

@@ -21,14 +21,13 @@ from glasses.assistant.listener import Listener
 from glasses.assistant.responder import EXPIRES_MS, Responder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import Vad
 from glasses.backbone.prompt import SUFFIX
 from glasses.events import Clause, Draft, Reply, ReplyState, TurnCompleted, TurnSignal, TurnSpan
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
-from glasses.types import AudioChunk, Float32Array, Token, Turn, frozen
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Token, Turn, frozen
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -50,7 +49,9 @@ def question(index: int) -> Float32Array:
 def chunks(pcm: Float32Array, start_ns: int = _START_NS) -> list[AudioChunk]:
     sound = (pcm * 32767).astype(np.int16)
     return [
-        AudioChunk(start_ns + i * 1_000_000_000 // RATE_HZ, i // 320, frozen(sound[i : i + 320].copy()), RATE_HZ)
+        AudioChunk(
+            start_ns + i * 1_000_000_000 // SAMPLE_RATE_HZ, i // 320, frozen(sound[i : i + 320].copy()), SAMPLE_RATE_HZ
+        )
         for i in range(0, len(sound) - 319, 320)
     ]
 
@@ -83,7 +84,7 @@ def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(lo
 class Voice:
     """Ten milliseconds of hum a clause."""
 
-    rate_hz = RATE_HZ
+    rate_hz = SAMPLE_RATE_HZ
 
     def speak(self, clauses: Any) -> Iterator[Float32Array]:
         for _ in clauses:

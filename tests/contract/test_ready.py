@@ -15,11 +15,11 @@ from glasses.assistant.assistant import Assistant
 from glasses.assistant.setup import open_listener
 from glasses.audio.chunker import Chunker
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.events import Reply, TurnCompleted
 from glasses.runtime.bundle import open_bundle
+from glasses.types import SAMPLE_RATE_HZ
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -29,7 +29,7 @@ PATIENCE_S = 60.0
 class Microphone:
     """Has heard a question, and then silence, by the time it is open."""
 
-    device = SoundDevice(0, "fake", RATE_HZ)
+    device = SoundDevice(0, "fake", SAMPLE_RATE_HZ)
     overruns = 0
     gone = False
 
@@ -37,7 +37,7 @@ class Microphone:
         items = [json.loads(line) for line in (SPEECH / "index.jsonl").read_text().splitlines()]
         question = read_audio(SPEECH / next(item for item in items if item["set"] == "question")["file"])
         pcm = np.concatenate([np.zeros(8000, np.float32), question, np.zeros(16000, np.float32)])
-        Chunker(queue.put, RATE_HZ).put((pcm * 32767).astype(np.int16), time.monotonic_ns())
+        Chunker(queue.put, SAMPLE_RATE_HZ).put((pcm * 32767).astype(np.int16), time.monotonic_ns())
 
     def close(self) -> None: ...
 

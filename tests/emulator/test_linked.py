@@ -10,13 +10,12 @@ import pytest
 
 from firmware_bridge.security import key_of
 from firmware_bridge.session import now_us
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import LocalDevices
 from glasses.devices.remote import RemoteGlasses
 from glasses.devices.remote_io import LEAD_MS, PIECE_MS
 from glasses.errors import Reason, SensorError
-from glasses.types import AudioChunk, Button, Frame, SensorEvent
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button, Frame, SensorEvent
 from tests.emulator.firmware import PHOTO
 from tests.emulator.stand_in import StandIn
 from tests.emulator.test_link_command import hud_line
@@ -84,7 +83,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def tone(seconds: float) -> np.ndarray:
     """int16 that is nowhere silence."""
-    return np.random.default_rng(1).integers(1000, 8000, round(seconds * RATE_HZ)).astype(np.int16)
+    return np.random.default_rng(1).integers(1000, 8000, round(seconds * SAMPLE_RATE_HZ)).astype(np.int16)
 
 
 def test_what_their_microphone_hears_comes_whole_and_on_this_hosts_clock(world: World) -> None:
@@ -98,7 +97,7 @@ def test_what_their_microphone_hears_comes_whole_and_on_this_hosts_clock(world: 
     np.testing.assert_array_equal(pcm[pcm != 0], spoken)
     first = next(e for e in world.events if isinstance(e, AudioChunk) and e.pcm.any())
     assert before_ns - 50_000_000 < first.t_ns < time.monotonic_ns()
-    assert {len(e.pcm) for e in world.events if isinstance(e, AudioChunk)} == {RATE_HZ // 50}
+    assert {len(e.pcm) for e in world.events if isinstance(e, AudioChunk)} == {SAMPLE_RATE_HZ // 50}
     assert not microphone.gone
     microphone.close()
     microphone.close()
@@ -124,7 +123,7 @@ def test_touches_and_a_button_kept_down(world: World) -> None:
 
 
 def test_a_clause_reaches_their_speaker_whole_and_is_told_to_the_echo_gate(world: World) -> None:
-    speaker, spoken = world.linked.speaker(RATE_HZ), tone(0.5)
+    speaker, spoken = world.linked.speaker(SAMPLE_RATE_HZ), tone(0.5)
     clause = speaker.play(1, "well", spoken.astype(np.float32) / np.float32(32767))
     reference = list[np.ndarray]()
     world.until(lambda: not speaker.is_speaking, "said")
@@ -140,9 +139,9 @@ def test_a_clause_reaches_their_speaker_whole_and_is_told_to_the_echo_gate(world
 
 
 def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(world: World) -> None:
-    speaker = world.linked.speaker(RATE_HZ)
-    clause = speaker.play(1, "a long one", np.full(20 * RATE_HZ, 0.1, np.float32))
-    world.until(lambda: len(world.said) > RATE_HZ // 2, "speaking")
+    speaker = world.linked.speaker(SAMPLE_RATE_HZ)
+    clause = speaker.play(1, "a long one", np.full(20 * SAMPLE_RATE_HZ, 0.1, np.float32))
+    world.until(lambda: len(world.said) > SAMPLE_RATE_HZ // 2, "speaking")
     handed = clause.handed
     (heard,) = speaker.silence()
     assert not speaker.is_speaking
@@ -151,10 +150,10 @@ def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(
     at_rest = len(world.said)
     time.sleep(0.5)
     assert len(world.said) == at_rest, "it went on speaking"
-    slack = 2 * RATE_HZ * PIECE_MS // 1000  # one piece between the two readings, one of fading
+    slack = 2 * SAMPLE_RATE_HZ * PIECE_MS // 1000  # one piece between the two readings, one of fading
     assert at_rest <= handed + slack
-    assert at_rest - heard.handed <= RATE_HZ * (LEAD_MS + 200) // 1000 + slack
-    again = speaker.play(2, "next", np.full(RATE_HZ // 4, 0.2, np.float32))
+    assert at_rest - heard.handed <= SAMPLE_RATE_HZ * (LEAD_MS + 200) // 1000 + slack
+    again = speaker.play(2, "next", np.full(SAMPLE_RATE_HZ // 4, 0.2, np.float32))
     world.until(lambda: again.share == 1.0, "the next is said")
 
 
@@ -203,12 +202,12 @@ def _huge() -> bytes:
 
 
 def test_unplugged_all_is_gone_and_plugged_in_again_all_can_be_opened(world: World) -> None:
-    microphone, speaker = world.linked.microphone(world.queue), world.linked.speaker(RATE_HZ)
+    microphone, speaker = world.linked.microphone(world.queue), world.linked.speaker(SAMPLE_RATE_HZ)
     world.until(lambda: len(world.pcm), "sound")
     world.glasses.unplug()
     world.until(lambda: microphone.gone and speaker.gone, "gone")
     with pytest.raises(SensorError) as gone:
-        world.linked.speaker(RATE_HZ)
+        world.linked.speaker(SAMPLE_RATE_HZ)
     assert gone.value.reason is Reason.NOT_FOUND
     camera = world.linked.camera(world.queue)
     camera.look()
@@ -222,9 +221,9 @@ def test_unplugged_all_is_gone_and_plugged_in_again_all_can_be_opened(world: Wor
     n_before = len(world.pcm)
     microphone = world.linked.microphone(world.queue)
     world.until(lambda: len(world.pcm) > n_before, "sound again")
-    speaker = world.linked.speaker(RATE_HZ)
-    clause = speaker.play(1, "well", np.full(RATE_HZ // 4, 0.2, np.float32))
-    world.until(lambda: clause.share == 1.0 and len(world.said) >= RATE_HZ // 4, "speaks again")
+    speaker = world.linked.speaker(SAMPLE_RATE_HZ)
+    clause = speaker.play(1, "well", np.full(SAMPLE_RATE_HZ // 4, 0.2, np.float32))
+    world.until(lambda: clause.share == 1.0 and len(world.said) >= SAMPLE_RATE_HZ // 4, "speaks again")
 
 
 def test_after_a_restart_of_the_glasses_times_are_this_hosts_again_and_the_text_is_back(world: World) -> None:
@@ -284,7 +283,11 @@ def test_devices_that_were_named_are_used_instead() -> None:
             glasses.address, None, LocalDevices("no such microphone", "no such speaker", "/dev/no-such-camera")
         )
         queue = EventQueue()
-        opened = (lambda: linked.microphone(queue), lambda: linked.speaker(RATE_HZ), lambda: linked.camera(queue))
+        opened = (
+            lambda: linked.microphone(queue),
+            lambda: linked.speaker(SAMPLE_RATE_HZ),
+            lambda: linked.camera(queue),
+        )
         try:
             for opens in opened:
                 with pytest.raises(SensorError) as refused:

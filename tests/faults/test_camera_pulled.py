@@ -16,13 +16,12 @@ import pytest
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.setup import open_listener
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.devices.camera import Camera
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import LocalDevices
 from glasses.devices.portaudio import SoundDevice
 from glasses.runtime.bundle import open_bundle
-from glasses.types import DeviceChange, Frame
+from glasses.types import SAMPLE_RATE_HZ, DeviceChange, Frame
 
 PULLS = int(os.environ.get("GLASSES_TEST_PULLS", "3"))
 BACK_S = 5.0  # of facts/always_on.md
@@ -68,7 +67,7 @@ def test_a_camera_that_is_pulled_sees_again_soon_and_leaks_nothing(tmp_path: Pat
 class Microphone:
     """Hears nothing: a machine without sound devices runs this too."""
 
-    device, overruns, gone = SoundDevice(0, "none", RATE_HZ), 0, False
+    device, overruns, gone = SoundDevice(0, "none", SAMPLE_RATE_HZ), 0, False
 
     def close(self) -> None: ...
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from glasses.assistant.turn_manager import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnManager
-from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
+from glasses.audio.ring_buffer import RingBuffer
 from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
-from glasses.types import AudioChunk, Float32Array, Latents
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents
 
 MS, STEP_MS, MINUTES = 1_000_000, 32, 80
 CAP_MS = {"open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}
@@ -47,17 +47,19 @@ def test_memory_and_ring_stay_within_their_bounds(talk: bool) -> None:
 
     def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
         lengths.append(len(pcm))
-        n = max(1, 2 * len(pcm) // RATE_HZ)  # latents a second as YAMNet gives them
-        return (Latents(t_ns, len(pcm) * 1000 * MS // RATE_HZ, "sound", np.ones((n, 1024), np.float32), "sound:0"),)
+        n = max(1, 2 * len(pcm) // SAMPLE_RATE_HZ)  # latents a second as YAMNet gives them
+        return (
+            Latents(t_ns, len(pcm) * 1000 * MS // SAMPLE_RATE_HZ, "sound", np.ones((n, 1024), np.float32), "sound:0"),
+        )
 
     keeper = SoundSegmenter(memory, hear)
-    noise = np.random.default_rng(0).normal(0, 3000, RATE_HZ // 5).astype(np.int16)
+    noise = np.random.default_rng(0).normal(0, 3000, SAMPLE_RATE_HZ // 5).astype(np.int16)
     held = 0
     for i in range(MINUTES * 60 * 5):
-        chunk = AudioChunk(i * 200 * MS, i, noise, RATE_HZ)
+        chunk = AudioChunk(i * 200 * MS, i, noise, SAMPLE_RATE_HZ)
         ring.append(chunk)
         keeper.feed(chunk, speech=talk)
         held = max(held, memory.n_bytes)
     assert 0 < held <= most
-    assert max(lengths) <= (LONGEST_PIECE_MS + 200) * RATE_HZ // 1000
-    assert len(ring.between(0, 1 << 62)) <= 40 * RATE_HZ
+    assert max(lengths) <= (LONGEST_PIECE_MS + 200) * SAMPLE_RATE_HZ // 1000
+    assert len(ring.between(0, 1 << 62)) <= 40 * SAMPLE_RATE_HZ

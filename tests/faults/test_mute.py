@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 import pytest
 
-from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.evaluation.bench.virtual_room import Room
 from glasses.replay.session import entries_of
-from glasses.types import AudioChunk, Frame, Latents
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Frame, Latents
 from tests.live.worn import Worn
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
@@ -93,7 +93,7 @@ class Page:
 def while_marked(room: Room, page: Page, trace: Path) -> tuple[bool, bool, bool, set[str]]:
     """Two seconds of MARK in the room, the page looked at meanwhile: whether it sees, and what `traced` says."""
     offset = trace.stat().st_size
-    playing = room.play(np.full(RATE_HZ * 2, MARK / 32767, np.float32))
+    playing = room.play(np.full(SAMPLE_RATE_HZ * 2, MARK / 32767, np.float32))
     sees = False
     while playing.poll() is None:
         sees = page.sees() or sees

@@ -20,7 +20,8 @@ import pytest
 
 from glasses.audio.media import read_audio
 from glasses.commands.run import TOO_HOT
-from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH
 from tests.live.worn import Worn, lines_of
 
@@ -119,7 +120,7 @@ def test_muted_not_one_byte_of_the_room_is_read_or_written(room: Room, tmp_path:
         assert process.stdout is not None
         assert "ready" in process.stdout.readline()
         offset = trace.stat().st_size
-        room.play(np.full(RATE_HZ * 2, MARK / 32767, np.float32)).wait(60)
+        room.play(np.full(SAMPLE_RATE_HZ * 2, MARK / 32767, np.float32)).wait(60)
         time.sleep(0.5)
         os.kill(psutil.Process(process.pid).children()[0].pid, signal.SIGTERM)
         process.wait(60)

@@ -10,11 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.recording.demo_session import load_session
 from glasses.system.process_file import WIPE
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from tests.live.worn import Worn
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
@@ -23,7 +22,7 @@ NAMED = re.compile(r"\bdogs?\b|\bbark(s|ing)?\b")
 
 
 def cut(span_ms: tuple[int, int]) -> Float32Array:
-    first, after = (ms * RATE_HZ // 1000 for ms in span_ms)
+    first, after = (ms * SAMPLE_RATE_HZ // 1000 for ms in span_ms)
     return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
 
 

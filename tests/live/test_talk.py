@@ -13,8 +13,9 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.audio.media import read_audio
-from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.evaluation.bench.virtual_room import Room
 from glasses.replay.session import recorded
+from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH
 from tests.live.worn import Worn, lines_of
 
@@ -48,7 +49,7 @@ def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path
     assert reply["first_audio_ms"] > 0
     sound = np.abs(read_tape(tmp_path / "tape.raw").astype(np.int32))
     asked, answered = (np.flatnonzero(channel > LOUD) for channel in sound.T)
-    assert len(answered) > 0.2 * RATE_HZ * 0.1
+    assert len(answered) > 0.2 * SAMPLE_RATE_HZ * 0.1
     assert answered[0] > asked[-1], "it spoke before the question was over"
 
 
@@ -89,12 +90,12 @@ def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_p
     tape.wait(10)
     sound = np.abs(read_tape(tmp_path / "tape.raw").astype(np.int32)) > LOUD
     spoke, asked = sound[:, 1], np.flatnonzero(sound[:, 0])
-    pauses = np.flatnonzero(np.diff(asked) > RATE_HZ)
+    pauses = np.flatnonzero(np.diff(asked) > SAMPLE_RATE_HZ)
     onset, last = asked[pauses[-1] + 1], asked[-1]  # of the question that was put over a reply
     audible_ns = [event["at_ns"] for event in worn.events if event["what"] == "audible"]
     answered_ns = next(t_ns for t_ns in audible_ns if t_ns > cut["at_ns"])
-    answered = int(np.flatnonzero(spoke)[0]) + (answered_ns - audible_ns[0]) * RATE_HZ // 1_000_000_000
-    silent = spoke[(onset + last) // 2 : min(last, answered - RATE_HZ // 10)]
+    answered = int(np.flatnonzero(spoke)[0]) + (answered_ns - audible_ns[0]) * SAMPLE_RATE_HZ // 1_000_000_000
+    silent = spoke[(onset + last) // 2 : min(last, answered - SAMPLE_RATE_HZ // 10)]
     assert spoke[:onset].any(), "the reply had begun"
     assert len(silent), "it answered before half of the question was said"
     assert not silent.any(), "it went on speaking over the second question"

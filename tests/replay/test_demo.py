@@ -18,10 +18,9 @@ from glasses.memory.writer import MemoryWriter
 from glasses.recording.demo_session import events, load_session
 from glasses.replay.replayer import ReplayedReply, ReplayEngine
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.types import Latents
+from glasses.types import NS_PER_MS, Latents
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
-MS = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +49,14 @@ def heard(answered: list[ReplayedReply]) -> list[TurnCompleted]:
 
 def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted]) -> None:
     session = load_session()
-    assert [(one.span.touched_ns // MS, one.turn.cause) for one in heard] == list(session.touches)
+    assert [(one.span.touched_ns // NS_PER_MS, one.turn.cause) for one in heard] == list(session.touches)
     for said in session.said:
-        inside = [one for one in heard if one.span.touched_ns < said.t_ms * MS < one.span.decided_ns]
+        inside = [one for one in heard if one.span.touched_ns < said.t_ms * NS_PER_MS < one.span.decided_ns]
         assert len(inside) == said.addressed
         for one in inside:
             assert one.span.spoken_ns is not None
-            assert abs(one.span.spoken_ns[0] / MS - said.t_ms) < 400
-            assert abs(one.span.spoken_ns[1] / MS - said.end_ms) < 400
+            assert abs(one.span.spoken_ns[0] / NS_PER_MS - said.t_ms) < 400
+            assert abs(one.span.spoken_ns[1] / NS_PER_MS - said.end_ms) < 400
 
 
 def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnCompleted]) -> None:
@@ -65,7 +64,7 @@ def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnComple
     for part in (part for one in heard for part in one.turn.inputs):
         assert isinstance(part, Latents)
         if part.modality == "audio":
-            assert part.t_ns >= other.end_ms * MS or part.t_ns + part.duration_ns <= other.t_ms * MS
+            assert part.t_ns >= other.end_ms * NS_PER_MS or part.t_ns + part.duration_ns <= other.t_ms * NS_PER_MS
 
 
 def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[TurnCompleted]) -> None:

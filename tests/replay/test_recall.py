@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from glasses.assistant.answer import Times, answer
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import SPEECH, Vad
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.types import AudioChunk, Float32Array, Latents, Turn
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents, Turn
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 MS, S = 1_000_000, 1_000_000_000
@@ -49,7 +48,7 @@ def said(loaded: LoadedBundle, given: tuple[Latents | str, ...]) -> str:
 
 
 def spoken_question() -> Float32Array:
-    first, after = (ms * RATE_HZ // 1000 for ms in ASKED_MS)
+    first, after = (ms * SAMPLE_RATE_HZ // 1000 for ms in ASKED_MS)
     return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
 
 

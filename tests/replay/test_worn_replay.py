@@ -17,7 +17,6 @@ import pytest
 
 from glasses.__main__ import main
 from glasses.audio.media import read_image
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.commands import run
 from glasses.commands.run_services import RunServices
 from glasses.devices.event_queue import EventQueue
@@ -29,11 +28,10 @@ from glasses.events import Draft, Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.session import entries_of, recorded
-from glasses.types import AudioChunk, Button, Float32Array, Frame, OwnVoice, frozen
+from glasses.types import NS_PER_MS, SAMPLE_RATE_HZ, AudioChunk, Button, Float32Array, Frame, OwnVoice, frozen
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
-MS = 1_000_000
-CHUNK, CHUNK_NS = RATE_HZ // 50, 20 * MS
+CHUNK, CHUNK_NS = SAMPLE_RATE_HZ // 50, 20 * NS_PER_MS
 BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minute: a dog, then "What is this sound?"
 PATIENCE_S = 120.0
 
@@ -41,11 +39,11 @@ PATIENCE_S = 120.0
 class Air(AudioOutput):
     """Microphone, speaker and camera in one: what is said into it, and half of what it plays, is what it hears."""
 
-    device = SoundDevice(0, "air", RATE_HZ)
+    device = SoundDevice(0, "air", SAMPLE_RATE_HZ)
     overruns = 0
 
     def __init__(self) -> None:
-        super().__init__(RATE_HZ, RATE_HZ)
+        super().__init__(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
         self.muted, self.sees, self._queue = False, True, EventQueue()
         self._said: deque[Float32Array] = deque()
         self._room = np.random.default_rng(0)
@@ -90,7 +88,7 @@ class Air(AudioOutput):
             heard = said + 0.5 * echo + 3e-4 * self._room.standard_normal(CHUNK)
             pcm = frozen((np.clip(heard, -1, 1) * 32767).astype(np.int16))
             if self._open.is_set():
-                self._queue.put(AudioChunk(at_ns + n * CHUNK_NS, n, pcm, RATE_HZ))
+                self._queue.put(AudioChunk(at_ns + n * CHUNK_NS, n, pcm, SAMPLE_RATE_HZ))
             now_ns = at_ns + (n + 1) * CHUNK_NS
             played = self._next(CHUNK, now_ns)
             self.reference.append(played, now_ns)
@@ -134,7 +132,7 @@ class Eye:
 
 
 def cut(span_ms: tuple[int, int]) -> Float32Array:
-    first, after = (ms * RATE_HZ // 1000 for ms in span_ms)
+    first, after = (ms * SAMPLE_RATE_HZ // 1000 for ms in span_ms)
     return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
 
 

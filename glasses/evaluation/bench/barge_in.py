@@ -25,12 +25,12 @@ from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.vad import Vad
 from glasses.devices.local import LocalDevices
 from glasses.evaluation.bench.latency import spoken_questions
-from glasses.evaluation.bench.virtual_room import RATE_HZ, Room
+from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
 from glasses.events import Reply, ReplyState, TurnSignal
 from glasses.model_store import store
 from glasses.runtime.bundle import open_bundle, open_end_of_turn, open_voice
-from glasses.types import Button, Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Button, Float32Array
 
 ECHO_DB = -6.0
 TEXT = (
@@ -40,7 +40,7 @@ TEXT = (
     "A year has twelve months, and some of them are shorter than others. Apples fall from trees when they are ripe."
 )
 LOUD = 200  # of 32768 on the speaker
-_STAYS = RATE_HZ * 3 // 10  # samples of silence after which it is one, and no pause between two words
+_STAYS = SAMPLE_RATE_HZ * 3 // 10  # samples of silence after which it is one, and no pause between two words
 _WAIT_S = 90.0  # the text takes half a minute, longer where the sound stutters
 
 
@@ -166,13 +166,13 @@ def falls_silent_ms(tape: np.ndarray, said: list[Float32Array]) -> list[float | 
         first = after + _found(room[after:], pcm)
         onset = first + int(np.flatnonzero(np.abs(pcm) > np.abs(pcm).max() / 20)[0])
         after = first + len(pcm)
-        if not speaks[max(0, onset - RATE_HZ // 5) : onset].any():
+        if not speaks[max(0, onset - SAMPLE_RATE_HZ // 5) : onset].any():
             continue  # the reply was over, or between two sentences
         loud = np.flatnonzero(speaks[onset : after + _STAYS])
         edges = np.concatenate([[0], loud, [after + _STAYS - onset]])
         gaps = np.flatnonzero(np.diff(edges) >= _STAYS)
         end = int(edges[gaps[0]]) if len(gaps) else None
-        out.append(None if end is None else 1000 * end / RATE_HZ)
+        out.append(None if end is None else 1000 * end / SAMPLE_RATE_HZ)
     return out
 
 

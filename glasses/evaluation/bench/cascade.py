@@ -15,12 +15,11 @@ from collections.abc import Callable
 
 from glasses.assistant.listener import Judge, Listener
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import Vad
 from glasses.backbone import prompt
 from glasses.evaluation import whisper_baseline
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import Float32Array, Turn
+from glasses.types import SAMPLE_RATE_HZ, Float32Array, Turn
 
 Transcribe = Callable[[Float32Array], str]
 _SPARE_S = 1.0  # of silence after what was said: Whisper is trained to hear the end
@@ -38,7 +37,7 @@ def transcriber() -> Transcribe:
             temperature=0.0,
             without_timestamps=True,
             condition_on_previous_text=False,
-            chunk_length=min(30, math.ceil(len(pcm) / RATE_HZ + _SPARE_S)),
+            chunk_length=min(30, math.ceil(len(pcm) / SAMPLE_RATE_HZ + _SPARE_S)),
         )
         return " ".join(segment.text for segment in segments)
 

@@ -21,14 +21,13 @@ import numpy as np
 from glasses.assistant.listener import Listener
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import Vad
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.events import ReplyState, TurnCompleted
 from glasses.heads.wake_word import WakeWordDetector, load
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle, open_end_of_turn, wake_word_path
-from glasses.types import AudioChunk, Float32Array, Turn
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Turn
 from glasses.wake_word_training import train
 from glasses.wake_word_training.voices import add_at_snr, at_hand, noise
 
@@ -38,13 +37,12 @@ AFTER_S = 1.0  # of silence after each stretch: every turn ends in it
 _LONGEST_FILE_S = 3600.0
 _N_PHRASES = 100
 _N_TOLD = 40  # false accepts that are named
-_CHUNK = RATE_HZ // 50
-_NS = 1_000_000_000
+_CHUNK = SAMPLE_RATE_HZ // 50
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Sound float32 (N,) at RATE_HZ, at most STRETCH_S of it, and where it is from."""
+    """Sound float32 (N,) at SAMPLE_RATE_HZ, at most STRETCH_S of it, and where it is from."""
 
     kind: str
     path: Path
@@ -124,7 +122,7 @@ def opened(
         one.turns["wake"] += len(wakes)
         for how, ear in ears.items():
             one.turns[how] += ear.turns(stretch.pcm)
-        one.heard_s += len(stretch.pcm) / RATE_HZ
+        one.heard_s += len(stretch.pcm) / SAMPLE_RATE_HZ
         one.spoken_s += hearing.spoken_s - spoken_s
         all_s = sum(kind.heard_s for kind in heard.values())
         tick("testing: other sound", min(int(all_s), int(hours * 3600)), int(hours * 3600))
@@ -148,10 +146,12 @@ class Addressed:
     def turns(self, pcm: Float32Array) -> int:
         """How many turns are answered in `pcm`, float32 (N,), and the silence after it."""
         ended = 0
-        sound = (np.clip(np.concatenate([pcm, np.zeros(round(AFTER_S * RATE_HZ))]), -1, 1) * 32767).astype(np.int16)
+        sound = (np.clip(np.concatenate([pcm, np.zeros(round(AFTER_S * SAMPLE_RATE_HZ))]), -1, 1) * 32767).astype(
+            np.int16
+        )
         for first in range(0, len(sound) - _CHUNK, _CHUNK):
-            t_ns = self._n_chunks * _CHUNK * _NS // RATE_HZ
-            chunk = AudioChunk(t_ns, self._n_chunks, sound[first : first + _CHUNK], RATE_HZ)
+            t_ns = self._n_chunks * _CHUNK * NS_PER_S // SAMPLE_RATE_HZ
+            chunk = AudioChunk(t_ns, self._n_chunks, sound[first : first + _CHUNK], SAMPLE_RATE_HZ)
             self._n_chunks += 1
             for signal in self._ear.feed(chunk):
                 if isinstance(signal, TurnCompleted):
@@ -189,7 +189,7 @@ def mixed(kinds: dict[str, list[Path]], seed: int = 0) -> Iterator[Stretch]:
                 del left[kind]
             elif (digest := hashlib.sha256(stretch.pcm.tobytes()).digest()) not in seen:
                 seen.add(digest)
-                used_s[kind] += len(stretch.pcm) / RATE_HZ
+                used_s[kind] += len(stretch.pcm) / SAMPLE_RATE_HZ
                 yield stretch
 
     coming = following()
@@ -212,7 +212,7 @@ def stretches(kind: str, paths: Sequence[Path]) -> Iterator[Stretch]:
             pcm = read_audio(path, max_s=_LONGEST_FILE_S)
         except GlassesError:
             continue
-        for first in range(0, len(pcm), STRETCH_S * RATE_HZ):
-            stretch = pcm[first : first + STRETCH_S * RATE_HZ]
-            if len(stretch) >= RATE_HZ // 2 and float(np.abs(stretch).max()) > 1e-4:
+        for first in range(0, len(pcm), STRETCH_S * SAMPLE_RATE_HZ):
+            stretch = pcm[first : first + STRETCH_S * SAMPLE_RATE_HZ]
+            if len(stretch) >= SAMPLE_RATE_HZ // 2 and float(np.abs(stretch).max()) > 1e-4:
                 yield Stretch(kind, path, stretch)

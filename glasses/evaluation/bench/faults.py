@@ -24,7 +24,7 @@ from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
 from glasses.recording.folder import opened, segments
 from glasses.recording.mcap_file import read_entries
-from glasses.types import AudioChunk
+from glasses.types import NS_PER_S, AudioChunk
 
 WATCHDOG_S, RESTART_S = 2.0, 0.1  # WatchdogSec and RestartSec of hardware/glasses.service
 _POLL_S = 0.02
@@ -115,7 +115,7 @@ def _recorded_until_ns(folder: Path) -> int:
     """The end of the sound in the first segment, which whoever was started next has recovered."""
     with opened(segments(folder)[0].path) as stream:
         chunks = [entry for entry in read_entries(stream, "recording") if isinstance(entry, AudioChunk)]
-    return chunks[-1].t_ns + len(chunks[-1].pcm) * 1_000_000_000 // chunks[-1].rate_hz
+    return chunks[-1].t_ns + len(chunks[-1].pcm) * NS_PER_S // chunks[-1].rate_hz
 
 
 class _Managed:

@@ -8,10 +8,9 @@ import numpy as np
 import psutil
 
 from glasses.assistant.answer import Times, answer
-from glasses.encoders.audio import RATE_HZ
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import open_bundle, open_voice
-from glasses.types import Turn
+from glasses.types import SAMPLE_RATE_HZ, Turn
 
 
 def run(bundle: str) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def run(bundle: str) -> dict[str, Any]:
     loaded = open_bundle(bundle)
     figures["loaded"] = _mb(process)
     rng = np.random.default_rng(0)
-    sound = loaded.hear((0.1 * rng.standard_normal(5 * RATE_HZ)).astype(np.float32))
+    sound = loaded.hear((0.1 * rng.standard_normal(5 * SAMPLE_RATE_HZ)).astype(np.float32))
     picture = loaded.image_encoder.encode(rng.integers(0, 256, (480, 640, 3), np.uint8))
     for _ in answer(loaded, Turn(0, 0, "bench", (*sound, picture, "What is this?")), Times(), max_tokens=32):
         pass

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.encoders.audio import windows
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
@@ -26,7 +25,7 @@ from glasses.service.client.transport import WebSocket
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Service
-from glasses.types import Latents
+from glasses.types import SAMPLE_RATE_HZ, Latents
 
 ROUND_TRIPS_MS = (20, 80, 200)
 WINDOW_S, PAIRS = 1.2, 3
@@ -126,5 +125,5 @@ def _speech() -> np.ndarray:
     """The shipped session's longest addressed sentence, float32 (N,)."""
     session = load_session(SHIPPED)
     said = max((s for s in session.said if s.addressed), key=lambda s: s.end_ms - s.t_ms)
-    first, after = said.t_ms * RATE_HZ // 1000, said.end_ms * RATE_HZ // 1000
+    first, after = said.t_ms * SAMPLE_RATE_HZ // 1000, said.end_ms * SAMPLE_RATE_HZ // 1000
     return (session.pcm[first:after] / 32768).astype(np.float32)

@@ -13,17 +13,15 @@ import numpy as np
 
 from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.evaluation.bench import views
 from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.types import AudioChunk, Float32Array, Latents, Turn
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents, Turn
 
 AGES_S = (5, 120, 900)  # one for each tier of the memory
-_CHUNK = RATE_HZ // 50
-_S = 1_000_000_000
+_CHUNK = SAMPLE_RATE_HZ // 50
 
 
 def run(bundle: str, n_clips: int) -> dict[str, Any]:
@@ -38,13 +36,13 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
         given: dict[str, tuple[Latents, ...]] = {"heard directly": loaded.hear(pcm)}
         for age_s in AGES_S:
             memory = remembered(loaded, pcm)
-            now_ns = memory.span_ns[1] + age_s * _S if memory.span_ns else 0
+            now_ns = memory.span_ns[1] + age_s * NS_PER_S if memory.span_ns else 0
             memory.age(now_ns)
             given[f"from memory after {age_s} s"] = memory.recall_sound(now_ns, within_s=2 * age_s)
         for how, latents in given.items():
             told = _answer(loaded, latents) if latents else ""
             hits[how] = hits.get(how, 0) + (said_class(told, names) == sound.label)
-    minute = np.tile(0.1 * np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32), 60)
+    minute = np.tile(0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE_HZ).astype(np.float32), 60)
     megabytes = remembered(loaded, minute).n_bytes / 1e6
     loaded.close()
     shares = {how: round(n / len(clips), 3) for how, n in hits.items()}
@@ -55,10 +53,13 @@ def remembered(loaded: LoadedBundle, pcm: Float32Array) -> LatentMemory:
     """A memory that heard float32 (N,) sound, from time 0; silence ends its last piece."""
     memory = LatentMemory()
     keeper = SoundSegmenter(memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
-    whole = np.pad(pcm, (0, RATE_HZ))
+    whole = np.pad(pcm, (0, SAMPLE_RATE_HZ))
     samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)
     for i in range(0, len(samples), _CHUNK):
-        keeper.feed(AudioChunk(i * _S // RATE_HZ, i // _CHUNK, samples[i : i + _CHUNK], RATE_HZ), speech=False)
+        keeper.feed(
+            AudioChunk(i * NS_PER_S // SAMPLE_RATE_HZ, i // _CHUNK, samples[i : i + _CHUNK], SAMPLE_RATE_HZ),
+            speech=False,
+        )
     return memory
 
 

@@ -22,7 +22,6 @@ import psutil
 
 from glasses.assistant.listener import Listener
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.vad import Vad
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
@@ -34,12 +33,11 @@ from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.recording.recorder import Recorder
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
-from glasses.types import AudioChunk, Frame, SensorEvent
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Frame, SensorEvent
 
-_S = 1_000_000_000
 QUIET_S = 240
-CHUNK = RATE_HZ // 50
-CHUNK_NS = _S // 50
+CHUNK = SAMPLE_RATE_HZ // 50
+CHUNK_NS = NS_PER_S // 50
 _WAITING = 1000  # entries for the recorder, from which the replay waits: it is not the disk that is measured
 SETTLED = 0.6  # of the run: until then the memory's half hour fills
 BUDGETS: dict[str, float] = {
@@ -82,10 +80,10 @@ def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, tot
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), {"bundle": bundle})
         worn = _Worn(loaded, voice, recorder, cost)
-        day = worn_day(_S)
+        day = worn_day(NS_PER_S)
         held, cpu_s, wall_s, last_ns = None, time.process_time(), time.monotonic(), 0
         for event in day:
-            if event.t_ns >= (len(cost.rss_mb) + 1) * 60 * _S:
+            if event.t_ns >= (len(cost.rss_mb) + 1) * 60 * NS_PER_S:
                 cost.rss_mb.append(process.memory_info().rss / 1e6)
                 cost.in_use_mb.append(in_use_mb())
                 held = held or (process.num_fds(), process.num_threads())
@@ -94,7 +92,7 @@ def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, tot
                     break
             worn.feed(event)
             last_ns = event.t_ns
-        cpu_s, wall_s, seconds = time.process_time() - cpu_s, time.monotonic() - wall_s, last_ns / _S
+        cpu_s, wall_s, seconds = time.process_time() - cpu_s, time.monotonic() - wall_s, last_ns / NS_PER_S
         now = (process.num_fds(), process.num_threads())
         recorder.close()
         lost, written = recorder.n_lost, recorder.bytes_written
@@ -119,7 +117,7 @@ def run(bundle: str, for_minutes: float, *, tick: Tick = lambda stage, done, tot
 
 def worn_day(start_ns: int) -> Iterator[SensorEvent]:
     """The shipped minute and QUIET_S of a quiet room, without end."""
-    room = np.random.default_rng(0).normal(0, 20, RATE_HZ * 10).astype(np.int16)  # -64 dBFS
+    room = np.random.default_rng(0).normal(0, 20, SAMPLE_RATE_HZ * 10).astype(np.int16)  # -64 dBFS
     session = load_session()
     while True:
         last_ns = start_ns
@@ -127,9 +125,9 @@ def worn_day(start_ns: int) -> Iterator[SensorEvent]:
             yield event
             last_ns = event.t_ns
         start_ns = last_ns + CHUNK_NS
-        for i in range(QUIET_S * _S // CHUNK_NS):
+        for i in range(QUIET_S * NS_PER_S // CHUNK_NS):
             first = i * CHUNK % (len(room) - CHUNK)
-            yield AudioChunk(start_ns, i, room[first : first + CHUNK], RATE_HZ)
+            yield AudioChunk(start_ns, i, room[first : first + CHUNK], SAMPLE_RATE_HZ)
             start_ns += CHUNK_NS
 
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from glasses.events import Reply
+from glasses.types import NS_PER_MS, SAMPLE_RATE_HZ
 
-RATE_HZ = 16_000
 _LOUD = 200  # of 32768 on the speaker
-_MS = 1e6
 
 
 def acoustic_waits_ms(tape: np.ndarray, n_questions: int) -> list[float | None]:
@@ -30,7 +29,7 @@ def acoustic_waits_ms(tape: np.ndarray, n_questions: int) -> list[float | None]:
     out: list[float | None] = []
     for end, until in zip(ends, starts, strict=True):
         after = said[(said > end) & (said < until)]
-        out.append(float(after[0] - end) * 1000 / RATE_HZ if len(after) else None)
+        out.append(float(after[0] - end) * 1000 / SAMPLE_RATE_HZ if len(after) else None)
     return out
 
 
@@ -52,18 +51,18 @@ def waterfall_ms(reply: Reply) -> dict[str, float]:
     if reply.ended is None or reply.audible_ns is None:
         return {}
     decided_ns, audible_ns = reply.ended.decided_ns, reply.audible_ns
-    out = {"silence": (decided_ns - reply.ended.span.end_ns) / _MS}
+    out = {"silence": (decided_ns - reply.ended.span.end_ns) / NS_PER_MS}
     covered: list[tuple[int, int]] = []
     for work in reply.work:
         began_ns, ended_ns = max(work.began_ns, decided_ns), min(work.ended_ns, audible_ns)
         if ended_ns > began_ns:
-            out[work.stage] = out.get(work.stage, 0.0) + (ended_ns - began_ns) / _MS
+            out[work.stage] = out.get(work.stage, 0.0) + (ended_ns - began_ns) / NS_PER_MS
             covered.append((began_ns, ended_ns))
     busy_ns, until_ns = 0, decided_ns
     for began_ns, ended_ns in sorted(covered):
         busy_ns += max(0, ended_ns - max(began_ns, until_ns))
         until_ns = max(until_ns, ended_ns)
-    return {**out, "other": (audible_ns - decided_ns - busy_ns) / _MS}
+    return {**out, "other": (audible_ns - decided_ns - busy_ns) / NS_PER_MS}
 
 
 def median_waterfall_ms(falls: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -17,14 +17,13 @@ from glasses.devices.camera import FPS
 from glasses.evaluation.pictures import read_pictures
 from glasses.memory.latent_memory import BLOCK_MS
 from glasses.memory.view_filter import NEAR_S, ViewFilter
-from glasses.types import UInt8Array
+from glasses.types import NS_PER_S, UInt8Array
 
 STAYS_S = (0.5, 30.0)
 _WINDOW = 0.9  # of the picture's sides
 _STEP = 0.01  # of them, standard deviation of the sway from picture to picture
 _NOISE, _DRIFT = 4.0, 2.0  # of 255
 _SIZE = (480, 640)
-_S = 1_000_000_000
 
 
 def run() -> dict[str, Any]:
@@ -37,22 +36,22 @@ def run() -> dict[str, Any]:
     t_ns = n_pictures = 0
     for picture in read_pictures():
         stay_s = float(np.exp(rng.uniform(*np.log(STAYS_S))))
-        sound_ns, told = t_ns + round(sounds_rng.uniform(0, stay_s) * _S), False
+        sound_ns, told = t_ns + round(sounds_rng.uniform(0, stay_s) * NS_PER_S), False
         kept_ns: tuple[list[int], list[int]] = ([], [])
         for rgb in _swaying(picture.rgb, round(stay_s * FPS) or 1, rng):
-            if not told and t_ns >= sound_ns + BLOCK_MS * _S // 1000:  # no sooner is it known
+            if not told and t_ns >= sound_ns + BLOCK_MS * NS_PER_S // 1000:  # no sooner is it known
                 gates[1].hears(sound_ns)
                 told = True
             for gate, times_ns in zip(gates, kept_ns, strict=True):
                 if gate.is_new(rgb, t_ns):
                     times_ns.append(t_ns)
-            t_ns += round(_S / FPS)
+            t_ns += round(NS_PER_S / FPS)
             n_pictures += 1
         for i, times_ns in enumerate(kept_ns):
             n_encoded[i] += len(times_ns)
-            n_shown[i] += any(abs(one - sound_ns) <= NEAR_S * _S for one in times_ns)
+            n_shown[i] += any(abs(one - sound_ns) <= NEAR_S * NS_PER_S for one in times_ns)
         kept["under 2 s" if stay_s < 2 else "2 to 5 s" if stay_s < 5 else "over 5 s"].append(bool(kept_ns[0]))
-    minutes, n_views = t_ns / _S / 60, sum(map(len, kept.values()))
+    minutes, n_views = t_ns / NS_PER_S / 60, sum(map(len, kept.values()))
     return {
         "views_kept": {how_long: [sum(each), len(each)] for how_long, each in kept.items()},
         "encoded_a_minute": round(n_encoded[0] / minutes, 1),

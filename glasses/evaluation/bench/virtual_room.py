@@ -18,9 +18,8 @@ from typing import Self
 import numpy as np
 
 from glasses.errors import Reason, SensorError
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
-RATE_HZ = 16_000
 _WORLD = "module-null-sink sink_name=world rate=48000 channels=2 channel_map=front-left,front-right"
 _START_S = 10.0
 _LEAD_MS = 250  # of what is played lies ready in the server: a voice in a room has no underruns
@@ -98,7 +97,7 @@ class Room:
             file.write(np.clip(np.round(pcm * 32767), -32768, 32767).astype(np.int16).tobytes())
             file.seek(0)
             process = subprocess.Popen(
-                ["pacat", "--playback", "--device=room", "--format=s16le", f"--rate={RATE_HZ}", "--channels=1",
+                ["pacat", "--playback", "--device=room", "--format=s16le", f"--rate={SAMPLE_RATE_HZ}", "--channels=1",
                  "--channel-map=mono", f"--latency-msec={_LEAD_MS}", "--raw"],
                 env={**os.environ, **self.env}, stdin=file, stderr=subprocess.DEVNULL,
             )  # fmt: skip
@@ -109,7 +108,7 @@ class Room:
         """Records room (left) and speaker (right), int16 at 16 kHz, raw, until the process is terminated."""
         with path.open("wb") as file:
             process = subprocess.Popen(
-                ["parec", "--device=world.monitor", "--format=s16le", f"--rate={RATE_HZ}", "--channels=2",
+                ["parec", "--device=world.monitor", "--format=s16le", f"--rate={SAMPLE_RATE_HZ}", "--channels=2",
                  "--channel-map=front-left,front-right", "--latency-msec=20", "--raw"],
                 env={**os.environ, **self.env}, stdout=file, stderr=subprocess.DEVNULL,
             )  # fmt: skip

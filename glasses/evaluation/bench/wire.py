@@ -14,13 +14,12 @@ import numpy as np
 import soundfile
 
 from glasses.audio.media import read_image
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Said, Session, load_session
 from glasses.service.protocol import messages, wire
-from glasses.types import Float32Array, Latents, UInt8Array
+from glasses.types import NS_PER_MS, SAMPLE_RATE_HZ, Float32Array, Latents, UInt8Array
 
 AROUND_MS = 200  # of sound before and after the words, as the gate keeps it
 OPUS_KBIT_S, JPEG_QUALITY = 24, 85
@@ -38,7 +37,7 @@ def run(bundle_name: str) -> dict[str, Any]:
     heard, seen = [audio.encode(pcm) for pcm in sounds], [image.encode(rgb) for rgb in pictures]
     return {
         "turns": len(said),
-        "speech_s": float(np.mean([len(pcm) / RATE_HZ for pcm in sounds])),
+        "speech_s": float(np.mean([len(pcm) / SAMPLE_RATE_HZ for pcm in sounds])),
         "sound": {
             "PCM 16 bit": _mean([2 * len(pcm) for pcm in sounds]),
             "latents f16": _mean([_on_wire(x, "f16") for x in heard]),
@@ -65,7 +64,7 @@ def report(figures: dict[str, Any]) -> str:
 
 
 def _sound(session: Session, said: Said) -> Float32Array:
-    first, after = ((ms * RATE_HZ) // 1000 for ms in (max(0, said.t_ms - AROUND_MS), said.end_ms + AROUND_MS))
+    first, after = ((ms * SAMPLE_RATE_HZ) // 1000 for ms in (max(0, said.t_ms - AROUND_MS), said.end_ms + AROUND_MS))
     return (session.pcm[first:after] / 32768).astype(np.float32)
 
 
@@ -75,14 +74,14 @@ def _picture(session: Session, said: Said) -> UInt8Array:
 
 
 def _on_wire(latents: Latents, dtype: wire.Dtype) -> int:
-    part = messages.Sensed(0, latents.space, latents.modality, latents.duration_ns // 1_000_000)
+    part = messages.Sensed(0, latents.space, latents.modality, latents.duration_ns // NS_PER_MS)
     return len(wire.encode(messages.Feed(1, "s" * 22, 1, [part]), [latents.data], dtype))
 
 
 def _opus(pcm: Float32Array) -> int:
     out = io.BytesIO()
     level = 1 - (OPUS_KBIT_S - 6) / 250  # libsndfile maps 0..1 to 256..6 kbit/s a channel
-    soundfile.write(out, pcm, RATE_HZ, format="OGG", subtype="OPUS", compression_level=level)
+    soundfile.write(out, pcm, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS", compression_level=level)
     return out.tell()
 
 

@@ -30,9 +30,8 @@ from glasses.service.protocol.events import TokenInfo
 from glasses.service.protocol.messages import AddToken, Example, ListTokens
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
-RATE_HZ = 16_000
 # sound: (verb, noun); the file is FOLDER/<sound>-0.ogg
 SOUNDS = {
     "cat": ("meow", "cat"), "dog": ("bark", "dog"), "cow": ("moo", "cow"), "chicken": ("cluck", "chicken"),
@@ -109,7 +108,7 @@ def play(client: SyncClient, bank: Bank, text: str, out: Path) -> str | None:
     name = called_by(client, client.tokens(ListTokens(0)).tokens, text)
     sound = name and name.strip("<>")
     if sound in bank.files:
-        write_wav(out, read_audio(bank.files[sound]), RATE_HZ)
+        write_wav(out, read_audio(bank.files[sound]), SAMPLE_RATE_HZ)
     return sound
 
 

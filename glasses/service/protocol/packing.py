@@ -10,7 +10,7 @@ from glasses.errors import Reason
 from glasses.service.protocol import messages
 from glasses.service.protocol.events import TokenEvent
 from glasses.service.protocol.messages import Part
-from glasses.types import Float32Array, Latents, Token
+from glasses.types import NS_PER_MS, Float32Array, Latents, Token
 
 Given = str | Latents | Sequence[int] | Float32Array  # text, pre-connector latents, token ids, backbone latents
 
@@ -22,7 +22,7 @@ def pack(given: Sequence[Given], arrays: list[Float32Array]) -> list[Part]:
         if isinstance(item, str):
             parts.append(messages.Text(item))
         elif isinstance(item, Latents):
-            parts.append(messages.Sensed(len(arrays), item.space, item.modality, item.duration_ns // 1_000_000))
+            parts.append(messages.Sensed(len(arrays), item.space, item.modality, item.duration_ns // NS_PER_MS))
             arrays.append(item.data)
         elif isinstance(item, np.ndarray) and item.ndim == 2:
             parts.append(messages.Rows(len(arrays)))

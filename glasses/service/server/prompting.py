@@ -15,7 +15,7 @@ from glasses.runtime.prompt import PromptState
 from glasses.service.protocol import messages
 from glasses.service.protocol.messages import Rows, Sensed, Text, Tokens
 from glasses.service.tokens.added_tokens import AddedTokens
-from glasses.types import Float32Array, Latents
+from glasses.types import NS_PER_MS, Float32Array, Latents
 
 TURN_END = "<|im_end|>\n<|im_start|>user\n"  # from an answer to the next turn's parts
 
@@ -75,4 +75,4 @@ def _latents(models: LoadedBundle, part: Sensed, data: Float32Array) -> Latents:
     width = widths(models).get(part.space)
     if width is not None and data.shape[1] != width:
         raise InputError(Reason.BAD_INPUT, f"latents of {part.space} are {width} wide, not {data.shape[1]}")
-    return Latents(0, part.duration_ms * 1_000_000, part.modality, data, part.space)
+    return Latents(0, part.duration_ms * NS_PER_MS, part.modality, data, part.space)

@@ -22,7 +22,7 @@ from glasses.service.protocol.events import Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Feed, Generate, Rollback, SessionRequest
 from glasses.service.server import prompting
 from glasses.service.server.generation import Generation, Made
-from glasses.types import Float32Array
+from glasses.types import NS_PER_MS, Float32Array
 
 if TYPE_CHECKING:
     from glasses.service.server.service import Service
@@ -200,7 +200,7 @@ class Session:
             )
         generation = Generation(self.id, how, service.models.backbone.vocabulary, service.added)
         if how.budget_ms is not None:
-            generation.deadline_ns = time.monotonic_ns() + how.budget_ms * 1_000_000
+            generation.deadline_ns = time.monotonic_ns() + how.budget_ms * NS_PER_MS
         generation.cancelled = request.seq <= self._stop_before
         self.generation = generation
         try:

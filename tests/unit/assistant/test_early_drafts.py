@@ -18,11 +18,10 @@ from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.events import Draft, Signal, TurnCompleted, TurnSignal
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle
-from glasses.types import AudioChunk, Button
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[3] / "models/eval/speech"
-RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +34,14 @@ def loaded() -> Iterator[LoadedBundle]:
 def asked(loaded: LoadedBundle, name: str, judge: Judge | None = None) -> list[Signal]:
     """Touched, and then asked: what comes of the turn up to its end."""
     rng = np.random.default_rng(0)
-    sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
+    sound = np.concatenate(
+        [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
+    )
     pcm = ((sound + 3e-4 * rng.standard_normal(len(sound))) * 32767).astype(np.int16)
     ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager(), judge)
     out = ear.feed(Button(STEP_NS // 2, "tap"))
     for i in range(len(pcm) // STEP):
-        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ))
+        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
         if isinstance(out[-1] if out else None, TurnCompleted):
             break
     return out
@@ -116,13 +117,15 @@ def test_hush_is_as_quiet_as_the_room_was_before() -> None:
 
 def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
     """What becomes of a question said without a touch, if it seems to ask for something with the probability `asks`."""
-    sound = np.concatenate([np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(RATE_HZ, np.float32)])
+    sound = np.concatenate(
+        [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
+    )
     pcm = (sound * 32767).astype(np.int16)
     ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager(on_speech=not touched))
     ear.for_me = None if asks is None else lambda latents: asks
     out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
     for i in range(len(pcm) // STEP):
-        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ))
+        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
     return out
 
 

@@ -10,12 +10,11 @@ import pytest
 
 from glasses.assistant.setup import MemoryRecall
 from glasses.events import Draft
-from glasses.types import Latents, Turn
+from glasses.types import NS_PER_S, Latents, Turn
 
-S = 1_000_000_000
 PARTS: Any = SimpleNamespace(bundle=SimpleNamespace(wishes=None))
 NO_WORDS, WORDS = np.zeros((0, 4), np.float32), np.ones((3, 4), np.float32)
-SOUND = Latents(20 * S, S, "sound", np.ones((2, 4), np.float32), "sound:0")
+SOUND = Latents(20 * NS_PER_S, NS_PER_S, "sound", np.ones((2, 4), np.float32), "sound:0")
 
 
 class Memory:
@@ -44,18 +43,18 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
 ) -> None:
     memory: Any = Memory()
     recalling = MemoryRecall(PARTS, memory, transcript=True)
-    recalling.said(1, "The first.", 2 * S)
-    recalling.said(2, "Exactly this, and no other word.", 4 * S)
-    assert recalling.recall(words, cause, at_s * S) == (wish, recalled)
-    draft = Draft(Turn(3, at_s * S, cause, ()), WORDS, True, True, False, (0, 0), "again" if wish else "")
+    recalling.said(1, "The first.", 2 * NS_PER_S)
+    recalling.said(2, "Exactly this, and no other word.", 4 * NS_PER_S)
+    assert recalling.recall(words, cause, at_s * NS_PER_S) == (wish, recalled)
+    draft = Draft(Turn(3, at_s * NS_PER_S, cause, ()), WORDS, True, True, False, (0, 0), "again" if wish else "")
     assert recalling.instead(draft) == ("Exactly this, and no other word." if wish else "")
 
 
 def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
     for recalling in (MemoryRecall(PARTS, None), MemoryRecall(PARTS, None, transcript=True)):
-        recalling.said(1, "A secret.", 4 * S)
+        recalling.said(1, "A secret.", 4 * NS_PER_S)
         recalling.forget()
-        assert recalling.recall(NO_WORDS, "double", 5 * S) == ("", ())
+        assert recalling.recall(NO_WORDS, "double", 5 * NS_PER_S) == ("", ())
     silent = MemoryRecall(PARTS, None)
-    silent.said(1, "A secret.", 4 * S)
-    assert silent.recall(NO_WORDS, "double", 5 * S) == ("", ())
+    silent.said(1, "A secret.", 4 * NS_PER_S)
+    assert silent.recall(NO_WORDS, "double", 5 * NS_PER_S) == ("", ())

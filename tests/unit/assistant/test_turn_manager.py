@@ -5,8 +5,7 @@ from __future__ import annotations
 from glasses.assistant import turn_manager
 from glasses.assistant.turn_manager import TurnChange, TurnManager
 from glasses.audio.vad import STEP_NS
-
-_MS = 1_000_000
+from glasses.types import NS_PER_MS
 
 
 class Voice:
@@ -17,7 +16,7 @@ class Voice:
 
     def speaks(self, ms: float, probability: float = 0.95) -> list[TurnChange]:
         new: list[TurnChange] = []
-        for _ in range(round(ms * _MS / STEP_NS)):
+        for _ in range(round(ms * NS_PER_MS / STEP_NS)):
             new += self.gate.step(self.now_ns, self.now_ns + STEP_NS, probability)
             self.now_ns += STEP_NS
         self.changes += new
@@ -44,7 +43,7 @@ def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
     span = changes[1].span
     assert span is not None
     assert span.end_ns == end_ns
-    assert span.decided_ns - end_ns >= turn_manager.END_SILENCE_MS * _MS
+    assert span.decided_ns - end_ns >= turn_manager.END_SILENCE_MS * NS_PER_MS
 
 
 def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> None:
@@ -59,9 +58,9 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
                 voice.gate.judge(complete)
         waits.append(voice.now_ns - end_ns)
     assert waits == sorted(waits)
-    assert waits[0] == waits[1] < 200 * _MS
+    assert waits[0] == waits[1] < 200 * NS_PER_MS
     assert len(set(waits)) == 4
-    assert waits[-1] >= turn_manager.END_SILENCE_MS * _MS
+    assert waits[-1] >= turn_manager.END_SILENCE_MS * NS_PER_MS
 
 
 def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
@@ -83,12 +82,12 @@ def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_l
     (ended,) = voice.silent(turn_manager.NO_SPEECH_MS)
     assert ended.span is not None
     assert (ended.span.touched_ns, ended.span.look, ended.span.spoken_ns) == (touched_ns, True, None)
-    assert 0 <= ended.t_ns - touched_ns - turn_manager.NO_SPEECH_MS * _MS < STEP_NS
+    assert 0 <= ended.t_ns - touched_ns - turn_manager.NO_SPEECH_MS * NS_PER_MS < STEP_NS
 
 
 def test_a_step_that_began_before_the_touch_does_not_count() -> None:
     voice = Voice(TurnManager())
-    voice.gate.touch(voice.now_ns + 10 * _MS, look=False)
+    voice.gate.touch(voice.now_ns + 10 * NS_PER_MS, look=False)
     voice.speaks(32)
     (ended,) = voice.silent(turn_manager.NO_SPEECH_MS + 64)
     assert ended.span is not None
@@ -121,7 +120,7 @@ def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
     onset_ns = voice.now_ns
     changes = voice.speaks(400)
     assert kinds(changes) == ["paused", "interrupted"]
-    assert changes[0].t_ns - onset_ns <= 32 * _MS
+    assert changes[0].t_ns - onset_ns <= 32 * NS_PER_MS
     assert not changes[1].merged
     assert voice.gate.touched_ns == onset_ns
     assert kinds(voice.silent(800)) == ["dipped", "ended"]
@@ -176,18 +175,18 @@ def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
     ended = [change for change in voice.changes if change.kind == "ended"]
     assert len(ended) >= minutes * 60_000 / (turn_manager.LONGEST_MS + turn_manager.REPLY_MS) - 1
     spans = [change.span for change in ended if change.span]
-    assert max(span.decided_ns - span.touched_ns for span in spans) <= (turn_manager.LONGEST_MS + 64) * _MS
+    assert max(span.decided_ns - span.touched_ns for span in spans) <= (turn_manager.LONGEST_MS + 64) * NS_PER_MS
     assert len(voice.gate._voiced) < 50
 
 
 def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
     voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns, look=False)
-    assert voice.gate.tick(voice.now_ns + 1000 * _MS) == []
-    assert kinds(voice.gate.tick(voice.now_ns + 60_000 * _MS)) == ["expired"]
+    assert voice.gate.tick(voice.now_ns + 1000 * NS_PER_MS) == []
+    assert kinds(voice.gate.tick(voice.now_ns + 60_000 * NS_PER_MS)) == ["expired"]
     assert voice.gate.state == "idle"
     voice = replying()
-    assert kinds(voice.gate.tick(voice.now_ns + 120_000 * _MS)) == ["expired"]
+    assert kinds(voice.gate.tick(voice.now_ns + 120_000 * NS_PER_MS)) == ["expired"]
     assert voice.gate.state == "idle"
 
 
@@ -215,7 +214,7 @@ def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> Non
     assert span is not None
     assert span.spoken_ns is not None
     assert span.spoken_ns[1] == end_ns
-    assert end_ns - span.spoken_ns[0] <= 1250 * _MS
+    assert end_ns - span.spoken_ns[0] <= 1250 * NS_PER_MS
 
 
 def test_called_and_nothing_said_ends_as_a_touch_does() -> None:

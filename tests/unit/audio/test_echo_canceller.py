@@ -7,23 +7,22 @@ import pytest
 
 from glasses.assistant.turn_manager import CONFIRM_STEPS
 from glasses.audio.echo_canceller import EchoSuppressor
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.audio.sample_clock import SampleClock
 from glasses.audio.vad import STEP
-from glasses.types import AudioChunk
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk
 
-_CHUNK = RATE_HZ // 50
+_CHUNK = SAMPLE_RATE_HZ // 50
 _START_NS = 10**12
 
 
 def voice_like(seconds: float, seed: int) -> np.ndarray:
     """Noise with the band and the syllables of a voice, float (N,), peak 0.5."""
     rng = np.random.default_rng(seed)
-    n = int(seconds * RATE_HZ)
+    n = int(seconds * SAMPLE_RATE_HZ)
     spectrum = np.fft.rfft(rng.standard_normal(n))
-    hz = np.fft.rfftfreq(n, 1 / RATE_HZ)
+    hz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ)
     spectrum[(hz < 150) | (hz > 4000)] = 0
-    pcm = np.fft.irfft(spectrum, n) * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * np.arange(n) / RATE_HZ + seed))
+    pcm = np.fft.irfft(spectrum, n) * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * np.arange(n) / SAMPLE_RATE_HZ + seed))
     return 0.5 * pcm / np.abs(pcm).max()
 
 
@@ -31,7 +30,7 @@ def reverberated(pcm: np.ndarray, delay_ms: int) -> np.ndarray:
     rng = np.random.default_rng(9)
     path = 0.15 * rng.standard_normal(800) * np.exp(-np.arange(800) / 120)
     path[0] = 1
-    delayed = np.concatenate([np.zeros(delay_ms * RATE_HZ // 1000), pcm])[: len(pcm)]
+    delayed = np.concatenate([np.zeros(delay_ms * SAMPLE_RATE_HZ // 1000), pcm])[: len(pcm)]
     return np.convolve(delayed, path)[: len(pcm)]
 
 
@@ -39,62 +38,63 @@ def through(gate: EchoSuppressor, played: np.ndarray, near: np.ndarray) -> tuple
     out, own = [], []
     far, mic = ((np.clip(x, -1, 1) * 32767).astype(np.int16) for x in (played, near))
     for i in range(0, len(mic) - _CHUNK + 1, _CHUNK):
-        t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+        t_ns = _START_NS + i * 1_000_000_000 // SAMPLE_RATE_HZ
         gate.played([(t_ns, far[i : i + _CHUNK])])
-        out.append(gate.clean(AudioChunk(t_ns, i, mic[i : i + _CHUNK], RATE_HZ)).pcm)
+        out.append(gate.clean(AudioChunk(t_ns, i, mic[i : i + _CHUNK], SAMPLE_RATE_HZ)).pcm)
         own.append(gate.own_voice())
     return np.concatenate(out).astype(float), own
 
 
 def test_its_own_voice_goes_and_another_stays() -> None:
     played, wearer = voice_like(12, 1), voice_like(12, 2)
-    wearer[: 8 * RATE_HZ] = 0
+    wearer[: 8 * SAMPLE_RATE_HZ] = 0
     near = 0.5 * reverberated(played, 90) + wearer
-    out, _ = through(EchoSuppressor(RATE_HZ), played, near)
+    out, _ = through(EchoSuppressor(SAMPLE_RATE_HZ), played, near)
     echo_db = 10 * np.log10(
-        (out[4 * RATE_HZ : 8 * RATE_HZ] ** 2).mean() / (32767**2 * (near**2)[4 * RATE_HZ : 8 * RATE_HZ].mean())
+        (out[4 * SAMPLE_RATE_HZ : 8 * SAMPLE_RATE_HZ] ** 2).mean()
+        / (32767**2 * (near**2)[4 * SAMPLE_RATE_HZ : 8 * SAMPLE_RATE_HZ].mean())
     )
     assert echo_db < -20
-    said = 32767 * wearer[9 * RATE_HZ : len(out)]
-    alike = np.corrcoef(np.abs(np.fft.rfft(said)), np.abs(np.fft.rfft(out[9 * RATE_HZ :])))[0, 1]
+    said = 32767 * wearer[9 * SAMPLE_RATE_HZ : len(out)]
+    alike = np.corrcoef(np.abs(np.fft.rfft(said)), np.abs(np.fft.rfft(out[9 * SAMPLE_RATE_HZ :])))[0, 1]
     assert alike > 0.7
 
 
 def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() -> None:
     played, wearer = voice_like(6, 1), voice_like(6, 2)
-    wearer[: 3 * RATE_HZ] = 0
+    wearer[: 3 * SAMPLE_RATE_HZ] = 0
     near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)] + wearer
-    _, own = through(EchoSuppressor(RATE_HZ), played, near)
-    chunks_per_s = RATE_HZ // _CHUNK
+    _, own = through(EchoSuppressor(SAMPLE_RATE_HZ), played, near)
+    chunks_per_s = SAMPLE_RATE_HZ // _CHUNK
     assert all(own[chunks_per_s : 3 * chunks_per_s])
     assert not any(own[3 * chunks_per_s + 20 :])
 
 
 def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> None:
     """For three seconds every callback is 40 ms late, then they are punctual: the same sound was played sooner."""
-    gate, played = EchoSuppressor(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
+    gate, played = EchoSuppressor(SAMPLE_RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
     own = []
     for i in range(0, len(played) - _CHUNK + 1, _CHUNK):
-        t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
-        gate.played([(t_ns + (40_000_000 if i < 3 * RATE_HZ else 0), played[i : i + _CHUNK])])
+        t_ns = _START_NS + i * 1_000_000_000 // SAMPLE_RATE_HZ
+        gate.played([(t_ns + (40_000_000 if i < 3 * SAMPLE_RATE_HZ else 0), played[i : i + _CHUNK])])
         heard = played[max(0, i - 1600) : i - 1600 + _CHUNK] if i >= 1600 else np.zeros(_CHUNK, np.int16)
-        gate.clean(AudioChunk(t_ns, i, heard // 2, RATE_HZ))
+        gate.clean(AudioChunk(t_ns, i, heard // 2, SAMPLE_RATE_HZ))
         own.append(gate.own_voice())
-    assert all(own[RATE_HZ // _CHUNK :])
+    assert all(own[SAMPLE_RATE_HZ // _CHUNK :])
 
 
 def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
     """80 ms of nothing in the room after three seconds; then what was handed over goes on, that much later."""
-    gate, played = EchoSuppressor(RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
-    dry, at = np.zeros(4 * _CHUNK, np.int16), 3 * RATE_HZ
+    gate, played = EchoSuppressor(SAMPLE_RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
+    dry, at = np.zeros(4 * _CHUNK, np.int16), 3 * SAMPLE_RATE_HZ
     heard = np.concatenate([np.zeros(1600, np.int16), played[:at], dry, played[at:]])
     own = []
     for i in range(0, len(played) - _CHUNK + 1, _CHUNK):
-        t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+        t_ns = _START_NS + i * 1_000_000_000 // SAMPLE_RATE_HZ
         gate.played([(t_ns, played[i : i + _CHUNK])])
-        gate.clean(AudioChunk(t_ns, i, heard[i : i + _CHUNK] // 2, RATE_HZ))
+        gate.clean(AudioChunk(t_ns, i, heard[i : i + _CHUNK] // 2, SAMPLE_RATE_HZ))
         own.append(gate.own_voice())
-    second = RATE_HZ // _CHUNK
+    second = SAMPLE_RATE_HZ // _CHUNK
     assert all(own[second : 3 * second])
     unsure = own[3 * second : 4 * second].count(False)
     assert 0 < unsure < CONFIRM_STEPS * STEP // _CHUNK + len(dry) // _CHUNK, "of speech it would be an interruption"
@@ -103,17 +103,17 @@ def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
 
 def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
     """Before a detector could hear it: the canceller takes the first of it out as well."""
-    played, wearer, at = voice_like(8, 1), voice_like(8, 2), 5 * RATE_HZ
+    played, wearer, at = voice_like(8, 1), voice_like(8, 2), 5 * SAMPLE_RATE_HZ
     wearer[:at] = 0
     near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)]
     found: list[list[int]] = []
     for heard in (near, near + wearer):
-        gate, over = EchoSuppressor(RATE_HZ), list[int]()
+        gate, over = EchoSuppressor(SAMPLE_RATE_HZ), list[int]()
         far, mic = ((np.clip(x, -1, 1) * 32767).astype(np.int16) for x in (played, heard))
         for i in range(0, len(mic) - _CHUNK + 1, _CHUNK):
-            t_ns = _START_NS + i * 1_000_000_000 // RATE_HZ
+            t_ns = _START_NS + i * 1_000_000_000 // SAMPLE_RATE_HZ
             gate.played([(t_ns, far[i : i + _CHUNK])])
-            gate.clean(AudioChunk(t_ns, i, mic[i : i + _CHUNK], RATE_HZ))
+            gate.clean(AudioChunk(t_ns, i, mic[i : i + _CHUNK], SAMPLE_RATE_HZ))
             over += [i] if gate.talked_over else []
         found.append(over)
     assert found[0] == []
@@ -121,15 +121,15 @@ def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
 
 
 def test_where_nothing_is_played_the_sound_is_untouched() -> None:
-    gate = EchoSuppressor(RATE_HZ)
-    chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), RATE_HZ)
+    gate = EchoSuppressor(SAMPLE_RATE_HZ)
+    chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), SAMPLE_RATE_HZ)
     gate.played([(_START_NS, np.zeros(_CHUNK, np.int16))])
     assert gate.clean(chunk) is chunk
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_times_are_steady_although_callbacks_are_late(seed: int) -> None:
-    clock, rng = SampleClock(RATE_HZ), np.random.default_rng(seed)
+    clock, rng = SampleClock(SAMPLE_RATE_HZ), np.random.default_rng(seed)
     errors = []
     for i in range(500):
         true_ns = _START_NS + i * 20_000_000
@@ -139,7 +139,7 @@ def test_times_are_steady_although_callbacks_are_late(seed: int) -> None:
 
 
 def test_lost_sound_moves_the_clock() -> None:
-    clock = SampleClock(RATE_HZ)
+    clock = SampleClock(SAMPLE_RATE_HZ)
     for i in range(100):
         clock.time_of(_CHUNK, _START_NS + i * 20_000_000)
     times = [clock.time_of(_CHUNK, _START_NS + 300_000_000 + i * 20_000_000) for i in range(100, 200)]

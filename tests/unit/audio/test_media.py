@@ -14,18 +14,16 @@ from PIL import Image, ImageOps
 
 from glasses.audio import media
 from glasses.errors import InputError, Reason
-from glasses.types import Float32Array
-
-RATE_HZ = 16_000
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 
-def tone(seconds: float = 1.0, rate_hz: int = RATE_HZ, hz: float = 440.0, peak: float = 0.5) -> Float32Array:
+def tone(seconds: float = 1.0, rate_hz: int = SAMPLE_RATE_HZ, hz: float = 440.0, peak: float = 0.5) -> Float32Array:
     t = np.arange(round(seconds * rate_hz)) / rate_hz
     return (peak * np.sin(2 * np.pi * hz * t)).astype(np.float32)
 
 
 def strongest_hz(pcm: Float32Array) -> float:
-    return float(np.argmax(np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))) * RATE_HZ / len(pcm))
+    return float(np.argmax(np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))) * SAMPLE_RATE_HZ / len(pcm))
 
 
 @pytest.mark.parametrize(
@@ -45,47 +43,47 @@ def test_any_format_and_rate_becomes_16_khz_mono(tmp_path: Path, name: str, subt
     soundfile.write(tmp_path / name, stereo, rate_hz, subtype=subtype, format="OGG" if name == "a.opus" else None)
     pcm = media.read_audio(tmp_path / name)
     assert (pcm.dtype, pcm.ndim) == (np.float32, 1)
-    assert abs(len(pcm) - 2 * RATE_HZ) <= 0.08 * RATE_HZ  # lossy coders pad
+    assert abs(len(pcm) - 2 * SAMPLE_RATE_HZ) <= 0.08 * SAMPLE_RATE_HZ  # lossy coders pad
     assert strongest_hz(pcm) == pytest.approx(440, abs=2)
     assert np.abs(pcm[4000:-4000]).max() == pytest.approx(0.5, abs=0.05)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
     left_right = np.stack([tone(), -tone()], axis=1)
-    soundfile.write(tmp_path / "a.wav", left_right, RATE_HZ, subtype="FLOAT")
+    soundfile.write(tmp_path / "a.wav", left_right, SAMPLE_RATE_HZ, subtype="FLOAT")
     assert np.abs(media.read_audio(tmp_path / "a.wav")).max() < 1e-6
 
 
 def test_the_name_does_not_decide_the_format(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.flac", tone(), RATE_HZ)
+    soundfile.write(tmp_path / "a.flac", tone(), SAMPLE_RATE_HZ)
     (tmp_path / "a.flac").rename(tmp_path / "really flac é.wav")
-    assert len(media.read_audio(tmp_path / "really flac é.wav")) == RATE_HZ
+    assert len(media.read_audio(tmp_path / "really flac é.wav")) == SAMPLE_RATE_HZ
 
 
 def test_a_streamed_wav_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", tone(), RATE_HZ, subtype="PCM_16")
+    soundfile.write(tmp_path / "a.wav", tone(), SAMPLE_RATE_HZ, subtype="PCM_16")
     data = bytearray((tmp_path / "a.wav").read_bytes())
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
     (tmp_path / "a.wav").write_bytes(data)
-    assert len(media.read_audio(tmp_path / "a.wav")) == RATE_HZ
+    assert len(media.read_audio(tmp_path / "a.wav")) == SAMPLE_RATE_HZ
 
 
 def test_ten_minutes_are_accepted_and_more_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(600 * 8_000, np.int16), 8_000)
-    assert len(media.read_audio(tmp_path / "a.wav")) == 600 * RATE_HZ
+    assert len(media.read_audio(tmp_path / "a.wav")) == 600 * SAMPLE_RATE_HZ
     soundfile.write(tmp_path / "a.wav", np.zeros(601 * 8_000, np.int16), 8_000)
     refused(lambda: media.read_audio(tmp_path / "a.wav"), Reason.TOO_LARGE, "601 s", "600 s", "ffmpeg")
 
 
 def test_silence_is_read_and_recognised(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros(RATE_HZ, np.float32), RATE_HZ)
+    soundfile.write(tmp_path / "a.wav", np.zeros(SAMPLE_RATE_HZ, np.float32), SAMPLE_RATE_HZ)
     assert media.is_silent(media.read_audio(tmp_path / "a.wav"))
     rng = np.random.default_rng(0)
-    assert media.is_silent((rng.uniform(-1, 1, RATE_HZ) / 32768).astype(np.float32))  # dither
-    assert media.is_silent(np.full(RATE_HZ, 0.2, np.float32))  # a constant offset
+    assert media.is_silent((rng.uniform(-1, 1, SAMPLE_RATE_HZ) / 32768).astype(np.float32))  # dither
+    assert media.is_silent(np.full(SAMPLE_RATE_HZ, 0.2, np.float32))  # a constant offset
     assert media.is_silent(np.zeros(0, np.float32))
     assert media.is_silent(np.zeros(5, np.float32))
-    whisper = np.zeros(RATE_HZ, np.float32)
+    whisper = np.zeros(SAMPLE_RATE_HZ, np.float32)
     whisper[8000:9600] = tone(0.1, peak=0.002)
     assert not media.is_silent(whisper)
     assert not media.is_silent(tone(0.001))
@@ -115,14 +113,14 @@ def test_what_is_not_a_file_with_content_is_refused(tmp_path: Path, read: object
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff"])
 def test_a_sound_cut_short_is_refused(tmp_path: Path, name: str) -> None:
-    soundfile.write(tmp_path / name, tone(3.0), RATE_HZ)
+    soundfile.write(tmp_path / name, tone(3.0), SAMPLE_RATE_HZ)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     refused(lambda: media.read_audio(tmp_path / name), Reason.CORRUPT, name, "cut short")
 
 
 def test_a_wav_header_alone_is_refused(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros(0, np.float32), RATE_HZ)
+    soundfile.write(tmp_path / "a.wav", np.zeros(0, np.float32), SAMPLE_RATE_HZ)
     refused(lambda: media.read_audio(tmp_path / "a.wav"), Reason.BAD_INPUT, "no samples")
     (tmp_path / "b.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:30])
     refused(lambda: media.read_audio(tmp_path / "b.wav"), Reason.CORRUPT, "b.wav")
@@ -132,7 +130,7 @@ def test_a_wav_header_alone_is_refused(tmp_path: Path) -> None:
 def test_samples_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
     pcm = tone()
     pcm[777] = bad
-    soundfile.write(tmp_path / "a.wav", pcm, RATE_HZ, subtype="FLOAT")
+    soundfile.write(tmp_path / "a.wav", pcm, SAMPLE_RATE_HZ, subtype="FLOAT")
     refused(lambda: media.read_audio(tmp_path / "a.wav"), Reason.BAD_INPUT, "NaN")
 
 
@@ -148,16 +146,18 @@ def test_write_wav_round_trip_and_clipping(tmp_path: Path) -> None:
     pcm, rate_hz = soundfile.read(tmp_path / "out.wav", dtype="float32")
     assert rate_hz == 22_050
     np.testing.assert_allclose(pcm, tone(peak=0.5), atol=1 / 32768)
-    media.write_wav(tmp_path / "out.wav", tone(peak=3.0), RATE_HZ)
+    media.write_wav(tmp_path / "out.wav", tone(peak=3.0), SAMPLE_RATE_HZ)
     assert np.abs(soundfile.read(tmp_path / "out.wav")[0]).max() <= 1.0
     assert [p.name for p in tmp_path.iterdir()] == ["out.wav"]
 
 
 def test_write_wav_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
-    refused(lambda: media.write_wav(tmp_path / "no" / "out.wav", tone(), RATE_HZ), Reason.NOT_FOUND, "out.wav")
+    refused(lambda: media.write_wav(tmp_path / "no" / "out.wav", tone(), SAMPLE_RATE_HZ), Reason.NOT_FOUND, "out.wav")
     (tmp_path / "out.wav.part").symlink_to("/dev/full")  # a real disk that is full
-    refused(lambda: media.write_wav(tmp_path / "out.wav", tone(), RATE_HZ), Reason.NO_SPACE, "out.wav", "No space")
-    refused(lambda: media.write_wav(tmp_path / "out.wav", tone() * np.nan, RATE_HZ), Reason.BAD_INPUT, "finite")
+    refused(
+        lambda: media.write_wav(tmp_path / "out.wav", tone(), SAMPLE_RATE_HZ), Reason.NO_SPACE, "out.wav", "No space"
+    )
+    refused(lambda: media.write_wav(tmp_path / "out.wav", tone() * np.nan, SAMPLE_RATE_HZ), Reason.BAD_INPUT, "finite")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -283,7 +283,7 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, name
     rng = np.random.default_rng(2)
     is_sound = name in ("a.wav", "a.flac", "a.ogg", "a.mp3")
     if is_sound:
-        soundfile.write(tmp_path / name, tone(0.2), RATE_HZ)
+        soundfile.write(tmp_path / name, tone(0.2), SAMPLE_RATE_HZ)
     else:
         picture().save(tmp_path / name)
     good = (tmp_path / name).read_bytes()

@@ -10,21 +10,25 @@ import pytest
 from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
 from glasses.dashboard.status import Panel
 from glasses.events import Draft, Reply, TurnCompleted, TurnSignal, TurnSpan, Work
-from glasses.types import AudioChunk, Button, DeviceChange, Frame, OwnVoice, Token, Turn
+from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, OwnVoice, Token, Turn
 
-MS = 1_000_000
-END_NS = 10_000 * MS
-TURN = Turn(3, 8000 * MS, "tap", ("hello",))
-DRAFT = Draft(TURN, np.zeros((4, 8), np.float32), True, True, False, (9000 * MS, 9050 * MS))
-ENDED = TurnCompleted(TURN, TurnSpan(8000 * MS, False, (8200 * MS, END_NS), END_NS + 300 * MS), None, END_NS + 300 * MS)
+END_NS = 10_000 * NS_PER_MS
+TURN = Turn(3, 8000 * NS_PER_MS, "tap", ("hello",))
+DRAFT = Draft(TURN, np.zeros((4, 8), np.float32), True, True, False, (9000 * NS_PER_MS, 9050 * NS_PER_MS))
+ENDED = TurnCompleted(
+    TURN,
+    TurnSpan(8000 * NS_PER_MS, False, (8200 * NS_PER_MS, END_NS), END_NS + 300 * NS_PER_MS),
+    None,
+    END_NS + 300 * NS_PER_MS,
+)
 
 
 def reply() -> Reply:
-    made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * MS, outcome="said")
+    made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * NS_PER_MS, outcome="said")
     made.pieces.append(Token(3, 1, " Paris.", -0.1, None, True))
     for stage, began_ms, ended_ms in (("prefill", -900, -200), ("first piece", 310, 350), ("voice", 350, 410)):
-        made.work.append(Work(3, 1, stage, END_NS + began_ms * MS, END_NS + ended_ms * MS))
-    made.work.append(Work(3, 1, "voice", END_NS + 800 * MS, END_NS + 900 * MS))
+        made.work.append(Work(3, 1, stage, END_NS + began_ms * NS_PER_MS, END_NS + ended_ms * NS_PER_MS))
+    made.work.append(Work(3, 1, "voice", END_NS + 800 * NS_PER_MS, END_NS + 900 * NS_PER_MS))
     return made
 
 
@@ -38,7 +42,7 @@ def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound()
         ("voice", 350.0, 410.0),
     ]
     long = reply()
-    long.work = [Work(3, i, "encode", END_NS - i * MS, END_NS) for i in range(99)]
+    long.work = [Work(3, i, "encode", END_NS - i * NS_PER_MS, END_NS) for i in range(99)]
     assert len(turn_view(long).bars) == MOST_BARS
     assert turn_view(Reply(DRAFT, 1)).bars == ()
 

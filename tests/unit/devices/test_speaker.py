@@ -8,8 +8,8 @@ import pytest
 from glasses.devices import speaker as speakers
 from glasses.devices.speaker import HOLD_MS, AudioOutput
 from glasses.evaluation.bench.barge_in import falls_silent_ms
+from glasses.types import SAMPLE_RATE_HZ
 
-RATE_HZ = 16_000
 _BLOCK = 160
 
 
@@ -29,7 +29,7 @@ class Still(AudioOutput):
 def test_a_held_reply_goes_on_where_it_stopped_and_is_not_held_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 10**12
     monkeypatch.setattr(speakers.time, "monotonic_ns", lambda: now_ns)
-    device = Still(RATE_HZ, RATE_HZ)
+    device = Still(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
     device.play(1, "la", np.linspace(0.1, 0.9, 20 * _BLOCK).astype(np.float32))
     before = device.take()
     device.hold()
@@ -51,11 +51,11 @@ def test_a_held_reply_goes_on_where_it_stopped_and_is_not_held_again_at_once(mon
 
 def test_the_silence_is_where_the_reply_ends_not_where_the_next_one_does() -> None:
     rng = np.random.default_rng(0)
-    said = [(0.2 * rng.standard_normal(2 * RATE_HZ)).astype(np.float32) for _ in range(2)]
-    tape = np.zeros((12 * RATE_HZ, 2), np.int16)
+    said = [(0.2 * rng.standard_normal(2 * SAMPLE_RATE_HZ)).astype(np.float32) for _ in range(2)]
+    tape = np.zeros((12 * SAMPLE_RATE_HZ, 2), np.int16)
     for pcm, at_s in zip(said, (2, 7), strict=True):
-        tape[at_s * RATE_HZ : (at_s + 2) * RATE_HZ, 0] = pcm * 32767
-    tape[RATE_HZ : 2 * RATE_HZ + 1600, 1] = 3000  # falls silent 100 ms after the first onset,
-    tape[3 * RATE_HZ + 12_000 : 4 * RATE_HZ, 1] = 3000  # and answers it before its sound is over
-    tape[6 * RATE_HZ : 10 * RATE_HZ, 1] = 3000  # goes on through the second
+        tape[at_s * SAMPLE_RATE_HZ : (at_s + 2) * SAMPLE_RATE_HZ, 0] = pcm * 32767
+    tape[SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ + 1600, 1] = 3000  # falls silent 100 ms after the first onset,
+    tape[3 * SAMPLE_RATE_HZ + 12_000 : 4 * SAMPLE_RATE_HZ, 1] = 3000  # and answers it before its sound is over
+    tape[6 * SAMPLE_RATE_HZ : 10 * SAMPLE_RATE_HZ, 1] = 3000  # goes on through the second
     assert falls_silent_ms(tape, said) == [pytest.approx(100, abs=1), None]

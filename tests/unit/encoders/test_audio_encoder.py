@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from glasses.audio.media import read_audio
-from glasses.encoders.audio import MAX_S, RATE_HZ, AudioEncoder, windows
+from glasses.encoders.audio import MAX_S, AudioEncoder, windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
+from glasses.types import SAMPLE_RATE_HZ
 
 CLIP = Path(__file__).parents[3] / "models" / "eval" / "speech" / "question-090.ogg"
 
@@ -27,15 +28,15 @@ def test_latents_have_the_promised_shape_and_name_their_space(encoder: AudioEnco
     assert latents.data.dtype == np.float32
     assert not latents.data.flags.writeable
     assert (latents.t_ns, latents.modality) == (7, "audio")
-    assert latents.duration_ns == len(pcm) * 1_000_000_000 // RATE_HZ
+    assert latents.duration_ns == len(pcm) * 1_000_000_000 // SAMPLE_RATE_HZ
     sha256 = store.load_manifest("whisper-tiny-en-encoder-int8").files[0].sha256
     assert latents.space == f"whisper-tiny-en:{sha256[:16]}"
 
 
 def test_other_sounds_give_other_latents(encoder: AudioEncoder) -> None:
     rng = np.random.default_rng(0)
-    tone = np.sin(2 * np.pi * 440 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
-    noise = (0.3 * rng.standard_normal(RATE_HZ)).astype(np.float32)
+    tone = np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
+    noise = (0.3 * rng.standard_normal(SAMPLE_RATE_HZ)).astype(np.float32)
     a, b = encoder.encode(tone).data.mean(0), encoder.encode(noise).data.mean(0)
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) < 0.95
 
@@ -47,7 +48,7 @@ def test_other_sounds_give_other_latents(encoder: AudioEncoder) -> None:
         (np.zeros((2, 16000), np.float32), Reason.BAD_INPUT),
         (np.zeros(16000, np.int16), Reason.BAD_INPUT),
         (np.full(16000, np.nan, np.float32), Reason.BAD_INPUT),
-        (np.zeros((MAX_S + 1) * RATE_HZ, np.float32), Reason.TOO_LARGE),
+        (np.zeros((MAX_S + 1) * SAMPLE_RATE_HZ, np.float32), Reason.TOO_LARGE),
     ],
 )
 def test_what_is_not_sound_is_refused(encoder: AudioEncoder, pcm: np.ndarray, reason: Reason) -> None:
@@ -66,12 +67,12 @@ def test_a_damaged_model_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_long_sound_is_cut_in_its_pauses_and_nothing_is_lost() -> None:
     rng = np.random.default_rng(0)
-    pcm = rng.standard_normal(75 * RATE_HZ).astype(np.float32)
+    pcm = rng.standard_normal(75 * SAMPLE_RATE_HZ).astype(np.float32)
     pauses_s = (25, 50)
     for second in pauses_s:
-        pcm[second * RATE_HZ : second * RATE_HZ + 1600] = 0
+        pcm[second * SAMPLE_RATE_HZ : second * SAMPLE_RATE_HZ + 1600] = 0
     cut = windows(pcm)
     assert np.array_equal(np.concatenate(cut), pcm)
-    assert all(len(window) <= MAX_S * RATE_HZ for window in cut)
-    ends_s = np.cumsum([len(window) for window in cut])[:-1] / RATE_HZ
+    assert all(len(window) <= MAX_S * SAMPLE_RATE_HZ for window in cut)
+    ends_s = np.cumsum([len(window) for window in cut])[:-1] / SAMPLE_RATE_HZ
     assert all(any(abs(end - pause) < 0.15 for pause in pauses_s) for end in ends_s)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses.audio.media import read_audio
-from glasses.encoders.audio import MAX_S, RATE_HZ
+from glasses.encoders.audio import MAX_S
 from glasses.encoders.sound import (
     LOG_OFFSET,
     PATCH_SAMPLES,
@@ -19,7 +19,7 @@ from glasses.encoders.sound import (
 )
 from glasses.errors import InputError, Reason
 from glasses.model_store import store
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 SOUNDS = Path(__file__).parents[3] / "models" / "eval" / "sounds"
 HOP = 7680
@@ -31,7 +31,7 @@ def encoder() -> SoundEncoder:
 
 
 def tone(hz: float, n: int) -> Float32Array:
-    return np.sin(2 * np.pi * hz * np.arange(n) / RATE_HZ).astype(np.float32)
+    return np.sin(2 * np.pi * hz * np.arange(n) / SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def test_a_tone_is_loudest_in_the_band_around_it() -> None:
@@ -44,8 +44,8 @@ def test_a_tone_is_loudest_in_the_band_around_it() -> None:
 
 
 def test_silence_is_the_offset_and_the_filters_reach_from_125_to_7500_hz() -> None:
-    assert np.allclose(log_mel_patches(np.zeros(RATE_HZ, np.float32)), np.log(LOG_OFFSET))
-    heard = np.flatnonzero(mel_filters().sum(axis=0)) * RATE_HZ / 512
+    assert np.allclose(log_mel_patches(np.zeros(SAMPLE_RATE_HZ, np.float32)), np.log(LOG_OFFSET))
+    heard = np.flatnonzero(mel_filters().sum(axis=0)) * SAMPLE_RATE_HZ / 512
     assert heard.min() > 125
     assert 7400 < heard.max() < 7500
 
@@ -69,7 +69,7 @@ def test_latents_have_the_promised_shape_and_name_their_space(encoder: SoundEnco
     assert latents.data.dtype == np.float32
     assert not latents.data.flags.writeable
     assert (latents.t_ns, latents.modality) == (7, "sound")
-    assert latents.duration_ns == len(pcm) * 1_000_000_000 // RATE_HZ
+    assert latents.duration_ns == len(pcm) * 1_000_000_000 // SAMPLE_RATE_HZ
     sha256 = store.load_manifest("yamnet-int8").files[0].sha256
     assert latents.space == f"yamnet:{sha256[:16]}"
 
@@ -96,10 +96,10 @@ def test_two_dogs_are_more_alike_than_a_dog_and_a_bell(encoder: SoundEncoder) ->
     ("pcm", "reason"),
     [
         (np.zeros(100, np.float32), Reason.BAD_INPUT),
-        (np.zeros(RATE_HZ, np.int16), Reason.BAD_INPUT),
-        (np.zeros((RATE_HZ, 2), np.float32), Reason.BAD_INPUT),
-        (np.full(RATE_HZ, np.nan, np.float32), Reason.BAD_INPUT),
-        (np.zeros(MAX_S * RATE_HZ + 1, np.float32), Reason.TOO_LARGE),
+        (np.zeros(SAMPLE_RATE_HZ, np.int16), Reason.BAD_INPUT),
+        (np.zeros((SAMPLE_RATE_HZ, 2), np.float32), Reason.BAD_INPUT),
+        (np.full(SAMPLE_RATE_HZ, np.nan, np.float32), Reason.BAD_INPUT),
+        (np.zeros(MAX_S * SAMPLE_RATE_HZ + 1, np.float32), Reason.TOO_LARGE),
     ],
 )
 def test_what_is_no_sound_is_refused(encoder: SoundEncoder, pcm: Float32Array, reason: Reason) -> None:

@@ -17,7 +17,6 @@ from glasses.evaluation.bench.false_wakes import STRETCH_S, Addressed, mixed, un
 from glasses.evaluation.bench.latency import report
 from glasses.evaluation.bench.soak import in_use_mb, slope_an_hour
 from glasses.evaluation.bench.turn_times import (
-    RATE_HZ,
     acoustic_waits_ms,
     early_share,
     median_waterfall_ms,
@@ -25,15 +24,14 @@ from glasses.evaluation.bench.turn_times import (
 )
 from glasses.events import Draft, Reply, TurnCompleted, TurnSpan, Work
 from glasses.runtime.bundle import open_bundle
-from glasses.types import Turn
+from glasses.types import NS_PER_MS, SAMPLE_RATE_HZ, Turn
 from glasses.wake_word_training.train import sound_files
 
-MS = 1_000_000
 EVAL = Path(__file__).parents[3] / "models" / "eval"
 
 
 def tape(asked_ms: list[tuple[int, int]], said_ms: list[tuple[int, int]], seconds: float) -> np.ndarray:
-    out = np.zeros((int(seconds * RATE_HZ), 2), np.int16)
+    out = np.zeros((int(seconds * SAMPLE_RATE_HZ), 2), np.int16)
     for channel, spans in enumerate((asked_ms, said_ms)):
         for first, after in spans:
             out[first * 16 : after * 16, channel] = 8000
@@ -56,13 +54,15 @@ def reply() -> Reply:
     """Spoken until 1000 ms, decided at 1200, heard at 1500; encoded before and after the end, written after."""
     turn = Turn(1, 0, "speech", ())
     said = Reply(Draft(turn, np.zeros((1, 4), np.float32), True, True, False, (0, 0)), 1)
-    said.ended = TurnCompleted(turn, TurnSpan(0, False, (0, 1000 * MS), 1190 * MS), None, 1200 * MS)
-    said.audible_ns = 1500 * MS
+    said.ended = TurnCompleted(
+        turn, TurnSpan(0, False, (0, 1000 * NS_PER_MS), 1190 * NS_PER_MS), None, 1200 * NS_PER_MS
+    )
+    said.audible_ns = 1500 * NS_PER_MS
     said.work = [
-        Work(1, 1, "encode", 900 * MS, 1000 * MS),
-        Work(1, 2, "encode", 1100 * MS, 1250 * MS),
-        Work(1, 2, "write", 1240 * MS, 1400 * MS),
-        Work(1, 2, "voice", 1600 * MS, 1700 * MS),  # of a later clause
+        Work(1, 1, "encode", 900 * NS_PER_MS, 1000 * NS_PER_MS),
+        Work(1, 2, "encode", 1100 * NS_PER_MS, 1250 * NS_PER_MS),
+        Work(1, 2, "write", 1240 * NS_PER_MS, 1400 * NS_PER_MS),
+        Work(1, 2, "voice", 1600 * NS_PER_MS, 1700 * NS_PER_MS),  # of a later clause
     ]
     return said
 
@@ -96,9 +96,9 @@ def test_growth_is_told_from_a_page_that_came_late_and_from_what_comes_and_goes(
 def tones(folder: Path, first_hz: int, n: int, seconds: float) -> list[Path]:
     """`n` sound files, each a tone of its own."""
     folder.mkdir()
-    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    t = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     for i in range(n):
-        soundfile.write(folder / f"{i:02d}.wav", 0.5 * np.sin(2 * np.pi * (first_hz + 100 * i) * t), RATE_HZ)
+        soundfile.write(folder / f"{i:02d}.wav", 0.5 * np.sin(2 * np.pi * (first_hz + 100 * i) * t), SAMPLE_RATE_HZ)
     return sorted(folder.iterdir())
 
 
@@ -118,8 +118,8 @@ def test_kinds_of_sound_have_the_same_share_while_they_last_and_long_files_are_h
     kinds = {"long": tones(tmp_path / "long", 200, 2, 150), "short": tones(tmp_path / "short", 1000, 100, 2)}
     heard_s = {"long": 0.0, "short": 0.0}
     for stretch in mixed(kinds):
-        assert len(stretch.pcm) <= STRETCH_S * RATE_HZ
-        heard_s[stretch.kind] += len(stretch.pcm) / RATE_HZ
+        assert len(stretch.pcm) <= STRETCH_S * SAMPLE_RATE_HZ
+        heard_s[stretch.kind] += len(stretch.pcm) / SAMPLE_RATE_HZ
         if sum(heard_s.values()) > 200:
             break
     assert abs(heard_s["long"] - heard_s["short"]) < 1.5 * STRETCH_S
@@ -147,7 +147,7 @@ def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_no
     said = np.concatenate([read_audio(EVAL / "speech" / f"question-{i:03d}.ogg") for i in (90, 91)])
     loaded = open_bundle(n_threads=1)
     speech, request = (Addressed(loaded, how) for how in ("speech", "request"))
-    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE_HZ) / RATE_HZ).astype(np.float32)
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
     assert speech.turns(tone) == request.turns(tone) == 0
     assert 1 <= request.turns(said) <= speech.turns(said)
     loaded.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.evaluation.degrade import RATE_HZ, telephone, with_noise
+from glasses.evaluation.degrade import telephone, with_noise
 from glasses.evaluation.speech import overlap_f1, word_errors
+from glasses.types import SAMPLE_RATE_HZ
 
 
 @pytest.mark.parametrize(
@@ -30,13 +31,13 @@ def test_overlap_is_one_for_the_same_words_and_zero_for_none() -> None:
 
 
 def test_noise_stands_10_db_under_the_clip() -> None:
-    tone = np.sin(2 * np.pi * 300 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
+    tone = np.sin(2 * np.pi * 300 * np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
     added = with_noise(tone) - tone
     assert 10 * np.log10((tone**2).mean() / (added**2).mean()) == pytest.approx(10, abs=0.01)
 
 
 def test_a_telephone_keeps_its_band_only() -> None:
-    t = np.arange(RATE_HZ) / RATE_HZ
+    t = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     kept, dropped = (0.5 * np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (1000, 6000))
     assert np.abs(telephone(kept) - kept).max() < 0.05
     assert np.abs(telephone(dropped)).max() < 0.01

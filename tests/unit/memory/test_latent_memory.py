@@ -18,9 +18,7 @@ from glasses.memory.latent_memory import (
     pool,
     tiers_within,
 )
-from glasses.types import AudioChunk, Float32Array, Latents, Modality
-
-S = 1_000_000_000
+from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents, Modality
 
 
 def window(
@@ -29,11 +27,11 @@ def window(
     """Every row holds the second in which it was heard, counted from the window's first."""
     n = int(seconds * rate)
     rows = np.repeat(np.arange(n)[:, None] / rate, width, axis=1).astype(np.float32)
-    return Latents(int(t_s * S), int(seconds * S), modality, rows, "encoder:1")
+    return Latents(int(t_s * NS_PER_S), int(seconds * NS_PER_S), modality, rows, "encoder:1")
 
 
 def picture(t_s: float) -> Latents:
-    return Latents(int(t_s * S), 0, "image", np.full((49, 16), t_s, np.float32), "eye:1")
+    return Latents(int(t_s * NS_PER_S), 0, "image", np.full((49, 16), t_s, np.float32), "eye:1")
 
 
 def filled(seconds: int) -> LatentMemory:
@@ -48,9 +46,9 @@ def test_what_was_just_heard_comes_back_as_it_was_up_to_half_precision() -> None
     memory = LatentMemory()
     memory.remember(window(10))
     memory.remember(window(12))
-    got = memory.last_sound(20 * S)
+    got = memory.last_sound(20 * NS_PER_S)
     assert got is not None
-    assert (got.t_ns, got.duration_ns, got.modality, got.space) == (10 * S, 4 * S, "audio", "encoder:1")
+    assert (got.t_ns, got.duration_ns, got.modality, got.space) == (10 * NS_PER_S, 4 * NS_PER_S, "audio", "encoder:1")
     assert got.data.shape == (200, 8)
     assert np.abs(got.data[:, 0] - np.tile(np.arange(100) / 50, 2)).max() < 0.001
     assert not got.data.flags.writeable
@@ -59,11 +57,11 @@ def test_what_was_just_heard_comes_back_as_it_was_up_to_half_precision() -> None
 def test_older_sound_is_coarser_at_the_same_rate_and_older_pictures_are_fewer() -> None:
     memory, newest_s = filled(1700), 1700
     for age_s, worst in ((30, 0.001), (200, 0.05), (1500, 0.5)):  # half of the time that became one latent
-        at_ns = (newest_s - age_s) * S
+        at_ns = (newest_s - age_s) * NS_PER_S
         (got, *_) = memory.between(at_ns, at_ns + 1, modality="audio")
         error = np.abs(got.data[:, 0] - np.arange(100) / 50).max()
         assert worst / 10 <= error + 0.001 <= worst + 0.002
-    ages_s = [newest_s - one.t_ns // S for one in memory.between(0, newest_s * S, modality="image")]
+    ages_s = [newest_s - one.t_ns // NS_PER_S for one in memory.between(0, newest_s * NS_PER_S, modality="image")]
     for (younger_s, older_s), gap_s in (((0, 58), 2), ((64, 296), 10), ((310, 1700), 60)):
         inside = [age_s for age_s in ages_s if younger_s <= age_s <= older_s]
         assert len(inside) > 3
@@ -73,7 +71,7 @@ def test_older_sound_is_coarser_at_the_same_rate_and_older_pictures_are_fewer() 
 def test_it_is_bounded_in_time_and_in_bytes() -> None:
     memory = filled(4000)
     assert memory.span_ns is not None
-    assert memory.span_ns[0] >= (4000 - TIERS[-1].until_s - 4) * S
+    assert memory.span_ns[0] >= (4000 - TIERS[-1].until_s - 4) * NS_PER_S
     held = memory.n_bytes
     assert filled(8000).n_bytes <= 1.02 * held
     small = LatentMemory(max_bytes=10_000)
@@ -81,7 +79,7 @@ def test_it_is_bounded_in_time_and_in_bytes() -> None:
         small.remember(window(t_s))
         assert small.n_bytes <= 10_000
     assert small.span_ns is not None
-    assert small.span_ns[1] == 400 * S, "the oldest goes, never the newest"
+    assert small.span_ns[1] == 400 * NS_PER_S, "the oldest goes, never the newest"
 
 
 def test_what_people_said_is_not_taken_for_a_sound_and_silence_ends_one() -> None:
@@ -89,13 +87,13 @@ def test_what_people_said_is_not_taken_for_a_sound_and_silence_ends_one() -> Non
     memory.remember(window(0))
     memory.remember(window(10))
     memory.remember(window(12), talk=True)
-    got = memory.last_sound(20 * S)
+    got = memory.last_sound(20 * NS_PER_S)
     assert got is not None
-    assert (got.t_ns, got.duration_ns) == (10 * S, 2 * S)
-    assert memory.last_sound(9 * S) is not None
-    assert memory.last_sound(100 * S, within_s=30) is None
+    assert (got.t_ns, got.duration_ns) == (10 * NS_PER_S, 2 * NS_PER_S)
+    assert memory.last_sound(9 * NS_PER_S) is not None
+    assert memory.last_sound(100 * NS_PER_S, within_s=30) is None
     assert memory.last_sound(1) is None
-    assert memory.last_sound(20 * S, modality="sound") is None
+    assert memory.last_sound(20 * NS_PER_S, modality="sound") is None
 
 
 def test_sounds_of_two_encoders_are_not_mixed_and_a_long_one_is_cut() -> None:
@@ -103,30 +101,30 @@ def test_sounds_of_two_encoders_are_not_mixed_and_a_long_one_is_cut() -> None:
     memory.remember(window(0))
     newer = window(2)
     memory.remember(Latents(newer.t_ns, newer.duration_ns, "audio", newer.data, "encoder:2"))
-    got = memory.last_sound(9 * S)
+    got = memory.last_sound(9 * NS_PER_S)
     assert got is not None
-    assert (got.space, got.t_ns) == ("encoder:2", 2 * S)
+    assert (got.space, got.t_ns) == ("encoder:2", 2 * NS_PER_S)
     steady = filled(60)
-    long = steady.last_sound(60 * S)
+    long = steady.last_sound(60 * NS_PER_S)
     assert long is not None
-    assert long.duration_ns == 10 * S
+    assert long.duration_ns == 10 * NS_PER_S
 
 
 def test_a_recalled_sound_is_the_sound_encoders_where_it_was_heard_by_both() -> None:
     memory = LatentMemory()
     memory.remember(window(0))
-    assert [one.modality for one in memory.recall_sound(9 * S)] == ["audio"]
+    assert [one.modality for one in memory.recall_sound(9 * NS_PER_S)] == ["audio"]
     memory.remember(window(0, rate=2, modality="sound"))
-    assert [one.modality for one in memory.recall_sound(9 * S)] == ["sound"]
+    assert [one.modality for one in memory.recall_sound(9 * NS_PER_S)] == ["sound"]
 
 
 def test_the_last_picture() -> None:
     memory = filled(20)
-    got = memory.last_picture(12 * S)
+    got = memory.last_picture(12 * NS_PER_S)
     assert got is not None
-    assert got.t_ns == 11 * S
+    assert got.t_ns == 11 * NS_PER_S
     assert got.data.shape == (49, 16)
-    assert memory.last_picture(200 * S, within_s=60) is None
+    assert memory.last_picture(200 * NS_PER_S, within_s=60) is None
 
 
 def test_wiped_is_overwritten_not_only_dropped() -> None:
@@ -135,13 +133,13 @@ def test_wiped_is_overwritten_not_only_dropped() -> None:
     assert any(data.any() for data in held)
     assert memory.wipe() == len(held)
     assert not any(data.any() for data in held)
-    assert (memory.n_bytes, memory.span_ns, memory.recall_sound(400 * S)) == (0, None, ())
+    assert (memory.n_bytes, memory.span_ns, memory.recall_sound(400 * NS_PER_S)) == (0, None, ())
 
 
 def test_a_stretch_of_time_can_be_wiped() -> None:
     memory = filled(40)
-    memory.wipe(from_ns=11 * S, to_ns=19 * S)
-    left = [one.t_ns // S for one in memory.between(0, 40 * S, modality="audio")]
+    memory.wipe(from_ns=11 * NS_PER_S, to_ns=19 * NS_PER_S)
+    left = [one.t_ns // NS_PER_S for one in memory.between(0, 40 * NS_PER_S, modality="audio")]
     assert left == [0, 2, 4, 6, 8, *range(20, 40, 2)]
 
 
@@ -155,7 +153,7 @@ def test_tiers_can_be_a_single_one() -> None:
     for t_s in range(0, 100, 2):
         memory.remember(window(t_s))
     assert memory.span_ns is not None
-    assert memory.span_ns[0] >= 86 * S
+    assert memory.span_ns[0] >= 86 * NS_PER_S
 
 
 @pytest.mark.parametrize(
@@ -168,14 +166,14 @@ def test_tiers_end_where_the_wearer_says(longest_s: float, until_s: list[float])
     for t_s in range(0, 3600, 10):
         memory.remember(window(t_s))
     assert memory.span_ns is not None
-    assert (memory.span_ns[1] - memory.span_ns[0]) / S <= longest_s + 12
+    assert (memory.span_ns[1] - memory.span_ns[0]) / NS_PER_S <= longest_s + 12
 
 
 def chunks(seconds: float, amplitude: float, *, from_s: float = 0.0) -> list[AudioChunk]:
     rng = np.random.default_rng(0)
     n = int(seconds * 50)
     pcm = (amplitude * 32767 * rng.uniform(-1, 1, (n, 320))).astype(np.int16)
-    return [AudioChunk(int(from_s * S) + i * S // 50, i, one, 16_000) for i, one in enumerate(pcm)]
+    return [AudioChunk(int(from_s * NS_PER_S) + i * NS_PER_S // 50, i, one, 16_000) for i, one in enumerate(pcm)]
 
 
 class Hearing:
@@ -186,7 +184,7 @@ class Hearing:
 
     def __call__(self, pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
         self.given.append((t_ns, len(pcm)))
-        return (window(t_ns / S),)
+        return (window(t_ns / NS_PER_S),)
 
 
 def feed(keeper: SoundSegmenter, given: list[AudioChunk], speech: bool = False) -> int:
@@ -199,13 +197,13 @@ def test_pieces_end_with_silence_and_silence_itself_is_not_encoded() -> None:
     assert feed(keeper, chunks(10, 0.0005)) == 0
     assert feed(keeper, chunks(1.2, 0.3, from_s=10)) == 0
     assert feed(keeper, chunks(5, 0.0005, from_s=11.2)) == 1
-    assert hearing.given == [(10 * S, int(1.7 * 16_000))]
+    assert hearing.given == [(10 * NS_PER_S, int(1.7 * 16_000))]
 
 
 def test_a_steady_sound_comes_in_pieces_without_a_gap() -> None:
     hearing = Hearing()
     assert feed(SoundSegmenter(LatentMemory(), hearing), chunks(13, 0.3)) == 3
-    assert hearing.given == [(t_s * S, 64_000) for t_s in (0, 4, 8)]
+    assert hearing.given == [(t_s * NS_PER_S, 64_000) for t_s in (0, 4, 8)]
 
 
 def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
@@ -214,8 +212,8 @@ def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
     feed(keeper, chunks(1, 0.3))
     assert feed(keeper, chunks(2, 0.3, from_s=1), speech=True) == 1
     assert feed(keeper, chunks(1, 0.0005, from_s=3)) == 1
-    assert hearing.given == [(0, 16_000), (1 * S, 40_000)]
-    got = memory.last_sound(9 * S)
+    assert hearing.given == [(0, 16_000), (1 * NS_PER_S, 40_000)]
+    got = memory.last_sound(9 * NS_PER_S)
     assert got is not None
     assert got.t_ns == 0, "the second piece was speech"
 
@@ -229,7 +227,7 @@ def test_a_hole_in_the_sound_and_a_reset_forget_the_half_piece() -> None:
     feed(keeper, chunks(1, 0.3, from_s=61))
     assert hearing.given == []
     feed(keeper, chunks(1, 0.0005, from_s=62))
-    assert hearing.given == [(61 * S, 24_000)]
+    assert hearing.given == [(61 * NS_PER_S, 24_000)]
 
 
 def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
@@ -243,7 +241,7 @@ def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
     for from_s in (0, 4):
         with pytest.raises(InputError):
             feed(keeper, chunks(4, 0.3, from_s=from_s))
-    assert calls == [0, 4 * S]
+    assert calls == [0, 4 * NS_PER_S]
 
 
 def test_replies_are_few_and_forgotten() -> None:

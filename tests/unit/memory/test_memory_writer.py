@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.audio.ring_buffer import RATE_HZ
 from glasses.evaluation.bench import views
 from glasses.memory import writer as module
 from glasses.memory.latent_memory import LatentMemory, Tier
 from glasses.memory.view_filter import EVERY_S, NEAR_S, ViewFilter
 from glasses.memory.writer import CONFIRM_S, MemoryWriter
-from glasses.types import AudioChunk, Button, Frame, Latents
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Button, Frame, Latents
 
-S = 1_000_000_000
-SECOND = (0.3 * 32767 * np.sin(np.arange(RATE_HZ) / 5)).astype(np.int16)
+SECOND = (0.3 * 32767 * np.sin(np.arange(SAMPLE_RATE_HZ) / 5)).astype(np.int16)
 
 
 class Encoders:
@@ -28,8 +26,8 @@ class Encoders:
         self.n_pictures = 0
 
     def sound(self, pcm: Any, t_ns: int) -> Latents:
-        data = np.ones((2 * len(pcm) // RATE_HZ + 1, 4), np.float32)
-        return Latents(t_ns, len(pcm) * S // RATE_HZ, "sound", data, "sound:0")
+        data = np.ones((2 * len(pcm) // SAMPLE_RATE_HZ + 1, 4), np.float32)
+        return Latents(t_ns, len(pcm) * NS_PER_S // SAMPLE_RATE_HZ, "sound", data, "sound:0")
 
     def image(self, rgb: Any, t_ns: int) -> Latents:
         self.n_pictures += 1
@@ -49,12 +47,12 @@ def remembering(encoders: Encoders) -> Iterator[MemoryWriter]:
 
 def play(remembering: MemoryWriter, from_s: float, pcm: np.ndarray, *, speech: bool) -> None:
     for first in range(0, len(pcm), 320):
-        t_ns = round(from_s * S) + first * S // RATE_HZ
-        remembering.saw(AudioChunk(t_ns, 0, pcm[first : first + 320], RATE_HZ), speech=speech)
+        t_ns = round(from_s * NS_PER_S) + first * NS_PER_S // SAMPLE_RATE_HZ
+        remembering.saw(AudioChunk(t_ns, 0, pcm[first : first + 320], SAMPLE_RATE_HZ), speech=speech)
 
 
 def look(remembering: MemoryWriter, t_s: float, grey: int) -> None:
-    remembering.saw(Frame(round(t_s * S), 0, np.full((64, 64, 3), grey, np.uint8)), speech=False)
+    remembering.saw(Frame(round(t_s * NS_PER_S), 0, np.full((64, 64, 3), grey, np.uint8)), speech=False)
 
 
 def settled(remembering: MemoryWriter) -> None:
@@ -63,12 +61,12 @@ def settled(remembering: MemoryWriter) -> None:
 
 
 def test_a_sound_is_recalled_and_talk_is_not_taken_for_one(remembering: MemoryWriter) -> None:
-    play(remembering, 1, np.pad(SECOND, (0, RATE_HZ)), speech=False)
-    play(remembering, 3, np.pad(SECOND, (0, RATE_HZ)), speech=True)
+    play(remembering, 1, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=False)
+    play(remembering, 3, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=True)
     settled(remembering)
-    (sound,) = remembering.recall("sound", 20 * S)
-    assert 1 * S <= sound.t_ns < 2 * S
-    assert remembering.recall("", 20 * S) == remembering.recall("wipe", 20 * S) == ()
+    (sound,) = remembering.recall("sound", 20 * NS_PER_S)
+    assert 1 * NS_PER_S <= sound.t_ns < 2 * NS_PER_S
+    assert remembering.recall("", 20 * NS_PER_S) == remembering.recall("wipe", 20 * NS_PER_S) == ()
 
 
 def test_only_a_view_that_changes_costs_an_encoding(remembering: MemoryWriter, encoders: Encoders) -> None:
@@ -79,9 +77,9 @@ def test_only_a_view_that_changes_costs_an_encoding(remembering: MemoryWriter, e
     look(remembering, 60, 200)
     settled(remembering)
     assert encoders.n_pictures == 3, "what has not changed for half a minute is still what is seen"
-    (seen,) = remembering.recall("picture", 61 * S)
+    (seen,) = remembering.recall("picture", 61 * NS_PER_S)
     assert seen.data[0, 0] == 200
-    assert remembering.last(61 * S)[0].modality == "image"
+    assert remembering.last(61 * NS_PER_S)[0].modality == "image"
 
 
 def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: MemoryWriter, encoders: Encoders) -> None:
@@ -112,12 +110,12 @@ def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: MemoryWrit
 def test_no_picture_is_kept_for_a_sound_that_is_long_over_nor_for_each_of_many() -> None:
     gate, grey = ViewFilter(), np.full((64, 64, 3), 90, np.uint8)
     assert gate.is_new(grey, 0)
-    gate.hears(1 * S)
-    assert not gate.is_new(grey, round(1 * S + NEAR_S * S)), "what is seen now may not have made it"
+    gate.hears(1 * NS_PER_S)
+    assert not gate.is_new(grey, round(1 * NS_PER_S + NEAR_S * NS_PER_S)), "what is seen now may not have made it"
     n_kept = 0
     for half in range(8, 28):  # a sound each half second, for ten seconds
-        gate.hears(half * S // 2)
-        n_kept += gate.is_new(grey, half * S // 2)
+        gate.hears(half * NS_PER_S // 2)
+        n_kept += gate.is_new(grey, half * NS_PER_S // 2)
     assert n_kept == 10 / EVERY_S
 
 
@@ -126,10 +124,10 @@ def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: MemoryWr
     play(remembering, 1, np.tile(SECOND, 6), speech=False)
     remembering.wipe()
     settled(remembering)
-    play(remembering, 60, np.zeros(RATE_HZ, np.int16), speech=False)
+    play(remembering, 60, np.zeros(SAMPLE_RATE_HZ, np.int16), speech=False)
     settled(remembering)
     assert remembering.held()[1] == 0
-    assert remembering.last(60 * S) == ()
+    assert remembering.last(60 * NS_PER_S) == ()
 
 
 def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
@@ -150,14 +148,14 @@ def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
 def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering: MemoryWriter) -> None:
     look(remembering, 1, 50)
     settled(remembering)
-    assert not remembering.confirms(Button(2 * S, "tap"))
-    remembering.ask_wipe(3 * S)
-    assert not remembering.confirms(Button(2 * S, "tap")), "a touch before the question answers nothing"
-    assert not remembering.confirms(Button(round((3 + CONFIRM_S + 1) * S), "tap"))
+    assert not remembering.confirms(Button(2 * NS_PER_S, "tap"))
+    remembering.ask_wipe(3 * NS_PER_S)
+    assert not remembering.confirms(Button(2 * NS_PER_S, "tap")), "a touch before the question answers nothing"
+    assert not remembering.confirms(Button(round((3 + CONFIRM_S + 1) * NS_PER_S), "tap"))
     assert remembering.held()[1] > 0
-    assert remembering.confirms(Button(5 * S, "tap"))
+    assert remembering.confirms(Button(5 * NS_PER_S, "tap"))
     assert remembering.held()[1] == 0
-    assert not remembering.confirms(Button(6 * S, "tap")), "one touch, one wipe"
+    assert not remembering.confirms(Button(6 * NS_PER_S, "tap")), "one touch, one wipe"
 
 
 def test_of_views_that_are_rested_on_the_gate_loses_none_and_saves_most_of_the_encoding() -> None:

@@ -22,9 +22,7 @@ from glasses.recording.entries import Answered, Decision, Entry
 from glasses.recording.folder import Limits, Segment, opened, segments, to_delete, wipe
 from glasses.recording.mcap_file import CutOffError, RawEntry, SegmentWriter, read_entries
 from glasses.recording.recorder import Recorder
-from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
-
-MS = 1_000_000
+from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 
 def sound(n: int, *, from_ns: int = 0) -> Iterator[AudioChunk]:
@@ -33,14 +31,14 @@ def sound(n: int, *, from_ns: int = 0) -> Iterator[AudioChunk]:
     for i in range(n):
         pcm = noise.copy()
         pcm[0] = i
-        yield AudioChunk(from_ns + i * 20 * MS, i, pcm, 16_000)
+        yield AudioChunk(from_ns + i * 20 * NS_PER_MS, i, pcm, 16_000)
 
 
 def one_of_each() -> list[Entry]:
     rng = np.random.default_rng(1)
-    latents = Latents(5, 20 * MS, "audio", rng.standard_normal((7, 12)).astype(np.float32), "whisper:0123")
+    latents = Latents(5, 20 * NS_PER_MS, "audio", rng.standard_normal((7, 12)).astype(np.float32), "whisper:0123")
     picture = np.full((48, 64, 3), (200, 30, 30), np.uint8)
-    decision = Decision(9, 1, "hold", 2, 8, (3, 7), (("image", 1, 0, 49), ("audio", 5, 20 * MS, 7)))
+    decision = Decision(9, 1, "hold", 2, 8, (3, 7), (("image", 1, 0, 49), ("audio", 5, 20 * NS_PER_MS, 7)))
     quiet = Decision(10, 2, "tap", 9, 10, None, (("text", 0, 0, 4),))
     answered = Answered(11, 1, "Ein rotes Bild, schön.", {"silence": 512.0, "prefill": 80.25})
     asked = Decision(12, 3, "barge-in", 11, 12, (11, 12), (), "sound")
@@ -84,7 +82,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert np.abs(frame.rgb.astype(int) - given[1].rgb).max() < 8  # JPEG
     assert isinstance(latents, Latents)
     assert isinstance(given[3], Latents)
-    assert (latents.modality, latents.space, latents.duration_ns) == ("audio", "whisper:0123", 20 * MS)
+    assert (latents.modality, latents.space, latents.duration_ns) == ("audio", "whisper:0123", 20 * NS_PER_MS)
     assert np.abs(latents.data - given[3].data).max() < 2e-3  # float16
     assert [button, *rest] == [given[2], *given[4:]]
 

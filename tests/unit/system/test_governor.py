@@ -8,8 +8,8 @@ import pytest
 
 from glasses.system.board import load_board
 from glasses.system.governor import SHED_ORDER, Governed, Limits, Reading, step
+from glasses.types import NS_PER_S
 
-S = 1_000_000_000
 LIMITS = Limits()
 
 
@@ -40,7 +40,7 @@ def test_one_reading(reading: Reading, level: int) -> None:
 
 def test_heat_up_and_down_sheds_in_the_declared_order_and_takes_back_in_reverse() -> None:
     trace = [*range(60, 86), *range(85, 54, -1)]
-    states = run([Reading(i * 20 * S, heat_c=float(heat)) for i, heat in enumerate(trace)])
+    states = run([Reading(i * 20 * NS_PER_S, heat_c=float(heat)) for i, heat in enumerate(trace)])
     levels = [state.level for state in states]
     changes = [b - a for a, b in itertools.pairwise(levels) if a != b]
     assert changes == [1, 1, 1, -1, -1, -1]
@@ -52,18 +52,18 @@ def test_heat_up_and_down_sheds_in_the_declared_order_and_takes_back_in_reverse(
 
 
 def test_a_value_that_trembles_around_a_limit_does_not_flap() -> None:
-    states = run([Reading(i * S, heat_c=70 + (-1) ** i * 2.0) for i in range(600)])
+    states = run([Reading(i * NS_PER_S, heat_c=70 + (-1) ** i * 2.0) for i in range(600)])
     assert {state.level for state in states} == {1}
 
 
 def test_one_measure_does_not_hold_what_another_asked_for() -> None:
     hot = Reading(0, heat_c=71, battery_percent=22)
-    cool = Reading(60 * S, heat_c=60, battery_percent=22)  # 22 % was never under 20: its hysteresis has no say
+    cool = Reading(60 * NS_PER_S, heat_c=60, battery_percent=22)  # 22 % was never under 20: its hysteresis has no say
     assert [state.level for state in run([hot, cool])] == [1, 0]
 
 
 def test_less_is_shed_one_step_at_a_time_with_a_pause() -> None:
-    states = run([Reading(i * 10 * S, heat_c=90.0 if i == 0 else 20.0) for i in range(12)])
+    states = run([Reading(i * 10 * NS_PER_S, heat_c=90.0 if i == 0 else 20.0) for i in range(12)])
     assert [state.level for state in states] == [3, 3, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]
 
 

@@ -16,14 +16,14 @@ from glasses.assistant import listener as ears
 from glasses.assistant.listener import Listener
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
-from glasses.audio.ring_buffer import RATE_HZ, RingBuffer
+from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.errors import InputError, ModelError, Reason
 from glasses.events import Draft, TurnCompleted, TurnSignal
 from glasses.heads.wake_word import AFTER_STEPS, EVERY_STEPS, WakeWordDetector, WakeWordHead, load
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.types import AudioChunk, Button, Float32Array, Latents, frozen
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button, Float32Array, Latents, frozen
 from glasses.wake_word_training import examples, phrases, train
 
 SPEECH = Path(__file__).parents[3] / "models/eval/speech"
@@ -132,7 +132,7 @@ def steps(gate: WakeWordDetector, speech: list[float]) -> list[int]:
     """The number of the step at which it wakes, none if it does not."""
     ring = RingBuffer(4)
     for i, probability in enumerate(speech):
-        ring.append(AudioChunk(i * STEP_NS, i, np.full(STEP, 500, np.int16), RATE_HZ))
+        ring.append(AudioChunk(i * STEP_NS, i, np.full(STEP, 500, np.int16), SAMPLE_RATE_HZ))
         if gate.step(ring, (i + 1) * STEP_NS, probability):
             return [i]
     return []
@@ -191,7 +191,7 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
 ) -> None:
     monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # both guess early, however busy this machine is just now
     said = read_audio(SPEECH / "question-090.ogg")
-    sound = np.concatenate([np.zeros(RATE_HZ * 2, np.float32), said, np.zeros(RATE_HZ * 3, np.float32)])
+    sound = np.concatenate([np.zeros(SAMPLE_RATE_HZ * 2, np.float32), said, np.zeros(SAMPLE_RATE_HZ * 3, np.float32)])
     pcm = (sound * 32767).astype(np.int16)
     at_ns = 50 * STEP_NS
     drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
@@ -201,7 +201,7 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
             ear.wake = At(at_ns)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         kinds = []
         for i in range(len(pcm) // STEP):
-            chunk = AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], RATE_HZ)
+            chunk = AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ)
             signals = ear.feed(chunk)
             if how == "touch" and (i + 1) * STEP_NS == at_ns:
                 signals += ear.feed(Button(at_ns, "tap"))
