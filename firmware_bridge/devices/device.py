@@ -6,6 +6,7 @@ Sounds, touches and link changes of one device come out of one bounded `Inbox` i
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,22 +100,36 @@ Event = Sound | Battery | Touch | Message | LinkChanged
 
 
 class Inbox:
-    """A bounded queue; when its reader is late the oldest event is let go and counted, never silently."""
+    """A bounded queue of events. A reader that is late loses the oldest sound, or where none waits the oldest event.
+
+    Touches and link changes stay as long as there is sound to drop instead; `overflowed` counts what was dropped.
+    """
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(MAX_INBOX_EVENTS)
+        self._events: deque[Event] = deque()
+        self._ready = asyncio.Event()
         self.overflowed = 0
 
     def put(self, event: Event) -> None:
         """Adds an event; never blocks."""
-        if self._queue.full():
-            self._queue.get_nowait()
+        self._events.append(event)
+        if len(self._events) > MAX_INBOX_EVENTS:
+            del self._events[next((i for i, one in enumerate(self._events) if isinstance(one, Sound)), 0)]
             self.overflowed += 1
-        self._queue.put_nowait(event)
+        self._ready.set()
 
     async def get(self) -> Event:
         """The next event, waited for."""
-        return await self._queue.get()
+        while not self._events:
+            self._ready.clear()
+            await self._ready.wait()
+        return self._events.popleft()
+
+    def take_all(self) -> list[Event]:
+        """Every event that waits, oldest first."""
+        events = list(self._events)
+        self._events.clear()
+        return events
 
 
 class SampleClock:

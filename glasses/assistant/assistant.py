@@ -40,6 +40,7 @@ class Counts:
     """What went wrong so far, and how often."""
 
     sound_lost: int = 0  # chunks that the ear did not take in time
+    pictures_lost: int = 0  # frames likewise
     overruns: int = 0
     underruns: int = 0
     reopened: int = 0
@@ -171,7 +172,7 @@ class Assistant:
             self.mouth.stop()
 
     def _once(self, event: SensorEvent | None) -> None:
-        self.counts.sound_lost = self.events.lost
+        self.counts.sound_lost, self.counts.pictures_lost = self.events.n_lost_chunks, self.events.n_lost_frames
         signals: list[Signal] = []
         while self._told:
             state = self._told.pop(0)

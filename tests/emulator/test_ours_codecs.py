@@ -49,8 +49,7 @@ def test_encoded_sound_is_heard(codec: Codec, encoder: Callable[[], Callable[[np
     async def session(device: ReferenceGlasses, opened: Way) -> None:
         assert opened.firmware is not None
         await device.start_audio(codec)
-        while not device.inbox._queue.empty():
-            await device.inbox.get()
+        device.inbox.take_all()
         encode = encoder()
         said = [encode(chunk) for chunk in tone(320 * CHUNKS).reshape(CHUNKS, 320)]
         sounds = await heard(device, opened.firmware, said)

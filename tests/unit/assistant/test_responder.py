@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from glasses.assistant.reply import SAME_ROW, same_rows, tokens_heard
-from glasses.devices.event_queue import EventQueue
 from glasses.events import Clause
-from glasses.types import AudioChunk, frozen
 
 PIECES = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]
 
@@ -32,13 +30,3 @@ def test_rows_are_the_same_up_to_the_first_that_differs() -> None:
     assert same_rows(rows, other) == 6
     assert same_rows(rows[:4], other) == 4
     assert same_rows(rows[:0], other) == 0
-
-
-def test_a_full_queue_loses_the_oldest_and_counts_it() -> None:
-    queue = EventQueue(most=3)
-    for i in range(5):
-        queue.put(AudioChunk(i, i, frozen(np.zeros(320, np.int16)), 16_000))
-    taken = [queue.get(0.0) for _ in range(4)]
-    assert [chunk.t_ns for chunk in taken if chunk] == [2, 3, 4]
-    assert taken[3] is None
-    assert queue.lost == 2

@@ -9,15 +9,11 @@ import pytest
 import soundfile
 
 from firmware_bridge.codecs import Lc3Decoder, OpusDecoder, PcmDecoder
-from firmware_bridge.devices.device import MAX_INBOX_EVENTS, Battery, Event, Inbox, Message, SampleClock, Sound, Stream
+from firmware_bridge.devices.device import MAX_INBOX_EVENTS, Battery, Inbox, Message, SampleClock, Sound, Stream, Touch
 from firmware_bridge.errors import LinkError, Reason
 from tests.emulator.encoders import lc3_encoder, pitch_hz, tone
 
 MS = 1_000_000
-
-
-def drain(inbox: Inbox) -> list[Event]:
-    return [inbox._queue.get_nowait() for _ in range(inbox._queue.qsize())]
 
 
 def test_mu_law_as_libsndfile_decodes_it() -> None:
@@ -47,7 +43,7 @@ def test_damaged_frame_counts_as_lost() -> None:
     stream.frame(bytes(640), 100 * MS)
     stream.frame(bytes(639), 120 * MS)
     stream.frame(bytes(640), 160 * MS, lost_before=1)
-    assert [(type(e), getattr(e, "concealed", None), e.t_ns // MS) for e in drain(inbox)] == [
+    assert [(type(e), getattr(e, "concealed", None), e.t_ns // MS) for e in inbox.take_all()] == [
         (Sound, False, 80),
         (Message, None, 120),
         (Sound, True, 100),
@@ -61,7 +57,7 @@ def test_long_loss_is_a_hole_in_the_times() -> None:
     stream = Stream(PcmDecoder(16_000), inbox)
     stream.frame(bytes(640), 20 * MS)
     stream.frame(bytes(640), 940 * MS, lost_before=45)  # 0.9 s, of which half a second is filled
-    _, filled, after = drain(inbox)
+    _, filled, after = inbox.take_all()
     assert isinstance(filled, Sound)
     assert isinstance(after, Sound)
     assert (len(filled.pcm), filled.t_ns // MS, after.t_ns // MS) == (8000, 420, 920)
@@ -79,8 +75,17 @@ def test_full_inbox_counts_what_it_lets_go() -> None:
     inbox = Inbox()
     for i in range(MAX_INBOX_EVENTS + 3):
         inbox.put(Battery(i, 50))
-    left = drain(inbox)
+    left = inbox.take_all()
     assert (inbox.overflowed, len(left), left[0]) == (3, MAX_INBOX_EVENTS, Battery(3, 50))
+
+
+def test_inbox_full_drops_sound_before_a_touch() -> None:
+    inbox = Inbox()
+    inbox.put(Touch(0, "tap"))
+    for i in range(1, MAX_INBOX_EVENTS + 3):
+        inbox.put(Sound(i, np.zeros(1, np.int16), 16_000))
+    left = inbox.take_all()
+    assert [left[0], left[1].t_ns, len(left), inbox.overflowed] == [Touch(0, "tap"), 4, MAX_INBOX_EVENTS, 3]
 
 
 @pytest.mark.codecs
