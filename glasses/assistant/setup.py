@@ -63,7 +63,7 @@ class MemoryRecall:
         wish = self._wishes.of(words) if self._wishes and len(words) else ""
         before_ns = t_ns + _SETTLED_NS
         if cause == "double" and wish in ("", "sound"):
-            return wish, self._memory.last(before_ns)
+            return wish, self._memory.recall_last(before_ns)
         return wish, self._memory.recall(wish, before_ns)
 
     def instead(self, draft: Draft) -> str:

@@ -191,7 +191,7 @@ class RunObservers:
         self.recalling = MemoryRecall(loaded, self._memory, transcript=args.transcript)
         self.beside = RunServices(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:
-            self.beside.held = self._memory.held
+            self.beside.held = self._memory.usage
 
     def watch(self, what: Any) -> None:
         """Everything that happens, from any thread."""
@@ -199,9 +199,9 @@ class RunObservers:
         self.caption.saw(what)
         self.beside.saw(what)
         if self._memory and isinstance(what, DeviceChange) and what.state == "muted":
-            self._memory.forget_unfinished()
+            self._memory.discard_unfinished()
         if self._memory and isinstance(what, Reply) and what.instead == CONFIRM_WIPE and what.outcome == "said":
-            self._memory.ask_wipe(time.monotonic_ns())
+            self._memory.request_wipe(time.monotonic_ns())
         if isinstance(what, Reply) and what.ended and not what.instead and what.outcome in SAID:
             self.recalling.said(what.draft.turn.id, what.text, what.ended.span.decided_ns)
 
@@ -218,11 +218,11 @@ class RunObservers:
     def heard(self, event: SensorEvent, speech: bool) -> None:
         """What the ear took in."""
         if self._memory:
-            self._memory.saw(event, speech=speech)
+            self._memory.observe(event, speech=speech)
 
     def takes(self, button: Button) -> bool:
         """A touch that answers the question whether to forget opens no turn."""
-        if self._memory is None or not self._memory.confirms(button):
+        if self._memory is None or not self._memory.confirm_wipe(button):
             return False
         self.recalling.forget()
         self.beside.saw(Wiped(button.t_ns))

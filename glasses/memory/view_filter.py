@@ -1,7 +1,6 @@
-"""The camera's gate: which pictures are worth encoding, told from thumbnails and from sounds that begin. Pure; knows
-no encoder.
+"""Keyframe filter: decides from thumbnails, and from sounds that begin, which camera pictures are worth remembering.
 
-It decides what is *remembered*, never what a turn is given: a touch that looks takes the picture of its own moment.
+It never decides what a turn is given: a touch that looks takes the picture of its own moment.
 """
 
 from __future__ import annotations
@@ -10,54 +9,58 @@ import numpy as np
 
 from glasses.types import NS_PER_S, UInt8Array
 
-EVERY_S = 2.0  # of a view that changes; encoding one takes some 20 ms of a small core
-NEAR_S = 1.0  # of a sound's beginning: a later picture may show something else
-ANYWAY_S = 30.0  # of one that does not
-CHANGED = 8.0  # mean difference of 0..255 between thumbnails from which a view is another
-_THUMB = 16  # every how many pixels
+CHANGED_EVERY_S = (
+    2.0  # at most one picture of a changing view in so long; encoding one takes some 20 ms of a small core
+)
+UNCHANGED_EVERY_S = 30.0  # a view that does not change is kept again after so long
+NEAR_S = 1.0  # a picture this close to a sound's beginning may show its source; a later one may show something else
+CHANGED = 8.0  # mean difference of thumbnails, of 0..255, from which a view counts as another
+_THUMBNAIL_STEP = 16  # a thumbnail is every 16th pixel
 
 
 class ViewFilter:
-    """`is_new` one picture after the other; `reset` after what must be forgotten."""
+    """`is_new` for each picture in order; `reset` where the past must be forgotten."""
 
     def __init__(self) -> None:
-        self._thumb: UInt8Array | None = None
+        self._thumbnail: UInt8Array | None = None  # of the last picture kept by the rhythm of changes
         self._kept_ns = 0
-        self._sound_ns: int | None = None  # of a new sound that no picture was kept for yet
-        self._for_sound_ns = -(10**18)  # when a picture was last kept for one
+        self._sound_ns: int | None = None  # beginning of a sound that no picture was kept for yet
+        self._kept_for_sound_ns = -(10**18)
 
     def is_new(self, rgb: UInt8Array, t_ns: int) -> bool:
-        """Whether uint8 (H, W, 3) at `t_ns` shows a view that changed, was not kept for long, or made a sound."""
-        sounds = self._sounds_at(t_ns)
-        if sounds:  # beside the rhythm of what changes, so that nothing is lost for it
-            self._sound_ns, self._for_sound_ns = None, t_ns
-        return self._changed(rgb[::_THUMB, ::_THUMB], t_ns) or sounds
+        """Whether to keep uint8 (H, W, 3) at `t_ns`: the view changed, was not kept for long, or a sound began."""
+        for_sound = self._is_for_sound(t_ns)
+        if for_sound:
+            self._sound_ns, self._kept_for_sound_ns = None, t_ns
+        # Both are asked: a picture kept for a sound must not shift the rhythm of those kept for a change.
+        return self._is_changed(rgb[::_THUMBNAIL_STEP, ::_THUMBNAIL_STEP], t_ns) or for_sound
 
-    def hears(self, t_ns: int) -> None:
-        """A new sound began at `t_ns`: the next picture is kept, once every EVERY_S at most."""
+    def sound_began(self, t_ns: int) -> None:
+        """A new sound began at `t_ns`: the next picture near it is kept, at most one in CHANGED_EVERY_S."""
         self._sound_ns = t_ns
 
-    def _sounds_at(self, t_ns: int) -> bool:
-        """Whether a sound wants a picture, and this one is near enough to show what made it."""
-        late_ns = t_ns - self._sound_ns if self._sound_ns is not None else 1 << 62
-        return abs(late_ns) < NEAR_S * NS_PER_S and t_ns - self._for_sound_ns >= EVERY_S * NS_PER_S
+    def _is_for_sound(self, t_ns: int) -> bool:
+        if self._sound_ns is None or abs(t_ns - self._sound_ns) >= NEAR_S * NS_PER_S:
+            return False
+        return t_ns - self._kept_for_sound_ns >= CHANGED_EVERY_S * NS_PER_S
 
-    def _changed(self, thumb: UInt8Array, t_ns: int) -> bool:
-        since_ns = t_ns - self._kept_ns
-        if self._thumb is not None and since_ns < EVERY_S * NS_PER_S:
-            return False
-        if self._thumb is not None and since_ns < ANYWAY_S * NS_PER_S and difference(thumb, self._thumb) < CHANGED:
-            return False
-        self._thumb, self._kept_ns = thumb.copy(), t_ns
+    def _is_changed(self, thumbnail: UInt8Array, t_ns: int) -> bool:
+        if self._thumbnail is not None:
+            since_ns = t_ns - self._kept_ns
+            if since_ns < CHANGED_EVERY_S * NS_PER_S:
+                return False
+            if since_ns < UNCHANGED_EVERY_S * NS_PER_S and difference(thumbnail, self._thumbnail) < CHANGED:
+                return False
+        self._thumbnail, self._kept_ns = thumbnail.copy(), t_ns
         return True
 
     def reset(self) -> None:
-        """The next picture is new."""
-        self._thumb = self._sound_ns = None
+        """Forgets the last view: the next picture is new."""
+        self._thumbnail = self._sound_ns = None
 
 
 def difference(one: UInt8Array, other: UInt8Array) -> float:
-    """Mean absolute difference of two pictures, 0..255; of other sizes, all there is."""
+    """Mean absolute difference of two pictures, 0..255; 255 where their sizes differ."""
     if one.shape != other.shape:
         return 255.0
     return float(np.abs(one.astype(np.float32) - other.astype(np.float32)).mean())

@@ -1,7 +1,7 @@
-"""What the running senses leave in memory, and what of it a turn is given. Knows no gate that opens turns, no backbone.
+"""Background thread that encodes sounds and pictures into a LatentMemory and answers recall queries.
 
-Sound and pictures are encoded on a thread of their own, so that the ear never waits; what that thread cannot keep up
-with is dropped and counted. The memory itself is memory.py's: latents, in RAM only.
+The listener never waits for an encoder: events that the thread cannot keep up with are dropped and counted. The memory
+is in RAM only (latent_memory.py).
 """
 
 from __future__ import annotations
@@ -11,136 +11,154 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 from glasses.errors import GlassesError
 from glasses.events import MemoryIntent
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.memory.view_filter import ViewFilter
+from glasses.system.supervised import SupervisedThread
 from glasses.types import NS_PER_S, AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array
 
 log = logging.getLogger(__name__)
-WITHIN_S = 120.0  # how far "just now" and "a minute ago" reach
+WITHIN_S = 120.0  # how far back a recall reaches
 CONFIRM_S = 10.0  # a touch this soon after the question is the answer to it
-AGE_S = 30.0  # what has become too old goes that much later at most, also where nothing is heard or seen
-_WAITING = 400  # events: eight seconds of sound
+AGE_S = 30.0  # without events the memory is aged this often
+CLOSE_S = 5.0  # systemd kills the service some seconds later
+_MAX_WAITING = 400  # events: eight seconds of sound
+_NEVER_NS = -(10**18)
 
 
 class MemoryWriter:
-    """`saw` whatever the senses give; `recall` for a turn; `wipe`, at once or asked for and confirmed by a touch."""
+    """`observe` sensor events; `recall` latents for a turn; `wipe` at once, or `request_wipe` and `confirm_wipe`.
+
+    An event that an encoder fails on is lost, the memory goes on. A failure that is no GlassesError (onnxruntime raises
+    its own) is reported by `supervised.failed_threads` as well.
+    """
 
     def __init__(
         self,
         encode_sound: Callable[[Float32Array, int], Latents],
         encode_image: Callable[[UInt8Array, int], Latents],
         memory: LatentMemory | None = None,
+        *,
+        age_s: float = AGE_S,
+        close_s: float = CLOSE_S,
     ) -> None:
         """`encode_sound` takes float32 (N,) at 16 kHz, `encode_image` uint8 (H, W, 3), each with its time in ns."""
         self._memory = memory or LatentMemory()
-        self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
-        self._see = encode_image
-        self._lock = threading.Lock()  # of memory and keeper
-        self._waiting: queue.Queue[tuple[SensorEvent, bool, int] | None] = queue.Queue(_WAITING)
-        self._gate = ViewFilter()
-        self._asked_ns = -(10**18)
-        self.n_lost = self._epoch = 0  # what was given before the last wipe is of another epoch
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-        self._thread.start()
+        self._segmenter = SoundSegmenter(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
+        self._view_filter = ViewFilter()
+        self._encode_image = encode_image
+        self._age_s, self._close_s = age_s, close_s
+        self._lock = threading.Lock()  # of memory, segmenter and view filter
+        self._waiting: queue.Queue[tuple[SensorEvent, bool, int] | None] = queue.Queue(_MAX_WAITING)
+        self._wipe_requested_ns = _NEVER_NS
+        self.n_lost = 0
+        self._epoch = 0  # raised by each wipe; events of an earlier epoch are not remembered
+        self._newest_ns = self._came_ns = time.monotonic_ns()  # of the newest event: its time, and when it was taken
+        self._closing = threading.Event()
+        self._thread = SupervisedThread(self._run, "memory", policy="restart").start()
 
-    def saw(self, event: SensorEvent, *, speech: bool) -> None:
-        """Takes one event, at once; `speech`: somebody speaks in it, or the assistant does."""
+    def observe(self, event: SensorEvent, *, speech: bool) -> None:
+        """Queues one event and returns; `speech`: the user or the assistant is speaking in it."""
         try:
             self._waiting.put_nowait((event, speech, self._epoch))
         except queue.Full:
             self.n_lost += 1
 
     def settle(self) -> None:
-        """Waits until all that was given is remembered: where a recording is played faster than its time."""
-        self._waiting.join()
+        """Waits until every queued event is remembered or lost: for recordings played faster than real time."""
+        while self._waiting.unfinished_tasks and self._thread.alive:
+            time.sleep(0.001)
 
-    def recall(self, wish: MemoryIntent, before_ns: int) -> tuple[Latents, ...]:
-        """What a turn that began at `before_ns` is given for a wish; empty where nothing of the kind is remembered."""
+    def recall(self, intent: MemoryIntent, before_ns: int) -> tuple[Latents, ...]:
+        """What a turn that began at `before_ns` is given for an intent; empty where nothing of the kind is held."""
         with self._lock:
             self._memory.age(before_ns)
-            if wish == "sound":
+            if intent == "sound":
                 return self._memory.recall_sound(before_ns, within_s=WITHIN_S)
-            seen = self._memory.last_picture(before_ns, within_s=WITHIN_S) if wish == "picture" else None
+            seen = self._memory.last_picture(before_ns, within_s=WITHIN_S) if intent == "picture" else None
             return (seen,) if seen else ()
 
-    def last(self, before_ns: int) -> tuple[Latents, ...]:
-        """The wearer asked by touch what that was: the last sound, or the last picture where there was none."""
+    def recall_last(self, before_ns: int) -> tuple[Latents, ...]:
+        """The last sound, or the last picture where there was no sound: for a touch that asks "what was that?"."""
         return self.recall("sound", before_ns) or self.recall("picture", before_ns)
 
-    def held(self) -> tuple[float, float]:
-        """Seconds from the oldest to the newest, and megabytes."""
+    def usage(self) -> tuple[float, float]:
+        """Seconds from the oldest to the newest latents, and megabytes."""
         with self._lock:
             span = self._memory.span_ns
             return ((span[1] - span[0]) / NS_PER_S if span else 0.0), self._memory.n_bytes / 1e6
 
     def wipe(self) -> int:
-        """Forgets all, also what waits to be encoded, before it returns. Gives the number of windows that went."""
+        """Forgets everything, queued events included, before it returns. Returns the number of windows forgotten."""
         with self._lock:
-            self._drop()
+            self._discard()
             return self._memory.wipe()
 
-    def forget_unfinished(self) -> None:
-        """Muted: what was heard and is not yet a whole piece goes."""
+    def discard_unfinished(self) -> None:
+        """Drops sound that is not yet a whole segment, and queued events: the microphone was muted."""
         with self._lock:
-            self._drop()
+            self._discard()
 
-    def ask_wipe(self, t_ns: int) -> None:
-        """The wearer said so; a voice is not proof enough for what cannot be undone."""
-        self._asked_ns = t_ns
+    def request_wipe(self, t_ns: int) -> None:
+        """The user asked by voice to forget everything. A voice may be misheard, so a touch has to confirm it."""
+        self._wipe_requested_ns = t_ns
 
-    def confirms(self, button: Button) -> bool:
-        """Whether this touch means "yes, forget": then all is forgotten when it returns."""
-        confirmed = 0 <= button.t_ns - self._asked_ns <= CONFIRM_S * NS_PER_S
+    def confirm_wipe(self, button: Button) -> bool:
+        """Whether this touch confirms a requested wipe; if so, everything is forgotten when it returns."""
+        confirmed = 0 <= button.t_ns - self._wipe_requested_ns <= CONFIRM_S * NS_PER_S
         if confirmed:
-            self._asked_ns = -(10**18)
+            self._wipe_requested_ns = _NEVER_NS
             self.wipe()
         return confirmed
 
     def close(self) -> None:
-        """Ends the thread and forgets all."""
-        self.wipe()
-        self._waiting.put(None)
-        self._thread.join(5)
+        """Ends the thread and forgets everything. Returns within seconds also where an encoder hangs."""
+        self._closing.set()
+        with suppress(queue.Full):  # a full queue wakes the thread as well
+            self._waiting.put_nowait(None)
+        if self._thread.close(self._close_s):
+            self.wipe()
+        else:
+            log.warning("the memory's thread does not end: an encoder hangs")
 
-    def _drop(self) -> None:
+    def _discard(self) -> None:
         self._epoch += 1
-        self._keeper.reset()
-        self._gate.reset()
+        self._segmenter.reset()
+        self._view_filter.reset()
 
     def _run(self) -> None:
-        last_ns = came_ns = time.monotonic_ns()
-        while True:
+        while not self._closing.is_set():
             try:
-                one = self._waiting.get(timeout=AGE_S)
+                queued = self._waiting.get(timeout=self._age_s)
             except queue.Empty:
                 with self._lock:
-                    self._memory.age(last_ns + time.monotonic_ns() - came_ns)
+                    self._memory.age(self._newest_ns + time.monotonic_ns() - self._came_ns)
                 continue
-            if one is None:
-                return
-            event, speech, epoch = one
-            last_ns, came_ns = event.t_ns, time.monotonic_ns()
             try:
-                with self._lock:
-                    if epoch == self._epoch:
-                        self._take(event, speech)
-            except GlassesError as error:  # one piece is lost, not the memory
-                log.warning("not remembered: %s", error)
-            self._waiting.task_done()
+                if queued is not None:
+                    self._take(*queued)
+            except GlassesError as error:
+                log.warning("an event is not remembered: %s", error)
+            finally:  # also for what ends this loop: the thread's supervisor begins it again
+                self._waiting.task_done()
 
-    def _take(self, event: SensorEvent, speech: bool) -> None:
-        if isinstance(event, AudioChunk):
-            before_ns = self._keeper.began_ns
-            self._keeper.feed(event, speech=speech)
-            began_ns = self._keeper.began_ns
-            if began_ns is not None and began_ns != before_ns:
-                self._gate.hears(began_ns)
-        elif isinstance(event, Frame) and self._gate.is_new(event.rgb, event.t_ns):
-            self._memory.remember(self._see(event.rgb, event.t_ns))
+    def _take(self, event: SensorEvent, speech: bool, epoch: int) -> None:
+        self._newest_ns, self._came_ns = event.t_ns, time.monotonic_ns()
+        with self._lock:
+            if epoch != self._epoch:
+                return
+            if isinstance(event, AudioChunk):
+                before_ns = self._segmenter.began_ns
+                self._segmenter.feed(event, speech=speech)
+                began_ns = self._segmenter.began_ns
+                if began_ns is not None and began_ns != before_ns:
+                    self._view_filter.sound_began(began_ns)
+            elif isinstance(event, Frame) and self._view_filter.is_new(event.rgb, event.t_ns):
+                self._memory.remember(self._encode_image(event.rgb, event.t_ns))
 
     def __enter__(self) -> Self:
         return self

@@ -120,13 +120,13 @@ class ReplayEngine:
         signals = [*self._ear.tick(event.t_ns), *self._ear.feed(event, own_voice=self._own_voice)]
         if self._memory:
             speech = self._own_voice or self._ear.hears_speech or self._ear.replying
-            self._memory.saw(event, speech=speech)
+            self._memory.observe(event, speech=speech)
             self._memory.settle()
         return signals
 
     def _switched(self, change: DeviceChange) -> list[Signal]:
         if change.state == "muted" and self._memory:
-            self._memory.forget_unfinished()
+            self._memory.discard_unfinished()
         return self._ear.forget(change.t_ns) if change.state in ("muted", "unmuted") else []
 
     def _told(self, state: ReplyState) -> list[Signal]:

@@ -40,7 +40,7 @@ def run() -> dict[str, Any]:
         kept_ns: tuple[list[int], list[int]] = ([], [])
         for rgb in _swaying(picture.rgb, round(stay_s * FPS) or 1, rng):
             if not told and t_ns >= sound_ns + BLOCK_MS * NS_PER_S // 1000:  # no sooner is it known
-                gates[1].hears(sound_ns)
+                gates[1].sound_began(sound_ns)
                 told = True
             for gate, times_ns in zip(gates, kept_ns, strict=True):
                 if gate.is_new(rgb, t_ns):

@@ -1,7 +1,8 @@
-"""What the running senses leave behind, with stand-ins for the encoders: what is encoded, recalled and forgotten."""
+"""MemoryWriter and ViewFilter with stand-ins for the encoders: what is encoded, recalled, forgotten, and failures."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 
 from glasses.evaluation.bench import views
-from glasses.memory import writer as module
 from glasses.memory.latent_memory import LatentMemory, Tier
-from glasses.memory.view_filter import EVERY_S, NEAR_S, ViewFilter
+from glasses.memory.view_filter import CHANGED_EVERY_S, NEAR_S, ViewFilter
 from glasses.memory.writer import CONFIRM_S, MemoryWriter
+from glasses.system.supervised import failed_threads
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Button, Frame, Latents
 
 SECOND = (0.3 * 32767 * np.sin(np.arange(SAMPLE_RATE_HZ) / 5)).astype(np.int16)
@@ -40,55 +41,50 @@ def encoders() -> Encoders:
 
 
 @pytest.fixture
-def remembering(encoders: Encoders) -> Iterator[MemoryWriter]:
+def writer(encoders: Encoders) -> Iterator[MemoryWriter]:
     with MemoryWriter(encoders.sound, encoders.image) as opened:
         yield opened
 
 
-def play(remembering: MemoryWriter, from_s: float, pcm: np.ndarray, *, speech: bool) -> None:
+def play(writer: MemoryWriter, from_s: float, pcm: np.ndarray, *, speech: bool) -> None:
     for first in range(0, len(pcm), 320):
         t_ns = round(from_s * NS_PER_S) + first * NS_PER_S // SAMPLE_RATE_HZ
-        remembering.saw(AudioChunk(t_ns, 0, pcm[first : first + 320], SAMPLE_RATE_HZ), speech=speech)
+        writer.observe(AudioChunk(t_ns, 0, pcm[first : first + 320], SAMPLE_RATE_HZ), speech=speech)
 
 
-def look(remembering: MemoryWriter, t_s: float, grey: int) -> None:
-    remembering.saw(Frame(round(t_s * NS_PER_S), 0, np.full((64, 64, 3), grey, np.uint8)), speech=False)
+def look(writer: MemoryWriter, t_s: float, grey: int) -> None:
+    writer.observe(Frame(round(t_s * NS_PER_S), 0, np.full((64, 64, 3), grey, np.uint8)), speech=False)
 
 
-def settled(remembering: MemoryWriter) -> None:
-    """Until everything given so far is worked off."""
-    remembering._waiting.join()
-
-
-def test_a_sound_is_recalled_and_talk_is_not_taken_for_one(remembering: MemoryWriter) -> None:
-    play(remembering, 1, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=False)
-    play(remembering, 3, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=True)
-    settled(remembering)
-    (sound,) = remembering.recall("sound", 20 * NS_PER_S)
+def test_writer_recalls_a_sound_and_not_talk(writer: MemoryWriter) -> None:
+    play(writer, 1, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=False)
+    play(writer, 3, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=True)
+    writer.settle()
+    (sound,) = writer.recall("sound", 20 * NS_PER_S)
     assert 1 * NS_PER_S <= sound.t_ns < 2 * NS_PER_S
-    assert remembering.recall("", 20 * NS_PER_S) == remembering.recall("wipe", 20 * NS_PER_S) == ()
+    assert writer.recall("", 20 * NS_PER_S) == writer.recall("wipe", 20 * NS_PER_S) == ()
 
 
-def test_only_a_view_that_changes_costs_an_encoding(remembering: MemoryWriter, encoders: Encoders) -> None:
+def test_writer_encodes_a_view_only_where_it_changed(writer: MemoryWriter, encoders: Encoders) -> None:
     for tick in range(20):  # ten seconds of the same view, then of another
-        look(remembering, tick / 2, 50 if tick < 10 else 200)
-    settled(remembering)
+        look(writer, tick / 2, 50 if tick < 10 else 200)
+    writer.settle()
     assert encoders.n_pictures == 2
-    look(remembering, 60, 200)
-    settled(remembering)
+    look(writer, 60, 200)
+    writer.settle()
     assert encoders.n_pictures == 3, "what has not changed for half a minute is still what is seen"
-    (seen,) = remembering.recall("picture", 61 * NS_PER_S)
+    (seen,) = writer.recall("picture", 61 * NS_PER_S)
     assert seen.data[0, 0] == 200
-    assert remembering.last(61 * NS_PER_S)[0].modality == "image"
+    assert writer.recall_last(61 * NS_PER_S)[0].modality == "image"
 
 
-def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: MemoryWriter, encoders: Encoders) -> None:
+def test_writer_sound_that_begins_keeps_one_picture(writer: MemoryWriter, encoders: Encoders) -> None:
     def kept(from_s: float, *, sound: bool) -> int:
         before = encoders.n_pictures
         for half in range(2):
-            play(remembering, from_s + half / 2, SECOND[:8000] * sound, speech=False)
-            look(remembering, from_s + half / 2 + 0.5, 50)
-        settled(remembering)
+            play(writer, from_s + half / 2, SECOND[:8000] * sound, speech=False)
+            look(writer, from_s + half / 2 + 0.5, 50)
+        writer.settle()
         return encoders.n_pictures - before
 
     assert kept(1, sound=False) == 1, "the first view"
@@ -97,47 +93,48 @@ def test_a_sound_that_begins_keeps_the_next_picture_once(remembering: MemoryWrit
     assert kept(11, sound=True) == 1, "after half a second of silence it is another sound"
     assert kept(12, sound=False) == 0
     assert kept(13, sound=False) == 0
-    play(remembering, 14, SECOND, speech=False)
-    remembering.forget_unfinished()
-    look(remembering, 15, 50)
-    settled(remembering)
+    play(writer, 14, SECOND, speech=False)
+    writer.discard_unfinished()
+    look(writer, 15, 50)
+    writer.settle()
     assert encoders.n_pictures == 4, "a new beginning, not the sound before it"
-    look(remembering, 15.5, 50)
-    settled(remembering)
+    look(writer, 15.5, 50)
+    writer.settle()
     assert encoders.n_pictures == 4
 
 
-def test_no_picture_is_kept_for_a_sound_that_is_long_over_nor_for_each_of_many() -> None:
-    gate, grey = ViewFilter(), np.full((64, 64, 3), 90, np.uint8)
-    assert gate.is_new(grey, 0)
-    gate.hears(1 * NS_PER_S)
-    assert not gate.is_new(grey, round(1 * NS_PER_S + NEAR_S * NS_PER_S)), "what is seen now may not have made it"
+def test_view_filter_old_or_frequent_sounds_keep_no_picture_each() -> None:
+    view_filter, grey = ViewFilter(), np.full((64, 64, 3), 90, np.uint8)
+    assert view_filter.is_new(grey, 0)
+    view_filter.sound_began(1 * NS_PER_S)
+    assert not view_filter.is_new(grey, round(1 * NS_PER_S + NEAR_S * NS_PER_S)), (
+        "what is seen now may not have made it"
+    )
     n_kept = 0
     for half in range(8, 28):  # a sound each half second, for ten seconds
-        gate.hears(half * NS_PER_S // 2)
-        n_kept += gate.is_new(grey, half * NS_PER_S // 2)
-    assert n_kept == 10 / EVERY_S
+        view_filter.sound_began(half * NS_PER_S // 2)
+        n_kept += view_filter.is_new(grey, half * NS_PER_S // 2)
+    assert n_kept == 10 / CHANGED_EVERY_S
 
 
-def test_after_a_wipe_nothing_is_left_not_even_what_waited(remembering: MemoryWriter) -> None:
-    look(remembering, 1, 50)
-    play(remembering, 1, np.tile(SECOND, 6), speech=False)
-    remembering.wipe()
-    settled(remembering)
-    play(remembering, 60, np.zeros(SAMPLE_RATE_HZ, np.int16), speech=False)
-    settled(remembering)
-    assert remembering.held()[1] == 0
-    assert remembering.last(60 * NS_PER_S) == ()
+def test_writer_wipe_forgets_queued_events_too(writer: MemoryWriter) -> None:
+    look(writer, 1, 50)
+    play(writer, 1, np.tile(SECOND, 6), speech=False)
+    writer.wipe()
+    writer.settle()
+    play(writer, 60, np.zeros(SAMPLE_RATE_HZ, np.int16), speech=False)
+    writer.settle()
+    assert writer.usage()[1] == 0
+    assert writer.recall_last(60 * NS_PER_S) == ()
 
 
-def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
-    encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+def test_writer_without_events_still_ages_the_memory(
+    encoders: Encoders,
 ) -> None:
-    monkeypatch.setattr(module, "AGE_S", 0.05)
     memory = LatentMemory(tiers=(Tier(0.5, 50, 0),))
-    with MemoryWriter(encoders.sound, encoders.image, memory) as remembering:
-        look(remembering, 1.0, 90)
-        settled(remembering)
+    with MemoryWriter(encoders.sound, encoders.image, memory, age_s=0.05) as writer:
+        look(writer, 1.0, 90)
+        writer.settle()
         assert memory.n_bytes
         end_s = time.monotonic() + 30
         while memory.n_bytes:
@@ -145,20 +142,20 @@ def test_what_is_too_old_goes_also_where_nothing_comes_any_more(
             time.sleep(0.02)
 
 
-def test_asked_by_voice_it_wipes_only_where_a_touch_says_so_in_time(remembering: MemoryWriter) -> None:
-    look(remembering, 1, 50)
-    settled(remembering)
-    assert not remembering.confirms(Button(2 * NS_PER_S, "tap"))
-    remembering.ask_wipe(3 * NS_PER_S)
-    assert not remembering.confirms(Button(2 * NS_PER_S, "tap")), "a touch before the question answers nothing"
-    assert not remembering.confirms(Button(round((3 + CONFIRM_S + 1) * NS_PER_S), "tap"))
-    assert remembering.held()[1] > 0
-    assert remembering.confirms(Button(5 * NS_PER_S, "tap"))
-    assert remembering.held()[1] == 0
-    assert not remembering.confirms(Button(6 * NS_PER_S, "tap")), "one touch, one wipe"
+def test_writer_requested_wipe_needs_a_touch_in_time(writer: MemoryWriter) -> None:
+    look(writer, 1, 50)
+    writer.settle()
+    assert not writer.confirm_wipe(Button(2 * NS_PER_S, "tap"))
+    writer.request_wipe(3 * NS_PER_S)
+    assert not writer.confirm_wipe(Button(2 * NS_PER_S, "tap")), "a touch before the question answers nothing"
+    assert not writer.confirm_wipe(Button(round((3 + CONFIRM_S + 1) * NS_PER_S), "tap"))
+    assert writer.usage()[1] > 0
+    assert writer.confirm_wipe(Button(5 * NS_PER_S, "tap"))
+    assert writer.usage()[1] == 0
+    assert not writer.confirm_wipe(Button(6 * NS_PER_S, "tap")), "one touch, one wipe"
 
 
-def test_of_views_that_are_rested_on_the_gate_loses_none_and_saves_most_of_the_encoding() -> None:
+def test_view_filter_keeps_views_that_are_rested_on_at_a_third_of_the_cost() -> None:
     figures = views.run()
     for how_long in ("2 to 5 s", "over 5 s"):
         n, of = figures["views_kept"][how_long]
@@ -166,3 +163,42 @@ def test_of_views_that_are_rested_on_the_gate_loses_none_and_saves_most_of_the_e
     assert figures["encoded_a_minute"] < figures["seen_a_minute"] / 3
     assert figures["sounds"]["shown"] > figures["sounds"]["shown_deaf"]
     assert figures["encoded_a_minute_with_sounds"] < figures["encoded_a_minute"] + figures["sounds_a_minute"]
+
+
+class ForeignError(Exception):
+    """What a library raises: no GlassesError."""
+
+
+def test_writer_foreign_exception_loses_one_event_and_is_reported(encoders: Encoders) -> None:
+    def image(rgb: Any, t_ns: int) -> Latents:
+        if rgb[0, 0, 0] == 66:
+            raise ForeignError("the session broke")
+        return encoders.image(rgb, t_ns)
+
+    with MemoryWriter(encoders.sound, image) as writer:
+        look(writer, 1, 66)
+        look(writer, 5, 200)
+        writer.settle()
+        (seen,) = writer.recall("picture", 6 * NS_PER_S)
+        assert seen.data[0, 0] == 200
+        (failed,) = failed_threads()
+        assert failed.name == "memory"
+        assert isinstance(failed.failure, ForeignError)
+    assert failed_threads() == []
+
+
+def test_writer_close_returns_with_an_encoder_that_hangs_and_a_full_queue(encoders: Encoders) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def image(rgb: Any, t_ns: int) -> Latents:
+        entered.set()
+        release.wait()
+        return encoders.image(rgb, t_ns)
+
+    writer = MemoryWriter(encoders.sound, image, close_s=0.05)
+    look(writer, 1, 50)
+    assert entered.wait(30)
+    play(writer, 2, np.tile(SECOND, 10), speech=False)
+    assert writer.n_lost > 0
+    writer.close()  # must come back; the thread is let go below
+    release.set()
