@@ -13,7 +13,7 @@ from pathlib import Path
 from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio, read_image
 from glasses.backbone.inputs import ModelInput
-from glasses.backbone.prompt import PREFIX
+from glasses.backbone.prompt import SYSTEM
 from glasses.errors import InputError, Reason
 from glasses.evaluation import sounds, speech
 from glasses.evaluation.subset import spread
@@ -96,7 +96,7 @@ def _turn(loaded: LoadedBundle, domain: str, name: str, given: tuple) -> Prompt:
     backbone = loaded.backbone
     turn = Turn(id=0, t_ns=0, cause="quantize", inputs=given)
     pieces = list(answer(loaded, turn, Times(), max_tokens=ANSWER_TOKENS))
-    before = [backbone.tokenize(PREFIX), *prompt_of(loaded, given)]
+    before = [backbone.tokenize(backbone.prompt_format.prefix(SYSTEM)), *prompt_of(loaded, given)]
     tokens = [piece.token_id for piece in pieces]
     return Prompt(domain, name, (*before, tokens), sum(len(part) for part in before))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX
+from glasses.backbone.prompt import SYSTEM
 from glasses.commands import evaluate
 from glasses.connectors.pooled import PooledConnector
 from glasses.encoders.audio import AudioEncoder
@@ -74,7 +74,7 @@ def _with_backbone(loaded: LoadedBundle, path: Path) -> LoadedBundle:
     """The word connector mixes rows of the new backbone's own table, as it would in a bundle of its own."""
     loaded.backbone.close()
     backbone = LlamaBackbone(path, n_ctx=2048, n_threads=1)
-    backbone.feed([backbone.tokenize(PREFIX)])
+    backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
     return replace(loaded, backbone=backbone, words=loaded.words.spelled_by(backbone), n_prefix=backbone.n_past)
 
 

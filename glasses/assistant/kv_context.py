@@ -12,8 +12,6 @@ from glasses.events import Draft
 from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Float32Array
 
-TURN_BREAK = "<|im_end|>\n<|im_start|>user\n"
-
 
 class KvContext:
     """`prefill` drafts as they come; `keep_heard` of a reply that was interrupted."""
@@ -55,7 +53,7 @@ class KvContext:
         if n_pieces == 0:
             return
         backbone.rollback(min(self.base + len(self._fed) + n_pieces, backbone.n_past))
-        breaks = backbone.tokenize(TURN_BREAK)
+        breaks = backbone.tokenize(backbone.prompt_format.turn_break)
         if backbone.n_past + len(breaks) > backbone.n_ctx // 2:  # room for the next turn matters more
             return
         backbone.feed([breaks])

@@ -20,7 +20,6 @@ from glasses.audio.loudness import is_audible
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.silence_predictor import END, SilencePredictor
 from glasses.audio.vad import SPEECH, STEP_NS, Vad
-from glasses.backbone import prompt
 from glasses.events import Draft, MemoryIntent, ReplyState, Signal, TurnCompleted, TurnSignal, TurnSpan
 from glasses.heads.wake_word import WakeWordDetector
 from glasses.runtime.bundle import LoadedBundle
@@ -74,7 +73,7 @@ class Listener:
         """Without `recall` no turn is given anything of the memory."""
         detector.reset()
         self._loaded, self._detector, self._gate, self._judge = loaded, detector, gate, judge
-        self._n_suffix = len(loaded.backbone.tokenize(prompt.SUFFIX))
+        self._n_suffix = len(loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix))
         self._ring = RingBuffer(RING_S)
         self._steps = self._done_ns = self._talk_ns = self._talk_steps = 0
         self._frame: Frame | None = None

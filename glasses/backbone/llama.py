@@ -1,10 +1,11 @@
-"""The backbone: tokens and latents in, in any order; tokens, log-probabilities and latents out.
+"""The backbone (the language model): tokens and embeddings in, in any order; tokens, log-probabilities and hidden
+states out.
 
-Knows nothing of encoders, connectors, the wording of prompts, voices or displays. Everything is checked before
-llama.cpp sees it. Feeding the embedding rows of tokens gives bit for bit the logits that feeding the tokens gives.
+Every input is checked before llama.cpp sees it. Feeding the embedding rows of tokens gives bit for bit the logits that
+feeding the tokens gives.
 
-One thread owns a backbone: the one that opened it. Only `abort`, `clear_abort` and the tokenizer may be called from
-another; anything else raises RuntimeError there.
+The thread that opened a backbone owns it. Other threads may call only `abort`, `clear_abort` and the tokenizer; any
+other call raises RuntimeError there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from glasses.backbone import sampling, state_file
 from glasses.backbone.inputs import Hidden, ModelInput, batches, check
 from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
+from glasses.backbone.prompt_format import PromptFormat
 from glasses.backbone.state_file import SavedState
 from glasses.backbone.token_rows import TokenRows, row_scale
 from glasses.backbone.vocabulary import Vocabulary
@@ -32,25 +34,32 @@ from glasses.types import Float32Array, Token, frozen
 
 
 class LlamaBackbone:
-    """One open GGUF model and its KV cache of `n_ctx` rows.
+    """One open GGUF model and its KV cache of `n_ctx` rows (a row is one token or one input embedding).
 
-    `n_embd` is the width of a latent, `n_past` how many rows the cache holds. Every error leaves the cache as it was
-    before the call, and usable. `sha256` of the file may be given where the model store knows it; else it is computed
-    when first needed.
+    `n_embd` is the width of an embedding, `n_past` the number of rows in the cache. After an error the cache is as it
+    was before the call. `sha256` of the file is computed when first needed, unless the model store gives it.
+    `chat_template` (Jinja) replaces the one in the GGUF.
 
-    Raises ModelError: NOT_FOUND, CORRUPT (not a model), BAD_INPUT (an architecture that cannot be fed with latents,
-    or sizes that do not fit it), INTERNAL (no memory for the context).
+    Raises ModelError: NOT_FOUND, CORRUPT (not a model), BAD_INPUT (an architecture that takes no embeddings, or sizes
+    that do not fit it), INTERNAL (no memory for the context).
     """
 
     def __init__(
-        self, path: Path, *, n_ctx: int = 2048, n_batch: int = 512, n_threads: int = 2, sha256: str | None = None
+        self,
+        path: Path,
+        *,
+        n_ctx: int = 2048,
+        n_batch: int = 512,
+        n_threads: int = 2,
+        sha256: str | None = None,
+        chat_template: str | None = None,
     ) -> None:
         if not path.is_file():
             raise ModelError(Reason.NOT_FOUND, f"{path}: no such backbone file")
         if min(n_ctx, n_batch, n_threads) < 1:
             raise ModelError(Reason.BAD_INPUT, f"n_ctx {n_ctx}, n_batch {n_batch}, n_threads {n_threads}: under 1")
         self._owner = threading.get_ident()
-        self._path, self._sha256 = path, sha256
+        self._path, self._sha256, self._chat_template = path, sha256, chat_template
         self._native = Native(path, n_ctx=n_ctx, n_batch=min(n_batch, n_ctx), n_threads=n_threads)
         self.n_embd, self.n_vocab, self.n_ctx = self._native.n_embd, self._native.n_vocab, self._native.n_ctx
         try:
@@ -83,6 +92,14 @@ class LlamaBackbone:
         with self._path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @cached_property
+    def prompt_format(self) -> PromptFormat:
+        """How a conversation is written for this model. Raises ModelError(UNSUPPORTED) where that is not known."""
+        try:
+            return self.vocabulary.prompt_format(self._chat_template)
+        except ModelError as error:
+            raise ModelError(error.reason, f"{self._path}: {error}") from error
+
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
         """See `Vocabulary.tokenize`: pass special=False for text that comes from outside."""
         return self.vocabulary.tokenize(text, special=special)
@@ -95,19 +112,19 @@ class LlamaBackbone:
         """What llama.cpp looks up for `ids`: float32 (len(ids), n_embd), to be fed, mixed or compared with latents."""
         return self._rows.read(ids)
 
-    def feed(self, parts: Sequence[ModelInput], *, hidden: Hidden = "none") -> Float32Array | None:
-        """Appends `parts` to the context: token ids, or latents float32 (n, n_embd), in order.
+    def feed(self, inputs: Sequence[ModelInput], *, hidden: Hidden = "none") -> Float32Array | None:
+        """Appends `inputs` to the context, in order: token ids, or embeddings float32 (n, n_embd).
 
-        Each part is decoded by itself, in batches of n_batch rows. Returns None, or the hidden states after the final
-        norm of the last row (1, n_embd) or of all rows (n, n_embd); with "all" batches are 32 rows, which is slower
-        and, as any other batch shape, may change the last bits of the result.
+        Each input is decoded by itself, in batches of n_batch rows. Returns None, or the hidden states after the final
+        norm: of the last row (1, n_embd), or of all rows (n, n_embd). With "all" a batch has 32 rows, which is slower;
+        a change of batch shape may change the last bits of a result.
 
         Raises ModelError: BAD_INPUT (nothing to feed, token out of range, wrong dtype, width or values), CONTEXT_FULL
         before anything is decoded, ABORTED.
         """
         self._check_owner()
         sizes = {"n_vocab": self.n_vocab, "n_embd": self.n_embd}
-        checked = [rows for i, part in enumerate(parts) if len(rows := check(part, f"part {i}", **sizes))]
+        checked = [rows for i, item in enumerate(inputs) if len(rows := check(item, f"part {i}", **sizes))]
         total = sum(len(rows) for rows in checked)
         if total == 0:
             raise ModelError(Reason.BAD_INPUT, "nothing to feed: no part has a token or a latent")
@@ -176,14 +193,14 @@ class LlamaBackbone:
         repetition_penalty: float = 1.0,
         seed: int = 0,
     ) -> Iterator[Token]:
-        """Streams the continuation of what was fed, one Piece a token; exactly the last one has `last` set.
+        """Streams the continuation of what was fed, token by token; exactly the last one has `last` set.
 
         It ends with an end-of-generation token (whose text is empty), after `max_tokens`, or when the context is full.
-        A character whose bytes span tokens comes with the token that completes it. `top` of a piece holds the `top_k`
-        most likely tokens; `latent` the hidden state that predicted this token (W.latent gives its logits), for which
-        the prompt must have been fed with hidden="last". Every token but the last one is in the KV cache afterwards.
+        A character whose bytes span tokens comes with the token that completes it. `top` holds the `top_k` most likely
+        tokens; `latent` the hidden state that predicted the token (W.latent gives its logits), for which the prompt
+        must have been fed with hidden="last". Every token but the last one is in the KV cache afterwards.
 
-        Raises ModelError: BAD_INPUT at once, ABORTED from the iteration, with the pieces so far in the cache.
+        Raises ModelError: BAD_INPUT at once, ABORTED from the iteration, with the tokens so far in the cache.
         """
         self._check_owner()
         if max_tokens < 1 or not 0 <= top_k <= self.n_vocab:

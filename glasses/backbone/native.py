@@ -196,6 +196,11 @@ class Native:
         """Frees context and model, once; their pointers must not be used afterwards."""
         self._free()
 
+    def chat_template(self) -> str | None:
+        """The GGUF's own chat template (Jinja), or None where it has none."""
+        text = c.llama_model_chat_template(self.model, None)
+        return text.decode("utf-8", "replace") if text else None
+
     def metadata(self, key: str) -> str | None:
         """A value of the GGUF header as text, or None where it has no such key."""
         buffer = ctypes.create_string_buffer(256)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from glasses.backbone.native import Native, c
+from glasses.backbone.prompt_format import PromptFormat
 from glasses.errors import InputError, ModelError, Reason
 
 MAX_TEXT_BYTES = 1 << 18  # some 60,000 tokens, far over any context here; a second of work at worst
@@ -33,6 +34,26 @@ class Vocabulary:
         """Every token that ends a generation (`<|im_end|>`, `<|endoftext|>`, ...)."""
         vocab = self._vocab
         return frozenset(i for i in range(self.n_vocab) if c.llama_vocab_is_eog(vocab, i))
+
+    def prompt_format(self, template: str | None = None) -> PromptFormat:
+        """The chat format of this model: its GGUF's own template, or `template` instead.
+
+        Raises ModelError(UNSUPPORTED) where there is none, or it cannot be used.
+        """
+        template = template or self._native.chat_template()
+        if template is None:
+            raise ModelError(
+                Reason.UNSUPPORTED,
+                "its GGUF has no chat template, so how to prompt it is unknown: use an instruct model whose GGUF has "
+                "one (tokenizer.chat_template), or set chat_template in the bundle's TOML",
+            )
+        vocab = self._vocab
+        bos, eos = (self._text_of(token) for token in (c.llama_vocab_bos(vocab), c.llama_vocab_eos(vocab)))
+        return PromptFormat.from_template(template, bos=bos, eos=eos, add_bos=c.llama_vocab_get_add_bos(vocab))
+
+    def _text_of(self, token: int) -> str:
+        """A token as its vocabulary writes it, control tokens included; empty for the null token -1."""
+        return c.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace") if token >= 0 else ""
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
         """Token ids of `text`, nothing added. With `special`, `<|im_start|>` and its like become control tokens;

@@ -83,10 +83,11 @@ class Bundle:
     for_me: str | None = None  # None: whether speech asks for something is not known
     wishes: str | None = None  # None: nothing that is said asks for the memory, a touch does
     voice: str | None = None
+    chat_template: str | None = None  # Jinja, instead of the one in the backbone's GGUF
 
     def models(self) -> tuple[str, ...]:
         """The names of all its models, each once."""
-        roles = [getattr(self, field.name) for field in fields(self) if field.name != "name"]
+        roles = [getattr(self, field.name) for field in fields(self) if field.name not in ("name", "chat_template")]
         return tuple(dict.fromkeys(name for name in roles if name is not None))
 
 
@@ -112,7 +113,7 @@ def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
     """Reads `models/bundles/NAME.toml`. Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong."""
     table = _read_toml(BUNDLES, name, "bundle")
     roles = {field.name for field in fields(Bundle)}
-    optional = {"voice", "audio_ambience", "turn_end", "for_me", "wishes"}
+    optional = {"chat_template", "voice", "audio_ambience", "turn_end", "for_me", "wishes"}
     _check_keys(table, roles - optional, roles, f"models/bundles/{name}.toml")
     return Bundle(**table)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX
+from glasses.backbone.prompt import SYSTEM
 from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.soft_decoder import SoftDecoder, read_pieces
 from glasses.connectors.soft_tokens import SoftTokenConnector, TokenRowSource
@@ -71,7 +71,7 @@ def open_bundle(
 ) -> LoadedBundle:
     """Opens all models of a bundle and brings the backbone to the end of the system prompt.
 
-    Raises ModelError: NOT_FOUND (not pulled), CORRUPT.
+    Raises ModelError: NOT_FOUND (not pulled), CORRUPT, UNSUPPORTED (a backbone whose chat format is not known).
     """
     bundle = store.load_bundle(bundle_name)
     sha256 = store.load_manifest(bundle.backbone).files[0].sha256
@@ -79,7 +79,8 @@ def open_bundle(
         audio = beside.submit(AudioEncoder, store.path_of(bundle.audio_encoder), n_threads=n_threads)
         sound = beside.submit(SoundEncoder, store.path_of(bundle.sound_encoder), n_threads=n_threads)
         image = beside.submit(ImageEncoder, store.path_of(bundle.image_encoder), n_threads=n_threads)
-        backbone = LlamaBackbone(store.path_of(bundle.backbone), n_ctx=n_ctx, n_threads=n_threads, sha256=sha256)
+        path, template = store.path_of(bundle.backbone), bundle.chat_template
+        backbone = LlamaBackbone(path, n_ctx=n_ctx, n_threads=n_threads, sha256=sha256, chat_template=template)
         _feed_prefix(backbone, store.cache_dir() / "states")
         parts = LoadedBundle(
             bundle=bundle,
@@ -176,14 +177,15 @@ def open_wake_word(parts: LoadedBundle) -> WakeWordDetector:
 
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:
     """Restores the state after the system prompt, or computes and keeps it; the file is a cache and may be lost."""
-    tag = hashlib.sha256(PREFIX.encode()).hexdigest()[:16]
+    prefix = backbone.prompt_format.prefix(SYSTEM)
+    tag = hashlib.sha256(prefix.encode()).hexdigest()[:16]
     path = folder / f"{backbone.sha256[:16]}-{tag}.state"
     try:
         backbone.load_state(path, tag=tag)
     except ModelError as error:
         if error.reason is not Reason.NOT_FOUND:
             log.warning("making the saved state of the system prompt anew: %s", error)
-        backbone.feed([backbone.tokenize(PREFIX)])
+        backbone.feed([backbone.tokenize(prefix)])
         with suppress(OSError):  # save_state says it better
             folder.mkdir(parents=True, exist_ok=True)
         try:

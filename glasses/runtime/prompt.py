@@ -84,4 +84,4 @@ def prompt_of(
 def ending(loaded: LoadedBundle, so_far: PromptState) -> list[ModelInput]:
     """What stands between a turn's parts and its answer: a question where none was put, and the suffix."""
     question = [] if so_far.asked else [prompt.ABOUT_VIEW if so_far.seen else prompt.ABOUT_SOUND]
-    return [loaded.backbone.tokenize(text) for text in (*question, prompt.SUFFIX)]
+    return [loaded.backbone.tokenize(text) for text in (*question, loaded.backbone.prompt_format.suffix)]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX, SUFFIX, SYSTEM
+from glasses.backbone.prompt import SYSTEM
 from glasses.evaluation.speech import REPEAT, items, word_errors
 
 SPEECH = Path(__file__).parents[1] / "eval" / "speech"
@@ -27,7 +27,6 @@ QUESTIONS = {
     "Is ice hot or cold?": "cold", "In which country is Tokyo?": "japan", "What is the largest ocean?": "pacific",
     "How many legs does a spider have?": "8|eight", "What is ten minus four?": "6|six",
 }  # fmt: skip
-GEMMA = f"<bos><start_of_turn>user\n{SYSTEM}\n\n", "<end_of_turn>\n<start_of_turn>model\n"
 
 
 def right(answer: str, accepted: str) -> bool:
@@ -38,8 +37,8 @@ def right(answer: str, accepted: str) -> bool:
 
 def asked(backbone: LlamaBackbone) -> Callable[[str], str]:
     """Answers typed text, in the model's own chat frame."""
-    prefix, suffix = GEMMA if len(backbone.tokenize("<start_of_turn>")) == 1 else (PREFIX, SUFFIX)
-    backbone.feed([backbone.tokenize(prefix)])
+    suffix = backbone.prompt_format.suffix
+    backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
     start = backbone.n_past
 
     def answer(text: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from glasses.backbone.prompt import PREFIX
+from models.recipes.chat_frame import PREFIX, check_frame
 
 Asked = Sequence[Tensor | list[int]]  # rows (n, n_embd) and token ids, in order
 
@@ -93,7 +93,8 @@ class Backbone:
 
 
 def open_backbone(path: Path, *, dtype: torch.dtype = torch.bfloat16) -> Backbone:
-    """Loads the GGUF and runs the prompt's head through it once."""
+    """Loads the GGUF and runs the system prompt through it once. Raises ModelError(UNSUPPORTED) as `check_frame`."""
+    check_frame(path)
     model, tokenizer = load(path, dtype=dtype)
     ids = tokenizer(PREFIX, add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.no_grad():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from glasses.backbone.prompt import SUFFIX
+from models.recipes.chat_frame import STOP, SUFFIX
 from models.recipes.image_model import ImageConnector
 from models.recipes.image_names import Names, answer, answer_for, with_article
 
@@ -70,7 +70,7 @@ class Source:
         if rng.random() < YES_NO_SHARE:
             question, reply = self._yes_no(rng, seen, self.labels[i] if units is None else "")
         before, after = ("", question) if rng.random() >= TEXT_FIRST_SHARE else (question, "")
-        return Example(self.regions[i], units, before, after + SUFFIX, reply + "<|im_end|>")
+        return Example(self.regions[i], units, before, after + SUFFIX, reply + STOP)
 
     def _made_up(self, rng: np.random.Generator) -> Array:
         """Activations (5, classes) around a class drawn at random: sharp, or shared with what it is mistaken for."""

@@ -31,7 +31,7 @@ def main() -> None:
             system = SYSTEMS[i // 100 % len(SYSTEMS)]
             if i % 100 == 0 or i == done:
                 backbone.rollback(0)
-                prompt = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
+                prompt = backbone.prompt_format.prefix(system)
                 backbone.feed([backbone.tokenize(prompt)[:-1]])
                 n_prompt, last = backbone.n_past, backbone.tokenize(prompt)[-1:]
             backbone.rollback(n_prompt)

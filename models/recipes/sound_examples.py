@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glasses.backbone.prompt import ABOUT_SOUND, SUFFIX
+from glasses.backbone.prompt import ABOUT_SOUND
+from models.recipes.chat_frame import STOP, SUFFIX
 from models.recipes.sound_classes import reply_to
 from models.recipes.sound_model import SoundConnector
 from models.recipes.sound_units import Pooled
@@ -23,7 +24,6 @@ QUESTIONS = (
     "Listen, what is that?",
 )
 MAIN_QUESTION_SHARE, MADE_UP_SHARE = 0.5, 0.7
-STOP = "<|im_end|>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glasses.backbone.prompt import SUFFIX
 from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.soft_decoder import DecodedSpeech, SoftDecoder, read_pieces
 from glasses.connectors.speech import SoftTokens
@@ -33,6 +32,7 @@ from glasses.model_store import store
 from glasses.runtime.bundle import open_connector
 from glasses.types import Float32Array, Latents
 from models.recipes import training
+from models.recipes.chat_frame import STOP, SUFFIX
 from models.recipes.frozen_backbone import Frozen
 from models.recipes.latent_shards import Clip, Shards
 from models.recipes.remote_backbone import open_frozen
@@ -88,7 +88,7 @@ class Course:
 
     def example(self, clip: Clip, rng: random.Random) -> tuple[list[Tensor | list[int]], list[int]]:
         """Returns (what follows the learned rows, reply tokens): a repeat, or what kind of sound it is."""
-        ids, eos = self.backbone.ids, self.backbone.ids("<|im_end|>")
+        ids, eos = self.backbone.ids, self.backbone.ids(STOP)
         who, rows = rng.choice(self.voices)
         if rng.random() < 0.15:
             return [rows, ids(rng.choice(ABOUT_SOUND)) + ids(SUFFIX)], ids(f"A {who} speaking.") + eos

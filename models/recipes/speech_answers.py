@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glasses.backbone.prompt import SUFFIX
+from models.recipes.chat_frame import STOP, SUFFIX
 from models.recipes.frozen_backbone import Backbone, open_backbone
 
 MAX_TOKENS = 24
@@ -28,7 +28,7 @@ def greedy(backbone: Backbone, asked: list[list[int]]) -> list[str]:
 
     Equal lengths because a padded prompt would move the positions and with them the answer.
     """
-    cache, eos = backbone.cache(len(asked)), backbone.ids("<|im_end|>")[0]
+    cache, eos = backbone.cache(len(asked)), backbone.ids(STOP)[0]
     tokens, answers = torch.tensor(asked), torch.zeros(len(asked), 0, dtype=torch.long)
     for _ in range(MAX_TOKENS):
         hidden = backbone.model.model(input_ids=tokens, past_key_values=cache, use_cache=True)[0]

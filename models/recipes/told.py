@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX
+from glasses.backbone.prompt import SYSTEM
 from glasses.connectors import backbone_adapter
 from glasses.connectors.backbone_adapter import BackboneAdapter
 from glasses.connectors.soft_tokens import N_MIXED, TokenMixture, TokenRowSource
@@ -163,7 +163,7 @@ def ask(gguf: Path, folder: Path, courses: Mapping[str, Course], n: int) -> None
     mixed = together(alone["image"], alone["sound"], 1.0, np.random.default_rng(0))
     beside = {"image": mixed[: len(alone["image"])], "sound": mixed[len(alone["image"]) :]}
     with LlamaBackbone(gguf, n_ctx=512, n_threads=1) as backbone:
-        backbone.feed([backbone.tokenize(PREFIX)])
+        backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
         start, models = backbone.n_past, senses(backbone)
 
         def answer(example: Asked) -> str:

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from glasses.backbone.prompt import ABOUT_SOUND, ABOUT_VIEW, SUFFIX
+from glasses.backbone.prompt import ABOUT_SOUND, ABOUT_VIEW
 from glasses.evaluation.pictures import hits
 from glasses.evaluation.sounds import said_class
 from models.recipes import image_examples, image_names, sound_examples, sound_units
+from models.recipes.chat_frame import SUFFIX
 from models.recipes.sound_classes import CLASSES
 
 Array = NDArray[np.float32]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import trustme
 
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX
+from glasses.backbone.prompt import SYSTEM
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.service.client.client import Client
 from glasses.service.client.transport import Transport, WebSocket
@@ -114,7 +114,7 @@ def small_parts(gguf_path: Path, folder: Path) -> tuple[LoadedBundle, Path]:
     loaded = open_bundle(n_threads=1)
     loaded.close()
     backbone = LlamaBackbone(gguf, n_ctx=1024, n_threads=1)
-    backbone.feed([backbone.tokenize(PREFIX)])
+    backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
     return replace(loaded, backbone=backbone, n_prefix=backbone.n_past), gguf
 
 

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.assistant.kv_context import TURN_BREAK
 from glasses.assistant.listener import Listener
 from glasses.assistant.responder import EXPIRES_MS, Responder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
-from glasses.backbone.prompt import SUFFIX
+from glasses.backbone.prompt_format import CHATML
 from glasses.events import Clause, Draft, Reply, ReplyState, TurnCompleted, TurnSignal, TurnSpan
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
@@ -145,7 +144,7 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBund
         assert mouth._context.base == loaded.n_prefix
     else:
         assert mouth._context.base > n_prompt
-        most = n_prompt + len(replies[0].pieces) + len(loaded.backbone.tokenize(TURN_BREAK))
+        most = n_prompt + len(replies[0].pieces) + len(loaded.backbone.tokenize(CHATML.turn_break))
         assert mouth._context.base <= most
     loaded.backbone.clear_abort()
     loaded.backbone.rollback(loaded.n_prefix)
@@ -158,7 +157,7 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     speaker: Any = Loudspeaker(1.0)
     voice: Any = Voice()
     mouth = Responder(loaded, voice, speaker, tell=lambda state: None)
-    texts = ("What is the capital of France?", SUFFIX)
+    texts = ("What is the capital of France?", CHATML.suffix)
     asking, ending = (loaded.backbone.token_rows(loaded.backbone.tokenize(text)) for text in texts)
     spoken = Draft(Turn(1, 0, "tap", ("",)), asking, paused=False, final=False, history=False, work_ns=(0, 0))
     whole = np.concatenate([asking, ending])

@@ -15,7 +15,8 @@ import pytest
 import service_fixtures
 from service_fixtures import Served, served, small_caps, small_llama, small_torch
 
-from glasses.backbone import prompt
+from glasses.backbone.prompt import SYSTEM
+from glasses.backbone.prompt_format import CHATML
 from glasses.errors import Reason, RemoteError
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.protocol import messages
@@ -70,7 +71,7 @@ def text_of(pieces: list[Token]) -> str:
 
 
 def test_answers_as_the_backbone_itself_does(service: Served, way: str) -> None:
-    text = prompt.PREFIX + QUESTION + prompt.SUFFIX
+    text = CHATML.prefix(SYSTEM) + QUESTION + CHATML.suffix
 
     async def scenario(client: Client) -> tuple[list[Token], list[Token]]:
         session = await client.open()

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from service_fixtures import Served, served, small_caps, small_torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from glasses.backbone.prompt import PREFIX  # noqa: E402
+from glasses.backbone.prompt import SYSTEM  # noqa: E402
+from glasses.backbone.prompt_format import CHATML  # noqa: E402
 from glasses.errors import InputError, ModelError, Reason, RemoteError  # noqa: E402
 from glasses.service.client.gradient_client import GradientClient  # noqa: E402
 from glasses.service.client.sync_client import SyncClient  # noqa: E402
@@ -60,7 +61,7 @@ def own_loss(service: Served, kind: str, rows: list[torch.Tensor], targets: list
         return embed(torch.tensor(backbone.tokenize(text)))
 
     def logits(parts: list[torch.Tensor], reply: list[int]) -> torch.Tensor:
-        sequence = torch.cat([ids(PREFIX), *parts, embed(torch.tensor(reply))])
+        sequence = torch.cat([ids(CHATML.prefix(SYSTEM)), *parts, embed(torch.tensor(reply))])
         return model(inputs_embeds=sequence[None]).logits[0, -len(reply) - 1 : -1]
 
     got = torch.cat([logits([r, ids(" What?")], t) for r, t in zip(rows, targets, strict=True)])

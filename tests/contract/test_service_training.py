@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 import recipe_fixtures  # noqa: E402
 from service_fixtures import Served, served, small_caps, small_llama, small_torch  # noqa: E402
 
-from glasses.backbone.prompt import SUFFIX  # noqa: E402
+from glasses.backbone.prompt_format import CHATML  # noqa: E402
 from glasses.service.client.gradient_client import GradientClient  # noqa: E402
 from glasses.service.client.sync_client import SyncClient  # noqa: E402
 from glasses.service.client.transport import WebSocket  # noqa: E402
@@ -99,7 +99,7 @@ class MadeUp:
         for _ in range(size):
             units = np.zeros(self.n_units, np.float32)
             units[: len(self.names)] = rng.dirichlet(np.full(len(self.names), 0.03))
-            found.append(Asked({self.sense: units}, "", "What is it?" + SUFFIX, self.names[int(units.argmax())]))
+            found.append(Asked({self.sense: units}, "", "What is it?" + CHATML.suffix, self.names[int(units.argmax())]))
         return found
 
     def held_out(self, n: int) -> list[Asked]:
@@ -152,7 +152,7 @@ def test_what_a_prompt_leaves_is_read_alike_from_both_backends(service: Served, 
     for engine in (small_torch(gguf_path, service.folder)(), small_llama(gguf_path, service.folder)()):
         context = engine.copy(engine.chat)
         backbone = engine.parts.backbone
-        engine.feed(context, [backbone.tokenize("Bark like a dog."), backbone.tokenize(SUFFIX)], hidden=False)
+        engine.feed(context, [backbone.tokenize("Bark like a dog."), backbone.tokenize(CHATML.suffix)], hidden=False)
         found.append(engine.values(context))
         engine.close()
     here, there = (values.reshape(3, 2, 192) for values in found)

@@ -12,6 +12,7 @@ import pytest
 from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio, read_image
 from glasses.backbone import prompt
+from glasses.backbone.prompt_format import CHATML
 from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import reply
 from glasses.runtime.bundle import LoadedBundle, open_bundle
@@ -51,7 +52,7 @@ def test_parts_keep_their_order_and_their_rows(loaded: LoadedBundle, picture: La
     assert np.array_equal(fed[0], connect(loaded, picture, PromptState()))
     assert fed[1] == loaded.backbone.tokenize("and", special=False)
     assert np.array_equal(fed[2], connect(loaded, question, PromptState(typed=True)))
-    assert fed[3] == loaded.backbone.tokenize(prompt.SUFFIX)
+    assert fed[3] == loaded.backbone.tokenize(CHATML.suffix)
 
 
 def token_parts(loaded: LoadedBundle, given: list[Latents | str]) -> list[list[int]]:
@@ -102,7 +103,7 @@ def test_a_spoken_question_is_read_as_a_typed_one(loaded: LoadedBundle, question
     (rows, suffix) = prompt_of(bare, [question])
     typed = loaded.backbone.tokenize("What is the capital of France?", special=False)
     assert len(rows) == len(typed)
-    assert suffix == loaded.backbone.tokenize(prompt.SUFFIX)
+    assert suffix == loaded.backbone.tokenize(CHATML.suffix)
 
 
 @pytest.mark.parametrize(

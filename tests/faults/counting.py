@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from glasses.backbone import prompt
+from glasses.backbone.prompt import SYSTEM
+from glasses.backbone.prompt_format import CHATML
 from glasses.service.engines.llama import Ability, Context, Output
 from glasses.service.protocol import events
 from glasses.service.server.server import Listen, serving
@@ -76,6 +77,7 @@ class CountingEngine:
             n_embd=N_EMBD,
             n_ctx=4096,
             sha256="0",
+            prompt_format=CHATML,
         )
         connector = SimpleNamespace(space="none:0", width=4)
         self.parts: Any = CountingParts(
@@ -83,7 +85,7 @@ class CountingEngine:
             words=connector,
             bundle=SimpleNamespace(name="n"),
         )
-        prefix = tuple(prompt.PREFIX.encode())
+        prefix = tuple(CHATML.prefix(SYSTEM).encode())
         self.chat = Context(len(prefix), prefix)
 
     def feed(self, context: Context, parts: Any, *, hidden: bool) -> Output:
@@ -91,7 +93,7 @@ class CountingEngine:
             rows = np.asarray(part)
             context.state = (*(context.state or ()), *(rows.tolist() if rows.ndim == 1 else [OTHER] * len(rows)))
         context.n_past = len(context.state)
-        _, asked, said = bytes(b for b in context.state if b < 256).decode().rpartition(prompt.SUFFIX)
+        _, asked, said = bytes(b for b in context.state if b < 256).decode().rpartition(CHATML.suffix)
         said = said if asked and ANSWER.startswith(said) else ""  # else the next turn's parts
         logits = np.zeros(N_VOCAB, np.float32)
         logits[ord(ANSWER[len(said)]) if said != ANSWER else EOS] = 9.0

@@ -47,7 +47,7 @@ def transcriber() -> Transcribe:
 def text_rows(loaded: LoadedBundle, text: str) -> Float32Array:
     """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
     asked = loaded.backbone.tokenize(text, special=False) or loaded.backbone.tokenize(prompt.ABOUT_SOUND)
-    return loaded.backbone.token_rows([*asked, *loaded.backbone.tokenize(prompt.SUFFIX)])
+    return loaded.backbone.token_rows([*asked, *loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix)])
 
 
 class CascadeEar(Listener):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from glasses.backbone import prompt
 from glasses.backbone.inputs import ModelInput
 from glasses.backbone.kv_values import values_of
 from glasses.backbone.state_file import SavedState
@@ -102,7 +101,7 @@ class LlamaEngine:
         parts.backbone.rollback(parts.n_prefix)
         self.chat = Context(parts.n_prefix, parts.backbone.snapshot())
         self._resident: weakref.ref[Context] | None = None
-        self._read = (len(parts.backbone.tokenize(prompt.SUFFIX)), 1)
+        self._read = (len(parts.backbone.tokenize(parts.backbone.prompt_format.suffix)), 1)
 
     def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
         self._enter(context)

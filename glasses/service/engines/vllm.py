@@ -22,7 +22,7 @@ import numpy as np
 
 from glasses.backbone import inputs as fed
 from glasses.backbone.inputs import ModelInput
-from glasses.backbone.prompt import PREFIX
+from glasses.backbone.prompt import SYSTEM
 from glasses.errors import InputError, ModelError, Reason, RemoteError
 from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.llama import Ability, Context, Output
@@ -57,7 +57,7 @@ class VllmEngine:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._model = self._ask_model()
         self.chat = Context()
-        self.feed(self.chat, [parts.backbone.tokenize(PREFIX)], hidden=False)
+        self.feed(self.chat, [parts.backbone.tokenize(parts.backbone.prompt_format.prefix(SYSTEM))], hidden=False)
 
     def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
         rows = [self._rows(part, f"part {i}") for i, part in enumerate(parts)]

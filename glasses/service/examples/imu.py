@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glasses.backbone.prompt import SUFFIX
+from glasses.backbone.prompt_format import CHATML
 from glasses.service.client.gradient_client import GradientClient
 from glasses.service.client.sync_client import SyncClient
 from glasses.service.client.transport import WebSocket
@@ -106,7 +106,8 @@ def warm_up(sensor: Sensor, client: SyncClient, rng: np.random.Generator) -> Non
 def train(sensor: Sensor, client: SyncClient, steps: int, rng: np.random.Generator) -> list[float]:
     """Through the frozen backbone; the loss of every step."""
     api = RemoteLoss(GradientClient(client))
-    suffix, end = client.tokenize(SUFFIX, special=True)[0], client.tokenize("<|im_end|>", special=True)[0]
+    suffix, _ = client.tokenize(CHATML.suffix, special=True)  # the format of the backbone of pocket
+    end = suffix[:1]
     replies = {kind: client.tokenize(answer)[0] + end for kind, answer in ANSWERS.items()}
     optimizer, losses = torch.optim.Adam(sensor.parameters(), lr=1e-3), []
     for _ in range(steps):

@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from glasses.audio.media import read_audio, read_image
 from glasses.backbone import prompt
+from glasses.backbone.prompt_format import Role
 from glasses.encoders.audio import windows
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.service.client.client import Client, RemoteSession
@@ -159,26 +160,24 @@ async def _pieces(
 
 
 async def _feed(service: Service, session: RemoteSession, asked: ChatRequest) -> int:
-    """The conversation in the frame the connectors were trained in; rows fed."""
-    backbone = service.models.backbone
+    """Feeds the conversation in the backbone's chat format, with our system prompt where it has none; rows fed.
 
-    def control(text: str) -> list[int]:
-        return backbone.tokenize(text)
-
-    given: list[Given] = []
-    if asked.messages[0].role not in ("system", "developer"):
-        given += [control(f"<|im_start|>system\n{prompt.SYSTEM}<|im_end|>\n")]
-    for message in asked.messages:
-        role = "system" if message.role == "developer" else message.role
-        given.append(control(f"<|im_start|>{role}\n"))
+    Raises InputError(BAD_INPUT) for an order of roles that the format does not allow.
+    """
+    backbone, conversation = service.models.backbone, asked.messages
+    if conversation[0].role not in ("system", "developer"):
+        conversation = [Message("system", prompt.SYSTEM), *conversation]
+    roles: list[Role] = ["system" if message.role == "developer" else message.role for message in conversation]
+    frame = backbone.prompt_format.frame(roles)
+    given: list[Given] = [backbone.tokenize(frame[0])]
+    for message, text_after in zip(conversation, frame[1:], strict=True):
         for part in [TextPart(message.content)] if isinstance(message.content, str) else message.content:
             given += (
                 [part.text]
                 if isinstance(part, TextPart)
                 else await service.run(session.id, lambda part=part: _sense(service, part))
             )
-        given.append(control("<|im_end|>\n"))
-    given.append(control("<|im_start|>assistant\n"))
+        given.append(backbone.tokenize(text_after))
     for i in range(0, len(given), messages.MAX_PARTS):
         await session.feed(*given[i : i + messages.MAX_PARTS])
     return session.n_past

@@ -17,8 +17,6 @@ from glasses.service.protocol.messages import Rows, Sensed, Text, Tokens
 from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.types import NS_PER_MS, Float32Array, Latents
 
-TURN_END = "<|im_end|>\n<|im_start|>user\n"  # from an answer to the next turn's parts
-
 
 @dataclass(slots=True)
 class Turn(PromptState):

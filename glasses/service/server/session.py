@@ -255,9 +255,13 @@ class Session:
     def _answered(self) -> None:
         self.touched = time.monotonic()
         if self.chat:  # the next turn's parts follow
-            self._pending, self._output = [self.service.models.backbone.tokenize(prompting.TURN_END)], None
+            self._pending, self._output = [self._turn_break()], None
             self.turn = prompting.Turn()
             self._mark()
+
+    def _turn_break(self) -> list[int]:
+        backbone = self.service.models.backbone
+        return backbone.tokenize(backbone.prompt_format.turn_break)
 
     def _begin(self, generation: Generation) -> None:
         """The end of a chat turn, then the first piece."""

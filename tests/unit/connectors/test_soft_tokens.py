@@ -11,7 +11,8 @@ import pytest
 
 from glasses.audio.media import read_image
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import PREFIX, SUFFIX
+from glasses.backbone.prompt import SYSTEM
+from glasses.backbone.prompt_format import CHATML
 from glasses.connectors import backbone_adapter
 from glasses.connectors.backbone_adapter import BackboneAdapter
 from glasses.connectors.pooled import Network, PooledConnector
@@ -217,5 +218,7 @@ def test_an_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) ->
     paths = [ARTIFACTS / name for name in ("image-connector-spelled.json", "image-connector-pocket.onnx")]
     connector = SoftTokenConnector(paths[0], paths[1], backbone, n_threads=1)
     rows = connector.apply(encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg")))
-    backbone.feed([backbone.tokenize(PREFIX), rows, backbone.tokenize("What is in view?" + SUFFIX)])
+    backbone.feed(
+        [backbone.tokenize(CHATML.prefix(SYSTEM)), rows, backbone.tokenize("What is in view?" + CHATML.suffix)]
+    )
     assert "cheetah" in "".join(piece.text for piece in backbone.generate(0, max_tokens=16))

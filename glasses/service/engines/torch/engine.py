@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
 from transformers.utils import logging
 
 from glasses.backbone import inputs as fed
-from glasses.backbone import prompt
 from glasses.backbone.inputs import ModelInput
+from glasses.backbone.prompt import SYSTEM
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.llama import Ability, Context, Output
@@ -50,9 +50,10 @@ class TorchEngine:
         self.parts, self.model = parts, model
         self._sizes = {"n_vocab": parts.backbone.n_vocab, "n_embd": parts.backbone.n_embd}
         self._aborted = False
-        self._read = (len(parts.backbone.tokenize(prompt.SUFFIX)), 1)
+        prompt_format = parts.backbone.prompt_format
+        self._read = (len(parts.backbone.tokenize(prompt_format.suffix)), 1)
         self.chat = Context(0, None)
-        self.feed(self.chat, [parts.backbone.tokenize(prompt.PREFIX)], hidden=False)
+        self.feed(self.chat, [parts.backbone.tokenize(prompt_format.prefix(SYSTEM))], hidden=False)
         self._prefix = self.chat.state
         self.chat.state = copy.deepcopy(self._prefix)
 
