@@ -22,12 +22,11 @@ import onnx
 from onnx import helper
 
 from glasses.errors import InputError, Reason
-from glasses.model_store import manifests, sources, store
+from glasses.model_store import ctranslate2, manifests, sources, store
 from glasses.model_store.onnx import space_of
 from glasses.system.board import load_board
 from quantize import (
     backbone,
-    ctranslate2,
     graph,
     imatrix,
     processors,

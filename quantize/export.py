@@ -19,7 +19,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from glasses.errors import InputError, ModelError, Reason
-from quantize import ctranslate2, hugging_face, onnx_file, whisper_encoder
+from glasses.model_store import ctranslate2
+from quantize import hugging_face, onnx_file, whisper_encoder
 
 Array = NDArray[np.float32]
 MAX_FRAMES = 3000  # 30 s: Whisper's position table, and the only length its own programs take

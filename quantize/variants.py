@@ -15,12 +15,11 @@ from typing import Any
 
 import onnx
 
-from glasses.model_store import store
+from glasses.model_store import ctranslate2, store
 from glasses.runtime.bundle import open_bundle
 from quantize import (
     backbone,
     bundle,
-    ctranslate2,
     divergence,
     feeds,
     fidelity,

@@ -6,7 +6,7 @@ without them it never stops on a shorter one (models/recipes/listener_tail.py). 
 last and gives the likeliest pieces of what comes next, how likely each is, and their mean row, which is the next step's
 input: no piece is ever chosen, doubt is passed on.
 
-The weights lie in a file of their own (`quantize/decoder_weights.py`), to which both graphs point.
+The weights lie in a file of their own (`glasses/model_store/whisper_decoder_weights.py`), to which both graphs point.
 
     python -m quantize.whisper_decoder model.bin config.json tail.npz SPACE OUT_FOLDER
 """
@@ -23,8 +23,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from quantize.ctranslate2 import read_tensors
-from quantize.decoder_weights import N_PIECES, Arrays, arrays, offsets, write
+from glasses.model_store.ctranslate2 import read_tensors
+from glasses.model_store.whisper_decoder_weights import N_PIECES, Arrays, arrays, offsets, write
 from quantize.graph import Graph
 
 WEIGHTS = "whisper-tiny-en-decoder-int8.bin"

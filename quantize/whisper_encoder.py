@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from quantize.ctranslate2 import read_tensors
+from glasses.model_store.ctranslate2 import read_tensors
 from quantize.graph import Graph, save_int8
 
 Tensors = dict[str, NDArray[Any]]

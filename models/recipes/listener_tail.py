@@ -28,12 +28,13 @@ from torch.nn import functional as F
 from glasses.connectors.soft_decoder import LATENTS_PER_PIECE, N_FREE, SoftDecoder, goes_round
 from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.evaluation.speech import edits
+from glasses.model_store import whisper_decoder_weights
+from glasses.model_store.whisper_decoder_weights import NO_TIMESTAMPS, START
 from glasses.types import SAMPLE_RATE_HZ, Latents
 from models.recipes import training
 from models.recipes.latent_shards import Clip, Shards
 from models.recipes.listener_model import WINDOW, Decoder, Tail
-from quantize import decoder_weights, whisper_decoder
-from quantize.decoder_weights import NO_TIMESTAMPS, START
+from quantize import whisper_decoder
 from quantize.whisper_decoder import END
 
 CLIPS, QUIET = 16, 4  # of one step
@@ -55,12 +56,12 @@ def batch_of(latents: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
 
 def teacher(model: Path, never: list[int], space: str, folder: Path) -> SoftDecoder:
     """The decoder as it is deployed, with rows after the latents that nothing looks at."""
-    held = decoder_weights.arrays(decoder_weights.read_tensors(model))
+    held = whisper_decoder_weights.arrays(whisper_decoder_weights.read_tensors(model))
     n_state = held["start"].shape[1]
     n_layer, n_head = sum(name.endswith("ffn.gamma") for name in held), n_state // 64
     unseen = np.zeros((n_layer, 1, n_state), np.float32)
     unlearned = {"k": unseen, "v": unseen, "b": np.full((n_layer, n_head, 1), whisper_decoder.NEVER, np.float32)}
-    decoder_weights.write(held, folder / whisper_decoder.WEIGHTS)
+    whisper_decoder_weights.write(held, folder / whisper_decoder.WEIGHTS)
     onnx.save(whisper_decoder.begin(held, unlearned, space, 2 * n_state), folder / "begin.onnx")
     onnx.save(whisper_decoder.step(held, never), folder / "step.onnx")
     return SoftDecoder(folder / "begin.onnx", folder / "step.onnx", folder / whisper_decoder.WEIGHTS)

@@ -18,11 +18,11 @@ from glasses.backbone.llama import LlamaBackbone  # noqa: E402
 from glasses.connectors.soft_decoder import SoftDecoder  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.evaluation.speech import items  # noqa: E402
-from glasses.model_store import store  # noqa: E402
+from glasses.model_store import store, whisper_decoder_weights  # noqa: E402
 from glasses.types import Latents  # noqa: E402
 from models.recipes import listener_tail, speech_align, speech_text  # noqa: E402
 from models.recipes.listener_model import Decoder, Tail  # noqa: E402
-from quantize import decoder_weights, whisper_decoder  # noqa: E402
+from quantize import whisper_decoder  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -82,10 +82,10 @@ def test_no_sentence_is_on_both_sides() -> None:
 def test_the_shipped_graphs_and_weights_are_made_again(
     source: Path, never: list[int], tail: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    decoder_weights.make(source, tmp_path / "weights.bin")
+    whisper_decoder_weights.make(source, tmp_path / "weights.bin")
     files = {file.name: file for file in store.load_manifest("audio-words-pocket").files}
     assert store.sha256_of(tmp_path / "weights.bin") == files[whisper_decoder.WEIGHTS].sha256
-    held = decoder_weights.arrays(decoder_weights.read_tensors(source))
+    held = whisper_decoder_weights.arrays(whisper_decoder_weights.read_tensors(source))
     space = AudioEncoder(store.path_of("whisper-tiny-en-encoder-int8")).space
     for name, model in (
         ("begin", whisper_decoder.begin(held, tail, space, 768)),

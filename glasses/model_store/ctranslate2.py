@@ -1,4 +1,4 @@
-"""Reads the flat tensor file of CTranslate2 (`model.bin`). Knows the container, not what a tensor is for.
+"""Reads the tensors of CTranslate2's flat model file (`model.bin`).
 
 Layout (CTranslate2, python/ctranslate2/specs/model_spec.py, binary version 6): u32 version, string spec name, u32 spec
 revision, u32 count, then per tensor: string name, u8 rank, u32 dims..., u8 dtype, u32 bytes, raw data;

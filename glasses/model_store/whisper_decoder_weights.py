@@ -1,10 +1,9 @@
-"""Whisper's decoder half as one flat file of int8 weights, made from CTranslate2's on the machine that needs it.
+"""Makes the int8 weights of Whisper's decoder from CTranslate2's model file.
 
-Committed are only the graphs that read this file (`quantize/whisper_decoder.py`); 31 MB of weights are not, because
-they follow from the original by arithmetic that is the same everywhere: every row of a matrix is divided by its scale,
-absmax / 127 in float32, and rounded to the nearest, halves to even. So a manifest can name the file's sha256.
-
-Needs numpy alone: `glasses models pull` runs it on the board.
+`glasses models pull` runs this on the machine that needs the weights; the repository holds only the two graphs that
+read them (`quantize/whisper_decoder.py` writes those). The weights are one flat file of 31 MB. Its bytes are the same
+on every machine, so a manifest can name their sha256: each row of a matrix is divided by its scale (absmax / 127,
+float32) and rounded to the nearest integer, halves to even.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
-from quantize.ctranslate2 import read_tensors
+from glasses.model_store.ctranslate2 import read_tensors
 
 Arrays = dict[str, NDArray[Any]]
 ALIGN_BYTES = 64  # onnxruntime maps the file: a cache line is kind to it
