@@ -30,7 +30,7 @@ test: setup lint
 	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk'
 
 eval: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opponent]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[baseline]'
 	$(BIN)/glasses models pull whisper-tiny-en-ct2
 	$(BIN)/glasses eval --out $(OUT)/eval
 

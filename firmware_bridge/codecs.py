@@ -48,7 +48,9 @@ class OpusDecoder:
         try:
             import opuslib_next  # noqa: PLC0415  # pyright: ignore[reportMissingImports] - an extra, and it looks for libopus when imported
         except ImportError as error:
-            raise LinkError(Reason.NOT_AVAILABLE, "Opus needs the extra: pip install 'glasses[codecs]'") from error
+            raise LinkError(
+                Reason.NOT_AVAILABLE, "Opus needs, from the checkout: pip install -e '.[codecs]'"
+            ) from error
         except Exception as error:  # it raises a bare Exception where libopus is absent
             raise LinkError(Reason.NOT_AVAILABLE, f"Opus: {error} On Debian: apt install libopus0") from error
         self.rate_hz = rate_hz

@@ -10,8 +10,8 @@ import re
 import sys
 import tomllib
 
+from glasses.data import data_path
 from glasses.model_store.manifests import MANIFESTS
-from glasses.model_store.sources import REPO_ROOT
 from glasses.model_store.store import sha256_of
 
 
@@ -23,7 +23,7 @@ def refreshed(text: str) -> str:
         committed = [origin.removeprefix("file:") for origin in origins if origin.startswith("file:")]
         if not committed:
             continue
-        path = REPO_ROOT / committed[0]
+        path = data_path(committed[0])
         sized = re.sub(r"(?m)^size_bytes\s*=.*$", f"size_bytes = {path.stat().st_size}", entry)
         entries[i] = re.sub(r"(?m)^sha256\s*=.*$", f'sha256 = "{sha256_of(path)}"', sized)
     return head + "".join(entries)

@@ -14,7 +14,9 @@ try:
 except ModuleNotFoundError as missing:  # say that the extra is missing, not where the import stands
     if missing.name not in _EXTRA:
         raise
-    sys.exit(f"quantize: {missing.name} is not installed; install the extra: pip install --editable '.[quantize]'")
+    sys.exit(
+        f"quantize: {missing.name} is not installed; install the extra, from the checkout: pip install -e '.[quantize]'"
+    )
 
 _COMMANDS = (export, encoder, backbone, report, table, plan, bundle)
 _EXAMPLE = """\

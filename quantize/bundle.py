@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from glasses import data
 from glasses.errors import InputError, Reason
 from glasses.model_store import ctranslate2, manifests, sources, store
 from glasses.model_store.onnx import space_of
@@ -38,7 +39,7 @@ from quantize.files import whole, write_text
 from quantize.schemes import Options
 
 BASE = store.DEFAULT_BUNDLE
-BUILT = sources.REPO_ROOT / "models" / "built"  # not committed: every file can be made again
+BUILT = data.data_path("models/built")  # not committed: every file can be made again
 AUDIO_SOURCE, IMAGE_SOURCE, SOUND_SOURCE = "whisper-tiny-en-ct2", "efficientnet-lite0-pth", "yamnet-onnx"
 OURS = "this repository"
 TRAINED = "taken as it is: trained here, which takes downloads and up to hours (models/recipes)"
@@ -134,7 +135,7 @@ def make(
     repository, and whatever its parts raise; then no manifest is written.
     """
     _check_free(name)
-    if not out.resolve().is_relative_to(sources.REPO_ROOT):
+    if not out.resolve().is_relative_to(data.ROOT):
         raise InputError(Reason.BAD_INPUT, f"{out}: a folder of this repository is needed, as manifests are relative")
     table = tomllib.loads((manifests.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
     out.mkdir(parents=True, exist_ok=True)
@@ -265,7 +266,7 @@ sources = {json.dumps(origins)}
 
 
 def _in_repository(path: Path) -> str:
-    return f"file:{path.resolve().relative_to(sources.REPO_ROOT).as_posix()}"
+    return f"file:{path.resolve().relative_to(data.ROOT).as_posix()}"
 
 
 def _origin(source: sources.Source) -> str | list[str]:

@@ -128,7 +128,7 @@ def _ctranslate2(file: Path) -> Source:
         return np.array(whisper.encode(program.StorageView.from_array(mel)).to_device(program.Device.cpu))
 
     can = run if found and (file.parent / "config.json").is_file() else None
-    needs = "the extra `opponent` (ctranslate2) and config.json beside model.bin"
+    needs = "the extra `baseline` (ctranslate2) and config.json beside model.bin"
     n_mels = weights["encoder/conv1/weight"].shape[1]
     return Source("whisper, CTranslate2", lambda: whisper_encoder.build(weights), _mel(n_mels), can, needs)
 

@@ -18,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from glasses.audio.media import read_audio, read_image
+from glasses.data import data_path
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
@@ -32,7 +33,7 @@ from quantize import onnx_file
 Kind = Literal["sound", "picture", "arrays"]
 Feed = dict[str, NDArray[Any]]
 BUNDLE = "bundle"  # --calibration bundle: what is in this repository and is not held out
-EVAL = Path(speech.__file__).parents[2] / "models" / "eval"
+EVAL = data_path("models/eval")
 DEMO = Path(speech.__file__).parents[1] / "recording" / "demo"
 SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "sound": (".wav", ".ogg", ".flac", ".mp3", ".opus"),

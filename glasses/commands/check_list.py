@@ -90,7 +90,7 @@ def _models(place: CheckContext) -> CheckResult:
 def _voice(place: CheckContext) -> CheckResult:
     del place
     if find_spec("piper") is None:
-        return CheckResult("voice", "warn", "answers are text only", "run: pip install 'glasses[voice]'")
+        return CheckResult("voice", "warn", "answers are text only", "run: pip install -e '.[voice]' (in the checkout)")
     return CheckResult("voice", "ok", "installed")
 
 

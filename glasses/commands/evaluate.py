@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from glasses.data import data_path
 from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation import pictures, probes, sounds, speech, whisper_baseline
 from glasses.model_store import store
@@ -23,7 +24,7 @@ from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
 from glasses.types import Float32Array, Latents
 
-HELD_OUT = Path(__file__).parents[2] / "models" / "eval"
+HELD_OUT = data_path("models/eval")
 SETS = ("speech", "pictures", "sounds", "information")
 _EXAMPLE = """\
 examples:
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if "information" in args.only and not whisper_baseline.installed():
         raise ModelError(
             Reason.NOT_INSTALLED,
-            "the information probe compares with a transcript and needs the extra `opponent`: make eval, or "
+            "the information probe compares with a transcript and needs the extra `baseline`: make eval, or "
             "--only speech pictures sounds",
         )
     loaded = open_bundle(args.bundle)

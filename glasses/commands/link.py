@@ -127,7 +127,9 @@ async def _update(device: ReferenceGlasses, image: bytes, as_json: bool) -> None
     try:
         from firmware_bridge.smp import Updater  # noqa: PLC0415 - extra `update`: nobody else needs smpclient
     except ImportError as error:
-        raise LinkError(Reason.NOT_INSTALLED, "firmware update needs: pip install 'glasses[update]'") from error
+        raise LinkError(
+            Reason.NOT_INSTALLED, "firmware update needs, from the checkout: pip install -e '.[update]'"
+        ) from error
     device.capabilities.require("update")
     updater = Updater(device)
     console = Console(stderr=True)

@@ -28,7 +28,7 @@ def open_beside(args: argparse.Namespace, stack: ExitStack) -> HedgedAnswerer | 
     if args.offload is None:
         return None
     if find_spec("websockets") is None or find_spec("msgspec") is None:
-        raise ModelError(Reason.NOT_INSTALLED, "--offload needs the extra `service`: pip install 'glasses[service]'")
+        raise ModelError(Reason.NOT_INSTALLED, "--offload needs, from the checkout: pip install -e '.[service]'")
     from glasses.offload.answerer import HedgedAnswerer, transport_of  # noqa: PLC0415
 
     return stack.enter_context(HedgedAnswerer(transport_of(args.offload, args.offload_token_file, args.offload_ca)))

@@ -139,7 +139,9 @@ class RunServices:
 
     def _open_page(self, address: str, stack: ExitStack, mute: Callable[[bool], None]) -> None:
         if find_spec("starlette") is None or find_spec("uvicorn") is None:
-            raise ModelError(Reason.NOT_INSTALLED, "the dashboard needs the extra: pip install 'glasses[service]'")
+            raise ModelError(
+                Reason.NOT_INSTALLED, "the dashboard needs, from the checkout: pip install -e '.[service]'"
+            )
         # The extra `service` may be missing, and everything else works without it.
         from glasses.dashboard.feed import PanelFeed  # noqa: PLC0415
         from glasses.dashboard.server import serving  # noqa: PLC0415

@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C. Raises GlassesError where it cannot."""
     if find_spec("uvicorn") is None or find_spec("msgspec") is None:
-        raise ModelError(Reason.NOT_INSTALLED, "serving needs the extra `service`: pip install 'glasses[service]'")
+        raise ModelError(Reason.NOT_INSTALLED, "serving needs, from the checkout: pip install -e '.[service]'")
     if args.sessions < 1:
         raise InputError(Reason.BAD_INPUT, f"--sessions {args.sessions}: at least 1")
     return asyncio.run(_serve(args))

@@ -48,7 +48,7 @@ class Phonemizer:
             raise ModelError(
                 Reason.NOT_INSTALLED,
                 "speech needs the optional piper-tts package (GPL-3, run as a process of its own): "
-                "install this project's 'voice' extra, e.g. pip install -e '.[voice]'",
+                "from the checkout: pip install -e '.[voice]'",
             )
         self._command = [sys.executable, "-P", str(_WORKER), spec.submodule_search_locations[0], voice]
         self._child: subprocess.Popen[bytes] | None = None

@@ -18,11 +18,12 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from glasses.data import data_path
 from glasses.errors import InputError, Reason
 from glasses.evaluation.subset import spread
 from glasses.types import Latents, UInt8Array
 
-PICTURES = Path(__file__).parents[2] / "models" / "eval" / "pictures"
+PICTURES = data_path("models/eval/pictures")
 QUESTION = "What is in view?"
 
 

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.audio.media import read_audio
+from glasses.data import data_path
 from glasses.errors import InputError, Reason
 from glasses.evaluation.sounds import SOUNDS, Hear, read_index, ridge_probe
 from glasses.types import Float32Array, Latents
 
-TONES = Path(__file__).parents[2] / "models" / "eval" / "tone"
+TONES = data_path("models/eval/tone")
 N_FIRST = 2  # rows beside words, or before a sound's own
 Rows = Callable[[Sequence[Latents]], NDArray[np.floating]]
 Transcribe = Callable[[Float32Array], str]

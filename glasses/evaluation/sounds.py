@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses.audio.media import read_audio
+from glasses.data import data_path
 from glasses.errors import InputError, Reason
 from glasses.evaluation.subset import spread
 from glasses.types import Float32Array, Latents
 
-SOUNDS = Path(__file__).parents[2] / "models" / "eval" / "sounds"
+SOUNDS = data_path("models/eval/sounds")
 QUESTION = "What is this sound?"
 RIDGE = 0.1  # of the mean squared feature, added to the covariance's diagonal
 

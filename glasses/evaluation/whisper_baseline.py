@@ -1,6 +1,6 @@
 """Whisper's own decoder, by faster-whisper: the limit for words, and the transcript latents are compared with.
 
-Nothing at run time uses it; it needs the `opponent` extra.
+Nothing at run time uses it; it needs the `baseline` extra.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def installed() -> bool:
 def open_whisper(*, n_threads: int, compute_type: str) -> Any:
     """faster-whisper's model. Raises ModelError: NOT_FOUND (not pulled), NOT_INSTALLED (the extra is missing)."""
     if not installed():
-        raise ModelError(Reason.NOT_INSTALLED, "Whisper's decoder needs the extra: pip install -e '.[opponent]'")
+        raise ModelError(
+            Reason.NOT_INSTALLED, "Whisper's decoder needs, from the checkout: pip install -e '.[baseline]'"
+        )
     from faster_whisper import WhisperModel  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (optional, heavy)
 
     with tempfile.TemporaryDirectory() as together:  # it wants the model's files in one folder

@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from glasses.data import data_path
 from glasses.errors import ModelError, Reason
 from glasses.model_store import sources
 
-MANIFESTS = sources.REPO_ROOT / "models" / "manifests"
-BUNDLES = sources.REPO_ROOT / "models" / "bundles"
+MANIFESTS = data_path("models/manifests")
+BUNDLES = data_path("models/bundles")
 MAX_FILE_BYTES = 4 << 30  # no board we aim at can load more
 DEFAULT_BUNDLE = "pocket"
 

@@ -34,7 +34,6 @@ from pathlib import Path
 from glasses.errors import ModelError, Reason
 from glasses.model_store import huggingface
 
-REPO_ROOT = Path(__file__).resolve().parents[2]
 MAX_WHEEL_BYTES = 1 << 30  # ten times what PyPI accepts without asking; a mirror may serve anything
 MAX_PIECES = 99
 _BLOCK_BYTES = 1 << 20

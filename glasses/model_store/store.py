@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from glasses.data import data_path
 from glasses.errors import ModelError, Reason
 from glasses.model_store import sources
 from glasses.model_store.manifests import (
@@ -207,7 +208,7 @@ def _only_one_pull(root: Path) -> Iterator[None]:
 
 def _place(file: ModelFile) -> Path:
     for source in file.sources:
-        if isinstance(source, sources.RepoFile) and (path := sources.REPO_ROOT / source.path).is_file():
+        if isinstance(source, sources.RepoFile) and (path := data_path(source.path)).is_file():
             return path
     return cache_dir() / file.sha256 / file.name
 
@@ -253,4 +254,4 @@ def _write_stamp(file: ModelFile, path: Path) -> None:
 def _remedy(name: str, path: Path) -> str:
     if path.is_relative_to(cache_dir()):
         return f"run: glasses models pull {name}"
-    return f"restore it (git checkout), or after a retraining run: python -m models.refresh {name}"
+    return f"restore it (git checkout, or install again); after a retraining: python -m models.refresh {name}"

@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from glasses.data import data_path
 from glasses.errors import InputError, Reason
 from glasses.types import Display
 
-# hardware/ lies at the repository's root, beside this package; `make setup` installs editable, so this holds there too.
-BOARDS_DIR = Path(__file__).resolve().parents[2] / "hardware" / "boards"
+BOARDS_DIR = data_path("hardware/boards")
 DEFAULT_BOARD = "desktop"
 _MAX_FILE_BYTES = 64 * 1024
 _TEXT_KEYS = ("about", "source")

@@ -20,7 +20,7 @@ def test_a_tone_is_the_one_named_first() -> None:
 
 def test_a_picture_reaches_latents_alone() -> None:
     if not whisper_baseline.installed():
-        pytest.skip("the extra `opponent` is not installed")
+        pytest.skip("the extra `baseline` is not installed")
     try:
         store.path_of(MODEL)
     except ModelError as error:

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # From the bottom. What stands on one level does not import each other.
 LEVELS = (
-    ("types", "errors"),
+    ("types", "errors", "data"),
     ("events",),
     ("model_store", "backbone", "system"),
     ("audio", "encoders", "connectors", "decoders", "dashboard"),

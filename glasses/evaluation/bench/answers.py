@@ -40,7 +40,7 @@ class Side:
 def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Shares answered by each side, at most `n_clips` of each kind, spread over its set.
 
-    Raises ModelError (NOT_INSTALLED, NOT_FOUND: the opponent), InputError(NOT_FOUND).
+    Raises ModelError (NOT_INSTALLED, NOT_FOUND: the baseline), InputError(NOT_FOUND).
     """
     transcribe = transcriber()
     loaded = open_bundle(bundle)

@@ -1,7 +1,7 @@
 """How soon it answers, spoken to in a room without a sound card: latents and the cascade, turn about, in one run.
 
 Times are acoustic, off one recording of room and speaker (turn_times.py). Needs PulseAudio (room.py) and, for the
-cascade, the extra `opponent`. Interrupted, it gives what it has. Knows how to measure, and no figures.
+cascade, the extra `baseline`. Interrupted, it gives what it has. Knows how to measure, and no figures.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from glasses.assistant.listener import Listener
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
+from glasses.data import data_path
 from glasses.decoders.speech import Voice
 from glasses.devices.local import LocalDevices
 from glasses.errors import InputError, Reason, SensorError
@@ -38,7 +39,7 @@ from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
 from glasses.types import Float32Array
 
-SPEECH = Path(__file__).parents[3] / "models/eval/speech"
+SPEECH = data_path("models/eval/speech")
 BLOCK = 5  # turns of one side before it is the other's
 IDLE_S = 20.0
 SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
