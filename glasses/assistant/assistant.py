@@ -88,8 +88,7 @@ class Assistant:
         self.speaker: AudioOutput | None = None
         self._open_sound()
         self._looking = CameraSupervisor(devices, self.events, watch)
-        if self._wants_camera():
-            self._looking.open()
+        self._looking.start(self._wants_camera())
         self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
         self.mouth = Responder(loaded, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
@@ -111,7 +110,7 @@ class Assistant:
         finally:
             self.events.close()
             self._thread.join(5)
-            self._looking.shut()
+            self._looking.close()
             self._close_sound()
         if self.failure:
             raise self.failure
@@ -138,12 +137,12 @@ class Assistant:
 
     def _follow_mute(self) -> None:
         """In the ear's thread. Closed, not ignored: so the system's own sign that something records goes out too."""
-        shut = self.microphone is None and self._looking.camera is None
+        shut = self.microphone is None and not self._looking.is_open
         muted = self.muted
         if muted and not shut:
             if self.microphone:
                 self.microphone.close()
-            self._looking.shut()
+            self._looking.follow(False)
             self.microphone = None
             self._watch(DeviceChange(time.monotonic_ns(), "muted"))
         elif not muted and self._was_muted:

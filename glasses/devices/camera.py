@@ -1,12 +1,12 @@
-"""A camera through OpenCV or, on a Pi, picamera2: at most one picture waits, the newest. Knows no model.
+"""A camera through OpenCV or, on a Raspberry Pi, picamera2 (picamera.py).
 
-`source` is a device number, a device path, `csi` or `csi:1` (a Pi's ribbon cable, sensors/csi.py), or a video file.
-A file is shown at its own rate and begins again at its end, as a camera goes on: a film that stopped would be a camera
-that is gone.
+`source` is a device number, a device path, `csi` or `csi:1` for a Pi's ribbon cable, or a video file. A file is played
+at its own rate and begins again at its end, as a camera would go on.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -20,97 +20,113 @@ import numpy as np
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.picamera import CsiCapture
 from glasses.errors import Reason, SensorError
+from glasses.system.supervised import SupervisedThread
 from glasses.types import Frame, UInt8Array, frozen
 
-FPS = 2.0  # what is seen around a touch; a picture model takes one picture a turn
-_LONG_SIDE = 640  # the encoder takes 224
-_FAILS = 10  # reads in a row without a picture: the camera is gone
-_RATES = 1.0, 120.0  # pictures a second that a film's header is believed,
-_RATE = 25.0  # and what is taken where it says something else, as files of varying rate do
+log = logging.getLogger(__name__)
+FPS = 2.0  # a turn is given one picture, and views are remembered every two seconds
+CLOSE_S = 5.0  # `close` waits so long for a read; OpenCV's V4L2 reads wait up to 10 s for a camera that stalls
+_LONG_SIDE = 640  # pixels; the encoder takes 224
+_MAX_FAILED_READS = 10  # in a row: the camera is gone
+_RETRY_READ_S = 0.05
+_FILE_FPS = 1.0, 120.0  # rates that a video file's header is believed; files of varying rate say anything
+_DEFAULT_FILE_FPS = 25.0
 _CSI = re.compile(r"csi(?::([0-9]{1,2}))?")
 
 
 class Camera:
-    """Opened and looking until `close`. A camera that vanishes is tried again each second; `gone` says so meanwhile."""
+    """Open and delivering Frames until `close`, or until it is `gone`.
+
+    Only the camera's own thread reads and releases the capture, so a read that stalls delays nobody else and is never
+    released under its feet.
+    """
 
     def __init__(self, queue: EventQueue, source: str | int, *, fps: float = FPS) -> None:
         """Raises SensorError: NOT_FOUND for a camera that does not open, NOT_INSTALLED for "csi" without picamera2."""
         self._queue, self._source, self._fps = queue, source, fps
-        self._capture: Any = _opened(source)
-        self._is_film = isinstance(source, str) and Path(source).is_file()
-        self._next_s = 0.0  # when the film's next picture is due
-        self.gone = False
+        self._capture: Any = open_capture(source)
+        self._is_file = isinstance(source, str) and Path(source).is_file()
+        self._next_read_s = 0.0  # when the file's next picture is due
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="camera", daemon=True)
-        self._thread.start()
+        self._put_lock = threading.Lock()  # no Frame is put once `close` has begun
+        self._seq = 0
+        self._thread = SupervisedThread(self._run, "camera").start()
 
-    def _look(self) -> None:
-        seq = fails = 0
-        fresh = True  # opened, and no picture read since
+    @property
+    def gone(self) -> bool:
+        """Whether it gives no pictures any more, whatever ended it; a new Camera has to be opened then."""
+        return self._closed.is_set() or not self._thread.alive
+
+    @property
+    def is_seeing(self) -> bool:
+        """Whether it has read a picture since it was opened."""
+        return self._seq > 0
+
+    def look(self) -> None:
+        """Does nothing: this camera delivers pictures all the time."""
+
+    def close(self) -> None:
+        """Stops the pictures at once and waits up to CLOSE_S for the device to be freed. Safe to call twice."""
+        with self._put_lock:
+            self._closed.set()
+        if not self._thread.close(CLOSE_S):
+            log.warning("the camera %r does not stop reading; it is freed when it does", self._source)
+
+    def _run(self) -> None:
+        try:
+            self._read_until_gone()
+        finally:
+            if self._capture is not None:
+                self._capture.release()
+
+    def _read_until_gone(self) -> None:
+        n_failed = 0
+        may_be_over = False  # the file has given a picture since it was opened: a failed read is its end
         due_s = time.monotonic()
-        while not self._closed.is_set():
-            if self._is_film:
+        while not self._closed.is_set() and n_failed < _MAX_FAILED_READS:
+            if self._is_file:
                 self._wait_for_next()
-            before_ns = time.monotonic_ns()
-            # Always grabbed: a driver's own queue would otherwise hand out pictures that are seconds old. Only what is
-            # shown is retrieved: that is where a camera's JPEG is decoded.
-            capture, due = self._capture, time.monotonic() >= due_s
-            came, picture = capture is not None and capture.grab(), None
+            # Every picture is grabbed: the driver's own queue would otherwise hand out pictures that are seconds old.
+            # Only those that are delivered are retrieved, which is where a camera's JPEG is decoded.
+            before_ns, due = time.monotonic_ns(), time.monotonic() >= due_s
+            capture, picture = self._capture, None
+            ok = capture is not None and capture.grab()
             after_ns = time.monotonic_ns()
-            if capture is not None and came and due:
-                came, picture = capture.retrieve()
-            if not came:
-                fails += 1
-                if self._is_film and not fresh:
-                    self._begin_again()
-                elif fails >= _FAILS:
-                    self._reopen()
-                    fails = 0
-                fresh = True
-                self._closed.wait(0.05)
+            if capture is not None and ok and due:
+                ok, picture = capture.retrieve()
+            if not ok:
+                n_failed += 1
+                if self._is_file and may_be_over:
+                    self._rewind()
+                may_be_over = False
+                self._closed.wait(_RETRY_READ_S)
                 continue
-            fails, fresh, self.gone = 0, False, False
+            n_failed, may_be_over = 0, True
             if picture is not None:
                 due_s = time.monotonic() + 1 / self._fps
-                rgb = np.ascontiguousarray(small(picture)[..., ::-1])
-                self._queue.put(Frame((before_ns + after_ns) // 2, seq, frozen(rgb)))
-                seq += 1
+                self._deliver(picture, (before_ns + after_ns) // 2)
+
+    def _deliver(self, bgr: UInt8Array, t_ns: int) -> None:
+        frame = Frame(t_ns, self._seq, frozen(np.ascontiguousarray(shrunk(bgr)[..., ::-1])))
+        with self._put_lock:
+            if not self._closed.is_set():
+                self._queue.put(frame)
+                self._seq += 1
 
     def _wait_for_next(self) -> None:
-        """Until the film's next picture is due; what was missed, as by a machine that slept, is not caught up on."""
-        told = float(self._capture.get(cv2.CAP_PROP_FPS)) if self._capture is not None else 0.0
-        rate = told if _RATES[0] <= told <= _RATES[1] else _RATE
+        """Waits until the file's next picture is due; pictures missed, as by a machine that slept, are not made up."""
+        said = float(self._capture.get(cv2.CAP_PROP_FPS)) if self._capture is not None else 0.0
+        fps = said if _FILE_FPS[0] <= said <= _FILE_FPS[1] else _DEFAULT_FILE_FPS
         now_s = time.monotonic()
-        self._next_s = max(self._next_s + 1 / rate, now_s)
-        self._closed.wait(self._next_s - now_s)
+        self._next_read_s = max(self._next_read_s + 1 / fps, now_s)
+        self._closed.wait(self._next_read_s - now_s)
 
-    def _begin_again(self) -> None:
-        """At the end of a film; where the file is no longer there, reading fails from now on, and it is gone."""
+    def _rewind(self) -> None:
+        """Opens the file again at its end. Where it is no longer there, reads fail from now on."""
         self._capture.release()
         self._capture = None
         with suppress(SensorError):
-            self._capture = _opened(self._source)
-
-    def _reopen(self) -> None:
-        self.gone = True
-        if self._capture is not None:
-            self._capture.release()
-        self._closed.wait(1.0)
-        self._capture = None
-        if not self._closed.is_set():
-            with suppress(SensorError):  # `gone` says so; tried again
-                self._capture = _opened(self._source)
-
-    def look(self) -> None:
-        """A picture is wanted now; this camera gives them all the time."""
-
-    def close(self) -> None:
-        """Stops looking and frees the device. Safe to call twice."""
-        self._closed.set()
-        self._thread.join(5)
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+            self._capture = open_capture(self._source)
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +135,8 @@ class Camera:
         self.close()
 
 
-def _opened(source: str | int) -> Any:
+def open_capture(source: str | int) -> Any:
+    """A capture with OpenCV's `grab`, `retrieve` and `release`. Raises SensorError: NOT_FOUND, NOT_INSTALLED."""
     if match := _CSI.fullmatch(str(source)):
         return CsiCapture(int(match[1] or 0))
     capture = cv2.VideoCapture(source)
@@ -129,8 +146,8 @@ def _opened(source: str | int) -> Any:
     raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
 
 
-def small(picture: UInt8Array) -> UInt8Array:
-    """uint8 (H, W, 3), made smaller where a side is longer than a picture model needs."""
+def shrunk(picture: UInt8Array) -> UInt8Array:
+    """uint8 (H, W, 3), made smaller where a side is longer than a picture encoder needs."""
     scale = _LONG_SIDE / max(picture.shape[:2])
     if scale >= 1:
         return picture

@@ -1,63 +1,116 @@
-"""The camera as the live spine keeps it: open while it is wanted, tried again while it is away, each change told.
-
-Knows no gate and no model.
-"""
+"""Keeps the camera open while it is wanted, opens it again after it was gone, and reports both."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import DeviceFactory, VideoInput
 from glasses.errors import SensorError
+from glasses.system.supervised import SupervisedThread
 from glasses.types import DeviceChange
 
-RETRY_S = 0.5
+RETRY_S = 1.0  # between two tries to open a camera
+CHECK_S = 0.2  # between two looks at whether it is gone
+CLOSE_S = 2.0  # the process ends without a camera that stalls for longer
 
 
 class CameraSupervisor:
-    """`follow` it again and again, from one thread; `watch` gets a DeviceChange when it goes and when it is back."""
+    """Opens and closes the camera on a thread of its own: a camera that stalls never holds up the caller.
 
-    def __init__(self, devices: DeviceFactory, queue: EventQueue, watch: Callable[[DeviceChange], None]) -> None:
-        self._devices, self._queue, self._watch = devices, queue, watch
-        self._retry_ns = 0
-        self._gone = False
-        self.camera: VideoInput | None = None
+    `follow` is called again and again from one thread. It returns at once, and in it `on_change` gets a DeviceChange
+    when the camera disappears and when it is back. A camera that is no longer wanted is told to stop within
+    milliseconds; one that is just being opened, as soon as it is open.
+    """
 
-    def open(self) -> None:
-        """Opens the camera, where there is to be one. Raises SensorError as `DeviceFactory.camera` does."""
+    def __init__(
+        self,
+        devices: DeviceFactory,
+        queue: EventQueue,
+        on_change: Callable[[DeviceChange], None],
+        *,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._devices, self._queue, self._on_change, self._retry_s = devices, queue, on_change, retry_s
+        self._camera: VideoInput | None = None  # written by the thread, once that runs
+        self._wanted = False
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._problem: str | None = None  # of a wanted camera: "" where it gives pictures, None where not known yet
+        self._reported_gone = False
+        self._thread = SupervisedThread(self._run, "camera supervisor", policy="restart")
+
+    def start(self, wanted: bool) -> None:
+        """Opens the camera in the caller's thread, if it is wanted and there is to be one; supervises it from now on.
+
+        Raises SensorError as `DeviceFactory.camera` does.
+        """
         if self._devices.sees:
-            self.camera = self._devices.camera(self._queue)
+            self._wanted = wanted
+            if wanted:
+                self._camera = self._devices.camera(self._queue)
+            self._thread.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a camera is open, gone or not."""
+        return self._camera is not None
 
     def follow(self, wanted: bool) -> None:
-        """Shuts what is not wanted, opens what is, and tells whether it is there."""
-        if not wanted:
-            self.shut()
-        elif self.camera is not None:
-            self._tell(self.camera.gone, "the camera gives no picture any more")
-        elif time.monotonic_ns() >= self._retry_ns:
-            self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
-            try:
-                self.open()
-            except SensorError as error:
-                self._tell(True, f"the camera does not open: {error}")
+        """Says whether the camera is wanted from now on, and reports what has become of it."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wake.set()
+        problem = self._problem
+        if wanted and problem is not None and bool(problem) != self._reported_gone:
+            self._reported_gone = bool(problem)
+            now_ns = time.monotonic_ns()
+            self._on_change(
+                DeviceChange(now_ns, "gone", problem) if problem else DeviceChange(now_ns, "back", "the camera is back")
+            )
 
     def look(self) -> None:
-        """A picture is wanted now, of a camera that has to be asked."""
-        if self.camera is not None:
-            self.camera.look()
+        """Asks for a picture now, of a camera that takes one only when asked."""
+        if (camera := self._camera) is not None:
+            camera.look()
 
-    def shut(self) -> None:
-        """Closes it; safe to call twice."""
-        if self.camera is not None:
-            self.camera.close()
-            self.camera = None
+    def close(self) -> None:
+        """Closes the camera and ends the thread; waits up to CLOSE_S for a camera that stalls. Safe to call twice."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.close(CLOSE_S)
 
-    def _tell(self, gone: bool, why: str) -> None:
-        if gone != self._gone:
-            self._gone = gone
-            now_ns = time.monotonic_ns()
-            self._watch(
-                DeviceChange(now_ns, "gone", why) if gone else DeviceChange(now_ns, "back", "the camera is back")
-            )
+    def _run(self) -> None:
+        retry_at_s = 0.0
+        try:
+            while not self._closing.is_set():
+                self._wake.clear()
+                if not self._wanted:
+                    self._problem = None
+                    self._close_camera()
+                elif self._camera is None:
+                    if time.monotonic() >= retry_at_s and not self._open_camera():
+                        retry_at_s = time.monotonic() + self._retry_s
+                elif self._camera.gone:
+                    self._problem = "the camera gives no picture any more"
+                    self._close_camera()
+                    retry_at_s = time.monotonic() + self._retry_s
+                elif self._camera.is_seeing:
+                    self._problem = ""
+                self._wake.wait(CHECK_S)
+        finally:  # also where this raises: the thread's supervisor begins it anew
+            self._close_camera()
+
+    def _open_camera(self) -> bool:
+        try:
+            self._camera = self._devices.camera(self._queue)
+        except SensorError as error:
+            self._problem = f"the camera does not open: {error}"
+            return False
+        return True
+
+    def _close_camera(self) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()

@@ -18,35 +18,40 @@ from glasses.devices.speaker import AudioOutput, Speaker
 
 
 class AudioInput(Protocol):
-    """An open microphone: it puts AudioChunks into a queue until `close`."""
+    """An open microphone: puts AudioChunks into a queue until `close`."""
 
     device: SoundDevice
-    overruns: int
+    overruns: int  # times that the system dropped sound
 
     @property
     def gone(self) -> bool:
-        """Whether it gives nothing any more."""
+        """Whether it gives no sound any more."""
         ...
 
     def close(self) -> None:
-        """Stops; safe to call twice, never waits for a device that is gone."""
+        """Stops recording. Safe to call twice; never waits for a device that is gone."""
         ...
 
 
 class VideoInput(Protocol):
-    """An open camera: it puts Frames into a queue until `close`."""
+    """An open camera: puts Frames into a queue until `close`."""
 
     @property
     def gone(self) -> bool:
-        """Whether it gives no pictures any more."""
+        """Whether it gives no pictures any more and has to be opened anew."""
+        ...
+
+    @property
+    def is_seeing(self) -> bool:
+        """Whether it has given pictures since it was opened, or would if asked."""
         ...
 
     def look(self) -> None:
-        """A picture is wanted now; returns at once."""
+        """Asks for a picture now; returns at once."""
         ...
 
     def close(self) -> None:
-        """Stops; safe to call twice."""
+        """Stops the pictures at once, then frees the device, for which it may wait some seconds. Safe to call twice."""
         ...
 
 

@@ -15,7 +15,7 @@ from firmware_bridge.errors import LinkError
 from firmware_bridge.link import AUDIO
 from glasses.audio.chunker import Chunker
 from glasses.audio.media import decode_image
-from glasses.devices.camera import small
+from glasses.devices.camera import shrunk
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.link_thread import ANSWER_S, LinkWorker
 from glasses.devices.portaudio import SoundDevice
@@ -122,12 +122,20 @@ class LinkCamera:
     """Takes one photograph each time somebody looks."""
 
     def __init__(self, on: LinkWorker, queue: EventQueue) -> None:
+        """Raises SensorError(NOT_FOUND) while the link is down."""
+        on.must_be_up()
         self._on, self._queue = on, queue
         self._seq, self._closed = 0, False
 
+    @property
+    def is_seeing(self) -> bool:
+        """Whether the link is up: a photograph can be asked for."""
+        return self._on.up
+
     def look(self) -> None:
         """The picture comes when it is there; that there is none is noted."""
-        self._on.later(self._photograph())
+        if not self._closed:
+            self._on.later(self._photograph())
 
     async def _photograph(self) -> None:
         try:
@@ -138,7 +146,7 @@ class LinkCamera:
             self._on.note(f"no picture: {error}")
             return
         if not self._closed:
-            self._queue.put(Frame(photo.t_ns, self._seq, frozen(small(rgb))))
+            self._queue.put(Frame(photo.t_ns, self._seq, frozen(shrunk(rgb))))
             self._seq += 1
 
     @property

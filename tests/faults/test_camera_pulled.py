@@ -16,7 +16,7 @@ import pytest
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.setup import open_listener
-from glasses.devices.camera import Camera
+from glasses.devices.camera_supervisor import CameraSupervisor
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import LocalDevices
 from glasses.devices.portaudio import SoundDevice
@@ -24,7 +24,7 @@ from glasses.runtime.bundle import open_bundle
 from glasses.types import SAMPLE_RATE_HZ, DeviceChange, Frame
 
 PULLS = int(os.environ.get("GLASSES_TEST_PULLS", "3"))
-BACK_S = 5.0  # of facts/always_on.md
+BACK_S = 5.0
 
 
 def film(path: Path) -> Path:
@@ -44,22 +44,36 @@ def soon(true: Callable[[], bool], what: str, within_s: float = 30.0) -> float:
     return time.monotonic() - began_s
 
 
-def test_a_camera_that_is_pulled_sees_again_soon_and_leaks_nothing(tmp_path: Path) -> None:
+def test_supervisor_camera_pulled_sees_again_soon_and_leaks_nothing(tmp_path: Path) -> None:
     queue, there, away = EventQueue(), film(tmp_path / "film.avi"), tmp_path / "away.avi"
-    back_s, held = list[float](), list[tuple[int, int]]()
+    back_s, held, changes = list[float](), list[tuple[int, int]](), list[DeviceChange]()
     process = psutil.Process()
-    with Camera(queue, str(there), fps=50) as camera:
-        soon(lambda: isinstance(queue.get(0), Frame), "picture")
+    supervisor = CameraSupervisor(LocalDevices(camera_source=str(there)), queue, changes.append)
+    supervisor.start(True)
+
+    def sees() -> bool:
+        supervisor.follow(True)
+        return isinstance(queue.get(0), Frame)
+
+    def said(state: str) -> bool:
+        supervisor.follow(True)
+        return bool(changes) and changes[-1].state == state
+
+    try:
+        soon(sees, "picture")
         for _ in range(PULLS):
             there.rename(away)
-            soon(lambda: camera.gone, "camera that says it is gone")
+            soon(lambda: said("gone"), "camera that says it is gone")
             while queue.get(0) is not None:  # what it saw before
                 pass
             time.sleep(1.2)  # at least one try in vain
             assert queue.get(0) is None, "it sees with nothing there"
             away.rename(there)
-            back_s.append(soon(lambda: isinstance(queue.get(0), Frame), "picture after it is back", BACK_S))
+            back_s.append(soon(sees, "picture after it is back", BACK_S))
+            soon(lambda: said("back"), "camera that says it is back")
             held.append((process.num_fds(), process.num_threads()))
+    finally:
+        supervisor.close()
     print(f"{PULLS} pulls: it sees again after {max(back_s):.1f} s at most")
     assert held[-1] <= held[0], f"descriptors, threads: {held}"
 
@@ -73,9 +87,7 @@ class Microphone:
 
 
 @pytest.mark.models
-def test_whoever_watches_is_told_that_the_camera_went_and_that_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_assistant_camera_pulled_reports_gone_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `watch` gets, screen, page and recording get; their own tests say what they make of it."""
     there, away = film(tmp_path / "film.avi"), tmp_path / "away.avi"
     monkeypatch.setattr(LocalDevices, "microphone", lambda devices, queue: Microphone())
