@@ -1,4 +1,4 @@
-"""Streamed text to clauses, each as early as it is safe to speak. Pure; knows no voice and no model.
+"""Splits streamed text into clauses, each as early as it is safe to speak.
 
 A clause ends at a pause mark that white space follows, so numbers (3.5, 1,000), times (10:30), addresses and domain
 names stay whole; at a line's end; or after so many words when no mark comes. The first clause is short, because it
@@ -23,7 +23,7 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _LIST_NUMBER = re.compile(r"^\(?\d{1,3}[.)]$")
-# A cut made for want of a mark never leaves one of these hanging at the end.
+# A clause that is cut because no mark came never ends with one of these.
 _LEANS_ON_NEXT = frozenset(
     re.findall(
         r"\w+",
@@ -35,7 +35,7 @@ _LEANS_ON_NEXT = frozenset(
 
 
 class ClauseSplitter:
-    """`feed` pieces of text as they come; each call gives the clauses they completed. `flush` gives the rest.
+    """`feed` text as it comes; each call returns the clauses it completed. `flush` returns the rest.
 
     The clauses, joined by single spaces, are the text with its white space runs made single spaces, and one put into a
     "word" of more than 400 characters.
@@ -46,10 +46,10 @@ class ClauseSplitter:
         self._words: list[str] = []  # complete words of the clause being built
         self._first = True
 
-    def feed(self, piece: str) -> list[str]:
-        """The clauses that `piece` completed, often none."""
+    def feed(self, text: str) -> list[str]:
+        """The clauses that `text` completed, often none."""
         done: list[str] = []
-        for char in piece:
+        for char in text:
             if not char.isspace():
                 self._open += char
                 if len(self._open) >= _MAX_CHARS:
@@ -95,9 +95,9 @@ class ClauseSplitter:
             self._first = False
 
 
-def clauses(pieces: Iterable[str]) -> Iterator[str]:
-    """The clauses of streamed `pieces`, each as soon as it is complete."""
+def clauses(texts: Iterable[str]) -> Iterator[str]:
+    """The clauses of streamed `texts`, each as soon as it is complete."""
     splitter = ClauseSplitter()
-    for piece in pieces:
-        yield from splitter.feed(piece)
+    for text in texts:
+        yield from splitter.feed(text)
     yield from splitter.flush()

@@ -1,4 +1,4 @@
-"""Run as a process of its own: text in on stdin, phonemes out on stdout. Imports nothing of ours.
+"""A program that reads text from stdin and writes phonemes to stdout. It imports nothing of this project.
 
 It is the only file that loads espeak-ng (GPL-3), out of the piper-tts package, so that the runtime's process holds no
 GPL code. It loads just the bridge library, not the package, whose import would bring onnxruntime into this process too.
@@ -18,7 +18,7 @@ _LENGTH = struct.Struct("<I")
 
 def main(package_dir: str, voice: str) -> None:
     """Serves until end of input. `package_dir` is piper-tts 1.8.0's folder, `voice` an espeak-ng voice."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; we end with our stdin
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; this ends with its stdin
     spec = PathFinder.find_spec("espeakbridge", [package_dir])
     if spec is None or spec.loader is None:
         sys.exit(f"no espeakbridge library in {package_dir}")

@@ -1,4 +1,4 @@
-"""What lies between <buzz> and </buzz>, as pulses of a vibration motor. Pure; knows no motor and no backbone."""
+"""Decodes the payload between <buzz> and </buzz> into pulses of a vibration motor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pulse:
     off_ms: int
 
 
-def pulses(pieces: Iterable[Token]) -> tuple[Pulse, ...]:
-    """The pulses named by the words short and long, at most MAX_PULSES; other words are no pulse."""
-    words = "".join(piece.text for piece in pieces).lower().split()
+def pulses(tokens: Iterable[Token]) -> tuple[Pulse, ...]:
+    """The pulses named by the words short and long, at most MAX_PULSES; other words are ignored."""
+    words = "".join(token.text for token in tokens).lower().split()
     return tuple(Pulse(PULSES_MS[word], GAP_MS) for word in words if word in PULSES_MS)[:MAX_PULSES]

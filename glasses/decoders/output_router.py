@@ -1,7 +1,7 @@
-"""Who gets which piece of an answer: text, a function, or the decoder of a begin/end pair. Pure; does no I/O.
+"""Sorts the tokens of an answer: text, a function call, or the payload of a begin/end pair for its decoder.
 
 Between a begin token and its end token latents go to the decoder registered for the pair; everything else is text. A
-token without an end is a call by itself. A pair that the answer ends within is closed as not complete.
+token without an end is a call by itself. A pair that is still open when the answer ends is closed as not complete.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from glasses.types import Token
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one begin token, or one function token (`end` None), is for; `end` is the token id that closes it."""
+    """The meaning of a begin token, or of a function token (`end` None); `end` is the token id that closes it."""
 
     name: str
     decoder: str
@@ -23,9 +23,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A piece of text."""
+    """A token of text."""
 
-    piece: Token
+    token: Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +39,37 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Pieces between begin and end, latents and all; `complete` is False where no end token came."""
+    """The tokens between begin and end, with their latents; `complete` is False where no end token came."""
 
     turn_id: int
     name: str
     decoder: str
-    pieces: tuple[Token, ...]
+    tokens: tuple[Token, ...]
     complete: bool
 
 
 Routed = Spoken | Called | Payload
 
 
-def route(pieces: Iterable[Token], routes: Mapping[int, Route]) -> Iterator[Routed]:
-    """Sorts pieces as they come; `routes` maps token ids. A begin token within a pair is payload like any other."""
+def route(tokens: Iterable[Token], routes: Mapping[int, Route]) -> Iterator[Routed]:
+    """Sorts tokens as they come; `routes` maps token ids. A begin token within a pair is payload like any other."""
     opened: Route | None = None
     within: list[Token] = []
-    for piece in pieces:
-        found = routes.get(piece.token_id)
+    for token in tokens:
+        found = routes.get(token.token_id)
         if opened is not None:
-            ends = piece.token_id == opened.end
-            if not ends and not piece.last:
-                within.append(piece)
+            ends = token.token_id == opened.end
+            if not ends and not token.last:
+                within.append(token)
                 continue
-            yield Payload(piece.turn_id, opened.name, opened.decoder, tuple(within), ends)
+            yield Payload(token.turn_id, opened.name, opened.decoder, tuple(within), ends)
             opened, within = None, []
         elif found is None:
-            yield Spoken(piece)
+            yield Spoken(token)
         elif found.end is None:
-            yield Called(piece.turn_id, found.name, found.decoder)
-        elif piece.last:
-            yield Payload(piece.turn_id, found.name, found.decoder, (), False)
+            yield Called(token.turn_id, found.name, found.decoder)
+        elif token.last:
+            yield Payload(token.turn_id, found.name, found.decoder, (), False)
         else:
             opened = found
     if opened is not None:  # the stream broke off

@@ -1,7 +1,7 @@
-"""Text to phonemes through a child process that holds the GPL-3 part (espeak_worker.py). Knows no voice model.
+"""Converts text to phonemes in a child process that holds the GPL-3 part (espeak_worker.py).
 
-The child is started at once and talked to over pipes; a phonemisation takes a fraction of a millisecond. If it dies,
-the call that notices fails and the next one starts another.
+The child is started at once and answers over pipes; one call takes a fraction of a millisecond. If the child dies, the
+call that notices fails and the next call starts another.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FIRST_PICTOGRAPH = "\u2600"  # symbols from here on are pictures; those before,
 
 
 def speakable(text: str) -> str:
-    """`text` without what is not to be read aloud: markdown, emoji, a title's dot. Empty without letter and digit."""
+    """`text` without what is not read aloud: markdown, emoji, a title's dot. Empty if no letter or digit is left."""
     text = _TITLE_DOT.sub(r"\1", text.translate(_MARKUP))
     text = "".join(c for c in text if c < _FIRST_PICTOGRAPH or unicodedata.category(c) not in ("So", "Cs", "Co"))
     text = " ".join(text.replace("\0", " ").split())

@@ -1,9 +1,9 @@
-"""Text to sound with a Piper voice, one clause at a time. Knows no speaker device and no language model.
+"""Speech synthesis with a Piper voice, one clause at a time.
 
 The voice network runs here, in onnxruntime; only its phonemes come from a GPL-3 library, in a child process
 (phonemes.py). Without the `voice` extra `Voice` raises ModelError(NOT_INSTALLED), and answers stay text.
-Chosen over piper's own Python class because its licence stays out of this process; a pipe's round trip is far under
-a millisecond, so speed is the network's alone.
+Piper's own Python class is not used, so that its licence stays out of this process. A round trip through the pipe takes
+far under a millisecond, so the speed is that of the network.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from glasses.types import Float32Array, frozen
 
 _MAX_CONFIG_BYTES = 1 << 20
 _WARM_UP = "Hello there."
-_PEAK, _MOST_PEAK = 0.7, 0.95  # of full scale: what the warm-up is brought to, and what nothing exceeds
-_AUDIBLE = 0.01  # of the clause's peak: the network pads each clause with some 50 to 250 ms below this
-_LEAD_S, _TAIL_S = 0.004, 0.06  # kept of that padding, faded
+_PEAK, _MOST_PEAK = 0.7, 0.95  # of full scale: the peak the warm-up is scaled to, and the highest peak allowed
+_AUDIBLE = 0.01  # of the clause's peak; the network pads each clause with 50 to 250 ms below this
+_LEAD_S, _TAIL_S = 0.004, 0.06  # this much of the padding is kept, and faded
 _PAUSES_S = {",": 0.12, ";": 0.2, ":": 0.2, "\u2013": 0.15, "\u2014": 0.15, ".": 0.3, "!": 0.3, "?": 0.3, "…": 0.4}
 _CLOSERS = "\"'\u201d\u2019)]}*_ "
 
@@ -41,10 +41,10 @@ class _Config:
 
 
 class Voice:
-    """A Piper voice. One caller at a time; `close` (or `with`) ends its child process."""
+    """A Piper voice for one caller at a time; `close` (or `with`) ends its child process."""
 
     def __init__(self, onnx_path: Path, config_path: Path, threads: int = 1, *, warm: bool = True) -> None:
-        """Loads and warms up, in about a second; without `warm` that is left to `warm_up`, or to the first clause.
+        """Loads and warms up, in about a second; without `warm`, `warm_up` or the first clause does that.
 
         Raises ModelError: NOT_INSTALLED without the voice extra, NOT_FOUND, CORRUPT (the message names the file).
         """
@@ -57,7 +57,10 @@ class Voice:
             self.warm_up()
 
     def warm_up(self) -> None:
-        """Loads the network and lets it say something, once. Raises ModelError as the constructor does."""
+        """Loads the network and synthesizes one clause, the first time it is called.
+
+        Raises ModelError as the constructor does.
+        """
         if self._session is not None:
             return
         try:
@@ -76,11 +79,11 @@ class Voice:
         return self._config.rate_hz
 
     def speak(self, clauses: Iterable[str]) -> Iterator[Float32Array]:
-        """The sound of each clause as soon as the clause is there: float32 (N,), within -0.95..0.95.
+        """Yields the sound of each clause as soon as the clause comes: float32 (N,), within -0.95..0.95.
 
-        All but the first begin with the pause that the clause before asks for. A clause with nothing to read aloud
-        yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL), and ABORTED
-        after `abort`.
+        All but the first begin with the pause that belongs to the end of the clause before. A clause without anything
+        to read aloud yields nothing. Raises InputError(TOO_LARGE) for one over 2000 characters, ModelError(INTERNAL),
+        and ABORTED after `abort`.
         """
         self.warm_up()
         pause_s = 0.0
@@ -98,7 +101,7 @@ class Voice:
             give_back_memory()  # glibc would keep some 100 MB of a synthesis for the next one
 
     def abort(self) -> None:
-        """Stops the synthesis that runs just now, from any thread: `speak` raises ModelError(ABORTED)."""
+        """Stops the running synthesis, from any thread: `speak` raises ModelError(ABORTED)."""
         self._running.terminate = True
 
     def close(self) -> None:

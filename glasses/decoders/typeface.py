@@ -1,4 +1,4 @@
-"""The one font of everything we draw: loading, cleaning text for it, and word wrap. Knows no display and no page.
+"""The one font of everything that is drawn: loading, cleaning text for it, and word wrap.
 
 DejaVu Sans Condensed, because its hinting gives clean two-pixel stems on 1-bit panels and it covers Latin, Greek and
 Cyrillic (Pillow's built-in font has no accented letters). The file is shipped (fonts/, with its licence), so no

@@ -55,7 +55,7 @@ def feel(client: SyncClient, text: str) -> tuple[Pulse, ...] | None:
     for routed in route(session.generate(max_tokens=16, latents=True), routes):
         if isinstance(routed, Payload) and routed.decoder == "haptic" and routed.complete:
             session.close()
-            return pulses(routed.pieces)
+            return pulses(routed.tokens)
     session.close()
     return None
 

@@ -1,4 +1,4 @@
-"""Clauses come early, lose nothing, and do not depend on how the text was cut into pieces."""
+"""Clauses come early, lose nothing, and do not depend on how the text was cut into parts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ TEXTS = [
 ]
 
 
-def pieces_of(text: str, seed: int) -> list[str]:
-    chooser, pieces = random.Random(seed), []
+def parts_of(text: str, seed: int) -> list[str]:
+    chooser, parts = random.Random(seed), []
     while text:
         size = chooser.randint(1, 7)
-        pieces.append(text[:size])
+        parts.append(text[:size])
         text = text[size:]
-    return pieces
+    return parts
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_any_piecing_gives_the_same_clauses_and_loses_nothing(text: str) -> None:
+def test_clauses_any_parts_give_the_same_and_lose_nothing(text: str) -> None:
     whole = list(clauses([text]))
     assert " ".join(whole) == " ".join(text.split())
     for seed in range(20):
-        assert list(clauses(pieces_of(text, seed))) == whole
+        assert list(clauses(parts_of(text, seed))) == whole
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_any_piecing_gives_the_same_clauses_and_loses_nothing(text: str) -> None
         ("The kettle on your left is whistling.", ["The kettle", "on your left is whistling."]),
     ],
 )
-def test_where_it_cuts(text: str, wanted: list[str]) -> None:
+def test_clauses_text_is_cut_where_expected(text: str, wanted: list[str]) -> None:
     assert list(clauses([text])) == wanted
 
 
-def test_first_clause_comes_with_the_white_space_after_its_mark() -> None:
+def test_clauses_first_comes_with_the_white_space_after_its_mark() -> None:
     splitter = ClauseSplitter()
     assert splitter.feed("Yes, it") == ["Yes,"]
     assert splitter.feed(" is.") == []
@@ -61,14 +61,14 @@ def test_first_clause_comes_with_the_white_space_after_its_mark() -> None:
     assert splitter.flush() == []
 
 
-def test_lengths_are_bounded_without_marks() -> None:
+def test_clauses_without_marks_are_bounded() -> None:
     found = list(clauses(["word " * 100]))
     assert len(found[0].split()) == FIRST_WORDS
     assert max(len(clause.split()) for clause in found) == MOST_WORDS
     assert max(len(clause) for clause in clauses(["x" * 5000])) == 400
 
 
-def test_flush_makes_it_as_new() -> None:
+def test_clause_splitter_flush_makes_it_as_new() -> None:
     splitter = ClauseSplitter()
     text = "The kettle on your left is whistling"
     first = splitter.feed(text) + splitter.flush()

@@ -10,7 +10,7 @@ def said(text: str) -> list[Token]:
     return [Token(1, i, part, 0.0, None, False) for i, part in enumerate(text)]
 
 
-def test_pulses() -> None:
+def test_pulses_words_become_vibrations() -> None:
     assert pulses(said(" short LONG")) == (Pulse(80, GAP_MS), Pulse(250, GAP_MS))
     assert pulses(said("a cat")) == ()
     assert pulses([]) == ()
