@@ -19,7 +19,7 @@ GateWord = Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire
 ReplyWord = Literal["audible", "over"]
 DeviceState = Literal["gone", "back", "muted", "unmuted"]
 Press = Literal["tap", "hold", "double"]
-Modality = Literal["audio", "sound", "image"]  # "audio" is for words, "sound" for what else is heard
+Modality = str  # a key of glasses.runtime.modalities.MODALITIES: "audio" (speech), "sound" (other sounds), "image"
 _A = TypeVar("_A", bound=NDArray[Any])
 
 SAMPLE_RATE_HZ = 16_000  # of all sound between microphone and encoders: what Whisper, YAMNet and Silero were trained on

@@ -50,11 +50,11 @@ SMALL_MB = 1024  # boards with less memory get the smaller backbone
 # What was trained on which part, by the keys of a bundle file: which of its files, and where it names the part's space.
 READERS: dict[str, dict[str, tuple[str, str]]] = {
     "audio_encoder": {
-        **{"audio_words": ("listener-begin.onnx", "space"), "audio_ambience": ("*", "space")},
-        **{"sound_connector": ("*", "beside_space"), "turn_end": ("*", "space"), "for_me": ("*", "space")},
+        **{"audio_connector": ("listener-begin.onnx", "space"), "audio_ambience": ("*", "space")},
+        **{"sound_connector": ("*", "beside_space"), "end_of_turn": ("*", "space"), "addressee": ("*", "space")},
     },
     "image_encoder": {"image_connector": ("*", "space")},
-    "backbone": {"audio_words": ("*.npz", "space"), "wishes": ("*", "space")},
+    "backbone": {"audio_connector": ("*.npz", "space"), "memory_intent": ("*", "space")},
 }
 _MADE = f"# A variant of {BASE}, made by:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -95,11 +95,11 @@ def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any
     out = scratch / "audio.onnx"
     with schemes.quiet():
         graph.save_int8(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(AUDIO_SOURCE))), out)
-    rows.append(_same(names.audio_encoder, out, "another version of onnx or onnxruntime made it"))
+    rows.append(_same(names.encoders["audio"], out, "another version of onnx or onnxruntime made it"))
     step("sound encoder")
     out = scratch / "sound.onnx"
     onnx.save(sound_encoder.build(*sound_encoder.read_export(store.path_of(SOUND_SOURCE))), out)
-    rows.append(_same(names.sound_encoder, out, "another version of onnx made it"))
+    rows.append(_same(names.encoders["sound"], out, "another version of onnx made it"))
     if photos:
         from quantize import image_encoder  # noqa: PLC0415  (imports torch, which is optional)
 
@@ -109,12 +109,12 @@ def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any
         with schemes.quiet():
             image_encoder.quantize(image_encoder.build(weights), sorted(photos.rglob("*.jpg")), out)
         why = "the ranges were seen on other photographs, or by a processor that adds floats in another order"
-        rows.append(_same(names.image_encoder, out, why))
+        rows.append(_same(names.encoders["image"], out, why))
     else:
         why = "not made again: give --photos DIR/photos (python -m models.recipes.image_pictures --work DIR)"
-        rows.append({"model": names.image_encoder, "result": why})
+        rows.append({"model": names.encoders["image"], "result": why})
     for name in names.models():
-        if name not in (names.audio_encoder, names.sound_encoder, names.image_encoder):
+        if name not in (names.encoders["audio"], names.encoders["sound"], names.encoders["image"]):
             why = TRAINED if store.load_manifest(name).upstream.startswith(OURS) else AS_PUBLISHED
             rows.append({"model": name, "result": why, "sha256": store.sha256_of(store.path_of(name))})
     return rows
@@ -241,24 +241,26 @@ def _slug(key: str) -> str:
 
 def _manifest(name: str, original: store.Manifest, replaced: dict[str, Path]) -> str:
     """Of a variant of `original`, some of whose files, by name, are others."""
+    kind = f'\nkind = "{original.kind}"' if original.kind else ""
     head = f"""# Made from {original.name} by `quantize bundle`.
 name = "{name}"
-role = "{original.role}"
+role = "{original.role}"{kind}
 licence = "{original.licence}"
 upstream = "{original.upstream}"
 """
     return head + "".join(
-        _entry(path.name, path.stat().st_size, store.sha256_of(path), [_in_repository(path)])
+        _entry(path.name, old.role, path.stat().st_size, store.sha256_of(path), [_in_repository(path)])
         if (path := replaced.get(old.name))
-        else _entry(old.name, old.size_bytes, old.sha256, [_origin(source) for source in old.sources])
+        else _entry(old.name, old.role, old.size_bytes, old.sha256, [_origin(source) for source in old.sources])
         for old in original.files
     )
 
 
-def _entry(name: str, size_bytes: int, sha256: str, origins: list[str | list[str]]) -> str:
+def _entry(name: str, role: str, size_bytes: int, sha256: str, origins: list[str | list[str]]) -> str:
+    told = f'\nrole = "{role}"' if role else ""
     return f"""
 [[files]]
-name = "{name}"
+name = "{name}"{told}
 size_bytes = {size_bytes}
 sha256 = "{sha256}"
 sources = {json.dumps(origins)}

@@ -80,18 +80,18 @@ def role_of(model: onnx.ModelProto, bundle: str = store.DEFAULT_BUNDLE) -> Role:
 def _connector_role(width: int | str, bundle: str) -> Role:
     names = store.load_bundle(bundle)
     if width == 1280:
-        image = ImageEncoder(store.path_of(names.image_encoder))
+        image = ImageEncoder(store.path_of(names.encoders["image"]))
         return Role("image-connector", "picture", lambda path: iter([{"latents": image.encode(read_image(path)).data}]))
     if width == 768:
-        audio = AudioEncoder(store.path_of(names.audio_encoder), n_threads=1)
+        audio = AudioEncoder(store.path_of(names.encoders["audio"]), n_threads=1)
         return Role(
             "audio-connector",
             "sound",
             lambda path: ({"latents": audio.encode(pcm).data} for pcm in _pieces(path)),
         )
     if width == 1024:
-        audio = AudioEncoder(store.path_of(names.audio_encoder), n_threads=1)
-        sound = SoundEncoder(store.path_of(names.sound_encoder), n_threads=1)
+        audio = AudioEncoder(store.path_of(names.encoders["audio"]), n_threads=1)
+        sound = SoundEncoder(store.path_of(names.encoders["sound"]), n_threads=1)
         here = np.ones(1, np.float32)
         return Role(
             "sound-connector",

@@ -83,7 +83,7 @@ def estimates(name: str, board: str, *, variants: bool, step: Step) -> list[dict
     Raises ModelError as its parts do; NOT_FOUND where a file of the bundle is not here.
     """
     here, there, names = this_machine(), board_compute(board), store.load_bundle(name)
-    paths = [store.path_of(model) for model in (names.audio_encoder, names.backbone)]
+    paths = [store.path_of(model) for model in (names.encoders["audio"], names.backbone)]
     step(f"{name}: the whole runtime")
     stored = sum(store.load_manifest(one).size_bytes for one in names.models()) / 1e6
     memory, ms = _memory(name), _fixed_ms(names, here, there)
@@ -157,15 +157,17 @@ def _fixed_ms(names: store.Bundle, here: Compute, there: Compute) -> dict[str, f
             scaled_ms(kernel_ms(path, _feed(path)), here, there) for path in (store.path_of(name, n) for n in networks)
         )
 
-    connectors = (names.audio_ambience, names.sound_connector, names.image_connector)
-    found = {"encode sound": ms(names.sound_encoder), "encode picture": ms(names.image_encoder)}
-    found["connectors"] = sum(ms(name) for name in connectors if name) + _listener_ms(names.audio_words, here, there)
+    connectors = (names.audio_ambience, names.connectors["sound"], names.connectors["image"])
+    found = {"encode sound": ms(names.encoders["sound"]), "encode picture": ms(names.encoders["image"])}
+    found["connectors"] = sum(ms(name) for name in connectors if name)
+    found["connectors"] += _listener_ms(names.connectors["audio"], here, there)
     return found | ({"speak": ms(names.voice)} if names.voice else {})
 
 
 def _listener_ms(name: str, here: Compute, there: Compute) -> float:
     """Of what hears words: one beginning, and a step for every piece of TURN_S seconds of speech."""
-    _, begin, step, weights, _ = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
+    paths = {file.role: store.path_of(name, file.name) for file in store.load_manifest(name).files}
+    begin, step, weights = (paths[f"decoder-{role}"] for role in ("begin", "step", "weights"))
     opened = open_session(begin, n_threads=1, weights=weights.parent)
     latents = np.zeros((TURN_S * LATENTS_PER_S, opened.get_inputs()[0].shape[-1]), np.float32)
     cross, bias, rows = map(np.asarray, opened.run(["cross", "bias", "start_rows"], {"latents": latents}))

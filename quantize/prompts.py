@@ -64,12 +64,12 @@ def held_out(loaded: LoadedBundle, domain: str, limit: int | None) -> Iterator[P
             yield _turn(loaded, "text", item["text"], (item["text"],))
     elif domain == "speech":
         for item in spread(_speech("synthetic"), limit):
-            heard = loaded.hear(read_audio(feeds.EVAL / "speech" / item["file"]))
+            heard = loaded.encode_audio(read_audio(feeds.EVAL / "speech" / item["file"]))
             yield _turn(loaded, domain, item["file"], (*heard, speech.REPEAT))
     elif domain == "sounds":
         held = [one for one in sounds.read_index() if one.split == "held-out"]
         for one in spread(held, limit):
-            heard = loaded.hear(read_audio(sounds.SOUNDS / one.file))
+            heard = loaded.encode_audio(read_audio(sounds.SOUNDS / one.file))
             yield _turn(loaded, domain, one.file, (*heard, sounds.QUESTION))
     else:
         yield from _pictures(loaded, spread(sorted((feeds.EVAL / "pictures").glob("*.jpg")), limit), "pictures")
@@ -79,10 +79,10 @@ def calibration(loaded: LoadedBundle, limit: int | None) -> Iterator[Prompt]:
     """Turns about what is not held out: the sounds the connector was trained on, the demo's frames and minute."""
     known = [one for one in sounds.read_index() if one.split == "reference"]
     for one in spread(known, limit):
-        heard = loaded.hear(read_audio(sounds.SOUNDS / one.file))
+        heard = loaded.encode_audio(read_audio(sounds.SOUNDS / one.file))
         yield _turn(loaded, "sounds", one.file, (*heard, sounds.QUESTION))
     for i, pcm in enumerate(feeds.demo_sound()):
-        yield _turn(loaded, "speech", f"demo:{i}", loaded.hear(pcm))
+        yield _turn(loaded, "speech", f"demo:{i}", loaded.encode_audio(pcm))
     yield from _pictures(loaded, spread(sorted((feeds.DEMO / "frames").glob("*.jpg")), limit), "pictures")
 
 

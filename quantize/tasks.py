@@ -31,9 +31,9 @@ SETS = {
     "backbone": ("speech", "sounds", "pictures"),
 }
 _ENCODERS: dict[str, tuple[str, Any]] = {
-    "audio-encoder": ("audio_encoder", AudioEncoder),
-    "sound-encoder": ("sound_encoder", SoundEncoder),
-    "image-encoder": ("image_encoder", ImageEncoder),
+    "audio-encoder": ("audio", AudioEncoder),
+    "sound-encoder": ("sound", SoundEncoder),
+    "image-encoder": ("image", ImageEncoder),
 }
 
 
@@ -59,23 +59,25 @@ def replaced(loaded: LoadedBundle, role: str, path: Path) -> LoadedBundle:
     if role == "backbone":
         return _with_backbone(loaded, path)
     if role in _ENCODERS:
-        key, opened = _ENCODERS[role]
+        modality, opened = _ENCODERS[role]
         encoder = opened(path, n_threads=1)
-        encoder.space = getattr(loaded, key).space
-        return replace(loaded, **{key: encoder})
+        encoder.space = loaded.encoders[modality].space
+        return replace(loaded, encoders={**loaded.encoders, modality: encoder})
     if role in ("image-connector", "sound-connector"):
-        return replace(loaded, **{role.partition("-")[0]: PooledConnector(path, n_threads=1)})
+        opened = PooledConnector(path, n_threads=1)
+        return replace(loaded, connectors={**loaded.connectors, role.partition("-")[0]: opened})
     if role == "audio-connector":
         return replace(loaded, ambience=PooledConnector(path, n_threads=1))
     raise InputError(Reason.BAD_INPUT, f"{path}: no bundle has a part like this, so it has no task to lose")
 
 
 def _with_backbone(loaded: LoadedBundle, path: Path) -> LoadedBundle:
-    """The word connector mixes rows of the new backbone's own table, as it would in a bundle of its own."""
+    """The speech connector mixes rows of the new backbone's own table, as it would in a bundle of its own."""
     loaded.backbone.close()
     backbone = LlamaBackbone(path, n_ctx=2048, n_threads=1)
     backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
-    return replace(loaded, backbone=backbone, words=loaded.words.spelled_by(backbone), n_prefix=backbone.n_past)
+    connectors = {**loaded.connectors, "audio": loaded.speech_connector.with_token_rows(backbone)}
+    return replace(loaded, backbone=backbone, connectors=connectors, n_prefix=backbone.n_past)
 
 
 def _flat(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -54,7 +54,7 @@ def warm_up(loaded: LoadedBundle, voice: Voice | None, *, sees: bool = False) ->
 
     `sees`: about a picture as well. Raises ModelError from the voice, whose network may only be loaded here.
     """
-    given = loaded.hear(np.zeros(SAMPLE_RATE_HZ, np.float32))
+    given = loaded.encode_audio(np.zeros(SAMPLE_RATE_HZ, np.float32))
     if sees:
         given = (loaded.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
     for _ in answer(loaded, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):

@@ -23,7 +23,7 @@ from glasses.audio.vad import SPEECH, STEP_NS, Vad
 from glasses.events import Draft, MemoryIntent, ReplyState, Signal, TurnCompleted, TurnSignal, TurnSpan
 from glasses.heads.wake_word import WakeWordDetector
 from glasses.runtime.bundle import LoadedBundle
-from glasses.runtime.prompt import prompt_of
+from glasses.runtime.prompt import ConnectedInput, prompt_of
 from glasses.types import (
     NS_PER_MS,
     NS_PER_S,
@@ -212,7 +212,7 @@ class Listener:
         before_ns = max(self._start_ns - BEFORE_MS * NS_PER_MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
         before = self._ring.between(before_ns, self._start_ns)
         if is_audible(before):
-            self._before = self._loaded.hear(before, before_ns)
+            self._before = self._loaded.encode_audio(before, before_ns)
 
     def _while_speaking(self, now_ns: int) -> list[Signal]:
         gate = self._gate
@@ -293,7 +293,7 @@ class Listener:
             self._gate.judge(self._complete)
         if whole and self._gate.look and self._view is None and self._frame is not None:  # none came after the touch
             self._view = self._frame, self._loaded.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
-        words = self._loaded.words.apply(said[0])
+        words = self._loaded.speech_connector.apply(said[0])
         self._spoken = pcm if len(words) and not final else None
         if self._spoken is None:  # beside words the other sound says nothing: not needed yet
             said = (*said, self._loaded.sound_encoder.encode(pcm, self._start_ns))
@@ -302,6 +302,7 @@ class Listener:
         if (self._wish == "sound" and self._before) or (self._wish == "picture" and seen):
             recalled = ()  # what was heard right before the touch, or is looked at, is what is meant
         turn = Turn(self._turn_id, end_ns, self._cause, (*seen, *recalled, *self._before, *said))
-        inputs = prompt_of(self._loaded, turn.inputs, known=(said[0], words))
+        connected = ConnectedInput(said[0], words)
+        inputs = prompt_of(self._loaded, [connected if one is said[0] else one for one in turn.inputs])
         rows = [part if isinstance(part, np.ndarray) else self._loaded.backbone.token_rows(part) for part in inputs]
         return turn, np.concatenate(rows)

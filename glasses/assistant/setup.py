@@ -23,7 +23,7 @@ _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lie
 
 def open_listener(loaded: LoadedBundle, address: str, recall: Recall) -> Listener:
     """The ear for a way of ADDRESS. Raises ModelError: NOT_FOUND (no phrase was taught), CORRUPT, WRONG_SPACE."""
-    detector = Vad(store.path_of(loaded.bundle.voice_gate))
+    detector = Vad(store.path_of(loaded.bundle.vad))
     gate = TurnManager(on_speech=address in ("speech", "request"))
     ear = Listener(loaded, detector, gate, open_end_of_turn(loaded), recall)
     ear.wake = open_wake_word(loaded) if address == "wake" else None

@@ -181,7 +181,7 @@ def encode(loaded: LoadedBundle, item: str | np.ndarray) -> Iterator[Latents | s
         yield loaded.image_encoder.encode(item)
     else:
         for window in windows(item):
-            yield from loaded.hear(window)
+            yield from loaded.encode_audio(window)
 
 
 def _read(kind: str, value: str) -> str | np.ndarray:

@@ -19,12 +19,11 @@ from glasses.assistant.answer import warm_up
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
 from glasses.events import TurnCompleted
-from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
 from glasses.replay import demo_report
 from glasses.replay.replayer import ReplayedReply, ReplayEngine
-from glasses.runtime.bundle import open_bundle, open_voice
+from glasses.runtime.bundle import open_bundle, open_memory, open_voice
 from glasses.system.board import load_board
 from glasses.types import NS_PER_MS, SensorEvent
 
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         console = Console()
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
-        memory = stack.enter_context(MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode))
+        memory = stack.enter_context(open_memory(loaded))
         again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
         stream = events(session, start_ns=start_ns)
         stream = screen.watched(stream if args.fast else paced(stream), start_ns)

@@ -106,7 +106,7 @@ def _pictures(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None)
 
 
 def _sounds(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
-    return dict(sounds.run(_answer(loaded, tick), loaded.hear, HELD_OUT / "sounds", limit=limit))
+    return dict(sounds.run(_answer(loaded, tick), loaded.encode_audio, HELD_OUT / "sounds", limit=limit))
 
 
 def _information(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _information(loaded: LoadedBundle, tick: Callable[[], None], limit: int | No
         tick()
         return np.concatenate([part for part in prompt_of(loaded, [*heard, ""]) if isinstance(part, np.ndarray)])
 
-    return dict(probes.run(rows, whisper_baseline.transcriber(), loaded.hear))
+    return dict(probes.run(rows, whisper_baseline.transcriber(), loaded.encode_audio))
 
 
 def _answer(loaded: LoadedBundle, tick: Callable[[], None]) -> Callable[[list[str | Latents]], str]:

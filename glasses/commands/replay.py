@@ -27,7 +27,7 @@ from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.diff import Difference, RecordedTurn, Tolerances, compare, compare_gates
 from glasses.replay.replayer import ReplayedReply, ReplayEngine
 from glasses.replay.session import ReplayOutcome, SessionConfig, given, note, play, recorded, worn_of
-from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
 
 _T = TypeVar("_T")
 _NAMES = [field.name for field in fields(Tolerances)]
@@ -145,9 +145,7 @@ def _play(
 
 
 def _memory(loaded: LoadedBundle, worn: SessionConfig) -> MemoryWriter:
-    return MemoryWriter(
-        loaded.sound_encoder.encode, loaded.image_encoder.encode, LatentMemory(tiers=tiers_within(worn.remember_s))
-    )
+    return open_memory(loaded, LatentMemory(tiers=tiers_within(worn.remember_s)))
 
 
 def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> SegmentWriter | None:

@@ -31,9 +31,8 @@ from glasses.devices.remote import RemoteGlasses
 from glasses.errors import InputError, ModelError, Reason
 from glasses.events import Draft, Reply
 from glasses.memory.latent_memory import TIERS, LatentMemory, tiers_within
-from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
-from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
 from glasses.system.watchdog import Notifier, Watchdog
 from glasses.types import Button, DeviceChange, SensorEvent, Wiped
 
@@ -186,8 +185,7 @@ class RunObservers:
         kept = LatentMemory(tiers=tiers_within(60 * args.remember))
         self._memory = None
         if not args.no_memory:
-            remembering = MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode, kept)
-            self._memory = stack.enter_context(remembering)
+            self._memory = stack.enter_context(open_memory(loaded, kept))
         self.recalling = MemoryRecall(loaded, self._memory, transcript=args.transcript)
         self.beside = RunServices(args, stack, mute=mute, wipe=self.wipe, say=self.screen.note)
         if self._memory:

@@ -97,8 +97,8 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
     if not 20 <= args.takes <= 5000 or not 0 < args.test_hours <= 24:
         raise InputError(Reason.BAD_INPUT, "--takes is 20 to 5000, --test-hours over 0 and at most 24")
     bundle = store.load_bundle(args.bundle)
-    encoder = AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=SPARE_ONE)
-    detector = Vad(store.path_of(bundle.voice_gate))
+    encoder = AudioEncoder(store.path_of(bundle.encoders["audio"]), n_threads=SPARE_ONE)
+    detector = Vad(store.path_of(bundle.vad))
     recorded = [read_audio(path) for path in train.sound_files([args.recordings])] if args.recordings else []
     others, unheard = (train.sound_files(args.others, learn=learn) for learn in (True, False))
     began_s = time.monotonic()

@@ -1,10 +1,9 @@
-"""What was learned for one backbone, to tell it what a connector of another backbone finds.
+"""Per-backbone adapter for soft tokens: a learned soft prompt, a temperature for each slot and a low-rank correction.
 
-`glasses.connectors.soft_tokens` puts the token rows of a sentence around soft tokens. Here are rows in place of that
-sentence's texts, how sharply the units are mixed, and a correction of low rank to the soft tokens. All of it goes
-through a backbone that stays as it is (`models/recipes/told.py`), and serves that backbone and those units alone.
-
-Knows no sentence, unit or network.
+`glasses.connectors.soft_tokens` places soft tokens in a sentence. An adapter replaces the sentence's own token rows by
+learned ones (`prompt_rows`), raises the probabilities of each slot to a power before they are mixed
+(`inverse_temperature`) and adds `row @ down @ up` to each soft token. `models/recipes/told.py` trains it through the
+frozen backbone; it serves that backbone and those classes only.
 """
 
 from __future__ import annotations
@@ -14,68 +13,88 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, frozen
 
 MAX_FILE_BYTES = 1 << 20  # unpacked
-TENSORS = ("around", "lengths", "sharpness", "squeeze", "expand")
+# Names of the arrays in the file (the artifacts are older than the names here) and of the fields they fill.
+_KEYS = {"around": "prompt_rows", "sharpness": "inverse_temperature", "squeeze": "down", "expand": "up"}
+_LENGTHS = "lengths"  # rows of "around" that belong to each text of the sentence
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneAdapter:
-    """`around` rows (n, n_embd) for each text of the sentence; for each gap the power `sharpness` (n_gaps,) that units
-    are raised to before they are mixed; `squeeze` (n_embd, rank) and `expand` (rank, n_embd) of the correction.
+    """`prompt_rows`: rows (n, n_embd) for each text of the sentence; `inverse_temperature` (n_slots,): the power that
+    the probabilities of each slot are raised to; `down` (n_embd, rank) and `up` (rank, n_embd): the correction.
     """
 
-    around: tuple[Float32Array, ...]
-    sharpness: Float32Array
-    squeeze: Float32Array
-    expand: Float32Array
+    prompt_rows: tuple[Float32Array, ...]
+    inverse_temperature: Float32Array
+    down: Float32Array
+    up: Float32Array
 
-    def corrected(self, soft: Float32Array) -> Float32Array:
-        """Soft tokens (n, n_embd) as this backbone takes them."""
-        return (soft + soft @ self.squeeze @ self.expand).astype(np.float32)
+    def corrected(self, rows: Float32Array) -> Float32Array:
+        """Soft tokens (n, n_embd) with the low-rank correction added."""
+        return (rows + rows @ self.down @ self.up).astype(np.float32)
 
 
-def write(path: Path, learned: BackboneAdapter, *, backbone: str, space: str) -> None:
-    """Writes a file for `read`: `backbone` is the sha256 of its file, `space` that of the latents."""
+def write(path: Path, adapter: BackboneAdapter, *, backbone: str, space: str) -> None:
+    """Writes a file for `read`; `backbone` is the sha256 of its GGUF file, `space` that of the latents."""
     np.savez(
         path,
         backbone=backbone,
         space=space,
-        around=np.concatenate(learned.around).astype(np.float16),
-        lengths=np.array([len(rows) for rows in learned.around]),
-        sharpness=learned.sharpness.astype(np.float32),
-        squeeze=learned.squeeze.astype(np.float16),
-        expand=learned.expand.astype(np.float16),
+        around=np.concatenate(adapter.prompt_rows).astype(np.float16),
+        lengths=np.array([len(rows) for rows in adapter.prompt_rows]),
+        sharpness=adapter.inverse_temperature.astype(np.float32),
+        squeeze=adapter.down.astype(np.float16),
+        expand=adapter.up.astype(np.float16),
     )
 
 
-def read(path: Path, *, backbone: str, space: str, n_texts: int, n_gaps: int, n_embd: int) -> BackboneAdapter:
-    """Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, WRONG_SPACE (learned for another backbone or encoder)."""
+def read(path: Path, *, backbone: str, space: str, n_texts: int, n_slots: int, n_embd: int) -> BackboneAdapter:
+    """Reads an adapter for a sentence of `n_texts` texts and `n_slots` soft tokens.
+
+    Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, WRONG_SPACE (trained for another backbone or encoder).
+    """
+    arrays, trained_for = _arrays(path)
+    for what, ours in (("backbone", backbone), ("space", space)):
+        theirs = trained_for[what]
+        if theirs != ours:
+            raise ModelError(Reason.WRONG_SPACE, f"{path}: learned for the {what} {theirs[:32]!r}, not {ours[:32]!r}")
+    lengths = arrays.pop(_LENGTHS)
+    rank = arrays["down"].shape[-1] if arrays["down"].ndim else 0
+    fits = lengths.dtype.kind == "i" and lengths.shape == (n_texts,) and bool((lengths >= 0).all())
+    shapes = {
+        "prompt_rows": (lengths.clip(0).sum() if fits else 0, n_embd),
+        "inverse_temperature": (n_slots,),
+        "down": (n_embd, rank),
+        "up": (rank, n_embd),
+    }
+    fits = fits and all(arrays[name].shape == shape for name, shape in shapes.items())
+    fits = fits and all(one.dtype.kind == "f" and np.isfinite(one).all() for one in arrays.values())
+    if not fits or min(arrays["inverse_temperature"]) <= 0:
+        found = ", ".join(f"{name} {one.shape}" for name, one in arrays.items())
+        raise ModelError(Reason.CORRUPT, f"{path}: {found}, {_LENGTHS} {lengths.shape}: do not fit, or not finite")
+    prompt_rows, inverse_temperature, down, up = (
+        frozen(np.ascontiguousarray(arrays[name], np.float32)) for name in _KEYS.values()
+    )
+    return BackboneAdapter(tuple(np.split(prompt_rows, np.cumsum(lengths)[:-1])), inverse_temperature, down, up)
+
+
+def _arrays(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """The file's arrays by the names of this module, and the backbone and latent space that it names."""
     try:
         with zipfile.ZipFile(path) as packed:
             if sum(part.file_size for part in packed.infolist()) > MAX_FILE_BYTES:
                 raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_FILE_BYTES:,} bytes")
         with np.load(path, allow_pickle=False) as file:
-            of, latents = str(file["backbone"]), str(file["space"])
-            around, lengths, sharpness, squeeze, expand = (np.asarray(file[name]) for name in TENSORS)
+            trained_for = {what: str(file[what]) for what in ("backbone", "space")}
+            arrays = {ours: np.asarray(file[theirs]) for theirs, ours in _KEYS.items()}
+            return {**arrays, _LENGTHS: np.asarray(file[_LENGTHS])}, trained_for
     except FileNotFoundError as error:
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such file") from error
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(Reason.CORRUPT, f"{path}: not what was learned for a backbone: {error}") from error
-    for what, theirs, ours in (("backbone", of, backbone), ("latents", latents, space)):
-        if theirs != ours:
-            raise ModelError(Reason.WRONG_SPACE, f"{path}: learned for the {what} {theirs[:32]!r}, not {ours[:32]!r}")
-    rank = squeeze.shape[-1] if squeeze.ndim else 0
-    shapes = {"lengths": (n_texts,), "sharpness": (n_gaps,), "squeeze": (n_embd, rank), "expand": (rank, n_embd)}
-    got = {"lengths": lengths, "sharpness": sharpness, "squeeze": squeeze, "expand": expand}
-    right = lengths.dtype.kind == "i" and all(got[name].shape == shape for name, shape in shapes.items())
-    right = right and around.shape == (lengths.clip(0).sum(), n_embd) and bool((lengths >= 0).all())
-    floats = (around, sharpness, squeeze, expand)
-    if not right or not all(one.dtype.kind == "f" and np.isfinite(one).all() for one in floats) or min(sharpness) <= 0:
-        told = ", ".join(f"{name} {one.shape}" for name, one in got.items())
-        raise ModelError(Reason.CORRUPT, f"{path}: around {around.shape}, {told}: do not fit, or not finite")
-    around, sharpness, squeeze, expand = (frozen(np.ascontiguousarray(one, np.float32)) for one in floats)
-    return BackboneAdapter(tuple(np.split(around, np.cumsum(lengths)[:-1])), sharpness, squeeze, expand)
+        raise ModelError(Reason.CORRUPT, f"{path}: not an adapter for a backbone: {error}") from error

@@ -1,4 +1,4 @@
-"""Connectors that make a fixed number of rows of a window: pictures, and whatever in a sound is not words."""
+"""Connectors that make a fixed number of rows from a window: for pictures, and for sounds that are no words."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ def check_space(latents: Latents, expected: str) -> None:
 
 
 class Network:
-    """A connector's ONNX file: what it takes, and the spaces that its metadata names."""
+    """A connector's ONNX file: its input width and the latent spaces named in its metadata."""
 
     def __init__(self, path: Path, *, n_threads: int, also: str = "") -> None:
-        """`also` names a tensor inside that can be asked of `run` too. Raises ModelError: NOT_FOUND, CORRUPT."""
+        """`also` names an inner tensor that `run` can return too. Raises ModelError: NOT_FOUND, CORRUPT."""
         self._session = open_session(path, n_threads=n_threads, also=also)
         self.width: int = self._session.get_inputs()[0].shape[-1]  # of `latents`
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self.space = self.metadata.get("space", "")
         if not self.space:
             raise ModelError(Reason.CORRUPT, f"{path}: not a connector, its metadata names no latent space")
-        self._beside_space = self.metadata.get("beside_space")
-        if self._beside_space:
-            beside = next(one for one in self._session.get_inputs() if one.name == "beside")
-            self._nothing = np.zeros((1, beside.shape[-1]), np.float32)
+        self._companion_space = self.metadata.get("beside_space")
+        if self._companion_space:
+            companion = next(one for one in self._session.get_inputs() if one.name == "beside")
+            self._no_companion = np.zeros((1, companion.shape[-1]), np.float32)
 
-    def run(self, output: str, latents: Latents, beside: Latents | None) -> Float32Array:
+    def run(self, output: str, latents: Latents, companion: Latents | None) -> Float32Array:
         """The tensor `output`, float32. Raises ModelError(WRONG_SPACE).
 
-        `beside` are another encoder's latents of the same window, which some connectors read too and then judge better.
+        `companion`: another encoder's latents of the same window. Some networks read them too and are then more
+        accurate; the others ignore them.
         """
         check_space(latents, self.space)
         feeds = {"latents": latents.data}
-        if self._beside_space:
-            if beside:
-                check_space(beside, self._beside_space)
-            feeds["beside"] = beside.data if beside else self._nothing
-            feeds["has_beside"] = np.array([beside is not None], np.float32)
+        if self._companion_space:
+            if companion:
+                check_space(companion, self._companion_space)
+            feeds["beside"] = companion.data if companion else self._no_companion
+            feeds["has_beside"] = np.array([companion is not None], np.float32)
         return np.asarray(self._session.run([output], feeds)[0], dtype=np.float32)
 
 
@@ -58,15 +59,16 @@ class PooledConnector:
     def __init__(self, path: Path, *, n_threads: int = 2) -> None:
         self._network = Network(path, n_threads=n_threads)
         self.width, self.space = self._network.width, self._network.space
-        self._beside_words = slice(*json.loads(self._network.metadata.get("beside_words", "[null]")))
+        self._ambient_rows = slice(*json.loads(self._network.metadata.get("beside_words", "[null]")))
 
-    def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
-        """Returns the rows; `beside` as `Network.run`. Raises ModelError(WRONG_SPACE)."""
-        return frozen(np.ascontiguousarray(self._network.run("rows", latents, beside)))
+    def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:
+        """Returns the rows; `companion` as in `Network.run`. Raises ModelError(WRONG_SPACE)."""
+        return frozen(np.ascontiguousarray(self._network.run("rows", latents, companion)))
 
     def apply_beside_words(self, latents: Latents) -> Float32Array:
-        """Returns only the rows that go beside words: how it was said and where, without a sentence around them.
+        """Returns only the rows that may precede spoken words: how it was said and where, without a sentence around.
 
-        The file's metadata names them. All rows in front of a spoken question made a small backbone talk about sounds.
+        The file's metadata names them. With all rows in front of a spoken question a small backbone talked about
+        sounds.
         """
-        return self.apply(latents)[self._beside_words]
+        return self.apply(latents)[self._ambient_rows]

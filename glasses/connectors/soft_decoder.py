@@ -1,8 +1,8 @@
-"""Hears words in an encoder's latents: piece after piece, each as a distribution. Knows no backbone.
+"""Soft autoregressive decoding of speech: encoder latents -> sub-words, each as a distribution.
 
 The network is Whisper's decoder with rows learned for windows shorter than its 30 s (quantize/whisper_decoder.py). It
-goes on from the *mean* of what it took the last piece for, not from a choice: nothing is ever picked, and what it
-passes on is how likely each of the likeliest pieces is.
+feeds back the *expected* embedding of the last sub-word instead of that of the likeliest one, so no sub-word is ever
+chosen; its output is the probability of each of the likeliest sub-words.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ from glasses.errors import ModelError, Reason
 from glasses.model_store.onnx import open_session
 from glasses.types import Float32Array, Latents
 
-LATENTS_PER_PIECE = 5  # nobody says more than ten pieces a second: beyond that it has lost its way
-N_FREE = 4  # and a few more, for a very short word
-MAX_PIECES = 224  # half of Whisper's position table, as in its own decoding
-AGAIN = 4  # times that the same few pieces may follow each other
-LONGEST_AGAIN = 12  # pieces in what is said again and again
+LATENTS_PER_SUBWORD = 5  # nobody says more than ten sub-words a second: a longer output is a decoding failure
+N_FREE = 4  # sub-words on top of that, for very short words
+MAX_SUBWORDS = 224  # half of Whisper's position table, as in its own decoding
+REPEATED = 4  # times that the same few sub-words may follow each other
+LONGEST_REPEATED = 12  # sub-words in what is repeated
 MAX_VOCABULARY_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedSpeech:
-    """One piece: the likeliest first; `shares` (k,) are probabilities, 1 less those of all that are not among them."""
+class SoftSubword:
+    """One decoded sub-word: the candidates `subwords` (k,), likeliest first, with their `probabilities` (k,).
 
-    pieces: NDArray[np.int64]
-    shares: Float32Array
+    The probabilities sum to 1 less that of all other sub-words.
+    """
+
+    subwords: NDArray[np.int64]
+    probabilities: Float32Array
 
 
 class SoftDecoder:
-    """Latents (T, width) -> what was heard, in order."""
+    """Latents (T, width) -> soft sub-words in order."""
 
     def __init__(self, begin: Path, step: Path, weights: Path, *, n_threads: int = 1) -> None:
         """Raises ModelError: NOT_FOUND, CORRUPT."""
@@ -51,36 +54,36 @@ class SoftDecoder:
         past = next(one for one in self._step.get_inputs() if one.name == "past")
         self._no_past = np.zeros([0 if isinstance(n, str) else n for n in past.shape], np.float32)
 
-    def hear(self, latents: Latents) -> list[DecodedSpeech]:
-        """What was said, nothing where nobody speaks. Raises ModelError(WRONG_SPACE)."""
+    def decode(self, latents: Latents) -> list[SoftSubword]:
+        """What was said; empty where nobody speaks. Raises ModelError(WRONG_SPACE)."""
         check_space(latents, self.space)
-        looked_at = self._begin.run(["cross", "bias", "start_rows"], {"latents": latents.data})
-        cross, bias, rows = map(np.asarray, looked_at)
+        cross, bias, rows = map(np.asarray, self._begin.run(["cross", "bias", "start_rows"], {"latents": latents.data}))
         feeds = {"cross": cross, "bias": bias, "past": self._no_past}
-        n, heard, likeliest = 0, list[DecodedSpeech](), list[int]()
-        most = min(N_FREE + len(latents.data) // LATENTS_PER_PIECE, MAX_PIECES)
-        while len(heard) < most and not goes_round(likeliest):
-            m = len(rows)
-            mask = np.triu(np.full((m, n + m), -1e9, np.float32), n + 1)
-            feeds |= {"rows": rows, "positions_at": np.arange(n, n + m), "mask": mask}
-            told = self._step.run(["pieces", "shares", "row", "past_out"], feeds)
-            pieces, shares, rows, feeds["past"] = map(np.asarray, told)
-            if pieces[0] == self._end:
+        n_past, decoded, likeliest = 0, list[SoftSubword](), list[int]()
+        limit = min(N_FREE + len(latents.data) // LATENTS_PER_SUBWORD, MAX_SUBWORDS)
+        while len(decoded) < limit and not is_repeating(likeliest):
+            n_new = len(rows)
+            mask = np.triu(np.full((n_new, n_past + n_new), -1e9, np.float32), n_past + 1)
+            feeds |= {"rows": rows, "positions_at": np.arange(n_past, n_past + n_new), "mask": mask}
+            outputs = self._step.run(["pieces", "shares", "row", "past_out"], feeds)
+            subwords, probabilities, rows, feeds["past"] = map(np.asarray, outputs)
+            if subwords[0] == self._end:
                 break
-            n += m
-            likeliest.append(int(pieces[0]))
-            heard.append(DecodedSpeech(pieces[pieces != self._end], shares[pieces != self._end]))
-        return heard
+            n_past += n_new
+            likeliest.append(int(subwords[0]))
+            decoded.append(SoftSubword(subwords[subwords != self._end], probabilities[subwords != self._end]))
+        return decoded
 
 
-def goes_round(pieces: list[int]) -> bool:
-    """Whether the same 1 to LONGEST_AGAIN pieces have come AGAIN times in a row at the end."""
-    return repetition.is_repeating(pieces, longest=LONGEST_AGAIN, times=AGAIN, enough=0)
+def is_repeating(subwords: list[int]) -> bool:
+    """Whether the same 1 to LONGEST_REPEATED sub-words stand REPEATED times in a row at the end."""
+    return repetition.is_repeating(subwords, longest=LONGEST_REPEATED, times=REPEATED, enough=0)
 
 
-def read_pieces(path: Path) -> list[str]:
-    """The text of every piece from a vocabulary of GPT-2's kind, one a line, in which every byte is one letter; "" for
-    pieces that are no whole text. Raises ModelError: TOO_LARGE, CORRUPT.
+def read_subwords(path: Path) -> list[str]:
+    """The text of every sub-word from a GPT-2 vocabulary file, one a line, in which each byte is one letter.
+
+    A sub-word that is no whole text, such as half of a UTF-8 character, is "". Raises ModelError: TOO_LARGE, CORRUPT.
     """
     if path.stat().st_size > MAX_VOCABULARY_BYTES:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_VOCABULARY_BYTES:,} bytes")

@@ -1,135 +1,95 @@
-"""Connectors for a backbone that none was trained for: what another backbone's connectors find, said in its own rows.
+"""Lets a connector trained for backbone A drive backbone B without training.
 
-What a connector finds - which piece of a word, which thing, which sound - does not depend on the backbone that reads
-it; only the rows it is told in do. Here the same network gives the weights, and they mix the token rows of the
-*texts* of what they stand for, as this backbone spells them. Doubt stays a point between rows: nothing is chosen, and
-no sentence is made. Nothing need be learned, so any backbone that is fed with latents can be given these. What was
-learned for one (`glasses.connectors.backbone_adapter`) is used where there is a file of it.
-
-Knows no encoder, bundle or prompt. The files (JSON) are made by `models/recipes/spelled.py`.
+A's class probabilities weight B's own token embeddings (`glasses.connectors.token_mixture`): what a network finds in a
+picture or a sound does not depend on the backbone that reads it, only the rows it is expressed in do. A
+`glasses.connectors.backbone_adapter` trained for B makes it better. `models/recipes/spelled.py` writes the wording
+files (JSON).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from glasses.connectors import backbone_adapter
+from glasses.connectors.backbone_adapter import BackboneAdapter
 from glasses.connectors.pooled import Network
+from glasses.connectors.token_mixture import TokenMixture, TokenRowSource
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Latents, frozen
 
-N_MIXED = 8  # texts mixed in one soft token, as in glasses.connectors.speech
 MAX_FILE_BYTES = 1 << 20
-
-
-class TokenRowSource(Protocol):
-    """What is needed of a backbone."""
-
-    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of `text`."""
-        ...
-
-    def token_rows(self, ids: Sequence[int]) -> Float32Array:
-        """Their rows float32 (len(ids), n_embd)."""
-        ...
-
-
-class TokenMixture:
-    """`texts` as a backbone spells them; a text is asked about when it is first needed."""
-
-    def __init__(self, texts: Sequence[str], backbone: TokenRowSource) -> None:
-        self._texts, self._backbone = texts, backbone
-        self._known: dict[int, list[int]] = {}
-
-    def tokens(self, which: int) -> list[int]:
-        """Of one text; none of an empty one."""
-        if which not in self._known:
-            self._known[which] = self._backbone.tokenize(self._texts[which], special=False)
-        return self._known[which]
-
-    def soft(self, weights: Float32Array, n_mixed: int = N_MIXED) -> Float32Array:
-        """Rows as `mixed`, for one thing of which `weights` (len(texts),) tell how likely it is which text."""
-        best = np.argsort(-weights, kind="stable")[:n_mixed]
-        return self.mixed(best, weights[best])
-
-    def mixed(self, which: np.ndarray, weights: Float32Array) -> Float32Array:
-        """Rows (m, n_embd) for one thing that may be `which` (n,) texts, the likeliest first, as `weights` (n,) say.
-
-        m is how many tokens the likeliest text has; the j-th row is the mean of the j-th tokens of those texts that are
-        so long, under their weights.
-        """
-        spelt = [(self.tokens(int(i)), float(weight)) for i, weight in zip(which, weights, strict=True)]
-        rows = []
-        for j in range(len(spelt[0][0])):
-            at = [(tokens[j], weight) for tokens, weight in spelt if len(tokens) > j]
-            share = np.array([weight for _, weight in at], np.float32)
-            rows.append(share / share.sum() @ self._backbone.token_rows([token for token, _ in at]))
-        return np.stack(rows).astype(np.float32) if rows else self._backbone.token_rows([])
+_Slot = tuple[int, int, str]  # number of the slot, region of the network's probabilities, list of texts
 
 
 class SoftTokenConnector:
-    """Latents (T, D) -> rows float32 (n, n_embd): a sentence whose gaps are filled with soft tokens.
+    """Latents (T, D) -> rows float32 (n, n_embd): a sentence whose slots are filled with soft tokens.
 
-    `path` names the tensor of `units_path`, an ONNX connector of another backbone, that holds its units (regions,
-    n_units); what the units are called in `names` and, more coarsely, `kinds`; and the sentence: texts, and gaps
+    The wording file names the tensor of the ONNX network that holds its class probabilities (regions, n_classes);
+    what the classes are called in `names` and, more coarsely, in `kinds`; and the sentence: texts, and slots
     {"region": r, "say": "names" | "kinds"}.
-
-    `learned_path` names what was learned for the backbone whose file has the sha256 `backbone_sha256`.
-
-    Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, WRONG_SPACE (learned for another backbone).
     """
 
     def __init__(
         self,
-        path: Path,
-        units_path: Path,
+        wording_path: Path,
+        network_path: Path,
         backbone: TokenRowSource,
         *,
-        learned_path: Path | None = None,
+        adapter_path: Path | None = None,
         backbone_sha256: str = "",
         n_threads: int = 2,
     ) -> None:
-        told = read(path, {"units", "names", "kinds", "sentence"})
-        self._network, self._units = Network(units_path, n_threads=n_threads, also=told["units"]), told["units"]
-        self.width, self.space = self._network.width, self._network.space
-        self._spellings = {
-            what: TokenMixture([f" {name}" for name in told[what]], backbone) for what in ("names", "kinds")
-        }
-        texts = [part for part in told["sentence"] if isinstance(part, str)]
-        gaps = [(part["region"], part["say"]) for part in told["sentence"] if not isinstance(part, str)]
-        self._learned = None
-        if learned_path:
-            wanted = {"n_texts": len(texts), "n_gaps": len(gaps), "n_embd": backbone.token_rows([]).shape[1]}
-            self._learned = backbone_adapter.read(learned_path, backbone=backbone_sha256, space=self.space, **wanted)
-        rows = self._learned.around if self._learned else [backbone.token_rows(backbone.tokenize(t)) for t in texts]
-        around, gap = iter(rows), iter(enumerate(gaps))
-        self._sentence = [next(around) if isinstance(part, str) else next(gap) for part in told["sentence"]]
+        """`adapter_path` names an adapter trained for the backbone whose file has the sha256 `backbone_sha256`.
 
-    def apply(self, latents: Latents, beside: Latents | None = None) -> Float32Array:
-        """Returns the rows; `beside` as `Network.run`. Raises ModelError(WRONG_SPACE)."""
-        units = self._network.run(self._units, latents, beside)
-        rows = [p if isinstance(p, np.ndarray) else self._soft(p[0], *p[1], units) for p in self._sentence]
+        Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, WRONG_SPACE (an adapter for another backbone).
+        """
+        wording = read(wording_path, {"units", "names", "kinds", "sentence"})
+        self._probabilities: str = wording["units"]
+        self._network = Network(network_path, n_threads=n_threads, also=self._probabilities)
+        self.width, self.space = self._network.width, self._network.space
+        self._mixtures = {
+            which: TokenMixture([f" {name}" for name in wording[which]], backbone) for which in ("names", "kinds")
+        }
+        texts = [part for part in wording["sentence"] if isinstance(part, str)]
+        slots = [(part["region"], part["say"]) for part in wording["sentence"] if not isinstance(part, str)]
+        self._adapter: BackboneAdapter | None = None
+        if adapter_path:
+            shape = {"n_texts": len(texts), "n_slots": len(slots), "n_embd": backbone.token_rows([]).shape[1]}
+            self._adapter = backbone_adapter.read(adapter_path, backbone=backbone_sha256, space=self.space, **shape)
+            rows = iter(self._adapter.prompt_rows)
+        else:
+            rows = iter([backbone.token_rows(backbone.tokenize(text)) for text in texts])
+        slot = iter((i, region, which) for i, (region, which) in enumerate(slots))
+        self._sentence: list[Float32Array | _Slot] = [
+            next(rows) if isinstance(part, str) else next(slot) for part in wording["sentence"]
+        ]
+
+    def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:
+        """Returns the rows; `companion` as in `Network.run`. Raises ModelError(WRONG_SPACE)."""
+        probabilities = self._network.run(self._probabilities, latents, companion)
+        rows = [part if isinstance(part, np.ndarray) else self._soft(part, probabilities) for part in self._sentence]
         return frozen(np.concatenate(rows))
 
-    def _soft(self, gap: int, region: int, say: str, units: Float32Array) -> Float32Array:
-        if self._learned is None:
-            return self._spellings[say].soft(units[region])
-        return self._learned.corrected(self._spellings[say].soft(units[region] ** self._learned.sharpness[gap]))
+    def _soft(self, slot: _Slot, probabilities: Float32Array) -> Float32Array:
+        number, region, which = slot
+        if self._adapter is None:
+            return self._mixtures[which].rows(probabilities[region])
+        sharpened = probabilities[region] ** self._adapter.inverse_temperature[number]
+        return self._adapter.corrected(self._mixtures[which].rows(sharpened))
 
 
 def read(path: Path, keys: set[str]) -> dict[str, Any]:
-    """A file of this module's; ModelError: TOO_LARGE, or CORRUPT where it is not JSON with just `keys`."""
+    """A wording file. Raises ModelError: TOO_LARGE, or CORRUPT where it is not JSON with exactly `keys`."""
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_FILE_BYTES:,} bytes")
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelError(Reason.CORRUPT, f"{path}: not JSON: {error}") from error
-    if not isinstance(told, dict) or told.keys() != keys:
+    if not isinstance(table, dict) or table.keys() != keys:
         raise ModelError(Reason.CORRUPT, f"{path}: must hold {', '.join(sorted(keys))} and nothing else")
-    return told
+    return table

@@ -1,9 +1,7 @@
-"""The speech half of the audio connector: encoder latents -> near-word latents for one backbone.
+"""The speech connector: audio-encoder latents -> about one soft token for each spoken token.
 
-A listener hears pieces of words, each as a distribution; here they become rows of the backbone: the token rows of the
-likeliest pieces, as the backbone spells them, averaged under that distribution. No token is ever chosen: where the
-listener wavers between two words, the backbone is given the point between them and decides with its own context.
-Nothing stands around them: what is asked aloud is read as what is typed.
+`SoftDecoder` turns latents into sub-words, each a distribution; `TokenMixture` turns each distribution into rows of the
+backbone. The rows stand alone, without begin and end rows, so the backbone reads a spoken request like a typed one.
 """
 
 from __future__ import annotations
@@ -15,78 +13,88 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.connectors.soft_decoder import DecodedSpeech, SoftDecoder
-from glasses.connectors.soft_tokens import TokenMixture, TokenRowSource
+from glasses.connectors.soft_decoder import SoftDecoder, SoftSubword
+from glasses.connectors.token_mixture import TokenMixture, TokenRowSource
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Latents, frozen
 
 MIN_LATENTS = 4  # fewer are too short for a word
-CERTAIN = 0.4  # share of pieces expected to be right, below which it is no speech; of training clips 97% have more
-# Power of the shares before rows are mixed. A point half-way between two words means little to a small backbone: of 110
-# training questions 44 are answered as typed with 1, 48 with 2, 55 with 4, 53 with 8.
-SHARPNESS = 4
-CLOSING = ".,;:?!-\"' "  # a mark alone is a pause
+# Mean probability of the likeliest sub-words below which nobody speaks; 97% of the training clips are above it.
+MIN_CERTAINTY = 0.4
+# Power of the probabilities before rows are mixed. A point half-way between two words means little to a small backbone:
+# of 110 training questions 44 are answered as typed with 1, 48 with 2, 55 with 4, 53 with 8.
+INVERSE_TEMPERATURE = 4
+PUNCTUATION = ".,;:?!-\"' "  # a sub-word of these alone is a pause
 MAX_ROWS_BYTES = 4 << 20
 
 
-class SoftTokens:
-    """What was heard as rows of a backbone: `pieces` are their texts, by number."""
+class SubwordMixture:
+    """Soft sub-words as rows of a backbone; `subwords` are the texts, by number."""
 
-    def __init__(self, pieces: Sequence[str], backbone: TokenRowSource) -> None:
-        # The first is written as at the start of typed text, without the space that pieces begin with.
-        starts = [text.lstrip() for text in pieces]
-        self._first, self._others = (TokenMixture(texts, backbone) for texts in (starts, pieces))
+    def __init__(self, subwords: Sequence[str], backbone: TokenRowSource) -> None:
+        # The first is written as at the start of typed text, without the space that sub-words begin with.
+        stripped = [text.lstrip() for text in subwords]
+        self._first, self._others = (TokenMixture(texts, backbone) for texts in (stripped, subwords))
 
-    def rows(self, heard: Sequence[DecodedSpeech]) -> Float32Array:
-        """Rows (n, n_embd) of one piece and more."""
-        spellings = (self._others if i else self._first for i in range(len(heard)))
+    def rows(self, decoded: Sequence[SoftSubword]) -> Float32Array:
+        """Rows (n, n_embd) of one soft sub-word or more."""
+        mixtures = (self._others if i else self._first for i in range(len(decoded)))
         return np.concatenate(
-            [by.mixed(one.pieces, one.shares**SHARPNESS) for by, one in zip(spellings, heard, strict=True)]
+            [
+                mixture.rows_of(one.subwords, one.probabilities**INVERSE_TEMPERATURE)
+                for mixture, one in zip(mixtures, decoded, strict=True)
+            ]
         )
 
 
 class SpeechConnector:
     """Latents (T, 768) -> rows (n, n_embd) of what was said, n may be 0.
 
-    `about` (k, n_embd) are rows that stand between them and a typed request: without them a small backbone takes what
-    is to be repeated for something to be answered.
+    `task_prefix_rows` (k, n_embd) stand between spoken words and a typed request about them: without these rows a small
+    backbone answers the spoken words instead of, say, repeating them.
     """
 
     def __init__(
-        self, about: Path, listener: SoftDecoder, pieces: Sequence[str], backbone: TokenRowSource, space: str
+        self, prefix_path: Path, decoder: SoftDecoder, subwords: Sequence[str], backbone: TokenRowSource, space: str
     ) -> None:
-        """`about` (npz) holds those rows, learned for the backbone that `space` names.
+        """`prefix_path` (npz) holds the task prefix rows, learned for the backbone that `space` names.
 
         Raises ModelError: CORRUPT, TOO_LARGE, WRONG_SPACE.
         """
-        self.about, of = read_about(about)
-        if of != space:
-            raise ModelError(Reason.WRONG_SPACE, f"{about}: learned for the backbone {of!r}, this is {space!r}")
-        self._listener, self._pieces = listener, pieces
-        self._soft = SoftTokens(pieces, backbone)
-        self._closing = {i for i, text in enumerate(pieces) if not text.strip(CLOSING)}
-        self.width, self.space = listener.width, listener.space
+        self.task_prefix_rows, trained_for = read_task_prefix(prefix_path)
+        if trained_for != space:
+            raise ModelError(
+                Reason.WRONG_SPACE, f"{prefix_path}: learned for the backbone {trained_for!r}, this is {space!r}"
+            )
+        self._decoder, self._subwords = decoder, subwords
+        self._mixture = SubwordMixture(subwords, backbone)
+        self._pauses = {i for i, text in enumerate(subwords) if not text.strip(PUNCTUATION)}
+        self.width, self.space = decoder.width, decoder.space
 
-    def spelled_by(self, backbone: TokenRowSource) -> SpeechConnector:
-        """The same for another file of the backbone that the rows around were learned for, with its own token rows."""
+    def with_token_rows(self, backbone: TokenRowSource) -> SpeechConnector:
+        """The same connector with the token rows of another file (quantization) of the same backbone."""
         other = copy(self)
-        other._soft = SoftTokens(self._pieces, backbone)
+        other._mixture = SubwordMixture(self._subwords, backbone)
         return other
 
-    def apply(self, latents: Latents) -> Float32Array:
-        """Returns the rows for what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
-        heard = self._listener.hear(latents) if len(latents.data) >= MIN_LATENTS else []
-        if not self.is_speech(heard):
-            return self.about[:0]
-        return frozen(self._soft.rows(heard))
+    def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:
+        """Returns the rows of what was said, none where nobody speaks. Raises ModelError(WRONG_SPACE).
 
-    def is_speech(self, heard: Sequence[DecodedSpeech]) -> bool:
-        """Whether so much of it is likely to be right that somebody speaks, and not some thing that sounds like it."""
-        certain = [float(one.shares[0]) for one in heard if int(one.pieces[0]) not in self._closing]
-        return bool(certain) and sum(certain) / len(certain) >= CERTAIN
+        `companion` is accepted as by every connector and not used.
+        """
+        del companion
+        decoded = self._decoder.decode(latents) if len(latents.data) >= MIN_LATENTS else []
+        if not self.is_speech(decoded):
+            return self.task_prefix_rows[:0]
+        return frozen(self._mixture.rows(decoded))
+
+    def is_speech(self, decoded: Sequence[SoftSubword]) -> bool:
+        """Whether the decoder is certain enough that somebody speaks, and that it is no sound that resembles speech."""
+        certain = [float(one.probabilities[0]) for one in decoded if int(one.subwords[0]) not in self._pauses]
+        return bool(certain) and sum(certain) / len(certain) >= MIN_CERTAINTY
 
 
-def read_about(path: Path) -> tuple[Float32Array, str]:
+def read_task_prefix(path: Path) -> tuple[Float32Array, str]:
     """The rows before a typed request (k, n_embd) and the backbone they were learned for.
 
     Raises ModelError: CORRUPT, TOO_LARGE.
@@ -94,10 +102,10 @@ def read_about(path: Path) -> tuple[Float32Array, str]:
     if path.stat().st_size > MAX_ROWS_BYTES:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_ROWS_BYTES:,} bytes")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about, space = np.ascontiguousarray(file["about"], np.float32), str(file["space"])
+        with np.load(path, allow_pickle=False) as file:  # the artifacts call the rows "about"
+            rows, space = np.ascontiguousarray(file["about"], np.float32), str(file["space"])
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(Reason.CORRUPT, f"{path}: not the rows before a request: {error}") from error
-    if about.ndim != 2 or not np.isfinite(about).all():
-        raise ModelError(Reason.CORRUPT, f"{path}: rows of {about.shape}, or not finite")
-    return frozen(about), space
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise ModelError(Reason.CORRUPT, f"{path}: rows of {rows.shape}, or not finite")
+    return frozen(rows), space

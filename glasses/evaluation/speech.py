@@ -80,14 +80,14 @@ def run(
     for condition, (kind, degrade) in CONDITIONS.items():
         pairs = []
         for item in spread(items(folder, kind), limit):
-            heard = reply(loaded, [*loaded.hear(degrade(read_audio(folder / item["file"]))), REPEAT])
+            heard = reply(loaded, [*loaded.encode_audio(degrade(read_audio(folder / item["file"]))), REPEAT])
             pairs.append((item["text"], heard))
             examples.append({"condition": condition, "said": item["text"], "repeated": heard})
             tick()
         rates[condition] = _error_rate(pairs)
     agreed, questions = 0, spread(items(folder, "question"), limit)
     for item in questions:
-        spoken = reply(loaded, loaded.hear(read_audio(folder / item["file"])), 24)
+        spoken = reply(loaded, loaded.encode_audio(read_audio(folder / item["file"])), 24)
         typed = reply(loaded, [item["text"]], 24)
         agreed += overlap_f1(spoken, typed) >= AGREE_F1
         examples.append({"condition": "question", "said": item["text"], "spoken": spoken, "typed": typed})

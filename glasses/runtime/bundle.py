@@ -1,21 +1,24 @@
-"""Builds the parts of one bundle. The only file that constructs encoders, connectors, the backbone and the voice."""
+"""Opens the models of a bundle: encoders, connectors, backbone, classifier heads, voice."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, cast
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import SYSTEM
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.soft_decoder import SoftDecoder, read_pieces
-from glasses.connectors.soft_tokens import SoftTokenConnector, TokenRowSource
+from glasses.connectors.soft_decoder import SoftDecoder, read_subwords
+from glasses.connectors.soft_tokens import SoftTokenConnector
 from glasses.connectors.speech import SpeechConnector
+from glasses.connectors.token_mixture import TokenRowSource
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
@@ -29,9 +32,12 @@ from glasses.heads.linear import load as load_head
 from glasses.heads.memory_intent import NAMES, MemoryIntentHead
 from glasses.heads.wake_word import WakeWordDetector
 from glasses.heads.wake_word import load as load_wake
+from glasses.memory.latent_memory import LatentMemory
+from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
-from glasses.types import Float32Array, Latents
+from glasses.runtime.modalities import MODALITIES, Encoder, MemoryPolicy
+from glasses.types import Float32Array, Latents, Modality
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +45,66 @@ log = logging.getLogger(__name__)
 SPARE_ONE = max(1, (os.cpu_count() or 2) - 1)
 
 
+class Connector(Protocol):
+    """What all connectors have in common: they turn latents of one space into rows of one backbone."""
+
+    width: int
+    space: str
+
+    def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:
+        """Rows float32 (n, n_embd), n may be 0. `companion`: another encoder's latents of the same window.
+
+        Raises ModelError(WRONG_SPACE).
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedBundle:
-    """Everything between a sensor and a piece of an answer, for one bundle."""
+    """The models of one bundle that turn sensor data into rows, and the backbone that reads them.
+
+    `ambience` is the acoustic context of speech: rows that tell who speaks, how and where. `n_prefix` is the number of
+    rows of the system prompt, to which the backbone is rolled back before every turn.
+    """
 
     bundle: store.Bundle
-    audio_encoder: AudioEncoder
-    sound_encoder: SoundEncoder
-    image_encoder: ImageEncoder
-    words: SpeechConnector
+    encoders: Mapping[Modality, Encoder]
+    connectors: Mapping[Modality, Connector]
     ambience: PooledConnector | None
-    sound: PooledConnector | SoftTokenConnector
-    image: PooledConnector | SoftTokenConnector
     backbone: LlamaBackbone
-    n_prefix: int  # rows of the system prompt, to which every turn rolls back
+    n_prefix: int
 
-    def hear(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, Latents]:
-        """What a Turn carries of one window of sound: latents of what is said, then of what is heard besides.
+    @property
+    def audio_encoder(self) -> AudioEncoder:
+        """The encoder of speech."""
+        return cast(AudioEncoder, self.encoders["audio"])
+
+    @property
+    def sound_encoder(self) -> SoundEncoder:
+        """The encoder of sounds other than speech."""
+        return cast(SoundEncoder, self.encoders["sound"])
+
+    @property
+    def image_encoder(self) -> ImageEncoder:
+        """The encoder of pictures."""
+        return cast(ImageEncoder, self.encoders["image"])
+
+    @property
+    def speech_connector(self) -> SpeechConnector:
+        """The connector of speech."""
+        return cast(SpeechConnector, self.connectors["audio"])
+
+    def encode_audio(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, ...]:
+        """All latents of one window of float32 sound (N,) at 16 kHz: of the speech in it, then of the other sounds.
 
         Raises InputError as the encoders do.
         """
-        return self.audio_encoder.encode(pcm, t_ns), self.sound_encoder.encode(pcm, t_ns)
+        return tuple(self.encoders[name].encode(pcm, t_ns) for name, one in MODALITIES.items() if one.encodes_sound)
+
+    def widths(self) -> dict[str, int]:
+        """Every latent space that the connectors accept, with the width of its latents."""
+        connectors = [*self.connectors.values(), *([self.ambience] if self.ambience else [])]
+        return {one.space: one.width for one in connectors}
 
     def close(self) -> None:
         """Frees the backbone."""
@@ -71,61 +116,67 @@ def open_bundle(
 ) -> LoadedBundle:
     """Opens all models of a bundle and brings the backbone to the end of the system prompt.
 
-    Raises ModelError: NOT_FOUND (not pulled), CORRUPT, UNSUPPORTED (a backbone whose chat format is not known).
+    Raises ModelError: NOT_FOUND (not pulled, or the bundle lacks a modality), CORRUPT, UNSUPPORTED (a backbone
+    whose chat format is not known).
     """
     bundle = store.load_bundle(bundle_name)
     sha256 = store.load_manifest(bundle.backbone).files[0].sha256
-    with ThreadPoolExecutor(1) as beside:  # the backbone belongs to this thread
-        audio = beside.submit(AudioEncoder, store.path_of(bundle.audio_encoder), n_threads=n_threads)
-        sound = beside.submit(SoundEncoder, store.path_of(bundle.sound_encoder), n_threads=n_threads)
-        image = beside.submit(ImageEncoder, store.path_of(bundle.image_encoder), n_threads=n_threads)
+    with ThreadPoolExecutor(1) as opening:  # the backbone belongs to this thread
+        encoders = {
+            name: opening.submit(entry.open_encoder, store.path_of(bundle.encoders[name]), n_threads=n_threads)
+            for name, entry in MODALITIES.items()
+        }
         path, template = store.path_of(bundle.backbone), bundle.chat_template
         backbone = LlamaBackbone(path, n_ctx=n_ctx, n_threads=n_threads, sha256=sha256, chat_template=template)
         _feed_prefix(backbone, store.cache_dir() / "states")
-        parts = LoadedBundle(
+        loaded = LoadedBundle(
             bundle=bundle,
-            words=open_speech_connector(bundle.audio_words, backbone, n_threads),
-            ambience=_ambience(bundle.audio_ambience, n_threads),
-            sound=open_connector(bundle.sound_connector, backbone, sha256, n_threads),
-            image=open_connector(bundle.image_connector, backbone, sha256, n_threads),
-            audio_encoder=audio.result(),
-            sound_encoder=sound.result(),
-            image_encoder=image.result(),
+            connectors={
+                name: open_connector(bundle.connectors[name], backbone, sha256, n_threads) for name in MODALITIES
+            },
+            ambience=_open_ambience(bundle.audio_ambience, n_threads),
+            encoders={name: encoder.result() for name, encoder in encoders.items()},
             backbone=backbone,
             n_prefix=backbone.n_past,
         )
     give_back_memory()
-    return parts
+    return loaded
 
 
-def open_speech_connector(name: str, backbone: LlamaBackbone, n_threads: int) -> SpeechConnector:
-    """The word connector `name`. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (of another backbone)."""
-    files = store.load_manifest(name).files
-    around, begin, step, weights, vocabulary = (store.path_of(name, file.name) for file in files)
-    listener = SoftDecoder(begin, step, weights, n_threads=n_threads)
-    return SpeechConnector(around, listener, read_pieces(vocabulary), backbone, backbone.sha256[:16])
+def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: int) -> Connector:
+    """The connector with the manifest `name`; `sha256` is that of the backbone's file.
 
-
-# A connector of one file was trained for this backbone. One of more says, in this backbone's own rows, what a network
-# trained for another found: its first file tells how, the second is the network, a third what was learned for this one.
-def open_connector(
-    name: str, backbone: TokenRowSource, sha256: str, n_threads: int
-) -> PooledConnector | SoftTokenConnector:
-    """The picture or sound connector `name`; `sha256` is the backbone's.
-
-    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (of another backbone).
+    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (trained for another backbone).
     """
-    paths = [store.path_of(name, file.name) for file in store.load_manifest(name).files]
-    if len(paths) == 1:
-        return PooledConnector(paths[0], n_threads=n_threads)
-    learned = paths[2] if len(paths) > 2 else None
-    return SoftTokenConnector(
-        paths[0], paths[1], backbone, learned_path=learned, backbone_sha256=sha256, n_threads=n_threads
-    )
+    manifest = store.load_manifest(name)
+    paths = _paths(manifest)
+    if manifest.kind == "speech":
+        decoder = SoftDecoder(
+            paths["decoder-begin"], paths["decoder-step"], paths["decoder-weights"], n_threads=n_threads
+        )
+        subwords = read_subwords(paths["subwords"])
+        return SpeechConnector(paths["task-prefix"], decoder, subwords, backbone, sha256[:16])
+    if manifest.kind == "soft-tokens":
+        return SoftTokenConnector(
+            paths["wording"],
+            paths["network"],
+            backbone,
+            adapter_path=paths.get("adapter"),
+            backbone_sha256=sha256,
+            n_threads=n_threads,
+        )
+    if manifest.kind == "pooled":
+        return PooledConnector(paths["network"], n_threads=n_threads)
+    raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: role {manifest.role!r} is no connector's")
 
 
-def _ambience(name: str | None, n_threads: int) -> PooledConnector | None:
+def _open_ambience(name: str | None, n_threads: int) -> PooledConnector | None:
     return None if name is None else PooledConnector(store.path_of(name), n_threads=n_threads)
+
+
+def _paths(manifest: store.Manifest) -> dict[str, Path]:
+    """Where the files of a model lie, by their roles. Raises ModelError: NOT_FOUND, CORRUPT."""
+    return {file.role: store.path_of(manifest.name, file.name) for file in manifest.files}
 
 
 def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, warm: bool = True) -> Voice:
@@ -136,43 +187,57 @@ def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, w
     name = store.load_bundle(bundle_name).voice
     if name is None:
         raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice: its answers are text only")
-    onnx, config = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
-    voice = Voice(onnx, config, threads=n_threads, warm=warm)
+    paths = _paths(store.load_manifest(name))
+    voice = Voice(paths["network"], paths["config"], threads=n_threads, warm=warm)
     give_back_memory()
     return voice
 
 
-def open_end_of_turn(parts: LoadedBundle) -> EndOfTurnHead | None:
+def open_end_of_turn(loaded: LoadedBundle) -> EndOfTurnHead | None:
     """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
-    name = parts.bundle.turn_end
-    return None if name is None else EndOfTurnHead(load_head(store.path_of(name)), parts.audio_encoder.space)
+    name = loaded.bundle.end_of_turn
+    return None if name is None else EndOfTurnHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
 
 
-def open_addressee(parts: LoadedBundle) -> AddresseeHead | None:
-    """The bundle's head for whether something is asked, None where it has none. Raises ModelError as open_turn_end."""
-    name = parts.bundle.for_me
-    return None if name is None else AddresseeHead(load_head(store.path_of(name)), parts.audio_encoder.space)
+def open_addressee(loaded: LoadedBundle) -> AddresseeHead | None:
+    """The bundle's addressee head (does this speech ask for something?), None where it has none.
 
-
-def open_memory_intent(parts: LoadedBundle) -> MemoryIntentHead | None:
-    """The bundle's heads for what is asked of the memory, None where it has none. Raises ModelError: NOT_FOUND,
-    CORRUPT, WRONG_SPACE.
+    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE.
     """
-    name = parts.bundle.wishes
+    name = loaded.bundle.addressee
+    return None if name is None else AddresseeHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
+
+
+def open_memory_intent(loaded: LoadedBundle) -> MemoryIntentHead | None:
+    """The bundle's memory-intent heads, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
+    name = loaded.bundle.memory_intent
     if name is None:
         return None
-    heads: dict[MemoryIntent, Head] = {wish: load_head(store.path_of(name, f"{name}-{wish}.npz")) for wish in NAMES}
-    return MemoryIntentHead(heads, parts.backbone.sha256[:16])
+    paths = _paths(store.load_manifest(name))
+    if missing := [intent for intent in NAMES if intent not in paths]:
+        raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: files: no role {', '.join(missing)}")
+    heads: dict[MemoryIntent, Head] = {intent: load_head(paths[intent]) for intent in NAMES}
+    return MemoryIntentHead(heads, loaded.backbone.sha256[:16])
+
+
+def open_memory(loaded: LoadedBundle, memory: LatentMemory | None = None) -> MemoryWriter:
+    """Starts recording what the sensors give into a latent memory, by the modalities' memory policies."""
+
+    def encoder_for(policy: MemoryPolicy) -> Encoder:
+        return next(loaded.encoders[name] for name, entry in MODALITIES.items() if entry.memory == policy)
+
+    return MemoryWriter(encoder_for("sounds").encode, encoder_for("views").encode, memory)
 
 
 def wake_word_path() -> Path:
-    """Where `glasses teach wake` keeps the phrase."""
+    """Where `glasses wake-word train` keeps the phrase."""
     return store.cache_dir() / "taught" / "wake.npz"
 
 
-def open_wake_word(parts: LoadedBundle) -> WakeWordDetector:
-    """The phrase that was taught. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
-    return WakeWordDetector(load_wake(wake_word_path()), parts.audio_encoder.encode, parts.audio_encoder.space)
+def open_wake_word(loaded: LoadedBundle) -> WakeWordDetector:
+    """The wake phrase that was trained. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
+    encoder = loaded.audio_encoder
+    return WakeWordDetector(load_wake(wake_word_path()), encoder.encode, encoder.space)
 
 
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:

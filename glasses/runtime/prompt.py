@@ -1,4 +1,4 @@
-"""THE SPINE: a Turn becomes rows in the backbone's space, rows become pieces. Knows no device and no file."""
+"""Turns the inputs of a turn into what the backbone is fed: rows of latents and token ids, in order."""
 
 from __future__ import annotations
 
@@ -7,81 +7,100 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glasses.backbone import prompt
 from glasses.backbone.inputs import ModelInput
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import Float32Array, Latents
+from glasses.runtime.modalities import entry_of, question_about
+from glasses.types import Float32Array, Latents, Modality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConnectedInput:
+    """Latents of a turn together with the rows (n, n_embd) that their connector has made of them already.
+
+    Connecting speech takes as long as encoding it, so whoever has the rows should not have it done again.
+    """
+
+    latents: Latents
+    rows: Float32Array
 
 
 @dataclass(slots=True)
 class PromptState:
-    """What a turn has brought so far: it decides what its next part brings, and whether a question has to be put."""
+    """What the inputs of a turn have been so far: it decides where the next one stands and whether a question is added.
 
-    asked: bool = False  # in spoken or typed words
-    typed: bool = False
-    seen: bool = False
-    n_spoken: int = 0  # soft tokens of the part before
-    beside: Latents | None = None  # the part before, where it was a window of sound
-    about: Float32Array | None = None  # what stands before a typed question about spoken words
-    held: tuple[Float32Array, ...] = ()  # what was heard beside those words
-    known: tuple[Latents, Float32Array] | None = None  # one part, and what `loaded.words` has made of it already
+    `has_question`: spoken or typed words came. `is_typed`: typed words came. `modalities`: of the latents that came.
+    `companion` and `n_spoken`: latents of the input before this one, where they were speech, and how many rows were
+    made of it. `task_prefix_rows` and `ambient_rows` are used if a typed request follows spoken words: rows that stand
+    before the request, and rows of what else was heard beside the words.
+    """
 
-    def text(self) -> list[Float32Array]:
-        """Notes that text comes next; the rows to put before it."""
-        before = [*([] if self.about is None else [self.about]), *self.held]
-        self.about, self.held = None, ()
-        self.asked = self.typed = True
+    has_question: bool = False
+    is_typed: bool = False
+    modalities: frozenset[Modality] = frozenset()
+    companion: Latents | None = None
+    n_spoken: int = 0
+    task_prefix_rows: Float32Array | None = None
+    ambient_rows: tuple[Float32Array, ...] = ()
+
+    def begin_text(self) -> list[Float32Array]:
+        """Notes that text comes next; returns the rows to put before it."""
+        prefix = [] if self.task_prefix_rows is None else [self.task_prefix_rows]
+        before = [*prefix, *self.ambient_rows]
+        self.task_prefix_rows, self.ambient_rows = None, ()
+        self.has_question = self.is_typed = True
         return before
 
 
-def connect(loaded: LoadedBundle, latents: Latents, so_far: PromptState) -> Float32Array:
-    """One part as rows float32 (n, n_embd), n may be 0; notes in `so_far` what it was.
+def connect(loaded: LoadedBundle, given: Latents | ConnectedInput, state: PromptState) -> Float32Array:
+    """One input of a turn as rows float32 (n, n_embd), n may be 0; notes in `state` what it was.
 
-    A window of sound comes as two parts, what is said and what is heard besides. Spoken words are the request, and
-    beside them the second says nothing - unless the request is typed: then both are what it is about. Raises
-    ModelError(WRONG_SPACE).
+    Each window of sound yields two inputs: latents of the speech in it, then of the other sounds. If the wearer spoke,
+    the speech is the request and the rows of the other sounds are dropped; if the request was typed, both are kept as
+    its subject. Raises ModelError(WRONG_SPACE), InputError(BAD_INPUT) for a modality that is not known.
     """
-    beside, n_spoken = so_far.beside, so_far.n_spoken
-    so_far.beside, so_far.n_spoken = None, 0
-    if latents.modality == "image":
-        so_far.seen = True
-        return loaded.image.apply(latents)
-    if latents.modality == "sound":
-        rows = loaded.sound.apply(latents, beside)
-        if n_spoken == 0 or so_far.typed:
-            return rows
-        so_far.held = (*so_far.held, rows)
+    latents = given.latents if isinstance(given, ConnectedInput) else given
+    entry = entry_of(latents.modality)
+    companion, n_spoken = state.companion, state.n_spoken
+    state.companion, state.n_spoken = None, 0
+    state.modalities |= {latents.modality}
+    if isinstance(given, ConnectedInput):
+        rows = given.rows
+    else:
+        of_same_window = companion if entry.placement == "companion" else None
+        rows = loaded.connectors[latents.modality].apply(latents, of_same_window)
+    if entry.placement == "request":
+        return _request(loaded, latents, rows, state)
+    if entry.placement == "companion" and n_spoken and not state.is_typed:
+        state.ambient_rows = (*state.ambient_rows, rows)
         return rows[:0]
-    known = so_far.known
-    words = known[1] if known is not None and known[0] is latents else loaded.words.apply(latents)
-    so_far.beside, so_far.n_spoken = latents, len(words)
-    so_far.asked = so_far.asked or so_far.n_spoken > 0
-    rows = [loaded.ambience.apply_beside_words(latents), words] if loaded.ambience else [words]
-    if len(words) and so_far.typed:
-        rows.append(loaded.words.about)
-    elif len(words):
-        so_far.about = loaded.words.about
-    return np.concatenate(rows)
+    return rows
 
 
-def prompt_of(
-    loaded: LoadedBundle, given: Sequence[Latents | str], known: tuple[Latents, Float32Array] | None = None
-) -> list[ModelInput]:
-    """Everything after the system prompt: the user's parts in order, a question where none was put, the suffix.
+def _request(loaded: LoadedBundle, latents: Latents, rows: Float32Array, state: PromptState) -> Float32Array:
+    """The rows of speech with those around them; `rows` is empty where nobody spoke."""
+    state.companion, state.n_spoken = latents, len(rows)
+    state.has_question = state.has_question or len(rows) > 0
+    parts = [loaded.ambience.apply_beside_words(latents), rows] if loaded.ambience else [rows]
+    if len(rows) and state.is_typed:
+        parts.append(loaded.speech_connector.task_prefix_rows)
+    elif len(rows):
+        state.task_prefix_rows = loaded.speech_connector.task_prefix_rows
+    return np.concatenate(parts)
 
-    `known` is one of the parts with the rows that `loaded.words` has made of it: that takes as long as the encoder.
-    """
+
+def prompt_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput | str]) -> list[ModelInput]:
+    """Everything after the system prompt: the inputs in order, a question where none was put, the suffix."""
     out: list[ModelInput] = []
-    so_far = PromptState(known=known)
-    for part in given:
-        if isinstance(part, str):
-            out += [*so_far.text(), loaded.backbone.tokenize(part, special=False)]
+    state = PromptState()
+    for one in inputs:
+        if isinstance(one, str):
+            out += [*state.begin_text(), loaded.backbone.tokenize(one, special=False)]
         else:
-            out.append(connect(loaded, part, so_far))
-    return out + ending(loaded, so_far)
+            out.append(connect(loaded, one, state))
+    return out + ending(loaded, state)
 
 
-def ending(loaded: LoadedBundle, so_far: PromptState) -> list[ModelInput]:
-    """What stands between a turn's parts and its answer: a question where none was put, and the suffix."""
-    question = [] if so_far.asked else [prompt.ABOUT_VIEW if so_far.seen else prompt.ABOUT_SOUND]
+def ending(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
+    """What stands between a turn's inputs and its answer: a question where none was put, and the suffix."""
+    question = [] if state.has_question else [question_about(state.modalities)]
     return [loaded.backbone.tokenize(text) for text in (*question, loaded.backbone.prompt_format.suffix)]

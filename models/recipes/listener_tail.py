@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from glasses.connectors.soft_decoder import LATENTS_PER_PIECE, N_FREE, SoftDecoder, goes_round
+from glasses.connectors.soft_decoder import LATENTS_PER_SUBWORD, N_FREE, SoftDecoder, is_repeating
 from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.evaluation.speech import edits
 from glasses.model_store import whisper_decoder_weights
@@ -75,12 +75,12 @@ def teach(listener: SoftDecoder, silence: Latents, clips: Sequence[Clip], path: 
         rows = clip.latents()
         if i >= len(known):
             window = replace(silence, data=np.concatenate([rows, silence.data[len(rows) :]]))
-            pieces = [int(one.pieces[0]) for one in listener.hear(window)]
-            known.append(pieces[: N_FREE + len(rows) // LATENTS_PER_PIECE])
+            pieces = [int(one.subwords[0]) for one in listener.decode(window)]
+            known.append(pieces[: N_FREE + len(rows) // LATENTS_PER_SUBWORD])
         if i % 200 == 199 or i == len(clips) - 1:
             path.write_text(json.dumps(known))
             print(f"taught {i + 1} of {len(clips)}", flush=True)
-        if known[i] and not goes_round(known[i]):
+        if known[i] and not is_repeating(known[i]):
             heard.append((rows[:, : rows.shape[1] // 2].copy(), known[i]))
     return heard
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glasses.backbone.prompt import ABOUT_SOUND
+from glasses.runtime.modalities import MODALITIES
 from models.recipes.chat_frame import STOP, SUFFIX
 from models.recipes.sound_classes import reply_to
 from models.recipes.sound_model import SoundConnector
 from models.recipes.sound_units import Pooled
 
+ABOUT_SOUND = MODALITIES["sound"].default_question
 QUESTIONS = (
     "What do you hear?",
     "What was that sound?",

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from glasses.connectors.pooled import PooledConnector
-from glasses.connectors.soft_decoder import DecodedSpeech, SoftDecoder, read_pieces
-from glasses.connectors.speech import SoftTokens
+from glasses.connectors.soft_decoder import SoftDecoder, SoftSubword, read_subwords
+from glasses.connectors.speech import SubwordMixture
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.evaluation.speech import word_errors
@@ -59,7 +59,7 @@ class Rows(nn.Module):
 
 
 class Spells:
-    """`glasses.connectors.soft_tokens.Speller` of a frozen backbone, near or far."""
+    """`glasses.connectors.token_mixture.TokenRowSource` of a frozen backbone, near or far."""
 
     def __init__(self, backbone: Frozen) -> None:
         self._backbone, self._rows = backbone, dict[int, Float32Array]()
@@ -117,9 +117,9 @@ def loss_of(rows: Rows, course: Course, said: Sequence[Said], rng: random.Random
 
 def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen, sha256: str) -> list[Voice]:
     """What the bundle's sound connector makes of synthetic voices."""
-    names = (bundle.audio_encoder, bundle.sound_encoder)
+    names = (bundle.encoders["audio"], bundle.encoders["sound"])
     audio, sound = (kind(store.path_of(name)) for kind, name in zip((AudioEncoder, SoundEncoder), names, strict=True))
-    connector = open_connector(bundle.sound_connector, Spells(backbone), sha256, 1)
+    connector = open_connector(bundle.connectors["sound"], Spells(backbone), sha256, 1)
     texts, _ = split(written(rng), rng)
     found = []
     for i in range(N_VOICES):
@@ -130,17 +130,17 @@ def voices_as_sounds(bundle: store.Bundle, rng: random.Random, backbone: Frozen,
     return found
 
 
-def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[DecodedSpeech]]:
+def listen(clips: Sequence[Clip], name: str, path: Path) -> list[list[SoftSubword]]:
     """What the listener of the model `name` hears in each clip; kept in `path`."""
     listener = SoftDecoder(*(store.path_of(name, file) for file in LISTENER_FILES))
     known: list[list[list[list[float]]]] = json.loads(path.read_text()) if path.exists() else []
     for i in range(len(known), len(clips)):
-        heard = listener.hear(Latents(0, 0, "audio", clips[i].latents(), listener.space))
-        known.append([[one.pieces.tolist(), np.round(one.shares, 5).tolist()] for one in heard])
+        heard = listener.decode(Latents(0, 0, "audio", clips[i].latents(), listener.space))
+        known.append([[one.subwords.tolist(), np.round(one.probabilities, 5).tolist()] for one in heard])
         if i % 200 == 199 or i == len(clips) - 1:
             path.write_text(json.dumps(known))
             print(f"heard {i + 1} of {len(clips)}", flush=True)
-    return [[DecodedSpeech(np.array(p, np.int64), np.array(s, np.float32)) for p, s in heard] for heard in known]
+    return [[SoftSubword(np.array(p, np.int64), np.array(s, np.float32)) for p, s in heard] for heard in known]
 
 
 def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
@@ -149,12 +149,12 @@ def said_in(args: argparse.Namespace, backbone: Frozen) -> list[Said]:
     What is misheard would teach to say something else than what was heard.
     """
     clips = Shards(args.shards).clips
-    words = store.load_bundle(args.bundle).audio_words
-    pieces = read_pieces(store.path_of(words, "vocabulary.txt"))
-    soft = SoftTokens(pieces, Spells(backbone))
+    words = store.load_bundle(args.bundle).connectors["audio"]
+    pieces = read_subwords(store.path_of(words, "vocabulary.txt"))
+    soft = SubwordMixture(pieces, Spells(backbone))
     said = []
     for clip, heard in zip(clips, listen(clips, words, args.out / "heard.json"), strict=True):
-        edits, n_words = word_errors(clip.text, "".join(pieces[one.pieces[0]] for one in heard))
+        edits, n_words = word_errors(clip.text, "".join(pieces[one.subwords[0]] for one in heard))
         if n_words > 1 and edits * MISHEARD_ONE_IN <= n_words:
             said.append((clip, soft.rows(heard)))
     return said

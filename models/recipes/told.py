@@ -27,7 +27,7 @@ from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import SYSTEM
 from glasses.connectors import backbone_adapter
 from glasses.connectors.backbone_adapter import BackboneAdapter
-from glasses.connectors.soft_tokens import N_MIXED, TokenMixture, TokenRowSource
+from glasses.connectors.token_mixture import N_MIXED, TokenMixture, TokenRowSource
 from glasses.model_store import store
 from glasses.types import Float32Array
 from models.recipes import spelled, training
@@ -76,7 +76,7 @@ class Told(nn.Module):
         self.expand = nn.Parameter(torch.zeros(RANK, n_embd))
 
     def rows(self, units: Float32Array) -> Tensor:
-        """What one example is told in, (n, n_embd), as `SpelledConnector.apply`."""
+        """What one example is told in, (n, n_embd), as `SoftTokenConnector.apply`."""
         found, around, gap = [], iter(self.around), iter(self.sharpness.clamp(min=SHORTEST))
         best = np.argsort(-units, kind="stable")[:N_MIXED]
         weights = torch.from_numpy(units[best])
@@ -89,7 +89,7 @@ class Told(nn.Module):
         return torch.cat(found)
 
     def _mixed(self, say: str, which: np.ndarray, weights: Tensor) -> Tensor:
-        """`TokenMixture.mixed`, through which the weights are learned."""
+        """`TokenMixture.rows_of`, through which the weights are learned."""
         spelt = [self.sentence.spellings[say].tokens(int(i)) for i in which]
         rows = []
         for j in range(len(spelt[0])):
@@ -191,12 +191,12 @@ def ask(gguf: Path, folder: Path, courses: Mapping[str, Course], n: int) -> None
 def load(model: Told, path: Path, backbone: str, space: str) -> None:
     """What `path` holds into `model`. Raises ModelError."""
     n_embd = model.expand.shape[1]
-    shape = {"n_texts": len(model.around), "n_gaps": len(model.sharpness), "n_embd": n_embd}
+    shape = {"n_texts": len(model.around), "n_slots": len(model.sharpness), "n_embd": n_embd}
     found = backbone_adapter.read(path, backbone=backbone, space=space, **shape)
     with torch.no_grad():
-        model.around = nn.ParameterList(torch.from_numpy(rows.copy()) for rows in found.around)
-        for name in ("sharpness", "squeeze", "expand"):
-            setattr(model, name, nn.Parameter(torch.from_numpy(getattr(found, name).copy())))
+        model.around = nn.ParameterList(torch.from_numpy(rows.copy()) for rows in found.prompt_rows)
+        for name, values in (("sharpness", found.inverse_temperature), ("squeeze", found.down), ("expand", found.up)):
+            setattr(model, name, nn.Parameter(torch.from_numpy(values.copy())))
 
 
 def main() -> None:

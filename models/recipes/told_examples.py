@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from glasses.backbone.prompt import ABOUT_SOUND, ABOUT_VIEW
 from glasses.evaluation.pictures import hits
 from glasses.evaluation.sounds import said_class
+from glasses.runtime.modalities import MODALITIES
 from models.recipes import image_examples, image_names, sound_examples, sound_units
 from models.recipes.chat_frame import SUFFIX
 from models.recipes.sound_classes import CLASSES
 
 Array = NDArray[np.float32]
+ABOUT_SOUND, ABOUT_VIEW = (MODALITIES[one].default_question for one in ("sound", "image"))
 HELD_OUT_FOLD = 0  # of the packages (sound_units.FOLDS)
 HELD_OUT_ONE_IN = 8  # names of pictures
 

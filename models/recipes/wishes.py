@@ -51,7 +51,7 @@ def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, hel
 
 def heard(loaded: LoadedBundle, pcm: Float32Array) -> Float32Array | None:
     """Features of what was said; None where no word was heard."""
-    soft = loaded.words.apply(loaded.audio_encoder.encode(pcm))
+    soft = loaded.speech_connector.apply(loaded.audio_encoder.encode(pcm))
     return features(soft) if len(soft) else None
 
 

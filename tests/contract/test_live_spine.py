@@ -61,7 +61,7 @@ def asked(index: int) -> list[AudioChunk]:
 
 
 def detector() -> Vad:
-    return Vad(store.path_of(store.load_bundle().voice_gate))
+    return Vad(store.path_of(store.load_bundle().vad))
 
 
 def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(loaded: LoadedBundle) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from glasses.assistant.answer import Times, answer
 from glasses.audio.media import read_audio, read_image
-from glasses.backbone import prompt
 from glasses.backbone.prompt_format import CHATML
 from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import reply
 from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.runtime.modalities import question_about
 from glasses.runtime.prompt import PromptState, connect, prompt_of
 from glasses.types import Latents, Turn
 
@@ -51,7 +51,7 @@ def test_parts_keep_their_order_and_their_rows(loaded: LoadedBundle, picture: La
     assert len(fed) == 4
     assert np.array_equal(fed[0], connect(loaded, picture, PromptState()))
     assert fed[1] == loaded.backbone.tokenize("and", special=False)
-    assert np.array_equal(fed[2], connect(loaded, question, PromptState(typed=True)))
+    assert np.array_equal(fed[2], connect(loaded, question, PromptState(is_typed=True)))
     assert fed[3] == loaded.backbone.tokenize(CHATML.suffix)
 
 
@@ -60,12 +60,12 @@ def token_parts(loaded: LoadedBundle, given: list[Latents | str]) -> list[list[i
 
 
 def test_a_question_is_put_only_where_none_was_asked(loaded: LoadedBundle, picture: Latents, question: Latents) -> None:
-    about_view = loaded.backbone.tokenize(prompt.ABOUT_VIEW)
+    about_view = loaded.backbone.tokenize(question_about(frozenset({"image", "sound"})))
     assert about_view in token_parts(loaded, [picture])
     assert about_view not in token_parts(loaded, [picture, "What colour is it?"])
     assert about_view not in token_parts(loaded, [picture, question])
-    silence = loaded.hear(np.zeros(16_000, np.float32))
-    assert loaded.backbone.tokenize(prompt.ABOUT_SOUND) in token_parts(loaded, list(silence))
+    silence = loaded.encode_audio(np.zeros(16_000, np.float32))
+    assert loaded.backbone.tokenize(question_about(frozenset({"sound", "audio"}))) in token_parts(loaded, list(silence))
 
 
 def row_counts(loaded: LoadedBundle, given: list[Latents | str]) -> list[int]:
@@ -73,24 +73,24 @@ def row_counts(loaded: LoadedBundle, given: list[Latents | str]) -> list[int]:
 
 
 def test_a_sound_is_told_only_where_nobody_speaks(loaded: LoadedBundle) -> None:
-    said, beside = loaded.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
-    so_far = PromptState()
-    words = connect(loaded, said, so_far)
-    assert so_far.n_spoken
+    said, beside = loaded.encode_audio(read_audio(EVAL / "speech" / "question-090.ogg"))
+    state = PromptState()
+    words = connect(loaded, said, state)
+    assert state.n_spoken
     assert len(words) > 2
-    assert len(connect(loaded, beside, so_far)) == 0
-    assert not so_far.n_spoken
-    thunder = loaded.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
+    assert len(connect(loaded, beside, state)) == 0
+    assert not state.n_spoken
+    thunder = loaded.encode_audio(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
     assert row_counts(loaded, list(thunder)) == [2, 10]  # whose voice and how, then which sound
     fed = [part for part in prompt_of(loaded, list(thunder)) if not isinstance(part, list)]
-    assert np.array_equal(fed[1], loaded.sound.apply(thunder[1], thunder[0]))
+    assert np.array_equal(fed[1], loaded.connectors["sound"].apply(thunder[1], thunder[0]))
 
 
 def test_a_typed_question_is_about_the_words_and_the_sound(loaded: LoadedBundle) -> None:
-    said, beside = loaded.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+    said, beside = loaded.encode_audio(read_audio(EVAL / "speech" / "question-090.ogg"))
     n_said = len(connect(loaded, said, PromptState()))
     assert n_said > 2
-    n_about = len(loaded.words.about)
+    n_about = len(loaded.speech_connector.task_prefix_rows)
     assert n_about == 8
     assert row_counts(loaded, [said, beside]) == [n_said, 0]
     assert row_counts(loaded, [said, beside, "Who speaks?", "And where?"]) == [n_said, 0, n_about, 10]
@@ -110,7 +110,7 @@ def test_a_spoken_question_is_read_as_a_typed_one(loaded: LoadedBundle, question
     ("question", "expected"), [("Repeat the words.", "capital of france"), ("What is this sound?", "speaking")]
 )
 def test_what_is_asked_decides_which_of_both_is_answered(loaded: LoadedBundle, question: str, expected: str) -> None:
-    heard = loaded.hear(read_audio(EVAL / "speech" / "question-090.ogg"))
+    heard = loaded.encode_audio(read_audio(EVAL / "speech" / "question-090.ogg"))
     assert expected in reply(loaded, [*heard, f" {question}"], 16).lower()
 
 

@@ -29,10 +29,10 @@ def loaded() -> Iterator[LoadedBundle]:
 def test_it_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> None:
     assert loaded.backbone.n_embd == 896
     assert "Paris" in reply(loaded, ["What is the capital of France?"])
-    assert "Paris" in reply(loaded, loaded.hear(read_audio(EVAL / "speech" / "question-090.ogg")))
+    assert "Paris" in reply(loaded, loaded.encode_audio(read_audio(EVAL / "speech" / "question-090.ogg")))
     seen = loaded.image_encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg"))
     assert "cheetah" in reply(loaded, [seen, "What is in view?"])
-    heard = loaded.hear(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
+    heard = loaded.encode_audio(read_audio(EVAL / "sounds" / "thunder-0.ogg"))
     assert "thunder" in reply(loaded, [*heard, "What is this sound?"]).lower()
 
 

@@ -14,10 +14,9 @@ import soundfile
 from glasses.__main__ import main
 from glasses.commands import demo
 from glasses.events import TurnCompleted
-from glasses.memory.writer import MemoryWriter
 from glasses.recording.demo_session import events, load_session
 from glasses.replay.replayer import ReplayedReply, ReplayEngine
-from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory
 from glasses.types import NS_PER_MS, Latents
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -31,7 +30,7 @@ def loaded() -> Iterator[LoadedBundle]:
 
 
 def replies(loaded: LoadedBundle, chunk_ms: int) -> list[ReplayedReply]:
-    with MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode) as memory:
+    with open_memory(loaded) as memory:
         again = ReplayEngine(loaded, None, memory=memory)
         told = [what for event in events(load_session(), chunk_ms=chunk_ms) for what in again.feed(event)]
     return [what for what in told if isinstance(what, ReplayedReply)]

@@ -32,7 +32,7 @@ def loaded() -> Iterator[LoadedBundle]:
 @pytest.fixture
 def memory(loaded: LoadedBundle) -> LatentMemory:
     """What is remembered of the minute with the question, heard as the microphone gave it."""
-    held, detector = LatentMemory(), Vad(store.path_of(store.load_bundle().voice_gate))
+    held, detector = LatentMemory(), Vad(store.path_of(store.load_bundle().vad))
     keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),)), False
     for event in events(load_session()):
         if isinstance(event, AudioChunk) and event.t_ns < ASKED_MS[1] * MS:
@@ -66,7 +66,7 @@ def test_a_sound_of_half_a_minute_and_of_four_minutes_ago_is_named(
 
 def test_asked_by_voice(loaded: LoadedBundle, memory: LatentMemory) -> None:
     now_ns = BARKED_UNTIL_MS * MS + 30 * S
-    question = loaded.hear(spoken_question(), now_ns)
+    question = loaded.encode_audio(spoken_question(), now_ns)
     assert NAMED.search(said(loaded, (*memory.recall_sound(now_ns), *question)))
     assert not NAMED.search(said(loaded, question)), "the question alone does not hold the answer"
 

@@ -45,7 +45,7 @@ def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: No
     transcribe = transcriber()
     loaded = open_bundle(bundle)
     sides = {
-        "latents": Side(loaded.hear, lambda rgb: [loaded.image_encoder.encode(rgb)]),
+        "latents": Side(loaded.encode_audio, lambda rgb: [loaded.image_encoder.encode(rgb)]),
         "cascade": Side(lambda pcm: [text] if (text := transcribe(pcm).strip()) else [], lambda rgb: []),
     }
     figures: dict[str, Any] = {}

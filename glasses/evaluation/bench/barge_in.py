@@ -127,7 +127,7 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room", echo_db=ECHO_DB) as room:
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
         voice, loaded = open_voice(bundle), open_bundle(bundle)
-        detector = Vad(store.path_of(store.load_bundle(bundle).voice_gate))
+        detector = Vad(store.path_of(store.load_bundle(bundle).vad))
         ear = Listener(loaded, detector, TurnManager(on_speech=on_speech), open_end_of_turn(loaded))
         live = Assistant(loaded, voice, ear, LocalDevices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
         live.mouth.instead = lambda draft: TEXT

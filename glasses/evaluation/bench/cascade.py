@@ -16,9 +16,9 @@ from collections.abc import Callable
 from glasses.assistant.listener import Judge, Listener
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.vad import Vad
-from glasses.backbone import prompt
 from glasses.evaluation import whisper_baseline
 from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.modalities import question_about
 from glasses.types import SAMPLE_RATE_HZ, Float32Array, Turn
 
 Transcribe = Callable[[Float32Array], str]
@@ -46,7 +46,7 @@ def transcriber() -> Transcribe:
 
 def text_rows(loaded: LoadedBundle, text: str) -> Float32Array:
     """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
-    asked = loaded.backbone.tokenize(text, special=False) or loaded.backbone.tokenize(prompt.ABOUT_SOUND)
+    asked = loaded.backbone.tokenize(text, special=False) or loaded.backbone.tokenize(question_about(frozenset()))
     return loaded.backbone.token_rows([*asked, *loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix)])
 
 

@@ -72,7 +72,7 @@ def run(bundle: str, folders: Sequence[Path], hours: float, tick: train.Tick) ->
         raise InputError(Reason.NOT_FOUND, f"{n} sound files below {', '.join(map(str, folders))}; name more")
     loaded = open_bundle(bundle)
     gate = WakeWordDetector(head, loaded.audio_encoder.encode, loaded.audio_encoder.space)
-    hearing = train.Hearing(gate, Vad(store.path_of(loaded.bundle.voice_gate)))
+    hearing = train.Hearing(gate, Vad(store.path_of(loaded.bundle.vad)))
     figures: dict[str, Any] = {"phrase": head.phrase}
     learn, test = at_hand(None)
     try:
@@ -138,7 +138,7 @@ class Addressed:
 
     def __init__(self, loaded: LoadedBundle, how: str) -> None:
         """`how`: request or speech. Raises ModelError from the heads."""
-        detector = Vad(store.path_of(loaded.bundle.voice_gate))
+        detector = Vad(store.path_of(loaded.bundle.vad))
         self._ear = _Deciding(loaded, detector, TurnManager(on_speech=True), open_end_of_turn(loaded))
         self._ear.for_me = open_addressee(loaded) if how == "request" else None
         self._n_chunks = 0

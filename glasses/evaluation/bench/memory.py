@@ -24,7 +24,7 @@ def run(bundle: str) -> dict[str, Any]:
     loaded = open_bundle(bundle)
     figures["loaded"] = _mb(process)
     rng = np.random.default_rng(0)
-    sound = loaded.hear((0.1 * rng.standard_normal(5 * SAMPLE_RATE_HZ)).astype(np.float32))
+    sound = loaded.encode_audio((0.1 * rng.standard_normal(5 * SAMPLE_RATE_HZ)).astype(np.float32))
     picture = loaded.image_encoder.encode(rng.integers(0, 256, (480, 640, 3), np.uint8))
     for _ in answer(loaded, Turn(0, 0, "bench", (*sound, picture, "What is this?")), Times(), max_tokens=32):
         pass

@@ -33,7 +33,7 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
     hits: dict[str, int] = {}
     for sound in clips:
         pcm = read_audio(SOUNDS / sound.file)
-        given: dict[str, tuple[Latents, ...]] = {"heard directly": loaded.hear(pcm)}
+        given: dict[str, tuple[Latents, ...]] = {"heard directly": loaded.encode_audio(pcm)}
         for age_s in AGES_S:
             memory = remembered(loaded, pcm)
             now_ns = memory.span_ns[1] + age_s * NS_PER_S if memory.span_ns else 0

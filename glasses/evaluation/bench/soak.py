@@ -163,7 +163,7 @@ class _Worn:
     """The spine without devices: the ear as live, the mouth in the same thread."""
 
     def __init__(self, loaded: LoadedBundle, voice: Voice, recorder: Recorder, cost: Cost) -> None:
-        detector = Vad(store.path_of(loaded.bundle.voice_gate))
+        detector = Vad(store.path_of(loaded.bundle.vad))
         self._loaded, self._voice, self._recorder, self._cost = loaded, voice, recorder, cost
         self._ear = Listener(loaded, detector, TurnManager(), open_end_of_turn(loaded))
         self._memory = LatentMemory()

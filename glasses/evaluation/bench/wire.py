@@ -29,8 +29,8 @@ ENCODER_PX = 224
 def run(bundle_name: str) -> dict[str, Any]:
     """Mean bytes of a spoken turn and of a picture, each way. Raises ModelError where the bundle was not pulled."""
     bundle, session = store.load_bundle(bundle_name), load_session(SHIPPED)
-    audio = AudioEncoder(store.path_of(bundle.audio_encoder), n_threads=1)
-    image = ImageEncoder(store.path_of(bundle.image_encoder), n_threads=1)
+    audio = AudioEncoder(store.path_of(bundle.encoders["audio"]), n_threads=1)
+    image = ImageEncoder(store.path_of(bundle.encoders["image"]), n_threads=1)
     said = [s for s in session.said if s.addressed]
     sounds = [_sound(session, s) for s in said]
     pictures = [_picture(session, s) for s in said]

@@ -7,7 +7,7 @@ connection may simply repeat what was not answered. `array` fields are indices o
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -51,7 +51,7 @@ class Sensed(Message, tag="latents", frozen=True):
 
     array: Index
     space: Annotated[str, Meta(max_length=128)]
-    modality: Literal["audio", "sound", "image"]
+    modality: Annotated[str, Meta(pattern="^[a-z]{1,32}$")]
     duration_ms: Count = 0
 
 

@@ -193,7 +193,7 @@ def _sense(service: Service, part: ImagePart | AudioPart) -> list[Given]:
         picture = _with_file(data, ".img", read_image)
         return [models.image_encoder.encode(picture)]
     pcm = _with_file(part.input_audio.data, ".bin", lambda path: read_audio(path, max_s=MAX_SOUND_S))
-    return [latents for window in windows(pcm) for latents in models.hear(window)]
+    return [latents for window in windows(pcm) for latents in models.encode_audio(window)]
 
 
 def _with_file(data: str, suffix: str, read: Callable[[Path], Any]) -> Any:

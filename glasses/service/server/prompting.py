@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
@@ -20,7 +20,7 @@ from glasses.types import NS_PER_MS, Float32Array, Latents
 
 @dataclass(slots=True)
 class Turn(PromptState):
-    """As SoFar, and whether there was anything at all."""
+    """As PromptState, and whether there was any input at all."""
 
     empty: bool = True
 
@@ -34,14 +34,14 @@ def connect(
     """
     turn.empty = False
     if isinstance(part, Text):
-        return [*turn.text(), models.backbone.tokenize(part.text, special=False)]
+        return [*turn.begin_text(), models.backbone.tokenize(part.text, special=False)]
     if isinstance(part, Tokens):
-        return [*turn.text(), *split(models, added, part.ids)]
+        return [*turn.begin_text(), *split(models, added, part.ids)]
     if part.array >= len(arrays):
         raise InputError(Reason.BAD_INPUT, f"array {part.array} is named but only {len(arrays)} were sent")
     data = arrays[part.array]
     if isinstance(part, Rows):
-        turn.asked = True
+        turn.has_question = True
         return [data]
     try:
         return [prompt.connect(models, _latents(models, part, data), turn)]
@@ -63,14 +63,8 @@ def split(models: LoadedBundle, added: AddedTokens, ids: Sequence[int]) -> list[
     return [*out, own] if own else out
 
 
-def widths(models: LoadedBundle) -> dict[str, int]:
-    """Every latent space that can be connected, with its width."""
-    connectors = (getattr(models, field.name) for field in fields(models))
-    return {c.space: c.width for c in connectors if hasattr(c, "space") and hasattr(c, "width")}
-
-
 def _latents(models: LoadedBundle, part: Sensed, data: Float32Array) -> Latents:
-    width = widths(models).get(part.space)
+    width = models.widths().get(part.space)
     if width is not None and data.shape[1] != width:
         raise InputError(Reason.BAD_INPUT, f"latents of {part.space} are {width} wide, not {data.shape[1]}")
     return Latents(0, part.duration_ms * NS_PER_MS, part.modality, data, part.space)

@@ -19,7 +19,6 @@ from glasses.service.engines.llama import Ability, Context, Engine
 from glasses.service.protocol import events, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, Once, Open
-from glasses.service.server import prompting
 from glasses.service.server.session import Send, Session
 from glasses.service.server.worker import Worker
 from glasses.service.tokens import added_tokens
@@ -262,7 +261,7 @@ class Service:
             n_vocab=backbone.n_vocab,
             n_ctx=backbone.n_ctx,
             can=list(self.engine.can),
-            spaces=sorted(prompting.widths(self.models)),
+            spaces=sorted(self.models.widths()),
             caps=self._cap_table,
             schema=events.json_schema(),
         )

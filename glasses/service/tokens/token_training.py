@@ -59,7 +59,7 @@ def states_of(engine: Any, added: AddedTokens, example: Example, n_own: int) -> 
     """
     models, context = engine.parts, engine.copy(engine.chat)
     fed: list[ModelInput] = [models.backbone.tokenize(example.text, special=False)]
-    out = engine.feed(context, [*fed, *prompt.ending(models, prompt.PromptState(asked=True))], hidden=True)
+    out = engine.feed(context, [*fed, *prompt.ending(models, prompt.PromptState(has_question=True))], hidden=True)
     values = engine.values(context)
     if example.call is None:
         first, *more = _own(engine, context, out, n_own)

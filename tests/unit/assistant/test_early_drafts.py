@@ -38,7 +38,7 @@ def asked(loaded: LoadedBundle, name: str, judge: Judge | None = None) -> list[S
         [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
     )
     pcm = ((sound + 3e-4 * rng.standard_normal(len(sound))) * 32767).astype(np.int16)
-    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager(), judge)
+    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager(), judge)
     out = ear.feed(Button(STEP_NS // 2, "tap"))
     for i in range(len(pcm) // STEP):
         out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
@@ -121,7 +121,7 @@ def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: 
         [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
     )
     pcm = (sound * 32767).astype(np.int16)
-    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager(on_speech=not touched))
+    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager(on_speech=not touched))
     ear.for_me = None if asks is None else lambda latents: asks
     out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
     for i in range(len(pcm) // STEP):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses.audio.media import read_audio
-from glasses.connectors.soft_decoder import MAX_VOCABULARY_BYTES, SoftDecoder, goes_round, read_pieces
+from glasses.connectors.soft_decoder import MAX_VOCABULARY_BYTES, SoftDecoder, is_repeating, read_subwords
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import items, word_errors
@@ -31,15 +31,15 @@ def encoder() -> AudioEncoder:
 
 @pytest.fixture(scope="module")
 def pieces() -> list[str]:
-    return read_pieces(store.path_of(NAME, "vocabulary.txt"))
+    return read_subwords(store.path_of(NAME, "vocabulary.txt"))
 
 
 @pytest.mark.models
 def test_people_are_heard_word_for_word(listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]) -> None:
     edits = words = 0
     for item in items(HELD_OUT, "human")[:10]:
-        heard = listener.hear(encoder.encode(read_audio(HELD_OUT / item["file"])))
-        text = "".join(pieces[one.pieces[0]] for one in heard)
+        heard = listener.decode(encoder.encode(read_audio(HELD_OUT / item["file"])))
+        text = "".join(pieces[one.subwords[0]] for one in heard)
         counted = word_errors(item["text"], text)
         edits, words = edits + counted[0], words + counted[1]
     assert edits / words < 0.1
@@ -50,21 +50,21 @@ def test_every_piece_is_a_distribution_and_the_same_sound_is_heard_the_same(
     listener: SoftDecoder, encoder: AudioEncoder
 ) -> None:
     latents = encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))
-    heard, again = listener.hear(latents), listener.hear(latents)
+    heard, again = listener.decode(latents), listener.decode(latents)
     assert len(heard) > 4
     for one, other in zip(heard, again, strict=True):
-        assert len(one.pieces) == len(one.shares) <= 8
-        assert len(set(one.pieces.tolist())) == len(one.pieces)
-        assert (np.diff(one.shares) <= 0).all()
-        assert 0 < one.shares[-1] <= one.shares.sum() <= 1 + 1e-5
-        np.testing.assert_array_equal(one.shares, other.shares)
+        assert len(one.subwords) == len(one.probabilities) <= 8
+        assert len(set(one.subwords.tolist())) == len(one.subwords)
+        assert (np.diff(one.probabilities) <= 0).all()
+        assert 0 < one.probabilities[-1] <= one.probabilities.sum() <= 1 + 1e-5
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 @pytest.mark.models
 @pytest.mark.parametrize("gain", [0.0, 0.001, 0.05])
 def test_nothing_is_heard_in_silence_and_noise(listener: SoftDecoder, encoder: AudioEncoder, gain: float) -> None:
     noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-    assert listener.hear(encoder.encode(gain * noise)) == []
+    assert listener.decode(encoder.encode(gain * noise)) == []
 
 
 @pytest.mark.models
@@ -72,7 +72,7 @@ def test_it_goes_on_after_the_first_sentence(listener: SoftDecoder, encoder: Aud
     said = items(HELD_OUT, "human")[:8]
     pause = np.zeros(4800, np.float32)
     pcm = np.concatenate([part for item in said for part in (read_audio(HELD_OUT / item["file"]), pause)])
-    text = "".join(pieces[one.pieces[0]] for one in listener.hear(encoder.encode(pcm[: 30 * 16_000])))
+    text = "".join(pieces[one.subwords[0]] for one in listener.decode(encoder.encode(pcm[: 30 * 16_000])))
     edits, words = word_errors(" ".join(item["text"] for item in said), text)
     assert edits / words < 0.1
 
@@ -90,13 +90,13 @@ def test_it_goes_on_after_the_first_sentence(listener: SoftDecoder, encoder: Aud
     ],
 )
 def test_what_is_said_again_and_again_is_noticed(said: list[int], round_and_round: bool) -> None:
-    assert goes_round(said) is round_and_round
+    assert is_repeating(said) is round_and_round
 
 
 def test_a_vocabulary_is_read_byte_by_byte(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.txt"
     path.write_text("!\nĠthe\nĊ\ncafÃ©\nÃ\n<|endoftext|>\n", encoding="utf-8")
-    assert read_pieces(path) == ["!", " the", "\n", "café", "", "<|endoftext|>"]
+    assert read_subwords(path) == ["!", " the", "\n", "café", "", "<|endoftext|>"]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", "日本\n".encode()])
@@ -104,11 +104,11 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "vocabulary.txt"
     path.write_bytes(content)
     with pytest.raises(ModelError) as caught:
-        read_pieces(path)
+        read_subwords(path)
     assert caught.value.reason is Reason.CORRUPT
     path.write_bytes(b"!\n" * (MAX_VOCABULARY_BYTES // 2 + 1))
     with pytest.raises(ModelError) as caught:
-        read_pieces(path)
+        read_subwords(path)
     assert caught.value.reason is Reason.TOO_LARGE
 
 

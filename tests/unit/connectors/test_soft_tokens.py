@@ -16,7 +16,8 @@ from glasses.backbone.prompt_format import CHATML
 from glasses.connectors import backbone_adapter
 from glasses.connectors.backbone_adapter import BackboneAdapter
 from glasses.connectors.pooled import Network, PooledConnector
-from glasses.connectors.soft_tokens import SoftTokenConnector, TokenMixture
+from glasses.connectors.soft_tokens import SoftTokenConnector
+from glasses.connectors.token_mixture import TokenMixture
 from glasses.encoders.image import ImageEncoder
 from glasses.errors import ModelError, Reason
 from glasses.model_store import store
@@ -40,13 +41,13 @@ class Letters:
 
 def test_a_soft_token_mixes_what_the_likeliest_texts_have_at_each_place() -> None:
     spelling = TokenMixture(["a", "bc", "de", "f"], Letters())
-    rows = spelling.soft(np.array([0.1, 0.6, 0.2, 0.1], np.float32), 3)
+    rows = spelling.rows(np.array([0.1, 0.6, 0.2, 0.1], np.float32), 3)
     assert rows.shape == (2, 26)  # as many tokens as the likeliest has
     expected = np.zeros((2, 26), np.float32)
     expected[0, [0, 1, 3]] = np.array([0.1, 0.6, 0.2]) / 0.9  # "f" is not among the three
     expected[1, [2, 4]] = 0.75, 0.25  # "a" has no second token
     np.testing.assert_allclose(rows, expected, atol=1e-6)
-    assert len(spelling.soft(np.array([0.7, 0.1, 0.1, 0.1], np.float32))) == 1
+    assert len(spelling.rows(np.array([0.7, 0.1, 0.1, 0.1], np.float32))) == 1
 
 
 @pytest.mark.parametrize(("name", "told"), [("image-connector", spelled.image()), ("sound-connector", spelled.sound())])
@@ -57,12 +58,11 @@ def test_the_shipped_files_are_what_the_recipe_makes(name: str, told: dict[str, 
 def test_the_desk_bundle_senses_as_the_pocket_bundle_does() -> None:
     """Else it could not be sent what the glasses make."""
     desk, pocket = store.load_bundle("desk"), store.load_bundle("pocket")
-    for part in ("audio_encoder", "sound_encoder", "image_encoder"):
-        assert getattr(desk, part) == getattr(pocket, part)
-    for part in ("sound_connector", "image_connector"):
-        ours, theirs = (store.load_manifest(getattr(bundle, part)) for bundle in (desk, pocket))
+    assert desk.encoders == pocket.encoders
+    for modality in ("sound", "image"):
+        ours, theirs = (store.load_manifest(bundle.connectors[modality]) for bundle in (desk, pocket))
         assert ours.files[1].sha256 == theirs.files[0].sha256
-    ours, theirs = (store.load_manifest(bundle.audio_words) for bundle in (desk, pocket))
+    ours, theirs = (store.load_manifest(bundle.connectors["audio"]) for bundle in (desk, pocket))
     assert ours.files[1:] == theirs.files[1:]
     assert store.load_manifest(desk.backbone).role == "backbone"
 
@@ -102,19 +102,19 @@ OURS, SPACE = "5" * 64, "efficientnet-lite0:aa4c0e97dad55c14"
 def learned_for_plain(**changed: object) -> BackboneAdapter:
     """Of the picture sentence's three texts and two gaps, for rows of four."""
     rng = np.random.default_rng(0)
-    around = tuple(rng.standard_normal((n, 4)).astype(np.float32) for n in (3, 0, 2))
+    prompt_rows = tuple(rng.standard_normal((n, 4)).astype(np.float32) for n in (3, 0, 2))
     values: dict[str, object] = {
-        "around": around,
-        "sharpness": np.array([1.5, 0.5], np.float32),
-        "squeeze": rng.standard_normal((4, 2)).astype(np.float32),
-        "expand": rng.standard_normal((2, 4)).astype(np.float32),
+        "prompt_rows": prompt_rows,
+        "inverse_temperature": np.array([1.5, 0.5], np.float32),
+        "down": rng.standard_normal((4, 2)).astype(np.float32),
+        "up": rng.standard_normal((2, 4)).astype(np.float32),
     }
     return BackboneAdapter(**{**values, **changed})  # type: ignore[arg-type]
 
 
 def opened(path: Path | None, sha256: str = OURS) -> SoftTokenConnector:
     told, units = (ARTIFACTS / f"image-connector-{name}" for name in ("spelled.json", "pocket.onnx"))
-    return SoftTokenConnector(told, units, Plain(), learned_path=path, backbone_sha256=sha256)
+    return SoftTokenConnector(told, units, Plain(), adapter_path=path, backbone_sha256=sha256)
 
 
 def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_pat
     )
     units, told = network.run("n6", latents, None)[0], spelled.image()
     kind, name = (
-        TokenMixture([f" {text}" for text in told[what]], Plain()).soft(units**power)
+        TokenMixture([f" {text}" for text in told[what]], Plain()).rows(units**power)
         for what, power in (("kinds", 1.5), ("names", 0.5))
     )
-    expected = [mine.around[0], *(soft + soft @ mine.squeeze @ mine.expand for soft in (kind, name)), mine.around[2]]
+    expected = [mine.prompt_rows[0], *(soft + soft @ mine.down @ mine.up for soft in (kind, name)), mine.prompt_rows[2]]
     np.testing.assert_allclose(rows, np.concatenate(expected), rtol=2e-2, atol=2e-2)  # kept as float16
     assert np.linalg.norm(rows[3:5] - np.concatenate([kind, name])) > 1  # and the correction is no small thing here
 
@@ -140,13 +140,17 @@ def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_pat
     ("changed", "sha256", "reason"),
     [
         ({}, "6" * 64, Reason.WRONG_SPACE),
-        ({"around": (np.ones((3, 4)), np.ones((2, 4)))}, OURS, Reason.CORRUPT),  # a text too few
-        ({"around": (np.ones((3, 5)), np.ones((1, 5)), np.ones((1, 5)))}, OURS, Reason.CORRUPT),  # of a wider backbone
-        ({"sharpness": np.ones(1)}, OURS, Reason.CORRUPT),
-        ({"sharpness": np.array([1, 0.0])}, OURS, Reason.CORRUPT),  # would name everything at once
-        ({"squeeze": np.ones((4, 3))}, OURS, Reason.CORRUPT),
-        ({"expand": np.full((2, 4), np.nan)}, OURS, Reason.CORRUPT),
-        ({"expand": np.ones((2, 400_000))}, OURS, Reason.TOO_LARGE),
+        ({"prompt_rows": (np.ones((3, 4)), np.ones((2, 4)))}, OURS, Reason.CORRUPT),  # a text too few
+        (
+            {"prompt_rows": (np.ones((3, 5)), np.ones((1, 5)), np.ones((1, 5)))},
+            OURS,
+            Reason.CORRUPT,
+        ),  # a wider one's
+        ({"inverse_temperature": np.ones(1)}, OURS, Reason.CORRUPT),
+        ({"inverse_temperature": np.array([1, 0.0])}, OURS, Reason.CORRUPT),  # would name everything at once
+        ({"down": np.ones((4, 3))}, OURS, Reason.CORRUPT),
+        ({"up": np.full((2, 4), np.nan)}, OURS, Reason.CORRUPT),
+        ({"up": np.ones((2, 400_000))}, OURS, Reason.TOO_LARGE),
     ],
 )
 def test_what_was_learned_for_another_backbone_or_is_damaged_is_refused(
@@ -198,7 +202,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(("part", "told"), [("image", spelled.image()), ("sound", spelled.sound())])
 def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, told: dict[str, list[object]]) -> None:
     desk = store.load_bundle("desk")
-    name = getattr(desk, f"{part}_connector")
+    name = desk.connectors[part]
     _, units, rows = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
     n_texts = sum(isinstance(one, str) for one in told["sentence"])
     found = backbone_adapter.read(
@@ -206,10 +210,10 @@ def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, to
         backbone=store.load_manifest(desk.backbone).files[0].sha256,
         space=Network(units, n_threads=1).space,
         n_texts=n_texts,
-        n_gaps=len(told["sentence"]) - n_texts,
+        n_slots=len(told["sentence"]) - n_texts,
         n_embd=896,
     )
-    assert np.linalg.norm(found.squeeze @ found.expand) > 0  # it was trained
+    assert np.linalg.norm(found.down @ found.up) > 0  # it was trained
 
 
 @pytest.mark.models

@@ -6,18 +6,19 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from glasses.audio.media import read_audio
 from glasses.backbone.llama import LlamaBackbone
-from glasses.connectors.soft_decoder import DecodedSpeech
-from glasses.connectors.speech import SpeechConnector, read_about
+from glasses.connectors.soft_decoder import SoftSubword
+from glasses.connectors.speech import SpeechConnector, read_task_prefix
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason
 from glasses.model_store import store
-from glasses.runtime.bundle import open_speech_connector
+from glasses.runtime.bundle import open_connector
 from glasses.types import Latents
 
 HELD_OUT = Path(__file__).parents[3] / "models" / "eval" / "speech"
@@ -25,7 +26,7 @@ HELD_OUT = Path(__file__).parents[3] / "models" / "eval" / "speech"
 
 @pytest.fixture(scope="module")
 def connector(shared_backbone: LlamaBackbone) -> SpeechConnector:
-    return open_speech_connector("audio-words-pocket", shared_backbone, 1)
+    return cast(SpeechConnector, open_connector("audio-words-pocket", shared_backbone, shared_backbone.sha256, 1))
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,14 @@ def test_another_file_of_the_same_backbone_can_spell_what_is_heard(
             return 2 * shared_backbone.token_rows(ids)
 
     latents = encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))
-    ours, theirs = (c.apply(latents) for c in (connector, connector.spelled_by(Loud())))
+    ours, theirs = (c.apply(latents) for c in (connector, connector.with_token_rows(Loud())))
     np.testing.assert_allclose(theirs, 2 * ours, rtol=1e-6)
 
 
 @pytest.mark.models
 def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: SpeechConnector) -> None:
-    def heard(piece: int, share: float) -> DecodedSpeech:
-        return DecodedSpeech(np.array([piece]), np.array([share], np.float32))
+    def heard(piece: int, share: float) -> SoftSubword:
+        return SoftSubword(np.array([piece]), np.array([share], np.float32))
 
     full_stop, word = 13, 1000
     assert not connector.is_speech([])
@@ -101,7 +102,7 @@ def test_latents_of_another_space_are_refused(connector: SpeechConnector, encode
 @pytest.mark.models
 def test_rows_learned_for_another_backbone_are_refused(shared_backbone: LlamaBackbone) -> None:
     with pytest.raises(ModelError) as caught:
-        open_speech_connector("audio-words-desk", shared_backbone, 1)
+        open_connector("audio-words-desk", shared_backbone, shared_backbone.sha256, 1)
     assert caught.value.reason is Reason.WRONG_SPACE
 
 
@@ -120,5 +121,5 @@ def test_damaged_rows_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray])
         if content is not None:
             (tmp_path / "about.npz").write_bytes(content)
         with pytest.raises(ModelError) as caught:
-            read_about(tmp_path / "about.npz")
+            read_task_prefix(tmp_path / "about.npz")
         assert caught.value.reason is Reason.CORRUPT

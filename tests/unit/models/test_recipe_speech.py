@@ -109,7 +109,7 @@ def test_the_deployed_listener_hears_what_the_trained_one_does(
     for rows in latents:
         seen = decoder.look(*listener_tail.batch_of([rows[:, :384].copy()]), learned)
         (theirs,) = decoder.greedy(seen, 60)
-        ours = [int(one.pieces[0]) for one in listener.hear(Latents(0, 0, "audio", rows, listener.space))]
+        ours = [int(one.subwords[0]) for one in listener.decode(Latents(0, 0, "audio", rows, listener.space))]
         alike += sum(a == b for a, b in zip(ours, theirs, strict=False))
         total += max(len(ours), len(theirs))
     assert alike / total > 0.85

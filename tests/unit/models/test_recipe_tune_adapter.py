@@ -44,7 +44,7 @@ def latents_of(seed: int) -> Latents:
 
 def rows_that_run(latents: Latents, path: Path | None) -> Float32Array:
     files = (ARTIFACTS / "image-connector-spelled.json", NETWORK)
-    return SoftTokenConnector(*files, Words(), learned_path=path, backbone_sha256="a").apply(latents)
+    return SoftTokenConnector(*files, Words(), adapter_path=path, backbone_sha256="a").apply(latents)
 
 
 def test_training_begins_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path) -> None:

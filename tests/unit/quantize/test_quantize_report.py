@@ -246,10 +246,10 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
     assert made == again
     loaded = open_bundle(name, n_threads=1)
     try:
-        heard = loaded.hear(feeds_noise())
+        heard = loaded.encode_audio(feeds_noise())
         assert list(answer(loaded, Turn(0, 0, "test", heard), Times(), max_tokens=2))
         assert all(opened(loaded) for opened in (open_end_of_turn, open_addressee, open_memory_intent))
-        shipped = AudioEncoder(store.path_of(store.load_bundle().audio_encoder), n_threads=1).encode(feeds_noise())
+        shipped = AudioEncoder(store.path_of(store.load_bundle().encoders["audio"]), n_threads=1).encode(feeds_noise())
         with pytest.raises(GlassesError) as caught:
             connect(loaded, shipped, PromptState())
         assert caught.value.reason is Reason.WRONG_SPACE

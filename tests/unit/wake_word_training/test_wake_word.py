@@ -196,7 +196,7 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
     at_ns = 50 * STEP_NS
     drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
     for how, found in drafts.items():
-        ear = Listener(loaded, Vad(store.path_of(loaded.bundle.voice_gate)), TurnManager())
+        ear = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager())
         if how == "wake":
             ear.wake = At(at_ns)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         kinds = []

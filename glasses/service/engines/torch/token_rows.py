@@ -47,7 +47,7 @@ def _sequence(engine: TorchEngine, added: AddedTokens, rows: Tensor, example: Ex
     end = added.index(added.tokens[begin].end or "")
     payload = models.backbone.tokenize(example.payload, special=False)
     asked = [models.backbone.tokenize(example.text, special=False)]
-    asked += prompt.ending(models, prompt.PromptState(asked=True))
+    asked += prompt.ending(models, prompt.PromptState(has_question=True))
     fed = [engine.embed(part, "example") for part in asked]
     fed += [rows[begin : begin + 1].to(fed[0].dtype), engine.embed(payload, "payload")]
     return Fed(torch.cat(fed), (), (*payload, models.backbone.n_vocab + end))
