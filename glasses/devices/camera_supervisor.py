@@ -15,6 +15,7 @@ from glasses.types import DeviceChange
 RETRY_S = 1.0  # between two tries to open a camera
 CHECK_S = 0.2  # between two looks at whether it is gone
 CLOSE_S = 2.0  # the process ends without a camera that stalls for longer
+_NO_PICTURE = "the camera gives no picture any more"
 
 
 class CameraSupervisor:
@@ -93,11 +94,13 @@ class CameraSupervisor:
                     if time.monotonic() >= retry_at_s and not self._open_camera():
                         retry_at_s = time.monotonic() + self._retry_s
                 elif self._camera.gone:
-                    self._problem = "the camera gives no picture any more"
+                    self._problem = _NO_PICTURE
                     self._close_camera()
                     retry_at_s = time.monotonic() + self._retry_s
                 elif self._camera.is_seeing:
                     self._problem = ""
+                elif self._problem == "":
+                    self._problem = _NO_PICTURE
                 self._wake.wait(CHECK_S)
         finally:  # also where this raises: the thread's supervisor begins it anew
             self._close_camera()

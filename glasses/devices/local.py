@@ -43,7 +43,7 @@ class VideoInput(Protocol):
 
     @property
     def is_seeing(self) -> bool:
-        """Whether it has given pictures since it was opened, or would if asked."""
+        """Whether it gives pictures, now or as soon as it is asked: not before the first one has come."""
         ...
 
     def look(self) -> None:

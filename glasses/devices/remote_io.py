@@ -122,8 +122,6 @@ class LinkCamera:
     """Takes one photograph each time somebody looks."""
 
     def __init__(self, on: LinkWorker, queue: EventQueue) -> None:
-        """Raises SensorError(NOT_FOUND) while the link is down."""
-        on.must_be_up()
         self._on, self._queue = on, queue
         self._seq, self._closed = 0, False
 
@@ -151,8 +149,8 @@ class LinkCamera:
 
     @property
     def gone(self) -> bool:
-        """Whether the link is down."""
-        return self._closed or not self._on.up
+        """Whether it was closed: a link that is down comes back by itself."""
+        return self._closed
 
     def close(self) -> None:
         """What is under way is thrown away."""

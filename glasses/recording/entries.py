@@ -108,9 +108,12 @@ def encode(entry: Entry) -> tuple[str, bytes]:
         audio = RawAudio(timestamp=stamp, data=pcm, format="pcm-s16", sample_rate=entry.rate_hz, number_of_channels=1)
         return "/microphone", audio.SerializeToString()
     if isinstance(entry, Frame):
-        ok, jpeg = cv2.imencode(".jpg", entry.rgb[:, :, ::-1], _JPEG)
+        try:
+            ok, jpeg = cv2.imencode(".jpg", entry.rgb[:, :, ::-1], _JPEG)
+        except (cv2.error, IndexError) as error:
+            raise InputError(Reason.BAD_INPUT, f"a picture of shape {entry.rgb.shape} is no picture") from error
         if not ok:
-            raise InputError(Reason.BAD_INPUT, f"a picture of shape {entry.rgb.shape} cannot be kept as JPEG")
+            raise InputError(Reason.BAD_INPUT, f"a picture of shape {entry.rgb.shape} cannot be encoded as JPEG")
         image = CompressedImage(timestamp=_stamp(entry.t_ns), frame_id="camera", data=jpeg.tobytes(), format="jpeg")
         return "/camera", image.SerializeToString()
     if isinstance(entry, Latents):

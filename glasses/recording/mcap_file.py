@@ -12,7 +12,7 @@ import itertools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 
 import zstandard
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
@@ -41,6 +41,12 @@ class RawEntry:
     t_ns: int
     data: bytes
 
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """An entry encoded. Raises InputError(BAD_INPUT) for a picture that cannot be encoded."""
+        topic, data = encode(entry)
+        return cls(topic, entry.t_ns, data)
+
 
 class CutOffError(InputError):
     """A file ends before its end; everything before was given."""
@@ -67,9 +73,8 @@ class SegmentWriter:
         self._seq = 0
 
     def write(self, entry: Entry) -> None:
-        """Adds one entry. Raises OSError."""
-        topic, data = encode(entry)
-        self.copy(RawEntry(topic, entry.t_ns, data))
+        """Adds one entry. Raises OSError, and InputError as `RawEntry.of`."""
+        self.copy(RawEntry.of(entry))
 
     def copy(self, raw: RawEntry) -> None:
         """Adds an entry as another file has it. Raises OSError."""

@@ -1,8 +1,7 @@
-"""Keeps what happened on disk: segments of about a minute that survive kill, a full disk and a pulled plug.
+"""Writes what happens to disk, in segments of about a minute that survive kill, a full disk and a pulled plug.
 
-`Recorder.put` never blocks and never raises: a thread of its own writes, and what it cannot write is counted, for the
-spine must not wait for an SD card. Knows neither sensors nor models, and not whether somebody wants to be
-recorded: while muted, the spine puts nothing in. The folder itself is recordings.py's.
+`Recorder.put` never blocks and never raises: a thread of its own writes, because the assistant must not wait for an SD
+card, and what cannot be written is counted. While muted the assistant puts nothing in. folder.py keeps the folder.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from glasses.errors import GlassesError, InputError, Reason
 from glasses.recording.encryption import EncryptedWriter
 from glasses.recording.entries import Entry
 from glasses.recording.folder import FULL, Limits, prune, recover, segments
-from glasses.recording.mcap_file import SegmentWriter
+from glasses.recording.mcap_file import RawEntry, SegmentWriter
+from glasses.system.supervised import SupervisedThread
 from glasses.types import Wiped
 
 log = logging.getLogger(__name__)
@@ -32,11 +32,16 @@ SEGMENT_S = 60.0
 FLUSH_S = 0.5  # what a kill may cost
 SYNC_S = 5.0  # what a pulled plug may cost; each sync wears an SD card
 RETRY_S = 5.0  # after a disk that could not be written
-QUEUE = 1500  # entries, 30 s of sound: a slow card's longest pause
+CLOSE_S = 10.0  # what a disk has not taken by then is left to `recover`
+MAX_WAITING = 1500  # entries, 30 s of sound: a slow card's longest pause
 
 
 class Recorder:
-    """Writes entries to segments in a folder until `close`."""
+    """Writes entries to segments in a folder until `close`.
+
+    An entry that cannot be encoded is lost alone. A disk that fails costs the segment, and is tried again after
+    RETRY_S. Any other failure is reported by `supervised.failed_threads`, and recording goes on in a new segment.
+    """
 
     def __init__(
         self,
@@ -46,12 +51,16 @@ class Recorder:
         limits: Limits | None = None,
         public_key: X25519PublicKey | None = None,
         segment_s: float = SEGMENT_S,
+        close_s: float = CLOSE_S,
     ) -> None:
-        """Recovers what is torn first. Raises InputError: BUSY (another process records here), BAD_INPUT (folder)."""
-        self._folder, self._about, self._key, self._segment_s = folder, dict(about), public_key, segment_s
-        self._limits = limits or Limits()
-        self._queue: queue.Queue[Entry | None] = queue.Queue(QUEUE)
-        self._writing: _Writing | None = None
+        """`about` is written into each segment; with a `public_key` segments are encrypted for its owner.
+
+        Recovers unfinished segments first. Raises InputError: BUSY (another process records here), BAD_INPUT (folder).
+        """
+        self._folder, self._about, self._public_key, self._segment_s = folder, dict(about), public_key, segment_s
+        self._limits, self._close_s = limits or Limits(), close_s
+        self._queue: queue.Queue[Entry | None] = queue.Queue(MAX_WAITING)
+        self._open: _OpenSegment | None = None
         self._retry_ns = 0
         self.n_written = self.n_lost = self.bytes_written = 0
         try:
@@ -63,14 +72,14 @@ class Recorder:
             raise InputError(Reason.BUSY, f"another process records in {folder}") from error
         except OSError as error:
             raise InputError(Reason.BAD_INPUT, f"cannot record in {folder}: {error.strerror}") from error
-        with self._survived("recovering recordings"):
+        with self._abandoned_on_failure("recovering recordings"):
             recover(folder)
         self._next = 1 + max((int(path.name.split("-")[0]) for path in folder.glob("[0-9]*-*.mcap*")), default=0)
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._thread.start()
+        self._closing = threading.Event()
+        self._thread = SupervisedThread(self._run, "recorder", policy="restart").start()
 
     def put(self, entry: Entry) -> None:
-        """Takes one entry, at once; counts it as lost where the disk has fallen 30 s behind."""
+        """Queues one entry and returns; counts it as lost where the disk has fallen 30 s behind."""
         try:
             self._queue.put_nowait(entry)
         except queue.Full:
@@ -78,77 +87,92 @@ class Recorder:
 
     @property
     def n_waiting(self) -> int:
-        """Entries that are taken and not yet written."""
+        """Entries that are queued and not yet written."""
         return self._queue.qsize()
 
     def close(self) -> None:
-        """Writes what waits and finishes the segment."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+        """Writes the queued entries and finishes the segment; gives up after CLOSE_S. Safe to call twice."""
+        self._closing.set()
+        with suppress(queue.Full):  # a full queue wakes the thread as well
+            self._queue.put_nowait(None)
+        if not self._thread.close(self._close_s):
+            log.warning("the disk of %s does not take what was recorded", self._folder)
         self._lock.close()
 
     def _run(self) -> None:
         while True:
             try:
-                entry = self._queue.get(timeout=FLUSH_S)
+                entry = self._queue.get(timeout=0 if self._closing.is_set() else FLUSH_S)
             except queue.Empty:
-                with self._survived("recording"):
+                if self._closing.is_set():
+                    break
+                with self._abandoned_on_failure("recording"):
                     self._tick()
                 continue
-            if entry is None:
-                break
-            written = False
-            with self._survived("recording"):
-                written = self._write(entry)
-            self.n_written, self.n_lost = self.n_written + written, self.n_lost + (not written)
-        with self._survived("finishing a recording"):
+            if entry is not None:
+                self._record(entry)
+        with self._abandoned_on_failure("finishing a recording"):
             self._finish()
 
-    def _write(self, entry: Entry) -> bool:
-        now_ns = time.monotonic_ns()
-        if self._writing is None:
-            if now_ns < self._retry_ns:
+    def _record(self, entry: Entry) -> None:
+        written = False
+        try:
+            raw = RawEntry.of(entry)
+            with self._abandoned_on_failure("recording"):
+                written = self._write(raw)
+                if isinstance(entry, Wiped):  # what was recorded before can be deleted with the rest, at once
+                    self._finish()
+        except InputError as error:
+            log.warning("an entry is not recorded: %s", error)
+        finally:
+            self.n_written, self.n_lost = self.n_written + written, self.n_lost + (not written)
+
+    def _write(self, raw: RawEntry) -> bool:
+        if self._open is None:
+            if time.monotonic_ns() < self._retry_ns:
                 return False
             prune(self._folder, self._limits)
-            self._writing = _Writing(self._folder, self._next, self._about, self._key)
+            self._open = _OpenSegment(self._folder, self._next, self._about, self._public_key)
             self._next += 1
-        self._writing.segment.write(entry)
+        self._open.segment.copy(raw)
         self._tick()
-        if isinstance(entry, Wiped):  # what was recorded before can be deleted with the rest, at once
-            self._finish()
         return True
 
     def _tick(self) -> None:
-        writing = self._writing
-        if writing is None:
+        if self._open is None:
             return
-        self.bytes_written += writing.tick(time.monotonic_ns())
-        if time.monotonic_ns() - writing.begun_ns > self._segment_s * 1e9:
+        self.bytes_written += self._open.tick(time.monotonic_ns())
+        if time.monotonic_ns() - self._open.began_ns > self._segment_s * 1e9:
             self._finish()
 
     def _finish(self) -> None:
-        if self._writing:
-            self.bytes_written += self._writing.finish()
-            self._writing = None  # not before: what fails here is abandoned by `_survived`
+        if self._open:
+            self.bytes_written += self._open.finish()
+            self._open = None  # not before: a segment that does not finish is abandoned
             prune(self._folder, self._limits)
 
     @contextmanager
-    def _survived(self, doing: str) -> Iterator[None]:
-        """A disk that fails costs recordings, never the spine."""
+    def _abandoned_on_failure(self, doing: str) -> Iterator[None]:
+        """Abandons the open segment on any failure. Logs those of the disk, raises those nobody foresaw."""
         try:
             yield
         except (OSError, GlassesError) as error:
             log.warning("%s in %s: %s", doing, self._folder, error)
-            writing, self._writing = getattr(self, "_writing", None), None
+            self._abandon()
             self._retry_ns = time.monotonic_ns() + int(RETRY_S * 1e9)
-            if writing:
-                writing.abandon()
             if isinstance(error, OSError) and error.errno in FULL:
                 self._make_room()
+        except Exception:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        segment, self._open = self._open, None
+        if segment:
+            segment.abandon()
 
     def _make_room(self) -> None:
-        """The disk is full whatever statvfs says: the oldest segment that may go, goes; then it is tried again."""
+        """The disk is full whatever statvfs says: deletes the oldest segment that may go, so that it is tried again."""
         oldest = next((segment for segment in segments(self._folder) if not segment.kept), None)
         if oldest:
             with suppress(OSError):
@@ -158,7 +182,7 @@ class Recorder:
             recover(self._folder)
 
 
-class _Writing:
+class _OpenSegment:
     """The segment being written, as NAME.part until it is whole."""
 
     def __init__(self, folder: Path, number: int, about: Mapping[str, str], key: X25519PublicKey | None) -> None:
@@ -167,8 +191,8 @@ class _Writing:
         self._part = folder / f"{name}.part"
         self._file = self._part.open("wb")
         self._out = EncryptedWriter(self._file, key) if key else self._file
-        self.begun_ns = self._flushed_ns = self._synced_ns = time.monotonic_ns()
-        offset_ns = time.time_ns() - self.begun_ns
+        self.began_ns = self._flushed_ns = self._synced_ns = time.monotonic_ns()
+        offset_ns = time.time_ns() - self.began_ns
         try:
             self.segment = SegmentWriter(self._out, {**about, "wall_clock_minus_monotonic_ns": str(offset_ns)})
         except OSError:
@@ -188,7 +212,7 @@ class _Writing:
         return added
 
     def finish(self) -> int:
-        """Index, sync, final name; returns the bytes added."""
+        """Writes the index, syncs and gives the file its final name; returns the bytes added."""
         self.segment.finish()
         added = self._out.tell() - self._counted
         if isinstance(self._out, EncryptedWriter):
@@ -200,6 +224,6 @@ class _Writing:
         return added
 
     def abandon(self) -> None:
-        """Leaves the part to `recover`; a file that still holds bytes for a full disk closes with an error."""
+        """Leaves the part to `recover`. A file with bytes buffered for a full disk raises where it is closed."""
         with suppress(OSError):
             self._file.close()

@@ -119,7 +119,7 @@ class Ear:
 class Eye:
     """A camera that takes a picture when it is asked to."""
 
-    gone = False
+    gone, is_seeing = False, True
 
     def __init__(self, queue: EventQueue) -> None:
         self._queue = queue

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
 from glasses.errors import InputError, Reason
@@ -21,7 +23,8 @@ from glasses.recording.encryption import EncryptedReader, EncryptedWriter, read_
 from glasses.recording.entries import Answered, Decision, Entry
 from glasses.recording.folder import Limits, Segment, opened, segments, to_delete, wipe
 from glasses.recording.mcap_file import CutOffError, RawEntry, SegmentWriter, read_entries
-from glasses.recording.recorder import Recorder
+from glasses.recording.recorder import MAX_WAITING, Recorder
+from glasses.system.supervised import failed_threads
 from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
 
 
@@ -291,3 +294,55 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot record"):
         Recorder(tmp_path / "file" / "folder", {})
+
+
+def test_recorder_picture_that_cannot_be_encoded_loses_that_entry_alone(tmp_path: Path) -> None:
+    empty = Frame(3, 0, np.zeros((0, 0, 3), np.uint8))
+    recorder = record(tmp_path, [Button(1, "tap"), empty, Button(2, "tap")])
+    (segment,) = segments(tmp_path)
+    assert [entry.t_ns for entry in read(segment.path)] == [1, 2]
+    assert (recorder.n_written, recorder.n_lost) == (2, 1)
+
+
+def test_recorder_foreign_exception_is_reported_and_recording_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The MCAP writer fails once with an error of its own: what was not flushed goes with the segment, the next is whole."""
+    copy = SegmentWriter.copy
+
+    def fails_once(writer: SegmentWriter, raw: RawEntry) -> None:
+        if raw.t_ns == 2:
+            raise McapError("of the library")
+        copy(writer, raw)
+
+    monkeypatch.setattr(SegmentWriter, "copy", fails_once)
+    recorder = Recorder(tmp_path, {"board": "desktop"})
+    for t_ns in (1, 2, 3):
+        recorder.put(Button(t_ns, "tap"))
+    end_s = time.monotonic() + 30
+    while recorder.n_written < 2:
+        assert time.monotonic() < end_s, "the thread died"
+        time.sleep(0.01)
+    (failed,) = failed_threads()
+    assert (failed.name, recorder.n_lost) == ("recorder", 1)
+    recorder.close()
+    assert failed_threads() == []
+    assert [entry.t_ns for segment in segments(tmp_path) for entry in read(segment.path)] == [3]
+
+
+def test_recorder_close_returns_where_the_disk_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def hangs(writer: SegmentWriter, raw: RawEntry) -> None:
+        entered.set()
+        release.wait()
+
+    monkeypatch.setattr(SegmentWriter, "copy", hangs)
+    recorder = Recorder(tmp_path, {}, close_s=0.05)
+    recorder.put(Button(0, "tap"))
+    assert entered.wait(30)
+    for i in range(MAX_WAITING + 1):
+        recorder.put(Button(i, "tap"))
+    recorder.close()  # must come back; the thread is let go below
+    assert recorder.n_lost > 0
+    release.set()
