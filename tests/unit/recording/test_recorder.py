@@ -307,7 +307,7 @@ def test_recorder_picture_that_cannot_be_encoded_loses_that_entry_alone(tmp_path
 def test_recorder_foreign_exception_is_reported_and_recording_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The MCAP writer fails once with an error of its own: what was not flushed goes with the segment, the next is whole."""
+    """The MCAP writer fails once with an error of its own: what was not flushed is lost, the next segment is whole."""
     copy = SegmentWriter.copy
 
     def fails_once(writer: SegmentWriter, raw: RawEntry) -> None:
