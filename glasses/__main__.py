@@ -1,4 +1,9 @@
-"""The command line: parses, calls one command, turns GlassesErrors into one line and an exit code."""
+"""The command line: parses, calls one command, turns GlassesErrors into one line and an exit code.
+
+A command is a module with `add_parser(subparsers)`, which sets `run(args) -> exit code`. Ours are in COMMANDS. An
+installed package adds one with the entry point group `glasses.commands`: its name is the command, its object such a
+module.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,23 @@ import sys
 from glasses import __version__
 from glasses.errors import GlassesError
 
-_COMMANDS = {
-    name: f"glasses.commands.{'evaluate' if name == 'eval' else name}"
-    for name in "run ask demo serve eval bench models devices link replay teach wipe check".split()
+COMMANDS = {
+    "run": "glasses.commands.run",
+    "ask": "glasses.commands.ask",
+    "demo": "glasses.commands.demo",
+    "serve": "glasses.commands.serve",
+    "evaluate": "glasses.commands.evaluate",
+    "bench": "glasses.commands.bench",
+    "models": "glasses.commands.models",
+    "devices": "glasses.commands.devices",
+    "link": "glasses.commands.link",
+    "replay": "glasses.commands.replay",
+    "teach": "glasses.commands.teach",
+    "wipe": "glasses.commands.wipe",
+    "check": "glasses.commands.check",
 }
+RENAMED = {"eval": "evaluate"}  # old names: they work in this version, and say what to type
+ENTRY_POINTS = "glasses.commands"
 _EXAMPLE = """\
 examples:
   glasses models pull                                    fetch the default bundle
@@ -35,11 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"glasses {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what the libraries say")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    # Only the command that was named is imported: the others would cost the boot service a second on a small board.
-    argv = sys.argv[1:] if argv is None else argv
-    named = next((word for word in argv if not word.startswith("-")), "")
-    for module in [_COMMANDS[named]] if named in _COMMANDS else _COMMANDS.values():
-        importlib.import_module(module).add_parser(subparsers)
+    argv, named = _with_new_name(sys.argv[1:] if argv is None else argv)
+    _add_commands(subparsers, named)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     if not args.verbose:
@@ -55,6 +70,36 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `glasses ask ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _with_new_name(argv: list[str]) -> tuple[list[str], str]:
+    """The arguments with an old command's name replaced, and the command's name; "" where none is given."""
+    at = next((i for i, word in enumerate(argv) if not word.startswith("-")), None)
+    if at is None:
+        return argv, ""
+    named = RENAMED.get(argv[at], argv[at])
+    if named != argv[at]:
+        print(f"note: `glasses {argv[at]}` is now `glasses {named}`", file=sys.stderr)
+    return [*argv[:at], named, *argv[at + 1 :]], named
+
+
+def _add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], named: str) -> None:
+    """Adds the named command alone, as importing the others would cost a small board a second at each start.
+
+    Adds all, those of other packages too, for the help and for a name that is not ours.
+    """
+    if named in COMMANDS:
+        importlib.import_module(COMMANDS[named]).add_parser(subparsers)
+        return
+    for module in COMMANDS.values():
+        importlib.import_module(module).add_parser(subparsers)
+    from importlib.metadata import entry_points  # noqa: PLC0415  # takes 50 ms, which `wipe` does not have
+
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            entry.load().add_parser(subparsers)
+        except Exception as error:  # anybody's code: it must not take the other commands with it
+            print(f"note: command {entry.name} of {entry.value} cannot be loaded: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

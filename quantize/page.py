@@ -164,7 +164,7 @@ def _tasks(tasks: dict[str, Any]) -> Iterable[str]:
         return
     yield "<h2>Tasks, end to end</h2>"
     yield pairs(
-        "glasses eval with A and with B",
+        "glasses evaluate with A and with B",
         [Pair(name, one["a_percent"], one["b_percent"], "%") for name, one in tasks.items()],
         ("A", "B"),
     )

@@ -1,4 +1,4 @@
-"""What a variant costs end to end: `glasses eval` with the bundle as it is, and with one of its files replaced.
+"""What a variant costs end to end: `glasses evaluate` with the bundle as it is, and with one of its files replaced.
 
 Knows the runtime. A connector refuses latents of an encoder it was not trained on; here the variant stands in for its
 original on purpose, so it takes over that one's name.

@@ -10,10 +10,11 @@ import numpy as np
 
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.speech import Voice
+from glasses.encoders.audio import windows
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
-from glasses.types import SAMPLE_RATE_HZ, Token, Turn
+from glasses.types import SAMPLE_RATE_HZ, Latents, Token, Turn
 
 
 @dataclass(slots=True)
@@ -27,6 +28,28 @@ class Times:
         now_ns = time.monotonic_ns()
         self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + (now_ns - since_ns) / 1e6
         return now_ns
+
+
+def ask(loaded: LoadedBundle, *inputs: str | np.ndarray, max_tokens: int = 64) -> str:
+    """The answer to one turn of any number of inputs, in their order; nothing of an earlier turn is in its context.
+
+    An input is text, a sound (float32, 16 kHz, mono, as `read_audio` gives it), or a picture (height, width, 3; uint8
+    RGB, as `read_image` gives it). Raises ModelError: CONTEXT_FULL, ABORTED.
+    """
+    given = tuple(part for one in inputs for part in encode(loaded, one))
+    turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=given)
+    return "".join(token.text for token in answer(loaded, turn, Times(), max_tokens=max_tokens)).strip()
+
+
+def encode(loaded: LoadedBundle, given: str | np.ndarray) -> Iterator[Latents | str]:
+    """What a Turn carries of one input: its text, a picture's latents, or two Latents for each window of a sound."""
+    if isinstance(given, str):
+        yield given
+    elif given.ndim == 3:
+        yield loaded.image_encoder.encode(given)
+    else:
+        for window in windows(given):
+            yield from loaded.encode_audio(window)
 
 
 def answer(

@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from glasses.assistant.answer import Times, answer
+from glasses.assistant.answer import Times, answer, encode
 from glasses.audio.media import is_silent, read_audio, read_image, write_wav
 from glasses.commands import offload_options
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
-from glasses.encoders.audio import windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.prompt import prompt_of
 from glasses.system.board import load_board
-from glasses.types import SAMPLE_RATE_HZ, Latents, Token, Turn
+from glasses.types import SAMPLE_RATE_HZ, Token, Turn
 
 if TYPE_CHECKING:
     from glasses.offload.answerer import HedgedAnswerer
@@ -171,17 +170,6 @@ def _if_it_fits(answered: Iterator[Token], loaded: LoadedBundle) -> Iterator[Tok
             f"that is too much at once: {loaded.backbone.n_ctx} words and pieces of sound or pictures are what fits; "
             "give a shorter text, less sound or fewer pictures",
         ) from error
-
-
-def encode(loaded: LoadedBundle, item: str | np.ndarray) -> Iterator[Latents | str]:
-    """Turns one given part into what a Turn carries: text, a picture's latents, or two Latents a window of sound."""
-    if isinstance(item, str):
-        yield item
-    elif item.ndim == 3:
-        yield loaded.image_encoder.encode(item)
-    else:
-        for window in windows(item):
-            yield from loaded.encode_audio(window)
 
 
 def _read(kind: str, value: str) -> str | np.ndarray:

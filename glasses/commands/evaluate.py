@@ -1,4 +1,4 @@
-"""`glasses eval`: measures a bundle on the held-out sets shipped in models/eval; prints a table, writes JSON and
+"""`glasses evaluate`: measures a bundle on the held-out sets shipped in models/eval; prints a table, writes JSON and
 a plot.
 """
 
@@ -28,17 +28,17 @@ HELD_OUT = data_path("models/eval")
 SETS = ("speech", "pictures", "sounds", "information")
 _EXAMPLE = """\
 examples:
-  glasses eval                          everything, about a quarter of an hour on two cores
-  glasses eval --only pictures sounds
-  glasses eval --limit 20               a quick look: 20 clips or pictures of each kind
-  glasses eval --out out/eval --json    figures as JSON on stdout, with eval.json and eval.png in out/eval
+  glasses evaluate                      everything, about a quarter of an hour on two cores
+  glasses evaluate --only pictures sounds
+  glasses evaluate --limit 20               a quick look: 20 clips or pictures of each kind
+  glasses evaluate --out out/eval --json    figures as JSON on stdout, with eval.json and eval.png in out/eval
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `eval`."""
     parser = subparsers.add_parser(
-        "eval",
+        "evaluate",
         help="measure a bundle on the held-out sets",
         description="Measure a bundle on the held-out speech, pictures and sounds.",
         epilog=_EXAMPLE,

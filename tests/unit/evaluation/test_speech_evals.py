@@ -1,4 +1,4 @@
-"""The measures of `glasses eval`, by hand-counted examples."""
+"""The measures of `glasses evaluate`, by hand-counted examples."""
 
 from __future__ import annotations
 
