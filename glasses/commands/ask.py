@@ -81,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     offload_options.add_options(parser)
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
-    parser.set_defaults(run=run, loaded=None)
+    parser.set_defaults(run=run, parts=None)
 
 
 def run(args: argparse.Namespace) -> int:
