@@ -1,32 +1,50 @@
-"""What the stages of the pipeline tell each other: drafts, turns, interruptions, replies, what was played."""
+"""What the stages of the pipeline tell each other: drafts, turn events, replies, what was played."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
-from glasses.types import (
-    DeviceChange,
-    Float32Array,
-    Frame,
-    GateWord,
-    Int16Array,
-    OwnVoice,
-    ReplyWord,
-    SensorEvent,
-    Token,
-    Turn,
-)
+from glasses.types import DeviceChange, Float32Array, Frame, Int16Array, OwnVoice, SensorEvent, Token, Turn
 
-MemoryIntent = Literal["", "sound", "picture", "wipe", "again"]
+MemoryIntent = Literal["", "sound", "picture", "wipe", "repeat"]
+ReplyPhase = Literal["audible", "finished"]
+
+
+class TurnEvent(StrEnum):
+    """What happens to a turn."""
+
+    TURN_STARTED = "turn_started"  # somebody addressed the assistant
+    SILENCE_STARTED = "silence_started"  # the user stopped speaking and may be done
+    SPEECH_RESUMED = "speech_resumed"  # the user went on after such a silence
+    TURN_COMPLETED = "turn_completed"  # the user is done: the turn is answered
+    BARGE_IN_PENDING = "barge_in_pending"  # a voice over the reply, not yet long enough to interrupt it
+    BARGE_IN_REJECTED = "barge_in_rejected"  # that voice ended at once: the reply goes on
+    INTERRUPTED = (
+        "interrupted"  # the user spoke over the reply, or touched: a new turn starts or the last one continues
+    )
+    TIMED_OUT = "timed_out"  # nobody waits for the turn or its reply any more
+    NOT_ADDRESSED = "not_addressed"  # the turn asked for nothing: it is not answered
+
+
+class Outcome(StrEnum):
+    """How a reply ended."""
+
+    COMPLETED = "completed"  # all of it was said, or shown where there is no voice
+    INTERRUPTED = "interrupted"  # the user spoke over it
+    CONTINUED = "continued"  # the user went on before hearing it: the same turn is answered anew
+    TIMED_OUT = "timed_out"  # it would have come too late
+    EMPTY = "empty"  # the backbone wrote nothing
+    FAILED = "failed"  # the backbone or the voice raised an error
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSpan:
-    """One addressed stretch. `spoken_ns` is where speech began and ended, None where nobody spoke."""
+    """When a turn was activated, spoken and completed, in ns. `spoken_ns` is None where nobody spoke."""
 
-    touched_ns: int
-    look: bool
+    activated_ns: int
+    wants_image: bool
     spoken_ns: tuple[int, int] | None
     decided_ns: int
 
@@ -38,51 +56,55 @@ class TurnSpan:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a turn says so far. `rows` float32 (n, n_embd) is all that follows the system prompt; `paused`: the voice
-    paused, so it may be all, and the rows end where an answer begins; `final`: nothing more will come, unless speech
-    goes on. `work_ns` is when making it began and ended.
+    """The prompt for the turn as heard so far.
+
+    `rows`: input embeddings float32 (n, n_embd) after the system prompt.
+    `may_be_complete`: the user stopped speaking, so this may be the whole turn and `rows` ends with the assistant
+    header. `is_final`: the turn manager considers it complete; a later draft can still replace it if speech resumes.
+    `follows_interruption`: the turn interrupted a reply, so the part of that reply which was heard stays in the KV
+    cache. `work_ns`: when making the draft began and ended. `memory_intent`: what the turn asks of the memory.
     """
 
     turn: Turn
     rows: Float32Array
-    paused: bool
-    final: bool
-    history: bool  # it answers to what was heard of the reply before
+    may_be_complete: bool
+    is_final: bool
+    follows_interruption: bool
     work_ns: tuple[int, int]
-    wish: MemoryIntent = ""  # what it asks of the memory
+    memory_intent: MemoryIntent = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnCompleted:
-    """The wearer is done: answer the turn's last draft, which is final."""
+    """The user is done: answer the turn's last draft, which is final. `view` is the picture the turn is about."""
 
     turn: Turn
     span: TurnSpan
     view: Frame | None
     decided_ns: int
-    wish: MemoryIntent = ""
+    memory_intent: MemoryIntent = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSignal:
-    """Something for the mouth to do at once; `merged`: the interruption goes on with the same turn.
+    """A turn event that the responder follows at once.
 
-    "expire" is a turn that nobody waits for any more, "pass" one that asked for nothing: it is let pass unanswered.
+    `continues_turn`: the user resumed before hearing the reply, so this interruption continues the previous turn.
     """
 
-    what: GateWord
+    event: TurnEvent
     t_ns: int
     turn_id: int
-    merged: bool = False
+    continues_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyState:
-    """The mouth tells the ear: the turn's reply sounds from `t_ns` on, or is over then."""
+    """From the responder to the listener: the turn's reply is audible from `t_ns` on, or finished then."""
 
     t_ns: int
     turn_id: int
-    what: ReplyWord
+    state: ReplyPhase
 
 
 Signal = Draft | TurnCompleted | TurnSignal
@@ -90,18 +112,18 @@ Signal = Draft | TurnCompleted | TurnSignal
 
 @dataclass(slots=True)
 class Clause:
-    """One piece of an answer on its way out; counts are samples at the speaker's rate."""
+    """One clause of a reply on its way to the speaker; counts are samples at the speaker's rate."""
 
     turn_id: int
     text: str
-    total: int
-    handed: int = 0
+    n_samples: int
+    n_samples_played: int = 0
     first_ns: int | None = None  # this host's monotonic time at which its first sample left the device
 
     @property
     def share(self) -> float:
-        """How much of it was handed to the device, 0..1."""
-        return self.handed / self.total if self.total else 1.0
+        """The part of it that was handed to the device, 0..1."""
+        return self.n_samples_played / self.n_samples if self.n_samples else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +139,30 @@ class Work:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer being made. Times are this host's, None until they came."""
+    """An answer being made. Times are this host's monotonic ns, None until the moment came."""
 
     draft: Draft
-    number: int
+    number: int  # of the draft within its turn, from 1
     ended: TurnCompleted | None = None
-    reused: int = 0  # rows that the draft before had fed already
-    pieces: list[Token] = field(default_factory=list)
+    n_reused_rows: int = 0  # rows that were in the KV cache already
+    tokens: list[Token] = field(default_factory=list)
     clauses: list[str] = field(default_factory=list)
-    first_piece_ns: int | None = None
+    first_token_ns: int | None = None
     audible_ns: int | None = None
-    outcome: str = ""  # said, interrupted, merged, expired, empty
-    n_heard: int = 0  # of its pieces, where it was interrupted
-    instead: str = ""  # the whole text, where the backbone was not asked
+    outcome: Outcome | None = None
+    n_tokens_played: int = 0  # of its tokens, where it was interrupted
+    canned_reply: str = ""  # the whole text, where the backbone was not asked
     work: list[Work] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """What was written so far."""
-        return "".join(piece.text for piece in self.pieces).strip()
+        """The text so far."""
+        return "".join(token.text for token in self.tokens).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What was handed to the speaker since the last one, int16 (N,) at its rate; only where it was not silence."""
+    """The sound handed to the speaker since the last one, int16 (N,) at its rate; made only if it is not silence."""
 
     t_ns: int
     pcm: Int16Array

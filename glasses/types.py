@@ -1,4 +1,4 @@
-"""Every value that crosses a stage. Knows no stage, no device and no model.
+"""The values that cross a stage.
 
 Times are `time.monotonic_ns()` of this host. Arrays are made read-only by whoever creates the value
 (`frozen`), so that a later stage cannot change what an earlier one remembers.
@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 Int16Array = NDArray[np.int16]
 UInt8Array = NDArray[np.uint8]
-GateWord = Literal["opened", "resumed", "pause", "unpause", "interrupt", "expire", "pass"]
-ReplyWord = Literal["audible", "over"]
-DeviceState = Literal["gone", "back", "muted", "unmuted"]
-Press = Literal["tap", "hold", "double"]
+DeviceState = Literal["disconnected", "reconnected", "muted", "unmuted"]
+Press = Literal["tap", "long_press", "double_tap"]
 Modality = str  # a key of glasses.runtime.modalities.MODALITIES: "audio" (speech), "sound" (other sounds), "image"
 _A = TypeVar("_A", bound=NDArray[Any])
 
@@ -54,7 +52,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """The wearer touched the glasses. `hold` is a long press: "look at this"; `double`: "what was that?"."""
+    """The wearer pressed the button or touch pad. A long press means "look at this", a double tap "what was that?"."""
 
     t_ns: int
     press: Press
@@ -65,7 +63,7 @@ SensorEvent = AudioChunk | Frame | Button
 
 @dataclass(frozen=True, slots=True)
 class OwnVoice:
-    """From `t_ns` on what the microphone hears is the assistant itself, or (`on` false) it no longer is."""
+    """From `t_ns` on the microphone hears the assistant's own voice; with `on` false it no longer does."""
 
     t_ns: int
     on: bool
@@ -73,7 +71,10 @@ class OwnVoice:
 
 @dataclass(frozen=True, slots=True)
 class DeviceChange:
-    """A device went, or is back; `why` says what is known, and which it is where that is not the sound's."""
+    """An audio or camera device disappeared, came back, or was muted.
+
+    `why` is a message for the user; it names the device unless it is the audio device.
+    """
 
     t_ns: int
     state: DeviceState
@@ -89,7 +90,7 @@ class Wiped:
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What an encoder made of one window: `data` is float32 (T, D), before any connector.
+    """An encoder's output for one window: `data` is float32 (T, D), before any connector.
 
     `space` is "<encoder id>:<first 16 hex digits of the sha256 of its weights>"; a connector refuses
     latents of a space it was not trained on.
@@ -104,7 +105,10 @@ class Latents:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One thing to answer: latents and text in the order they were given."""
+    """One request to answer: latents and text in the order they were given.
+
+    `cause` is what started the turn: a Press, "speech", "wake_word" or "barge_in".
+    """
 
     id: int
     t_ns: int

@@ -202,7 +202,7 @@ class Assistant:
             own_voice = self._echo.hears_itself(event.t_ns) and self._echo.own_voice()
             if self._echo.talked_over and self.speaker:
                 self.speaker.hold()
-        elif isinstance(event, Button) and event.press == "hold":
+        elif isinstance(event, Button) and event.press == "long_press":
             self._looking.look()
         if own_voice != self._own_voice:
             self._own_voice = own_voice
@@ -229,7 +229,7 @@ class Assistant:
             return
         if not self._gone:
             self._gone = True
-            self._watch(DeviceChange(now_ns, "gone"))
+            self._watch(DeviceChange(now_ns, "disconnected"))
         self._close_sound()
         try:
             self._devices.rescan()
@@ -241,7 +241,7 @@ class Assistant:
         else:
             self.counts.reopened += 1
             self._gone, self._away = False, ""
-            self._watch(DeviceChange(time.monotonic_ns(), "back"))
+            self._watch(DeviceChange(time.monotonic_ns(), "reconnected"))
             self.mouth.speaker = self.speaker
             self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)

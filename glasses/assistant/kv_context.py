@@ -31,10 +31,12 @@ class KvContext:
 
         Raises ModelError: CONTEXT_FULL, ABORTED.
         """
-        if not draft.history and self.base != self._loaded.n_prefix:
+        if not draft.follows_interruption and self.base != self._loaded.n_prefix:
             self.base, self._fed = self._loaded.n_prefix, self._fed[:0]
         rows = draft.rows
-        keep = min(same_rows(self._fed, rows), len(rows) - draft.paused)  # an answer needs the logits of the last row
+        keep = min(
+            same_rows(self._fed, rows), len(rows) - draft.may_be_complete
+        )  # an answer needs the logits of the last row
         self._fed = self._fed[:keep]
         self._loaded.backbone.rollback(self.base + keep)
         if keep < len(rows):

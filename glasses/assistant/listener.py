@@ -20,7 +20,7 @@ from glasses.audio.loudness import is_audible
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.silence_predictor import END, SilencePredictor
 from glasses.audio.vad import SPEECH, STEP_NS, Vad
-from glasses.events import Draft, MemoryIntent, ReplyState, Signal, TurnCompleted, TurnSignal, TurnSpan
+from glasses.events import Draft, MemoryIntent, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
 from glasses.heads.wake_word import WakeWordDetector
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import ConnectedInput, prompt_of
@@ -32,7 +32,6 @@ from glasses.types import (
     Button,
     Float32Array,
     Frame,
-    GateWord,
     Latents,
     SensorEvent,
     Turn,
@@ -123,7 +122,7 @@ class Listener:
         if isinstance(event, Frame):
             self._see(event)
         elif event.turn_id == self._turn_id:
-            (self._gate.audible if event.what == "audible" else self._gate.over)(event.t_ns)
+            (self._gate.audible if event.state == "audible" else self._gate.over)(event.t_ns)
         return []
 
     def tick(self, now_ns: int) -> list[Signal]:
@@ -135,16 +134,16 @@ class Listener:
         self._ring = RingBuffer(RING_S)
         self._detector.reset()
         self._steps, self._frame, self._view, self._before, self._draft, self._spoken = 0, None, None, (), None, None
-        return [TurnSignal("expire", now_ns, self._turn_id)] if self._gate.close(now_ns) else []
+        return [TurnSignal(TurnEvent.TIMED_OUT, now_ns, self._turn_id)] if self._gate.close(now_ns) else []
 
     def _see(self, frame: Frame) -> None:
         self._frame = frame
-        if self._gate.state == "open" and self._gate.look and self._view is None:
+        if self._gate.state == "open" and self._gate.wants_image and self._view is None:
             self._view = frame, self._loaded.image_encoder.encode(frame.rgb, frame.t_ns)
             self._guess = ""
 
     def _touch(self, button: Button) -> list[Signal]:
-        change = self._gate.touch(button.t_ns, look=button.press == "hold")
+        change = self._gate.touch(button.t_ns, wants_image=button.press == "long_press")
         return self._changed(change, cause=button.press) if change else []
 
     def _hear(self, chunk: AudioChunk, own_voice: bool) -> list[Signal]:
@@ -175,27 +174,24 @@ class Listener:
         if self.wake is None or self._gate.state != "idle" or not self.wake.step(self._ring, now_ns, probability):
             return []
         self.wake.reset()
-        return self._changed(self._gate.wake(now_ns), cause="wake")
+        return self._changed(self._gate.wake(now_ns), cause="wake_word")
 
     def _changed(self, change: TurnChange, cause: str = "speech") -> list[Signal]:
-        if change.kind == "opened":
+        if change.event is TurnEvent.TURN_STARTED:
             self._begin(change.t_ns, cause)
-            return [TurnSignal("opened", change.t_ns, self._turn_id)]
-        if change.kind == "interrupted":
-            told = TurnSignal("interrupt", change.t_ns, self._turn_id, change.merged)
-            if change.merged:
+            return [TurnSignal(TurnEvent.TURN_STARTED, change.t_ns, self._turn_id)]
+        if change.event is TurnEvent.INTERRUPTED:
+            told = TurnSignal(TurnEvent.INTERRUPTED, change.t_ns, self._turn_id, change.continues_turn)
+            if change.continues_turn:
                 self._draft, self._draft_due_ns, self._guess = None, change.t_ns, ""
             else:
-                self._begin(self._gate.touched_ns, "barge-in")
+                self._begin(self._gate.activated_ns, "barge_in")
             return [told]
-        if change.kind == "dipped":
+        if change.event is TurnEvent.SILENCE_STARTED:
             return self._dipped(change.t_ns)
-        if change.kind == "ended" and change.span:
+        if change.event is TurnEvent.TURN_COMPLETED and change.span:
             return self._ended(change.span)
-        told_as: dict[str, GateWord] = {
-            "resumed": "resumed", "paused": "pause", "unpaused": "unpause", "expired": "expire",
-        }  # fmt: skip
-        return [TurnSignal(told_as[change.kind], change.t_ns, self._turn_id)]
+        return [TurnSignal(change.event, change.t_ns, self._turn_id)]
 
     def _begin(self, t_ns: int, cause: str) -> None:
         """What lies before the touch is encoded now, while the wearer begins to speak: it costs no time afterwards."""
@@ -207,7 +203,7 @@ class Listener:
         self._draft_due_ns = self._start_ns + FIRST_DRAFT_MS * NS_PER_MS
         if self._frame is not None and t_ns - self._frame.t_ns > SEEN_MS * NS_PER_MS:
             self._frame = None
-        if cause in ("speech", "barge-in"):
+        if cause in ("speech", "barge_in"):
             return
         before_ns = max(self._start_ns - BEFORE_MS * NS_PER_MS, self._done_ns, self._ring.begin_ns, self._talk_ns)
         before = self._ring.between(before_ns, self._start_ns)
@@ -224,8 +220,8 @@ class Listener:
             gate.judge(self._complete)
             return []
         self._guess = ""
-        if quiet_ns == 0 and self._draft is not None and self._draft.paused:  # that was not all
-            self._draft = replace(self._draft, paused=False, final=False)
+        if quiet_ns == 0 and self._draft is not None and self._draft.may_be_complete:  # that was not all
+            self._draft = replace(self._draft, may_be_complete=False, is_final=False)
             return [self._draft]
         quick = self._draft is not None and 0 < self._draft_took_ns <= EARLY_MS * NS_PER_MS
         if quick and (quiet_ns == STEP_NS or (quiet_ns == 0 and self._hush.quiet)):
@@ -250,22 +246,22 @@ class Listener:
         if self._spoken is not None:  # what is heard beside words is not in the rows: it could wait
             beside = self._loaded.sound_encoder.encode(self._spoken, self._start_ns)
             turn = replace(turn, inputs=(*turn.inputs, beside))
-        self._draft = replace(self._draft, turn=replace(turn, t_ns=until_ns), final=True)
+        self._draft = replace(self._draft, turn=replace(turn, t_ns=until_ns), is_final=True)
         return [self._draft]
 
     def _ended(self, span: TurnSpan) -> list[Signal]:
         decided_ns = time.monotonic_ns()
         signals: list[Signal] = []
         end_ns = min(span.end_ns + TAIL_MS * NS_PER_MS, span.decided_ns) if span.spoken_ns else span.decided_ns
-        if self._draft is None or not self._draft.final or self._draft_end_ns != end_ns:
+        if self._draft is None or not self._draft.is_final or self._draft_end_ns != end_ns:
             signals.append(self._made(end_ns, paused=True, final=True))
         assert self._draft is not None
         self._done_ns = end_ns
         if self._asks < ASKS:
             self._gate.dismiss(span.decided_ns)
-            return [*signals, TurnSignal("pass", span.decided_ns, self._turn_id)]
-        view = self._view[0] if self._view and span.look else None
-        return [*signals, TurnCompleted(self._draft.turn, span, view, decided_ns, self._draft.wish)]
+            return [*signals, TurnSignal(TurnEvent.NOT_ADDRESSED, span.decided_ns, self._turn_id)]
+        view = self._view[0] if self._view and span.wants_image else None
+        return [*signals, TurnCompleted(self._draft.turn, span, view, decided_ns, self._draft.memory_intent)]
 
     def _made(self, end_ns: int, *, paused: bool, final: bool = False, quiet_ns: int = 0) -> Draft:
         """A draft of the sound up to `end_ns`, and of `quiet_ns` more that are taken to be as its last 16 ms."""
@@ -279,7 +275,7 @@ class Listener:
         if not paused and len(rows) > self._n_suffix:  # more words will come before it
             rows = rows[: -self._n_suffix]
         work_ns = began_ns, time.monotonic_ns()
-        self._draft = Draft(turn, rows, paused, final, self._cause == "barge-in", work_ns, self._wish)
+        self._draft = Draft(turn, rows, paused, final, self._cause == "barge_in", work_ns, self._wish)
         self._draft_end_ns = end_ns
         return self._draft
 
@@ -291,13 +287,15 @@ class Listener:
         if self._judge is not None and whole:
             self._complete = min(self._judge(said[0]), UNHURRIED if self._asks < ASKS else 1.0)
             self._gate.judge(self._complete)
-        if whole and self._gate.look and self._view is None and self._frame is not None:  # none came after the touch
+        if (
+            whole and self._gate.wants_image and self._view is None and self._frame is not None
+        ):  # none came after the touch
             self._view = self._frame, self._loaded.image_encoder.encode(self._frame.rgb, self._frame.t_ns)
         words = self._loaded.speech_connector.apply(said[0])
         self._spoken = pcm if len(words) and not final else None
         if self._spoken is None:  # beside words the other sound says nothing: not needed yet
             said = (*said, self._loaded.sound_encoder.encode(pcm, self._start_ns))
-        seen = (self._view[1],) if self._view and self._gate.look else ()
+        seen = (self._view[1],) if self._view and self._gate.wants_image else ()
         self._wish, recalled = self._recall(words, self._cause, self._start_ns)
         if (self._wish == "sound" and self._before) or (self._wish == "picture" and seen):
             recalled = ()  # what was heard right before the touch, or is looked at, is what is meant

@@ -22,7 +22,9 @@ def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
 
 def tokens_heard(texts: list[str], heard: list[Clause]) -> int:
     """How many pieces the wearer heard: whole words, of the last clause as many as its share of sound tells."""
-    words = sum(round(len(clause.text.split()) * clause.handed / max(clause.total, 1)) for clause in heard)
+    words = sum(
+        round(len(clause.text.split()) * clause.n_samples_played / max(clause.n_samples, 1)) for clause in heard
+    )
     text = ""
     for i, piece in enumerate(texts):
         if len((text + piece).split()) > words:
@@ -48,7 +50,7 @@ def reply_fields(reply: Reply) -> dict[str, Any]:
         "outcome": reply.outcome,
         "answer": reply.text,
         "drafts": reply.number,
-        "reused_rows": reply.reused,
+        "reused_rows": reply.n_reused_rows,
         "rows": len(reply.draft.rows),
         "decided_ms": round((ended.decided_ns - end_ns) / 1e6, 1) if ended else None,
         "first_audio_ms": round((reply.audible_ns - end_ns) / 1e6, 1) if reply.audible_ns else None,

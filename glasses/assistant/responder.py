@@ -24,7 +24,7 @@ from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
-from glasses.events import Clause, Draft, Reply, ReplyState, Signal, TurnCompleted, TurnSignal, Work
+from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal, Work
 from glasses.runtime.bundle import LoadedBundle
 from glasses.types import NS_PER_MS, Token
 
@@ -77,12 +77,12 @@ class Responder:
                 if self._wanted and self._wanted.draft.turn.id == signal.turn.id:
                     self._wanted.ended = signal
                     if self._wanted.outcome:  # it failed while the wearer still spoke
-                        self._tell(ReplyState(signal.decided_ns, signal.turn.id, "over"))
-            elif signal.what == "pause" and self.speaker:
+                        self._tell(ReplyState(signal.decided_ns, signal.turn.id, "finished"))
+            elif signal.event is TurnEvent.BARGE_IN_PENDING and self.speaker:
                 self.speaker.pause()
-            elif signal.what == "unpause" and self.speaker:
+            elif signal.event is TurnEvent.BARGE_IN_REJECTED and self.speaker:
                 self.speaker.unpause()
-            elif signal.what in ("interrupt", "expire", "pass"):
+            elif signal.event in (TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED):
                 self._interrupt(signal)
             self._changed.notify_all()
 
@@ -107,7 +107,7 @@ class Responder:
                 self._loaded.backbone.clear_abort()
             try:
                 if cut:
-                    self._context.keep_heard(cut.n_heard)
+                    self._context.keep_heard(cut.n_tokens_played)
                 if reply and fresh:
                     self._answer(reply)
             except ModelError as error:
@@ -122,7 +122,7 @@ class Responder:
         """
         before = self._wanted
         same = before is not None and before.draft.turn.id == draft.turn.id and before.ended is None
-        known = same and before is not None and before.draft.paused == draft.paused
+        known = same and before is not None and before.draft.may_be_complete == draft.may_be_complete
         n_rows = len(draft.rows)
         if before and known and same_rows(before.draft.rows, draft.rows) == n_rows == len(before.draft.rows):
             before.draft = replace(draft, rows=before.draft.rows)  # the answer is made from these
@@ -140,11 +140,17 @@ class Responder:
         self._abort()
         if reply is None or reply.outcome:
             return
-        reply.outcome = "merged" if told.merged else "interrupted" if told.what == "interrupt" else "expired"
+        reply.outcome = (
+            Outcome.CONTINUED
+            if told.continues_turn
+            else Outcome.INTERRUPTED
+            if told.event is TurnEvent.INTERRUPTED
+            else Outcome.TIMED_OUT
+        )
         self._wanted = self._made = None
         if reply.ended:
-            if not told.merged and not reply.instead:
-                reply.n_heard = tokens_heard([piece.text for piece in reply.pieces], heard)
+            if not told.continues_turn and not reply.canned_reply:
+                reply.n_tokens_played = tokens_heard([piece.text for piece in reply.tokens], heard)
             self._cut = reply
             self._watch(reply)
 
@@ -158,10 +164,10 @@ class Responder:
         return self._stopped or self._wanted is not reply or bool(reply.outcome)
 
     def _answer(self, reply: Reply) -> None:
-        reply.instead = self.instead(reply.draft)
-        if not reply.instead:
+        reply.canned_reply = self.instead(reply.draft)
+        if not reply.canned_reply:
             self._prefill(reply)
-        if not reply.draft.paused:
+        if not reply.draft.may_be_complete:
             return
         if self._voice is None or self.speaker is None:
             if self._committed(reply):
@@ -183,25 +189,25 @@ class Responder:
 
     def _prefill(self, reply: Reply) -> None:
         since_ns = time.monotonic_ns()
-        reply.reused = self._context.prefill(reply.draft)
+        reply.n_reused_rows = self._context.prefill(reply.draft)
         reply.draft = replace(reply.draft, rows=self._context.fed)
         self._did(reply, "prefill", since_ns)
 
     def _written(self, reply: Reply) -> Iterator[str]:
         shown, turn_id = 0, reply.draft.turn.id
-        said = [Token(turn_id, -1, reply.instead, 0.0, None, True)] if reply.instead else None
+        said = [Token(turn_id, -1, reply.canned_reply, 0.0, None, True)] if reply.canned_reply else None
         for piece in said or self.write(reply.draft, lambda: self._stale(reply)):
             self.on_progress()
-            reply.first_piece_ns = reply.first_piece_ns or time.monotonic_ns()
-            reply.pieces.append(piece)
+            reply.first_token_ns = reply.first_token_ns or time.monotonic_ns()
+            reply.tokens.append(piece)
             if reply.ended:
-                self._on_text("".join(p.text for p in reply.pieces[shown:]))
-                shown = len(reply.pieces)
+                self._on_text("".join(p.text for p in reply.tokens[shown:]))
+                shown = len(reply.tokens)
             yield piece.text
             if self._stale(reply):
                 return
         if reply.ended is None and self._committed(reply):
-            self._on_text("".join(p.text for p in reply.pieces[shown:]))
+            self._on_text("".join(p.text for p in reply.tokens[shown:]))
 
     def _clauses(self, reply: Reply, texts: list[str]) -> Iterator[str]:
         since_ns = time.monotonic_ns()
@@ -223,7 +229,7 @@ class Responder:
             return False
         late = time.monotonic_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
         if late and reply.audible_ns is None and not reply.clauses:
-            reply.outcome = "expired"
+            reply.outcome = Outcome.TIMED_OUT
             self._over(reply)
         return not reply.outcome
 
@@ -247,8 +253,8 @@ class Responder:
             self._over(reply)
 
     def _over(self, reply: Reply) -> None:
-        reply.outcome = reply.outcome or ("said" if reply.text else "empty")
-        self._tell(ReplyState(time.monotonic_ns(), reply.draft.turn.id, "over"))
+        reply.outcome = reply.outcome or (Outcome.COMPLETED if reply.text else Outcome.EMPTY)
+        self._tell(ReplyState(time.monotonic_ns(), reply.draft.turn.id, "finished"))
         self._watch(reply)
 
     def _failed(self, reply: Reply | None, error: ModelError) -> None:
@@ -260,7 +266,7 @@ class Responder:
             return
         log.error("no answer: %s", error)
         if reply is not None and not reply.outcome:
-            reply.outcome = "failed"
+            reply.outcome = Outcome.FAILED
             self._over(reply)
 
     def _did(self, reply: Reply, stage: str, since_ns: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from glasses.assistant.listener import Listener, Recall
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.vad import Vad
-from glasses.events import Draft, MemoryIntent
+from glasses.events import Draft, MemoryIntent, Outcome
 from glasses.memory.latent_memory import PastReplies, PastReply
 from glasses.memory.writer import WITHIN_S, MemoryWriter
 from glasses.model_store import store
@@ -17,7 +17,7 @@ from glasses.types import Float32Array, Latents
 
 ACTIVATION = ("touch", "wake", "request", "speech")  # what opens a turn
 CONFIRM_WIPE = "Touch me now, and I forget everything."
-SAID = ("said", "interrupted")  # outcomes of a reply of which something was heard
+SAID = (Outcome.COMPLETED, Outcome.INTERRUPTED)  # outcomes of a reply of which something was heard
 _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 
 
@@ -56,21 +56,21 @@ class MemoryRecall:
 
     def recall(self, words: Float32Array, cause: str, t_ns: int) -> tuple[MemoryIntent, tuple[Latents, ...]]:
         """What a turn is given of the memory: by touch, or because of what was said, judged on its rows."""
-        if cause == "double" and not len(words) and self._last_heard_was_its_own(t_ns + _SETTLED_NS):
-            return "again", ()
+        if cause == "double_tap" and not len(words) and self._last_heard_was_its_own(t_ns + _SETTLED_NS):
+            return "repeat", ()
         if self._memory is None:
             return "", ()
         wish = self._wishes.of(words) if self._wishes and len(words) else ""
         before_ns = t_ns + _SETTLED_NS
-        if cause == "double" and wish in ("", "sound"):
+        if cause == "double_tap" and wish in ("", "sound"):
             return wish, self._memory.recall_last(before_ns)
         return wish, self._memory.recall(wish, before_ns)
 
     def instead(self, draft: Draft) -> str:
         """What is said without asking the backbone; "" is nothing."""
-        if draft.wish == "again" and self._replies and (last := self._replies.last()):
+        if draft.memory_intent == "repeat" and self._replies and (last := self._replies.last()):
             return last[0].text
-        return CONFIRM_WIPE if self._memory and draft.wish == "wipe" else ""
+        return CONFIRM_WIPE if self._memory and draft.memory_intent == "wipe" else ""
 
     def _last_heard_was_its_own(self, before_ns: int) -> bool:
         """Whether it spoke a while ago, and nothing that is no voice was heard since."""

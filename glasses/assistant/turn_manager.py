@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glasses.audio.vad import SPEECH
-from glasses.events import TurnSpan
+from glasses.events import TurnEvent, TurnSpan
 from glasses.types import NS_PER_MS
 
-Kind = Literal["opened", "dipped", "resumed", "ended", "paused", "unpaused", "interrupted", "expired"]
 State = Literal["idle", "open", "replying", "paused"]
 
 NO_SPEECH_MS = 2500  # a touch and no word: the question is the touch itself
@@ -35,12 +34,12 @@ REPLY_MS = 60_000  # no reply takes longer
 
 @dataclass(frozen=True, slots=True)
 class TurnChange:
-    """What a step of sound changed. `span` comes with "ended" alone; `merged`: an interruption that was none."""
+    """What a step of sound changed. `span` comes with TURN_COMPLETED alone; `merged`: an interruption that was none."""
 
-    kind: Kind
+    event: TurnEvent
     t_ns: int
     span: TurnSpan | None = None
-    merged: bool = False
+    continues_turn: bool = False
 
 
 class TurnManager:
@@ -51,7 +50,7 @@ class TurnManager:
         self.state: State = "idle"
         self._on_speech = on_speech
         self._since_ns = self._reply_ns = 0  # when the state began, and the reply
-        self.touched_ns, self.look = 0, False
+        self.activated_ns, self.wants_image = 0, False
         self.spoken_ns: tuple[int, int] | None = None
         self._run = 0  # steps of speech on end
         self._voiced: list[int] = []  # times of the steps of speech over a reply
@@ -61,19 +60,19 @@ class TurnManager:
         self._audible_ns: int | None = None
         self._follow_ns = 0
 
-    def touch(self, t_ns: int, *, look: bool) -> TurnChange | None:
+    def touch(self, t_ns: int, *, wants_image: bool) -> TurnChange | None:
         """The wearer touched the glasses: a turn opens, a reply ends; while a turn is open it only adds the look."""
         if self.state == "open":
-            self.look = self.look or look
+            self.wants_image = self.wants_image or wants_image
             return None
-        kind: Kind = "opened" if self.state == "idle" else "interrupted"
-        self._open(t_ns, look=look)
-        return TurnChange(kind, t_ns)
+        event = TurnEvent.TURN_STARTED if self.state == "idle" else TurnEvent.INTERRUPTED
+        self._open(t_ns, wants_image=wants_image)
+        return TurnChange(event, t_ns)
 
     def wake(self, t_ns: int) -> TurnChange:
         """The wake phrase ended just now: as a touch, but the rest of its last sound is not what is said next."""
-        self._open(t_ns, look=False, called=True)
-        return TurnChange("opened", t_ns)
+        self._open(t_ns, wants_image=False, called=True)
+        return TurnChange(TurnEvent.TURN_STARTED, t_ns)
 
     def judge(self, complete: float | None) -> None:
         """How likely what was said up to the silence that began is a complete sentence, 0..1; None is not known."""
@@ -117,16 +116,16 @@ class TurnManager:
             return []
         if self.state == "paused":
             self._enter("replying", now_ns)
-            return [TurnChange("unpaused", now_ns)]
+            return [TurnChange(TurnEvent.BARGE_IN_REJECTED, now_ns)]
         self._enter("idle", now_ns)
-        return [TurnChange("expired", now_ns)]
+        return [TurnChange(TurnEvent.TIMED_OUT, now_ns)]
 
     def _enter(self, state: State, t_ns: int) -> None:
         self.state, self._since_ns = state, t_ns
 
-    def _open(self, t_ns: int, *, look: bool, called: bool = False) -> None:
+    def _open(self, t_ns: int, *, wants_image: bool, called: bool = False) -> None:
         self._enter("open", t_ns)
-        self.touched_ns, self.look, self.spoken_ns = t_ns, look, None
+        self.activated_ns, self.wants_image, self.spoken_ns = t_ns, wants_image, None
         self._dipped, self._complete, self._audible_ns = False, None, None
         self._run, self._called = 0 if called else self._run, called
 
@@ -134,12 +133,12 @@ class TurnManager:
         if self._run < OPEN_STEPS or not (self._on_speech or from_ns < self._follow_ns):
             return []
         onset_ns = to_ns - self._run * (to_ns - from_ns)
-        self._open(onset_ns, look=False)
+        self._open(onset_ns, wants_image=False)
         self.spoken_ns = (onset_ns, to_ns)
-        return [TurnChange("opened", onset_ns)]
+        return [TurnChange(TurnEvent.TURN_STARTED, onset_ns)]
 
     def _hear(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
-        if from_ns < self.touched_ns:
+        if from_ns < self.activated_ns:
             return []
         changes: list[TurnChange] = []
         if speaks and (self.spoken_ns or not self._called or self._run >= OPEN_STEPS):
@@ -148,17 +147,17 @@ class TurnManager:
             self._complete = None
             if self._dipped:
                 self._dipped = False
-                changes.append(TurnChange("resumed", from_ns))
-        silent_ns = to_ns - (self.spoken_ns[1] if self.spoken_ns else self.touched_ns)
+                changes.append(TurnChange(TurnEvent.SPEECH_RESUMED, from_ns))
+        silent_ns = to_ns - (self.spoken_ns[1] if self.spoken_ns else self.activated_ns)
         if self.spoken_ns and not self._dipped and silent_ns >= DIP_MS * NS_PER_MS:
             self._dipped = True
-            changes.append(TurnChange("dipped", to_ns))
-        if silent_ns >= self._enough_ms() * NS_PER_MS or to_ns - self.touched_ns >= LONGEST_MS * NS_PER_MS:
-            self._last = TurnSpan(self.touched_ns, self.look, self.spoken_ns, to_ns)
+            changes.append(TurnChange(TurnEvent.SILENCE_STARTED, to_ns))
+        if silent_ns >= self._enough_ms() * NS_PER_MS or to_ns - self.activated_ns >= LONGEST_MS * NS_PER_MS:
+            self._last = TurnSpan(self.activated_ns, self.wants_image, self.spoken_ns, to_ns)
             self._enter("replying", to_ns)
             self._reply_ns = to_ns
             self._voiced.clear()
-            changes.append(TurnChange("ended", to_ns, self._last))
+            changes.append(TurnChange(TurnEvent.TURN_COMPLETED, to_ns, self._last))
         return changes
 
     def _enough_ms(self) -> int:
@@ -169,19 +168,19 @@ class TurnManager:
     def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
         if to_ns - self._reply_ns >= REPLY_MS * NS_PER_MS:
             self._enter("idle", to_ns)
-            return [TurnChange("expired", to_ns)]
+            return [TurnChange(TurnEvent.TIMED_OUT, to_ns)]
         if speaks:
             self._voiced.append(from_ns)
         self._voiced = [t_ns for t_ns in self._voiced if to_ns - t_ns <= CONFIRM_MS * NS_PER_MS]
         if self.state == "replying" and speaks:
             self._enter("paused", to_ns)
-            return [TurnChange("paused", to_ns)]
+            return [TurnChange(TurnEvent.BARGE_IN_PENDING, to_ns)]
         if self.state == "paused" and len(self._voiced) >= CONFIRM_STEPS:
             return [self._interrupt(to_ns)]
         held_ms = CONFIRM_MS if len(self._voiced) > 1 else DOUBT_MS
         if self.state == "paused" and to_ns - self._since_ns >= held_ms * NS_PER_MS:
             self._enter("replying", to_ns)
-            return [TurnChange("unpaused", to_ns)]
+            return [TurnChange(TurnEvent.BARGE_IN_REJECTED, to_ns)]
         return []
 
     def _interrupt(self, to_ns: int) -> TurnChange:
@@ -189,16 +188,16 @@ class TurnManager:
         unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * NS_PER_MS
         merged = bool(last and unheard and last.spoken_ns and onset_ns - last.end_ns < MERGE_MS * NS_PER_MS)
         merged = (
-            merged and last is not None and last.decided_ns - last.touched_ns < LONGEST_MS * NS_PER_MS
+            merged and last is not None and last.decided_ns - last.activated_ns < LONGEST_MS * NS_PER_MS
         )  # not cut by the cap
         if last and merged and last.spoken_ns:
-            self._open(last.touched_ns, look=last.look)
+            self._open(last.activated_ns, wants_image=last.wants_image)
             self.spoken_ns = (last.spoken_ns[0], to_ns)
             self._since_ns = to_ns
         else:
-            self._open(onset_ns, look=False)
+            self._open(onset_ns, wants_image=False)
             self.spoken_ns = (onset_ns, to_ns)
-        return TurnChange("interrupted", to_ns, merged=merged)
+        return TurnChange(TurnEvent.INTERRUPTED, to_ns, continues_turn=merged)
 
 
 def enough_ms(complete: float | None) -> int:

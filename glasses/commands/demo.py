@@ -150,7 +150,7 @@ class _Screen:
         kinds = [part.modality for part in ended.turn.inputs if not isinstance(part, str)]
         carries = ["picture"] * kinds.count("image") + ["sound before"] * (kinds.count("audio") - 1)
         carries.append("speech" if ended.span.spoken_ns else "sound")
-        when = demo_report.clock((ended.span.touched_ns - start_ns) / NS_PER_MS)
+        when = demo_report.clock((ended.span.activated_ns - start_ns) / NS_PER_MS)
         self.lines.append(_Line(when, " + ".join(carries)))
 
     def add(self, piece: str) -> None:

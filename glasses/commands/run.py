@@ -29,7 +29,7 @@ from glasses.devices.local import LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Draft, Reply
+from glasses.events import Draft, Outcome, Reply
 from glasses.memory.latent_memory import TIERS, LatentMemory, tiers_within
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
@@ -198,9 +198,14 @@ class RunObservers:
         self.beside.saw(what)
         if self._memory and isinstance(what, DeviceChange) and what.state == "muted":
             self._memory.discard_unfinished()
-        if self._memory and isinstance(what, Reply) and what.instead == CONFIRM_WIPE and what.outcome == "said":
+        if (
+            self._memory
+            and isinstance(what, Reply)
+            and what.canned_reply == CONFIRM_WIPE
+            and what.outcome is Outcome.COMPLETED
+        ):
             self._memory.request_wipe(time.monotonic_ns())
-        if isinstance(what, Reply) and what.ended and not what.instead and what.outcome in SAID:
+        if isinstance(what, Reply) and what.ended and not what.canned_reply and what.outcome in SAID:
             self.recalling.said(what.draft.turn.id, what.text, what.ended.span.decided_ns)
 
     @property

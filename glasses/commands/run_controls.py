@@ -21,7 +21,7 @@ from glasses.system.process_file import WIPE, ProcessFile
 from glasses.types import Button, Press
 
 INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting ones
-KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "hold", "r": "double"}
+KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "long_press", "r": "double_tap"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
 _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
 
@@ -66,8 +66,8 @@ def _signals(on: Running, process_file: ProcessFile) -> Iterator[None]:
     """The handlers before come back afterwards."""
     handlers: dict[int, Callable[..., None]] = {
         signal.SIGUSR1: lambda *_: on.touch("tap"),
-        signal.SIGUSR2: lambda *_: on.touch("hold"),
-        signal.SIGRTMIN + 1: lambda *_: on.touch("double"),
+        signal.SIGUSR2: lambda *_: on.touch("long_press"),
+        signal.SIGRTMIN + 1: lambda *_: on.touch("double_tap"),
         # Not in the handler itself: what it interrupts may hold the memory's lock.
         WIPE: lambda *_: threading.Thread(target=_wipe, args=(on, process_file), daemon=True).start(),
         signal.SIGINT: lambda *_: on.live.stop(),

@@ -9,17 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from glasses.assistant.reply import reply_fields
-from glasses.events import Reply, ReplyState, TurnCompleted, TurnSignal
+from glasses.events import Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import DeviceChange
 
 # What a person is told of an event; of others nothing: a program is told all.
-_TOLD = {
-    "opened": "listening to you",
-    "interrupt": "interrupted",
-    "expire": "too late to answer",
-    "pass": "that asked for nothing",
+_TURN_EVENTS = {
+    TurnEvent.TURN_STARTED: "listening to you",
+    TurnEvent.INTERRUPTED: "interrupted",
+    TurnEvent.TIMED_OUT: "timed out",
+    TurnEvent.NOT_ADDRESSED: "ignored: not addressed to the assistant",
 }
-_DEVICES = {"gone": "microphone or speaker gone", "back": "both back", "muted": "muted", "unmuted": "listening again"}
+_DEVICES = {
+    "disconnected": "microphone or speaker gone",
+    "reconnected": "audio devices reconnected",
+    "muted": "muted",
+    "unmuted": "listening again",
+}
 
 
 class Screen:
@@ -58,16 +63,19 @@ class Screen:
         if isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
             self._muted = what.state == "muted"
         if not self._as_json:
-            if self._muted and isinstance(what, TurnSignal) and what.what == "expire":
+            if self._muted and isinstance(what, TurnSignal) and what.event is TurnEvent.TIMED_OUT:
                 return  # muting has dropped the turn: that was said
             if sentence := _sentence(what):
                 self._line(f"[{sentence}]")
         elif isinstance(what, TurnSignal):
-            self.say(what.what, turn=what.turn_id, at_ns=what.t_ns, **({"merged": True} if what.merged else {}))
-        elif isinstance(what, ReplyState) and what.what == "audible":
+            continues = {"continues_turn": True} if what.continues_turn else {}
+            self.say(what.event, turn=what.turn_id, at_ns=what.t_ns, **continues)
+        elif isinstance(what, ReplyState) and what.state == "audible":
             self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
         elif isinstance(what, TurnCompleted):
-            self.say("ended", turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns)
+            self.say(
+                TurnEvent.TURN_COMPLETED, turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns
+            )
         elif isinstance(what, DeviceChange):
             self.say("devices", state=what.state, why=what.why)
         elif isinstance(what, Reply):
@@ -82,15 +90,18 @@ class Screen:
 def _sentence(what: Any) -> str:
     """For a person; empty for what only a program wants to know."""
     if isinstance(what, TurnSignal):
-        return "you go on" if what.merged else _TOLD.get(what.what, "")
+        return "turn continued" if what.continues_turn else _TURN_EVENTS.get(what.event, "")
     if isinstance(what, DeviceChange):
         return what.why or _DEVICES.get(what.state, what.state)
-    if isinstance(what, Reply) and what.outcome == "said":
+    if isinstance(what, Reply) and what.outcome is Outcome.COMPLETED:
         first_ms = reply_fields(what)["first_audio_ms"]
-        return f"heard after {first_ms:.0f} ms" if first_ms is not None else "said"
-    if isinstance(what, Reply) and what.outcome in ("empty", "failed"):
+        return f"first audio {first_ms:.0f} ms" if first_ms is not None else "said"
+    if isinstance(what, Reply) and what.outcome in (Outcome.EMPTY, Outcome.FAILED):
         return "no answer"
     return ""
+
+
+_CLEARING = (TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED)
 
 
 class Caption:
@@ -106,7 +117,7 @@ class Caption:
 
     def saw(self, what: Any) -> None:
         """Whatever the spine lets watch: a new turn, or an answer that nobody waits for any more, clears it."""
-        begins = isinstance(what, TurnSignal) and what.what in ("opened", "interrupt", "expire", "pass")
-        if self._text and (begins or (isinstance(what, Reply) and what.outcome == "expired")):
+        begins = isinstance(what, TurnSignal) and what.event in _CLEARING
+        if self._text and (begins or (isinstance(what, Reply) and what.outcome is Outcome.TIMED_OUT)):
             self._text = ""
             self._show("")

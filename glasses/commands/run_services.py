@@ -22,7 +22,7 @@ import psutil
 from glasses.assistant.reply import reply_fields
 from glasses.decoders.hud import render
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Reply, ReplyState, TurnCompleted, TurnSignal
+from glasses.events import Outcome, Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.recording.encryption import read_public_key
 from glasses.recording.entries import Answered, decision_of
 from glasses.recording.folder import Limits as Kept
@@ -113,7 +113,7 @@ class RunServices:
         if self.panel and isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
             self.panel.muted(what.state == "muted")
         if self.panel and self._display and isinstance(what, (TurnSignal, Reply)):
-            shown = what.text if isinstance(what, Reply) and what.outcome != "expired" else ""
+            shown = what.text if isinstance(what, Reply) and what.outcome is not Outcome.TIMED_OUT else ""
             self.panel.showed(render(shown, self._display)[0].rgb())
         if self._recorder:
             self._record(self._recorder, what)
@@ -135,7 +135,7 @@ class RunServices:
             fields = reply_fields(what)
             wait_ms = {"silence": fields["decided_ms"], **fields["work_after_ms"]}
             found = (what.ended.span.decided_ns, what.draft.turn.id, what.text, wait_ms)
-            recorder.put(Answered(*found, what.outcome, what.n_heard))
+            recorder.put(Answered(*found, what.outcome or Outcome.EMPTY, what.n_tokens_played))
 
     def _open_page(self, address: str, stack: ExitStack, mute: Callable[[bool], None]) -> None:
         if find_spec("starlette") is None or find_spec("uvicorn") is None:

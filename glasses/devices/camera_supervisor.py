@@ -68,7 +68,9 @@ class CameraSupervisor:
             self._reported_gone = bool(problem)
             now_ns = time.monotonic_ns()
             self._on_change(
-                DeviceChange(now_ns, "gone", problem) if problem else DeviceChange(now_ns, "back", "the camera is back")
+                DeviceChange(now_ns, "disconnected", problem)
+                if problem
+                else DeviceChange(now_ns, "reconnected", "the camera is back")
             )
 
     def look(self) -> None:

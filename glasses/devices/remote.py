@@ -24,7 +24,7 @@ from glasses.types import NS_PER_MS, Button, Press
 
 log = logging.getLogger(__name__)
 HOLD_MS = 600  # a button kept down for so long is a long press
-_PRESSES: dict[str, Press] = {"tap": "tap", "long": "hold", "double_tap": "double"}
+_PRESSES: dict[str, Press] = {"tap": "tap", "long": "long_press", "double_tap": "double_tap"}
 _CELL, _MARGIN = (6, 11), 4  # pixels: the firmware's font (firmware/assets.py), and what stays free around the text
 _HUD_S = 0.1  # between two texts: a word at a time is enough
 
@@ -129,7 +129,7 @@ class RemoteGlasses:
             self._pressed_ns[touch.part] = t_ns
         elif touch.kind == "release" and touch.part in self._pressed_ns:
             held_ns = t_ns - self._pressed_ns.pop(touch.part)
-            press = "hold" if held_ns >= HOLD_MS * NS_PER_MS else "tap"
+            press = "long_press" if held_ns >= HOLD_MS * NS_PER_MS else "tap"
         if press is not None:
             self.on_touch(Button(t_ns, press))
 

@@ -85,8 +85,8 @@ class AudioOutput(ABC):
             self._paused, self._held_ns = False, 0
         unheard = round(self.latency_s * self.rate_hz)
         for clause in reversed(clauses):
-            taken = min(clause.handed, unheard)
-            clause.handed, unheard = clause.handed - taken, unheard - taken
+            taken = min(clause.n_samples_played, unheard)
+            clause.n_samples_played, unheard = clause.n_samples_played - taken, unheard - taken
         return clauses
 
     @property
@@ -106,11 +106,11 @@ class AudioOutput(ABC):
                 clause, sound = self._waiting[0]
                 if clause.first_ns is None:
                     clause.first_ns = dac_ns + filled * NS_PER_S // self.rate_hz
-                taken = sound[clause.handed : clause.handed + n - filled]
+                taken = sound[clause.n_samples_played : clause.n_samples_played + n - filled]
                 pcm[filled : filled + len(taken)] = taken
-                clause.handed += len(taken)
+                clause.n_samples_played += len(taken)
                 filled += len(taken)
-                if clause.handed >= clause.total:
+                if clause.n_samples_played >= clause.n_samples:
                     self._waiting.popleft()
         if filled:
             self._last = int(pcm[filled - 1])

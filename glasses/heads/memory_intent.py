@@ -14,7 +14,7 @@ from glasses.events import MemoryIntent
 from glasses.heads.linear import Head
 from glasses.types import Float32Array
 
-NAMES: tuple[MemoryIntent, ...] = ("sound", "picture", "wipe")  # told from what is said; "again" by touch alone
+NAMES: tuple[MemoryIntent, ...] = ("sound", "picture", "wipe")  # told from what is said; "repeat" by touch alone
 
 
 def features(soft: Float32Array) -> Float32Array:

@@ -140,7 +140,7 @@ class HedgedAnswerer:
 
         def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Token]:
             near, pieces = Prompted(backbone, draft.turn.id, draft.rows[-1:]), list[Token]()
-            here = draft.history or not allowed()
+            here = draft.follows_interruption or not allowed()
             try:
                 for piece in stop_on_repetition(
                     self.answer(draft.turn, near, max_tokens=max_tokens, stale=stale, local_only=here)

@@ -85,8 +85,9 @@ def load_session(folder: Path = SHIPPED) -> Session:
         title, audio = str(table["title"]), folder / table["audio"]
     except (ValueError, KeyError, TypeError) as error:  # tomllib's error is a ValueError
         raise InputError(Reason.CORRUPT, f"{path}: not a session file: {error!r}") from error
-    if wrong := {press for _, press in touches} - {"tap", "hold"}:
-        raise InputError(Reason.BAD_INPUT, f"{path}: press must be tap or hold, not {', '.join(sorted(wrong))}")
+    touches = tuple((t_ms, "long_press" if press == "hold" else press) for t_ms, press in touches)  # its old name
+    if wrong := {press for _, press in touches} - {"tap", "long_press"}:
+        raise InputError(Reason.BAD_INPUT, f"{path}: press must be tap or long_press, not {', '.join(sorted(wrong))}")
     pcm = np.clip(np.round(read_audio(audio) * 32768), -32768, 32767).astype(np.int16)
     return Session(title, frozen(pcm), touches, frames, said)
 
@@ -114,7 +115,7 @@ def _time(event: SensorEvent) -> int:
 
 def _buttons(session: Session, start_ns: int) -> Iterator[SensorEvent]:
     for t_ms, press in sorted(session.touches):
-        yield Button(start_ns + t_ms * NS_PER_MS, "hold" if press == "hold" else "tap")
+        yield Button(start_ns + t_ms * NS_PER_MS, "long_press" if press == "long_press" else "tap")
 
 
 def _frames(session: Session, start_ns: int) -> Iterator[SensorEvent]:

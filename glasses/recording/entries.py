@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glasses.audio.media import MAX_PIXELS
 from glasses.errors import InputError, Reason
-from glasses.events import ReplyState, TurnCompleted, TurnSignal
+from glasses.events import Outcome, ReplyPhase, ReplyState, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import (
     NS_PER_S,
     AudioChunk,
@@ -30,11 +30,9 @@ from glasses.types import (
     DeviceChange,
     DeviceState,
     Frame,
-    GateWord,
     Latents,
     OwnVoice,
     Press,
-    ReplyWord,
     SensorEvent,
     Wiped,
     frozen,
@@ -44,6 +42,36 @@ _JPEG = (  # colour at full resolution: an answer about a picture should not han
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 )
+# What recordings of version 0.1.0 and before call it (their manifest names no vocabulary), by topic: fields, then
+# values. `decode` reads both; `encode` writes the new words only.
+_OLD_FIELDS = {
+    "/gate": {"what": "event", "merged": "continues_turn"},
+    "/reply": {"what": "state"},
+    "/answer": {"n_heard": "n_tokens_played"},
+    "/decision": {"touched_ns": "activated_ns", "wish": "memory_intent"},
+}
+_OLD_PRESSES = {"hold": "long_press", "double": "double_tap"}
+_OLD_VALUES = {
+    ("/touch", "press"): _OLD_PRESSES,
+    ("/gate", "event"): {
+        "opened": TurnEvent.TURN_STARTED,
+        "resumed": TurnEvent.SPEECH_RESUMED,
+        "pause": TurnEvent.BARGE_IN_PENDING,
+        "unpause": TurnEvent.BARGE_IN_REJECTED,
+        "interrupt": TurnEvent.INTERRUPTED,
+        "expire": TurnEvent.TIMED_OUT,
+        "pass": TurnEvent.NOT_ADDRESSED,
+    },
+    ("/reply", "state"): {"over": "finished"},
+    ("/devices", "state"): {"gone": "disconnected", "back": "reconnected"},
+    ("/answer", "outcome"): {
+        "said": Outcome.COMPLETED,
+        "merged": Outcome.CONTINUED,
+        "expired": Outcome.TIMED_OUT,
+    },
+    ("/decision", "cause"): {**_OLD_PRESSES, "wake": "wake_word", "barge-in": "barge_in"},
+    ("/decision", "memory_intent"): {"again": "repeat"},
+}
 TOPICS = (
     *("/microphone", "/camera", "/touch", "/latents", "/decision", "/answer"),
     *("/gate", "/reply", "/own_voice", "/devices", "/wiped"),
@@ -57,29 +85,29 @@ class Decision:
     t_ns: int
     turn_id: int
     cause: str
-    touched_ns: int
+    activated_ns: int
     end_ns: int
     spoken_ns: tuple[int, int] | None
     parts: tuple[tuple[str, int, int, int], ...]
-    wish: str = ""  # what it asked of the memory
+    memory_intent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a turn was answered, and the ms from the end of speech to the first sound (or text), stage by stage.
+    """The answer to a turn, and the ms from the end of speech to the first sound (or text), stage by stage.
 
-    `t_ns` is the decision's; `outcome` as reply.Reply's, and of an interrupted reply `n_heard` tokens were heard.
+    `t_ns` is the decision's; of an interrupted reply `n_tokens_played` tokens were heard.
     """
 
     t_ns: int
     turn_id: int
     text: str
     wait_ms: dict[str, float]
-    outcome: str = "said"
-    n_heard: int = 0
+    outcome: Outcome = Outcome.COMPLETED
+    n_tokens_played: int = 0
 
 
-# Beside what sensors give: what else the ear is told, and what it tells the mouth (Told).
+# Beside sensor events: the other inputs of the listener, and its turn events.
 Entry = SensorEvent | Latents | Decision | Answered | TurnSignal | ReplyState | OwnVoice | DeviceChange | Wiped
 
 
@@ -90,8 +118,8 @@ def decision_of(ended: TurnCompleted) -> Decision:
         ("text", 0, 0, len(p)) if isinstance(p, str) else (p.modality, p.t_ns, p.duration_ns, len(p.data))
         for p in turn.inputs
     )
-    found = (span.decided_ns, turn.id, turn.cause, span.touched_ns, span.end_ns, span.spoken_ns, parts)
-    return Decision(*found, ended.wish)
+    found = (span.decided_ns, turn.id, turn.cause, span.activated_ns, span.end_ns, span.spoken_ns, parts)
+    return Decision(*found, ended.memory_intent)
 
 
 _TOPIC_OF: dict[type, str] = {
@@ -134,7 +162,16 @@ def decode(topic: str, data: bytes) -> Entry:
     if topic == "/camera":
         image = CompressedImage.FromString(data)
         return Frame(image.timestamp.ToNanoseconds(), 0, _picture(image.data))
-    return _of_table(topic, json.loads(data))
+    return _of_table(topic, _in_todays_words(topic, json.loads(data)))
+
+
+def _in_todays_words(topic: str, table: dict[str, Any]) -> dict[str, Any]:
+    renamed = _OLD_FIELDS.get(topic, {})
+    table = {renamed.get(name, name): value for name, value in table.items()}
+    for (of_topic, name), words in _OLD_VALUES.items():
+        if of_topic == topic and name in table:
+            table[name] = words.get(table[name], table[name])
+    return table
 
 
 def _of_table(topic: str, table: dict[str, Any]) -> Entry:
@@ -148,26 +185,30 @@ def _of_table(topic: str, table: dict[str, Any]) -> Entry:
         press = table["press"] if table["press"] in get_args(Press) else "tap"
         return Button(int(table["t_ns"]), press)
     if topic == "/answer":
-        return Answered(**{**table, "wait_ms": {str(k): float(v) for k, v in table["wait_ms"].items()}})
+        wait_ms = {str(k): float(v) for k, v in table["wait_ms"].items()}
+        outcome = Outcome(table.get("outcome", Outcome.COMPLETED))
+        return Answered(**{**table, "wait_ms": wait_ms, "outcome": outcome})
     if topic == "/decision":
         spoken, parts = table.pop("spoken_ns"), table.pop("parts")
         return Decision(**table, spoken_ns=(spoken[0], spoken[1]) if spoken else None, parts=tuple(map(tuple, parts)))
-    return _told(topic, table)
+    return _state_change(topic, table)
 
 
-def _told(topic: str, table: dict[str, Any]) -> Entry:
-    t_ns, word = int(table["t_ns"]), table.get("state" if topic == "/devices" else "what")
-    known: dict[str, tuple[Any, ...]] = {"/gate": get_args(GateWord), "/reply": get_args(ReplyWord)}
-    known["/devices"] = get_args(DeviceState)
-    if topic in known and word not in known[topic]:
-        raise ValueError(f"an unknown {word!r}")
+def _state_change(topic: str, table: dict[str, Any]) -> Entry:
+    t_ns = int(table["t_ns"])
     if topic == "/gate":
-        return TurnSignal(cast(GateWord, word), t_ns, int(table["turn_id"]), bool(table["merged"]))
+        return TurnSignal(TurnEvent(table["event"]), t_ns, int(table["turn_id"]), bool(table["continues_turn"]))
     if topic == "/reply":
-        return ReplyState(t_ns, int(table["turn_id"]), cast(ReplyWord, word))
+        return ReplyState(t_ns, int(table["turn_id"]), cast(ReplyPhase, _one_of(table["state"], ReplyPhase)))
     if topic == "/devices":
-        return DeviceChange(t_ns, cast(DeviceState, word), str(table["why"]))
+        return DeviceChange(t_ns, cast(DeviceState, _one_of(table["state"], DeviceState)), str(table["why"]))
     return Wiped(t_ns) if topic == "/wiped" else OwnVoice(t_ns, bool(table["on"]))
+
+
+def _one_of(word: object, known: Any) -> object:
+    if word not in get_args(known):
+        raise ValueError(f"an unknown {word!r}")
+    return word
 
 
 def _picture(jpeg: bytes) -> Any:

@@ -47,7 +47,7 @@ def latency_line(reply: ReplayedReply) -> str:
 def words_of(session: Session, reply: ReplayedReply, start_ns: int) -> str:
     """The reference text of what was said in a turn, for a reader."""
     from_ms, to_ms = (
-        (t_ns - start_ns) / NS_PER_MS for t_ns in (reply.ended.span.touched_ns, reply.ended.span.decided_ns)
+        (t_ns - start_ns) / NS_PER_MS for t_ns in (reply.ended.span.activated_ns, reply.ended.span.decided_ns)
     )
     return " ".join(said.text for said in session.said if said.t_ms < to_ms and said.end_ms > from_ms)
 
@@ -55,7 +55,7 @@ def words_of(session: Session, reply: ReplayedReply, start_ns: int) -> str:
 def unanswered(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -> list[Said]:
     """What was said outside every turn."""
     spans = [
-        ((r.ended.span.touched_ns - start_ns) / NS_PER_MS, (r.ended.span.decided_ns - start_ns) / NS_PER_MS)
+        ((r.ended.span.activated_ns - start_ns) / NS_PER_MS, (r.ended.span.decided_ns - start_ns) / NS_PER_MS)
         for r in replies
     ]
     return [s for s in session.said if not any(s.t_ms < to_ms and s.end_ms > from_ms for from_ms, to_ms in spans)]
@@ -82,7 +82,7 @@ def as_json(session: Session, replies: Sequence[ReplayedReply], start_ns: int) -
     return [
         {
             "turn": reply.ended.turn.id,
-            "touched_ms": (reply.ended.span.touched_ns - start_ns) // NS_PER_MS,
+            "touched_ms": (reply.ended.span.activated_ns - start_ns) // NS_PER_MS,
             "press": reply.ended.turn.cause,
             "spoken_ms": [(t_ns - start_ns) // NS_PER_MS for t_ns in reply.ended.span.spoken_ns or ()],
             "parts": [

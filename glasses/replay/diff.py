@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glasses.events import TurnSignal
+from glasses.events import Outcome, TurnEvent, TurnSignal
 from glasses.recording.entries import Answered, Decision
 from glasses.types import NS_PER_MS, Latents
 
-_CUT_SHORT = ("interrupted", "merged")
+_CUT_SHORT = (Outcome.INTERRUPTED, Outcome.CONTINUED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def shifted(one: Decision, by_ns: int) -> Decision:
     """The decision with all its times moved."""
     spoken = (one.spoken_ns[0] + by_ns, one.spoken_ns[1] + by_ns) if one.spoken_ns else None
     parts = tuple((kind, t if kind == "text" else t + by_ns, span, n) for kind, t, span, n in one.parts)
-    times = {name: getattr(one, name) + by_ns for name in ("t_ns", "touched_ns", "end_ns")}
+    times = {name: getattr(one, name) + by_ns for name in ("t_ns", "activated_ns", "end_ns")}
     return replace(one, **times, spoken_ns=spoken, parts=parts)
 
 
@@ -76,14 +76,14 @@ def compare(before: Sequence[RecordedTurn], after: Sequence[RecordedTurn], limit
 
 def _compare_turn(i: int, old: RecordedTurn, new: RecordedTurn, limits: Tolerances) -> Iterator[Difference]:
     a, b = old.decision, new.decision
-    for what in ("touched_ns", "end_ns", "t_ns"):
+    for what in ("activated_ns", "end_ns", "t_ns"):
         ms = [getattr(one, what) / NS_PER_MS for one in (a, b)]
         name = {"t_ns": "decided"}.get(what, what.removesuffix("_ns"))
         yield Difference(i, name, "when_ms", f"{ms[0]:.0f} ms", f"{ms[1]:.0f} ms", abs(ms[0] - ms[1]) <= limits.when_ms)
     kinds = [f"{one.cause}: {' '.join(part[0] for part in one.parts)}" for one in (a, b)]
     yield Difference(i, "parts", "all", kinds[0], kinds[1], kinds[0] == kinds[1])
-    wishes = [one.wish or "none" for one in (a, b)]
-    yield Difference(i, "wish", "all", wishes[0], wishes[1], a.wish == b.wish)
+    intents = [one.memory_intent or "none" for one in (a, b)]
+    yield Difference(i, "memory intent", "all", intents[0], intents[1], a.memory_intent == b.memory_intent)
     if old.latents and len(old.latents) == len(new.latents):
         low = min(_cosine(one, other) for one, other in zip(old.latents, new.latents, strict=True))
         yield Difference(i, "latents", "latents_cosine", "1", f"{low:.4f}", low >= limits.latents_cosine)
@@ -99,7 +99,7 @@ def compare_gates(before: Sequence[TurnSignal], after: Sequence[TurnSignal], lim
     out: list[Difference] = []
     left = list(after)
     for old in before:
-        alike = [one for one in left if one.merged == old.merged and _same_word(old, one)]
+        alike = [one for one in left if one.continues_turn == old.continues_turn and _same_word(old, one)]
         new = min(alike, key=lambda one: abs(one.t_ns - old.t_ns), default=None)
         within = new is not None and abs(new.t_ns - old.t_ns) <= limits.when_ms * NS_PER_MS
         if new is not None and within:
@@ -109,12 +109,12 @@ def compare_gates(before: Sequence[TurnSignal], after: Sequence[TurnSignal], lim
 
 
 def _same_word(old: TurnSignal, new: TurnSignal) -> bool:
-    """Recordings of before there was a "pass" have "expire" there."""
-    return old.what == new.what or (old.what, new.what) == ("expire", "pass")
+    """Recordings made before NOT_ADDRESSED existed hold TIMED_OUT in its place."""
+    return old.event == new.event or (old.event, new.event) == (TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED)
 
 
 def _told(one: TurnSignal | None) -> str:
-    return "none" if one is None else f"{one.what}{' (merged)' * one.merged} at {one.t_ns / 1e9:.2f} s"
+    return "none" if one is None else f"{one.event}{' (same turn)' * one.continues_turn} at {one.t_ns / 1e9:.2f} s"
 
 
 def _as_far(old: Answered, new: Answered) -> tuple[str, str]:
@@ -147,8 +147,8 @@ def _cosine(one: Latents, other: Latents) -> float:
 
 
 def _apart_ms(one: RecordedTurn, other: RecordedTurn) -> float:
-    return abs(one.decision.touched_ns - other.decision.touched_ns) / NS_PER_MS
+    return abs(one.decision.activated_ns - other.decision.activated_ns) / NS_PER_MS
 
 
 def _at(one: RecordedTurn) -> str:
-    return f"{one.decision.cause} at {one.decision.touched_ns / 1e9:.1f} s"
+    return f"{one.decision.cause} at {one.decision.activated_ns / 1e9:.1f} s"

@@ -20,7 +20,7 @@ from glasses.assistant.setup import SAID, MemoryRecall, open_listener
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
-from glasses.events import Clause, Draft, ReplyState, Signal, TurnCompleted, TurnSignal
+from glasses.events import Clause, Draft, Outcome, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.memory.writer import MemoryWriter
 from glasses.recording.entries import Answered, Decision
 from glasses.runtime.bundle import LoadedBundle
@@ -35,7 +35,7 @@ class ReplayedReply:
     """A turn's answer. `wait_ms` passed from the end of speech to the first sound (or text), part by part, in order."""
 
     ended: TurnCompleted
-    pieces: tuple[str, ...]
+    tokens: tuple[str, ...]
     pcm: Float32Array | None  # at the voice's rate; None without a voice
     clauses: tuple[Clause, ...]
     wait_ms: dict[str, float]
@@ -43,7 +43,7 @@ class ReplayedReply:
     @property
     def text(self) -> str:
         """All that was written."""
-        return "".join(self.pieces).strip()
+        return "".join(self.tokens).strip()
 
 
 class ReplayEngine:
@@ -83,7 +83,7 @@ class ReplayEngine:
 
     def _answered(self, signals: Iterable[Signal]) -> Iterator[Signal | ReplayedReply]:
         for signal in signals:
-            if isinstance(signal, TurnSignal) and signal.what == "interrupt":
+            if isinstance(signal, TurnSignal) and signal.event is TurnEvent.INTERRUPTED:
                 self._cut(signal)
             yield signal
             if isinstance(signal, TurnCompleted):
@@ -102,8 +102,8 @@ class ReplayEngine:
         elif isinstance(given, Answered):
             if given.outcome in SAID:
                 self._recalling.said(given.turn_id, given.text, given.t_ns)
-            if given.outcome == "interrupted":
-                self._context.keep_heard(given.n_heard)
+            if given.outcome is Outcome.INTERRUPTED:
+                self._context.keep_heard(given.n_tokens_played)
         elif isinstance(given, OwnVoice):
             self._own_voice = given.on
         elif isinstance(given, Wiped):
@@ -147,22 +147,22 @@ class ReplayEngine:
         if ended is None or t_ns < over_ns:
             return []
         self._sounding = self._unclaimed = None
-        return self._ear.feed(ReplyState(over_ns, ended.turn.id, "over"))
+        return self._ear.feed(ReplyState(over_ns, ended.turn.id, "finished"))
 
     def _ends_ns(self, replied: ReplayedReply) -> int:
         rate_hz = self._voice.rate_hz if self._voice else 1
-        return replied.ended.span.decided_ns + sum(one.total for one in replied.clauses) * NS_PER_S // rate_hz
+        return replied.ended.span.decided_ns + sum(one.n_samples for one in replied.clauses) * NS_PER_S // rate_hz
 
     def _cut(self, told: TurnSignal) -> None:
         """One of our own replies is talked over: the context keeps what was heard of it."""
         replied, self._sounding = self._sounding, None
-        if replied is None or told.merged or self._voice is None:
+        if replied is None or told.continues_turn or self._voice is None:
             return
         left = (told.t_ns - replied.ended.span.decided_ns) * self._voice.rate_hz // NS_PER_S
         for clause in replied.clauses:
-            clause.handed = min(max(left, 0), clause.total)
-            left -= clause.handed
-        self._context.keep_heard(tokens_heard(list(replied.pieces), list(replied.clauses)))
+            clause.n_samples_played = min(max(left, 0), clause.n_samples)
+            left -= clause.n_samples_played
+        self._context.keep_heard(tokens_heard(list(replied.tokens), list(replied.clauses)))
 
     def _reply(self, ended: TurnCompleted) -> ReplayedReply:
         draft = self._ear.last_draft
@@ -172,7 +172,7 @@ class ReplayEngine:
             self._unclaimed = ended
         else:
             self._sounding = replied
-            if draft.wish != "again":
+            if draft.memory_intent != "repeat":
                 self._recalling.said(ended.turn.id, replied.text, ended.span.decided_ns)
             self._ear.feed(ReplyState(ended.span.decided_ns, ended.turn.id, "audible"))
         return replied

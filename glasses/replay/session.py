@@ -141,7 +141,7 @@ def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: in
     for number in range(passes):
         first_ns, last_ns = None, at_ns
         if number:  # whatever was open or being said is over
-            yield ReplyState(at_ns - GAP_NS, turn_id, "over")
+            yield ReplyState(at_ns - GAP_NS, turn_id, "finished")
             yield DeviceChange(at_ns - GAP_NS, "muted")
         for entry in entries_of(path, key, tell=log.debug if number else log.warning):
             if isinstance(entry, dict | Latents | TurnSignal):

@@ -36,9 +36,9 @@ VIEWS = (
 TOUCHES = (
     (2_000, "tap", "What is the capital of France?"),
     (13_000, "tap", "What is this sound?"),
-    (17_000, "hold", ""),
-    (35_000, "hold", "What animal is this?"),
-    (44_000, "hold", "What is in view?"),
+    (17_000, "long_press", ""),
+    (35_000, "long_press", "What animal is this?"),
+    (44_000, "long_press", "What is in view?"),
     (52_500, "tap", "How many legs does a spider have?"),
 )
 # More than FOLLOW_MS (gates/turns.py) after the reply before: sooner it would be taken for the wearer's next question.

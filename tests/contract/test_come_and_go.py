@@ -95,13 +95,22 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
             until(lambda: states[-1] == "muted")
             desk.there = False  # pulled while it was closed: opening it again fails, and that is a fault
             live.mute(False)
-            until(lambda: states[-1] == "gone")
+            until(lambda: states[-1] == "disconnected")
             desk.there = True
-            until(lambda: states[-1] == "back")
+            until(lambda: states[-1] == "reconnected")
         finally:
             live.stop()
             wearing.join(PATIENCE_S)
-        assert states == ["muted", "unmuted", "gone", "back", "muted", "unmuted", "gone", "back"]
+        assert states == [
+            "muted",
+            "unmuted",
+            "disconnected",
+            "reconnected",
+            "muted",
+            "unmuted",
+            "disconnected",
+            "reconnected",
+        ]
         assert not live.failure
     finally:
         loaded.close()

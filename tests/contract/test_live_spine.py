@@ -22,7 +22,7 @@ from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
 from glasses.backbone.prompt_format import CHATML
-from glasses.events import Clause, Draft, Reply, ReplyState, TurnCompleted, TurnSignal, TurnSpan
+from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
@@ -71,7 +71,7 @@ def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(lo
     ended = [signal for signal in signals if isinstance(signal, TurnCompleted)]
     assert len(ended) == 1
     assert len(drafts) >= 2
-    assert drafts[-1].final
+    assert drafts[-1].is_final
     assert ended[0].turn is drafts[-1].turn
     fed = [
         part if isinstance(part, np.ndarray) else loaded.backbone.token_rows(part)
@@ -107,7 +107,7 @@ class Loudspeaker:
 
     def silence(self) -> list[Clause]:
         for clause in self.clauses:
-            clause.handed = round(clause.total * self.heard)
+            clause.n_samples_played = round(clause.n_samples * self.heard)
         return self.clauses
 
     def pause(self) -> None: ...
@@ -130,7 +130,7 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBund
                 mouth.hear(signal)
         assert audible.wait(60)
         threading.Event().wait(1.0)  # some of the reply is written
-        mouth.hear(TurnSignal("interrupt", _START_NS, 1))
+        mouth.hear(TurnSignal(TurnEvent.INTERRUPTED, _START_NS, 1))
         threading.Event().wait(1.0)  # the mouth follows
         mouth.stop()
 
@@ -138,13 +138,13 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBund
     thread.start()
     mouth.run()
     thread.join()
-    assert [reply.outcome for reply in replies] == ["interrupted"]
+    assert [reply.outcome for reply in replies] == [Outcome.INTERRUPTED]
     n_prompt = loaded.n_prefix + len(replies[0].draft.rows)
     if heard == 0.0:
         assert mouth._context.base == loaded.n_prefix
     else:
         assert mouth._context.base > n_prompt
-        most = n_prompt + len(replies[0].pieces) + len(loaded.backbone.tokenize(CHATML.turn_break))
+        most = n_prompt + len(replies[0].tokens) + len(loaded.backbone.tokenize(CHATML.turn_break))
         assert mouth._context.base <= most
     loaded.backbone.clear_abort()
     loaded.backbone.rollback(loaded.n_prefix)
@@ -159,11 +159,18 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     mouth = Responder(loaded, voice, speaker, tell=lambda state: None)
     texts = ("What is the capital of France?", CHATML.suffix)
     asking, ending = (loaded.backbone.token_rows(loaded.backbone.tokenize(text)) for text in texts)
-    spoken = Draft(Turn(1, 0, "tap", ("",)), asking, paused=False, final=False, history=False, work_ns=(0, 0))
+    spoken = Draft(
+        Turn(1, 0, "tap", ("",)),
+        asking,
+        may_be_complete=False,
+        is_final=False,
+        follows_interruption=False,
+        work_ns=(0, 0),
+    )
     whole = np.concatenate([asking, ending])
 
     def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Token]:
-        answered.append(draft.paused)
+        answered.append(draft.may_be_complete)
         yield Token(1, 0, "Paris.\n", 0.0, None, False)
         first_clause.set()
         yield Token(1, 1, "It is", 0.0, None, True)
@@ -171,7 +178,7 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     def talk() -> None:
         mouth.hear(spoken)
         threading.Event().wait(0.5)
-        mouth.hear(replace(spoken, rows=whole, paused=True))
+        mouth.hear(replace(spoken, rows=whole, may_be_complete=True))
         first_clause.wait(30)
         mouth.hear(replace(spoken, rows=whole))  # it was no end: speech goes on
         threading.Event().wait(0.5)
@@ -189,7 +196,7 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     loaded.backbone.rollback(loaded.n_prefix)
 
 
-@pytest.mark.parametrize(("late_ms", "outcome"), [(EXPIRES_MS + 500, "expired"), (0, "said")])
+@pytest.mark.parametrize(("late_ms", "outcome"), [(EXPIRES_MS + 500, Outcome.TIMED_OUT), (0, Outcome.COMPLETED)])
 def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(loaded: LoadedBundle, late_ms: int, outcome: str) -> None:
     """A busy board: the turn has ended long ago when its answer is written. The ear is told that it is over."""
     replies, texts, told = list[Reply](), list[str](), list[str]()
@@ -198,19 +205,23 @@ def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(loaded: LoadedBundl
     voice: Any = Voice()
 
     def tell(state: ReplyState) -> None:
-        told.append(state.what)
-        if state.what == "over":
+        told.append(state.state)
+        if state.state == "finished":
             mouth.stop()
 
     mouth = Responder(loaded, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
     turn = Turn(1, 0, "tap", ("What is the capital of France?",))
     rows = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
     decided_ns = time.monotonic_ns() - late_ms * 1_000_000
-    mouth.hear(Draft(turn, np.concatenate(rows), paused=True, final=True, history=False, work_ns=(0, 0)))
+    mouth.hear(
+        Draft(
+            turn, np.concatenate(rows), may_be_complete=True, is_final=True, follows_interruption=False, work_ns=(0, 0)
+        )
+    )
     mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, decided_ns))
     mouth.run()
     assert [reply.outcome for reply in replies] == [outcome]
-    assert told[-1] == "over"
-    assert bool(speaker.clauses) == (outcome == "said")
+    assert told[-1] == "finished"
+    assert bool(speaker.clauses) == (outcome is Outcome.COMPLETED)
     loaded.backbone.clear_abort()
     loaded.backbone.rollback(loaded.n_prefix)

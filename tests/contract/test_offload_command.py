@@ -18,7 +18,7 @@ import pytest
 from test_serve_command import serve
 
 from glasses.assistant.responder import Responder
-from glasses.events import Draft, Reply, TurnCompleted, TurnSpan
+from glasses.events import Draft, Outcome, Reply, TurnCompleted, TurnSpan
 from glasses.offload.answerer import HedgedAnswerer, Prompted, transport_of
 from glasses.offload.policy import Limits
 from glasses.runtime.bundle import LoadedBundle, open_bundle
@@ -128,9 +128,9 @@ def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, 
         mouth.run()
         stopping.join()
     (reply,) = replies
-    assert reply.outcome == "said"
-    assert [p.last for p in reply.pieces].count(True) == 1
-    assert len(reply.pieces) > 4
+    assert reply.outcome is Outcome.COMPLETED
+    assert [p.last for p in reply.tokens].count(True) == 1
+    assert len(reply.tokens) > 4
     assert "".join(pieces).strip() == reply.text
 
 

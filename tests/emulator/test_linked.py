@@ -109,7 +109,7 @@ def test_touches_and_a_button_kept_down(world: World) -> None:
     for gesture in (1, 3, 2, 4):  # tap, long, double tap, a swipe that means nothing to us
         world.simulate("touch", gesture)
     world.until(lambda: len(world.events) == 3, "touches")
-    assert [e.press for e in world.events if isinstance(e, Button)] == ["tap", "hold", "double"]
+    assert [e.press for e in world.events if isinstance(e, Button)] == ["tap", "long_press", "double_tap"]
     world.simulate("button", 1)
     world.simulate("button", 0)
     world.until(lambda: len(world.events) == 4, "a short press")
@@ -118,7 +118,7 @@ def test_touches_and_a_button_kept_down(world: World) -> None:
     world.simulate("button", 0)
     world.until(lambda: len(world.events) == 5, "a long press")
     presses = [e.press for e in world.events[3:] if isinstance(e, Button)]
-    assert presses[1] == "hold"
+    assert presses[1] == "long_press"
     assert abs(world.events[4].t_ns - time.monotonic_ns()) < PATIENCE_S * 1e9
 
 
@@ -142,17 +142,17 @@ def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(
     speaker = world.linked.speaker(SAMPLE_RATE_HZ)
     clause = speaker.play(1, "a long one", np.full(20 * SAMPLE_RATE_HZ, 0.1, np.float32))
     world.until(lambda: len(world.said) > SAMPLE_RATE_HZ // 2, "speaking")
-    handed = clause.handed
+    handed = clause.n_samples_played
     (heard,) = speaker.silence()
     assert not speaker.is_speaking
-    assert heard.handed > 0
+    assert heard.n_samples_played > 0
     time.sleep(0.5)  # what was on its way arrives
     at_rest = len(world.said)
     time.sleep(0.5)
     assert len(world.said) == at_rest, "it went on speaking"
     slack = 2 * SAMPLE_RATE_HZ * PIECE_MS // 1000  # one piece between the two readings, one of fading
     assert at_rest <= handed + slack
-    assert at_rest - heard.handed <= SAMPLE_RATE_HZ * (LEAD_MS + 200) // 1000 + slack
+    assert at_rest - heard.n_samples_played <= SAMPLE_RATE_HZ * (LEAD_MS + 200) // 1000 + slack
     again = speaker.play(2, "next", np.full(SAMPLE_RATE_HZ // 4, 0.2, np.float32))
     world.until(lambda: again.share == 1.0, "the next is said")
 

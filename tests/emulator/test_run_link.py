@@ -54,7 +54,7 @@ class Wearer:
             end_s = time.monotonic() + 40
             while time.monotonic() < end_s and not (replies := replies_of(worn, before)):
                 time.sleep(0.02)
-            if replies and replies[0]["outcome"] == "said":
+            if replies and replies[0]["outcome"] == "completed":
                 return replies[0]
         raise AssertionError(f"not answered {TRIES} times: {worn.events[-20:]}")
 
@@ -96,9 +96,9 @@ def test_asked_through_the_glasses_it_answers_there_and_again_after_the_cable_wa
         wearer.hears()
         before = len(worn.events)
         wearer.glasses.unplug()
-        worn.wait_for("devices", after=before, state="gone")
+        worn.wait_for("devices", after=before, state="disconnected")
         wearer.glasses.plug_in()
-        worn.wait_for("devices", after=before, state="back", why="")  # sound; the camera is sooner
+        worn.wait_for("devices", after=before, state="reconnected", why="")  # sound; the camera is sooner
         wearer.reads(wearer.ask(worn, SHORT)["answer"])
         wearer.hears()
         assert worn.stop() == 0
@@ -133,7 +133,7 @@ def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
         soon(lambda: not firmware.light, "capture light that is out")
         glasses.between_steps(lambda: firmware.simulate("touch", TAP))
         time.sleep(2)  # taken, and for nothing
-        assert "opened" not in [event["what"] for event in worn.events], "a touch while muted"
+        assert "turn_started" not in [event["what"] for event in worn.events], "a touch while muted"
         glasses.between_steps(lambda: firmware.simulate("mute", 0))
         worn.wait_for("devices", state="unmuted")
         wearer.reads(wearer.ask(worn, SHORT)["answer"])

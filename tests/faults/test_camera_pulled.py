@@ -117,14 +117,14 @@ def test_assistant_camera_pulled_reports_gone_and_back(tmp_path: Path, monkeypat
         soon(lambda: seen[-1].state == "muted", "mute")
         there.rename(away)  # pulled while it is shut: it does not open again
         live.mute(False)
-        soon(lambda: seen[-1].state == "gone", "word that the camera is gone")
+        soon(lambda: seen[-1].state == "disconnected", "word that the camera is gone")
         away.rename(there)
         n_frames = len(frames)
-        soon(lambda: seen[-1].state == "back" and len(frames) > n_frames, "picture after it is back", BACK_S)
+        soon(lambda: seen[-1].state == "reconnected" and len(frames) > n_frames, "picture after it is back", BACK_S)
     finally:
         live.stop()
         wearing.join(30)
         loaded.close()
     of_camera = [one.state for one in seen if "camera" in one.why]
-    assert of_camera == ["gone", "back"] * 3
+    assert of_camera == ["disconnected", "reconnected"] * 3
     assert "film.avi" in seen[-2].why, "which camera"

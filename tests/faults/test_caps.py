@@ -7,6 +7,7 @@ import pytest
 
 from glasses.assistant.turn_manager import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnManager
 from glasses.audio.ring_buffer import RingBuffer
+from glasses.events import TurnEvent
 from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents
@@ -22,7 +23,7 @@ def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: 
     since_ms, state, seen = 0, gate.state, set[str]()
     for t_ms in range(0, MINUTES * 60_000, STEP_MS):
         changes = gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, 1.0)
-        if replies and any(change.kind == "ended" for change in changes):
+        if replies and any(change.event == TurnEvent.TURN_COMPLETED for change in changes):
             gate.audible((t_ms + STEP_MS) * MS)
         if gate.state != state or changes:
             since_ms, state = t_ms, gate.state
@@ -35,8 +36,8 @@ def test_a_reply_that_never_comes_ends_in_silence_too() -> None:
     gate = TurnManager(on_speech=True)
     kinds = []
     for t_ms in range(0, 3 * REPLY_MS, STEP_MS):
-        kinds += [c.kind for c in gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, float(t_ms < 2000))]
-    assert kinds[-1] == "expired"
+        kinds += [c.event for c in gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, float(t_ms < 2000))]
+    assert kinds[-1] == TurnEvent.TIMED_OUT
     assert gate.state == "idle"
 
 

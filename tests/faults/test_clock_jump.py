@@ -113,10 +113,10 @@ def test_worn_it_answers_after_every_jump_and_in_the_middle_of_one_turn(tmp_path
         for jump in (-3600, 10 - now, 0):
             before = len(worn.events)
             os.kill(worn.pid, signal.SIGUSR1)
-            worn.wait_for("opened", after=before)
+            worn.wait_for("turn_started", after=before)
             clock.write_text(str(jump))  # while somebody speaks
             say(room, 0)
-            reply = worn.wait_for("reply", after=before, outcome="said")
+            reply = worn.wait_for("reply", after=before, outcome="completed")
             assert 0 < reply["first_audio_ms"] < 60_000, "a wait that took an hour, or less than none"
         cpu_s = psutil.Process(worn.pid).cpu_times().user
         time.sleep(3)

@@ -42,7 +42,7 @@ def ask(room: Room, worn: Worn) -> None:
     """Says a held-out question and waits until it was answered; a reply begun in a pause of it may come before."""
     before = len(worn.events)
     room.play(read_audio(SPEECH / lines_of(SPEECH, "question")[0]["file"])).wait(60)
-    worn.wait_for("reply", after=before, outcome="said")
+    worn.wait_for("reply", after=before, outcome="completed")
 
 
 def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: Room) -> None:
@@ -101,7 +101,7 @@ def test_too_hot_it_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
         note = worn.wait_for("note", text="shed: camera, remote, backbone (200.0 deg C)")
         before = worn.events.index(note)
         room.play(read_audio(SPEECH / lines_of(SPEECH, "question")[0]["file"])).wait(60)
-        assert worn.wait_for("reply", after=before, outcome="said")["answer"] == TOO_HOT
+        assert worn.wait_for("reply", after=before, outcome="completed")["answer"] == TOO_HOT
         assert worn.stop() == 0
 
 

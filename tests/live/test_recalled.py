@@ -31,9 +31,9 @@ def asked(room: Room, worn: Worn, touch: int | None = None) -> str:
     before = len(worn.events)
     if touch is not None:
         os.kill(worn.pid, touch)
-        worn.wait_for("opened", after=before)
+        worn.wait_for("turn_started", after=before)
     room.play(cut(QUESTION_MS)).wait(60)
-    return worn.wait_for("reply", after=before, outcome="said")["answer"].lower()
+    return worn.wait_for("reply", after=before, outcome="completed")["answer"].lower()
 
 
 def test_what_barked_before_is_named_until_it_is_wiped(room: Room) -> None:

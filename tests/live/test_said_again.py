@@ -33,19 +33,19 @@ def touched_twice(worn: Worn) -> dict[str, Any]:
 def test_its_last_words_again_until_they_are_wiped(room: Room, tmp_path: Path) -> None:
     with Worn(room, "--transcript", "--record", str(tmp_path)) as worn:
         os.kill(worn.pid, signal.SIGUSR1)
-        worn.wait_for("opened")
+        worn.wait_for("turn_started")
         say(room, 0)
-        answer = worn.wait_for("reply", outcome="said")["answer"]
+        answer = worn.wait_for("reply", outcome="completed")["answer"]
         for _ in range(2):
             again = touched_twice(worn)
-            assert (again["outcome"], again["answer"]) == ("said", answer)
+            assert (again["outcome"], again["answer"]) == ("completed", answer)
         before = len(worn.events)
         os.kill(worn.pid, WIPE)
         worn.wait_for("wiped", after=before)
         time.sleep(1)
         assert touched_twice(worn)["answer"] != answer
         assert worn.stop() == 0
-    wishes = [entry.wish for entry in entries_of(tmp_path) if isinstance(entry, Decision)]
-    assert wishes == ["", "again", "again", ""]
+    wishes = [entry.memory_intent for entry in entries_of(tmp_path) if isinstance(entry, Decision)]
+    assert wishes == ["", "repeat", "repeat", ""]
     alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf", "--tolerance", "answer_words=99"]
     assert main(["replay", str(tmp_path), *alike]) == 0

@@ -14,6 +14,7 @@ import pytest
 from glasses.__main__ import main
 from glasses.audio.media import read_audio
 from glasses.evaluation.bench.virtual_room import Room
+from glasses.events import TurnEvent
 from glasses.replay.session import recorded
 from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH
@@ -40,11 +41,11 @@ def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path
     tape = room.tape(tmp_path / "tape.raw")
     with Worn(room, "--address", "speech") as worn:
         say(room, 0)
-        reply = worn.wait_for("reply", outcome="said")  # after "merged", where the turn went on
+        reply = worn.wait_for("reply", outcome="completed")  # after "continued", where the turn went on
         assert worn.stop() == 0
     tape.terminate()
     tape.wait(10)
-    assert reply["outcome"] == "said"
+    assert reply["outcome"] == "completed"
     assert reply["answer"]
     assert reply["first_audio_ms"] > 0
     sound = np.abs(read_tape(tmp_path / "tape.raw").astype(np.int32))
@@ -59,7 +60,7 @@ def test_without_a_touch_nothing_is_answered_and_a_touch_opens(room: Room) -> No
         time.sleep(1.5)
         assert [event["what"] for event in worn.events] == ["ready"]
         os.kill(worn.pid, signal.SIGUSR1)
-        worn.wait_for("opened")
+        worn.wait_for("turn_started")
         say(room, 1)
         assert worn.wait_for("reply")["turn"] == 1
         assert worn.stop() == 0
@@ -73,9 +74,9 @@ def talk_over(room: Room, worn: Worn) -> dict[str, Any]:
         asked = worn.events.index(worn.wait_for("audible", after=before))
         say(room, index + 1)
         reply = worn.wait_for("reply", after=asked)
-        if reply["outcome"] in ("interrupted", "merged"):
-            return worn.wait_for("interrupt", after=asked)
-        worn.wait_for("reply", after=worn.events.index(reply) + 1, outcome="said")
+        if reply["outcome"] in ("interrupted", "continued"):
+            return worn.wait_for("interrupted", after=asked)
+        worn.wait_for("reply", after=worn.events.index(reply) + 1, outcome="completed")
     raise AssertionError(f"six replies, none was interrupted: {[event['what'] for event in worn.events]}")
 
 
@@ -83,8 +84,8 @@ def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_p
     tape, recordings = room.tape(tmp_path / "tape.raw"), tmp_path / "recordings"
     with Worn(room, "--address", "speech", "--record", str(recordings)) as worn:
         cut = talk_over(room, worn)
-        ended = worn.wait_for("ended", after=worn.events.index(cut))
-        worn.wait_for("reply", after=worn.events.index(ended), outcome="said")
+        ended = worn.wait_for("turn_completed", after=worn.events.index(cut))
+        worn.wait_for("reply", after=worn.events.index(ended), outcome="completed")
         worn.stop()
     tape.terminate()
     tape.wait(10)
@@ -99,7 +100,7 @@ def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_p
     assert spoke[:onset].any(), "the reply had begun"
     assert len(silent), "it answered before half of the question was said"
     assert not silent.any(), "it went on speaking over the second question"
-    assert any(told.what == "interrupt" for told in recorded(recordings).gates)
+    assert any(told.event is TurnEvent.INTERRUPTED for told in recorded(recordings).gates)
     # Live the words stand on rows of several drafts: an answer may be another one, what was decided may not.
     alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf", "--tolerance", "answer_words=99"]
     assert main(["replay", str(recordings), *alike]) == 0
@@ -110,10 +111,10 @@ def test_its_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room:
         for index in range(3):
             before = len(worn.events)
             say(echoing_room, index)
-            worn.wait_for("reply", after=before, outcome="said")
+            worn.wait_for("reply", after=before, outcome="completed")
         time.sleep(2)
         kinds = [event["what"] for event in worn.events]
         assert worn.stop() == 0
-    assert kinds.count("opened") == 3
-    assert kinds.count("interrupt") == 0
-    assert [event["outcome"] for event in worn.events if event["what"] == "reply"] == ["said"] * 3
+    assert kinds.count("turn_started") == 3
+    assert kinds.count("interrupted") == 0
+    assert [event["outcome"] for event in worn.events if event["what"] == "reply"] == ["completed"] * 3

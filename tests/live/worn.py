@@ -63,7 +63,7 @@ class Worn:
         """Whether sound devices that went since event `after` are back; False where the process ended over it."""
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s and self._process.poll() is None:
-            if any(event.get("state") == "back" and not event["why"] for event in self.events[after:]):
+            if any(event.get("state") == "reconnected" and not event["why"] for event in self.events[after:]):
                 return True
             time.sleep(0.02)
         assert self._process.poll() is not None, f"the devices are not back after {PATIENCE_S} s"

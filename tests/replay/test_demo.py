@@ -48,9 +48,9 @@ def heard(answered: list[ReplayedReply]) -> list[TurnCompleted]:
 
 def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted]) -> None:
     session = load_session()
-    assert [(one.span.touched_ns // NS_PER_MS, one.turn.cause) for one in heard] == list(session.touches)
+    assert [(one.span.activated_ns // NS_PER_MS, one.turn.cause) for one in heard] == list(session.touches)
     for said in session.said:
-        inside = [one for one in heard if one.span.touched_ns < said.t_ms * NS_PER_MS < one.span.decided_ns]
+        inside = [one for one in heard if one.span.activated_ns < said.t_ms * NS_PER_MS < one.span.decided_ns]
         assert len(inside) == said.addressed
         for one in inside:
             assert one.span.spoken_ns is not None
@@ -69,7 +69,7 @@ def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnComple
 def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[TurnCompleted]) -> None:
     kinds = ["".join(part.modality[0] for part in one.turn.inputs if isinstance(part, Latents)) for one in heard]
     assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
-    assert [one.view is not None for one in heard] == [one.turn.cause == "hold" for one in heard]
+    assert [one.view is not None for one in heard] == [one.turn.cause == "long_press" for one in heard]
 
 
 @pytest.mark.parametrize("chunk_ms", [7, 32])

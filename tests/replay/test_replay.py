@@ -14,7 +14,7 @@ import pytest
 from glasses.__main__ import main
 from glasses.commands.replay import tolerances
 from glasses.errors import InputError
-from glasses.events import TurnSignal
+from glasses.events import Outcome, TurnEvent, TurnSignal
 from glasses.recording.demo_session import SHIPPED, events, load_session
 from glasses.recording.entries import Answered, Decision
 from glasses.recording.folder import segments
@@ -47,7 +47,7 @@ def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
     alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf"]
     assert main(["replay", str(recording), *alike, "--out", str(told)]) == 0
     capsys.readouterr()
-    assert [turn.decision.cause for turn in recorded(told).turns] == ["tap", "tap", "hold"]
+    assert [turn.decision.cause for turn in recorded(told).turns] == ["tap", "tap", "long_press"]
     assert main(["replay", str(SHIPPED), *alike, "--compare", str(told), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert len(found["turns"]) == 6
@@ -99,9 +99,9 @@ def test_differences_are_named_with_their_tolerance() -> None:
     late = replace(base, decision=replace(base.decision, end_ns=base.decision.end_ns + 90 * MS))
     assert outside([base], [late]) == [("end", "when_ms")]
     assert outside([base], [late], when_ms=100) == []
-    asks = replace(base, decision=replace(base.decision, wish="sound"))
+    asks = replace(base, decision=replace(base.decision, memory_intent="sound"))
     assert outside([base], [asks]) == [("wish", "all")]
-    looks = replace(base, decision=replace(base.decision, cause="hold"))
+    looks = replace(base, decision=replace(base.decision, cause="long_press"))
     assert outside([base], [looks]) == [("parts", "all")]
     other = replace(base, latents=(replace(base.latents[0], data=-base.latents[0].data),))
     assert outside([base], [other]) == [("latents", "latents_cosine")]
@@ -112,7 +112,7 @@ def test_differences_are_named_with_their_tolerance() -> None:
 def test_of_a_reply_that_was_talked_over_only_what_was_written_counts() -> None:
     whole = turn(1, text="A week has seven days.")
     assert whole.answer is not None
-    cut = replace(whole, answer=replace(whole.answer, text="A week has sev", outcome="interrupted"))
+    cut = replace(whole, answer=replace(whole.answer, text="A week has sev", outcome=Outcome.INTERRUPTED))
     assert outside([cut], [whole]) == []
     other = replace(whole, answer=replace(whole.answer, text="A year has twelve months."))
     assert outside([cut], [other]) == [("answer", "answer_words")]
@@ -120,9 +120,9 @@ def test_of_a_reply_that_was_talked_over_only_what_was_written_counts() -> None:
 
 def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
     told = [
-        TurnSignal("opened", 5 * S, 1),
-        TurnSignal("interrupt", 9 * S, 1),
-        TurnSignal("interrupt", 12 * S, 1, merged=True),
+        TurnSignal(TurnEvent.TURN_STARTED, 5 * S, 1),
+        TurnSignal(TurnEvent.INTERRUPTED, 9 * S, 1),
+        TurnSignal(TurnEvent.INTERRUPTED, 12 * S, 1, continues_turn=True),
     ]
 
     def outside_of(after: list[TurnSignal], **limits: float) -> list[tuple[str, str]]:
@@ -130,12 +130,14 @@ def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
         return [(one.before, one.after) for one in found if not one.within]
 
     assert outside_of(told) == []
-    assert outside_of(told[1:]) == [("opened at 5.00 s", "none")]
-    assert outside_of([*told, TurnSignal("pause", 20 * S, 2)]) == [("none", "pause at 20.00 s")]
+    assert outside_of(told[1:]) == [("turn_started at 5.00 s", "none")]
+    assert outside_of([*told, TurnSignal(TurnEvent.BARGE_IN_PENDING, 20 * S, 2)]) == [
+        ("none", "barge_in_pending at 20.00 s")
+    ]
     late = [told[0], replace(told[1], t_ns=told[1].t_ns + 90 * MS), told[2]]
-    assert outside_of(late) == [("interrupt at 9.00 s", "none"), ("none", "interrupt at 9.09 s")]
+    assert outside_of(late) == [("interrupted at 9.00 s", "none"), ("none", "interrupted at 9.09 s")]
     assert outside_of(late, when_ms=100) == []
-    unlike = [*told[:2], replace(told[2], merged=False)]
+    unlike = [*told[:2], replace(told[2], continues_turn=False)]
     assert [one for one, _ in outside_of(unlike)] == ["interrupt (merged) at 12.00 s", "none"]
 
 
@@ -207,6 +209,6 @@ def test_tolerances_are_checked(wrong: str) -> None:
 
 
 def test_what_was_let_pass_was_called_expired_in_older_recordings() -> None:
-    told, now = TurnSignal("expire", 5 * S, 1), TurnSignal("pass", 5 * S, 1)
+    told, now = TurnSignal(TurnEvent.TIMED_OUT, 5 * S, 1), TurnSignal(TurnEvent.NOT_ADDRESSED, 5 * S, 1)
     assert [one.within for one in compare_gates([told], [now], Tolerances())] == [True]
     assert [one.within for one in compare_gates([now], [told], Tolerances())] == [False, False], "not the other way"

@@ -24,7 +24,7 @@ from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import AudioOutput
 from glasses.evaluation.bench.barge_in import TEXT
 from glasses.evaluation.bench.latency import spoken_questions
-from glasses.events import Draft, Reply, ReplyState, TurnCompleted, TurnSignal
+from glasses.events import Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.session import entries_of, recorded
@@ -153,24 +153,24 @@ def converse(air: Air, seen: Seen) -> None:
     """A look and a question; another one over its reply; a sound, and what it was; muted while it listens."""
     questions = spoken_questions(2)
     seen.wait_for(lambda what: isinstance(what, AudioChunk))
-    air.touch("hold")
+    air.touch("long_press")
     air.say(questions[0])
-    seen.wait_for(lambda what: isinstance(what, ReplyState) and what.what == "audible")
+    seen.wait_for(lambda what: isinstance(what, ReplyState) and what.state == "audible")
     time.sleep(2)  # well into the reply: it was heard
     air.say(questions[1])
-    seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.what == "interrupt")
-    seen.wait_for(lambda what: isinstance(what, Reply) and what.outcome == "said")
+    seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.event is TurnEvent.INTERRUPTED)
+    seen.wait_for(lambda what: isinstance(what, Reply) and what.outcome is Outcome.COMPLETED)
     time.sleep(7)  # speech after a reply would be for it
     air.say(cut(BARKS_MS))
     time.sleep(6)  # longer than what a touch takes along of the seconds before it
     air.touch("tap")
     air.say(cut(QUESTION_MS))
-    seen.wait_for(lambda what: isinstance(what, TurnCompleted) and what.wish == "sound")
-    seen.wait_for(lambda what: isinstance(what, Reply) and what.draft.wish == "sound")
+    seen.wait_for(lambda what: isinstance(what, TurnCompleted) and what.memory_intent == "sound")
+    seen.wait_for(lambda what: isinstance(what, Reply) and what.draft.memory_intent == "sound")
     air.touch("tap")
     time.sleep(0.5)
     air.muted = True
-    seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.what == "expire")
+    seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.event is TurnEvent.TIMED_OUT)
 
 
 def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
@@ -226,9 +226,9 @@ def test_a_recording_of_run_is_decided_again_as_it_was(
     folder = tmp_path / "recordings"
     seen = wear(folder, monkeypatch)
     told = recorded(folder)
-    assert [one.decision.cause for one in told.turns] == ["hold", "barge-in", "tap"]
-    assert [one.decision.wish for one in told.turns][-1] == "sound"
-    assert {"opened", "interrupt", "expire"} <= {one.what for one in told.gates}
+    assert [one.decision.cause for one in told.turns] == ["long_press", "barge_in", "tap"]
+    assert [one.decision.memory_intent for one in told.turns][-1] == "sound"
+    assert {TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT} <= {one.event for one in told.gates}
     assert len(told.gates) == sum(isinstance(what, TurnSignal) for what in seen)
     assert any(isinstance(entry, OwnVoice) and entry.on for entry in entries_of(folder)), "it heard itself"
     capsys.readouterr()

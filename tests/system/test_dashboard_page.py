@@ -128,7 +128,7 @@ def worn() -> Iterator[Worn]:
         Bar("first piece", 610, 660),
     )
     panel.turn(TurnView(1, now_ns, "tap", "The capital of France is Paris.", "spoken", (*bars, *late), 742.0))
-    panel.turn(TurnView(2, now_ns, "hold", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
+    panel.turn(TurnView(2, now_ns, "long_press", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
     panel.vitals(rss_mb=358, free_mb=2900, heat_c=61.5, battery_percent=64, remembered_s=300, remembered_mb=8.1)
     panel.vitals(link="Frame, -61 dBm", shed=("camera",), why="71 deg C", counts={"sound_lost": 0, "overruns": 2})
     with serving(panel, mute=muted.append, wipe=lambda: None, port=0) as url:

@@ -27,7 +27,7 @@ from glasses.devices.local import LocalDevices
 from glasses.evaluation.bench.latency import spoken_questions
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
-from glasses.events import Reply, ReplyState, TurnSignal
+from glasses.events import Reply, ReplyState, TurnEvent, TurnSignal
 from glasses.model_store import store
 from glasses.runtime.bundle import open_bundle, open_end_of_turn, open_voice
 from glasses.types import SAMPLE_RATE_HZ, Button, Float32Array
@@ -53,7 +53,7 @@ def barge_ins(bundle: str, n_turns: int, *, tick: Tick = lambda stage, done, tot
             tick("talked over", i, len(said))
             began_ns = time.monotonic_ns()
             spoken.room.play(pcm).wait()
-            spoken.heard(lambda what: isinstance(what, ReplyState) and what.what == "audible", since_ns=began_ns)
+            spoken.heard(lambda what: isinstance(what, ReplyState) and what.state == "audible", since_ns=began_ns)
             time.sleep(rng.uniform(1.0, 2.5))
 
     tape, _ = _run(bundle, talk, on_speech=True)
@@ -87,16 +87,16 @@ def own_voice(bundle: str, minutes: float, *, tick: Tick = lambda stage, done, t
     blocks = tape[: len(tape) // 1600 * 1600, 1].reshape(-1, 1600)
     return {
         "minutes_of_its_own_voice": round(float((np.abs(blocks.astype(np.int32)).max(axis=1) > LOUD).sum()) / 600, 1),
-        "wakes": sum(what.what == "opened" for what in told),
-        "interruptions": sum(what.what == "interrupt" for what in told),
-        "held_its_breath": sum(what.what == "pause" for what in told),
+        "wakes": sum(what.event is TurnEvent.TURN_STARTED for what in told),
+        "interruptions": sum(what.event is TurnEvent.INTERRUPTED for what in told),
+        "held_its_breath": sum(what.event is TurnEvent.BARGE_IN_PENDING for what in told),
     }
 
 
 def _spoken_s(seen: list[Any]) -> float:
     """How long replies sounded, without that which still does."""
-    audible_ns = {what.turn_id: what.t_ns for what in seen if isinstance(what, ReplyState) and what.what == "audible"}
-    over = [what for what in seen if isinstance(what, ReplyState) and what.what == "over"]
+    audible_ns = {what.turn_id: what.t_ns for what in seen if isinstance(what, ReplyState) and what.state == "audible"}
+    over = [what for what in seen if isinstance(what, ReplyState) and what.state == "finished"]
     return sum(what.t_ns - audible_ns.get(what.turn_id, what.t_ns) for what in over) / 1e9
 
 

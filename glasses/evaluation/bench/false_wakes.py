@@ -156,7 +156,7 @@ class Addressed:
             for signal in self._ear.feed(chunk):
                 if isinstance(signal, TurnCompleted):
                     ended += 1
-                    self._ear.feed(ReplyState(t_ns, signal.turn.id, "over"))
+                    self._ear.feed(ReplyState(t_ns, signal.turn.id, "finished"))
         return ended
 
 

@@ -95,7 +95,7 @@ def _is_ready(event: dict[str, Any]) -> bool:
 
 
 def _is_back(event: dict[str, Any]) -> bool:
-    return event.get("state") == "back" or _is_ready(event)
+    return event.get("state") == "reconnected" or _is_ready(event)
 
 
 def _is_shed(event: dict[str, Any]) -> bool:

@@ -34,7 +34,7 @@ from glasses.evaluation.bench.cascade import CascadeEar, transcriber
 from glasses.evaluation.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
-from glasses.events import Reply
+from glasses.events import Outcome, Reply
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
 from glasses.types import Float32Array
@@ -166,7 +166,7 @@ def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
     broken: list[Exception] = []
 
     def watch(what: object) -> None:
-        if isinstance(what, Reply) and what.outcome != "merged":  # that turn goes on
+        if isinstance(what, Reply) and what.outcome is not Outcome.CONTINUED:  # that turn goes on
             with over:
                 replies.append(what)
                 over.notify()

@@ -213,5 +213,5 @@ class _Worn:
         with self._cost.stage("voice"):
             for _ in self._voice.speak(clauses(iter(texts))):
                 pass
-        self._ear.feed(ReplyState(ended.span.decided_ns, draft.turn.id, "over"))
+        self._ear.feed(ReplyState(ended.span.decided_ns, draft.turn.id, "finished"))
         self.n_turns += 1

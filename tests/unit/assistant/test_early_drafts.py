@@ -15,7 +15,7 @@ from glasses.assistant.turn_manager import SURE, TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.silence_predictor import SilencePredictor
 from glasses.audio.vad import STEP, STEP_NS, Vad
-from glasses.events import Draft, Signal, TurnCompleted, TurnSignal
+from glasses.events import Draft, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button
@@ -61,9 +61,11 @@ def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
         whole = drafts(loaded, f"question-{i:03}.ogg")[-1]
         monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # however slow this machine is just now
         guess, last = drafts(loaded, f"question-{i:03}.ogg")[-2:]
-        assert whole.final
-        assert last.final
-        assert (guess.rows is last.rows) == (guess.paused and not guess.final)  # it stands; nothing was encoded again
+        assert whole.is_final
+        assert last.is_final
+        assert (guess.rows is last.rows) == (
+            guess.may_be_complete and not guess.is_final
+        )  # it stands; nothing was encoded again
         ready += guess.rows is last.rows and len(whole.rows) == len(last.rows) == same_rows(whole.rows, last.rows)
     assert ready >= 9  # of 16; of all 60 questions 51, and 52 when whole steps were listened to
 
@@ -72,7 +74,7 @@ def test_on_a_board_too_slow_for_it_there_is_none(loaded: LoadedBundle, monkeypa
     found = []
     for limit_ms in (0, 60_000):
         monkeypatch.setattr(ears, "EARLY_MS", limit_ms)
-        found.append(any(draft.paused and not draft.final for draft in drafts(loaded, "question-093.ogg")))
+        found.append(any(draft.may_be_complete and not draft.is_final for draft in drafts(loaded, "question-093.ogg")))
     assert found == [False, True]
 
 
@@ -132,13 +134,16 @@ def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: 
 def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(loaded: LoadedBundle) -> None:
     dropped = signals_of(loaded, "question-090.ogg", 0.1)
     assert not any(isinstance(signal, TurnCompleted) for signal in dropped)
-    assert [signal.what for signal in dropped if isinstance(signal, TurnSignal)] == ["opened", "pass"]
+    assert [signal.event for signal in dropped if isinstance(signal, TurnSignal)] == [
+        TurnEvent.TURN_STARTED,
+        TurnEvent.NOT_ADDRESSED,
+    ]
     ever, asked = (
         [s for s in signals_of(loaded, "question-090.ogg", p) if not isinstance(s, TurnSignal)] for p in (None, 0.9)
     )
     assert isinstance(ever[-1], TurnCompleted)
     assert isinstance(asked[-1], TurnCompleted)
-    finals = [[s.rows for s in signals if isinstance(s, Draft) and s.final][-1] for signals in (ever, asked)]
+    finals = [[s.rows for s in signals if isinstance(s, Draft) and s.is_final][-1] for signals in (ever, asked)]
     np.testing.assert_array_equal(finals[0], finals[1])
 
 

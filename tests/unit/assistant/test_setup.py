@@ -30,12 +30,12 @@ class Memory:
 @pytest.mark.parametrize(
     ("words", "cause", "at_s", "wish", "recalled"),
     [
-        (NO_WORDS, "double", 15, "again", ()),
+        (NO_WORDS, "double_tap", 15, "repeat", ()),
         (NO_WORDS, "tap", 15, "", ()),
-        (WORDS, "double", 15, "", ()),
-        (NO_WORDS, "double", 25, "", (SOUND,)),  # something was heard since
-        (NO_WORDS, "double", 5, "again", ()),
-        (NO_WORDS, "double", 200, "", (SOUND,)),  # too long ago
+        (WORDS, "double_tap", 15, "", ()),
+        (NO_WORDS, "double_tap", 25, "", (SOUND,)),  # something was heard since
+        (NO_WORDS, "double_tap", 5, "repeat", ()),
+        (NO_WORDS, "double_tap", 200, "", (SOUND,)),  # too long ago
     ],
 )
 def test_a_double_touch_after_a_reply_is_that_reply_again(
@@ -46,7 +46,7 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
     recalling.said(1, "The first.", 2 * NS_PER_S)
     recalling.said(2, "Exactly this, and no other word.", 4 * NS_PER_S)
     assert recalling.recall(words, cause, at_s * NS_PER_S) == (wish, recalled)
-    draft = Draft(Turn(3, at_s * NS_PER_S, cause, ()), WORDS, True, True, False, (0, 0), "again" if wish else "")
+    draft = Draft(Turn(3, at_s * NS_PER_S, cause, ()), WORDS, True, True, False, (0, 0), "repeat" if wish else "")
     assert recalling.instead(draft) == ("Exactly this, and no other word." if wish else "")
 
 
@@ -54,7 +54,7 @@ def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
     for recalling in (MemoryRecall(PARTS, None), MemoryRecall(PARTS, None, transcript=True)):
         recalling.said(1, "A secret.", 4 * NS_PER_S)
         recalling.forget()
-        assert recalling.recall(NO_WORDS, "double", 5 * NS_PER_S) == ("", ())
+        assert recalling.recall(NO_WORDS, "double_tap", 5 * NS_PER_S) == ("", ())
     silent = MemoryRecall(PARTS, None)
     silent.said(1, "A secret.", 4 * NS_PER_S)
-    assert silent.recall(NO_WORDS, "double", 5 * NS_PER_S) == ("", ())
+    assert silent.recall(NO_WORDS, "double_tap", 5 * NS_PER_S) == ("", ())

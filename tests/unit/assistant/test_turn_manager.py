@@ -5,6 +5,7 @@ from __future__ import annotations
 from glasses.assistant import turn_manager
 from glasses.assistant.turn_manager import TurnChange, TurnManager
 from glasses.audio.vad import STEP_NS
+from glasses.events import TurnEvent
 from glasses.types import NS_PER_MS
 
 
@@ -27,19 +28,19 @@ class Voice:
 
 
 def kinds(changes: list[TurnChange]) -> list[str]:
-    return [change.kind for change in changes]
+    return [change.event for change in changes]
 
 
 def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
     voice = Voice(TurnManager())
     assert voice.speaks(1000) == []  # not addressed
-    opened = voice.gate.touch(voice.now_ns, look=False)
+    opened = voice.gate.touch(voice.now_ns, wants_image=False)
     assert opened is not None
-    assert opened.kind == "opened"
+    assert opened.event == TurnEvent.TURN_STARTED
     voice.speaks(1500)
     end_ns = voice.now_ns
     changes = voice.silent(1000)
-    assert kinds(changes) == ["dipped", "ended"]
+    assert kinds(changes) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
     span = changes[1].span
     assert span is not None
     assert span.end_ns == end_ns
@@ -50,11 +51,11 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
     waits = []
     for complete in (0.99, 0.9, 0.6, 0.3, 0.0):
         voice = Voice(TurnManager())
-        voice.gate.touch(voice.now_ns, look=False)
+        voice.gate.touch(voice.now_ns, wants_image=False)
         voice.speaks(1500)
         end_ns = voice.now_ns
-        while not any(change.kind == "ended" for change in voice.changes):
-            if kinds(voice.silent(32)) == ["dipped"]:
+        while not any(change.event == TurnEvent.TURN_COMPLETED for change in voice.changes):
+            if kinds(voice.silent(32)) == [TurnEvent.SILENCE_STARTED]:
                 voice.gate.judge(complete)
         waits.append(voice.now_ns - end_ns)
     assert waits == sorted(waits)
@@ -65,29 +66,29 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
 
 def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
     voice = Voice(TurnManager())
-    voice.gate.touch(voice.now_ns, look=False)
+    voice.gate.touch(voice.now_ns, wants_image=False)
     voice.speaks(800)
-    assert kinds(voice.silent(200)) == ["dipped"]
+    assert kinds(voice.silent(200)) == [TurnEvent.SILENCE_STARTED]
     voice.gate.judge(0.1)
-    assert kinds(voice.speaks(800)) == ["resumed"]
-    assert kinds(voice.silent(1000)) == ["dipped", "ended"]
+    assert kinds(voice.speaks(800)) == [TurnEvent.SPEECH_RESUMED]
+    assert kinds(voice.silent(1000)) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
 
 
 def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_look() -> None:
     voice = Voice(TurnManager())
     touched_ns = voice.now_ns
-    voice.gate.touch(touched_ns, look=False)
+    voice.gate.touch(touched_ns, wants_image=False)
     voice.silent(500)
-    assert voice.gate.touch(voice.now_ns, look=True) is None
+    assert voice.gate.touch(voice.now_ns, wants_image=True) is None
     (ended,) = voice.silent(turn_manager.NO_SPEECH_MS)
     assert ended.span is not None
-    assert (ended.span.touched_ns, ended.span.look, ended.span.spoken_ns) == (touched_ns, True, None)
+    assert (ended.span.activated_ns, ended.span.wants_image, ended.span.spoken_ns) == (touched_ns, True, None)
     assert 0 <= ended.t_ns - touched_ns - turn_manager.NO_SPEECH_MS * NS_PER_MS < STEP_NS
 
 
 def test_a_step_that_began_before_the_touch_does_not_count() -> None:
     voice = Voice(TurnManager())
-    voice.gate.touch(voice.now_ns + 10 * NS_PER_MS, look=False)
+    voice.gate.touch(voice.now_ns + 10 * NS_PER_MS, wants_image=False)
     voice.speaks(32)
     (ended,) = voice.silent(turn_manager.NO_SPEECH_MS + 64)
     assert ended.span is not None
@@ -100,13 +101,13 @@ def test_speech_opens_only_where_it_may_and_a_click_does_not() -> None:
     voice.silent(300)
     onset_ns = voice.now_ns
     opened = voice.speaks(400)
-    assert kinds(opened) == ["opened"]
+    assert kinds(opened) == [TurnEvent.TURN_STARTED]
     assert opened[0].t_ns == onset_ns
 
 
 def replying() -> Voice:
     voice = Voice(TurnManager())
-    voice.gate.touch(voice.now_ns, look=False)
+    voice.gate.touch(voice.now_ns, wants_image=False)
     voice.speaks(1000)
     voice.silent(700)
     assert voice.gate.state == "replying"
@@ -119,19 +120,19 @@ def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
     voice.silent(2000)
     onset_ns = voice.now_ns
     changes = voice.speaks(400)
-    assert kinds(changes) == ["paused", "interrupted"]
+    assert kinds(changes) == [TurnEvent.BARGE_IN_PENDING, TurnEvent.INTERRUPTED]
     assert changes[0].t_ns - onset_ns <= 32 * NS_PER_MS
-    assert not changes[1].merged
-    assert voice.gate.touched_ns == onset_ns
-    assert kinds(voice.silent(800)) == ["dipped", "ended"]
+    assert not changes[1].continues_turn
+    assert voice.gate.activated_ns == onset_ns
+    assert kinds(voice.silent(800)) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
 
 
 def test_a_cough_over_the_reply_only_pauses_it() -> None:
     voice = replying()
     voice.gate.audible(voice.now_ns)
     voice.silent(2000)
-    assert kinds(voice.speaks(96)) == ["paused"]
-    assert kinds(voice.silent(600)) == ["unpaused"]
+    assert kinds(voice.speaks(96)) == [TurnEvent.BARGE_IN_PENDING]
+    assert kinds(voice.silent(600)) == [TurnEvent.BARGE_IN_REJECTED]
     assert voice.gate.state == "replying"
 
 
@@ -139,28 +140,28 @@ def test_a_click_over_the_reply_holds_it_for_no_longer_than_a_click() -> None:
     voice = replying()
     voice.gate.audible(voice.now_ns)
     voice.silent(2000)
-    assert kinds(voice.speaks(32)) == ["paused"]
-    assert kinds(voice.silent(64)) == ["unpaused"]
-    assert kinds(voice.speaks(400)) == ["paused", "interrupted"]
+    assert kinds(voice.speaks(32)) == [TurnEvent.BARGE_IN_PENDING]
+    assert kinds(voice.silent(64)) == [TurnEvent.BARGE_IN_REJECTED]
+    assert kinds(voice.speaks(400)) == [TurnEvent.BARGE_IN_PENDING, TurnEvent.INTERRUPTED]
 
 
 def test_speech_before_the_reply_was_heard_goes_on_with_the_turn() -> None:
     voice = replying()
-    touched_ns = voice.gate.touched_ns
+    touched_ns = voice.gate.activated_ns
     changes = voice.speaks(400)
-    assert changes[-1].kind == "interrupted"
-    assert changes[-1].merged
-    assert voice.gate.touched_ns == touched_ns
+    assert changes[-1].event == TurnEvent.INTERRUPTED
+    assert changes[-1].continues_turn
+    assert voice.gate.activated_ns == touched_ns
     ended = voice.silent(800)[-1]
     assert ended.span is not None
-    assert ended.span.touched_ns == touched_ns
+    assert ended.span.activated_ns == touched_ns
 
 
 def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
     voice = replying()
     voice.gate.over(voice.now_ns)
     voice.silent(2000)
-    assert kinds(voice.speaks(400)) == ["opened"]
+    assert kinds(voice.speaks(400)) == [TurnEvent.TURN_STARTED]
     voice.silent(800)
     voice.gate.over(voice.now_ns)
     voice.silent(turn_manager.FOLLOW_MS + 100)
@@ -172,31 +173,31 @@ def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
     minutes = 80
     for _ in range(minutes):
         voice.speaks(60_000)
-    ended = [change for change in voice.changes if change.kind == "ended"]
+    ended = [change for change in voice.changes if change.event == TurnEvent.TURN_COMPLETED]
     assert len(ended) >= minutes * 60_000 / (turn_manager.LONGEST_MS + turn_manager.REPLY_MS) - 1
     spans = [change.span for change in ended if change.span]
-    assert max(span.decided_ns - span.touched_ns for span in spans) <= (turn_manager.LONGEST_MS + 64) * NS_PER_MS
+    assert max(span.decided_ns - span.activated_ns for span in spans) <= (turn_manager.LONGEST_MS + 64) * NS_PER_MS
     assert len(voice.gate._voiced) < 50
 
 
 def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
     voice = Voice(TurnManager())
-    voice.gate.touch(voice.now_ns, look=False)
+    voice.gate.touch(voice.now_ns, wants_image=False)
     assert voice.gate.tick(voice.now_ns + 1000 * NS_PER_MS) == []
-    assert kinds(voice.gate.tick(voice.now_ns + 60_000 * NS_PER_MS)) == ["expired"]
+    assert kinds(voice.gate.tick(voice.now_ns + 60_000 * NS_PER_MS)) == [TurnEvent.TIMED_OUT]
     assert voice.gate.state == "idle"
     voice = replying()
-    assert kinds(voice.gate.tick(voice.now_ns + 120_000 * NS_PER_MS)) == ["expired"]
+    assert kinds(voice.gate.tick(voice.now_ns + 120_000 * NS_PER_MS)) == [TurnEvent.TIMED_OUT]
     assert voice.gate.state == "idle"
 
 
 def test_a_touch_ends_a_reply() -> None:
     voice = replying()
-    change = voice.gate.touch(voice.now_ns, look=True)
+    change = voice.gate.touch(voice.now_ns, wants_image=True)
     assert change is not None
-    assert change.kind == "interrupted"
+    assert change.event == TurnEvent.INTERRUPTED
     assert voice.gate.state == "open"
-    assert voice.gate.look
+    assert voice.gate.wants_image
 
 
 def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> None:
@@ -209,7 +210,7 @@ def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> Non
     voice.speaks(1200)
     end_ns = voice.now_ns
     changes = voice.silent(1000)
-    assert kinds(changes) == ["dipped", "ended"]
+    assert kinds(changes) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
     span = changes[1].span
     assert span is not None
     assert span.spoken_ns is not None
@@ -221,6 +222,6 @@ def test_called_and_nothing_said_ends_as_a_touch_does() -> None:
     voice = Voice(TurnManager())
     voice.gate.wake(voice.now_ns)
     changes = voice.silent(4000)
-    assert kinds(changes) == ["ended"]
+    assert kinds(changes) == [TurnEvent.TURN_COMPLETED]
     assert changes[0].span is not None
     assert changes[0].span.spoken_ns is None

@@ -16,7 +16,7 @@ import pytest
 
 from glasses.commands.run_controls import HELP, controls
 from glasses.commands.run_screen import Screen
-from glasses.events import ReplyState, TurnSignal
+from glasses.events import ReplyState, TurnEvent, TurnSignal
 from glasses.types import DeviceChange
 
 
@@ -53,7 +53,7 @@ def test_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.MonkeyPat
                 until_s = time.monotonic() + 10
                 while "stop" not in did and time.monotonic() < until_s:
                     time.sleep(0.01)
-            assert did == [HELP, "tap", "hold", "double", "mute True", "wipe", HELP, HELP, "stop"]
+            assert did == [HELP, "tap", "long_press", "double_tap", "mute True", "wipe", HELP, HELP, "stop"]
             assert "keys" not in [thread.name for thread in threading.enumerate()]
             del on, stack
             gc.collect()
@@ -64,19 +64,19 @@ def test_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.MonkeyPat
 
 def test_an_answer_stands_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=False)
-    screen.saw(TurnSignal("opened", 1, 1))
+    screen.saw(TurnSignal(TurnEvent.TURN_STARTED, 1, 1))
     screen.text("The capital of France ")
     screen.saw(ReplyState(2, 1, "audible"))
     screen.text("is Paris.")
-    screen.saw(TurnSignal("pause", 3, 1))
-    screen.saw(TurnSignal("interrupt", 4, 1))
-    screen.saw(DeviceChange(5, "gone"))
-    screen.saw(DeviceChange(5, "gone", "the camera gives no picture"))
-    screen.saw(TurnSignal("pass", 6, 2))
+    screen.saw(TurnSignal(TurnEvent.BARGE_IN_PENDING, 3, 1))
+    screen.saw(TurnSignal(TurnEvent.INTERRUPTED, 4, 1))
+    screen.saw(DeviceChange(5, "disconnected"))
+    screen.saw(DeviceChange(5, "disconnected", "the camera gives no picture"))
+    screen.saw(TurnSignal(TurnEvent.NOT_ADDRESSED, 6, 2))
     screen.note("dashboard: http://127.0.0.1:8766/")
     assert capsys.readouterr().out == (
         "[listening to you]\nThe capital of France is Paris.\n[interrupted]\n[microphone or speaker gone]\n"
-        "[the camera gives no picture]\n[that asked for nothing]\n"
+        "[the camera gives no picture]\n[ignored: not addressed to the assistant]\n"
         "dashboard: http://127.0.0.1:8766/\n"
     )
 
@@ -85,9 +85,9 @@ def test_a_turn_that_muting_drops_is_not_called_late(capsys: pytest.CaptureFixtu
     screen = Screen(as_json=False)
     for what in (
         DeviceChange(1, "muted"),
-        TurnSignal("expire", 2, 1),
+        TurnSignal(TurnEvent.TIMED_OUT, 2, 1),
         DeviceChange(3, "unmuted"),
-        TurnSignal("expire", 4, 2),
+        TurnSignal(TurnEvent.TIMED_OUT, 4, 2),
     ):
         screen.saw(what)
-    assert capsys.readouterr().out.splitlines() == ["[muted]", "[listening again]", "[too late to answer]"]
+    assert capsys.readouterr().out.splitlines() == ["[muted]", "[listening again]", "[timed out]"]

@@ -9,7 +9,7 @@ import pytest
 
 from glasses.dashboard.feed import MOST_BARS, PanelFeed, turn_view
 from glasses.dashboard.status import Panel
-from glasses.events import Draft, Reply, TurnCompleted, TurnSignal, TurnSpan, Work
+from glasses.events import Draft, Outcome, Reply, TurnCompleted, TurnEvent, TurnSignal, TurnSpan, Work
 from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, OwnVoice, Token, Turn
 
 END_NS = 10_000 * NS_PER_MS
@@ -24,8 +24,8 @@ ENDED = TurnCompleted(
 
 
 def reply() -> Reply:
-    made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * NS_PER_MS, outcome="said")
-    made.pieces.append(Token(3, 1, " Paris.", -0.1, None, True))
+    made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * NS_PER_MS, outcome=Outcome.COMPLETED)
+    made.tokens.append(Token(3, 1, " Paris.", -0.1, None, True))
     for stage, began_ms, ended_ms in (("prefill", -900, -200), ("first piece", 310, 350), ("voice", 350, 410)):
         made.work.append(Work(3, 1, stage, END_NS + began_ms * NS_PER_MS, END_NS + ended_ms * NS_PER_MS))
     made.work.append(Work(3, 1, "voice", END_NS + 800 * NS_PER_MS, END_NS + 900 * NS_PER_MS))
@@ -34,7 +34,13 @@ def reply() -> Reply:
 
 def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound() -> None:
     view = turn_view(reply())
-    assert (view.id, view.cause, view.answer, view.outcome, view.first_sound_ms) == (3, "tap", "Paris.", "said", 420.0)
+    assert (view.id, view.cause, view.answer, view.outcome, view.first_sound_ms) == (
+        3,
+        "tap",
+        "Paris.",
+        "completed",
+        420.0,
+    )
     assert [(bar.stage, bar.from_ms, bar.to_ms) for bar in view.bars] == [
         ("prefill", -900.0, -200.0),
         ("wait for silence", 0.0, 300.0),
@@ -47,10 +53,10 @@ def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound()
     assert turn_view(Reply(DRAFT, 1)).bars == ()
 
 
-@pytest.mark.parametrize("what", ["opened", "resumed", "pause", "unpause", "interrupt", "expire", "pass"])
-def test_everything_the_mouth_is_told_is_said_with_its_reason(what: str) -> None:
+@pytest.mark.parametrize("event", sorted(set(TurnEvent) - {TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED}))
+def test_panel_feed_turn_event_is_shown_with_its_reason(event: TurnEvent) -> None:
     panel = Panel()
-    PanelFeed(panel).saw(TurnSignal(what, 7, 3))  # pyright: ignore[reportArgumentType]
+    PanelFeed(panel).saw(TurnSignal(event, 7, 3))
     (gate,) = panel.snapshot().gates
     assert gate.t_ns == 7
     assert gate.why
@@ -76,20 +82,24 @@ def test_a_turn_from_sound_to_answer() -> None:
 @pytest.mark.parametrize(
     ("seen", "decision", "why"),
     [
-        ((Button(7, "hold"), TurnSignal("opened", 7, 3)), "opened", "a long touch: look at this"),
-        ((Button(6, "hold"), TurnSignal("opened", 7, 3)), "opened", "it was spoken to"),
-        ((replace(DRAFT, turn=replace(TURN, cause="wake")),), "called", "the wake phrase was heard"),
-        ((TurnSignal("interrupt", 7, 3, merged=True),), "fell silent", "same turn"),
-        ((ENDED, TurnSignal("expire", 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, TurnSignal("expire", 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, TurnSignal("pass", 7, 3)), "let pass", "asked for nothing"),
-        ((DeviceChange(6, "muted"), TurnSignal("expire", 7, 3)), "dropped", "closed"),
-        ((DeviceChange(7, "gone"),), "gone", "gives nothing"),
-        ((DeviceChange(7, "gone", "the camera gives no picture"),), "gone", "the camera"),
-        ((DeviceChange(5, "muted"), DeviceChange(6, "gone"), TurnSignal("expire", 7, 3)), "dropped", "closed"),
+        ((Button(7, "long_press"), TurnSignal(TurnEvent.TURN_STARTED, 7, 3)), "opened", "a long touch: look at this"),
+        ((Button(6, "long_press"), TurnSignal(TurnEvent.TURN_STARTED, 7, 3)), "opened", "it was spoken to"),
+        ((replace(DRAFT, turn=replace(TURN, cause="wake_word")),), "called", "the wake phrase was heard"),
+        ((TurnSignal(TurnEvent.INTERRUPTED, 7, 3, continues_turn=True),), "fell silent", "same turn"),
+        ((ENDED, TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "expired", "nobody waits"),
+        ((DRAFT, TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "expired", "nobody waits"),
+        ((DRAFT, TurnSignal(TurnEvent.NOT_ADDRESSED, 7, 3)), "let pass", "asked for nothing"),
+        ((DeviceChange(6, "muted"), TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "dropped", "closed"),
+        ((DeviceChange(7, "disconnected"),), "disconnected", "gives nothing"),
+        ((DeviceChange(7, "disconnected", "the camera gives no picture"),), "disconnected", "the camera"),
+        (
+            (DeviceChange(5, "muted"), DeviceChange(6, "disconnected"), TurnSignal(TurnEvent.TIMED_OUT, 7, 3)),
+            "dropped",
+            "closed",
+        ),
         ((OwnVoice(7, True),), "own voice", "the reply itself"),
         ((replace(ENDED, view=Frame(5, 0, np.zeros((4, 4, 3), np.uint8))),), "looked", "a long one"),
-        ((replace(ENDED, wish="wipe"),), "asked", "to forget"),
+        ((replace(ENDED, memory_intent="wipe"),), "asked", "to forget"),
     ],
 )
 def test_the_page_says_which_gate_decided_and_for_what_reason(

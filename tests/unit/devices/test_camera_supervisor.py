@@ -103,7 +103,7 @@ def test_supervisor_exception_in_the_camera_thread_reopens_it(watched: Watched) 
     (broken,) = Capture.made
     watched.until(lambda: broken.n_grabbed)
     broken.error = RuntimeError("a driver's own")
-    watched.until(lambda: [one.state for one in watched.changes] == ["gone", "back"])
+    watched.until(lambda: [one.state for one in watched.changes] == ["disconnected", "reconnected"])
     assert broken.released_by is not None
     assert len(Capture.made) == 2
     assert failed_threads() == [], "the thread that failed is replaced"
@@ -120,7 +120,7 @@ def test_supervisor_camera_that_opens_and_gives_no_picture_stays_gone(
 
     monkeypatch.setattr(Capture, "grab", grab)
     watched.until(lambda: len(Capture.made) == 3)
-    assert [one.state for one in watched.changes] == ["gone"]
+    assert [one.state for one in watched.changes] == ["disconnected"]
 
 
 def test_supervisor_foreign_exception_while_opening_is_reported_and_retried(
@@ -136,4 +136,4 @@ def test_supervisor_foreign_exception_while_opening_is_reported_and_retried(
     watched.until(failed_threads)
     assert {one.name for one in failed_threads()} <= {"camera", "camera supervisor"}
     monkeypatch.setattr(cameras, "open_capture", lambda source: Capture())
-    watched.until(lambda: [one.state for one in watched.changes] == ["gone", "back"])
+    watched.until(lambda: [one.state for one in watched.changes] == ["disconnected", "reconnected"])

@@ -18,7 +18,7 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
 from glasses.errors import InputError, Reason
-from glasses.events import ReplyState, TurnSignal
+from glasses.events import Outcome, ReplyState, TurnEvent, TurnSignal
 from glasses.recording.encryption import EncryptedReader, EncryptedWriter, read_private_key, read_public_key
 from glasses.recording.entries import Answered, Decision, Entry
 from glasses.recording.folder import Limits, Segment, opened, segments, to_delete, wipe
@@ -41,19 +41,19 @@ def one_of_each() -> list[Entry]:
     rng = np.random.default_rng(1)
     latents = Latents(5, 20 * NS_PER_MS, "audio", rng.standard_normal((7, 12)).astype(np.float32), "whisper:0123")
     picture = np.full((48, 64, 3), (200, 30, 30), np.uint8)
-    decision = Decision(9, 1, "hold", 2, 8, (3, 7), (("image", 1, 0, 49), ("audio", 5, 20 * NS_PER_MS, 7)))
+    decision = Decision(9, 1, "long_press", 2, 8, (3, 7), (("image", 1, 0, 49), ("audio", 5, 20 * NS_PER_MS, 7)))
     quiet = Decision(10, 2, "tap", 9, 10, None, (("text", 0, 0, 4),))
     answered = Answered(11, 1, "Ein rotes Bild, schön.", {"silence": 512.0, "prefill": 80.25})
-    asked = Decision(12, 3, "barge-in", 11, 12, (11, 12), (), "sound")
-    cut = Answered(13, 3, "A dog", {}, "interrupted", 2)
+    asked = Decision(12, 3, "barge_in", 11, 12, (11, 12), (), "sound")
+    cut = Answered(13, 3, "A dog", {}, Outcome.INTERRUPTED, 2)
     told = [
-        TurnSignal("opened", 14, 4),
-        TurnSignal("pass", 14, 4),
-        TurnSignal("interrupt", 15, 4, merged=True),
+        TurnSignal(TurnEvent.TURN_STARTED, 14, 4),
+        TurnSignal(TurnEvent.NOT_ADDRESSED, 14, 4),
+        TurnSignal(TurnEvent.INTERRUPTED, 15, 4, continues_turn=True),
         ReplyState(16, 4, "audible"),
     ]
     others = [*told, OwnVoice(17, True), DeviceChange(18, "muted", "a key"), Wiped(19)]
-    sensed = [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "hold")]
+    sensed = [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "long_press")]
     return [*sensed, latents, decision, quiet, answered, asked, cut, *others]
 
 

@@ -19,7 +19,7 @@ from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.errors import InputError, ModelError, Reason
-from glasses.events import Draft, TurnCompleted, TurnSignal
+from glasses.events import Draft, TurnCompleted, TurnEvent, TurnSignal
 from glasses.heads.wake_word import AFTER_STEPS, EVERY_STEPS, WakeWordDetector, WakeWordHead, load
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
@@ -205,13 +205,13 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
             signals = ear.feed(chunk)
             if how == "touch" and (i + 1) * STEP_NS == at_ns:
                 signals += ear.feed(Button(at_ns, "tap"))
-            found += [signal for signal in signals if isinstance(signal, Draft) and signal.final]
-            kinds += [signal.what for signal in signals if isinstance(signal, TurnSignal)]
+            found += [signal for signal in signals if isinstance(signal, Draft) and signal.is_final]
+            kinds += [signal.event for signal in signals if isinstance(signal, TurnSignal)]
             if any(isinstance(signal, TurnCompleted) for signal in signals):
                 break
-        assert kinds[0] == "opened"
+        assert kinds[0] is TurnEvent.TURN_STARTED
     touch, woken = (found[-1] for found in drafts.values())
-    assert woken.turn.cause == "wake"
+    assert woken.turn.cause == "wake_word"
     assert len(touch.rows) > 10
     np.testing.assert_array_equal(touch.rows, woken.rows)
 
@@ -221,7 +221,7 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
 def test_taught_shown_and_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("glasses.commands.teach.wake_path", lambda: tmp_path / "wake.npz")
+    monkeypatch.setattr("glasses.commands.teach.wake_word_path", lambda: tmp_path / "wake.npz")
     assert main(["teach", "wake", "hey glasses", "--takes", "20", "--test-hours", "0.002", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["of"] == 60
