@@ -36,7 +36,7 @@ _T = TypeVar("_T", bound=Response)
 
 
 class Device(Protocol):
-    """Who has the link: devices/ours.py. `smp` gets every SMP packet that arrives."""
+    """Who has the link: devices/reference.py. `smp` gets every SMP packet that arrives."""
 
     session: Session
     smp: asyncio.Queue[bytes]

@@ -11,11 +11,11 @@ from firmware_bridge.devices import even_g1_wire, frame_wire, omi_glass
 from firmware_bridge.devices.device import Capabilities
 from firmware_bridge.devices.even_g1 import EvenG1
 from firmware_bridge.devices.frame import Frame
-from firmware_bridge.devices.keeper import Device
 from firmware_bridge.devices.omi_glass import OmiGlass
+from firmware_bridge.devices.reconnect import Device
 from firmware_bridge.errors import LinkError, Reason
 
-OURS = Capabilities("ours", frozenset())
+REFERENCE = Capabilities("reference glasses", frozenset())  # as far as advertising says
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ def _alone(one: Seen) -> Glasses | None:
     if frame_wire.SERVICE in one.uuids:
         return Glasses((one,), frame_wire.HALO if one.name.startswith("Halo") else frame_wire.FRAME)
     if transport.SERVICE_UUID in one.uuids:
-        return Glasses((one,), OURS, f"says what it can do once connected: glasses link ble:{one.name or one.address}")
+        how = f"glasses link ble:{one.name or one.address}"
+        return Glasses((one,), REFERENCE, f"says what it can do once connected: {how}")
     return None
 
 

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from firmware_bridge import errors as wire
 from firmware_bridge import image as images
 from firmware_bridge import security
-from firmware_bridge.devices.ours import ReferenceGlasses
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.states import Config
 from firmware_bridge.transport import BAUD, check_address, open_transport
 from glasses.commands import link_keys
@@ -29,7 +29,7 @@ examples:
   glasses link /dev/ttyACM0                     what answers there, and what it can do
   glasses link /dev/ttyACM0 --pair              type the code that the glasses show; kept for the next time
   glasses link /dev/ttyUSB0@2000000             a serial port at another speed than 1 Mbit/s
-  glasses link ble:Ours --monitor               live counters: loss, retries, round trip, clock, throughput
+  glasses link ble:Glasses --monitor               live counters: loss, retries, round trip, clock, throughput
   glasses link 192.168.4.1:7700 --monitor --json --seconds 5    the same as lines of JSON, one a second
   glasses link /dev/ttyACM0 --update firmware.img
 """

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from firmware_bridge.devices.ours import ReferenceGlasses
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.states import Change, State, Why
 
 _LOOK_S = 0.5

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from firmware_bridge.devices.ours import ReferenceGlasses
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.errors import LinkError
 from firmware_bridge.states import Config, State
 from firmware_bridge.transport import open_transport

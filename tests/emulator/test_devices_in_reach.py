@@ -11,8 +11,8 @@ from firmware_bridge.devices import catalogue
 from firmware_bridge.devices.device import LinkChanged
 from firmware_bridge.devices.even_g1 import EvenG1
 from firmware_bridge.devices.frame import Frame
-from firmware_bridge.devices.keeper import Backoff, State, keep_connected
 from firmware_bridge.devices.omi_glass import OmiGlass
+from firmware_bridge.devices.reconnect import Backoff, State, keep_connected
 from firmware_bridge.errors import LinkError, Reason
 from tests.emulator.frame import FramePeripheral
 from tests.emulator.g1 import G1Arm

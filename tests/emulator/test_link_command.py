@@ -26,7 +26,7 @@ from tests.emulator.firmware import FIRMWARE, Firmware
 from tests.emulator.radio import Air
 from tests.emulator.stand_in import StandIn
 from tests.emulator.terminal import Terminal
-from tests.hil.wires import CODE, OursPeripheral
+from tests.hil.wires import CODE, ReferencePeripheral
 
 OTHER_CODE = "WXYZ-WXYZ-WXYZ-WXYZ-WXYZ"
 
@@ -241,21 +241,21 @@ def test_what_is_no_firmware_for_it_is_refused_with_nothing_changed(
 
 def test_over_the_radio(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     firmware = Firmware(code=CODE, now_us=now_us())
-    peripherals: list[OursPeripheral] = []
+    peripherals: list[ReferencePeripheral] = []
 
     async def opened(address: str) -> Transport:  # the radio lives in the command's own event loop
         if not peripherals:
             air = Air()
             await air.start()
-            peripherals.append(OursPeripheral(air, firmware))
+            peripherals.append(ReferencePeripheral(air, firmware))
             await peripherals[0].start()
         return await transport.open_transport(address, backends=peripherals[0].air.backends)
 
     monkeypatch.setattr(link, "open_transport", opened)
     typed(monkeypatch, CODE)
-    assert main(["link", "ble:Ours", "--keys", str(tmp_path), "--pair"]) == 0
+    assert main(["link", "ble:Glasses", "--keys", str(tmp_path), "--pair"]) == 0
     peripherals.clear()
-    assert main(["link", "ble:Ours", "--keys", str(tmp_path), "--monitor", "--json", "--seconds", "2"]) == 0
+    assert main(["link", "ble:Glasses", "--keys", str(tmp_path), "--monitor", "--json", "--seconds", "2"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert {line["state"] for line in lines} == {"up"}
     assert lines[-1]["bytes_in"] > lines[0]["bytes_in"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.devices.photo import Deadlines
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.errors import LinkError
 from firmware_bridge.protocol import value_of
 from glasses.commands import link_keys

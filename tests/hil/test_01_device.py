@@ -11,8 +11,8 @@ import pytest
 
 from firmware_bridge import protocol
 from firmware_bridge.devices.device import Battery, Event, Sound, Touch
-from firmware_bridge.devices.ours import ReferenceGlasses
 from firmware_bridge.devices.photo import PhotoError, PhotoFailure
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.link import AUDIO, CONTROL
 from tests.hil.conftest import PATIENT, Bench, check_photo, fresh_heartbeat, has, needs

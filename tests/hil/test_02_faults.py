@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge import greeting
-from firmware_bridge.devices.ours import ReferenceGlasses
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.protocol import value_of
 from firmware_bridge.security import key_of, new_pairing_code

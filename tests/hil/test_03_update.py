@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.devices.ours import ReferenceGlasses
+from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.image import build_image, hash_of, read_key
 from firmware_bridge.session import now_us

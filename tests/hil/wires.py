@@ -84,10 +84,10 @@ class _Pipe:
         await self._pump.stop()
 
 
-class OursPeripheral(GattPeripheral):
+class ReferencePeripheral(GattPeripheral):
     """Our firmware behind our GATT service."""
 
-    name = "Ours"
+    name = "Glasses"
     address = "F1:00:00:00:00:77"
     services: ClassVar[dict[str, dict[str, str]]] = {
         SERVICE_UUID: {WRITE_UUID: "WRITE,WRITE_WITHOUT_RESPONSE", NOTIFY_UUID: "NOTIFY"}
@@ -173,14 +173,14 @@ async def _over_ble() -> AsyncIterator[Way]:
     firmware = Firmware(code=CODE, now_us=now_us(), seed=random.SystemRandom().getrandbits(32))
     air = Air()
     await air.start()
-    peripheral = OursPeripheral(air, firmware)
+    peripheral = ReferencePeripheral(air, firmware)
     await peripheral.start()
 
     async def drop() -> None:
         await peripheral.drop()
         await peripheral.advertise()
 
-    opener = partial(open_transport, "ble:Ours", backends=air.backends)
+    opener = partial(open_transport, "ble:Glasses", backends=air.backends)
     try:
         config = Config(key=key_of(CODE), greeting_us=4_000_000)
         yield Way(opener, config, drop=drop, reset=lambda: _restart(firmware), firmware=firmware)

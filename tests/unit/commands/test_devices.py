@@ -20,7 +20,7 @@ from tests.emulator.frame import FramePeripheral
 from tests.emulator.g1 import G1Arm
 from tests.emulator.omi import OmiPeripheral
 from tests.emulator.radio import Air
-from tests.hil.wires import OursPeripheral
+from tests.hil.wires import ReferencePeripheral
 
 
 def test_json_has_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,19 +52,26 @@ def test_glasses_in_reach_with_what_they_can_do() -> None:
     async def scanned() -> devices.Part:
         air = Air()
         await air.start()
-        ours = OursPeripheral(air, Firmware())
-        for peripheral in (OmiPeripheral(air), FramePeripheral(air), G1Arm(air, "L", []), G1Arm(air, "R", []), ours):
+        reference = ReferencePeripheral(air, Firmware())
+        for peripheral in (
+            OmiPeripheral(air),
+            FramePeripheral(air),
+            G1Arm(air, "L", []),
+            G1Arm(air, "R", []),
+            reference,
+        ):
             await peripheral.start()
-        await ours.pump.stop()
+        await reference.pump.stop()
         return await devices.glasses_in_reach(0.4, backends=air.backends)
 
     part = asyncio.run(scanned())
     by_product = {row["product"]: row for row in part.rows}
     assert by_product["Frame"]["can"] == ["battery", "microphone", "photo", "text", "touch"]
     assert len(by_product["Even G1"]["addresses"]) == 2
-    assert by_product["ours"]["name"] == "Ours"
+    assert by_product["reference glasses"]["name"] == "Glasses"
     text = devices._as_text(part)
-    assert "Ours  ours  F1:00:00:00:00:77  -60 dBm  (says what it can do once connected: glasses link ble:Ours)" in text
+    note = "(says what it can do once connected: glasses link ble:Glasses)"
+    assert f"Glasses  reference glasses  F1:00:00:00:00:77  -60 dBm  {note}" in text
     assert "Frame 4F  Frame  F3:00:00:00:00:01  -60 dBm  can: battery, microphone, photo, text, touch" in text
 
 

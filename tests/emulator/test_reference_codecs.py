@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.devices.device import Message, Sound
-from firmware_bridge.devices.ours import Codec, ReferenceGlasses
+from firmware_bridge.devices.reference import Codec, ReferenceGlasses
 from firmware_bridge.errors import LinkError, Reason
 from tests.emulator.encoders import lc3_encoder, pitch_hz, tone
 from tests.emulator.firmware import Firmware

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge import protocol
-from firmware_bridge.devices import ours_wire as wire
+from firmware_bridge.devices import reference_wire as wire
 from firmware_bridge.devices.device import Capabilities, Inbox, LinkChanged
 from firmware_bridge.devices.device import Message as Line
 from firmware_bridge.devices.photo import Assembler, Camera, Deadlines, Photo
