@@ -32,7 +32,7 @@ test: setup lint
 eval: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[baseline]'
 	$(BIN)/glasses models pull whisper-tiny-en-ct2
-	$(BIN)/glasses eval --out $(OUT)/eval
+	$(BIN)/glasses evaluate --out $(OUT)/eval
 
 bench: setup
 	$(BIN)/glasses bench memory

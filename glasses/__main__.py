@@ -27,11 +27,11 @@ COMMANDS = {
     "devices": "glasses.commands.devices",
     "link": "glasses.commands.link",
     "replay": "glasses.commands.replay",
-    "teach": "glasses.commands.teach",
+    "wake-word": "glasses.commands.wake_word",
     "wipe": "glasses.commands.wipe",
     "check": "glasses.commands.check",
 }
-RENAMED = {"eval": "evaluate"}  # old names: they work in this version, and say what to type
+RENAMED = {"eval": "evaluate", "teach": "wake-word"}  # old names: they work in this version, and say what to type
 ENTRY_POINTS = "glasses.commands"
 _EXAMPLE = """\
 examples:

@@ -1,4 +1,4 @@
-"""`glasses bench WHAT`: figures for README and cards, measured on this machine."""
+"""`glasses bench BENCHMARK`: measures this machine. `glasses/evaluation/README.md` explains each figure."""
 
 from __future__ import annotations
 
@@ -6,35 +6,29 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glasses.commands import old_names
 from glasses.errors import InputError, Reason
 from glasses.evaluation.bench import answers, barge_in, false_wakes, faults, latency, latents, memory, recall, soak
 from glasses.evaluation.progress import Tick, progress
 from glasses.model_store import store
 
+Measured = tuple[dict[str, Any], str]  # the figures, and the same for people
+
 _EXAMPLE = """\
 examples:
-  glasses bench memory            resident memory with everything of the bundle loaded
-  glasses bench latents --json    latents in against tokens in, and decode speed against memory bandwidth
-  glasses bench wire              bytes of a turn as latents, as Opus and as JPEG
-  glasses bench overlap           latents streamed during speech against all at its end, to a service
-  glasses bench live              spoken to in a PulseAudio room: end of speech to first sound, CPU, memory
-  glasses bench live --sounds x/  and how often speech, music and noise (models.recipes.sound_fetch x) wake it, 3 hours
-  glasses bench addressed --sounds x/   the latter alone
-  glasses bench bargein           talked over in that room: onset of a voice to silence of the speaker, off a tape
-  glasses bench ownvoice          its own voice back at -6 dB for ten minutes: what it wakes and interrupts
-  glasses bench soak --minutes 60 an hour of the shipped minute as fast as it goes: growth, and a budget for each stage
-  glasses bench faults            a running glasses hurt in one way after another: seconds until it is well again
-  glasses bench recall            held-out sounds named from memory, at once and after minutes; which views are kept
-  glasses bench cascade           the same, turn about with Whisper's decoder -> text -> the same backbone and voice
-  glasses bench answers           what those two can each answer: speech, in noise too, sounds, pictures, tones of voice
+  glasses bench memory                      resident memory with everything of the bundle loaded
+  glasses bench latency --turns 20          spoken to in a virtual room: end of speech to first audio
+  glasses bench latency --baseline --json   the same in turn with speech recognition and text, as JSON
+  glasses bench false-wakes --help          what this benchmark needs, and its options
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `bench`."""
+    """Adds `bench`, with a subcommand for each benchmark."""
     parser = subparsers.add_parser(
         "bench",
         help="measure this machine",
@@ -42,31 +36,51 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=tuple(WHAT))
-    parser.add_argument("--turns", type=int, default=50, metavar="N", help="live, cascade, bargein (default: 50)")
-    parser.add_argument("--sounds", type=Path, nargs="+", metavar="DIR", help="live, addressed: what must not wake it")
-    parser.add_argument("--hours", type=float, default=3.0, metavar="H", help="live, addressed: of it (default: 3)")
-    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="ownvoice, soak (default: 10)")
-    parser.add_argument("--clips", type=int, default=140, metavar="N", help="recall, answers: of a kind (default: 140)")
+    benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+    for name, one in BENCHMARKS.items():
+        configure(
+            benchmarks.add_parser(
+                name,
+                help=one.help,
+                description=f"{one.help[0].upper()}{one.help[1:]}. {one.needs}".strip(),
+                epilog=f"example:\n  glasses bench {one.example}",
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            ),
+            one,
+        )
+    for old, (new, options) in _OLD_NAMES.items():
+        one = BENCHMARKS[new.split()[0]]
+        alias = old_names.add_command(
+            benchmarks, old, f"glasses bench {new}", lambda parser, one=one: configure(parser, one)
+        )
+        for name in options:
+            alias.add_argument(f"--{name}", **_OPTIONS[name])
+        alias.set_defaults(baseline=new.endswith("--baseline"))
+
+
+def configure(parser: argparse.ArgumentParser, one: Benchmark) -> None:
+    """Adds the options of one benchmark."""
+    for name in one.options:
+        parser.add_argument(f"--{name}", **_OPTIONS[name])
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda args: run(args, one))
 
 
-def run(args: argparse.Namespace) -> int:
-    """Measures and prints. Raises InputError(BAD_INPUT) where nothing would be measured, and what the bench raises."""
+def run(args: argparse.Namespace, one: Benchmark) -> int:
+    """Measures and prints; 1 if a budget was exceeded.
+
+    Raises InputError(BAD_INPUT) where nothing would be measured, and what the benchmark raises.
+    """
     for name in ("turns", "hours", "minutes", "clips"):
-        amount = getattr(args, name)
-        if amount is not None and not amount > 0:
+        amount = getattr(args, name, 1)
+        if not amount > 0:
             raise InputError(Reason.BAD_INPUT, f"--{name} {amount}: more than 0")
     with progress() as tick:
-        figures, text = WHAT[args.what](args, tick)
+        figures, text = one.measure(args, tick)
     machine = f"{platform.machine()}, {platform.system()}"
     print(json.dumps({"machine": machine, **figures}) if args.json else f"{text}\n({machine})")
     return 1 if figures.get("over") else 0
-
-
-Measured = tuple[dict[str, Any], str]  # the figures, and the same for people
 
 
 def _memory(args: argparse.Namespace, tick: Tick) -> Measured:
@@ -93,29 +107,28 @@ def _overlap(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, overlap.report(figures)
 
 
-def _live(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = latency.run(args.bundle, args.turns, with_cascade=args.what == "cascade", tick=tick)
-    if args.sounds:
-        figures["addressed"] = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
+def _latency(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = latency.run(args.bundle, args.turns, with_baseline=args.baseline, tick=tick)
+    if getattr(args, "sounds", None):  # the old name `live` measured both
+        figures["false_wakes"] = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
     return figures, latency.report(figures)
 
 
-def _addressed(args: argparse.Namespace, tick: Tick) -> Measured:
+def _false_wakes(args: argparse.Namespace, tick: Tick) -> Measured:
     if not args.sounds:
         raise InputError(
-            Reason.BAD_INPUT,
-            "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR gets some, README says more",
+            Reason.BAD_INPUT, "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR fetches some"
         )
     figures = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
     return figures, latency.report(figures)
 
 
-def _bargein(args: argparse.Namespace, tick: Tick) -> Measured:
+def _barge_in(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = barge_in.barge_ins(args.bundle, args.turns, tick=tick)
     return figures, latency.report(figures)
 
 
-def _ownvoice(args: argparse.Namespace, tick: Tick) -> Measured:
+def _echo(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = barge_in.own_voice(args.bundle, args.minutes, tick=tick)
     return figures, latency.report(figures)
 
@@ -130,28 +143,78 @@ def _faults(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, faults.report(figures)
 
 
-def _recall(args: argparse.Namespace, tick: Tick) -> Measured:
+def _memory_recall(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = recall.run(args.bundle, args.clips)
     return figures, recall.report(figures)
 
 
-def _answers(args: argparse.Namespace, tick: Tick) -> Measured:
+def _compare(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = answers.run(args.bundle, args.clips, tick=tick)
     return figures, answers.report(figures)
 
 
-WHAT: dict[str, Callable[[argparse.Namespace, Tick], Measured]] = {
-    "memory": _memory,
-    "latents": _latents,
-    "wire": _wire,
-    "overlap": _overlap,
-    "live": _live,
-    "cascade": _live,
-    "addressed": _addressed,
-    "bargein": _bargein,
-    "ownvoice": _ownvoice,
-    "soak": _soak,
-    "faults": _faults,
-    "recall": _recall,
-    "answers": _answers,
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark: what it measures, the function that does, its options (names in _OPTIONS), and an example."""
+
+    help: str
+    measure: Callable[[argparse.Namespace, Tick], Measured]
+    options: tuple[str, ...]
+    example: str
+    needs: str = ""
+
+
+_ROOM = "Needs PulseAudio (apt-get install pulseaudio pulseaudio-utils libasound2-plugins)."
+_BASELINE = "Needs the extra `baseline` and: glasses models pull whisper-tiny-en-ct2."
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "turns": {"type": int, "default": 50, "metavar": "N", "help": "turns (default: 50)"},
+    "baseline": {"action": "store_true", "help": f"compare with speech recognition and text. {_BASELINE}"},
+    "sounds": {"type": Path, "nargs": "+", "metavar": "DIR", "help": "folders of sound that must not wake it"},
+    "hours": {"type": float, "default": 3.0, "metavar": "H", "help": "hours of these sounds (default: 3)"},
+    "minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "minutes (default: 10)"},
+    "clips": {"type": int, "default": 140, "metavar": "N", "help": "clips or pictures of a kind (default: 140)"},
+}
+BENCHMARKS: dict[str, Benchmark] = {
+    "memory": Benchmark("resident memory with everything of a bundle loaded", _memory, (), "memory"),
+    "latency": Benchmark(
+        "end of speech to first audio, CPU and memory", _latency, ("turns", "baseline"), "latency --turns 20", _ROOM
+    ),
+    "barge-in": Benchmark(
+        "onset of a voice over a reply to silence of the speaker", _barge_in, ("turns",), "barge-in --turns 20", _ROOM
+    ),
+    "echo": Benchmark(
+        "what its own voice, back at -6 dB, wakes and interrupts", _echo, ("minutes",), "echo --minutes 10", _ROOM
+    ),
+    "false-wakes": Benchmark(
+        "turns that speech, music and noise open, an hour",
+        _false_wakes,
+        ("sounds", "hours"),
+        "false-wakes --sounds talk/ music/ --hours 3",
+        "Needs a wake phrase: glasses wake-word train.",
+    ),
+    "memory-recall": Benchmark(
+        "sounds named from the memory, and which views it keeps", _memory_recall, ("clips",), "memory-recall --clips 20"
+    ),
+    "compare": Benchmark(
+        "what latents and a transcript can each answer", _compare, ("clips",), "compare --clips 20", _BASELINE
+    ),
+    "latents": Benchmark(
+        "prefill of latents against tokens, and decode speed against memory bandwidth", _latents, (), "latents --json"
+    ),
+    "wire": Benchmark("bytes of a turn as latents, as Opus and as JPEG", _wire, (), "wire"),
+    "overlap": Benchmark("latents streamed during speech against all at its end", _overlap, (), "overlap"),
+    "faults": Benchmark("seconds until `glasses run` is well again after each fault", _faults, (), "faults", _ROOM),
+    "soak": Benchmark(
+        "hours of a recorded day: growth, and a budget for each stage", _soak, ("minutes",), "soak --minutes 60"
+    ),
+}
+# Old name: what to type instead, and options that only the old name has.
+_OLD_NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "live": ("latency", ("sounds", "hours")),
+    "cascade": ("latency --baseline", ("sounds", "hours")),
+    "bargein": ("barge-in", ()),
+    "ownvoice": ("echo", ()),
+    "addressed": ("false-wakes", ()),
+    "recall": ("memory-recall", ()),
+    "answers": ("compare", ()),
 }

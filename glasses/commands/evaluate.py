@@ -1,6 +1,4 @@
-"""`glasses evaluate`: measures a bundle on the held-out sets shipped in models/eval; prints a table, writes JSON and
-a plot.
-"""
+"""`glasses evaluate`: measures a bundle on the held-out sets in models/eval; prints a table, writes JSON and a plot."""
 
 from __future__ import annotations
 
@@ -30,13 +28,13 @@ _EXAMPLE = """\
 examples:
   glasses evaluate                      everything, about a quarter of an hour on two cores
   glasses evaluate --only pictures sounds
-  glasses evaluate --limit 20               a quick look: 20 clips or pictures of each kind
-  glasses evaluate --out out/eval --json    figures as JSON on stdout, with eval.json and eval.png in out/eval
+  glasses evaluate --limit 20           a quick look: 20 clips or pictures of each kind
+  glasses evaluate --out out/eval --json  figures as JSON on stdout; eval.json and eval.png in out/eval
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `eval`."""
+    """Adds `evaluate`."""
     parser = subparsers.add_parser(
         "evaluate",
         help="measure a bundle on the held-out sets",

@@ -1,4 +1,4 @@
-"""`glasses replay`: a recorded session through the real gates, encoders and backbone, and what came out differently."""
+"""`glasses replay`: runs a recorded session through the pipeline again and compares decisions and answers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses.assistant.setup import ACTIVATION
+from glasses.commands import old_names
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory, tiers_within
@@ -36,7 +37,7 @@ examples:
   glasses replay ~/.local/state/glasses/recordings                   in its own time; compared with what it says itself
   glasses replay 00000007-20260301T080000Z.mcap --fast --out new.mcap
   glasses replay glasses/recording/demo --fast --compare new.mcap --tolerance answer_words=2
-  glasses replay recording.mcap.sealed --key owner.pem --fast --json
+  glasses replay recording.mcap.sealed --decrypt-with owner.pem --fast --json
 
 Exit code: 0 all within tolerances, 1 differences, 2 an error.
 """
@@ -46,8 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `replay`."""
     parser = subparsers.add_parser(
         "replay",
-        help="run a recorded session through the real thing and compare",
-        description="Run a recorded session through ear, heads, memory and backbone of `glasses run`; diff decisions.",
+        help="replay a recorded session and compare decisions and answers",
+        description="Replay a recorded session through the pipeline of `glasses run`; compare decisions and answers.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,10 +57,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--compare", type=Path, metavar="REF", help="another recording (default: FILE itself)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write what was decided and answered as MCAP")
     parser.add_argument("--passes", type=int, default=1, metavar="N", help="play it N times, one stream (default: 1)")
-    parser.add_argument("--key", type=Path, metavar="PEM", help="private key of sealed recordings")
+    parser.add_argument("--decrypt-with", type=Path, metavar="PEM", help="private key of encrypted recordings")
+    old_names.add_option(parser, "--key", "--decrypt-with", type=Path)
     parser.add_argument(
-        "--address", choices=ACTIVATION, help="what opens a turn (default: as it was recorded, else touch)"
+        "--activation", choices=ACTIVATION, help="what opens a turn (default: as it was recorded, else a touch)"
     )
+    old_names.add_option(parser, "--address", "--activation", choices=ACTIVATION)
     parser.add_argument("--no-voice", action="store_true", help="answers as text only")
     parser.add_argument("--tolerance", action="append", default=[], metavar="NAME=N", help=", ".join(_NAMES))
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     limits = tolerances(args.tolerance)
     if args.passes < 1:
         raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")
-    key = read_private_key(args.key) if args.key else None
+    key = read_private_key(args.decrypt_with) if args.decrypt_with else None
     worn = worn_of(args.file, key)
     # what FILE lacks is told when it is played
     before = recorded(args.compare, key) if args.compare else recorded(args.file, key, tell=logging.debug)
@@ -118,7 +121,7 @@ def _play(
         loaded = open_bundle(args.bundle)
         stack.callback(loaded.close)
         memory = stack.enter_context(_memory(loaded, worn)) if worn.memory else None
-        how: dict[str, Any] = {"address": args.address or worn.address, "replies_recorded": worn.replies}
+        how: dict[str, Any] = {"address": args.activation or worn.address, "replies_recorded": worn.replies}
         how["transcript"] = worn.transcript
         again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()

@@ -45,7 +45,7 @@ TOO_HOT = "I have to rest for a while."
 _EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
-  glasses run --address wake                   a touch, or the phrase that glasses teach wake has taught
+  glasses run --address wake                   a touch, or the phrase of glasses wake-word train
   glasses run --address request                no touch: what sounds like a question or a request is for it
   glasses run --address speech                 no touch: everything that is said is for it
   glasses run --mic "USB" --speaker headset    devices whose name contains this (glasses devices lists them)

@@ -74,7 +74,9 @@ def binned(latents: Float32Array, n_bins: int) -> Float32Array:
 def load(path: Path) -> WakeWordHead:
     """Reads a head. Raises ModelError: NOT_FOUND, CORRUPT."""
     if not path.is_file():
-        raise ModelError(Reason.NOT_FOUND, f'no wake phrase has been taught: glasses teach wake "hey glasses" ({path})')
+        raise ModelError(
+            Reason.NOT_FOUND, f'no wake phrase was trained: glasses wake-word train "hey glasses" ({path})'
+        )
     if path.stat().st_size > _MAX_BYTES:
         raise ModelError(Reason.CORRUPT, f"{path}: too large for a wake head")
     try:

@@ -1,4 +1,4 @@
-"""`glasses bench answers`: both sides are really asked, and only one of them has senses besides words."""
+"""`glasses bench compare`: both sides are really asked, and only one of them has senses besides words."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What latents and the cascade can each answer: held-out questions, sounds, pictures and tones of voice, asked of both.
 
 The backbone is the same, and so is the request; only what it is given of the world differs: latents, or the transcript
-that Whisper's decoder makes of the sound. Scores are those of `glasses eval`. Knows no encoder and no connector.
+that Whisper's decoder makes of the sound. Scores are those of `glasses evaluate`. Knows no encoder and no connector.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Stage:
 
 
 def run(
-    bundle: str, n_turns: int, *, with_cascade: bool, tick: Tick = lambda stage, done, total: None
+    bundle: str, n_turns: int, *, with_baseline: bool, tick: Tick = lambda stage, done, total: None
 ) -> dict[str, Any]:
     """Says `n_turns` held-out questions to each side. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
     questions = spoken_questions(n_turns)
@@ -85,7 +85,7 @@ def run(
         sides = [Side("latents", _maker(loaded, None))]
         figures["idle_cpu_percent"] = _idle(loaded, voice, sides[0].make_ear())
         figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
-        if with_cascade:
+        if with_baseline:
             sides.append(Side("cascade", _maker(loaded, transcriber())))
         done = 0
         try:
@@ -98,7 +98,7 @@ def run(
         except KeyboardInterrupt:
             figures["interrupted_after"] = done
     figures |= {side.name: _figures(side) for side in sides}
-    if with_cascade:
+    if with_baseline:
         figures |= _ratios([figures[side.name] for side in sides])
     return figures
 

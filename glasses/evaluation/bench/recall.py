@@ -2,7 +2,7 @@
 gate lets into it (glances.py). Knows the runtime.
 
 Each clip is fed to the memory as the microphone would, in 20 ms chunks; then time passes, and "What is this sound?" is
-asked about what `recall_sound` gives. The same clips and the same rule as in `glasses eval --only sounds`.
+asked about what `recall_sound` gives. The same clips and the same rule as in `glasses evaluate --only sounds`.
 """
 
 from __future__ import annotations

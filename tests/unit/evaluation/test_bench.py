@@ -153,15 +153,18 @@ def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_no
     loaded.close()
 
 
-def test_what_must_not_wake_it_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "addressed"]) == 2
+def test_bench_false_wakes_without_sounds_says_which_option_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "false-wakes"]) == 2
     assert "--sounds" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["turns", "hours", "minutes", "clips"])
-def test_of_nothing_there_are_no_figures(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("latency", "turns"), ("false-wakes", "hours"), ("soak", "minutes"), ("memory-recall", "clips")],
+)
+def test_bench_amount_not_above_zero_is_refused(name: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     for amount in ("0", "-1"):
-        assert main(["bench", "memory", f"--{what}", amount]) == 2
+        assert main(["bench", name, f"--{what}", amount]) == 2
         assert f"--{what} {float(amount) if what in ('hours', 'minutes') else amount}" in capsys.readouterr().err
 
 

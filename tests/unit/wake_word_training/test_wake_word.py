@@ -218,19 +218,19 @@ def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gi
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_taught_shown_and_forgotten(
+def test_wake_word_trained_is_shown_and_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("glasses.commands.teach.wake_word_path", lambda: tmp_path / "wake.npz")
-    assert main(["teach", "wake", "hey glasses", "--takes", "20", "--test-hours", "0.002", "--json"]) == 0
+    monkeypatch.setattr("glasses.commands.wake_word.wake_word_path", lambda: tmp_path / "wake.npz")
+    assert main(["wake-word", "train", "hey glasses", "--takes", "20", "--test-hours", "0.002", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["of"] == 60
     assert figures["missed"] < 60  # so few takes teach it little, but something
-    assert main(["teach", "show", "--json"]) == 0
+    assert main(["wake-word", "show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["missed"] == figures["missed"]
     capsys.readouterr()
-    assert main(["teach", "forget"]) == 0
-    assert main(["teach", "forget"]) == 0
+    assert main(["wake-word", "delete"]) == 0
+    assert main(["wake-word", "delete"]) == 0
     assert capsys.readouterr().out == "the wake phrase is forgotten\nthere was no wake phrase to forget\n"
     assert list(tmp_path.iterdir()) == []
-    assert main(["teach", "show"]) == 2
+    assert main(["wake-word", "show"]) == 2

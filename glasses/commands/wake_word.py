@@ -1,4 +1,4 @@
-"""`glasses teach wake PHRASE | show | forget`: what the wearer teaches. Does NOT know how it is learned."""
+"""`glasses wake-word train PHRASE`, `show` and `delete`: the phrase that opens a turn like a touch of the button."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
+from glasses.commands import old_names
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation.progress import progress
-from glasses.heads import wake_word as gate
+from glasses.heads import wake_word
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_voice, wake_word_path
 from glasses.wake_word_training import phrases, train
@@ -26,29 +28,38 @@ from glasses.wake_word_training.voices import Say, abroad_at_hand, at_hand
 
 _EXAMPLE = """\
 examples:
-  glasses teach wake "hey glasses"                          choose and learn a wake phrase: glasses run opens for it
-  glasses teach wake "hey glasses" --recordings me/         sound files of you saying it, and nothing else, beside that
-  glasses teach wake "hey glasses" --others talk/ music/    sounds that must not wake it: half learned, half to test
-  glasses teach show                                        the phrase, and what was measured
-  glasses teach forget                                      none any more
+  glasses wake-word train "hey glasses"                        train the wake phrase of glasses run
+  glasses wake-word train "hey glasses" --recordings me/       sound files of you saying it, and nothing else
+  glasses wake-word train "hey glasses" --others talk/ music/  sounds that must not wake it: half to train, half to test
+  glasses wake-word show                                       the phrase, and how often it is missed
+  glasses wake-word delete                                     no wake phrase any more
 
-It takes some minutes. More voices to learn from: apt-get install espeak-ng flite.
+Training takes some minutes. More voices to train with: apt-get install espeak-ng flite.
 """
 TAKES = 160
-ROUNDS = 3  # of looking for what is mistaken for the phrase
+ROUNDS = 3  # of training: each adds what the one before mistook for the phrase
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `teach`."""
+    """Adds `wake-word`."""
     parser = subparsers.add_parser(
-        "teach",
-        help="choose a wake phrase",
-        description="Choose a wake phrase and train the glasses to it, here and now.",
+        "wake-word",
+        help="train a wake phrase, show or delete it",
+        description="Choose a wake phrase and train its detector, on this machine.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("wake", "show", "forget"))
-    parser.add_argument("phrase", nargs="?", help="two or three words, such as: hey glasses")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (configure, what) in _VERBS.items():
+        configure(
+            verbs.add_parser(verb, help=what, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+        )
+    for old, verb, arguments in (("wake", "train", " PHRASE"), ("forget", "delete", "")):  # of the command `teach`
+        old_names.add_command(verbs, old, f"glasses wake-word {verb}{arguments}", _VERBS[verb][0])
+
+
+def _configure_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("phrase", metavar="PHRASE", help="two or three words, such as: hey glasses")
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="recordings of the phrase, one a file")
     parser.add_argument(
         "--others", type=Path, nargs="+", default=[], metavar="DIR", help="sounds that must not wake it"
@@ -59,30 +70,57 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=train_phrase)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Teaches, shows or forgets. Raises InputError, ModelError."""
+def _configure_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=show)
+
+
+def _configure_delete(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print as JSON whether there was one")
+    parser.set_defaults(run=delete)
+
+
+_VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
+    "train": (_configure_train, "train the detector of a phrase"),
+    "show": (_configure_show, "show the phrase and what was measured"),
+    "delete": (_configure_delete, "delete the phrase"),
+}
+
+
+def train_phrase(args: argparse.Namespace) -> int:
+    """Trains, measures and keeps the detector. Raises InputError, ModelError."""
+    _print(_trained(args, phrases.checked(args.phrase), wake_word_path()), as_json=args.json)
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Prints the phrase and its figures. Raises ModelError(NOT_FOUND)."""
     path = wake_word_path()
-    if args.what == "wake":
-        if args.phrase is None:
-            raise InputError(Reason.BAD_INPUT, 'which phrase? For example: glasses teach wake "hey glasses"')
-        figures = _taught(args, phrases.checked(args.phrase), path)
-    elif args.what == "forget":
-        known = path.is_file()
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
-        figures = {"forgotten": known}
-    else:
-        figures = {"phrase": gate.load(path).phrase, **_kept_figures(path)}
+    _print({"phrase": wake_word.load(path).phrase, **_kept_figures(path)}, as_json=args.json)
+    return 0
+
+
+def delete(args: argparse.Namespace) -> int:
+    """Deletes the phrase; no error if there is none."""
+    path = wake_word_path()
+    existed = path.is_file()
+    path.unlink(missing_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
     if args.json:
+        print(json.dumps({"deleted": existed}))
+    else:
+        print("the wake phrase was deleted" if existed else "there was no wake phrase to delete")
+    return 0
+
+
+def _print(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
         print(json.dumps(figures))
-    elif args.what == "forget":
-        print("the wake phrase is forgotten" if figures["forgotten"] else "there was no wake phrase to forget")
     else:
         print("\n".join(f"{name:>24}  {value}" for name, value in figures.items()))
-    return 0
 
 
 def _kept_figures(path: Path) -> dict[str, Any]:
@@ -92,8 +130,8 @@ def _kept_figures(path: Path) -> dict[str, Any]:
         return {"measured": "not known"}
 
 
-def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]:
-    """Learns, measures, and only then keeps."""
+def _trained(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]:
+    """Trains and measures the detector, then writes it; returns the figures."""
     if not 20 <= args.takes <= 5000 or not 0 < args.test_hours <= 24:
         raise InputError(Reason.BAD_INPUT, "--takes is 20 to 5000, --test-hours over 0 and at most 24")
     bundle = store.load_bundle(args.bundle)
@@ -115,7 +153,7 @@ def _taught(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any]
             args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others), tick=tick
         )
         learned_s = time.monotonic() - began_s
-        hearing = train.Hearing(gate.WakeWordDetector(head, encoder.encode, encoder.space), detector)
+        hearing = train.Hearing(wake_word.WakeWordDetector(head, encoder.encode, encoder.space), detector)
         figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=unheard, tick=tick)
     head.save(path)
     figures = {
@@ -140,7 +178,7 @@ def _learned(
     learn: dict[str, Say],
     given: tuple[list[Any], list[Path]],
     tick: train.Tick,
-) -> tuple[gate.WakeWordHead, dict[str, Any]]:
+) -> tuple[wake_word.WakeWordHead, dict[str, Any]]:
     """Round after round: each knows what the one before mistook for the phrase."""
     recorded, others = given
     rng, examples = random.Random(2), Examples(phrase, encoder, learn, abroad_at_hand(learn))
