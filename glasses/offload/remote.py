@@ -12,7 +12,7 @@ from glasses.errors import RemoteError
 from glasses.offload.policy import LinkMeter
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.client.transport import Transport
-from glasses.service.protocol.packing import Given
+from glasses.service.protocol.packing import Input
 from glasses.types import Latents
 
 RETRY_S = 0.5
@@ -86,14 +86,14 @@ class Remote:
         self.meter.observe(0, 1000 * (time.monotonic() - began))
 
 
-def size_bytes(given: Given) -> int:
+def size_bytes(given: Input) -> int:
     """About how many bytes it takes on the wire as int8."""
     if isinstance(given, Latents):
         return given.data.size + 4 * len(given.data) + 200
     return len(given) * 600 if not isinstance(given, str) else len(given) + 200
 
 
-async def measured_feed(remote: Remote, session: RemoteSession, given: Given) -> None:
+async def measured_feed(remote: Remote, session: RemoteSession, given: Input) -> None:
     """Feeds one part and measures the link with it. Raises RemoteError."""
     began = time.monotonic()
     await session.feed(given)

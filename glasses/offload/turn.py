@@ -18,7 +18,7 @@ from glasses.errors import Reason, RemoteError
 from glasses.offload.policy import Decision, Limits, Signals, decide, entropy_nats
 from glasses.offload.remote import Remote, measured_feed, size_bytes
 from glasses.service.client.client import Client, RemoteSession
-from glasses.service.protocol.packing import Given
+from glasses.service.protocol.packing import Input
 from glasses.types import Token
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Local(Protocol):
 
     @property
     def n_past(self) -> int: ...
-    async def feed(self, *given: Given) -> int: ...
+    async def feed(self, *given: Input) -> int: ...
     async def rollback(self, n_past: int) -> int: ...
     async def close(self) -> None: ...
     def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Token]: ...
@@ -51,7 +51,7 @@ class OffloadedTurn:
     _n_fed: int = 0  # rows of the local context before any answer
     _far: RemoteSession | None = None
     _sender: asyncio.Task[None] | None = None
-    _outbox: asyncio.Queue[Given | None] = field(default_factory=asyncio.Queue)
+    _outbox: asyncio.Queue[Input | None] = field(default_factory=asyncio.Queue)
     _unsent_bytes: int = 0
     _said: str = ""
 
@@ -67,7 +67,7 @@ class OffloadedTurn:
         if self.signals.privacy != "nothing leaves" and not self.signals.local_only:
             self._sender = asyncio.create_task(self._send())
 
-    async def feed(self, given: Given) -> None:
+    async def feed(self, given: Input) -> None:
         """One part, as soon as it is made. Raises RemoteError where even this device cannot take it."""
         if self._sender:
             self._unsent_bytes += size_bytes(given)

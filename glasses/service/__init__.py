@@ -1,1 +1,1 @@
-"""The latent service: the Latent, Gradient and Tokenizer APIs of one backbone, alike on the device and far away."""
+"""The model service: one backbone behind three APIs (latents, gradients, tokens), and its clients. See README.md."""

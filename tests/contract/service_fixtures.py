@@ -20,7 +20,8 @@ from glasses.backbone.prompt import SYSTEM
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.service.client.client import Client
 from glasses.service.client.transport import Transport, WebSocket
-from glasses.service.engines.llama import Engine, LlamaEngine
+from glasses.service.engines.engine import Engine
+from glasses.service.engines.llama import LlamaEngine
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
@@ -131,12 +132,12 @@ def small_torch(gguf_path: Path, folder: Path) -> Callable[[], Engine]:
     """Opens the small backbone in torch, float32."""
     import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (the extra `train`)
 
-    from glasses.service.engines.torch.engine import TorchEngine, load_model  # noqa: PLC0415
-    from glasses.service.engines.torch.gradient_api import with_gradients  # noqa: PLC0415
+    from glasses.service.engines.torch.engine import load_model  # noqa: PLC0415
+    from glasses.service.engines.torch.gradient_api import TorchGradientEngine  # noqa: PLC0415
 
     def open_engine() -> Engine:
         loaded, gguf = small_parts(gguf_path, folder)
-        return with_gradients(TorchEngine(loaded, load_model(gguf, dtype=torch.float32)))
+        return TorchGradientEngine(loaded, load_model(gguf, dtype=torch.float32))
 
     return open_engine
 
@@ -145,7 +146,7 @@ def greedy_torch(engine: Any, text: str, n: int, top_k: int) -> list[Token]:
     """The likeliest continuation by plain transformers: the whole sequence every time, no cache."""
     import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
-    backbone, made = engine.parts.backbone, list[Token]()
+    backbone, made = engine.loaded.backbone, list[Token]()
     ids = backbone.tokenize(text)
     while not made or not made[-1].last:
         with torch.no_grad():

@@ -53,11 +53,11 @@ def way(request: pytest.FixtureRequest) -> str:
 
 def greedy(service: Service, text: str, n: int, top_k: int) -> list[Token]:
     """The backbone's own answer, with no service around it."""
-    if "gradient" in service.engine.can:
-        return service_fixtures.greedy_torch(service.engine, text, n, top_k)
-    backbone = service.models.backbone
+    if "gradient" in service.host.engine.can:
+        return service_fixtures.greedy_torch(service.host.engine, text, n, top_k)
+    backbone = service.host.loaded.backbone
     backbone.rollback(0)
-    service.engine._resident = None  # type: ignore[attr-defined]  # its context is ours now
+    service.host.engine._resident = None  # type: ignore[attr-defined]  # its context is ours now
     backbone.feed([backbone.tokenize(text)])
     return list(backbone.generate(1, max_tokens=n, top_k=top_k))
 
@@ -77,7 +77,7 @@ def test_answers_as_the_backbone_itself_does(service: Served, way: str) -> None:
         session = await client.open()
         await session.feed(QUESTION)
         got = await collect(session, max_tokens=12, top_k=3)
-        return got, await service.service.run("test", lambda: greedy(service.service, text, 12, 3))
+        return got, await service.service.host.run("test", lambda: greedy(service.service, text, 12, 3))
 
     got, expected = service.with_client(way, scenario)
     assert [(p.token_id, p.text, p.last) for p in got] == [(p.token_id, p.text, p.last) for p in expected]
@@ -106,7 +106,7 @@ def test_rows_text_and_tokens_are_the_same_thing(service: Served, way: str) -> N
             assert b.latent is not None
             distance = float(np.abs(a.latent - b.latent).max())
             # llama.cpp's own rows are fed; torch's are rounded from the GGUF by another library.
-            assert distance == 0 if "gradient" not in service.service.engine.can else distance < 1e-3
+            assert distance == 0 if "gradient" not in service.service.host.engine.can else distance < 1e-3
 
 
 def test_latents_of_a_picture_are_connected_by_the_service(service: Served, way: str) -> None:
@@ -268,7 +268,7 @@ def test_what_the_backend_cannot_do_is_declared_and_refused(service: Served, way
     examples = [Example("Buzz!", "<buzz>", " short"), Example("Hello!")]
     calls: dict[str, Callable[[Client], Coroutine[Any, Any, Any]]] = {
         "latent": lambda client: client.call(
-            messages.Once(client.next_rid(), [messages.Text("x")], messages.GenerationParams(1))
+            messages.OneShot(client.next_rid(), [messages.Text("x")], messages.GenerationParams(1))
         ),
         "hidden": lambda client: client.open(latents=True),
         "tokens": lambda client: client.tokens(messages.ListTokens(0)),

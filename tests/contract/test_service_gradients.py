@@ -18,7 +18,7 @@ from glasses.backbone.prompt_format import CHATML  # noqa: E402
 from glasses.errors import InputError, ModelError, Reason, RemoteError  # noqa: E402
 from glasses.service.client.gradient_client import GradientClient  # noqa: E402
 from glasses.service.client.sync_client import SyncClient  # noqa: E402
-from glasses.service.engines.llama import Context  # noqa: E402
+from glasses.service.engines.engine import Context  # noqa: E402
 from glasses.service.engines.torch.autograd import RemoteLoss  # noqa: E402
 from glasses.service.engines.torch.engine import CHUNK  # noqa: E402
 from glasses.service.protocol import events  # noqa: E402
@@ -48,13 +48,13 @@ def client(service: Served, request: pytest.FixtureRequest) -> Iterator[SyncClie
 def rows_like(service: Served, seed: int, n: int = 5) -> np.ndarray:
     """Rows near real ones: token rows with noise."""
     rng = np.random.default_rng(seed)
-    rows = service.service.models.backbone.token_rows(rng.integers(100, 20_000, n).tolist())
+    rows = service.service.host.loaded.backbone.token_rows(rng.integers(100, 20_000, n).tolist())
     return (rows + rng.normal(size=rows.shape) * 0.02).astype(np.float32)
 
 
 def own_loss(service: Served, kind: str, rows: list[torch.Tensor], targets: list[list[int]]) -> torch.Tensor:
     """The same by plain torch: the whole sequence with the system prompt, no cache, one sequence at a time."""
-    model, backbone = service.service.engine.model, service.service.models.backbone  # type: ignore[attr-defined]
+    model, backbone = service.service.host.engine.model, service.service.host.loaded.backbone  # type: ignore[attr-defined]
     embed = model.get_input_embeddings()
 
     def ids(text: str) -> torch.Tensor:
@@ -186,7 +186,7 @@ def test_a_step_over_the_cap_of_a_message_is_not_sent(service: Served, client: S
 @pytest.mark.parametrize("before", [[], [100, 200, 300]])
 def test_a_feed_broken_off_leaves_nothing(service: Served, before: list[int]) -> None:
     """Broken off after the first of its two chunks, in a context that is empty and in one that is not."""
-    engine = service.service.engine
+    engine = service.service.host.engine
     broken, whole = Context(0, None), Context(0, None)
     if before:
         engine.feed(broken, [before], hidden=False)

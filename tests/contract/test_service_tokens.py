@@ -74,7 +74,7 @@ def test_added_called_kept_and_removed(service: Served, tmp_path: Path) -> None:
         assert [t.id for t in (await client.tokens(ListTokens(0))).tokens] == [49_153]
 
     service.with_client("unix", scenario)
-    table = added_tokens.load(tmp_path / "t.tokens", service.service.models.backbone.sha256, 49_152, 576)
+    table = added_tokens.load(tmp_path / "t.tokens", service.service.host.loaded.backbone.sha256, 49_152, 576)
     assert [t.name for t in table.tokens] == ["<cow>"]
     assert np.array_equal(table.deep, np.zeros((1, 3 * 2 * 192 + 1)))
 
@@ -98,7 +98,7 @@ def test_reading_values_leaves_every_logit_as_it_was(folder: Path, gguf_path: Pa
     plain, read = engine.copy(engine.chat), engine.copy(engine.chat)
     seen: list[tuple[int, np.ndarray]] = []
     for text in (*OTHERS[:2], " and", " then"):
-        part = engine.parts.backbone.tokenize(text)
+        part = engine.loaded.backbone.tokenize(text)
         expected, got = engine.feed(plain, [part], hidden=True), engine.feed(read, [part], hidden=True)
         assert np.array_equal(got.logits, expected.logits)
         values = engine.values(read)

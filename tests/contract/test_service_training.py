@@ -151,7 +151,7 @@ def test_what_a_prompt_leaves_is_read_alike_from_both_backends(service: Served, 
     found = []
     for engine in (small_torch(gguf_path, service.folder)(), small_llama(gguf_path, service.folder)()):
         context = engine.copy(engine.chat)
-        backbone = engine.parts.backbone
+        backbone = engine.loaded.backbone
         engine.feed(context, [backbone.tokenize("Bark like a dog."), backbone.tokenize(CHATML.suffix)], hidden=False)
         found.append(engine.values(context))
         engine.close()
@@ -166,7 +166,7 @@ def test_a_service_started_anew_goes_on_with_the_run(service: Served) -> None:
     """Its memory of steps is gone with it; the next step is just the next step."""
     with SyncClient(lambda: service.transport("unix")) as client:
         gradient = GradientClient(client)
-        rows = service.service.models.backbone.token_rows([100, 200])
+        rows = service.service.host.loaded.backbone.token_rows([100, 200])
         first, _ = gradient.cross_entropy([[rows]], [[414]])
         transport = client.asynchronous._transport
         assert isinstance(transport, WebSocket)

@@ -19,7 +19,7 @@ import numpy as np
 
 from glasses.backbone.prompt import SYSTEM
 from glasses.backbone.prompt_format import CHATML
-from glasses.service.engines.llama import Ability, Context, Output
+from glasses.service.engines.engine import Ability, Context, Output
 from glasses.service.protocol import events
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
@@ -43,7 +43,7 @@ class Bytes:
         return bytes([token]) if token < 256 else b""
 
 
-async def _squares(_service: Any, _key: str, request: Any, arrays: list[np.ndarray]) -> tuple[Any, list[np.ndarray]]:
+async def _squares(_run: Any, _added: Any, request: Any, arrays: list[np.ndarray]) -> tuple[Any, list[np.ndarray]]:
     """A Gradient API whose loss is the sum of squares of all rows."""
     await asyncio.sleep(0.002)
     loss = float(sum(np.square(a).sum() for a in arrays))
@@ -52,7 +52,7 @@ async def _squares(_service: Any, _key: str, request: Any, arrays: list[np.ndarr
 
 @dataclass
 class CountingParts:
-    """The fields of `glasses.runtime.bundle.Parts` that a service reads."""
+    """The fields of `glasses.runtime.bundle.LoadedBundle` that a service reads."""
 
     backbone: Any
     bundle: Any
@@ -64,8 +64,6 @@ class CountingEngine:
 
     can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "gradient")
     gradient: Any = staticmethod(_squares)
-    train_rows: Any = None
-    stream: Any = None
 
     def __init__(self) -> None:
         vocabulary = Bytes()
@@ -80,7 +78,7 @@ class CountingEngine:
             prompt_format=CHATML,
         )
         connector = SimpleNamespace(space="none:0", width=4)
-        self.parts: Any = CountingParts(
+        self.loaded: Any = CountingParts(
             backbone=backbone,
             words=connector,
             bundle=SimpleNamespace(name="n"),
@@ -88,8 +86,8 @@ class CountingEngine:
         prefix = tuple(CHATML.prefix(SYSTEM).encode())
         self.chat = Context(len(prefix), prefix)
 
-    def feed(self, context: Context, parts: Any, *, hidden: bool) -> Output:
-        for part in parts:
+    def feed(self, context: Context, inputs: Any, *, hidden: bool) -> Output:
+        for part in inputs:
             rows = np.asarray(part)
             context.state = (*(context.state or ()), *(rows.tolist() if rows.ndim == 1 else [OTHER] * len(rows)))
         context.n_past = len(context.state)
@@ -98,8 +96,6 @@ class CountingEngine:
         logits = np.zeros(N_VOCAB, np.float32)
         logits[ord(ANSWER[len(said)]) if said != ANSWER else EOS] = 9.0
         return Output(logits, np.zeros(N_EMBD, np.float32) if hidden else None)
-
-    def values(self, context: Context) -> None: ...
 
     def truncate(self, context: Context, n_past: int) -> None:
         context.state, context.n_past = (context.state or ())[:n_past], n_past

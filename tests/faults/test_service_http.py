@@ -79,7 +79,7 @@ def test_a_web_page_cannot_talk_to_an_open_service(tmp_path: Path) -> None:
 def test_one_shot(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         parts: list[messages.Part] = [messages.Rows(0), messages.Text("Count!")]
-        request = messages.Once(5, parts, messages.GenerationParams(1, max_tokens=100))
+        request = messages.OneShot(5, parts, messages.GenerationParams(1, max_tokens=100))
         answer = await http.post("/v1/message?dtype=f16", content=wire.encode(request, [np.ones((2, 4))]))
         got = [event for event, _ in split(answer.content)]
         said = "".join(event.text for event in got if isinstance(event, events.TokenEvent))
@@ -121,7 +121,7 @@ def test_garbage_on_the_socket_harms_nobody_else(tmp_path: Path) -> None:
         seeds = [
             wire.encode(messages.Open(1)),
             wire.encode(messages.Feed(2, "a" * 22, 1, [messages.Rows(0)]), [np.ones((3, 4))]),
-            wire.encode(messages.Once(3, [messages.Text("x")], messages.GenerationParams(1, max_tokens=2))),
+            wire.encode(messages.OneShot(3, [messages.Text("x")], messages.GenerationParams(1, max_tokens=2))),
             wire.encode(messages.AddToken(4, "<a>", "b")),
             wire.encode(messages.Attach(5, "b" * 22)),
         ]

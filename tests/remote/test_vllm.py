@@ -127,7 +127,7 @@ def test_it_answers_as_the_same_network_in_torch(service: Served, model: Any) ->
     """From tokens and from rows, through vLLM's prompt embeddings; so do a session that goes on and one rolled back."""
 
     async def scenario(client: Client) -> tuple[list[Token], list[list[Token]]]:
-        expected = await service.service.run("test", lambda: greedy_torch(_Engine(service, model), TEXT, 12, 3))
+        expected = await service.service.host.run("test", lambda: greedy_torch(_Engine(service, model), TEXT, 12, 3))
         ids, rows = await client.tokenize(TEXT, special=True)
         got = [await answer(client, given, max_tokens=12, top_k=3) for given in (ids, rows)]
         session = await client.open(chat=False)
@@ -152,7 +152,7 @@ class _Engine:
     """What `greedy_torch` reads."""
 
     def __init__(self, service: Served, model: Any) -> None:
-        self.parts, self.model = service.service.models, model
+        self.loaded, self.model = service.service.host.loaded, model
 
 
 def test_a_picture_goes_through_our_encoder_and_connector(service: Served) -> None:

@@ -31,7 +31,7 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 PLACES = sorted(
     path.stem for path in (ROOT / "glasses").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
 )
-HEAVY = ("llama_cpp", "onnxruntime", "torch", "cv2", "sounddevice")
+HEAVY = ("llama_cpp", "onnxruntime", "torch", "cv2", "sounddevice", "soundfile", "starlette", "uvicorn", "jinja2")
 
 
 def files(folder: str) -> Iterator[Path]:
@@ -84,11 +84,37 @@ def test_firmware_bridge_never_imports_glasses() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("module", ["glasses.service.client", "glasses.service.protocol.messages"])
-def test_service_client_loads_no_model_runtime(module: str) -> None:
-    program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
+def test_service_client_and_protocol_import_only_each_other_types_and_errors() -> None:
+    allowed = ("glasses.service.client", "glasses.service.protocol", "glasses.types", "glasses.errors")
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for folder in ("client", "protocol")
+        for path in files(f"glasses/service/{folder}")
+        for line, module in imported(path)
+        if module.startswith("glasses") and not module.startswith(allowed)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from glasses.service.client import Client, GradientClient, RemoteSession, SyncClient, WebSocket",
+        "from glasses.service.client import AddToken, Example, ListTokens, RemoveToken, TrainTokens",
+        "from glasses.service.protocol import events, messages, packing, wire",
+        "from glasses.types import Latents, Token",
+        "from glasses.errors import GlassesError, Reason, RemoteError",
+    ],
+)
+def test_service_client_imports_where_no_model_runtime_is_installed(statement: str) -> None:
+    """Blocked modules raise ImportError, as if they were not installed; nothing of the server is loaded either."""
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n{statement}\n"
+        "print([name for name in sys.modules if name.startswith(('glasses.service.server', 'glasses.runtime'))])"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
 
 
 def main() -> None:

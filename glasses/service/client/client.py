@@ -1,7 +1,8 @@
-"""The asynchronous client of a latent service: the same for one in this process, on this board and far away.
+"""The asynchronous client of a model service in this process, on this machine or on another one.
 
-A lost connection is made again for `resume_s`; what was not answered is asked again, and pieces that were missed come
-late, none twice. A service that was killed has forgotten its sessions: their calls raise RemoteError(NOT_FOUND).
+When the connection is lost, the client reconnects for up to `resume_s`. It then repeats the requests that were not
+answered, and receives the tokens that it missed, each once. A service that was restarted has lost its sessions: their
+calls raise RemoteError(NOT_FOUND).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from glasses.service.client.transport import Transport
 from glasses.service.protocol import events, messages, wire
 from glasses.service.protocol.events import Description, Event, Failed, Opened, TokenEvent, TokenList
 from glasses.service.protocol.messages import Example, GenerationParams
-from glasses.service.protocol.packing import Given, pack, piece_of, reason_of
+from glasses.service.protocol.packing import Input, pack, reason_of, token_of
 from glasses.types import Float32Array, Token
 
 _events: wire.Decoder[Event] = wire.Decoder(Event)
@@ -36,7 +37,7 @@ class _Call:
 
 
 class Client:
-    """One connection; `async with Client(transport)`. `dtype` is how arrays are sent."""
+    """One connection, opened by `async with Client(transport)`. Arrays are sent as `dtype`."""
 
     def __init__(self, transport: Transport, *, dtype: wire.Dtype = "f32", resume_s: float = 10.0) -> None:
         self._transport, self._resume_s = transport, resume_s
@@ -62,18 +63,18 @@ class Client:
         await self._transport.close()
 
     async def describe(self) -> Description:
-        """What the service is and can do."""
+        """Asks what the service is and can do."""
         event, _ = await self.call(messages.Describe(self.next_rid()))
         assert isinstance(event, Description)
         return event
 
     async def ping(self) -> None:
-        """A round trip."""
+        """Makes one round trip."""
         await self.call(messages.Ping(self.next_rid()))
 
     @property
     def lost(self) -> bool:
-        """Whether the connection is given up."""
+        """Whether the client gave up on the connection."""
         return self._lost is not None
 
     async def open(self, *, chat: bool = True, latents: bool = False) -> RemoteSession:
@@ -94,7 +95,7 @@ class Client:
         return event.ids, arrays[0] if arrays else np.zeros((0, 0), np.float32)
 
     async def train_tokens(self, examples: Sequence[Example]) -> TokenList:
-        """Trains the added tokens; examples must call each of them, and some none."""
+        """Trains the added tokens. The examples must call each of them, and some must call none."""
         return await self.tokens(messages.TrainTokens(0, list(examples)))
 
     def next_rid(self) -> int:
@@ -104,7 +105,7 @@ class Client:
     async def call(
         self, request: Any, arrays: Sequence[Float32Array] = (), session: str = ""
     ) -> tuple[Event, list[Float32Array]]:
-        """Sends a request and waits for what answers it. Raises RemoteError with the service's reason."""
+        """Sends a request and waits for its answer. Raises RemoteError with the service's reason."""
         if self._lost:
             raise self._lost
         data = wire.encode(request, arrays, self._dtype)
@@ -112,7 +113,7 @@ class Client:
         self._calls[request.rid] = call
         try:
             if self._up.is_set():  # else it is sent with all others once the connection is back
-                with suppress(RemoteError):  # the reader finds out and reconnects
+                with suppress(RemoteError):  # the reader sees the lost connection and reconnects
                     await self._transport.send(data)
             event, got = await call.future
         finally:
@@ -145,7 +146,7 @@ class Client:
                 call.future.set_result((event, arrays))
 
     async def _reconnect(self, error: RemoteError) -> bool:
-        """True once everything goes on; False where the service stayed away."""
+        """True once the connection is back and everything is resumed; False if that failed for `resume_s`."""
         self._up.clear()
         loop = asyncio.get_running_loop()
         until, attempt = loop.time() + self._resume_s, 0
@@ -177,7 +178,7 @@ class Client:
                 await self._transport.send(call.data)
 
     def forget(self, session: str, error: RemoteError) -> None:
-        """The session is gone: whoever waits for it gets `error`."""
+        """Drops a session that is gone; its waiting calls raise `error`."""
         self._sessions.pop(session, None)
         for call in self._calls.values():
             if call.session == session and not call.future.done():
@@ -190,66 +191,68 @@ class Client:
         for call in self._calls.values():
             if not call.future.done():
                 call.future.set_exception(error)
-                call.future.exception()  # somebody may have stopped waiting
+                call.future.exception()  # marks it as seen: nobody may be waiting any more
 
 
 @dataclass(slots=True, eq=False)
 class RemoteSession:
-    """One conversation. Requests may be sent without waiting for the last one's answer; they are done in order."""
+    """One conversation. A request may be sent before the last one was answered; the service does them in order."""
 
     client: Client
     id: str
     n_past: int
     generation: int = 0
-    have: int = 0  # pieces of the running generation that came
+    have: int = 0  # tokens of the running generation that arrived
     _seq: int = 0
-    _pieces: asyncio.Queue[tuple[TokenEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
+    _tokens: asyncio.Queue[tuple[TokenEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
 
-    async def feed(self, *given: Given) -> int:
-        """Appends parts, which are prefilled at once; rows in the context afterwards. Raises RemoteError."""
+    async def feed(self, *inputs: Input) -> int:
+        """Appends inputs to the context, which the backbone reads at once; returns the rows in the context. Raises
+        RemoteError.
+        """
         arrays: list[Float32Array] = []
-        parts = pack(given, arrays)
+        parts = pack(inputs, arrays)
         return await self._done(messages.Feed(self.client.next_rid(), self.id, self._next(), parts), arrays)
 
     async def rollback(self, n_past: int) -> int:
-        """Forgets rows from `n_past` on, after cancelling a running generation."""
+        """Removes the rows from `n_past` on, after cancelling a running generation."""
         return await self._done(messages.Rollback(self.client.next_rid(), self.id, self._next(), n_past))
 
     async def branch(self) -> RemoteSession:
-        """A second session that goes on from here."""
+        """Opens a second session with the same context."""
         request = messages.Branch(self.client.next_rid(), self.id, self._next())
         event, _ = await self.client.call(request, session=self.id)
         return self.client._adopt(event)
 
     async def cancel(self) -> None:
-        """Stops what runs; the generation ends with a last, empty piece."""
+        """Stops the running request; a generation then ends with a last, empty token."""
         await self.client.call(messages.Cancel(self.client.next_rid(), self.id), session=self.id)
 
     async def close(self) -> None:
-        """Ends the session; one that is gone already is no error."""
+        """Ends the session; does nothing if it is gone already."""
         with suppress(RemoteError):
             await self.client.call(messages.Close(self.client.next_rid(), self.id), session=self.id)
         self.client._sessions.pop(self.id, None)
 
-    async def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Token]:
-        """Streams the answer; `how` as in `messages.GenerationParams`. Raises RemoteError. Leaving the loop early
-        cancels.
+    async def generate(self, *, max_tokens: int = 64, **params: Any) -> AsyncIterator[Token]:
+        """Streams the answer; `params` are the fields of `messages.GenerationParams`. Leaving the loop early cancels
+        the generation. Raises RemoteError.
         """
-        self.generation, self.have, self._pieces = self.generation + 1, 0, asyncio.Queue()
+        self.generation, self.have, self._tokens = self.generation + 1, 0, asyncio.Queue()
         request = messages.Generate(
-            self.client.next_rid(), self.id, self._next(), GenerationParams(self.generation, max_tokens, **how)
+            self.client.next_rid(), self.id, self._next(), GenerationParams(self.generation, max_tokens, **params)
         )
         call = asyncio.create_task(self._done(request))
         call.add_done_callback(self._ended)
         last = False
         try:
             while not last:
-                item = await self._pieces.get()
+                item = await self._tokens.get()
                 if isinstance(item, RemoteError):
                     raise item
                 event, latent = item
                 last = event.end is not None
-                yield piece_of(event, latent)
+                yield token_of(event, latent)
             await call
         finally:
             if not last:
@@ -258,25 +261,25 @@ class RemoteSession:
                     await self.cancel()
 
     def take(self, event: TokenEvent, arrays: list[Float32Array]) -> None:
-        """One piece of the wire; an old generation's, or one that came already, is dropped."""
+        """Takes a token that arrived; drops one of an earlier generation, or that arrived before."""
         if event.generation != self.generation or event.index != self.have:
             return
         self.have += 1
-        self._pieces.put_nowait((event, None if event.array is None else arrays[event.array]))
+        self._tokens.put_nowait((event, None if event.array is None else arrays[event.array]))
 
     def reattached(self, future: asyncio.Future[tuple[Event, list[Float32Array]]]) -> None:
-        """After a reconnect: does the service still know this session?"""
+        """Takes the answer to Attach after a reconnect: ends the session if the service does not know it."""
         if not future.cancelled() and future.exception() is None and isinstance(event := future.result()[0], Failed):
             self.fail(RemoteError(reason_of(event.reason), event.message))
 
     def fail(self, error: RemoteError) -> None:
-        """Nothing more will come."""
-        self._pieces.put_nowait(error)
+        """Ends the session with `error`."""
+        self._tokens.put_nowait(error)
         self.client.forget(self.id, error)
 
     def _ended(self, call: asyncio.Task[int]) -> None:
         if not call.cancelled() and isinstance(error := call.exception(), RemoteError):
-            self._pieces.put_nowait(error)
+            self._tokens.put_nowait(error)
 
     def _next(self) -> int:
         self._seq += 1

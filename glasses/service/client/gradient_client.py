@@ -1,7 +1,7 @@
-"""The client's side of the Gradient API: losses and gradients through a frozen backbone that may be anywhere.
+"""The client of the Gradient API: losses and gradients through the frozen backbone of a service.
 
-Numpy only; `torch_backend.autograd` makes a torch function of it. Steps are numbered, so that what is asked again
-after a lost connection is not computed twice.
+It needs numpy only; `engines.torch.autograd` makes a torch function of it. Steps are numbered, so that the service does
+not compute a step again that is repeated after a lost connection.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from glasses.service.client.sync_client import SyncClient
 from glasses.service.protocol import events, messages, wire
-from glasses.service.protocol.packing import Given, pack
+from glasses.service.protocol.packing import Input, pack
 from glasses.types import Float32Array
 
 
 @dataclass(slots=True)
 class GradientClient:
-    """`dtype` is how hidden states and gradients come back; with `chat` every sequence follows the system prompt."""
+    """Hidden states and gradients come back as `dtype`. With `chat` every sequence follows the system prompt."""
 
     client: SyncClient
     dtype: wire.Dtype = "f32"
@@ -26,14 +26,14 @@ class GradientClient:
     run: str = field(default_factory=lambda: secrets.token_hex(8))
     step: int = 0
 
-    def forward(self, sequences: Sequence[Sequence[Given]]) -> list[Float32Array]:
+    def forward(self, sequences: Sequence[Sequence[Input]]) -> list[Float32Array]:
         """Hidden states after the final norm, (n, n_embd) a sequence. Raises RemoteError."""
         parts, arrays = _pack(sequences)
         request = messages.Forward(self._rid(), parts, self.chat, self.dtype)
         _, out = self._call(request, arrays)
         return out
 
-    def backward(self, sequences: Sequence[Sequence[Given]], grads: Sequence[Float32Array]) -> list[Float32Array]:
+    def backward(self, sequences: Sequence[Sequence[Input]], grads: Sequence[Float32Array]) -> list[Float32Array]:
         """Gradients at every array part, in order, given those at the hidden states. Raises RemoteError."""
         parts, arrays = _pack(sequences)
         indices = list(range(len(arrays), len(arrays) + len(grads)))
@@ -42,7 +42,7 @@ class GradientClient:
         return out
 
     def cross_entropy(
-        self, sequences: Sequence[Sequence[Given]], targets: Sequence[Sequence[int]]
+        self, sequences: Sequence[Sequence[Input]], targets: Sequence[Sequence[int]]
     ) -> tuple[float, list[Float32Array]]:
         """Mean loss of the targets after each sequence, and its gradients at every array part."""
         parts, arrays = _pack(sequences)
@@ -50,17 +50,17 @@ class GradientClient:
 
     def kl_to_teacher(
         self,
-        sequences: Sequence[Sequence[Given]],
+        sequences: Sequence[Sequence[Input]],
         targets: Sequence[Sequence[int]],
-        teacher: Sequence[Sequence[Given]],
+        teacher: Sequence[Sequence[Input]],
     ) -> tuple[float, list[Float32Array]]:
-        """Mean KL(teacher || student) at the targets, the teacher being the same backbone given `teacher`."""
+        """Mean KL(teacher || student) at the targets; the teacher is the same backbone after `teacher` instead."""
         parts, arrays = _pack(sequences)
-        taught = [pack(given, arrays) for given in teacher]
+        taught = [pack(inputs, arrays) for inputs in teacher]
         return self._fused(parts, arrays, messages.KLToTeacher([list(t) for t in targets], taught))
 
     def mse_on_latents(
-        self, sequences: Sequence[Sequence[Given]], wanted: Sequence[Float32Array]
+        self, sequences: Sequence[Sequence[Input]], wanted: Sequence[Float32Array]
     ) -> tuple[float, list[Float32Array]]:
         """Mean squared error of each sequence's last hidden states against `wanted` (n, n_embd)."""
         parts, arrays = _pack(sequences)
@@ -89,6 +89,6 @@ class GradientClient:
         return f"{self.run}:{self.step}"
 
 
-def _pack(sequences: Sequence[Sequence[Given]]) -> tuple[list[messages.Parts], list[Float32Array]]:
+def _pack(sequences: Sequence[Sequence[Input]]) -> tuple[list[messages.Parts], list[Float32Array]]:
     arrays: list[Float32Array] = []
-    return [pack(given, arrays) for given in sequences], arrays
+    return [pack(inputs, arrays) for inputs in sequences], arrays

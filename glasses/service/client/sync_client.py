@@ -1,11 +1,4 @@
-"""The synchronous client: `client.Client` on an event loop in a thread of its own. Knows no more than that one.
-
-with SyncClient(lambda: WebSocket("unix:/run/glasses.sock")) as client:
-    session = client.open()
-    session.feed("What is the capital of France?")
-    for piece in session.generate():
-        print(piece.text, end="")
-"""
+"""The synchronous client: `client.Client` on an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -20,14 +13,14 @@ from glasses.service.client.transport import Transport
 from glasses.service.protocol import wire
 from glasses.service.protocol.events import Description, TokenList
 from glasses.service.protocol.messages import Example, TokenRequest
-from glasses.service.protocol.packing import Given
+from glasses.service.protocol.packing import Input
 from glasses.types import Float32Array, Token
 
 _T = TypeVar("_T")
 
 
 class SyncClient:
-    """`make_transport` is called on the client's own event loop."""
+    """Opened by `with SyncClient(make_transport)`; `make_transport` is called on the client's event loop."""
 
     def __init__(
         self, make_transport: Callable[[], Transport], *, dtype: wire.Dtype = "f32", resume_s: float = 10.0
@@ -60,7 +53,7 @@ class SyncClient:
         self._loop.close()
 
     def wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """The result of one of the asynchronous client's calls."""
+        """Runs a call of the asynchronous client and returns its result."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -86,7 +79,7 @@ class SyncClient:
 
 @dataclass(frozen=True, slots=True)
 class SyncSession:
-    """See `client.RemoteSession`."""
+    """The methods of `RemoteSession`, as blocking calls."""
 
     client: SyncClient
     asynchronous: RemoteSession
@@ -95,21 +88,21 @@ class SyncSession:
     def n_past(self) -> int:
         return self.asynchronous.n_past
 
-    def feed(self, *given: Given) -> int:
-        return self.client.wait(self.asynchronous.feed(*given))
+    def feed(self, *inputs: Input) -> int:
+        return self.client.wait(self.asynchronous.feed(*inputs))
 
-    def generate(self, *, max_tokens: int = 64, **how: Any) -> Iterator[Token]:
-        pieces = self.asynchronous.generate(max_tokens=max_tokens, **how)
+    def generate(self, *, max_tokens: int = 64, **params: Any) -> Iterator[Token]:
+        tokens = self.asynchronous.generate(max_tokens=max_tokens, **params)
 
         async def one() -> Token | None:
-            return await anext(pieces, None)
+            return await anext(tokens, None)
 
         async def leave() -> None:
-            await pieces.aclose()  # type: ignore[attr-defined]  # an async generator
+            await tokens.aclose()  # type: ignore[attr-defined]  # an async generator
 
         try:
-            while (piece := self.client.wait(one())) is not None:
-                yield piece
+            while (token := self.client.wait(one())) is not None:
+                yield token
         finally:
             self.client.wait(leave())
 

@@ -1,4 +1,4 @@
-"""How a client reaches a service: in the same process, over a Unix socket, TCP or TLS. Knows bytes only."""
+"""How a client reaches a service: over a Unix socket, TCP or TLS. `server.in_process` reaches one in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ OPEN_TIMEOUT_S = 5.0
 
 
 class Transport(Protocol):
-    """A way for whole messages; all raise RemoteError(NO_NETWORK) where it is gone, and `open` may be tried again."""
+    """Carries whole messages. Every method raises RemoteError(NO_NETWORK) when the connection is gone; `open` may then
+    be called again.
+    """
 
     async def open(self) -> None: ...
     async def send(self, data: bytes) -> None: ...
@@ -25,8 +27,8 @@ class Transport(Protocol):
 
 
 class WebSocket:
-    """`address` is unix:PATH, ws://HOST:PORT or wss://HOST:PORT; `tls` verifies the service and may hold our own
-    certificate. Arrays come back as `dtype`.
+    """A WebSocket to `address`: unix:PATH, ws://HOST:PORT or wss://HOST:PORT. `tls` verifies the service and may hold a
+    client certificate. The service sends arrays as `dtype`.
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class WebSocket:
             if self._address.startswith("wss:") and isinstance(
                 error, InvalidMessage | ConnectionResetError | ssl.SSLError
             ):
-                # In TLS 1.3 the client is through before its certificate is looked at, and asyncio sends no alert.
+                # In TLS 1.3 the handshake ends for the client before the server checks its certificate, and asyncio
+                # sends no alert, so a refused certificate looks like a lost connection.
                 hint = "; if it asks for client certificates, ours is missing or not of its authority"
             raise RemoteError(Reason.NO_NETWORK, f"cannot reach {self._address}: {error}{hint}") from error
 

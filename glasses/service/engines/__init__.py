@@ -1,0 +1,1 @@
+"""Backends of the service: llama.cpp, torch, and a gateway to vLLM."""

@@ -1,4 +1,4 @@
-"""What a service says to its clients, and both directions as one JSON schema. Knows no network and no model."""
+"""The events that a service sends, and requests and events as one JSON schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from glasses.service.protocol.messages import Count, Index, Message, Name, Reque
 
 
 class Opened(Message, tag="opened", frozen=True):
-    """Answers Open and Branch; `n_past` rows are in the context, `seq` requests were done."""
+    """Answers Open, Attach and Branch; the context has `n_past` rows, and `seq` requests were received."""
 
     rid: Count
     session: Session
@@ -20,7 +20,7 @@ class Opened(Message, tag="opened", frozen=True):
 
 
 class Done(Message, tag="done", frozen=True):
-    """Answers every other request on a session that worked."""
+    """Answers every other request on a session, when it is done."""
 
     rid: Count
     session: str
@@ -29,7 +29,9 @@ class Done(Message, tag="done", frozen=True):
 
 
 class TokenEvent(Message, tag="piece", frozen=True):
-    """One generated token; `array` is its latent (1, n_embd). `end` is set on the last: why it ended."""
+    """One generated token; `array` is the hidden state (1, n_embd) that predicted it. The last one says in `end` why
+    the generation ended.
+    """
 
     session: str
     generation: Count
@@ -43,7 +45,7 @@ class TokenEvent(Message, tag="piece", frozen=True):
 
 
 class Gradients(Message, tag="gradients", frozen=True):
-    """Answers the Gradient API; arrays are hidden states or gradients in the order asked for."""
+    """Answers the Gradient API; the arrays are hidden states or gradients, in the order of the request."""
 
     rid: Count
     loss: float | None = None
@@ -51,7 +53,7 @@ class Gradients(Message, tag="gradients", frozen=True):
 
 
 class TokenInfo(Message, frozen=True):
-    """One added token as everybody may see it; `version` counts how often its rows were changed."""
+    """One added token; `version` counts how often its rows were trained."""
 
     name: Name
     id: Count
@@ -63,7 +65,7 @@ class TokenInfo(Message, frozen=True):
 
 
 class TokenList(Message, tag="token_list", frozen=True):
-    """Answers the Tokenizer API."""
+    """Answers the Tokenizer API with the added tokens as they are now."""
 
     rid: Count
     tokens: list[TokenInfo]
@@ -72,14 +74,14 @@ class TokenList(Message, tag="token_list", frozen=True):
 
 
 class Tokenized(Message, tag="tokenized", frozen=True):
-    """Answers Tokenize; the array holds the rows (n, n_embd) where asked for."""
+    """Answers Tokenize; the array holds the input embeddings (n, n_embd) if they were asked for."""
 
     rid: Count
     ids: list[int]
 
 
 class Failed(Message, tag="failed", frozen=True):
-    """A request was refused; `reason` is a glasses.errors.Reason."""
+    """Refuses a request; `reason` is a glasses.errors.Reason."""
 
     rid: Count | None
     reason: str
@@ -88,7 +90,7 @@ class Failed(Message, tag="failed", frozen=True):
 
 
 class Description(Message, tag="description", frozen=True):
-    """What this service is: its backbone, what its backend can do, its limits, and every message as JSON schema."""
+    """Describes the service: its backbone, what its backend can do, its limits, and every message as JSON schema."""
 
     rid: Count
     schema_id: str
@@ -115,5 +117,15 @@ def json_schema() -> dict[str, Any]:
 
 
 def schema_id() -> str:
-    """First 16 hex digits of the sha256 of the schema: two ends with the same one understand each other."""
-    return hashlib.sha256(msgspec.json.encode(json_schema(), order="deterministic")).hexdigest()[:16]
+    """First 16 hex digits of the sha256 of the schema without its descriptions: two ends with the same id understand
+    each other.
+    """
+    schema = _without_descriptions(json_schema())
+    return hashlib.sha256(msgspec.json.encode(schema, order="deterministic")).hexdigest()[:16]
+
+
+def _without_descriptions(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        kept = (item for item in schema.items() if item[0] != "description" or not isinstance(item[1], str))
+        return {key: _without_descriptions(value) for key, value in kept}
+    return [_without_descriptions(item) for item in schema] if isinstance(schema, list) else schema

@@ -1,15 +1,19 @@
-"""What a client may say to a service: every request, its fields and their limits. Knows no network and no model.
+"""The requests that a client may send: their fields and limits.
 
-Requests carry `rid`, a number of the client's choice that the answer repeats. Requests on a session carry `seq` as
-well, counted from 1: one that was done already is answered again and not done again, so a client that lost its
-connection may simply repeat what was not answered. `array` fields are indices of the arrays behind the header.
+The client numbers its requests (`rid`), and an answer repeats the number of its request. Requests on a session carry
+`seq` as well, counted from 1. The service does each `seq` once and keeps the answer, so a client that lost its
+connection may repeat every request that was not answered. An `array` field is an index into the arrays that follow the
+header of the message.
+
+A *row* is one input embedding of the backbone, float32 (n_embd,). *Latents* are what an encoder made of a sensor's
+data; a connector turns them into rows.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from glasses.service.protocol import wire
 
@@ -25,11 +29,11 @@ Ids = Annotated[list[Annotated[int, Meta(ge=0, lt=1 << 24)]], Meta(max_length=81
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
+    """Base of every message: immutable, and refused if it has a field that is not declared."""
 
 
 class Text(Message, tag="text", frozen=True):
-    """Plain text; control tokens in it are spelled out as text."""
+    """Plain text; control tokens written in it are read as text."""
 
     text: Annotated[str, Meta(max_length=65_536)]
 
@@ -41,13 +45,13 @@ class Tokens(Message, tag="tokens", frozen=True):
 
 
 class Rows(Message, tag="rows", frozen=True):
-    """Raw backbone latents (n, n_embd)."""
+    """Input embeddings of the backbone, (n, n_embd)."""
 
     array: Index
 
 
 class Sensed(Message, tag="latents", frozen=True):
-    """Pre-connector latents (T, D) of the named space; the service's own connector makes rows of them."""
+    """Latents (T, D) of the encoder that `space` names; the service's connector turns them into rows."""
 
     array: Index
     space: Annotated[str, Meta(max_length=128)]
@@ -60,7 +64,7 @@ Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
 
 
 class GenerationParams(Message, frozen=True):
-    """How to generate. `generation` is the client's number for it, over every earlier one of this session."""
+    """How to generate. `generation` is the client's number for it, higher than every earlier one of the session."""
 
     generation: Count
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)] = 64
@@ -70,15 +74,16 @@ class GenerationParams(Message, frozen=True):
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     repetition_penalty: Annotated[float, Meta(ge=1, le=10)] = 1.0
     seed: Count = 0
-    said: Annotated[str, Meta(max_length=8192)] = ""  # the answer begins with this already; pieces go on after it
-    budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # what is left of the turn's deadline
+    said: Annotated[str, Meta(max_length=8192)] = ""  # text that the answer begins with already; the tokens continue it
+    budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # the time that is left for the answer
 
 
 class Open(Message, tag="open", frozen=True):
-    """A session: with `chat` after the system prompt and framed as a chat turn, without it empty and raw.
+    """Opens a session. With `chat` it begins after the system prompt and every turn is framed as a chat turn; without,
+    it is empty and nothing is added.
 
-    `latents` keeps the last row's hidden state at hand after every feed, which a raw session needs to be asked for
-    latents. `key` makes a repeated open return the same session.
+    `latents` computes the last row's hidden state with every feed, without which a raw session cannot return latents.
+    A repeated open with the same `key` returns the same session.
     """
 
     rid: Count
@@ -88,7 +93,7 @@ class Open(Message, tag="open", frozen=True):
 
 
 class Attach(Message, tag="attach", frozen=True):
-    """Goes on with a session after a lost connection; `have` pieces of `generation` have arrived."""
+    """Continues a session after a lost connection; the client has the first `have` tokens of `generation`."""
 
     rid: Count
     session: Session
@@ -97,7 +102,7 @@ class Attach(Message, tag="attach", frozen=True):
 
 
 class Feed(Message, tag="feed", frozen=True):
-    """Appends parts; they are prefilled at once."""
+    """Appends parts to the context; the backbone reads them at once (prefill)."""
 
     rid: Count
     session: Session
@@ -106,16 +111,16 @@ class Feed(Message, tag="feed", frozen=True):
 
 
 class Generate(Message, tag="generate", frozen=True):
-    """Answers what was fed, as Piece events."""
+    """Generates the answer to what was fed, as TokenEvents."""
 
     rid: Count
     session: Session
     seq: Count
-    how: GenerationParams
+    params: GenerationParams = field(name="how")
 
 
 class Cancel(Message, tag="cancel", frozen=True):
-    """Stops generation `generation`, or every feed and generation up to now where it is absent."""
+    """Stops generation `generation`; without a number, every feed and generation that was asked up to now."""
 
     rid: Count
     session: Session
@@ -123,7 +128,7 @@ class Cancel(Message, tag="cancel", frozen=True):
 
 
 class Rollback(Message, tag="rollback", frozen=True):
-    """Forgets all rows from `n_past` on; a running generation is cancelled first."""
+    """Removes all rows from `n_past` on; a running generation is cancelled first."""
 
     rid: Count
     session: Session
@@ -132,7 +137,7 @@ class Rollback(Message, tag="rollback", frozen=True):
 
 
 class Branch(Message, tag="branch", frozen=True):
-    """A second session that starts where this one is."""
+    """Opens a second session with the same context as this one."""
 
     rid: Count
     session: Session
@@ -146,12 +151,12 @@ class Close(Message, tag="close", frozen=True):
     session: Session
 
 
-class Once(Message, tag="once", frozen=True):
-    """Open, feed, generate and close in one."""
+class OneShot(Message, tag="once", frozen=True):
+    """Opens a session, feeds, generates and closes, in one request."""
 
     rid: Count
     parts: Parts
-    how: GenerationParams
+    params: GenerationParams = field(name="how")
     chat: bool = True
 
 
@@ -162,7 +167,7 @@ class CrossEntropy(Message, tag="ce", frozen=True):
 
 
 class KLToTeacher(Message, tag="kl-to-teacher", frozen=True):
-    """Mean KL(teacher || student) at the reply tokens; the teacher is the same backbone given `teacher` instead."""
+    """Mean KL(teacher || student) at the reply tokens; the teacher is the same backbone after the parts `teacher`."""
 
     targets: Annotated[list[Ids], Meta(max_length=MAX_SEQUENCES)]
     teacher: Annotated[list[Parts], Meta(max_length=MAX_SEQUENCES)]
@@ -180,7 +185,7 @@ StepId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}:[0-9]{1,12}$")]
 
 
 class Forward(Message, tag="forward", frozen=True):
-    """Hidden states after the final norm of every position of every sequence, one array a sequence."""
+    """Asks for the hidden states after the final norm at every position, one array a sequence."""
 
     rid: Count
     sequences: Sequences
@@ -189,7 +194,7 @@ class Forward(Message, tag="forward", frozen=True):
 
 
 class Backward(Message, tag="backward", frozen=True):
-    """Gradients at every `rows` part, given those at the hidden states (`grads`: one array a sequence)."""
+    """Asks for the gradients at every `rows` part, from those at the hidden states (`grads`: one array a sequence)."""
 
     rid: Count
     step: StepId
@@ -200,8 +205,8 @@ class Backward(Message, tag="backward", frozen=True):
 
 
 class ForwardBackward(Message, tag="forward_backward", frozen=True):
-    """Loss, and its gradients at every `rows` part in order. `step` is "run:number"; a repeated step is answered from
-    memory, the same step with other content is refused.
+    """Asks for a loss and its gradients at every `rows` part, in order. `step` is "run:number". A repeated step is
+    answered from memory; the same step with other content is refused.
     """
 
     rid: Count
@@ -213,8 +218,8 @@ class ForwardBackward(Message, tag="forward_backward", frozen=True):
 
 
 class Example(Message, frozen=True):
-    """What the wearer says and the call that answers it; `call` None says that no added token may be called. `payload`
-    is the text between a begin token and its end.
+    """A training example: what the wearer says, and the added token that answers it. With `call` None no added token
+    may come. `payload` is the text between a begin token and its end token.
     """
 
     text: Annotated[str, Meta(max_length=2000)]
@@ -223,8 +228,8 @@ class Example(Message, frozen=True):
 
 
 class AddToken(Message, tag="add_token", frozen=True):
-    """A new token, or with `end` a begin/end pair; `meaning` is the text whose rows it starts from. A token without an
-    end is a call, and ends the answer.
+    """Adds a token, or with `end` a pair of begin and end token. Its row starts as the mean row of the text `meaning`.
+    A token without an end is a call, and ends the answer.
     """
 
     rid: Count
@@ -235,28 +240,28 @@ class AddToken(Message, tag="add_token", frozen=True):
 
 
 class TrainTokens(Message, tag="train_tokens", frozen=True):
-    """Trains the rows of the added tokens, and nothing else, on examples."""
+    """Trains the rows of the added tokens on examples; nothing else changes."""
 
     rid: Count
     examples: Annotated[list[Example], Meta(min_length=1, max_length=3000)]
 
 
 class RemoveToken(Message, tag="remove_token", frozen=True):
-    """Removes a token; the other one of a pair goes with it."""
+    """Removes a token; of a pair, both."""
 
     rid: Count
     name: Name
 
 
 class ListTokens(Message, tag="list_tokens", frozen=True):
-    """What was added."""
+    """Asks for the added tokens."""
 
     rid: Count
 
 
 class Tokenize(Message, tag="tokenize", frozen=True):
-    """Token ids of a text, for targets; with `rows` their input rows as well, for a connector to start from. With
-    `special`, `<|im_end|>` and its like become control tokens.
+    """Asks for the token ids of a text; with `rows` for their input embeddings as well. With `special`, control tokens
+    that are written in the text are read as such.
     """
 
     rid: Count
@@ -266,7 +271,7 @@ class Tokenize(Message, tag="tokenize", frozen=True):
 
 
 class Ping(Message, tag="ping", frozen=True):
-    """Asks for a Done at once; tells the round trip."""
+    """Asks for a Done at once, to measure the round trip."""
 
     rid: Count
 
@@ -281,6 +286,6 @@ SessionRequest = Feed | Generate | Rollback | Branch
 GradientRequest = Forward | Backward | ForwardBackward
 TokenRequest = AddToken | TrainTokens | RemoveToken | ListTokens
 Request = (
-    Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | Once | Forward | Backward | ForwardBackward
-    | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe
+    Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | OneShot | Forward | Backward
+    | ForwardBackward | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Between Python values and the fields of messages, on the client's side. Knows no connection."""
+"""Converts between Python values and the fields of messages, for the client."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from glasses.service.protocol.events import TokenEvent
 from glasses.service.protocol.messages import Part
 from glasses.types import NS_PER_MS, Float32Array, Latents, Token
 
-Given = str | Latents | Sequence[int] | Float32Array  # text, pre-connector latents, token ids, backbone latents
+Input = str | Latents | Sequence[int] | Float32Array  # text, latents of an encoder, token ids, rows (n, n_embd)
 
 
-def pack(given: Sequence[Given], arrays: list[Float32Array]) -> list[Part]:
-    """Parts of a message; their arrays are appended to `arrays`."""
+def pack(inputs: Sequence[Input], arrays: list[Float32Array]) -> list[Part]:
+    """`inputs` as parts of a message; their arrays are appended to `arrays`."""
     parts: list[Part] = []
-    for item in given:
+    for item in inputs:
         if isinstance(item, str):
             parts.append(messages.Text(item))
         elif isinstance(item, Latents):
@@ -32,8 +32,8 @@ def pack(given: Sequence[Given], arrays: list[Float32Array]) -> list[Part]:
     return parts
 
 
-def piece_of(event: TokenEvent, latent: Float32Array | None) -> Token:
-    """A piece of the wire as every stage knows it."""
+def token_of(event: TokenEvent, latent: Float32Array | None) -> Token:
+    """The token of an event, with its hidden state (1, n_embd) if it came with one."""
     return Token(
         turn_id=event.generation,
         token_id=event.token,
@@ -46,7 +46,7 @@ def piece_of(event: TokenEvent, latent: Float32Array | None) -> Token:
 
 
 def reason_of(value: str) -> Reason:
-    """A reason of the wire; one that only a newer service knows is INTERNAL."""
+    """The Reason of a Failed event; INTERNAL for one that only a newer service has."""
     try:
         return Reason(value)
     except ValueError:

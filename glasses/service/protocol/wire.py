@@ -1,11 +1,11 @@
-"""The bytes of one message: a small JSON header, then the arrays it names. Does NOT know what a message means.
+"""The bytes of one message: a small JSON header, then the arrays that it names.
 
     "GLW1" | header length, uint32 | header, JSON | arrays, back to back, little-endian
 
-The header is `{"body": ..., "arrays": [{"dtype": "f16", "shape": [n, d]}, ...]}`. An array of `f32` is raw float32. Of
-`f16` and `i8` there is first one float32 scale a row, then the rows divided by it: gradients are far smaller than the
-smallest half, and some latents larger than the largest int8. Nothing is allocated before the sizes in the header were
-checked against the caps and against the bytes that are there. Nothing is ever unpickled.
+The header is `{"body": ..., "arrays": [{"dtype": "f16", "shape": [n, d]}, ...]}`. An `f32` array is raw float32. An
+`f16` or `i8` array begins with one float32 scale per row, and its rows are divided by their scale: gradients are far
+smaller than the smallest half-precision number, and some latents are larger than the largest int8. Memory is allocated
+only after the sizes in the header were checked against the caps and against the bytes that came. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -83,25 +83,25 @@ class Decoder(Generic[_B]):
 
 
 class Envelope(msgspec.Struct):
-    """Of a message that cannot be used: whom to tell."""
+    """The request and the session of a message, read even from one that cannot be used."""
 
     rid: int | None = None
     session: str = ""
     seq: int = 0
 
 
-class _Addressed(msgspec.Struct):
+class _Enveloped(msgspec.Struct):
     body: Envelope
 
 
-_addressed = msgspec.json.Decoder(_Addressed)
+_envelopes = msgspec.json.Decoder(_Enveloped)
 
 
-def whose(data: bytes) -> Envelope:
-    """Who sent a message, as far as its header can be read at all."""
+def envelope_of(data: bytes) -> Envelope:
+    """The envelope of a message; an empty one if its header cannot be read."""
     try:
         (_, length) = _START.unpack_from(data)
-        return _addressed.decode(data[_START.size : _START.size + min(length, MAX_HEADER_BYTES)]).body
+        return _envelopes.decode(data[_START.size : _START.size + min(length, MAX_HEADER_BYTES)]).body
     except (struct.error, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return Envelope()
 
@@ -117,7 +117,7 @@ def encode(body: Any, arrays: Sequence[NDArray[Any]] = (), dtype: Dtype = "f32")
 
 
 def rounded(array: Float32Array, dtype: Dtype) -> Float32Array:
-    """What arrives of `array` when it is sent as `dtype`."""
+    """`array` as it arrives when it is sent as `dtype`."""
     return _unpack(ArraySpec(dtype, (array.shape[0], array.shape[1])), memoryview(_pack(array, dtype)))
 
 

@@ -1,0 +1,1 @@
+"""The server: sessions, HTTP and WebSocket, and the engine that they share."""

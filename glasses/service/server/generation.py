@@ -1,10 +1,10 @@
-"""One running generation: from the logits of the last row to the next piece. Knows no backend, session or network."""
+"""One running generation: from the logits of the last row to the next token."""
 
 from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,105 +12,138 @@ from glasses.backbone import sampling
 from glasses.backbone.inputs import ModelInput
 from glasses.backbone.vocabulary import Vocabulary
 from glasses.errors import InputError, Reason
-from glasses.service.engines.llama import Output
-from glasses.service.protocol.events import TokenEvent
+from glasses.service.engines.engine import Output, StreamedToken
+from glasses.service.protocol.events import TokenEvent, TokenInfo
 from glasses.service.protocol.messages import GenerationParams
 from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.types import Float32Array
 
-Made = tuple[TokenEvent, Float32Array | None]  # a piece and its latent (1, n_embd)
+End = Literal["eos", "call", "length", "context_full", "cancelled", "deadline", "failed"]
+
+
+class Generated(NamedTuple):
+    """A token, and the hidden state (1, n_embd) that predicted it if that was asked for."""
+
+    event: TokenEvent
+    latent: Float32Array | None
 
 
 @dataclass(slots=True)
 class Generation:
-    """`next` after every fed row. `pieces` keeps all that were made, for whoever missed some."""
+    """`next` is called after every fed row. `tokens` keeps all tokens, for a client that missed some.
+
+    The added tokens are scored behind the vocabulary: index n_vocab + i is the i-th of them.
+    """
 
     session: str
-    how: GenerationParams
+    params: GenerationParams
     vocabulary: Vocabulary
     added: AddedTokens
-    pieces: list[Made] = field(default_factory=list)
+    tokens: list[Generated] = field(default_factory=list)
     deadline_ns: int | None = None
     cancelled: bool = False
-    _chosen: list[int] = field(default_factory=list)  # as indices into the logits with the added ones behind
-    _opened: str | None = None  # the begin token whose end has not come
+    _chosen: list[int] = field(default_factory=list)  # indices
+    _opened: str | None = None  # the begin token whose end token has not come
     _text: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
     _rng: np.random.Generator = field(init=False)
     _sampling: sampling.Sampling = field(init=False)
 
     def __post_init__(self) -> None:
-        self._rng = np.random.default_rng(self.how.seed)
-        self._sampling = sampling.Sampling(self.how.temperature, self.how.top_p, self.how.repetition_penalty)
+        params = self.params
+        self._rng = np.random.default_rng(params.seed)
+        self._sampling = sampling.Sampling(params.temperature, params.top_p, params.repetition_penalty)
 
     @property
     def needs_hidden(self) -> bool:
-        """Whether `next` reads hidden states."""
-        return self.how.latents or bool(self.added.tokens)
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.pieces) and self.pieces[-1][0].end is not None
+        """Whether `next` reads the hidden state."""
+        return self.params.latents or bool(self.added.tokens)
 
     @property
     def needs_values(self) -> bool:
-        """Whether `next` reads the last row's value vectors."""
+        """Whether `next` reads the value vectors (`ReadsValues`)."""
         return self._first and self.added.deep.shape[1] > 0
 
     @property
+    def ended(self) -> bool:
+        """Whether the last token came."""
+        return bool(self.tokens) and self.tokens[-1].event.end is not None
+
+    @property
     def _first(self) -> bool:
-        return not self._chosen and not self.how.said
+        return not self._chosen and not self.params.said
 
     def next(self, output: Output, *, room: bool, values: Float32Array | None = None) -> ModelInput:
-        """Makes one piece and returns what has to be fed for the one after it; `room` is whether that would fit,
-        `values` (n_values,) what `Engine.values` has, where needed.
+        """Chooses a token and returns the input to feed for the one after it. `room` says whether that would fit into
+        the context; `values` is given where needed and readable.
+
+        Raises InputError(BAD_INPUT) where hidden states are needed and `output` has none.
         """
-        if self.needs_hidden and output.hidden is None:
-            raise InputError(Reason.BAD_INPUT, "latents of a raw session: open it with latents=true")
-        logits, n_vocab = output.logits, self.vocabulary.n_vocab
-        if self.added.tokens and output.hidden is not None:
-            if self._first and values is not None and len(values) + 1 == self.added.deep.shape[1]:
-                scores = self.added.first_scores(values, float(logits.max()))
-            else:
-                scores = self.added.scores(output.hidden, first=self._first, opened=self._opened)
-            logits = np.concatenate([logits, scores])
+        logits = self._with_added(output, values)
         index = sampling.choose(logits, self._sampling, self._chosen, self._rng)
         self._chosen.append(index)
+        token = self._added_at(index)
+        if token is not None:
+            self._opened = token.name if token.end else None
+        self._append(index, output, logits, self._end_after(index, room))
+        return [index] if token is None else self.added.rows[index - self.vocabulary.n_vocab :][:1]
+
+    def append(self, token: StreamedToken) -> None:
+        """Takes a token that the engine chose itself."""
+        place = (self.session, self.params.generation, len(self.tokens))
+        event = TokenEvent(*place, token.token, token.text, token.logprob, token.top, end=token.end)
+        self.tokens.append(Generated(event, None))
+
+    def stop(self, end: End) -> None:
+        """Ends the generation with an empty token that says why, unless it has ended."""
+        if not self.ended:
+            event = TokenEvent(self.session, self.params.generation, len(self.tokens), 0, "", 0.0, end=end)
+            self.tokens.append(Generated(event, None))
+
+    def _with_added(self, output: Output, values: Float32Array | None) -> Float32Array:
+        """The logits with those of the added tokens behind."""
+        if self.needs_hidden and output.hidden is None:
+            raise InputError(Reason.BAD_INPUT, "latents of a raw session: open it with latents=true")
+        if not self.added.tokens or output.hidden is None:
+            return output.logits
+        if self._first and values is not None and len(values) + 1 == self.added.deep.shape[1]:
+            scores = self.added.first_scores(values, float(output.logits.max()))
+        else:
+            scores = self.added.scores(output.hidden, first=self._first, opened=self._opened)
+        return np.concatenate([output.logits, scores])
+
+    def _end_after(self, index: int, room: bool) -> End | None:
+        """Why the generation ends with the token at `index`, which is the newest of `_chosen`."""
+        token = self._added_at(index)
+        if index in self.vocabulary.eos:
+            return "eos"
+        if token is not None and token.end is None and token.begin is None:
+            return "call"
+        if len(self._chosen) == self.params.max_tokens:
+            return "length"
+        return None if room else "context_full"
+
+    def _append(self, index: int, output: Output, logits: Float32Array, end: End | None) -> None:
         logprobs = sampling.log_softmax(logits)
-        eos = index in self.vocabulary.eos
-        full = len(self._chosen) == self.how.max_tokens
-        added = self.added.tokens[index - n_vocab] if index >= n_vocab else None
-        called = added is not None and added.end is None and added.begin is None
-        end = "eos" if eos else "call" if called else "length" if full else None if room else "context_full"
-        if added is not None:
-            self._opened = added.name if added.end else None
-        data = added.name.encode() if added else self.vocabulary.token_bytes(index)
-        latent = output.hidden[None] if self.how.latents and output.hidden is not None else None
-        piece = TokenEvent(
+        token = self._added_at(index)
+        data = self.vocabulary.token_bytes(index) if token is None else token.name.encode()
+        latent = output.hidden[None] if self.params.latents and output.hidden is not None else None
+        event = TokenEvent(
             session=self.session,
-            generation=self.how.generation,
-            index=len(self.pieces),
+            generation=self.params.generation,
+            index=len(self.tokens),
             token=self._id(index),
             text=self._text.decode(data, final=end is not None),
             logprob=float(logprobs[index]),
-            top=[(self._id(i), logprob) for i, logprob in sampling.most_likely(logprobs, self.how.top_k)],
+            top=[(self._id(i), logprob) for i, logprob in sampling.most_likely(logprobs, self.params.top_k)],
             array=None if latent is None else 0,
             end=end,
         )
-        self.pieces.append((piece, latent))
-        return self.added.rows[index - n_vocab :][:1] if added else [index]
+        self.tokens.append(Generated(event, latent))
 
-    def take(self, token: int, text: str, logprob: float, top: list[tuple[int, float]], end: Any) -> None:
-        """One piece that was made elsewhere."""
-        place = (self.session, self.how.generation, len(self.pieces))
-        self.pieces.append((TokenEvent(*place, token, text, logprob, top, end=end), None))
-
-    def stop(self, why: str) -> None:
-        """Ends it with an empty piece that says why; a generation ends exactly once."""
-        if not self.ended:
-            end: Any = why
-            piece = TokenEvent(self.session, self.how.generation, len(self.pieces), 0, "", 0.0, end=end)
-            self.pieces.append((piece, None))
+    def _added_at(self, index: int) -> TokenInfo | None:
+        n_vocab = self.vocabulary.n_vocab
+        return self.added.tokens[index - n_vocab] if index >= n_vocab else None
 
     def _id(self, index: int) -> int:
-        n_vocab = self.vocabulary.n_vocab
-        return self.added.tokens[index - n_vocab].id if index >= n_vocab else index
+        token = self._added_at(index)
+        return index if token is None else token.id

@@ -4,7 +4,7 @@ GET  /health                  200 once the backbone is open
 GET  /v1/openapi.json         the HTTP routes for tools (openapi.py)
 GET  /v1/schema               Description as JSON: what the backend can do, limits, every message's schema
 WS   /v1/ws?dtype=f32|f16|i8  messages of `wire`, one a binary frame, many sessions on one connection
-POST /v1/message              one message that needs no session; answers follow, each after its length (uint32)
+POST /v1/message              one message that needs no session; the answers follow, each after its length (uint32)
 POST /v1/chat/completions     see chat.py
 """
 
@@ -24,22 +24,22 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.service.protocol import wire
-from glasses.service.protocol.messages import Describe, GradientRequest, Once, Ping, Tokenize, TokenRequest
+from glasses.service.protocol.messages import Describe, GradientRequest, OneShot, Ping, Tokenize, TokenRequest
 from glasses.service.server.service import Service
 
-MAX_UNSENT = 2048  # messages that wait for a slow reader; then the connection is dropped and its sessions wait
-MAX_AT_ONCE = 16  # requests of one connection that are being taken: 256 MB at worst, then it is not read from
+MAX_UNSENT = 2048  # messages that wait for a slow reader; over that its connection is dropped, and its sessions linger
+MAX_AT_ONCE = 16  # requests of one connection in progress (256 MB at worst); over that it is not read from
 READ_BODY_S = 30.0
 LENGTH = struct.Struct("<I")
 WIRE_TYPE = "application/x-glasses-wire"
 _STATUS = {Reason.TOO_LARGE: 413, Reason.NOT_FOUND: 404, Reason.BUSY: 429, Reason.UNSUPPORTED: 501, Reason.TIMEOUT: 408,
            Reason.INTERNAL: 500, Reason.REFUSED: 403}  # fmt: skip
-SESSIONLESS = Describe | Once | Ping | Tokenize | GradientRequest | TokenRequest
+SESSIONLESS = Describe | OneShot | Ping | Tokenize | GradientRequest | TokenRequest
 _counter = iter(range(1, 1 << 62))
 
 
 class QueuePeer:
-    """A connection's outgoing messages; None is its end."""
+    """The outgoing messages of a connection; None ends it."""
 
     def __init__(self, dtype: wire.Dtype, key: str | None = None) -> None:
         self.dtype: wire.Dtype = dtype
@@ -54,7 +54,7 @@ class QueuePeer:
 
 
 def make_app(service: Service, extra_routes: list[Any] | None = None) -> Starlette:
-    """The application around a service that was started."""
+    """The ASGI application of a started service."""
 
     async def websocket(ws: WebSocket) -> None:
         await _websocket(service, ws)
@@ -79,7 +79,7 @@ def make_app(service: Service, extra_routes: list[Any] | None = None) -> Starlet
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, never more than `limit` bytes in memory. Raises InputError: TOO_LARGE, TIMEOUT."""
+    """Reads the body, at most `limit` bytes. Raises InputError: TOO_LARGE, TIMEOUT."""
     body = bytearray()
     try:
         async with asyncio.timeout(READ_BODY_S):
@@ -93,7 +93,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def problem(error: GlassesError) -> JSONResponse:
-    """An error as HTTP."""
+    """An error as an HTTP response."""
     return JSONResponse({"error": {"type": error.reason, "message": str(error)}}, _STATUS.get(error.reason, 400))
 
 
@@ -110,9 +110,7 @@ async def _websocket(service: Service, ws: WebSocket) -> None:
         while True:
             data = await ws.receive_bytes()
             await places.acquire()
-            task = asyncio.create_task(
-                service.receive(peer, data)
-            )  # tasks begin in order, and so do sessions' requests
+            task = asyncio.create_task(service.receive(peer, data))  # tasks begin in the order of their messages
             tasks.add(task)
             task.add_done_callback(lambda done: (tasks.discard(done), places.release()))
     except (WebSocketDisconnect, KeyError, RuntimeError):  # KeyError: a text frame; RuntimeError: closed by the writer

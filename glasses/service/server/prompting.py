@@ -1,9 +1,8 @@
-"""The parts of a message as what the backbone is fed, in a chat frame where asked. Knows no session or network."""
+"""Turns the parts of a message into inputs of the backbone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
@@ -18,25 +17,17 @@ from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.types import NS_PER_MS, Float32Array, Latents
 
 
-@dataclass(slots=True)
-class Turn(PromptState):
-    """As PromptState, and whether there was any input at all."""
-
-    empty: bool = True
-
-
 def connect(
-    models: LoadedBundle, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: Turn
+    loaded: LoadedBundle, added: AddedTokens, part: messages.Part, arrays: Sequence[Float32Array], turn: PromptState
 ) -> list[ModelInput]:
     """`part` as token ids and rows; notes in `turn` what it was.
 
-    Raises InputError (an array that is not there, an unknown token, a wrong width), ModelError(WRONG_SPACE).
+    Raises InputError (an array that was not sent, an unknown token, a wrong width), ModelError(WRONG_SPACE).
     """
-    turn.empty = False
     if isinstance(part, Text):
-        return [*turn.begin_text(), models.backbone.tokenize(part.text, special=False)]
+        return [*turn.begin_text(), loaded.backbone.tokenize(part.text, special=False)]
     if isinstance(part, Tokens):
-        return [*turn.begin_text(), *split(models, added, part.ids)]
+        return [*turn.begin_text(), *split(loaded, added, part.ids)]
     if part.array >= len(arrays):
         raise InputError(Reason.BAD_INPUT, f"array {part.array} is named but only {len(arrays)} were sent")
     data = arrays[part.array]
@@ -44,17 +35,17 @@ def connect(
         turn.has_question = True
         return [data]
     try:
-        return [prompt.connect(models, _latents(models, part, data), turn)]
-    except (InvalidArgument, RuntimeException) as error:  # a picture of other than 49 latents, say
+        return [prompt.connect(loaded, _latents(loaded, part, data), turn)]
+    except (InvalidArgument, RuntimeException) as error:  # such as a picture of other than 49 latents
         raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
 
 
-def split(models: LoadedBundle, added: AddedTokens, ids: Sequence[int]) -> list[ModelInput]:
-    """Token ids as runs of the backbone's own ids and rows of added ones."""
+def split(loaded: LoadedBundle, added: AddedTokens, ids: Sequence[int]) -> list[ModelInput]:
+    """Token ids as runs of the backbone's own ids and the rows of added tokens between them."""
     out: list[ModelInput] = []
     own: list[int] = []
     for token in ids:
-        if token < models.backbone.n_vocab:
+        if token < loaded.backbone.n_vocab:
             own.append(token)
             continue
         index = added.index_of_id(token)
@@ -63,8 +54,8 @@ def split(models: LoadedBundle, added: AddedTokens, ids: Sequence[int]) -> list[
     return [*out, own] if own else out
 
 
-def _latents(models: LoadedBundle, part: Sensed, data: Float32Array) -> Latents:
-    width = models.widths().get(part.space)
+def _latents(loaded: LoadedBundle, part: Sensed, data: Float32Array) -> Latents:
+    width = loaded.widths().get(part.space)
     if width is not None and data.shape[1] != width:
         raise InputError(Reason.BAD_INPUT, f"latents of {part.space} are {width} wide, not {data.shape[1]}")
     return Latents(0, part.duration_ms * NS_PER_MS, part.modality, data, part.space)

@@ -1,4 +1,4 @@
-"""The three APIs over one engine: answers the messages of any peer. Does NOT know HTTP, sockets or passwords."""
+"""The three APIs over one engine: answers the messages of any connection."""
 
 from __future__ import annotations
 
@@ -10,74 +10,60 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from glasses import __version__
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
-from glasses.runtime.bundle import LoadedBundle
-from glasses.service.engines.llama import Ability, Context, Engine
+from glasses.service.engines.engine import Context, Engine, GivesGradients
 from glasses.service.protocol import events, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
-from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, Once, Open
+from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, OneShot, Open
+from glasses.service.server.conversation import Conversation
+from glasses.service.server.engine_host import EngineHost
 from glasses.service.server.session import Send, Session
-from glasses.service.server.worker import Worker
-from glasses.service.tokens import added_tokens
-from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.service.tokens.tokens_api import TokensAPI
 from glasses.types import Float32Array
 
 log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Limits that protect memory and time; a session costs up to 23 KB a row (SmolLM2-135M)."""
+    """Limits that protect memory and time; a session takes up to 23 KB a row (SmolLM2-135M)."""
 
     sessions: int = 8
-    linger_s: float = 60.0  # how long a session waits for its lost connection
-    idle_s: float = 600.0  # how long a connected one may do nothing
+    linger_s: float = 60.0  # how long a session stays after its connection is lost
+    idle_s: float = 600.0  # how long a connected session may do nothing
 
 
 class Peer(Protocol):
-    """One connection. `key` names it in the fair queue, `dtype` is how arrays go to it."""
+    """One connection. `key` names it in the fair queue; arrays are sent to it as `dtype`."""
 
     key: str
     dtype: wire.Dtype
 
     def send(self, data: bytes) -> None:
-        """Never waits; drops the connection where it cannot keep up."""
+        """Never waits; drops the connection if it cannot keep up."""
         ...
 
 
 class Service:
-    """Opened by `start`; everything but the engine's own work happens on the event loop that started it."""
+    """Opened by `start`. The engine works on a thread of its own; everything else happens on the event loop that called
+    `start`. `tokens` is the file in which added tokens are kept.
+    """
 
     def __init__(
         self, open_engine: Callable[[], Engine], *, backend: str, tokens: Path | None = None, caps: Caps = Caps()
     ) -> None:
-        self._open_engine, self._backend, self._tokens_path, self._caps = open_engine, backend, tokens, caps
-        self._worker, self._tokens = Worker(), TokensAPI(tokens)
+        self.host = EngineHost(open_engine, backend=backend, tokens_path=tokens)
+        self._tokens, self._caps = TokensAPI(self.host), caps
         self._sessions: dict[str, Session] = {}
-        self._running = ""
         self._janitor: asyncio.Task[None] | None = None
-        self.added: AddedTokens
-        self.engine: Engine
-
-    @property
-    def models(self) -> LoadedBundle:
-        return self.engine.parts
 
     async def start(self) -> None:
-        """Opens the engine on the worker's thread. Raises as `open_engine` does, and as `added_tokens.load`."""
-        self.engine = await self._worker.run("start", self._open_engine)
-        backbone = self.models.backbone
-        sizes = (backbone.n_vocab, backbone.n_embd)
-        if self._tokens_path:
-            self.added = added_tokens.load(self._tokens_path, backbone.sha256, *sizes)
-        else:
-            self.added = AddedTokens.empty(*sizes)
+        """Opens the engine on its thread. Raises as `open_engine` does, and as `added_tokens.load`."""
+        await self.host.start()
         self._janitor = asyncio.create_task(self._tidy())
 
     async def close(self) -> None:
@@ -86,25 +72,7 @@ class Service:
             self._janitor.cancel()
         for session in list(self._sessions.values()):
             await self._end(session)
-        await self._worker.close(self.engine.close)
-
-    async def run(self, key: str, function: Callable[[], _T]) -> _T:
-        """`function` on the engine's thread, in turn. Raises what it raises, and RemoteError(BUSY)."""
-
-        def guarded() -> _T:
-            self._running = key
-            self.engine.clear_abort()
-            try:
-                return function()
-            finally:
-                self._running = ""
-
-        return await self._worker.run(key, guarded)
-
-    def abort(self, key: str) -> None:
-        """Ends what the engine does for `key`, if it is at it."""
-        if self._running == key:
-            self.engine.abort()
+        await self.host.close()
 
     @staticmethod
     def decode(data: bytes) -> tuple[messages.Request, list[Float32Array]]:
@@ -112,7 +80,7 @@ class Service:
         return _requests.decode(data)
 
     async def receive(self, peer: Peer, data: bytes) -> None:
-        """Takes one message of a connection. Whatever is wrong with it is answered; nothing is raised."""
+        """Takes one message of a connection. An error is sent as the answer, never raised."""
         try:
             request, arrays = self.decode(data)
             await self._take(peer, request, arrays)
@@ -123,18 +91,17 @@ class Service:
             self._refuse(peer, data, Reason.INTERNAL, f"the service failed: {type(error).__name__}")
 
     def _refuse(self, peer: Peer, data: bytes, reason: Reason, message: str) -> None:
-        """Answers a request that was not taken; on a session its number counts as done, or the next would not fit."""
-        whose = wire.whose(data)
-        failed = Failed(
-            whose.rid if whose.rid is not None and whose.rid >= 0 else None, reason, message, max(0, whose.seq)
-        )
-        session = self._sessions.get(whose.session)
-        if session is not None and whose.seq == session.received + 1:
+        """Answers a request that was not taken. On a session its seq counts as done, or the next would leave a gap."""
+        envelope = wire.envelope_of(data)
+        rid = envelope.rid if envelope.rid is not None and envelope.rid >= 0 else None
+        failed = Failed(rid, reason, message, max(0, envelope.seq))
+        session = self._sessions.get(envelope.session)
+        if session is not None and envelope.seq == session.received + 1:
             session.refused(failed)
         peer.send(wire.encode(failed))
 
     def detach(self, peer: Peer) -> None:
-        """The connection is gone; its sessions wait for `linger_s`."""
+        """Notes that a connection is gone; its sessions stay for `linger_s`."""
         for session in self._sessions.values():
             if isinstance(session.send, Sender) and session.send.peer is peer:
                 session.send, session.touched = None, time.monotonic()
@@ -143,7 +110,7 @@ class Service:
         send = Sender(peer)
         match request:
             case messages.Tokenize():
-                backbone = self.models.backbone
+                backbone = self.host.loaded.backbone
                 ids = backbone.tokenize(request.text, special=request.special)
                 rows = (backbone.token_rows(ids),) if request.rows and ids else ()
                 send(events.Tokenized(request.rid, ids), rows)
@@ -153,52 +120,35 @@ class Service:
                 send(self.describe(request.rid), ())
             case Open():
                 if request.latents:
-                    self.require("hidden")
+                    self.host.require("hidden")
                 session = self._open(request, send)
-                send(Opened(request.rid, session.id, session.context.n_past, session.received), ())
+                send(Opened(request.rid, session.id, session.n_past, session.received), ())
             case Attach():
                 session = self.session(request.session)
-                send(Opened(request.rid, session.id, session.context.n_past, session.received), ())
+                send(Opened(request.rid, session.id, session.n_past, session.received), ())
                 session.attach(send, request.generation, request.have)
             case Cancel():
                 session = self.session(request.session)
                 session.cancel(request.generation)
-                send(Done(request.rid, session.id, session.context.n_past, session.received), ())
+                send(Done(request.rid, session.id, session.n_past, session.received), ())
             case Close():
                 await self._end(self.session(request.session))
                 send(Done(request.rid, request.session, 0), ())
             case messages.Feed() | messages.Generate() | messages.Rollback() | messages.Branch():
                 self.session(request.session).accept(request, arrays)
-            case Once():
-                await self._once(request, arrays, send)
+            case OneShot():
+                await self._one_shot(request, arrays, send)
             case messages.Forward() | messages.Backward() | messages.ForwardBackward():
                 send(*await self._gradient(peer, request, arrays))
             case _:
-                self.require("tokens")
-                send(await self._tokens.answer(self, peer.key, request), ())
+                self.host.require("tokens")
+                send(await self._tokens.answer(peer.key, request), ())
 
     def session(self, session_id: str) -> Session:
-        """Raises InputError(NOT_FOUND)."""
+        """The open session of this id. Raises InputError(NOT_FOUND)."""
         session = self._sessions.get(session_id)
         if session is None:
-            raise InputError(
-                Reason.NOT_FOUND, "no such session: it ended, or the service was started anew; open another"
-            )
-        return session
-
-    def require(self, ability: Ability) -> None:
-        """Raises RemoteError(UNSUPPORTED) for what the description does not name under `can`."""
-        if ability not in self.engine.can:
-            raise RemoteError(
-                Reason.UNSUPPORTED,
-                f"the backend {self._backend} has no {ability} API: it can do {', '.join(self.engine.can)}; "
-                "serve with --backend torch for all of them",
-            )
-
-    def adopt(self, context: Context, like: Session) -> Session:
-        """A new session at `context`, with the connection and frame of another. Raises RemoteError(BUSY)."""
-        session = self._new(context, like.send, chat=like.chat, latents=like.latents)
-        session.branched(like)
+            raise InputError(Reason.NOT_FOUND, "no such session: it ended, or the service was restarted; open another")
         return session
 
     def _open(self, request: Open, send: Send) -> Session:
@@ -206,14 +156,18 @@ class Service:
         if known:
             known.send = send
             return known
-        chat = self.engine.chat
+        chat = self.host.engine.chat
         context = Context(chat.n_past, chat.state) if request.chat else Context()
-        return self._new(context, send, chat=request.chat, latents=request.latents, key=request.key)
+        return self._new(Conversation(self.host, context, request.chat, request.latents), send, request.key)
 
-    def _new(self, context: Context, send: Send | None, *, chat: bool, latents: bool, key: str = "") -> Session:
+    def _adopt(self, conversation: Conversation, like: Session) -> Session:
+        """A new session for a branch of another session's conversation, on its connection. Raises RemoteError(BUSY)."""
+        return self._new(conversation, like.send)
+
+    def _new(self, conversation: Conversation, send: Send | None, key: str = "") -> Session:
         if len(self._sessions) >= self._caps.sessions:
             raise RemoteError(Reason.BUSY, f"all {self._caps.sessions} sessions are taken; close one, or try later")
-        session = Session(secrets.token_urlsafe(16), self, context, chat, latents, send, key)
+        session = Session(secrets.token_urlsafe(16), conversation, send, self._adopt, key)
         self._sessions[session.id] = session
         session.start()
         return session
@@ -222,8 +176,8 @@ class Service:
         self._sessions.pop(session.id, None)
         await session.close()
 
-    async def _once(self, request: Once, arrays: list[Float32Array], send: Send) -> None:
-        session = self._open(Open(0, chat=request.chat, latents=request.how.latents), send)
+    async def _one_shot(self, request: OneShot, arrays: list[Float32Array], send: Send) -> None:
+        session = self._open(Open(0, chat=request.chat, latents=request.params.latents), send)
         ended = asyncio.Event()
 
         def forward(event: Event, sent: Sequence[Float32Array]) -> None:
@@ -235,7 +189,7 @@ class Service:
         session.send = forward
         try:
             session.accept(messages.Feed(request.rid, session.id, 1, request.parts), arrays)
-            session.accept(messages.Generate(request.rid, session.id, 2, request.how), [])
+            session.accept(messages.Generate(request.rid, session.id, 2, request.params), [])
             await ended.wait()
         finally:
             await self._end(session)
@@ -243,25 +197,27 @@ class Service:
     async def _gradient(
         self, peer: Peer, request: messages.GradientRequest, arrays: list[Float32Array]
     ) -> tuple[Event, Sequence[Float32Array]]:
-        self.require("gradient")
+        host = self.host
+        if not isinstance(host.engine, GivesGradients):
+            raise host.unsupported("gradient")
         key = peer.key if isinstance(request, messages.Forward) else request.step.partition(":")[0]
-        return await self.engine.gradient(self, key, request, arrays)
+        return await host.engine.gradient(host.runner(key), host.added, request, arrays)
 
     def describe(self, rid: int = 0) -> Description:
         """What this service is and can do."""
-        backbone = self.models.backbone
+        loaded = self.host.loaded
         return Description(
             rid=rid,
             schema_id=events.schema_id(),
             version=__version__,
-            bundle=self.models.bundle.name,
-            backend=self._backend,
-            backbone=backbone.sha256,
-            n_embd=backbone.n_embd,
-            n_vocab=backbone.n_vocab,
-            n_ctx=backbone.n_ctx,
-            can=list(self.engine.can),
-            spaces=sorted(self.models.widths()),
+            bundle=loaded.bundle.name,
+            backend=self.host.backend,
+            backbone=loaded.backbone.sha256,
+            n_embd=loaded.backbone.n_embd,
+            n_vocab=loaded.backbone.n_vocab,
+            n_ctx=loaded.backbone.n_ctx,
+            can=list(self.host.engine.can),
+            spaces=sorted(loaded.widths()),
             caps=self._cap_table,
             schema=events.json_schema(),
         )
@@ -279,7 +235,7 @@ class Service:
         }
 
     async def _tidy(self) -> None:
-        """Ends sessions that nobody came back to."""
+        """Ends the sessions that nobody uses any more."""
         while True:
             await asyncio.sleep(min(1.0, self._caps.linger_s / 4))
             now = time.monotonic()
@@ -291,7 +247,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends events to one peer."""
+    """Encodes and sends events to one connection."""
 
     peer: Peer
 

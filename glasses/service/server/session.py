@@ -1,7 +1,7 @@
-"""One conversation with the backbone over the Latent API: its requests in order, each done once. Knows no network.
+"""One session of the Latent API: its requests in order, each done once.
 
-A session outlives the connection it was opened on. Its requests wait in a queue; every step of the backbone is one
-call on the worker, so sessions take turns from token to token.
+A session outlives the connection on which it was opened. Its requests wait in a queue. Every step of the backbone is
+one call on the engine's thread, so sessions take turns from token to token.
 """
 
 from __future__ import annotations
@@ -11,55 +11,49 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from glasses.errors import GlassesError, InputError, ModelError, Reason
-from glasses.runtime import prompt
-from glasses.service.engines.llama import Context, Output
+from glasses.service.engines.engine import StreamsTokens
 from glasses.service.protocol import messages
 from glasses.service.protocol.events import Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Feed, Generate, Rollback, SessionRequest
-from glasses.service.server import prompting
-from glasses.service.server.generation import Generation, Made
+from glasses.service.server.conversation import Conversation
+from glasses.service.server.generation import Generated, Generation
 from glasses.types import NS_PER_MS, Float32Array
-
-if TYPE_CHECKING:
-    from glasses.service.server.service import Service
 
 log = logging.getLogger(__name__)
 MAX_QUEUED = 256  # requests that wait
 MAX_QUEUED_BYTES = 32 << 20  # of their arrays
 KEPT_ANSWERS = 256  # for requests that are repeated
 Send = Callable[[Event, Sequence[Float32Array]], None]
+_T = TypeVar("_T")
 Queued = tuple[SessionRequest, list[Float32Array]]
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """`send` is where its events go now, None while nobody is connected; `touched` is the monotonic time of use."""
+    """`send` is where its events go, None while nobody is connected. `adopt` makes a session of the service from a
+    branched conversation. `touched` is the monotonic time of the last use.
+    """
 
     id: str
-    service: Service
-    context: Context
-    chat: bool
-    latents: bool
+    conversation: Conversation
     send: Send | None
+    adopt: Callable[[Conversation, Session], Session]
     key: str = ""
-    turn: prompting.Turn = field(default_factory=prompting.Turn)
-    marks: list[tuple[int, prompting.Turn, list[Any]]] = field(default_factory=list)  # what to roll back to
-    received: int = 0
+    received: int = 0  # the newest seq
     generation: Generation | None = None
     touched: float = field(default_factory=time.monotonic)
-    _output: Output | None = None
-    _pending: list[Any] = field(default_factory=list)  # a chosen token that is not fed yet
-    _answers: dict[int, Event] = field(default_factory=dict)
+    _answers: dict[int, Event] = field(default_factory=dict)  # by seq, at most KEPT_ANSWERS
     _queue: asyncio.Queue[Queued] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED))
     _queued_bytes: int = 0
     _task: asyncio.Task[None] | None = None
     _stop_before: int = 0  # feeds and generations up to this seq were cancelled
 
     def start(self) -> None:
+        """Begins to serve the queue."""
         self._task = asyncio.create_task(self._serve())
 
     async def close(self) -> None:
@@ -70,13 +64,19 @@ class Session:
             await asyncio.gather(self._task, return_exceptions=True)
 
     @property
+    def n_past(self) -> int:
+        """Rows in the context."""
+        return self.conversation.n_past
+
+    @property
     def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
         return self._queue.empty() and (self.generation is None or self.generation.ended)
 
     def accept(self, request: SessionRequest, arrays: list[Float32Array]) -> None:
-        """Queues a request, or answers one that was done already.
+        """Queues a request, or repeats the answer to one that was done.
 
-        Raises InputError(REPLAYED) for a number that leaves a gap or is too old, RemoteError(BUSY).
+        Raises InputError: REPLAYED for a seq that leaves a gap or is too old, BUSY.
         """
         self.touched = time.monotonic()
         if request.seq <= self.received:
@@ -97,38 +97,38 @@ class Session:
         self.received = request.seq
 
     def refused(self, failed: Failed) -> None:
-        """A request that could not even be queued has had its turn."""
+        """Notes the answer to the next request, which could not be queued."""
         self.received = failed.seq
-        self._answers[failed.seq] = failed
+        self._keep(failed.seq, failed)
 
     def cancel(self, generation: int | None) -> None:
-        """Stops a generation, or all that was asked up to now."""
+        """Stops a generation, or everything that was asked up to now."""
         running = self.generation
-        if running and not running.ended and generation in (None, running.how.generation):
+        if running and not running.ended and generation in (None, running.params.generation):
             running.cancelled = True
         if generation is None:
             self._stop_before = self.received
-            self.service.abort(self.id)
-
-    def branched(self, other: Session) -> None:
-        """Makes this new session's place in the conversation that of `other`."""
-        self.turn = replace(other.turn)
-        self._output, self._pending, self.marks = other._output, list(other._pending), list(other.marks)
+            self.conversation.host.abort(self.id)
 
     def attach(self, send: Send, generation: int, have: int) -> None:
-        """Sends events here from now on, and first what the other end missed of `generation`."""
+        """Sends events here from now on, and first the tokens of `generation` after the first `have`."""
         self.send, self.touched = send, time.monotonic()
-        if self.generation and self.generation.how.generation == generation:
-            for made in self.generation.pieces[have:]:
-                self._piece(made)
+        if self.generation and self.generation.params.generation == generation:
+            for token in self.generation.tokens[have:]:
+                self._emit_token(token)
 
     def _emit(self, event: Event, arrays: Sequence[Float32Array] = ()) -> None:
         if self.send is not None:
             self.send(event, arrays)
 
-    def _piece(self, made: Made) -> None:
-        piece, latent = made
-        self._emit(piece, () if latent is None else (latent,))
+    def _emit_token(self, token: Generated) -> None:
+        self._emit(token.event, () if token.latent is None else (token.latent,))
+
+    def _keep(self, seq: int, answer: Event) -> None:
+        """Keeps an answer to be repeated, and drops the oldest over KEPT_ANSWERS."""
+        self._answers[seq] = answer
+        while len(self._answers) > KEPT_ANSWERS:
+            del self._answers[min(self._answers)]
 
     async def _serve(self) -> None:
         while True:
@@ -140,85 +140,60 @@ class Session:
                 answer = Failed(request.rid, error.reason, str(error), request.seq)
             except Exception as error:
                 log.exception("session %s failed", self.id[:6])
-                answer = Failed(
-                    request.rid, Reason.INTERNAL, f"the service failed: {type(error).__name__}", request.seq
-                )
-            self._answers[request.seq] = answer
-            self._answers.pop(request.seq - KEPT_ANSWERS, None)
+                message = f"the service failed: {type(error).__name__}"
+                answer = Failed(request.rid, Reason.INTERNAL, message, request.seq)
+            self._keep(request.seq, answer)
             self._emit(answer)
 
     async def _do(self, request: SessionRequest, arrays: list[Float32Array]) -> Event:
+        conversation = self.conversation
         if isinstance(request, Generate):
-            return await self._generate(request)
-        if isinstance(request, messages.Branch):
-            branched = await self._run(lambda: self.service.engine.copy(self.context))
-            session = self.service.adopt(branched, self)
-            return Opened(request.rid, session.id, branched.n_past)
-        if isinstance(request, Feed):
+            await self._generate(request)
+        elif isinstance(request, messages.Branch):
+            session = self.adopt(await self._run(conversation.branch), self)
+            return Opened(request.rid, session.id, session.n_past)
+        elif isinstance(request, Feed):
             if request.seq <= self._stop_before:
                 raise ModelError(Reason.ABORTED, "cancelled before it was fed")
-            await self._run(lambda: self._feed(request, arrays))
+            await self._run(lambda: conversation.feed(request.parts, arrays))
         else:
-            await self._run(lambda: self._rollback(request.n_past))
-        return Done(request.rid, self.id, self.context.n_past, request.seq)
+            await self._run(lambda: conversation.rollback(request.n_past))
+        return Done(request.rid, self.id, self.n_past, request.seq)
 
-    async def _run(self, function: Callable[[], Any]) -> Any:
-        return await self.service.run(self.id, function)
+    async def _run(self, function: Callable[[], _T]) -> _T:
+        return await self.conversation.host.run(self.id, function)
 
-    def _feed(self, request: Feed, arrays: list[Float32Array]) -> None:
-        """On the worker's thread. A part that cannot be used leaves the context as it was."""
-        service, turn = self.service, replace(self.turn)
-        parts = [
-            p for part in request.parts for p in prompting.connect(service.models, service.added, part, arrays, turn)
-        ]
-        if not any(len(part) for part in parts):
-            self.turn = turn  # nobody spoke: no rows, and nothing to do
-            return
-        hidden = self.latents or bool(service.added.tokens and not self.chat)
-        self._output = service.engine.feed(self.context, [*self._pending, *parts], hidden=hidden)
-        self._pending, self.turn = [], turn
-        self._mark()
-
-    def _mark(self) -> None:
-        self.marks.append((self.context.n_past, self.turn, list(self._pending)))
-
-    def _rollback(self, n_past: int) -> None:
-        self.service.engine.truncate(self.context, n_past)
-        while self.marks and self.marks[-1][0] > n_past:
-            self.marks.pop()
-        _, turn, pending = self.marks[-1] if self.marks else (0, prompting.Turn(), [])
-        self._output, self.turn = None, turn
-        self._pending = pending if self.marks and self.marks[-1][0] == n_past else []
-
-    async def _generate(self, request: Generate) -> Event:
-        how, service = request.how, self.service
-        if how.latents:
-            service.require("hidden")
-        if self.generation and how.generation <= self.generation.how.generation:
-            raise InputError(
-                Reason.REPLAYED, f"generation {how.generation} is not over {self.generation.how.generation}"
-            )
-        generation = Generation(self.id, how, service.models.backbone.vocabulary, service.added)
-        if how.budget_ms is not None:
-            generation.deadline_ns = time.monotonic_ns() + how.budget_ms * NS_PER_MS
+    async def _generate(self, request: Generate) -> None:
+        params, host = request.params, self.conversation.host
+        if params.latents:
+            host.require("hidden")
+        if self.generation and params.generation <= self.generation.params.generation:
+            newest = self.generation.params.generation
+            raise InputError(Reason.REPLAYED, f"generation {params.generation} is not over {newest}")
+        generation = Generation(self.id, params, host.loaded.backbone.vocabulary, host.added)
+        if params.budget_ms is not None:
+            generation.deadline_ns = time.monotonic_ns() + params.budget_ms * NS_PER_MS
         generation.cancelled = request.seq <= self._stop_before
         self.generation = generation
         try:
-            await (self._elsewhere(generation) if service.engine.stream else self._stream(generation))
-            self._answered()
+            if isinstance(host.engine, StreamsTokens):
+                await self._stream(generation, host.engine)
+            else:
+                await self._step_by_step(generation)
+            self.touched = time.monotonic()
+            self.conversation.end_turn()
         except BaseException:
             generation.stop("failed")
-            self._piece(generation.pieces[-1])
+            self._emit_token(generation.tokens[-1])
             raise
-        return Done(request.rid, self.id, self.context.n_past, request.seq)
 
-    async def _stream(self, generation: Generation) -> None:
-        step = self._begin if self.chat else self._step
+    async def _step_by_step(self, generation: Generation) -> None:
+        step = self.conversation.begin if self.conversation.chat else self.conversation.step
         while not generation.ended:
-            n_made = len(generation.pieces)
+            n_sent = len(generation.tokens)
             if generation.cancelled:
                 generation.stop("cancelled")
-            elif generation.deadline_ns and time.monotonic_ns() > generation.deadline_ns:
+            elif _late(generation):
                 generation.stop("deadline")
             else:
                 try:
@@ -227,65 +202,26 @@ class Session:
                     if error.reason is not Reason.ABORTED:
                         raise
                     generation.cancelled = True
-                step = self._step
-            for made in generation.pieces[n_made:]:
-                self._piece(made)
+                step = self.conversation.step
+            for token in generation.tokens[n_sent:]:
+                self._emit_token(token)
 
-    async def _elsewhere(self, generation: Generation) -> None:
-        """Pieces of an engine that makes them itself; a reply that is left breaks its connection and so ends there."""
-        engine, context, late = self.service.engine, self.context, False
-        parts = [*self._pending, *(self._ending(generation) if self.chat else [])]
-        self._pending = []
-        if parts:
-            await self._run(lambda: engine.feed(context, parts, hidden=False))
-        async with aclosing(engine.stream(context, generation.how)) as stream:
-            async for piece in stream:
-                late = generation.deadline_ns is not None and time.monotonic_ns() > generation.deadline_ns
+    async def _stream(self, generation: Generation, engine: StreamsTokens) -> None:
+        """Takes the tokens of an engine that generates by itself. Leaving the stream ends the generation there."""
+        conversation, late = self.conversation, False
+        await self._run(lambda: conversation.feed_prompt(generation))
+        async with aclosing(engine.stream(conversation.context, generation.params)) as stream:
+            async for token in stream:
+                late = _late(generation)
                 if generation.cancelled or late:
                     break
-                generation.take(piece.token, piece.text, piece.logprob, piece.top, piece.end)
-                self._piece(generation.pieces[-1])
-        ids = [made.token for made, _ in generation.pieces if made.end != "eos"]
-        if ids:
-            await self._run(lambda: engine.feed(context, [ids], hidden=False))
+                generation.append(token)
+                self._emit_token(generation.tokens[-1])
+        await self._run(lambda: conversation.feed_answer(generation))
         if not generation.ended:
             generation.stop("cancelled" if generation.cancelled else "deadline" if late else "failed")
-            self._piece(generation.pieces[-1])
+            self._emit_token(generation.tokens[-1])
 
-    def _answered(self) -> None:
-        self.touched = time.monotonic()
-        if self.chat:  # the next turn's parts follow
-            self._pending, self._output = [self._turn_break()], None
-            self.turn = prompting.Turn()
-            self._mark()
 
-    def _turn_break(self) -> list[int]:
-        backbone = self.service.models.backbone
-        return backbone.tokenize(backbone.prompt_format.turn_break)
-
-    def _begin(self, generation: Generation) -> None:
-        """The end of a chat turn, then the first piece."""
-        parts = [*self._pending, *self._ending(generation)]
-        self._output = self.service.engine.feed(self.context, parts, hidden=generation.needs_hidden)
-        self._pending = []
-        self._step(generation)
-
-    def _ending(self, generation: Generation) -> list[Any]:
-        ending = prompt.ending(self.service.models, self.turn)
-        if generation.how.said:
-            ending.append(self.service.models.backbone.tokenize(generation.how.said, special=False))
-        return ending
-
-    def _step(self, generation: Generation) -> None:
-        """Feeds the last piece's token and makes the next one, on the worker's thread."""
-        if self._pending:
-            feed = self.service.engine.feed
-            self._output = feed(self.context, self._pending, hidden=generation.needs_hidden or self.latents)
-            self._pending = []
-        if self._output is None:
-            raise InputError(Reason.BAD_INPUT, "nothing to continue: feed something first")
-        room = self.context.n_past < self.service.models.backbone.n_ctx
-        values = self.service.engine.values(self.context) if generation.needs_values else None
-        chosen = generation.next(self._output, room=room, values=values)
-        if generation.pieces[-1][0].end in (None, "length"):  # a raw session may go on after its last token
-            self._pending = [chosen]
+def _late(generation: Generation) -> bool:
+    return generation.deadline_ns is not None and time.monotonic_ns() > generation.deadline_ns

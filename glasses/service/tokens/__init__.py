@@ -1,0 +1,1 @@
+"""Added tokens: their table, their training, and their API."""

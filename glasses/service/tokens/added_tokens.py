@@ -1,11 +1,11 @@
-"""Tokens that the backbone's file does not have: their rows, names and where they are kept. Pure numpy; no training.
+"""The table of added tokens, which are not in the backbone's file: names, rows, and the file that keeps them.
 
-An added token is an input row, fed as a latent, and a classifier row w, scored as w.h beside the logits. The backbone
-and its logits stay bit for bit what they are.
+An added token has an input row, fed as an embedding, and a classifier row w; its logit at a hidden state h is w.h. The
+backbone and its own logits do not change by a bit.
 
-How an answer begins is decided by a longer row where the engine has what it reads: the value vectors that the end of
-the wearer's words and the end of the prompt left in the cache, of every layer. They cost no decoding. Calls then come
-first in an answer or not at all; `classifier` is for end tokens, for engines without such values, and for `bake`.
+Where the engine can read the KV cache, deep rows decide how an answer begins: linear classifiers on the value vectors,
+in every layer, of the last row of the user's words and the last row of the prompt. This costs no decoding. A call then
+comes first in an answer or not at all, and classifier rows serve for end tokens and for `bake` only.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ NEVER = np.float32(-1e30)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """Header of the file: arrays are the input rows and the classifier rows, both (k, n_embd), and where they were
-    trained the deep rows (k, n_values + 1).
+    """Header of the file. Its arrays are the input rows and the classifier rows, both (k, n_embd), and the deep rows
+    (k, n_values + 1) if they were trained.
     """
 
     backbone: str  # sha256
@@ -42,10 +42,10 @@ _decoder: wire.Decoder[_File] = wire.Decoder(_File)
 
 @dataclass(frozen=True, slots=True)
 class AddedTokens:
-    """An unchanging table; every change makes another one, so a running generation keeps what it began with.
+    """An immutable table: every change makes a new one, and a running generation keeps the one it began with.
 
-    `rows` and `classifier` are float32 (k, n_embd), k = len(tokens); `deep` is (k, n_values + 1), the last number of a
-    row added to its score, or (k, 0) where it was not trained. An id is never given twice.
+    `rows` and `classifier` are float32 (k, n_embd), k = len(tokens). `deep` is (k, n_values + 1), with the bias last,
+    or (k, 0) if it was not trained. An id is never given twice.
     """
 
     next_id: int
@@ -56,25 +56,26 @@ class AddedTokens:
 
     @staticmethod
     def empty(n_vocab: int, n_embd: int) -> AddedTokens:
+        """A table without tokens; the first one will get the id n_vocab."""
         none = frozen(np.zeros((0, n_embd), np.float32))
         return AddedTokens(n_vocab, (), none, none, frozen(np.zeros((0, 0), np.float32)))
 
     def index(self, name: str) -> int:
-        """Raises InputError(NOT_FOUND)."""
+        """The index of a token by name. Raises InputError(NOT_FOUND)."""
         for i, token in enumerate(self.tokens):
             if token.name == name:
                 return i
         raise InputError(Reason.NOT_FOUND, f"no added token {name}; there are {[t.name for t in self.tokens]}")
 
     def index_of_id(self, token: int) -> int:
-        """Raises InputError(NOT_FOUND)."""
+        """The index of a token by id. Raises InputError(NOT_FOUND)."""
         for i, added in enumerate(self.tokens):
             if added.id == token:
                 return i
         raise InputError(Reason.NOT_FOUND, f"token {token} is neither the backbone's nor an added one")
 
     def add(self, infos: Sequence[TokenInfo], row: Float32Array) -> AddedTokens:
-        """Adds tokens that start at input row (n_embd,); their classifier rows of zeros wait for training.
+        """Adds tokens with the input row `row` (n_embd,); their classifier rows are zeros until they are trained.
 
         Raises InputError: BAD_INPUT for a name that is taken, TOO_LARGE.
         """
@@ -97,7 +98,7 @@ class AddedTokens:
         )
 
     def remove(self, name: str) -> AddedTokens:
-        """Without the token and the other one of its pair. Raises InputError(NOT_FOUND)."""
+        """Removes a token, and the other one of its pair. Raises InputError(NOT_FOUND)."""
         token = self.tokens[self.index(name)]
         keep = [i for i, t in enumerate(self.tokens) if t.name not in (name, token.end, token.begin)]
         return replace(
@@ -109,30 +110,33 @@ class AddedTokens:
         )
 
     def trained(self, rows: Float32Array, classifier: Float32Array, deep: Float32Array | None = None) -> AddedTokens:
-        """With new rows for all tokens; every version goes up by one. `deep` is None where an engine has no values."""
+        """Replaces the rows of all tokens and counts their versions up. `deep` is None for an engine without values."""
         tokens = tuple(msgspec.structs.replace(token, version=token.version + 1) for token in self.tokens)
         deep = np.zeros((len(tokens), 0), np.float32) if deep is None else deep
         return AddedTokens(self.next_id, tokens, frozen(rows), frozen(classifier), frozen(deep))
 
     def scores(self, hidden: Float32Array, *, first: bool, opened: str | None) -> Float32Array:
-        """Logits float32 (k,) of a hidden state (n_embd,), very low where a token may not come: a call is the `first`
-        piece of an answer, a begin token stands outside a pair, and first where there are deep rows, an end token
-        inside its own (`opened` is the begin token's name), and none comes before it was trained.
+        """Logits float32 (k,) at a hidden state (n_embd,), NEVER for a token that may not come there.
+
+        A call may come only as the `first` token of an answer; a begin token only outside a pair (and only first if
+        there are deep rows); an end token only inside its own pair, whose begin token `opened` names. A token that was
+        never trained may not come.
         """
         begins = first or not self.deep.shape[1]
         allowed = [t.version > 0 and _may_come(t, first, opened) and (begins or t.end is None) for t in self.tokens]
         return np.where(allowed, self.classifier @ hidden, NEVER).astype(np.float32)
 
     def first_scores(self, values: Float32Array, largest: float) -> Float32Array:
-        """Logits float32 (k,) of the first piece from the prompt's `values` (n_values,). What scores over zero with its
-        deep row comes over `largest`, the largest of the backbone's own logits, so that a greedy answer calls it.
+        """Logits float32 (k,) of an answer's first token, from the prompt's `values` (n_values,). A deep score above
+        zero becomes a logit above `largest`, the largest of the backbone's own, so that a greedy answer calls the
+        token.
         """
         may_come = np.array([t.version > 0 and t.begin is None for t in self.tokens], bool)
         scores = self.deep[:, :-1] @ values + self.deep[:, -1] + np.float32(largest)
         return np.where(may_come, scores, NEVER).astype(np.float32)
 
     def save(self, path: Path, backbone_sha256: str) -> None:
-        """Appears whole or not at all."""
+        """Writes the file; after a crash there is the old file or the new one."""
         header = _File(backbone_sha256, self.next_id, list(self.tokens))
         part = path.with_name(path.name + ".part")
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -151,9 +155,9 @@ def _may_come(token: TokenInfo, first: bool, opened: str | None) -> bool:
 
 
 def load(path: Path, backbone_sha256: str, n_vocab: int, n_embd: int) -> AddedTokens:
-    """What was saved for this backbone, or an empty table where there is no file.
+    """The table that was saved for this backbone, or an empty one if there is no file.
 
-    Raises ModelError: CORRUPT, BAD_INPUT where the file is of another backbone.
+    Raises ModelError: CORRUPT, BAD_INPUT for the file of another backbone.
     """
     try:
         data = path.read_bytes()

@@ -1,10 +1,10 @@
-"""Writes added tokens into a copy of the backbone's GGUF, for runtimes that know nothing of tables beside it.
+"""Writes added tokens into a copy of the backbone's GGUF, for runtimes without a table of added tokens.
 
     python -m glasses.service.tokens.bake BACKBONE.gguf TOKENS OUT.gguf      (needs the package gguf: extra `train`)
 
-The file grows by the classifier: where the model used its embedding table for both, the two differ now. New rows are
-quantised like the table they join; every old row stays bit for bit. An added token's id is its place in OUT, which is
-its id in the table unless tokens were removed.
+The file grows by a classifier table if the model used its embedding table for both, for the two differ now. New rows
+are quantised like the table that they are added to; old rows do not change by a bit. The id of an added token in OUT is
+its position, which is its id in the table unless tokens were removed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TOKENS, _TYPES, _SCORES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type",
 
 
 def bake(source: Path, added: AddedTokens, target: Path) -> None:
-    """Raises ModelError(UNSUPPORTED) for a table type that gguf cannot quantise; `target` appears whole or not."""
+    """Writes `target`, whole or not at all. Raises ModelError(UNSUPPORTED) for a type that gguf cannot quantise."""
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
     part = target.with_name(target.name + ".part")
@@ -58,7 +58,7 @@ def bake(source: Path, added: AddedTokens, target: Path) -> None:
 
 
 def _extended(name: str, value: Any, added: AddedTokens, architecture: str) -> Any:
-    """The metadata that has an entry a token."""
+    """A metadata value; those with an entry a token are extended."""
     n = len(added.tokens)
     if name == _TOKENS:
         return [*value, *(token.name for token in added.tokens)]
@@ -70,7 +70,7 @@ def _extended(name: str, value: Any, added: AddedTokens, architecture: str) -> A
 
 
 def _joined(table: NDArray[Any], rows: Float32Array, kind: Any) -> NDArray[Any]:
-    """The table's bytes with `rows`, quantised alike, behind."""
+    """The table with `rows`, quantised alike, behind it."""
     try:
         return np.concatenate([table, quantize(rows, kind)])
     except NotImplementedError as error:

@@ -1,8 +1,12 @@
-"""Trains the classifier rows and deep rows of added tokens, and nothing else. Numpy; no gradients needed.
+"""Trains the classifier rows and the deep rows of added tokens. Numpy; needs no gradients through the backbone.
 
-The backbone is frozen, so a classifier row sees the same hidden state whatever it is: all states the examples lead to
-are computed once, and the rows are a logistic regression on them. The class "none of them" is the backbone's own
-vocabulary, whose probability mass at every state is the log of the sum of its exponentiated logits.
+The backbone is frozen, so the hidden states do not depend on the classifier rows: the states of all examples are
+computed once, and the rows are a logistic regression on them. The class "none of them" is the backbone's own
+vocabulary; its logit at a state is the log-sum-exp of the backbone's logits there.
+
+Deep rows are a regression over {none, token 1, .. token k} on the value vectors that the prompt left in the KV cache.
+They share one direction ("calls a token at all"), so what the examples of one token say about calling helps every
+other. There are few examples and thousands of values, so it is done in the space of their principal components.
 """
 
 from __future__ import annotations
@@ -15,27 +19,32 @@ import numpy as np
 
 from glasses.backbone.inputs import ModelInput
 from glasses.runtime import prompt
-from glasses.service.engines.llama import Output
+from glasses.service.engines.engine import Context, Engine, Output, ReadsValues
 from glasses.service.protocol.messages import Example
 from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.types import Float32Array
 
-# Of the answer the backbone gives by itself, where an example calls nothing. A begin token may come anywhere in it, all
-# others only first; past these states a pair's silence is not trained.
+# An example that calls nothing is trained along this many states of the backbone's own answer. A begin token may come
+# anywhere in an answer, other tokens only first, so a pair takes more states.
 OWN_STATES, OWN_STATES_PAIR = 4, 24
 MAX_OWN_STATES = 2000  # of all examples together: each costs decoding a token
 STEPS, RATE, DECAY = 800, 0.5, 1e-6
-# By how much an added token has to win over the backbone's own vocabulary, or lose against it, while training. Chosen
-# with sound_out.py: new wordings lie some four logits nearer to a call than trained ones do. They were looked at for
-# this, so that example's own figures are a little kind.
+# The margins in logits by which an added token has to win against the backbone's own vocabulary, or lose to it, in
+# training. Chosen with examples/sound_out.py, where new wordings are some four logits nearer to a call than trained
+# ones; its own figures are a little too good for that.
 CALL_MARGIN, SILENT_MARGIN = 2.0, 12.0
+DEEP_COMPONENTS, DEEP_STEPS, DEEP_RATE = 1000, 300, 0.02
+DEEP_SHARED = 3.0  # the shared direction moves this many times faster than a single row
+DEEP_DECAY = 1e-3  # weight of the squared rows
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A hidden state (n_embd,), the mass and the largest of the backbone's own logits there, and what should come:
-    an index into the added tokens, -1 for none. `first` is the first state of an answer, which alone has `values`
-    (n_values,), what the prompt left in the cache, where the engine can read it.
+    """A hidden state (n_embd,), and which token should come after it.
+
+    `mass` is the log-sum-exp of the backbone's logits, `largest` the largest of them. `wanted` is an index into the
+    added tokens, -1 for none. `first` marks the first state of an answer; only such a state has `values` (n_values,),
+    and only from an engine that reads them.
     """
 
     hidden: Float32Array
@@ -47,20 +56,20 @@ class State:
 
 
 def own_states(added: AddedTokens, examples: Sequence[Example]) -> int:
-    """How many states of its own answer an example that calls nothing gives."""
+    """How many states an example that calls nothing gives."""
     wanted = OWN_STATES_PAIR if any(token.end for token in added.tokens) else OWN_STATES
     return min(wanted, max(1, MAX_OWN_STATES // max(1, sum(example.call is None for example in examples))))
 
 
-def states_of(engine: Any, added: AddedTokens, example: Example, n_own: int) -> list[State]:
-    """The states of one example, `n_own` where it calls nothing, on the worker's thread.
+def states_of(engine: Engine, added: AddedTokens, example: Example, n_own: int) -> list[State]:
+    """The states of one example, `n_own` where it calls nothing. Runs on the engine's thread.
 
     Raises InputError(NOT_FOUND), ModelError.
     """
-    models, context = engine.parts, engine.copy(engine.chat)
-    fed: list[ModelInput] = [models.backbone.tokenize(example.text, special=False)]
-    out = engine.feed(context, [*fed, *prompt.ending(models, prompt.PromptState(has_question=True))], hidden=True)
-    values = engine.values(context)
+    loaded, context = engine.loaded, engine.copy(engine.chat)
+    text: ModelInput = loaded.backbone.tokenize(example.text, special=False)
+    out = engine.feed(context, [text, *prompt.ending(loaded, prompt.PromptState(has_question=True))], hidden=True)
+    values = engine.values(context) if isinstance(engine, ReadsValues) else None
     if example.call is None:
         first, *more = _own(engine, context, out, n_own)
         return [replace(first, values=values), *more]
@@ -70,18 +79,18 @@ def states_of(engine: Any, added: AddedTokens, example: Example, n_own: int) -> 
     if end is None:
         return states
     out = engine.feed(context, [added.rows[begin : begin + 1]], hidden=True)
-    for token in models.backbone.tokenize(example.payload, special=False):
+    for token in loaded.backbone.tokenize(example.payload, special=False):
         states.append(_state(out, -1, first=False))
         out = engine.feed(context, [[token]], hidden=True)
     return [*states, _state(out, added.index(end), first=False)]
 
 
 def fit(states: Sequence[State], n_tokens: int) -> tuple[Float32Array, float]:
-    """Classifier rows float32 (n_tokens, n_embd), and the share of first states where the right thing then comes."""
+    """Classifier rows float32 (n_tokens, n_embd), and the share of first states where they choose rightly."""
     hidden = np.stack([s.hidden for s in states]).astype(np.float64)
     mass, largest = np.array([s.mass for s in states]), np.array([s.largest for s in states])
     wanted, first = np.array([s.wanted for s in states]), np.array([s.first for s in states])
-    # Both sides count the same, and the first states, where a false call is made if one is, more than later ones.
+    # Calls and silence weigh the same. Of the silent states the first one weighs most: false calls happen there.
     silent = wanted < 0
     groups = ((~silent, 0.5, CALL_MARGIN), (silent & first, 0.4, -SILENT_MARGIN), (silent & ~first, 0.1, -CALL_MARGIN))
     weight, shift = np.zeros(len(states)), np.zeros(len(states))
@@ -95,7 +104,7 @@ def fit(states: Sequence[State], n_tokens: int) -> tuple[Float32Array, float]:
 
 
 def _descend(hidden: Any, mass: Any, wanted: Any, weight: Any, n_tokens: int) -> Any:
-    """Adam (Kingma and Ba 2015) on the weighted cross-entropy of [mass, scores]; every state is in every step."""
+    """Minimises the weighted cross-entropy of [mass, scores] by Adam (Kingma and Ba 2015), all states in every step."""
     called = wanted >= 0
     target = np.zeros((len(hidden), n_tokens))
     target[np.flatnonzero(called), wanted[called]] = 1
@@ -113,12 +122,12 @@ def _descend(hidden: Any, mass: Any, wanted: Any, weight: Any, n_tokens: int) ->
     return rows
 
 
-def _own(engine: Any, context: Any, out: Output, n_states: int) -> list[State]:
-    """Along the backbone's own greedy answer: at none of its states may an added token be called."""
+def _own(engine: Engine, context: Context, out: Output, n_states: int) -> list[State]:
+    """The states along the backbone's own greedy answer, at none of which an added token should come."""
     states = [_state(out, -1, first=True)]
     while len(states) < n_states:
         token = int(out.logits.argmax())
-        if token in engine.parts.backbone.eos:
+        if token in engine.loaded.backbone.eos:
             break
         out = engine.feed(context, [[token]], hidden=True)
         states.append(_state(out, -1, first=False))
@@ -130,3 +139,57 @@ def _state(out: Output, wanted: int, *, first: bool) -> State:
     top = float(out.logits.max())
     mass = top + float(np.log(np.exp(out.logits - np.float32(top)).sum(dtype=np.float64)))
     return State(out.hidden.copy(), mass, top, wanted, first)
+
+
+def fit_deep(values: Float32Array, wanted: Any, n_tokens: int) -> tuple[Float32Array, float]:
+    """Deep rows float32 (n_tokens, n_values + 1) from `values` (n, n_values) and `wanted` (n,), an index into the
+    tokens or -1; and the share of examples where they choose rightly.
+    """
+    middle, spread = values.mean(axis=0), values.std(axis=0) + np.float32(1e-3)
+    even = (values - middle) / spread
+    components, projection = _principal(even)
+    rows, bias = _descend_deep(components, wanted, n_tokens)
+    rows = (rows @ projection.T) / spread
+    deep = np.concatenate([rows, (bias - rows @ middle)[:, None]], axis=1).astype(np.float32)
+    scores = values @ deep[:, :-1].T + deep[:, -1]
+    chosen = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), -1)
+    return deep, float((chosen == wanted).mean())
+
+
+def _principal(even: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """The principal components (n, m) of `even` (n, n_values), scaled to a root mean square length of 8, and the
+    projection (n_values, m) that makes them.
+    """
+    n = min(DEEP_COMPONENTS, *even.shape)
+    sizes, vectors = np.linalg.eigh(even @ even.T)
+    sizes, vectors = sizes[::-1][:n].clip(1e-3), vectors[:, ::-1][:, :n]
+    components = vectors * np.sqrt(sizes)
+    scale = 8 / np.sqrt(np.square(components).sum(axis=1).mean())
+    return components * scale, even.T @ (vectors / np.sqrt(sizes)) * scale
+
+
+def _descend_deep(x: Float32Array, wanted: Any, n_tokens: int) -> tuple[Float32Array, Float32Array]:
+    """Rows (n_tokens, m) and biases (n_tokens,) that minimise the cross-entropy of [0, scores], by Adam (Kingma and Ba
+    2015) with all examples in every step. Examples that call weigh as much as those that do not.
+    """
+    called = wanted >= 0
+    target = np.zeros((len(x), n_tokens), np.float32)
+    target[np.flatnonzero(called), wanted[called]] = 1
+    weight = np.where(called, 0.5 / max(1, called.sum()), 0.5 / max(1, (~called).sum())).astype(np.float32)[:, None]
+    ones = np.concatenate([x, np.ones((len(x), 1), np.float32)], axis=1)
+    # The last row is the shared direction. The biases start where "none" is likelier than a call.
+    table = np.zeros((n_tokens + 1, ones.shape[1]), np.float32)
+    table[:-1, -1] = -2.0
+    mean, square = np.zeros_like(table), np.zeros_like(table)
+    for step in range(1, DEEP_STEPS + 1):
+        scores = ones @ (table[:-1] + DEEP_SHARED * table[-1]).T
+        top = np.maximum(0, scores.max(axis=1, keepdims=True))
+        exps = np.exp(scores - top)
+        slope = ((exps / (exps.sum(axis=1, keepdims=True) + np.exp(-top)) - target) * weight).T @ ones
+        slope = np.concatenate([slope, DEEP_SHARED * slope.sum(axis=0, keepdims=True)])
+        slope[:, :-1] += 2 * DEEP_DECAY * table[:, :-1]
+        mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
+        rate = DEEP_RATE * min(1.0, 3 * (1 - step / DEEP_STEPS))
+        table -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-9)
+    together = table[:-1] + DEEP_SHARED * table[-1]
+    return together[:, :-1], together[:, -1]

@@ -15,9 +15,9 @@ from glasses.service.server import worker
 from glasses.service.server.server import Listen, bind
 from glasses.service.server.step_cache import KEPT, Steps
 from glasses.service.server.worker import Worker
-from glasses.service.tokens import added_tokens, deep_training
+from glasses.service.tokens import added_tokens
 from glasses.service.tokens.added_tokens import AddedTokens
-from glasses.service.tokens.token_training import State, fit
+from glasses.service.tokens.token_training import State, fit, fit_deep
 
 
 def test_the_queue_is_fair() -> None:
@@ -178,7 +178,7 @@ def test_deep_rows_learn_from_fewer_examples_than_values() -> None:
         noise = rng.normal(size=(n, 500), scale=1.5)
         return (things[thing] + asks[:, None] * ask + noise).astype(np.float32), np.where(asks, thing, -1)
 
-    deep, accuracy = deep_training.fit(*examples(120), 3)
+    deep, accuracy = fit_deep(*examples(120), 3)
     assert (deep.shape, accuracy) == ((3, 501), 1.0)
     values, wanted = examples(600)
     scores = values @ deep[:, :-1].T + deep[:, -1]

@@ -112,3 +112,45 @@ def test_the_schema_has_an_id_that_changes_with_it() -> None:
     assert "forward_backward" in json.dumps(schema)
     assert events.schema_id() == events.schema_id()
     assert len(events.schema_id()) == 16
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            {"type": "generate", "rid": 1, "session": "a" * 22, "seq": 1, "how": {"generation": 1, "said": "Yes"}},
+            messages.Generate(1, "a" * 22, 1, messages.GenerationParams(1, said="Yes")),
+        ),
+        (
+            {"type": "once", "rid": 1, "parts": [{"type": "text", "text": "x"}], "how": {"generation": 1}},
+            messages.OneShot(1, [messages.Text("x")], messages.GenerationParams(1)),
+        ),
+        (
+            {"type": "feed", "rid": 1, "session": "a" * 22, "seq": 1, "parts": [{"type": "tokens", "ids": [1]}]},
+            messages.Feed(1, "a" * 22, 1, [messages.Tokens([1])]),
+        ),
+    ],
+)
+def test_requests_of_older_clients_are_understood(body: dict[str, object], expected: messages.Request) -> None:
+    decoded, _ = _requests.decode(raw(json.dumps({"body": body}).encode()))
+    assert decoded == expected
+    header = wire.encode(expected)[8:]
+    assert json.loads(header)["body"] == body
+
+
+def test_token_event_has_the_tag_and_fields_that_older_clients_read() -> None:
+    event = events.TokenEvent("a" * 22, 1, 0, 7, "x", -0.5, end="eos")
+    assert json.loads(wire.encode(event)[8:])["body"] == {
+        "type": "piece", "session": "a" * 22, "generation": 1, "index": 0, "token": 7, "text": "x", "logprob": -0.5,
+        "end": "eos",
+    }  # fmt: skip
+
+
+def test_schema_id_does_not_depend_on_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, schema = events.schema_id(), events.json_schema()
+    assert "description" in schema["$defs"]["Feed"]
+    schema["$defs"]["Feed"]["description"] = "other words"
+    monkeypatch.setattr(events, "json_schema", lambda: schema)
+    assert events.schema_id() == before
+    schema["$defs"]["Feed"]["properties"]["seq"]["maximum"] = 1
+    assert events.schema_id() != before

@@ -1,1 +1,1 @@
-"""The backbone in torch, for gradients: needs the extra `train`."""
+"""The backbone in torch, for gradients. Needs the extra `train`."""

@@ -1,4 +1,4 @@
-"""The Gradient API as a torch loss: a connector trains through it as through a network of its own.
+"""The Gradient API as a torch loss, so that a connector trains through a service as through a local network.
 
 loss = RemoteLoss(GradientClient(client)).cross_entropy([[rows, " Repeat the words.", SUFFIX_IDS]], [reply_ids])
 loss.backward()  # `rows`, and whatever made them, now have gradients
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from glasses.service.client.gradient_client import GradientClient
-from glasses.service.protocol.packing import Given
+from glasses.service.protocol.packing import Input
 from glasses.types import Float32Array
 
-GivenTensor = Given | Tensor
+InputTensor = Input | Tensor
 
 
 class _Through(torch.autograd.Function):
-    """The value of a remote loss; its gradients came with it."""
+    """Makes a remote loss part of the graph; its gradients came together with its value."""
 
     @staticmethod
     def forward(ctx: Any, call: Callable[[], tuple[float, list[Float32Array]]], *rows: Tensor) -> Tensor:
@@ -39,29 +39,29 @@ class _Through(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class RemoteLoss:
-    """The losses of `GradientClient`, given tensors (n, n_embd) among the parts, as scalar tensors."""
+    """The losses of `GradientClient` as scalar tensors; among the inputs may be tensors (n, n_embd)."""
 
     client: GradientClient
 
-    def cross_entropy(self, sequences: Sequence[Sequence[GivenTensor]], targets: Sequence[Sequence[int]]) -> Tensor:
+    def cross_entropy(self, sequences: Sequence[Sequence[InputTensor]], targets: Sequence[Sequence[int]]) -> Tensor:
         """See `GradientClient.cross_entropy`."""
-        given, rows = _detached(sequences)
-        return _apply(lambda: self.client.cross_entropy(given, targets), rows)
+        inputs, rows = _detached(sequences)
+        return _apply(lambda: self.client.cross_entropy(inputs, targets), rows)
 
     def kl_to_teacher(
         self,
-        sequences: Sequence[Sequence[GivenTensor]],
+        sequences: Sequence[Sequence[InputTensor]],
         targets: Sequence[Sequence[int]],
-        teacher: Sequence[Sequence[Given]],
+        teacher: Sequence[Sequence[Input]],
     ) -> Tensor:
         """See `GradientClient.kl_to_teacher`."""
-        given, rows = _detached(sequences)
-        return _apply(lambda: self.client.kl_to_teacher(given, targets, teacher), rows)
+        inputs, rows = _detached(sequences)
+        return _apply(lambda: self.client.kl_to_teacher(inputs, targets, teacher), rows)
 
-    def mse_on_latents(self, sequences: Sequence[Sequence[GivenTensor]], wanted: Sequence[Float32Array]) -> Tensor:
+    def mse_on_latents(self, sequences: Sequence[Sequence[InputTensor]], wanted: Sequence[Float32Array]) -> Tensor:
         """See `GradientClient.mse_on_latents`."""
-        given, rows = _detached(sequences)
-        return _apply(lambda: self.client.mse_on_latents(given, wanted), rows)
+        inputs, rows = _detached(sequences)
+        return _apply(lambda: self.client.mse_on_latents(inputs, wanted), rows)
 
 
 def _apply(call: Callable[[], tuple[float, list[Float32Array]]], rows: list[Tensor]) -> Tensor:
@@ -69,18 +69,18 @@ def _apply(call: Callable[[], tuple[float, list[Float32Array]]], rows: list[Tens
     return loss
 
 
-def _detached(sequences: Sequence[Sequence[GivenTensor]]) -> tuple[list[list[Given]], list[Tensor]]:
-    """The sequences as arrays, and every array part as the tensor whose gradient comes back, in order."""
-    given: list[list[Given]] = []
+def _detached(sequences: Sequence[Sequence[InputTensor]]) -> tuple[list[list[Input]], list[Tensor]]:
+    """The sequences as arrays, and the tensors that gradients come back for, in order."""
+    inputs: list[list[Input]] = []
     rows: list[Tensor] = []
     for sequence in sequences:
-        given.append([])
+        inputs.append([])
         for part in sequence:
             if isinstance(part, Tensor):
-                given[-1].append(part.detach().float().numpy())
+                inputs[-1].append(part.detach().float().numpy())
                 rows.append(part)
             else:
-                given[-1].append(part)
+                inputs[-1].append(part)
                 if isinstance(part, np.ndarray) and part.ndim == 2:
                     rows.append(torch.from_numpy(part.copy()))
-    return given, rows
+    return inputs, rows

@@ -1,6 +1,6 @@
-"""The deployed backbone in torch: weights dequantised from the GGUF that runs. Knows no session, message or network.
+"""The backbone in torch, its weights dequantised from the GGUF that the device runs.
 
-Text and token rows come from the same file through llama.cpp, so that both backends agree on them.
+Tokens and token rows come from the same file through llama.cpp, so that both backends agree on them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
 from transformers.utils import logging
 
-from glasses.backbone import inputs as fed
-from glasses.backbone.inputs import ModelInput
+from glasses.backbone.inputs import ModelInput, check
 from glasses.backbone.prompt import SYSTEM
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import LoadedBundle
-from glasses.service.engines.llama import Ability, Context, Output
+from glasses.service.engines.engine import Ability, Context, Output
 
-CHUNK = 64  # rows between two looks at the abort flag
+CHUNK = 64  # rows between two checks of the abort flag
 
 
 def load_model(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> Any:
@@ -32,36 +31,34 @@ def load_model(gguf: Path, *, dtype: torch.dtype = torch.bfloat16) -> Any:
     bfloat16 is about ten times faster than float32 on processors with AVX512-BF16.
     """
     logging.disable_progress_bar()
-    plain = GgufConfig(dequantize=True)  # else the weights stay packed and every product unpacks them again
+    plain = GgufConfig(dequantize=True)  # without it the weights stay packed and every product unpacks them again
     folder, name = str(gguf.parent), gguf.name
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype, quantization_config=plain)
     return model.eval().requires_grad_(False)
 
 
 class TorchEngine:
-    """A cache of keys and values for every context; otherwise as `engine.LlamaEngine`."""
+    """An engine with a KV cache for every context. `gradient_api.TorchGradientEngine` adds training."""
 
-    can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "token rows", "gradient")
-    gradient: Any = None  # gradient_api.GradientAPI.answer, once opened
-    train_rows: Any = None  # token_rows.train, once opened
-    stream: Any = None
+    can: tuple[Ability, ...] = ("latent", "hidden", "tokens")
 
-    def __init__(self, parts: LoadedBundle, model: Any) -> None:
-        self.parts, self.model = parts, model
-        self._sizes = {"n_vocab": parts.backbone.n_vocab, "n_embd": parts.backbone.n_embd}
+    def __init__(self, loaded: LoadedBundle, model: Any) -> None:
+        self.loaded, self.model = loaded, model
+        backbone = loaded.backbone
+        self._sizes = {"n_vocab": backbone.n_vocab, "n_embd": backbone.n_embd}
         self._aborted = False
-        prompt_format = parts.backbone.prompt_format
-        self._read = (len(parts.backbone.tokenize(prompt_format.suffix)), 1)
+        self._read = (len(backbone.tokenize(backbone.prompt_format.suffix)), 1)
         self.chat = Context(0, None)
-        self.feed(self.chat, [parts.backbone.tokenize(prompt_format.prefix(SYSTEM))], hidden=False)
+        self.feed(self.chat, [backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))], hidden=False)
         self._prefix = self.chat.state
         self.chat.state = copy.deepcopy(self._prefix)
 
-    def feed(self, context: Context, parts: Sequence[ModelInput], *, hidden: bool) -> Output:
-        rows = torch.cat([self.embed(part, f"part {i}") for i, part in enumerate(parts)] or [torch.zeros(0)])
+    def feed(self, context: Context, inputs: Sequence[ModelInput], *, hidden: bool) -> Output:
+        """See `Engine.feed`."""
+        rows = torch.cat([self.embed(item, f"part {i}") for i, item in enumerate(inputs)] or [torch.zeros(0)])
         if not len(rows):
             raise ModelError(Reason.BAD_INPUT, "nothing to feed: no part has a token or a latent")
-        start, n_ctx = context.n_past, self.parts.backbone.n_ctx
+        start, n_ctx = context.n_past, self.loaded.backbone.n_ctx
         if start + len(rows) > n_ctx:
             raise ModelError(Reason.CONTEXT_FULL, f"{len(rows)} more rows do not fit: {start} of {n_ctx} are taken")
         cache = context.state if context.state is not None else DynamicCache()
@@ -89,27 +86,29 @@ class TorchEngine:
             raise ModelError(Reason.BAD_INPUT, "the model's output is not finite: the latents fed make it overflow")
         return state.float().numpy(), logits
 
-    def embed(self, part: ModelInput, where: str) -> Tensor:
-        """Rows (n, n_embd) of the model's type. Raises ModelError(BAD_INPUT)."""
-        rows = fed.check(part, where, **self._sizes)
+    def embed(self, item: ModelInput, where: str) -> Tensor:
+        """An input as rows (n, n_embd) of the model's type. Raises ModelError(BAD_INPUT), which names it `where`."""
+        rows = check(item, where, **self._sizes)
         if rows.ndim == 1:
             return self.model.get_input_embeddings()(torch.from_numpy(rows.astype(np.int64)))
         return torch.from_numpy(rows.copy()).to(self.model.dtype)
 
     def prefix(self, n: int) -> Any:
-        """A fresh cache of the system prompt for `n` sequences."""
+        """A new KV cache of the system prompt for `n` sequences."""
         cache = DynamicCache()
-        for layer, (keys, values) in enumerate((part.keys, part.values) for part in self._prefix.layers):
+        for layer, (keys, values) in enumerate((cached.keys, cached.values) for cached in self._prefix.layers):
             cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
         return cache
 
     def values(self, context: Context) -> np.ndarray | None:
+        """See `ReadsValues.values`."""
         if context.n_past < max(self._read):
             return None
         layers = [layer.values[0] for layer in context.state.layers]
         return torch.cat([v[:, context.n_past - n].flatten() for v in layers for n in self._read]).float().numpy()
 
     def truncate(self, context: Context, n_past: int) -> None:
+        """See `Engine.truncate`."""
         if not 0 <= n_past <= context.n_past:
             raise ModelError(Reason.BAD_INPUT, f"cannot roll back to {n_past}: the context has {context.n_past} rows")
         if n_past < context.n_past:
@@ -119,19 +118,23 @@ class TorchEngine:
         context.n_past = n_past
 
     def copy(self, context: Context) -> Context:
+        """See `Engine.copy`."""
         return Context(context.n_past, copy.deepcopy(context.state))
 
     def abort(self) -> None:
+        """See `Engine.abort`."""
         self._aborted = True
 
     def clear_abort(self) -> None:
+        """See `Engine.clear_abort`."""
         self._aborted = False
 
     def close(self) -> None:
-        self.parts.close()
+        """See `Engine.close`."""
+        self.loaded.close()
 
 
 def _cut(cache: DynamicCache, n_rows: int) -> None:
-    """Leaves the first `n_rows` of every layer; where a run broke off, layers differ in how many they have."""
+    """Cuts every layer to its first `n_rows` rows; after an aborted run, layers differ in how many they have."""
     for layer in cache.layers:
-        layer.crop(n_rows - layer.get_seq_length())  # transformers takes how many go, as a negative number
+        layer.crop(n_rows - layer.get_seq_length())  # a negative number says how many rows to drop

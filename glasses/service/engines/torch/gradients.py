@@ -1,7 +1,7 @@
-"""Losses and gradients through the frozen backbone. Stateless; knows no message, step or network.
+"""Losses and gradients through the frozen backbone; functions without state.
 
-A sequence is a list of parts; those that are to have gradients are float32 tensors with requires_grad. Long batches
-are cut so that at most `MAX_POSITIONS` rows are in the network at once.
+The inputs of a sequence that gradients are wanted for become float32 tensors with requires_grad. Long batches are cut
+so that at most `MAX_POSITIONS` rows are in the network at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_TOTAL = 16_384  # of one request
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """`rows` (n, n_embd) as fed; `leaves` float32, those of them that gradients are wanted for."""
+    """A sequence: its `rows` (n, n_embd) as fed, and the float32 `leaves` that gradients are wanted for."""
 
     rows: Tensor
     leaves: tuple[Tensor, ...]
@@ -37,17 +37,17 @@ class Fed:
 
 
 def sequence(
-    engine: TorchEngine, parts: Sequence[ModelInput], wanted: Sequence[bool], targets: Sequence[int] = ()
+    engine: TorchEngine, inputs: Sequence[ModelInput], wanted: Sequence[bool], targets: Sequence[int] = ()
 ) -> Fed:
-    """Rows of `parts`, of which `wanted` marks those that get gradients; `targets` are what the last rows predict.
+    """The sequence of `inputs`; `wanted` marks those that get gradients. `targets` are what the last rows predict.
 
-    The targets but the last are parts as well: they are fed. Raises ModelError(BAD_INPUT) for what cannot be fed.
+    All targets but the last are among the inputs, too. Raises ModelError(BAD_INPUT) for an input that cannot be fed.
     """
     tensors, leaves = [], []
-    for i, (part, has_gradient) in enumerate(zip(parts, wanted, strict=True)):
-        rows = engine.embed(part, f"part {i}")
+    for i, (item, has_gradient) in enumerate(zip(inputs, wanted, strict=True)):
+        rows = engine.embed(item, f"part {i}")
         if has_gradient:
-            leaf = torch.from_numpy(np.array(part, np.float32)).requires_grad_()
+            leaf = torch.from_numpy(np.array(item, np.float32)).requires_grad_()
             leaves.append(leaf)
             rows = leaf.to(rows.dtype)
         tensors.append(rows)
@@ -57,7 +57,7 @@ def sequence(
 
 
 def batches(sequences: Sequence[Fed]) -> Iterator[list[int]]:
-    """Indices of sequences that go through the network together. Raises InputError(TOO_LARGE)."""
+    """The indices of the sequences that go through the network together. Raises InputError(TOO_LARGE)."""
     if sum(map(len, sequences)) > MAX_TOTAL:
         raise InputError(Reason.TOO_LARGE, f"over {MAX_TOTAL} positions in one request; send fewer sequences at once")
     batch: list[int] = []
@@ -71,28 +71,28 @@ def batches(sequences: Sequence[Fed]) -> Iterator[list[int]]:
 
 
 def hidden_states(engine: TorchEngine, batch: Sequence[Fed], *, chat: bool) -> list[Tensor]:
-    """After the final norm, (n, n_embd) each; with `chat` after the system prompt."""
+    """The hidden states after the final norm, (n, n_embd) a sequence; with `chat` each follows the system prompt."""
     width = max(map(len, batch))
     rows = torch.stack([functional.pad(s.rows, (0, 0, 0, width - len(s))) for s in batch])
-    # Padding is on the right and attention is causal: nothing sees it.
+    # The padding is on the right and attention is causal, so it changes nothing.
     past: dict[str, Any] = {"past_key_values": engine.prefix(len(batch)), "use_cache": True} if chat else {}
     out = engine.model.model(inputs_embeds=rows, **past)[0]
     return [out[i, : len(s)] for i, s in enumerate(batch)]
 
 
 def gradients_of(sequence: Fed) -> list[Float32Array]:
-    """What backward left at the leaves, float32, zeros where nothing reached one."""
+    """The gradients at the leaves, float32; zeros for a leaf that no loss depends on."""
     return [(leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)).numpy() for leaf in sequence.leaves]
 
 
 def logits_of(engine: TorchEngine, states: Tensor, added: Tensor) -> Tensor:
-    """float32 (n, n_vocab + k): the model's, and the added tokens' behind."""
+    """Logits float32 (n, n_vocab + k): the model's, then those of the added tokens."""
     own = engine.model.lm_head(states).float()
     return torch.cat([own, states.float() @ added.T], dim=1) if len(added) else own
 
 
 def cross_entropy(engine: TorchEngine, batch: Sequence[Fed], added: Tensor, n_targets: int, *, chat: bool) -> Tensor:
-    """Sum over the batch's targets divided by `n_targets`, those of all batches."""
+    """The sum over the targets of this batch, divided by `n_targets`, the number in all batches."""
     picked, wanted = _at_targets(batch, hidden_states(engine, batch, chat=chat)), _targets(batch)
     return functional.cross_entropy(logits_of(engine, picked, added), wanted, reduction="sum") / n_targets
 
@@ -106,7 +106,9 @@ def kl_to_teacher(
     *,
     chat: bool,
 ) -> Tensor:
-    """KL(teacher || student) at every target, summed and divided by `n_targets`; the same targets follow both."""
+    """KL(teacher || student) at every target, summed and divided by `n_targets`. Both are followed by the same
+    targets.
+    """
     with torch.no_grad():
         taught = _at_targets(teacher, hidden_states(engine, teacher, chat=chat))
         wanted = functional.log_softmax(logits_of(engine, taught, added), dim=1)
@@ -118,7 +120,7 @@ def kl_to_teacher(
 def mse_on_latents(
     engine: TorchEngine, batch: Sequence[Fed], wanted: Sequence[Float32Array], n_values: int, *, chat: bool
 ) -> Tensor:
-    """Squared error of the last len(wanted[i]) hidden states, summed and divided by `n_values`."""
+    """The squared error of the last len(wanted[i]) hidden states, summed and divided by `n_values`."""
     total = torch.zeros(())
     for state, target in zip(hidden_states(engine, batch, chat=chat), wanted, strict=True):
         total = total + (state[-len(target) :].float() - torch.from_numpy(target.copy())).square().sum()

@@ -1,4 +1,4 @@
-"""Trains the input rows of begin tokens through the frozen backbone, so that what belongs between a pair follows."""
+"""Trains the input rows of begin tokens through the frozen backbone, so that the payload follows them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ STEPS, BATCH, RATE = 60, 6, 5e-3  # SmolLM2's token rows have an RMS of 0.136
 
 
 def train(engine: TorchEngine, added: AddedTokens, examples: Sequence[Example]) -> AddedTokens:
-    """The table with new input rows for the begin tokens that examples have payloads for; seeded.
+    """The table with new input rows for the begin tokens whose examples have payloads. The same examples always give
+    the same rows.
 
     The loss is the cross-entropy of the payload and the end token after the begin row.
     """
@@ -42,12 +43,12 @@ def train(engine: TorchEngine, added: AddedTokens, examples: Sequence[Example]) 
 
 
 def _sequence(engine: TorchEngine, added: AddedTokens, rows: Tensor, example: Example) -> Fed:
-    models = engine.parts
+    loaded = engine.loaded
     begin = added.index(example.call or "")
     end = added.index(added.tokens[begin].end or "")
-    payload = models.backbone.tokenize(example.payload, special=False)
-    asked = [models.backbone.tokenize(example.text, special=False)]
-    asked += prompt.ending(models, prompt.PromptState(has_question=True))
-    fed = [engine.embed(part, "example") for part in asked]
+    payload = loaded.backbone.tokenize(example.payload, special=False)
+    inputs = [loaded.backbone.tokenize(example.text, special=False)]
+    inputs += prompt.ending(loaded, prompt.PromptState(has_question=True))
+    fed = [engine.embed(item, "example") for item in inputs]
     fed += [rows[begin : begin + 1].to(fed[0].dtype), engine.embed(payload, "payload")]
-    return Fed(torch.cat(fed), (), (*payload, models.backbone.n_vocab + end))
+    return Fed(torch.cat(fed), (), (*payload, loaded.backbone.n_vocab + end))

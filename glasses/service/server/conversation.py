@@ -1,0 +1,136 @@
+"""What a session has fed to the engine, and what its next request needs to know about it.
+
+Methods run on the engine's thread, except `end_turn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from glasses.backbone.inputs import ModelInput
+from glasses.errors import InputError, Reason
+from glasses.runtime import prompt
+from glasses.runtime.prompt import PromptState
+from glasses.service.engines.engine import Context, Output, ReadsValues
+from glasses.service.protocol.messages import Part
+from glasses.service.server import prompting
+from glasses.service.server.engine_host import EngineHost
+from glasses.service.server.generation import Generation
+from glasses.types import Float32Array
+
+
+class Mark(NamedTuple):
+    """A place that a rollback may return to."""
+
+    n_past: int
+    turn: PromptState
+    pending: list[ModelInput]
+
+
+@dataclass(slots=True)
+class Conversation:
+    """`chat` frames every turn as a chat turn; `latents` computes the hidden state of the last row with every feed."""
+
+    host: EngineHost
+    context: Context
+    chat: bool
+    latents: bool
+    turn: PromptState = field(default_factory=PromptState)  # what the current turn has brought so far
+    _pending: list[ModelInput] = field(default_factory=list)  # what is to be fed before anything else
+    _output: Output | None = None  # of the last row, None where it is not known
+    _marks: list[Mark] = field(default_factory=list)
+
+    @property
+    def n_past(self) -> int:
+        """Rows in the context."""
+        return self.context.n_past
+
+    def branch(self) -> Conversation:
+        """A second conversation that continues from here."""
+        return Conversation(
+            self.host,
+            self.host.engine.copy(self.context),
+            self.chat,
+            self.latents,
+            replace(self.turn),
+            list(self._pending),
+            self._output,
+            list(self._marks),
+        )
+
+    def feed(self, parts: Sequence[Part], arrays: Sequence[Float32Array]) -> None:
+        """Appends the parts of a message. A part that cannot be used raises and leaves everything as it was."""
+        host, turn = self.host, replace(self.turn)
+        inputs = [item for part in parts for item in prompting.connect(host.loaded, host.added, part, arrays, turn)]
+        if not any(len(item) for item in inputs):
+            self.turn = turn  # such as sound in which nobody spoke: it has no rows
+            return
+        hidden = self.latents or bool(host.added.tokens and not self.chat)
+        self._output = host.engine.feed(self.context, [*self._pending, *inputs], hidden=hidden)
+        self._pending, self.turn = [], turn
+        self._mark()
+
+    def rollback(self, n_past: int) -> None:
+        """Removes the rows from `n_past` on."""
+        self.host.engine.truncate(self.context, n_past)
+        while self._marks and self._marks[-1].n_past > n_past:
+            self._marks.pop()
+        mark = self._marks[-1] if self._marks else Mark(0, PromptState(), [])
+        self._output, self.turn = None, mark.turn
+        self._pending = mark.pending if self._marks and mark.n_past == n_past else []
+
+    def begin(self, generation: Generation) -> None:
+        """Feeds the end of a chat turn, and generates the first token."""
+        inputs = [*self._pending, *self._ending(generation)]
+        self._output = self.host.engine.feed(self.context, inputs, hidden=generation.needs_hidden)
+        self._pending = []
+        self.step(generation)
+
+    def step(self, generation: Generation) -> None:
+        """Feeds the last token and generates the next one."""
+        engine = self.host.engine
+        if self._pending:
+            hidden = generation.needs_hidden or self.latents
+            self._output = engine.feed(self.context, self._pending, hidden=hidden)
+            self._pending = []
+        if self._output is None:
+            raise InputError(Reason.BAD_INPUT, "nothing to continue: feed something first")
+        values = None
+        if generation.needs_values and isinstance(engine, ReadsValues):
+            values = engine.values(self.context)
+        room = self.n_past < self.host.loaded.backbone.n_ctx
+        chosen = generation.next(self._output, room=room, values=values)
+        if generation.tokens[-1].event.end in (None, "length"):  # a raw session may continue after its last token
+            self._pending = [chosen]
+
+    def feed_prompt(self, generation: Generation) -> None:
+        """Feeds what stands before the answer of an engine that generates by itself."""
+        inputs = [*self._pending, *(self._ending(generation) if self.chat else [])]
+        self._pending = []
+        if inputs:
+            self.host.engine.feed(self.context, inputs, hidden=False)
+
+    def feed_answer(self, generation: Generation) -> None:
+        """Feeds the tokens that an engine generated by itself."""
+        ids = [event.token for event, _ in generation.tokens if event.end != "eos"]
+        if ids:
+            self.host.engine.feed(self.context, [ids], hidden=False)
+
+    def end_turn(self) -> None:
+        """After an answer: the next parts of a chat belong to a new turn of the user."""
+        if self.chat:
+            backbone = self.host.loaded.backbone
+            self._pending, self._output = [backbone.tokenize(backbone.prompt_format.turn_break)], None
+            self.turn = PromptState()
+            self._mark()
+
+    def _mark(self) -> None:
+        self._marks.append(Mark(self.n_past, self.turn, list(self._pending)))
+
+    def _ending(self, generation: Generation) -> list[ModelInput]:
+        ending = prompt.ending(self.host.loaded, self.turn)
+        if generation.params.said:
+            ending.append(self.host.loaded.backbone.tokenize(generation.params.said, special=False))
+        return ending

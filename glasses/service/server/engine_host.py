@@ -1,0 +1,85 @@
+"""One open engine, the thread that it belongs to, and its added tokens: what all APIs of a service work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from glasses.errors import Reason, RemoteError
+from glasses.runtime.bundle import LoadedBundle
+from glasses.service.engines.engine import Ability, Engine, Run
+from glasses.service.server.worker import Worker
+from glasses.service.tokens import added_tokens
+from glasses.service.tokens.added_tokens import AddedTokens
+
+_T = TypeVar("_T")
+
+
+class EngineHost:
+    """`engine` and `added` are set by `start`. `backend` is the engine's name on the command line; added tokens are
+    read from the file `tokens_path`, or start empty.
+    """
+
+    engine: Engine
+    added: AddedTokens
+
+    def __init__(self, open_engine: Callable[[], Engine], *, backend: str, tokens_path: Path | None = None) -> None:
+        self.backend, self.tokens_path = backend, tokens_path
+        self._open_engine, self._worker = open_engine, Worker()
+        self._running = ""  # the key of what runs on the thread
+
+    @property
+    def loaded(self) -> LoadedBundle:
+        """The engine's bundle."""
+        return self.engine.loaded
+
+    async def start(self) -> None:
+        """Opens the engine on its thread. Raises as `open_engine` and `added_tokens.load` do."""
+        self.engine = await self._worker.run("start", self._open_engine)
+        backbone = self.loaded.backbone
+        sizes = (backbone.n_vocab, backbone.n_embd)
+        if self.tokens_path:
+            self.added = added_tokens.load(self.tokens_path, backbone.sha256, *sizes)
+        else:
+            self.added = AddedTokens.empty(*sizes)
+
+    async def close(self) -> None:
+        """Fails what waits and frees the engine."""
+        await self._worker.close(self.engine.close)
+
+    async def run(self, key: str, function: Callable[[], _T]) -> _T:
+        """Runs `function` on the engine's thread; keys take turns. Raises what it raises, and RemoteError(BUSY)."""
+
+        def guarded() -> _T:
+            self._running = key
+            self.engine.clear_abort()
+            try:
+                return function()
+            finally:
+                self._running = ""
+
+        return await self._worker.run(key, guarded)
+
+    def runner(self, key: str) -> Run:
+        """`run` with this key."""
+        return partial(self.run, key)
+
+    def abort(self, key: str) -> None:
+        """Stops what the engine does for `key`, if it is doing something for it."""
+        if self._running == key:
+            self.engine.abort()
+
+    def unsupported(self, ability: Ability) -> RemoteError:
+        """The error for a request that this backend cannot do."""
+        return RemoteError(
+            Reason.UNSUPPORTED,
+            f"the backend {self.backend} has no {ability} API: it can do {', '.join(self.engine.can)}; "
+            "serve with --backend torch for all of them",
+        )
+
+    def require(self, ability: Ability) -> None:
+        """Raises RemoteError(UNSUPPORTED) for an ability that the engine does not declare."""
+        if ability not in self.engine.can:
+            raise self.unsupported(ability)
