@@ -56,7 +56,10 @@ class CountingParts:
 
     backbone: Any
     bundle: Any
-    words: Any
+
+    def widths(self) -> dict[str, int]:
+        """One latent space."""
+        return {"none:0": 4}
 
 
 class CountingEngine:
@@ -77,10 +80,8 @@ class CountingEngine:
             sha256="0",
             prompt_format=CHATML,
         )
-        connector = SimpleNamespace(space="none:0", width=4)
         self.loaded: Any = CountingParts(
             backbone=backbone,
-            words=connector,
             bundle=SimpleNamespace(name="n"),
         )
         prefix = tuple(CHATML.prefix(SYSTEM).encode())
