@@ -1,4 +1,7 @@
-"""Text to pages for a head-up display: pure drawing, then PNG. Knows neither the glasses nor the link to them.
+"""Text for a head-up display: broken into lines and pages (`lay_out`), drawn (`render`), saved as PNG.
+
+Every display's lines come from `lay_out`: pages of `glasses ask --hud`, the dashboard's picture, and the text sent to
+glasses that draw it in a font of their own.
 
 A page is palette indices at the panel's own size and depth, so that what is sent to the glasses, saved and tested is
 one array. On 1-bit panels glyphs are drawn with the font's own hinting, never thresholded or dithered. Black is index
@@ -10,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +28,7 @@ MAX_TEXT_CHARS = 20_000  # some 30 minutes of reading; a cap so that a runaway a
 _RAMP = 11  # of 16 colours: black to white for text, the rest black to amber for what is not the answer
 _WHITE, _AMBER = np.array([255, 255, 245]), np.array([255, 176, 40])
 _BAR_PX = 3  # width of the page indicator
+MARGIN_PX = 4  # around text in a display's own font
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +43,91 @@ class Page:
         return self.palette[self.indices]
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A fixed-width font of a display's own: pixels that one character takes."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A text broken into lines for one display, of which `lines_per_page` fit at a time; at least one (empty) line."""
+
+    lines: tuple[str, ...]
+    lines_per_page: int
+
+    @property
+    def pages(self) -> list[tuple[str, ...]]:
+        """The lines spread evenly over as few pages as hold them: no page with one last word on it."""
+        n_pages = -(-len(self.lines) // self.lines_per_page)
+        n_lines = -(-len(self.lines) // n_pages)
+        return [self.lines[first : first + n_lines] for first in range(0, len(self.lines), n_lines)]
+
+    @property
+    def newest(self) -> tuple[str, ...]:
+        """The last lines that fit: what is shown of a text that is still being written."""
+        return self.lines[-self.lines_per_page :]
+
+
+def lay_out(text: str, display: Display, *, cell: Cell | None = None, has_status: bool = False) -> Layout:
+    """Breaks `text` into lines for `display`, set in its own `cell` font or, by default, in the one `render` draws.
+
+    Raises InputError(TOO_LARGE) over MAX_TEXT_CHARS.
+    """
+    if len(text) > MAX_TEXT_CHARS:
+        raise InputError(Reason.TOO_LARGE, f"HUD text of {len(text)} characters: at most {MAX_TEXT_CHARS} are shown")
+    text = typeface.clean(text)
+    if cell is not None:
+        columns = max(1, (display.width - 2 * MARGIN_PX) // cell.width)
+        lines = typeface.wrap_to(text, lambda line: len(line) <= columns)
+        return Layout(tuple(lines), max(1, (display.height - 2 * MARGIN_PX) // cell.height))
+    font, margin = typeface.load(font_px(display)), _margin(display)
+    lines = typeface.wrap(text, font, display.width - 2 * margin - 2 * _BAR_PX, _mode(display))
+    free_px = display.height - _top(display, has_status) - margin
+    return Layout(tuple(lines), max(1, free_px // typeface.line_px(font)))
+
+
 def render(text: str, display: Display, status: str = "") -> list[Page]:
-    """`text` as one or more pages for `display`, lines spread evenly over the pages.
+    """`text` as one or more pages for `display`.
 
     With more than one page, a bar at the right edge shows which part of the text this page is. `status` is one short
     line (battery, time) at the top, cut to the width. Empty text gives one blank page, which clears the panel.
     Raises InputError(TOO_LARGE) over MAX_TEXT_CHARS.
     """
-    if len(text) + len(status) > MAX_TEXT_CHARS:
-        raise InputError(
-            Reason.TOO_LARGE, f"HUD text of {len(text) + len(status)} characters: at most {MAX_TEXT_CHARS} are shown"
-        )
-    font = typeface.load(font_px(display))
-    margin = max(2, display.width // 80)
-    top = round(0.9 * typeface.line_px(font)) + margin if status else 0
-    lines = typeface.wrap(typeface.clean(text), font, display.width - 2 * margin - 2 * _BAR_PX, _mode(display))
-    per_page = max(1, (display.height - top - margin) // typeface.line_px(font))
-    count = -(-len(lines) // per_page)
-    per_page = -(-len(lines) // count)  # no page with one last word on it
-    pages = []
-    for number in range(count):
-        canvas = _Canvas(display)
-        if status:
-            canvas.status(typeface.clean(status).replace("\n", " "), font, margin)
-        for row, line in enumerate(lines[number * per_page : (number + 1) * per_page]):
-            canvas.text(margin, top + margin // 2 + row * typeface.line_px(font), line, font)
-        if count > 1:
-            canvas.bar(number, count)
-        pages.append(canvas.page())
-    return pages
+    pages = lay_out(text, display, has_status=bool(status)).pages
+    return [_drawn(lines, display, status, number, len(pages)) for number, lines in enumerate(pages)]
+
+
+def render_newest(text: str, display: Display) -> Page:
+    """One page with the end of `text`, as much as fits: for a text that is still being written. Errors as `render`."""
+    return _drawn(lay_out(text, display).newest, display, "", 0, 1)
+
+
+def _drawn(lines: Iterable[str], display: Display, status: str, number: int, n_pages: int) -> Page:
+    canvas, font, margin = _Canvas(display), typeface.load(font_px(display)), _margin(display)
+    if status:
+        canvas.status(typeface.clean(status[:MAX_TEXT_CHARS]).replace("\n", " "), font, margin)
+    top = _top(display, bool(status)) + margin // 2
+    for row, line in enumerate(lines):
+        canvas.text(margin, top + row * typeface.line_px(font), line, font)
+    if n_pages > 1:
+        canvas.bar(number, n_pages)
+    return canvas.page()
+
+
+def _margin(display: Display) -> int:
+    return max(2, display.width // 80)
+
+
+def _top(display: Display, has_status: bool) -> int:
+    """Pixels above the text."""
+    return round(0.9 * typeface.line_px(typeface.load(font_px(display)))) + _margin(display) if has_status else 0
 
 
 def font_px(display: Display) -> int:
-    """Em size for a panel: 8% of its height and at least 20 px; less, down to 12, where three lines would not fit.
+    """Em size in pixels: 8% of the panel's height, at least 20; less, down to 12, where three lines would not fit.
 
     On Frame (640x400 over 20 degrees, vendor-stated) and Even G1 (576x136 over 25 degrees, vendor-stated) this makes a
     small x near half a degree tall on both.

@@ -9,6 +9,7 @@ that are written right to left, or whose letters join, are out of scope.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,31 +47,36 @@ def _is_selector(char: str) -> bool:
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width_px: int, mode: str = "L") -> list[str]:
-    """`text` (cleaned) as lines no wider than `width_px`: broken between words, inside a word only if it is wider than
-    a line. `mode` "1" measures as 1-bit drawing does. Empty lines of the text are kept."""
+    """`text` (cleaned) as lines no wider than `width_px`; `mode` "1" measures as 1-bit drawing does. See `wrap_to`."""
+    return wrap_to(text, lambda line: font.getlength(line, mode=mode) <= width_px)
+
+
+def wrap_to(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """`text` (cleaned) as lines that fit, one at least: broken between words, inside a word only if it is longer than a
+    line. Line ends of the text are kept, empty lines too."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
         for word in paragraph.split():
             joined = f"{line} {word}" if line else word
-            if font.getlength(joined, mode=mode) <= width_px:
+            if fits(joined):
                 line = joined
                 continue
             if line:
                 lines.append(line)
-            *full, line = _break_word(word, font, width_px, mode)
+            *full, line = _break_word(word, fits)
             lines.extend(full)
         lines.append(line)
     return lines
 
 
-def _break_word(word: str, font: ImageFont.FreeTypeFont, width_px: int, mode: str) -> list[str]:
+def _break_word(word: str, fits: Callable[[str], bool]) -> list[str]:
     parts = []
-    while font.getlength(word, mode=mode) > width_px and len(word) > 1:
+    while not fits(word) and len(word) > 1:
         low, high = 1, len(word) - 1  # the longest head that fits, at least one character
         while low < high:
             middle = (low + high + 1) // 2
-            if font.getlength(word[:middle], mode=mode) <= width_px:
+            if fits(word[:middle]):
                 low = middle
             else:
                 high = middle - 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from firmware_bridge.devices import even_g1_wire
 from glasses.decoders import hud, typeface
 from glasses.errors import InputError, Reason
 from glasses.types import Display
@@ -113,3 +114,36 @@ def test_png_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"folder\.png"):
         hud.write_png(tmp_path / "folder.png", page)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_lay_out_in_a_cell_font_breaks_by_columns_and_keeps_line_ends() -> None:
+    layout = hud.lay_out("one two\n\nthree " + "x" * 12, Display(2 * hud.MARGIN_PX + 50, 40, 2), cell=hud.Cell(6, 11))
+    assert layout.lines == ("one two", "", "three", "x" * 8, "x" * 4)
+    assert layout.lines_per_page == 2
+    assert layout.pages == [("one two", ""), ("three", "x" * 8), ("x" * 4,)]
+    assert layout.newest == ("x" * 8, "x" * 4)
+
+
+def test_lay_out_newest_is_what_render_newest_draws() -> None:
+    layout = hud.lay_out(SENTENCE * 4, EVEN_G1)
+    assert len(layout.lines) > layout.lines_per_page == len(layout.newest)
+    shown = hud.render_newest(SENTENCE * 4, EVEN_G1)
+    (alone,) = hud.render("\n".join(layout.newest), EVEN_G1)
+    assert np.array_equal(shown.indices, alone.indices)
+
+
+@pytest.mark.parametrize("n_sentences", [0, 1, 2, 3, 9])
+def test_lay_out_and_the_g1_wire_page_the_same_lines(n_sentences: int) -> None:
+    """The G1's wire cannot import glasses: it is given lines, five a page, of which `lay_out` puts five on its panel.
+
+    They differ where a text needs more than one page: the wire fills each, `pages` spreads the lines evenly.
+    """
+    panel = even_g1_wire.CAPABILITIES.panel
+    assert panel is not None
+    layout = hud.lay_out(SENTENCE * n_sentences, Display(panel.width, panel.height, panel.colours))
+    assert layout.lines_per_page == even_g1_wire.LINES_A_PAGE
+    on_wire = [tuple(page.split("\n")) for page in even_g1_wire.text_pages("\n".join(layout.lines))]
+    assert len(on_wire) == len(layout.pages)
+    assert sum(on_wire, ()) == sum(layout.pages, ()) == layout.lines
+    if len(on_wire) == 1:
+        assert on_wire == layout.pages
