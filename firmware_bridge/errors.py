@@ -1,6 +1,6 @@
-"""The one error of the wire to the glasses. Knows no transport, no protocol and no product.
+"""The one error of the wire to the glasses.
 
-`glasses` turns these into its own family at its border (glasses/commands); this package never imports it.
+`glasses` turns it into its own family where it meets this package (glasses/devices/link_errors.py).
 """
 
 from __future__ import annotations

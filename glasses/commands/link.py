@@ -22,6 +22,7 @@ from firmware_bridge.states import Config
 from firmware_bridge.transport import BAUD, check_address, open_transport
 from glasses.commands import link_keys
 from glasses.commands.link_monitor import Told, figures, monitor
+from glasses.devices.link_errors import as_runtime_error
 from glasses.errors import InputError, LinkError, Reason
 
 _EXAMPLE = """\
@@ -152,14 +153,3 @@ def _typed_key() -> bytes:
     prompt = "the code that the glasses show: "
     code = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline(100)
     return security.key_of(code)
-
-
-def as_runtime_error(error: wire.LinkError) -> LinkError | InputError:
-    """The wire's error as the runtime's: its message says all, its reason as near as there is one."""
-    kinds = {wire.Reason.BAD_INPUT: Reason.BAD_INPUT, wire.Reason.NOT_FOUND: Reason.NOT_FOUND}
-    kinds |= {wire.Reason.TIMEOUT: Reason.TIMEOUT, wire.Reason.BUSY: Reason.BUSY, wire.Reason.REFUSED: Reason.REFUSED}
-    kinds |= {wire.Reason.NOT_AUTHENTIC: Reason.REFUSED, wire.Reason.NOT_SUPPORTED: Reason.UNSUPPORTED}
-    kinds |= {wire.Reason.WRONG_PROTOCOL: Reason.UNSUPPORTED, wire.Reason.NOT_AVAILABLE: Reason.NOT_INSTALLED}
-    kinds |= {wire.Reason.CORRUPT: Reason.CORRUPT, wire.Reason.TOO_LARGE: Reason.TOO_LARGE}
-    family = InputError if error.reason is wire.Reason.BAD_INPUT else LinkError
-    return family(kinds.get(error.reason, Reason.ABORTED), str(error))

@@ -19,12 +19,12 @@ from glasses.assistant.listener import Listener
 from glasses.assistant.responder import MAX_TOKENS
 from glasses.assistant.setup import ACTIVATION, CONFIRM_WIPE, SAID, MemoryRecall, open_listener
 from glasses.commands import link_keys, offload_options, run_services
-from glasses.commands.link import as_runtime_error
 from glasses.commands.run_controls import Running, controls
 from glasses.commands.run_screen import Caption, Screen
 from glasses.commands.run_services import RunServices
 from glasses.commands.run_vitals import vitals
 from glasses.decoders.speech import Voice
+from glasses.devices.link_errors import as_runtime_error
 from glasses.devices.local import LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
