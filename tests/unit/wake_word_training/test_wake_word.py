@@ -231,6 +231,6 @@ def test_wake_word_trained_is_shown_and_deleted(
     capsys.readouterr()
     assert main(["wake-word", "delete"]) == 0
     assert main(["wake-word", "delete"]) == 0
-    assert capsys.readouterr().out == "the wake phrase is forgotten\nthere was no wake phrase to forget\n"
+    assert capsys.readouterr().out == "the wake phrase was deleted\nthere was no wake phrase to delete\n"
     assert list(tmp_path.iterdir()) == []
     assert main(["wake-word", "show"]) == 2

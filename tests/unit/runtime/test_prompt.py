@@ -1,0 +1,120 @@
+"""Where the rows of each modality stand in a prompt, with connectors and a backbone that only count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses.errors import InputError
+from glasses.runtime import modalities
+from glasses.runtime.modalities import MODALITIES, ModalityEntry, question_about
+from glasses.runtime.prompt import ConnectedInput, PromptState, connect, prompt_of
+from glasses.types import Float32Array, Latents
+
+N_EMBD = 2
+PREFIX_ROWS = np.full((3, N_EMBD), 7, np.float32)
+
+
+class Connector:
+    """One row a latent, filled with `value`; notes which companion it was given."""
+
+    space, width = "s:0", N_EMBD
+    task_prefix_rows = PREFIX_ROWS
+
+    def __init__(self, value: float) -> None:
+        self.value, self.companions = value, list[Latents | None]()
+
+    def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:
+        self.companions.append(companion)
+        return np.full((len(latents.data), N_EMBD), self.value, np.float32)
+
+
+class Bundle:
+    """What `connect` uses of a LoadedBundle."""
+
+    def __init__(self) -> None:
+        self.connectors = {"audio": Connector(1), "sound": Connector(2), "image": Connector(3), "imu": Connector(4)}
+        self.ambience = None
+        self.backbone = SimpleNamespace(
+            tokenize=lambda text, *, special=True: [text], prompt_format=SimpleNamespace(suffix="END")
+        )
+
+    @property
+    def speech_connector(self) -> Connector:
+        return self.connectors["audio"]
+
+
+def latents(modality: str, n: int = 1) -> Latents:
+    return Latents(0, 0, modality, np.zeros((n, 4), np.float32), "s:0")
+
+
+def shown(bundle: Any, *inputs: Latents | ConnectedInput | str) -> list[Any]:
+    """The prompt with every run of rows as (value, n), texts as they are; empty rows left out."""
+    fed = prompt_of(bundle, inputs)
+    return [one[0] if isinstance(one, list) else (float(np.asarray(one)[0, 0]), len(one)) for one in fed if len(one)]
+
+
+@pytest.fixture
+def bundle() -> Any:
+    return Bundle()
+
+
+def test_prompt_spoken_words_drop_the_sound_beside_them(bundle: Any) -> None:
+    assert shown(bundle, latents("audio", 2), latents("sound")) == [(1, 2), "END"]
+
+
+def test_prompt_sound_without_words_gets_the_default_question(bundle: Any) -> None:
+    assert shown(bundle, latents("audio", 0), latents("sound")) == [(2, 1), "What is this sound?", "END"]
+
+
+def test_prompt_typed_request_keeps_words_and_sound_as_its_subject(bundle: Any) -> None:
+    said = shown(bundle, latents("audio", 2), latents("sound"), "Who speaks?")
+    assert said == [(1, 2), (7, 3), (2, 1), "Who speaks?", "END"]
+
+
+def test_prompt_sound_connector_is_given_the_speech_latents_of_its_window_only(bundle: Any) -> None:
+    speech = latents("audio", 2)
+    shown(bundle, speech, latents("sound"), latents("sound"), latents("image"), latents("sound"))
+    assert bundle.connectors["sound"].companions == [speech, None, None]
+    shown(bundle, speech, latents("image"))
+    assert bundle.connectors["image"].companions == [None, None]
+
+
+def test_prompt_picture_gives_the_question_before_sound_does(bundle: Any) -> None:
+    said = shown(bundle, latents("sound"), latents("image"))
+    assert said == [(2, 1), (3, 1), "What is in view?", "END"]
+
+
+def test_prompt_of_nothing_asks_about_sound(bundle: Any) -> None:
+    assert shown(bundle) == ["What is this sound?", "END"]
+    assert question_about(frozenset()) == "What is this sound?"
+
+
+def test_prompt_connected_input_is_not_connected_again(bundle: Any) -> None:
+    rows = np.full((5, N_EMBD), 9, np.float32)
+    assert shown(bundle, ConnectedInput(latents("audio", 2), rows), latents("sound")) == [(9, 5), "END"]
+    assert bundle.connectors["audio"].companions == []
+
+
+def test_prompt_state_copy_is_not_changed_by_the_original(bundle: Any) -> None:
+    """The service keeps copies to roll back to."""
+    state = PromptState()
+    copy = replace(state)
+    connect(bundle, latents("image"), state)
+    assert (state.modalities, copy.modalities) == ({"image"}, frozenset())
+
+
+def test_unknown_modality_is_refused_with_those_that_are_known(bundle: Any) -> None:
+    with pytest.raises(InputError, match="no modality 'smell'; known: image, audio, sound"):
+        connect(bundle, latents("smell"), PromptState())
+
+
+def test_another_modality_takes_one_entry(bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", "no", "How do I move?")  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(modalities, "MODALITIES", {"imu": entry, **MODALITIES})
+    assert shown(bundle, latents("imu", 2)) == [(4, 2), "How do I move?", "END"]
+    assert shown(bundle, latents("audio", 2), latents("sound"), latents("imu")) == [(1, 2), (4, 1), "END"]
