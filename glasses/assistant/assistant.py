@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from glasses.assistant.listener import Listener
+from glasses.assistant.reply import Write
 from glasses.assistant.responder import Responder
 from glasses.audio.echo_canceller import EchoSuppressor
 from glasses.decoders.speech import Voice
@@ -26,7 +27,7 @@ from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import AudioInput, DeviceFactory
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import GlassesError, SensorError
-from glasses.events import Observed, Played, ReplyState, Signal
+from glasses.events import Draft, Observed, Played, ReplyState, Signal
 from glasses.runtime.bundle import LoadedBundle
 from glasses.types import AudioChunk, Button, DeviceChange, Load, OwnVoice, SensorEvent
 
@@ -64,6 +65,8 @@ class Assistant:
         allows: Callable[[Load], bool] = lambda load: True,
         on_text: Callable[[str], None] = lambda text: None,
         progress: Callable[[str], None] = lambda stage: None,
+        canned_reply: Callable[[Draft], str] = lambda draft: "",
+        write: Write | None = None,
         muted: bool = False,
     ) -> None:
         """Opens the devices. `progress` is called with "ear" or "mouth" by each as it works; `heard` gets every sensor
@@ -91,8 +94,17 @@ class Assistant:
         self._looking.start(self._wants_camera())
         self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._ear = ear
-        self.mouth = Responder(loaded, voice, self.speaker, tell=self._tell, watch=watch, on_text=on_text)
-        self.mouth.on_progress = lambda: progress("mouth")
+        self.mouth = Responder(
+            loaded,
+            voice,
+            self.speaker,
+            on_state=self._tell,
+            on_reply=watch,
+            on_text=on_text,
+            on_progress=self._mouth_progress,
+            canned_reply=canned_reply,
+            write=write,
+        )
         self._told: list[ReplyState] = []
         self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
         self.ear_progress_ns = time.monotonic_ns()
@@ -132,8 +144,11 @@ class Assistant:
     def hang(self, stage: Literal["ear", "mouth"]) -> None:
         """Fault injection: this stage makes no more progress, as a bug would have it."""
         self._hang = stage
-        if stage == "mouth":
-            self.mouth.on_progress = _forever
+
+    def _mouth_progress(self) -> None:
+        if self._hang == "mouth":
+            _forever()
+        self._progress("mouth")
 
     def _follow_mute(self) -> None:
         """In the ear's thread. Closed, not ignored: so the system's own sign that something records goes out too."""
@@ -192,7 +207,7 @@ class Assistant:
             log.error("the ear: %s", error)
         for signal in signals:
             self._watch(signal)
-            self.mouth.hear(signal)
+            self.mouth.put(signal)
         self._progress("ear")
 
     def _hear(self, event: SensorEvent) -> list[Signal]:
@@ -242,7 +257,7 @@ class Assistant:
             self.counts.reopened += 1
             self._gone, self._away = False, ""
             self._watch(DeviceChange(time.monotonic_ns(), "reconnected"))
-            self.mouth.speaker = self.speaker
+            self.mouth.use_speaker(self.speaker)
             self._echo = EchoSuppressor(self.speaker.rate_hz) if self.speaker else None
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * 1e9)
 

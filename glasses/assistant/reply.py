@@ -1,15 +1,59 @@
-"""An answer being made, and how much of one is the same as before or was heard. Knows no thread and no model."""
+"""Making a reply: what its writer may ask, which rows count as equal, how much was heard, its figures."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from glasses.events import Clause, Reply
-from glasses.types import Float32Array
+from glasses.events import Clause, Draft, Reply, Work
+from glasses.types import Float32Array, Token
 
 SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word
+
+
+class TurnProgress(Protocol):
+    """What a writer of tokens may ask about the turn it answers, in the responder's thread."""
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the turn is completed: only then is it known that it was meant for the assistant."""
+        ...
+
+    def check(self) -> None:
+        """Raises ModelError(ABORTED) where nobody waits for the answer any more."""
+        ...
+
+    def wait_completed(self) -> None:
+        """Returns once the turn is completed. Raises ModelError(ABORTED) where it never will be."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedTurn:
+    """The TurnProgress of a turn that is given whole and always waited for, as in `glasses ask` and in a replay."""
+
+    is_completed: bool = True
+
+    def check(self) -> None:
+        """Somebody always waits."""
+
+    def wait_completed(self) -> None:
+        """It is complete."""
+
+
+# The tokens of an answer to a draft that is in the KV cache.
+Write = Callable[[Draft, TurnProgress], Iterator[Token]]
+
+
+def record_work(reply: Reply, stage: str, since_ns: int) -> int:
+    """Adds one stage of the reply that took from `since_ns` until now, and returns now."""
+    now_ns = time.monotonic_ns()
+    reply.work.append(Work(reply.draft.turn.id, reply.number, stage, since_ns, now_ns))
+    return now_ns
 
 
 def same_rows(fed: Float32Array, wanted: Float32Array) -> int:

@@ -1,44 +1,54 @@
-"""THE LIVE SPINE, second half: drafts of a turn become an answer that is ready before the wearer is done.
+"""The second half of the pipeline: drafts of a turn become a reply that is ready before the user is done speaking.
 
-Each draft is fed from where it first differs from the one before. To one made in a pause, which may be all, the first
-clause is written and spoken into memory; once the turn has ended it sounds at once, and the rest is written while it
-does. A draft that says something else, or an interruption, stops the work within one decode step. After an interruption
-the context holds what was *heard* of the reply, nothing more.
-
-`Responder.run` belongs to the thread that opened the backbone; `hear` may be called from another and never waits for
-it. Knows no sensor and no gate.
+Each draft is fed from where it first differs from the KV cache. To a draft that may be complete, the first clauses are
+written and spoken into memory; once the turn is completed they are played at once, and the rest is written meanwhile.
+A draft that says something else, or an interruption, stops the work within one decode step. After an interruption the
+cache holds what was heard of the reply, nothing more.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
+from glasses.assistant.inbox import Basis, Cut, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
-from glasses.assistant.reply import same_rows, tokens_heard
+from glasses.assistant.reply import TurnProgress, Write, record_work, same_rows, tokens_heard
+from glasses.assistant.reply_writer import ReplyWriter
 from glasses.backbone.repetition import stop_on_repetition
-from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
-from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal, Work
+from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import NS_PER_MS, Token
+from glasses.types import NS_PER_MS, Float32Array, Token
 
 log = logging.getLogger(__name__)
 MAX_TOKENS = 64
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
+_AUDIBLE_MS = 200  # within which a clause that was queued at the speaker begins to sound
+_IDLE_S = 0.5  # between two signs of life to the watchdog
+_NO_SPEAKER_S = 0.02  # between two looks for a speaker that was lost
 
 
-# The pieces of an answer to a draft that was fed; the second says whether nobody wants them any more.
-Write = Callable[[Draft, Callable[[], bool]], Iterator[Token]]
+class ReplyStage(StrEnum):
+    """How far the current reply is."""
+
+    QUEUED = "queued"  # its draft came, nothing was done
+    WORKING = "working"  # its draft is fed; it is written, spoken and, once the turn is completed, played
+    FED = "fed"  # its draft is in the KV cache, and is not answered, for the user still speaks
+    FINISHED = "finished"  # it has an outcome
 
 
 class Responder:
-    """One reply at a time; the newest draft wins."""
+    """One reply at a time; the newest draft wins.
+
+    `run` belongs to the thread that opened the backbone. `put`, `stop` and `use_speaker` may be called from any thread
+    and never wait. All callbacks are called from `run`'s thread, with no lock held.
+    """
 
     def __init__(
         self,
@@ -46,231 +56,235 @@ class Responder:
         voice: Voice | None,
         speaker: AudioOutput | None,
         *,
-        tell: Callable[[ReplyState], None],
-        watch: Callable[[Reply], None] = lambda reply: None,
+        on_state: Callable[[ReplyState], None],
+        on_reply: Callable[[Reply], None] = lambda reply: None,
         on_text: Callable[[str], None] = lambda text: None,
+        on_progress: Callable[[], None] = lambda: None,
+        canned_reply: Callable[[Draft], str] = lambda draft: "",
+        write: Write | None = None,
     ) -> None:
-        """`tell` reaches the ear; `watch` gets each reply when it is over; `on_text` each piece that will be said."""
-        self._loaded, self._voice, self.speaker = loaded, voice, speaker
-        self._tell, self._watch, self._on_text = tell, watch, on_text
-        self._changed = threading.Condition()
-        self._wanted: Reply | None = None  # newest draft
-        self._made: Reply | None = None  # the one being worked on, or worked off
-        self._cut: Reply | None = None  # it was interrupted, and the context does not follow it yet
-        self._stopped = False
-        self._busy = False
-        self._context = KvContext(loaded)
-        self._clause_ns = 0  # when the newest clause was written
-        self.on_progress: Callable[[], None] = lambda: None  # fed to the watchdog
-        # What is said to a draft instead of what the backbone would write; "" is nothing.
-        self.instead: Callable[[Draft], str] = lambda draft: ""
-        self.write: Write = lambda draft, stale: stop_on_repetition(
-            loaded.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)
-        )
+        """Without `voice` or `speaker` replies are text only.
 
-    def hear(self, signal: Signal) -> None:
-        """Takes a signal of the ear; from any thread."""
-        with self._changed:
-            if isinstance(signal, Draft):
-                self._take(signal)
-            elif isinstance(signal, TurnCompleted):
-                if self._wanted and self._wanted.draft.turn.id == signal.turn.id:
-                    self._wanted.ended = signal
-                    if self._wanted.outcome:  # it failed while the wearer still spoke
-                        self._tell(ReplyState(signal.decided_ns, signal.turn.id, "finished"))
-            elif signal.event is TurnEvent.BARGE_IN_PENDING and self.speaker:
-                self.speaker.pause()
-            elif signal.event is TurnEvent.BARGE_IN_REJECTED and self.speaker:
-                self.speaker.unpause()
-            elif signal.event in (TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED):
-                self._interrupt(signal)
-            self._changed.notify_all()
+        `on_state`: a reply is audible or finished. `on_reply`: a reply to a completed turn ended. `on_text`: the next
+        text of a reply to a completed turn. `on_progress`: a sign of life. `canned_reply`: what is said to a draft
+        without asking the backbone, "" for nothing. `write`: what makes the tokens of a reply once the draft is in the
+        KV cache (default: the backbone).
+        """
+        self._loaded, self._voice = loaded, voice
+        self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
+        self._canned_reply = canned_reply
+        self._inbox = Inbox(loaded.backbone, voice, speaker)
+        self._context = KvContext(loaded)
+        self._writer = ReplyWriter(write or self._generate, voice, self._show)
+        self._reply: Reply | None = None
+        self._stage = ReplyStage.QUEUED
+        self._basis: Basis | None = None  # what the reply is made from
+        self._n_shown = 0  # tokens of the reply that went to `on_text`
+        self._interrupted: Reply | None = None  # the KV cache does not hold yet what was heard of it
+        self._stopped = False
+
+    def put(self, signal: Signal) -> None:
+        """Takes a signal of the listener. Aborts the work it makes useless and silences the speaker at once."""
+        self._inbox.put(signal)
 
     def stop(self) -> None:
-        """Ends `run`; from any thread."""
-        with self._changed:
-            self._stopped = True
-            self._abort()
-            self._changed.notify_all()
+        """Ends `run`."""
+        self._inbox.stop()
+
+    def use_speaker(self, speaker: AudioOutput | None) -> None:
+        """Replaces a speaker that was lost."""
+        self._inbox.use_speaker(speaker)
 
     def run(self) -> None:
-        """Works until `stop`."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._wanted is not self._made or self._cut, 0.5)
-                if self._stopped:
-                    return
-                self.on_progress()
-                cut, self._cut = self._cut, None
-                reply, fresh = self._wanted, self._wanted is not self._made
-                self._made, self._busy = reply, True
-                self._loaded.backbone.clear_abort()
-            try:
-                if cut:
-                    self._context.keep_heard(cut.n_tokens_played)
-                if reply and fresh:
-                    self._answer(reply)
-            except ModelError as error:
-                self._failed(reply, error)
-            finally:
-                with self._changed:
-                    self._busy = False
+        """Answers until `stop`."""
+        self._inbox.open()
+        try:
+            while not self._stopped:
+                self._take(_IDLE_S)
+                self._work()
+        finally:
+            self._inbox.close()
 
-    def _take(self, draft: Draft) -> None:
-        """A draft with the same rows as the one before changes nothing but the turn that is recorded, if it is as much
-        of a pause.
-        """
-        before = self._wanted
-        same = before is not None and before.draft.turn.id == draft.turn.id and before.ended is None
-        known = same and before is not None and before.draft.may_be_complete == draft.may_be_complete
-        n_rows = len(draft.rows)
-        if before and known and same_rows(before.draft.rows, draft.rows) == n_rows == len(before.draft.rows):
-            before.draft = replace(draft, rows=before.draft.rows)  # the answer is made from these
-            before.work.append(Work(draft.turn.id, before.number, "encode", *draft.work_ns))
+    def _take(self, wait_s: float = 0.0) -> None:
+        """Follows the commands that came."""
+        for command in self._inbox.take(wait_s):
+            if isinstance(command, NewDraft):
+                self._drafted(command)
+            elif isinstance(command, TurnCompleted):
+                self._completed(command)
+            elif isinstance(command, Cut):
+                self._cut(command)
+            elif isinstance(command, Stop):
+                self._stopped = True
+        self._on_progress()
+
+    def _drafted(self, command: NewDraft) -> None:
+        draft, before = command.draft, self._reply
+        work = Work(draft.turn.id, 1, "encode", *draft.work_ns)
+        if before and command.basis is self._basis:  # the work already done is kept
+            before.draft = draft
+            before.work.append(replace(work, draft=before.number))
             return
-        number = before.number + 1 if before and same else 1
-        work = [*before.work] if before and same else []
-        work.append(Work(draft.turn.id, number, "encode", *draft.work_ns))
-        self._wanted = Reply(draft, number, work=work)
-        self._abort()
+        self._reply, self._basis = Reply(draft, 1, work=[work]), command.basis
+        self._stage, self._n_shown = ReplyStage.QUEUED, 0
+        if before and before.draft.turn.id == draft.turn.id and before.ended is None:
+            self._reply.number = before.number + 1
+            self._reply.work = [*before.work, replace(work, draft=before.number + 1)]
 
-    def _interrupt(self, told: TurnSignal) -> None:
-        heard = self.speaker.silence() if self.speaker else []
-        reply = self._wanted
-        self._abort()
+    def _completed(self, completed: TurnCompleted) -> None:
+        reply = self._reply
+        if reply is None or reply.draft.turn.id != completed.turn.id:
+            return
+        reply.ended = completed
+        if reply.outcome:  # it failed while the user still spoke
+            self._on_state(ReplyState(completed.decided_ns, completed.turn.id, "finished"))
+        elif not self._is_late(reply):
+            self._show(reply)
+
+    def _cut(self, command: Cut) -> None:
+        reply, signal = self._reply, command.signal
         if reply is None or reply.outcome:
             return
-        reply.outcome = (
-            Outcome.CONTINUED
-            if told.continues_turn
-            else Outcome.INTERRUPTED
-            if told.event is TurnEvent.INTERRUPTED
-            else Outcome.TIMED_OUT
-        )
-        self._wanted = self._made = None
+        if signal.continues_turn:
+            reply.outcome = Outcome.CONTINUED
+        else:
+            reply.outcome = Outcome.INTERRUPTED if signal.event is TurnEvent.INTERRUPTED else Outcome.TIMED_OUT
+        self._reply, self._basis = None, None
         if reply.ended:
-            if not told.continues_turn and not reply.canned_reply:
-                reply.n_tokens_played = tokens_heard([piece.text for piece in reply.tokens], heard)
-            self._cut = reply
-            self._watch(reply)
+            if not signal.continues_turn and not reply.canned_reply:
+                reply.n_tokens_played = tokens_heard([token.text for token in reply.tokens], list(command.played))
+            self._interrupted = reply
+            self._on_reply(reply)
 
-    def _abort(self) -> None:
-        if self._busy:
-            self._loaded.backbone.abort()
-            if self._voice:
-                self._voice.abort()
+    def _work(self) -> None:
+        """Does what is to be done for the current reply, until it is finished or something else is wanted."""
+        reply = self._reply
+        try:
+            if self._interrupted:
+                self._context.keep_heard(self._interrupted.n_tokens_played)
+                self._interrupted = None
+            if reply and self._stage is ReplyStage.QUEUED:
+                self._stage = ReplyStage.WORKING
+                self._answer(reply)
+        except ModelError as error:
+            if error.reason is Reason.ABORTED:
+                self._take()
+                self._work_again(reply)
+            else:
+                self._interrupted = None
+                log.error("no answer: %s", error)
+                if reply and not reply.outcome:
+                    self._finish(reply, Outcome.FAILED)
 
-    def _stale(self, reply: Reply) -> bool:
-        return self._stopped or self._wanted is not reply or bool(reply.outcome)
+    def _work_again(self, reply: Reply | None) -> None:
+        """An abort that no command explains: from the beginning, unless something of the reply was played."""
+        if reply is None or reply is not self._reply or reply.outcome:
+            return
+        if reply.clauses:
+            self._finish(reply, Outcome.FAILED)
+        else:
+            reply.tokens, self._n_shown, self._stage = [], 0, ReplyStage.QUEUED
 
     def _answer(self, reply: Reply) -> None:
-        reply.canned_reply = self.instead(reply.draft)
+        self._poll(reply)
+        reply.canned_reply = self._canned_reply(reply.draft)
         if not reply.canned_reply:
             self._prefill(reply)
         if not reply.draft.may_be_complete:
+            self._stage = ReplyStage.FED
             return
-        if self._voice is None or self.speaker is None:
-            if self._committed(reply):
-                for _ in self._written(reply):
-                    pass
-                self._over(reply)
-            return
-        texts: list[str] = []
-        for pcm in self._voice.speak(self._clauses(reply, texts)):
-            self._did(reply, "voice", self._clause_ns)
-            if self._stale(reply) or not self._committed(reply):
-                return
-            clause = self.speaker.play(reply.draft.turn.id, texts[-1], pcm)
-            reply.clauses.append(texts[-1])
-            if len(reply.clauses) == 1:
-                self._sounds(reply, clause)
-        if not self._stale(reply) and self._committed(reply):
-            self._said(reply)
+        draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.fed)
+        progress = _Progress(reply, self._poll)
+        if self._voice is None or self._inbox.speaker is None:
+            progress.wait_completed()
+            for _ in self._writer.tokens(reply, draft, progress):
+                pass
+        else:
+            for text, pcm in self._writer.spoken(reply, draft, progress):
+                progress.wait_completed()
+                self._play(reply, text, pcm)
+            progress.wait_completed()
+            self._wait_played(reply)
+        self._finish(reply, Outcome.COMPLETED if reply.text else Outcome.EMPTY)
 
     def _prefill(self, reply: Reply) -> None:
-        since_ns = time.monotonic_ns()
-        reply.n_reused_rows = self._context.prefill(reply.draft)
-        reply.draft = replace(reply.draft, rows=self._context.fed)
-        self._did(reply, "prefill", since_ns)
-
-    def _written(self, reply: Reply) -> Iterator[str]:
-        shown, turn_id = 0, reply.draft.turn.id
-        said = [Token(turn_id, -1, reply.canned_reply, 0.0, None, True)] if reply.canned_reply else None
-        for piece in said or self.write(reply.draft, lambda: self._stale(reply)):
-            self.on_progress()
-            reply.first_token_ns = reply.first_token_ns or time.monotonic_ns()
-            reply.tokens.append(piece)
-            if reply.ended:
-                self._on_text("".join(p.text for p in reply.tokens[shown:]))
-                shown = len(reply.tokens)
-            yield piece.text
-            if self._stale(reply):
-                return
-        if reply.ended is None and self._committed(reply):
-            self._on_text("".join(p.text for p in reply.tokens[shown:]))
-
-    def _clauses(self, reply: Reply, texts: list[str]) -> Iterator[str]:
-        since_ns = time.monotonic_ns()
-        for text in clauses(self._written(reply)):
-            texts.append(text)
-            self._clause_ns = self._did(reply, "write", since_ns)
-            yield text
+        """Feeds the reply's draft, and what drafts that came meanwhile have new."""
+        assert self._basis is not None
+        while True:
             since_ns = time.monotonic_ns()
+            reply.n_reused_rows = self._context.prefill(reply.draft)
+            record_work(reply, "prefill", since_ns)
+            self._inbox.fed(self._basis, self._context.fed)
+            self._poll(reply)
+            if same_rows(self._context.fed, reply.draft.rows) == len(reply.draft.rows):
+                return
 
-    def _committed(self, reply: Reply) -> bool:
-        """Waits until the turn has ended; False where it became another turn, or nobody waits for it any more."""
-        with self._changed:
-            self._busy = False
-            while not self._stale(reply) and reply.ended is None:
-                self._changed.wait(0.5)
-                self.on_progress()
-            self._busy = True
-        if self._stale(reply) or reply.ended is None:
+    def _generate(self, draft: Draft, _: TurnProgress) -> Iterator[Token]:
+        return stop_on_repetition(self._loaded.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS))
+
+    def _poll(self, reply: Reply, wait_s: float = 0.0) -> None:
+        """Takes commands. Raises ModelError(ABORTED) where nobody waits for `reply` any more."""
+        self._take(wait_s)
+        if self._is_late(reply) and not reply.outcome:
+            self._finish(reply, Outcome.TIMED_OUT)
+        if self._stopped or self._reply is not reply or reply.outcome:
+            raise ModelError(Reason.ABORTED, "nobody waits for this answer any more")
+
+    def _is_late(self, reply: Reply) -> bool:
+        if reply.ended is None or reply.audible_ns or reply.clauses:
             return False
-        late = time.monotonic_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
-        if late and reply.audible_ns is None and not reply.clauses:
-            reply.outcome = Outcome.TIMED_OUT
-            self._over(reply)
-        return not reply.outcome
+        return time.monotonic_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
 
-    def _sounds(self, reply: Reply, clause: Clause) -> None:
-        """Notes when the first sample leaves the device: it was queued a moment ago."""
-        limit_ns = time.monotonic_ns() + 200 * NS_PER_MS
+    def _show(self, reply: Reply) -> None:
+        """Gives the text that was not shown yet to `on_text`, where the turn is completed."""
+        if reply.ended and (text := "".join(token.text for token in reply.tokens[self._n_shown :])):
+            self._on_text(text)
+            self._n_shown = len(reply.tokens)
+
+    def _play(self, reply: Reply, text: str, pcm: Float32Array) -> None:
+        while (clause := self._inbox.play(reply.draft.turn.id, text, pcm)) is None:
+            self._poll(reply, _NO_SPEAKER_S if self._inbox.speaker is None else 0.0)
+        reply.clauses.append(text)
+        if len(reply.clauses) == 1:
+            self._wait_audible(reply, clause)
+
+    def _wait_audible(self, reply: Reply, clause: Clause) -> None:
+        """Notes when the first sample leaves the device."""
+        limit_ns = time.monotonic_ns() + _AUDIBLE_MS * NS_PER_MS
         while clause.first_ns is None and time.monotonic_ns() < limit_ns:
-            time.sleep(0.002)
+            self._poll(reply, 0.002)
         reply.audible_ns = clause.first_ns or time.monotonic_ns()
-        self._tell(ReplyState(reply.audible_ns, reply.draft.turn.id, "audible"))
+        self._on_state(ReplyState(reply.audible_ns, reply.draft.turn.id, "audible"))
 
-    def _said(self, reply: Reply) -> None:
-        """Waits for the last sample; a speaker that is gone ends it too."""
-        assert self.speaker is not None
-        with self._changed:
-            self._busy = False
-            while not self._stale(reply) and self.speaker.is_speaking and not self.speaker.gone:
-                self._changed.wait(0.02)
-                self.on_progress()
-        if not self._stale(reply):
-            self._over(reply)
+    def _wait_played(self, reply: Reply) -> None:
+        """Until the last sample was played; a speaker that is gone ends it too."""
+        while (speaker := self._inbox.speaker) and speaker.is_speaking and not speaker.gone:
+            self._poll(reply, 0.02)
 
-    def _over(self, reply: Reply) -> None:
-        reply.outcome = reply.outcome or (Outcome.COMPLETED if reply.text else Outcome.EMPTY)
-        self._tell(ReplyState(time.monotonic_ns(), reply.draft.turn.id, "finished"))
-        self._watch(reply)
+    def _finish(self, reply: Reply, outcome: Outcome) -> None:
+        reply.outcome, self._stage = outcome, ReplyStage.FINISHED
+        self._on_state(ReplyState(time.monotonic_ns(), reply.draft.turn.id, "finished"))
+        self._on_reply(reply)
 
-    def _failed(self, reply: Reply | None, error: ModelError) -> None:
-        """An abort is somebody's wish; anything else ends this reply, not the process."""
-        if error.reason is Reason.ABORTED:
-            with self._changed:
-                if reply is not None and self._wanted is reply and not reply.outcome:
-                    self._made = None  # the abort was meant for the work before: once more
-            return
-        log.error("no answer: %s", error)
-        if reply is not None and not reply.outcome:
-            reply.outcome = Outcome.FAILED
-            self._over(reply)
 
-    def _did(self, reply: Reply, stage: str, since_ns: int) -> int:
-        self.on_progress()
-        now_ns = time.monotonic_ns()
-        reply.work.append(Work(reply.draft.turn.id, reply.number, stage, since_ns, now_ns))
-        return now_ns
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """The TurnProgress of a reply. `poll` takes commands, and waits for them for so many seconds."""
+
+    reply: Reply
+    poll: Callable[[Reply, float], None]
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the turn is completed."""
+        return self.reply.ended is not None
+
+    def check(self) -> None:
+        """Raises ModelError(ABORTED) where nobody waits for the reply any more."""
+        self.poll(self.reply, 0.0)
+
+    def wait_completed(self) -> None:
+        """Returns once the turn is completed. Raises as `check`."""
+        self.poll(self.reply, 0.0)
+        while not self.is_completed:
+            self.poll(self.reply, _IDLE_S)

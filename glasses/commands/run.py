@@ -16,6 +16,7 @@ from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.fault_injection import INJECTED
 from glasses.assistant.listener import Listener
+from glasses.assistant.reply import Write
 from glasses.assistant.responder import MAX_TOKENS
 from glasses.assistant.setup import ACTIVATION, CONFIRM_WIPE, SAID, MemoryRecall, open_listener
 from glasses.commands import link_keys, offload_options, run_services
@@ -111,12 +112,12 @@ def run(args: argparse.Namespace) -> int:
         ear = open_listener(loaded, args.address, wearing.recalling.recall)
         if isinstance(devices, RemoteGlasses):
             devices.link.note, wearing.caption = wearing.screen.note, Caption(devices.show)
-        live = _live(args, loaded, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog)
+        write = None
+        if answerer := offload_options.open_beside(args, stack):
+            write = answerer.writer(loaded.backbone, MAX_TOKENS, allowed=partial(wearing.beside.allows, "remote"))
+        live = _live(args, loaded, voice, ear, devices=devices, wearing=wearing, watchdog=watchdog, write=write)
         if isinstance(devices, RemoteGlasses):
             devices.on_touch = live.events.put
-        if brain := offload_options.open_beside(args, stack):
-            allowed = partial(wearing.beside.allows, "remote")
-            live.mouth.write = brain.writer(loaded.backbone, MAX_TOKENS, allowed=allowed)
         if live.muted:  # from the start: no change tells it
             wearing.beside.saw(DeviceChange(time.monotonic_ns(), "muted"))
         wearing.beside.vitals = lambda: vitals(live, devices, wearing.not_remembered)
@@ -153,8 +154,9 @@ def _live(
     devices: LocalDevices | RemoteGlasses,
     wearing: RunObservers,
     watchdog: Watchdog,
+    write: Write | None,
 ) -> Assistant:
-    live = Assistant(
+    return Assistant(
         loaded,
         voice,
         ear,
@@ -165,10 +167,10 @@ def _live(
         allows=wearing.beside.allows,
         on_text=wearing.text,
         progress=watchdog.progress,
+        canned_reply=wearing.instead,
+        write=write,
         muted=args.muted,
     )
-    live.mouth.instead = wearing.instead
-    return live
 
 
 class RunObservers:

@@ -1,1 +1,1 @@
-"""Sending a turn's latents to a bigger brain, and answering in time whatever becomes of it."""
+"""Hedged answers: a turn's latents go to a remote model, and the local backbone answers whatever becomes of that."""

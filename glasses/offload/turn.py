@@ -1,207 +1,131 @@
-"""One turn, answered here or far away, once. Knows the Latent API's client and the policy; no sensor, no model.
+"""One turn, answered by the local backbone or by the remote model, once.
 
-Parts go to both places as they are made, unless nothing may leave. The answer comes from one place at a time: a lost
-or silent remote is left for good and the local session goes on after what was already said, so the wearer hears one
-answer whatever happens to the link. Pieces of a generation that was left are dropped by its number (client.py).
+The policy runs in the thread that owns the local backbone: it steps the local generator directly and reads the remote
+model's tokens from a queue. Nothing of the turn is sent before the turn is completed, for until then it is not known
+whether it was meant for the assistant at all. A remote model that is lost or silent is left for good, and the local
+backbone goes on after what was already said, so the user hears one answer whatever happens to the link.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import queue
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
-from glasses.errors import Reason, RemoteError
+from glasses.assistant.reply import CompletedTurn, TurnProgress
 from glasses.offload.policy import Decision, Limits, Signals, decide, entropy_nats
-from glasses.offload.remote import Remote, measured_feed, size_bytes
-from glasses.service.client.client import Client, RemoteSession
-from glasses.service.protocol.packing import Input
-from glasses.types import Token
+from glasses.offload.remote import RemoteModel, RemoteStream, size_bytes
+from glasses.types import Token, Turn
 
 log = logging.getLogger(__name__)
-TOP_K = 16  # of the local first piece, for its entropy
-STALL_S = 0.8  # without a piece in the middle of a reply: the remote is gone
-
-
-class Local(Protocol):
-    """What a turn asks of this device; a RemoteSession of a service in this process, or `beside`'s."""
-
-    @property
-    def n_past(self) -> int: ...
-    async def feed(self, *given: Input) -> int: ...
-    async def rollback(self, n_past: int) -> int: ...
-    async def close(self) -> None: ...
-    def generate(self, *, max_tokens: int = 64, **how: Any) -> AsyncIterator[Token]: ...
+TOP_K = 16  # of the first local token, for its entropy
+STALL_S = 0.8  # without a token in the middle of a reply: the remote model is lost
+_CHECK_S = 0.05  # between two checks whether the answer is still wanted
+LocalModel = Callable[[str, int, int], Iterator[Token]]  # (text already said, most tokens, top k) -> tokens
 
 
 @dataclass(slots=True)
 class OffloadedTurn:
-    """`feed` what is made, then `answer` once. `signals` are the wearer's and the board's; the link's are filled in."""
+    """`answer` once. `signals` are the user's and the board's; those of the link are filled in."""
 
-    id: int
-    local: Local
-    remote: Remote
+    turn: Turn
+    local: LocalModel
+    remote: RemoteModel
     signals: Signals
     limits: Limits = field(default_factory=Limits)
+    progress: TurnProgress = field(default_factory=CompletedTurn)
     decision: Decision | None = None
-    switched_ms: float | None = None  # from the remote's last sign of life to the first local piece, where it was left
-    _n_fed: int = 0  # rows of the local context before any answer
-    _far: RemoteSession | None = None
-    _sender: asyncio.Task[None] | None = None
-    _outbox: asyncio.Queue[Input | None] = field(default_factory=asyncio.Queue)
-    _unsent_bytes: int = 0
-    _said: str = ""
+    switched_ms: float | None = None  # from the remote's last sign of life to the first local token, if it was lost
+    _stream: RemoteStream | None = None
+    _sent_s: float = 0.0  # when the turn was sent, on the monotonic clock
 
-    @classmethod
-    async def begin(cls, id: int, local: Client, remote: Remote, signals: Signals, limits: Limits) -> OffloadedTurn:
-        """Opens a session here, and in the background one far away."""
-        turn = cls(id, await local.open(), remote, signals, limits)
-        turn.start()
-        return turn
+    def answer(self, *, max_tokens: int = 64) -> Iterator[Token]:
+        """The tokens of one answer; exactly the last has `last` set.
 
-    def start(self) -> None:
-        """Opens the session far away, in the background; where nothing may leave, none."""
-        if self.signals.privacy != "nothing leaves" and not self.signals.local_only:
-            self._sender = asyncio.create_task(self._send())
-
-    async def feed(self, given: Input) -> None:
-        """One part, as soon as it is made. Raises RemoteError where even this device cannot take it."""
-        if self._sender:
-            self._unsent_bytes += size_bytes(given)
-            self._outbox.put_nowait(given)
-        self._n_fed = await self.local.feed(given)
-
-    async def answer(self, *, max_tokens: int = 64) -> AsyncIterator[Token]:
-        """The pieces of one answer; exactly the last has `last` set. Raises RemoteError only of the local session."""
-        self._outbox.put_nowait(None)
-        self._n_fed = self._n_fed or self.local.n_past
-        meter, connected = self.remote.meter, self.remote.connected and self._sender is not None
-        link = {"rtt_ms": meter.rtt_ms, "bytes_per_s": meter.bytes_per_s, "to_send_bytes": self._unsent_bytes}
-        self.decision = decide(replace(self.signals, connected=connected, **link), self.limits)
-        log.info("turn %d %s", self.id, self.decision.why)
+        Raises what `local` raises, and ModelError(ABORTED) once nobody waits for the answer any more.
+        """
+        self.decision = self._decide()
+        log.info("turn %d %s", self.turn.id, self.decision.why)
+        answered = self.local("", max_tokens, 0) if self.decision.place == "local" else self._hedged(max_tokens)
         try:
-            async for piece in self._answer(time.monotonic(), max_tokens):
-                yield replace(piece, turn_id=self.id)
+            for token in answered:
+                self.progress.check()
+                yield replace(token, turn_id=self.turn.id)
         finally:
-            await self._close()
+            if self._stream:
+                self._stream.close()
 
-    async def _answer(self, began: float, max_tokens: int) -> AsyncIterator[Token]:
+    def _decide(self) -> Decision:
+        meter = self.remote.meter
+        link = {"rtt_ms": meter.rtt_ms, "bytes_per_s": meter.bytes_per_s}
+        to_send_bytes = sum(size_bytes(given) for given in self.turn.inputs)
+        signals = replace(self.signals, connected=self.remote.connected, to_send_bytes=to_send_bytes, **link)
+        return decide(signals, self.limits)
+
+    def _hedged(self, max_tokens: int) -> Iterator[Token]:
+        """Starts both models, or the remote one alone, and follows the one that is to answer."""
         assert self.decision is not None
-        left_s = self.signals.remaining_ms / 1000
-        if self.decision.place == "local":
-            async for piece in self.local.generate(max_tokens=max_tokens):
-                yield piece
+        local = first = None
+        sure, reserve_s = False, self.limits.reserve_ms / 1000
+        if self.progress.is_completed:
+            self._send(max_tokens)
+        if self.decision.place == "hedge":
+            local = self.local("", max_tokens, TOP_K)
+            first = next(local)
+            sure, reserve_s = entropy_nats(first.top) < self.limits.sure_nats, 0.0
+        token = None if sure else self._first_of_remote(max_tokens, reserve_s)
+        if token is not None:
+            log.info("turn %d is answered remotely", self.turn.id)
+            yield from self._follow(token, max_tokens)
             return
-        far = self._far_pieces(max_tokens)
-        first: asyncio.Task[Token | None] = asyncio.create_task(_next(far))
-        near, mine, sure, reserve_s = None, None, False, self.limits.reserve_ms / 1000
-        try:
-            if self.decision.place == "hedge":
-                near = self.local.generate(max_tokens=max_tokens, top_k=TOP_K)
-                mine = await anext(near)
-                sure = entropy_nats(mine.top) < self.limits.sure_nats
-                reserve_s = 0.0  # the local answer is under way
-            wait_s = 0.0 if sure else max(0.0, left_s - reserve_s - (time.monotonic() - began))
-            piece = await _within(first, wait_s)
-        except BaseException:  # this device failed, or nobody waits any more: then not there either
-            self.remote.later(_drop(first, far))
-            raise
-        if piece is not None:
-            log.info("turn %d answered far away", self.id)
-            if near is not None:
-                await near.aclose()  # type: ignore[attr-defined]  # an async generator: cancels
-            async for made in self._follow(piece, far, max_tokens):
-                yield made
-            return
-        log.info("turn %d answered here: %s", self.id, "sure" if sure else "the remote gave nothing in time")
-        self.remote.later(_drop(first, far))  # telling it to stop may take as long as its link is slow, or for ever
-        if near is None:
-            near = self.local.generate(max_tokens=max_tokens)
-            mine = await anext(near)
-        assert mine is not None
-        yield mine
-        async for made in near:
-            yield made
+        log.info("turn %d is answered locally: %s", self.turn.id, "sure" if sure else "no remote token in time")
+        if self._stream:
+            self._stream.close()
+        if local is None or first is None:
+            local = self.local("", max_tokens, 0)
+        else:
+            yield first
+        yield from local
 
-    async def _follow(self, piece: Token | None, far: AsyncIterator[Token], max_tokens: int) -> AsyncIterator[Token]:
-        """The remote's answer from its first piece on; where it breaks off, the local one from there."""
-        n_made, alive = 0, time.monotonic()
-        while piece is not None:
-            n_made, alive = n_made + 1, time.monotonic()
-            self._said += piece.text
-            yield piece
-            if piece.last:
+    def _send(self, max_tokens: int) -> None:
+        self._stream = self.remote.answer(self.turn.inputs, max_tokens)
+        self._sent_s = time.monotonic()
+
+    def _first_of_remote(self, max_tokens: int, reserve_s: float) -> Token | None:
+        """The remote model's first token; None where it does not come in time."""
+        self.progress.wait_completed()
+        if self._stream is None:
+            self._send(max_tokens)
+        return self._next(self._sent_s + self.signals.remaining_ms / 1000 - reserve_s)
+
+    def _next(self, until_s: float) -> Token | None:
+        """The next remote token; None where the stream has ended or gives none until then. One that came is taken."""
+        assert self._stream is not None
+        while True:
+            self.progress.check()
+            left_s = until_s - time.monotonic()
+            try:
+                return self._stream.get(min(left_s, _CHECK_S))
+            except queue.Empty:
+                if left_s <= 0:
+                    return None
+
+    def _follow(self, token: Token | None, max_tokens: int) -> Iterator[Token]:
+        """The remote answer from its first token on; where it breaks off, the local one from there."""
+        said, n_tokens, alive_s = "", 0, time.monotonic()
+        while token is not None:
+            said, n_tokens, alive_s = said + token.text, n_tokens + 1, time.monotonic()
+            yield token
+            if token.last:
                 return
-            following: asyncio.Task[Token | None] = asyncio.create_task(_next(far))
-            piece = await _within(following, STALL_S)
-            if piece is None:
-                self.remote.later(_drop(following, far))
-        self.remote.broke()
-        log.warning("turn %d: the remote broke off after %d pieces; going on here", self.id, n_made)
-        async for made in self._go_on(max(1, max_tokens - n_made)):
+            token = self._next(time.monotonic() + STALL_S)
+        if self._stream:
+            self._stream.close()
+        self.remote.report_lost()
+        log.warning("turn %d: the remote model was lost after %d tokens", self.turn.id, n_tokens)
+        for made in self.local(said, max(1, max_tokens - n_tokens), 0):
             if self.switched_ms is None:
-                self.switched_ms = 1000 * (time.monotonic() - alive)
+                self.switched_ms = 1000 * (time.monotonic() - alive_s)
             yield made
-
-    async def _go_on(self, max_tokens: int) -> AsyncIterator[Token]:
-        """The local answer after what was said; a hedged one that was under way is forgotten first."""
-        await self.local.rollback(self._n_fed)
-        async for piece in self.local.generate(max_tokens=max_tokens, said=self._said):
-            yield piece
-
-    async def _send(self) -> None:
-        """Everything to the remote, in order; a failure is noticed where the answer is waited for."""
-        client = self.remote.client
-        if client is None:
-            return
-        try:
-            self._far = await client.open()
-            while (given := await self._outbox.get()) is not None:
-                await measured_feed(self.remote, self._far, given)
-                self._unsent_bytes -= size_bytes(given)
-        except RemoteError as error:
-            self._give_up(error)
-
-    async def _far_pieces(self, max_tokens: int) -> AsyncIterator[Token]:
-        if self._sender:
-            await self._sender
-        if self._far is None:
-            return
-        try:
-            async for piece in self._far.generate(max_tokens=max_tokens):
-                yield piece
-        except RemoteError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: RemoteError) -> None:
-        log.info("turn %d has no remote: %s", self.id, error)
-        self._far = None
-        if error.reason in (Reason.NO_NETWORK, Reason.ABORTED):
-            self.remote.broke()
-
-    async def _close(self) -> None:
-        if self._sender:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
-        await self.local.close()
-        if self._far is not None and self.remote.connected and self.remote.client is self._far.client:
-            self.remote.later(self._far.close())
-
-
-async def _next(pieces: AsyncIterator[Token]) -> Token | None:
-    return await anext(pieces, None)
-
-
-async def _within(task: asyncio.Task[Token | None], seconds: float) -> Token | None:
-    """Its result, or None where it takes longer; a result that is there already counts with no time at all."""
-    await asyncio.wait({task}, timeout=seconds)
-    return task.result() if task.done() else None
-
-
-async def _drop(task: asyncio.Task[Token | None], pieces: AsyncIterator[Token]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await pieces.aclose()  # type: ignore[attr-defined]

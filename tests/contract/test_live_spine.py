@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from glasses.assistant.listener import Listener
+from glasses.assistant.reply import TurnProgress
 from glasses.assistant.responder import EXPIRES_MS, Responder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
@@ -121,31 +122,31 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBund
     audible = threading.Event()
     speaker: Any = Loudspeaker(heard)
     voice: Any = Voice()
-    mouth = Responder(loaded, voice, speaker, tell=lambda state: audible.set(), watch=replies.append)
+    responder = Responder(loaded, voice, speaker, on_state=lambda state: audible.set(), on_reply=replies.append)
     ear = Listener(loaded, detector(), TurnManager(on_speech=True))
 
     def interrupt() -> None:
         for chunk in asked(0):
             for signal in ear.feed(chunk):
-                mouth.hear(signal)
+                responder.put(signal)
         assert audible.wait(60)
         threading.Event().wait(1.0)  # some of the reply is written
-        mouth.hear(TurnSignal(TurnEvent.INTERRUPTED, _START_NS, 1))
+        responder.put(TurnSignal(TurnEvent.INTERRUPTED, _START_NS, 1))
         threading.Event().wait(1.0)  # the mouth follows
-        mouth.stop()
+        responder.stop()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    mouth.run()
+    responder.run()
     thread.join()
     assert [reply.outcome for reply in replies] == [Outcome.INTERRUPTED]
     n_prompt = loaded.n_prefix + len(replies[0].draft.rows)
     if heard == 0.0:
-        assert mouth._context.base == loaded.n_prefix
+        assert responder._context.base == loaded.n_prefix
     else:
-        assert mouth._context.base > n_prompt
+        assert responder._context.base > n_prompt
         most = n_prompt + len(replies[0].tokens) + len(loaded.backbone.tokenize(CHATML.turn_break))
-        assert mouth._context.base <= most
+        assert responder._context.base <= most
     loaded.backbone.clear_abort()
     loaded.backbone.rollback(loaded.n_prefix)
 
@@ -156,7 +157,6 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     first_clause = threading.Event()
     speaker: Any = Loudspeaker(1.0)
     voice: Any = Voice()
-    mouth = Responder(loaded, voice, speaker, tell=lambda state: None)
     texts = ("What is the capital of France?", CHATML.suffix)
     asking, ending = (loaded.backbone.token_rows(loaded.backbone.tokenize(text)) for text in texts)
     spoken = Draft(
@@ -169,25 +169,25 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
     )
     whole = np.concatenate([asking, ending])
 
-    def write(draft: Draft, stale: Callable[[], bool]) -> Iterator[Token]:
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
         answered.append(draft.may_be_complete)
         yield Token(1, 0, "Paris.\n", 0.0, None, False)
         first_clause.set()
         yield Token(1, 1, "It is", 0.0, None, True)
 
     def talk() -> None:
-        mouth.hear(spoken)
+        responder.put(spoken)
         threading.Event().wait(0.5)
-        mouth.hear(replace(spoken, rows=whole, may_be_complete=True))
+        responder.put(replace(spoken, rows=whole, may_be_complete=True))
         first_clause.wait(30)
-        mouth.hear(replace(spoken, rows=whole))  # it was no end: speech goes on
+        responder.put(replace(spoken, rows=whole))  # it was no end: speech goes on
         threading.Event().wait(0.5)
-        mouth.stop()
+        responder.stop()
 
-    mouth.write = write
+    responder = Responder(loaded, voice, speaker, on_state=lambda state: None, write=write)
     thread = threading.Thread(target=talk)
     thread.start()
-    mouth.run()
+    responder.run()
     thread.join()
     assert answered == [True]
     assert speaker.clauses == []
@@ -204,22 +204,22 @@ def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(loaded: LoadedBundl
     speaker.is_speaking = False  # what it is given is said at once
     voice: Any = Voice()
 
-    def tell(state: ReplyState) -> None:
+    def on_state(state: ReplyState) -> None:
         told.append(state.state)
         if state.state == "finished":
-            mouth.stop()
+            responder.stop()
 
-    mouth = Responder(loaded, voice, speaker, tell=tell, watch=replies.append, on_text=texts.append)
+    responder = Responder(loaded, voice, speaker, on_state=on_state, on_reply=replies.append, on_text=texts.append)
     turn = Turn(1, 0, "tap", ("What is the capital of France?",))
     rows = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
     decided_ns = time.monotonic_ns() - late_ms * 1_000_000
-    mouth.hear(
+    responder.put(
         Draft(
             turn, np.concatenate(rows), may_be_complete=True, is_final=True, follows_interruption=False, work_ns=(0, 0)
         )
     )
-    mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, decided_ns))
-    mouth.run()
+    responder.put(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, decided_ns))
+    responder.run()
     assert [reply.outcome for reply in replies] == [outcome]
     assert told[-1] == "finished"
     assert bool(speaker.clauses) == (outcome is Outcome.COMPLETED)

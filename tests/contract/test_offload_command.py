@@ -12,22 +12,34 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from test_serve_command import serve
 
+from glasses.assistant import listener
+from glasses.assistant.listener import Listener
+from glasses.assistant.reply import CompletedTurn, TurnProgress, Write
 from glasses.assistant.responder import Responder
-from glasses.events import Draft, Outcome, Reply, TurnCompleted, TurnSpan
-from glasses.offload.answerer import HedgedAnswerer, Prompted, transport_of
+from glasses.assistant.turn_manager import TurnManager
+from glasses.audio.media import read_audio
+from glasses.audio.vad import Vad
+from glasses.errors import ModelError, Reason
+from glasses.events import Clause, Draft, Outcome, Reply, Signal, TurnCompleted, TurnSpan
+from glasses.model_store import store
+from glasses.offload.answerer import HedgedAnswerer, PromptedBackbone, transport_of
 from glasses.offload.policy import Limits
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import prompt_of
+from glasses.service.client.transport import WebSocket
 from glasses.system.governor import Governed, Reading, step
 from glasses.system.governor import Limits as ShedLimits
-from glasses.types import Token, Turn
+from glasses.types import SAMPLE_RATE_HZ as RATE_HZ
+from glasses.types import AudioChunk, Float32Array, Token, Turn, frozen
 
 pytestmark = pytest.mark.models
+SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 QUESTION = "What is the capital of France?"
 # Never sure of itself: the remote is waited for, however slow this machine is.
 PATIENT = Limits(sure_nats=-1.0, remote_start_ms=1.0, reserve_ms=1.0)
@@ -67,99 +79,224 @@ def loaded() -> Iterator[LoadedBundle]:
     opened.close()
 
 
-def prompted(loaded: LoadedBundle, turn: Turn) -> Prompted:
+def prompted(loaded: LoadedBundle, turn: Turn) -> PromptedBackbone:
     fed = prompt_of(loaded, turn.inputs)
     loaded.backbone.rollback(loaded.n_prefix)
     loaded.backbone.feed(fed)
-    return Prompted(loaded.backbone, turn.id, fed[-1][-1:])
+    return PromptedBackbone(loaded.backbone, turn.id, fed[-1][-1:])
 
 
-def test_a_service_that_dies_in_the_middle_of_a_turn(service: tuple[str, int], loaded: LoadedBundle) -> None:
-    """What was heard stays, and goes on: one answer, and the words that came from there are not said again."""
+def rows_of(loaded: LoadedBundle, turn: Turn) -> Float32Array:
+    given = prompt_of(loaded, turn.inputs)
+    return np.concatenate([one if isinstance(one, np.ndarray) else loaded.backbone.token_rows(one) for one in given])
+
+
+def test_offload_service_killed_in_the_middle_of_a_turn_is_gone_on_from(
+    service: tuple[str, int], loaded: LoadedBundle
+) -> None:
+    """What was heard stays, and goes on: one answer, and the words of the remote model are not said again."""
     turn = Turn(7, 0, "test", ("Count from one to ten in words.",))
-    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
-        brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
-        near, called = prompted(loaded, turn), list[str]()
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as answerer:
+        answerer.wait_connected(60)  # a machine too starved for it answers locally, which the rest holds of as well
+        local, called = prompted(loaded, turn), list[str]()
 
         def watched(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
             called.append(said)
-            return near(said, max_tokens, top_k)
+            return local(said, max_tokens, top_k)
 
-        pieces = list[Token]()
-        for piece in brain.answer(turn, watched, max_tokens=24, wait_ms=60_000, stale=lambda: False):
-            pieces.append(piece)
-            if len(pieces) == 3:
+        tokens = list[Token]()
+        for token in answerer.answer(turn, watched, max_tokens=24, wait_ms=60_000):
+            tokens.append(token)
+            if len(tokens) == 3:
                 os.kill(service[1], signal.SIGKILL)
-        assert [p.last for p in pieces].count(True) == 1
+        assert [token.last for token in tokens].count(True) == 1
         assert called[0] == ""
         if len(called) > 1:  # else it was answered whole before it died
-            assert called[1] == "".join(p.text for p in pieces)[: len(called[1])]
+            assert called[1] == "".join(token.text for token in tokens)[: len(called[1])]
             assert len(called) == 2
 
 
-def test_the_context_holds_what_was_said_wherever_it_came_from(loaded: LoadedBundle) -> None:
+def test_prompted_backbone_holds_what_was_said_whichever_model_made_it(loaded: LoadedBundle) -> None:
     turn = Turn(8, 0, "test", (QUESTION,))
-    near = prompted(loaded, turn)
+    local = prompted(loaded, turn)
     n_prompt = loaded.backbone.n_past
-    pieces = list(near("", 6, 0))
-    near.leave([replace(piece, logprob=-1.0) for piece in pieces])  # as another backbone would have made them
-    assert loaded.backbone.n_past == n_prompt + len([p for p in pieces if p.text])
+    tokens = list(local("", 6, 0))
+    local.adopt([replace(token, logprob=-1.0) for token in tokens])  # as another backbone would have made them
+    assert loaded.backbone.n_past == n_prompt + len([token for token in tokens if token.text])
 
 
-def test_the_mouth_says_what_the_service_says_until_it_dies(service: tuple[str, int], loaded: LoadedBundle) -> None:
-    """`glasses run --offload` without devices: drafts as the ear makes them, spoken to a mouth without a voice."""
+def test_responder_says_what_the_service_says_until_it_dies(service: tuple[str, int], loaded: LoadedBundle) -> None:
+    """`glasses run --offload` without devices: drafts as the listener makes them, to a responder without a voice."""
     turn = Turn(1, 0, "test", ("Count from one to ten in words.",))
-    fed = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
-    replies, told, pieces = list[Reply](), threading.Event(), list[str]()
+    replies, told, texts = list[Reply](), threading.Event(), list[str]()
 
     def on_text(text: str) -> None:
-        pieces.append(text)
-        if len(pieces) == 4:
+        texts.append(text)
+        if len(texts) == 4:
             os.kill(service[1], signal.SIGKILL)
 
-    mouth = Responder(loaded, None, None, tell=lambda _: told.set(), watch=replies.append, on_text=on_text)
-    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
-        brain.wait_connected(60)  # a machine too starved for it answers here, which the rest holds of as well
-        mouth.write = brain.writer(loaded.backbone, 24)
-        mouth.hear(Draft(turn, np.concatenate(fed), True, True, False, (0, 0)))
-        mouth.hear(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, time.monotonic_ns()))
-        stopping = threading.Thread(target=lambda: (told.wait(120), mouth.stop()))
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as answerer:
+        answerer.wait_connected(60)  # a machine too starved for it answers locally, which the rest holds of as well
+        responder = Responder(
+            loaded,
+            None,
+            None,
+            on_state=lambda _: told.set(),
+            on_reply=replies.append,
+            on_text=on_text,
+            write=answerer.writer(loaded.backbone, 24),
+        )
+        responder.put(Draft(turn, rows_of(loaded, turn), True, True, False, (0, 0)))
+        responder.put(TurnCompleted(turn, TurnSpan(0, False, None, 0), None, time.monotonic_ns()))
+        stopping = threading.Thread(target=lambda: (told.wait(120), responder.stop()))
         stopping.start()
-        mouth.run()
+        responder.run()
         stopping.join()
     (reply,) = replies
     assert reply.outcome is Outcome.COMPLETED
-    assert [p.last for p in reply.tokens].count(True) == 1
+    assert [token.last for token in reply.tokens].count(True) == 1
     assert len(reply.tokens) > 4
-    assert "".join(pieces).strip() == reply.text
+    assert "".join(texts).strip() == reply.text
 
 
-def test_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_here(
+class Spied(WebSocket):
+    """Keeps what was sent, pings and empty sessions aside."""
+
+    sent: ClassVar[list[bytes]] = []
+
+    async def send(self, data: bytes) -> None:
+        if b'"ping"' not in data and b'"open"' not in data:
+            self.sent.append(data)
+        await super().send(data)
+
+
+class Voice:
+    """Ten milliseconds of hum a clause."""
+
+    rate_hz = RATE_HZ
+
+    def speak(self, clauses: Iterator[str]) -> Iterator[Float32Array]:
+        for _ in clauses:
+            yield np.full(160, 0.1, np.float32)
+
+    def abort(self) -> None: ...
+
+
+class Loudspeaker:
+    """Plays in no time."""
+
+    gone = is_speaking = False
+
+    def play(self, turn_id: int, text: str, pcm: Float32Array) -> Clause:
+        return Clause(turn_id, text, len(pcm), len(pcm), first_ns=1)
+
+    def silence(self) -> list[Clause]:
+        return []
+
+
+@pytest.mark.parametrize("asks", [0.1, 0.9])
+def test_offload_sentence_of_a_bystander_sends_no_latents(
+    service: tuple[str, int], loaded: LoadedBundle, asks: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a button, somebody says a question; the head finds that it is for the assistant with the probability
+    `asks`. Drafts are answered ahead as soon as the voice pauses.
+    """
+    monkeypatch.setattr(listener, "EARLY_MS", 60_000)
+    sound = [np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / "question-090.ogg"), np.zeros(RATE_HZ, np.float32)]
+    pcm = (np.concatenate(sound) * 32767).astype(np.int16)
+    hears = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager(on_speech=True))
+    hears.for_me = lambda latents: asks
+    asked, replies, signals, done = threading.Event(), list[Reply](), list[Signal](), threading.Event()
+    Spied.sent.clear()
+
+    def watched(write: Write) -> Write:
+        def asking(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+            asked.set()
+            return write(draft, progress)
+
+        return asking
+
+    def on_reply(reply: Reply) -> None:
+        replies.append(reply)
+        done.set()
+
+    def talk() -> None:
+        for i in range(len(pcm) // 320):
+            chunk = AudioChunk(i * 20_000_000, i, frozen(pcm[320 * i : 320 * (i + 1)].copy()), RATE_HZ)
+            for one in hears.feed(chunk):
+                if isinstance(one, Draft) and one.may_be_complete:
+                    responder.put(one)
+                    assert asked.wait(60), "a draft that may be complete is answered before the turn is"
+                    time.sleep(0.5)  # as long as it likes to take
+                    if not any(isinstance(other, TurnCompleted) for other in signals):
+                        assert Spied.sent == []
+                elif not isinstance(one, Draft):
+                    responder.put(one)
+                signals.append(one)
+        if asks < listener.ASKS:
+            time.sleep(1.0)
+        else:
+            done.wait(60)
+        responder.stop()
+
+    with HedgedAnswerer(lambda: Spied(service[0]), PATIENT) as answerer:
+        assert answerer.wait_connected(60)
+        parts: Any = loaded, Voice(), Loudspeaker()
+        responder = Responder(
+            *parts,
+            on_state=lambda state: None,
+            on_reply=on_reply,
+            write=watched(answerer.writer(loaded.backbone, 8)),
+        )
+        talking = threading.Thread(target=talk)
+        talking.start()
+        responder.run()
+        talking.join()
+    loaded.backbone.rollback(loaded.n_prefix)
+    if asks < listener.ASKS:
+        assert not any(isinstance(one, TurnCompleted) for one in signals)
+        assert (Spied.sent, replies) == ([], [])
+    else:
+        assert any(b'"feed"' in data for data in Spied.sent)
+        assert len(replies) == 1
+
+
+def test_offload_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_locally(
     service: tuple[str, int], loaded: LoadedBundle
 ) -> None:
     """As `glasses run` wires it: what the governor says is asked at every turn."""
     governed, whys = Governed(), list[str]()
     turn = Turn(11, 0, "test", (QUESTION,))
-    fed = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
-    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as brain:
-        brain.wait_connected(60)
-        write = brain.writer(loaded.backbone, 12, allowed=lambda: governed.allows("remote"))
+    rows = rows_of(loaded, turn)
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as answerer:
+        answerer.wait_connected(60)
+        write = answerer.writer(loaded.backbone, 12, allowed=lambda: governed.allows("remote"))
         for heat_c in (20.0, 77.0):  # well; camera and remote are shed
             governed = step(governed, Reading(0, heat_c=heat_c), ShedLimits())
             loaded.backbone.rollback(loaded.n_prefix)
-            loaded.backbone.feed(fed)
-            draft = Draft(turn, np.concatenate(fed), True, True, False, (0, 0))
-            assert "Paris" in "".join(piece.text for piece in write(draft, lambda: False))
-            whys.append(brain.why)
+            loaded.backbone.feed([rows])
+            draft = Draft(turn, rows, True, True, False, (0, 0))
+            assert "Paris" in "".join(token.text for token in write(draft, CompletedTurn()))
+            whys.append(answerer.why)
     assert "rtt" in whys[0] or "no connection" in whys[0]
     assert whys[1] == "local: only this device can do it"
 
 
-def test_an_answer_that_nobody_waits_for_ends(loaded: LoadedBundle, tmp_path: Path) -> None:
-    turn, stop = Turn(9, 0, "test", ("Tell me a long story.",)), threading.Event()
-    with HedgedAnswerer(transport_of(f"unix:{tmp_path}/none", None, None)) as brain:
-        stream = brain.answer(turn, prompted(loaded, turn), max_tokens=200, stale=stop.is_set)
+class Impatient(CompletedTurn):
+    """A turn that nobody waits for once `gave_up` is set."""
+
+    gave_up: ClassVar[threading.Event] = threading.Event()
+
+    def check(self) -> None:
+        if self.gave_up.is_set():
+            raise ModelError(Reason.ABORTED, "nobody waits for this answer any more")
+
+
+def test_offload_answer_that_nobody_waits_for_ends(loaded: LoadedBundle, tmp_path: Path) -> None:
+    turn = Turn(9, 0, "test", ("Tell me a long story.",))
+    with HedgedAnswerer(transport_of(f"unix:{tmp_path}/none", None, None)) as answerer:
+        stream = answerer.answer(turn, prompted(loaded, turn), max_tokens=200, progress=Impatient())
         next(stream)
-        stop.set()
-        with pytest.raises(Exception, match="nobody waits"):
+        Impatient.gave_up.set()
+        with pytest.raises(ModelError, match="nobody waits"):
             list(stream)

@@ -74,7 +74,7 @@ def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None
     live.run(prepare)
     waiting.join()
     loaded.close()
-    assert order == ["decided", "ready", "said: True"]
+    assert order == ["decided", "ready", "completed: True"]
 
 
 def test_what_goes_wrong_while_it_is_made_ready_ends_it() -> None:

@@ -11,24 +11,25 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from counting import ANSWER, CountingEngine
 
 from glasses.offload.answerer import WAIT_MS
 from glasses.offload.policy import Limits, Signals
-from glasses.offload.remote import Remote
+from glasses.offload.remote import RemoteModel
 from glasses.offload.turn import OffloadedTurn
-from glasses.service.client.client import Client
 from glasses.service.client.transport import WebSocket
-from glasses.service.server.in_process import InProcess
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
+from glasses.types import Token, Turn
 
-SAY_S = 0.8  # between two parts of a turn: somebody speaks
+PAUSE_S = 0.8  # between two turns
 N_GOES = N_GONE = 3
 SHIPPED = WAIT_MS, Limits()
-# The link is waited for though it is slow, and the first piece is never sure: what the far side does then matters.
+# The link is waited for though it is slow, and the first token is never sure: what the remote model does then matters.
 EAGER = 1200.0, Limits(sure_nats=-1.0, reserve_ms=300.0, remote_start_ms=5.0)
 
 
@@ -36,20 +37,24 @@ def network(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
-async def one_turn(n: int, phase: str, local: Client, remote: Remote) -> None:
-    """Says a turn, and how it was answered; in the phase "goes" the network does, after the fifth piece."""
+def counted(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
+    """The local backbone: it counts on from what was said. Its first token leaves it undecided."""
+    rest = ANSWER[len(said) :][:max_tokens]
+    undecided = tuple((i, -3.0) for i in range(top_k))
+    for i, char in enumerate([*rest, ""]):
+        yield Token(0, i, char, -1.0, None, i == len(rest), undecided if i == 0 else ())
+
+
+def one_turn(n: int, phase: str, remote: RemoteModel) -> None:
+    """Answers a turn, and says how; in the phase "goes" the network does, after the fifth token."""
     wait_ms, limits = EAGER if n % 2 else SHIPPED
     signals = Signals(False, None, None, 0, remaining_ms=wait_ms, privacy="latents may leave")
-    turn = await OffloadedTurn.begin(n, local, remote, signals, limits)
-    for _ in range(3):
-        await turn.feed(np.ones((5, 4), np.float32))
-        await asyncio.sleep(SAY_S)
-    await turn.feed("Count!")
-    await asyncio.sleep(SAY_S)
+    inputs: Any = (*(np.ones((5, 4), np.float32) for _ in range(3)), "Count!")
+    turn = OffloadedTurn(Turn(n, 0, "test", inputs), counted, remote, signals, limits)
     said, n_last, silences_s, before_s = "", 0, list[float](), time.monotonic()
-    async for piece in turn.answer(max_tokens=100):
+    for token in turn.answer(max_tokens=100):
         silences_s.append(time.monotonic() - before_s)
-        said, n_last = said + piece.text, n_last + piece.last
+        said, n_last = said + token.text, n_last + token.last
         if phase == "goes" and len(silences_s) == 5:
             network("ip", "link", "set", "lo", "down")
         before_s = time.monotonic()
@@ -57,43 +62,39 @@ async def one_turn(n: int, phase: str, local: Client, remote: Remote) -> None:
     about = {
         "phase": phase,
         "whole": said == ANSWER,
-        "last_pieces": n_last,
-        "tried_far": turn.decision.place != "local",
+        "last_tokens": n_last,
+        "tried_remotely": turn.decision.place != "local",
     }
     times = {"first_s": silences_s[0], "longest_s": max(silences_s), "rtt_ms": remote.meter.rtt_ms}
     print(json.dumps({**about, "broke_off": turn.switched_ms is not None, **times}), flush=True)
 
 
-async def connected(remote: Remote) -> None:
-    async with asyncio.timeout(60):
-        while not remote.connected:
-            await asyncio.sleep(0.05)
+def answer_all(address: str, n_turns: int) -> None:
+    """All turns, in a thread of their own beside the service's event loop."""
+    with RemoteModel(lambda: WebSocket(address)) as remote:
+        assert remote.wait_connected(60)
+        for n in range(n_turns):
+            one_turn(n, "slow", remote)
+            time.sleep(PAUSE_S)
+        for n in range(N_GOES):
+            assert remote.wait_connected(60)
+            one_turn(2 * n + 1, "goes", remote)
+            if n < N_GOES - 1:
+                network("ip", "link", "set", "lo", "up")
+        for n in range(N_GONE):
+            one_turn(n, "gone", remote)
+        network("ip", "link", "set", "lo", "up")
+        assert remote.wait_connected(60)
+        one_turn(1, "back", remote)
 
 
 async def main(n_turns: int, tc: list[str]) -> None:
     network("ip", "link", "set", "lo", "up")
     if tc:
         network("tc", "qdisc", "add", "dev", "lo", "root", *tc)
-    far, near = (Service(CountingEngine, backend="counting", caps=Caps(sessions=64)) for _ in range(2))
-    await near.start()
-    async with serving(far, Listen("127.0.0.1:0")) as there, Client(InProcess(near)) as local:
-        remote = Remote(lambda: WebSocket(there.address))
-        remote.start()
-        await connected(remote)
-        for n in range(n_turns):
-            await one_turn(n, "slow", local, remote)
-        for n in range(N_GOES):
-            await connected(remote)
-            await one_turn(2 * n + 1, "goes", local, remote)
-            if n < N_GOES - 1:
-                network("ip", "link", "set", "lo", "up")
-        for n in range(N_GONE):
-            await one_turn(n, "gone", local, remote)
-        network("ip", "link", "set", "lo", "up")
-        await connected(remote)
-        await one_turn(1, "back", local, remote)
-        await remote.close()
-    await near.close()
+    service = Service(CountingEngine, backend="counting", caps=Caps(sessions=64))
+    async with serving(service, Listen("127.0.0.1:0")) as running:
+        await asyncio.to_thread(answer_all, running.address, n_turns)
 
 
 if __name__ == "__main__":

@@ -129,8 +129,14 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
         voice, loaded = open_voice(bundle), open_bundle(bundle)
         detector = Vad(store.path_of(store.load_bundle(bundle).vad))
         ear = Listener(loaded, detector, TurnManager(on_speech=on_speech), open_end_of_turn(loaded))
-        live = Assistant(loaded, voice, ear, LocalDevices(), watch=lambda what: spoken.watch(what))  # noqa: PLW0108 (none yet)
-        live.mouth.instead = lambda draft: TEXT
+        live = Assistant(
+            loaded,
+            voice,
+            ear,
+            LocalDevices(),
+            watch=lambda what: spoken.watch(what),  # noqa: PLW0108 (none yet)
+            canned_reply=lambda draft: TEXT,
+        )
         spoken = _Spoken(room, live)
         path = Path(folder) / "tape.raw"
         tape = room.tape(path)

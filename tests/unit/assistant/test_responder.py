@@ -1,28 +1,42 @@
-"""What the mouth decides without a model: which rows are the same, and how much of a reply was heard."""
+"""The responder with a backbone, a voice and a speaker that only keep what they are given."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 
-from glasses.assistant.reply import SAME_ROW, same_rows, tokens_heard
-from glasses.events import Clause
+from glasses.assistant.inbox import Cut, Inbox, NewDraft, Stop
+from glasses.assistant.reply import SAME_ROW, TurnProgress, same_rows, tokens_heard
+from glasses.assistant.responder import Responder
+from glasses.errors import ModelError, Reason
+from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
+from glasses.types import Float32Array, Token, Turn
 
-PIECES = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]
+TOKENS = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]
+N_EMBD = 16
+WAIT_S = 20.0
 
 
 def clause(text: str, heard: float) -> Clause:
     return Clause(1, text, 1000, round(1000 * heard))
 
 
-def test_only_whole_words_that_were_heard_count() -> None:
-    assert tokens_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 1.0)]) == len(PIECES)
-    assert tokens_heard(PIECES, [clause("The sky is blue,", 0.5), clause("and clear.", 0.0)]) == 2
-    assert tokens_heard(PIECES, [clause("The sky is blue,", 1.0), clause("and clear.", 0.0)]) == 6
-    assert tokens_heard(PIECES, [clause("The sky is blue,", 0.0)]) == 0
-    assert tokens_heard(PIECES, []) == 0
+def test_tokens_heard_counts_only_whole_words() -> None:
+    assert tokens_heard(TOKENS, [clause("The sky is blue,", 1.0), clause("and clear.", 1.0)]) == len(TOKENS)
+    assert tokens_heard(TOKENS, [clause("The sky is blue,", 0.5), clause("and clear.", 0.0)]) == 2
+    assert tokens_heard(TOKENS, [clause("The sky is blue,", 1.0), clause("and clear.", 0.0)]) == 6
+    assert tokens_heard(TOKENS, [clause("The sky is blue,", 0.0)]) == 0
+    assert tokens_heard(TOKENS, []) == 0
 
 
-def test_rows_are_the_same_up_to_the_first_that_differs() -> None:
+def test_same_rows_ends_at_the_first_that_differs() -> None:
     rows = np.random.default_rng(0).standard_normal((10, 64)).astype(np.float32)
     other = rows * np.float32(1 + SAME_ROW / 2)
     assert same_rows(rows, other) == 10
@@ -30,3 +44,289 @@ def test_rows_are_the_same_up_to_the_first_that_differs() -> None:
     assert same_rows(rows, other) == 6
     assert same_rows(rows[:4], other) == 4
     assert same_rows(rows[:0], other) == 0
+
+
+class Backbone:
+    """A cache of rows, and what aborted."""
+
+    n_embd, n_ctx = N_EMBD, 512
+    prompt_format = SimpleNamespace(turn_break="end")
+
+    def __init__(self) -> None:
+        self.n_past, self.n_fed, self.aborted = 0, 0, False
+
+    def rollback(self, n_past: int) -> None:
+        self.n_past = n_past
+
+    def feed(self, inputs: list[Any]) -> None:
+        if self.aborted:
+            self.aborted = False
+            raise ModelError(Reason.ABORTED, "aborted by another thread")
+        self.n_fed += sum(len(one) for one in inputs)
+        self.n_past += sum(len(one) for one in inputs)
+
+    def tokenize(self, text: str) -> list[int]:
+        return [0] * len(text.split())
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def clear_abort(self) -> None:
+        self.aborted = False
+
+
+class Voice:
+    """Ten milliseconds a clause."""
+
+    rate_hz = 16_000
+
+    def speak(self, clauses: Iterator[str]) -> Iterator[Float32Array]:
+        for _ in clauses:
+            yield np.full(160, 0.1, np.float32)
+
+    def abort(self) -> None: ...
+
+
+class Speaker:
+    """Plays at once, and is silent from `silence` on."""
+
+    gone = is_speaking = False
+
+    def __init__(self) -> None:
+        self.clauses, self.calls = list[Clause](), list[tuple[str, int]]()
+
+    def play(self, turn_id: int, text: str, pcm: Float32Array) -> Clause:
+        self.clauses.append(Clause(turn_id, text, len(pcm), len(pcm), first_ns=1))
+        return self.clauses[-1]
+
+    def silence(self) -> list[Clause]:
+        self.calls.append(("silence", threading.get_ident()))
+        return self.clauses
+
+    def pause(self) -> None:
+        self.calls.append(("pause", threading.get_ident()))
+
+    def unpause(self) -> None:
+        self.calls.append(("unpause", threading.get_ident()))
+
+
+def draft(text: str = "a", *, turn_id: int = 1, may_be_complete: bool = True, n: int = 6) -> Draft:
+    rows = np.random.default_rng(sum(text.encode())).standard_normal((n, N_EMBD)).astype(np.float32)
+    return Draft(Turn(turn_id, 0, "tap", (text,)), rows, may_be_complete, may_be_complete, False, (0, 0))
+
+
+def completed(one: Draft) -> TurnCompleted:
+    return TurnCompleted(one.turn, TurnSpan(0, False, None, 0), None, time.monotonic_ns())
+
+
+def signal(event: TurnEvent, *, turn_id: int = 1) -> TurnSignal:
+    return TurnSignal(event, time.monotonic_ns(), turn_id)
+
+
+class Running:
+    """A responder in a thread of its own, and what it told."""
+
+    def __init__(self, write: Callable[[Draft, TurnProgress], Iterator[Token]] | None = None, **how: Any) -> None:
+        self.backbone, self.speaker = Backbone(), Speaker()
+        self.replies, self.states, self.texts = list[Reply](), list[ReplyState](), list[str]()
+        loaded: Any = SimpleNamespace(backbone=self.backbone, n_prefix=0)
+        speaker: Any = self.speaker
+        voice: Any = Voice()
+        how = {"on_state": self.states.append, "on_reply": self.replies.append, "on_text": self.texts.append} | how
+        self.responder = Responder(loaded, voice, speaker, write=write or sky, **how)
+        self._thread = threading.Thread(target=self.responder.run, daemon=True)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.responder.stop()
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive()
+
+    def put(self, *signals: Any) -> None:
+        for one in signals:
+            self.responder.put(one)
+
+    def wait_for(self, condition: Callable[[], Any]) -> None:
+        until = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
+
+def sky(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+    for i, text in enumerate(TOKENS):
+        yield Token(draft.turn.id, i, text, 0.0, None, i == len(TOKENS) - 1)
+
+
+def test_responder_completed_turn_is_said_shown_and_told_once() -> None:
+    with Running() as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+    (reply,) = running.replies
+    assert reply.outcome is Outcome.COMPLETED
+    assert " ".join(clause.text for clause in running.speaker.clauses) == "".join(TOKENS)
+    assert "".join(running.texts) == "".join(TOKENS)
+    assert [state.state for state in running.states] == ["audible", "finished"]
+
+
+def test_responder_draft_that_may_be_complete_is_written_ahead_and_not_played() -> None:
+    asked = list[str]()
+
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        asked.append(str(draft.turn.inputs[0]))
+        return sky(draft, progress)
+
+    with Running(write) as running:
+        one = draft()
+        running.put(one)
+        running.wait_for(lambda: asked)
+        running.put(replace(one, rows=one.rows * np.float32(1 + SAME_ROW / 3)))  # the same, as good as
+        time.sleep(0.05)
+        assert (running.speaker.clauses, running.texts, running.states) == ([], [], [])
+        running.put(completed(one))
+        running.wait_for(lambda: running.replies)
+    assert asked == ["a"]
+    assert running.backbone.n_fed == len(one.rows)
+
+
+def test_responder_drafts_that_drift_are_answered_from_rows_within_tolerance() -> None:
+    given = list[Float32Array]()
+
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        given.append(draft.rows)
+        return sky(draft, progress)
+
+    with Running(write) as running:
+        one = draft()
+        for _ in range(12):
+            one = replace(one, rows=one.rows * np.float32(1 + 0.8 * SAME_ROW))
+            running.put(one)
+            time.sleep(0.005)
+        running.put(completed(one))
+        running.wait_for(lambda: running.replies)
+    assert same_rows(given[-1], one.rows) == len(one.rows)
+
+
+@pytest.mark.parametrize("event", [TurnEvent.NOT_ADDRESSED, TurnEvent.TIMED_OUT])
+def test_responder_turn_that_is_dropped_is_neither_shown_nor_told(event: TurnEvent) -> None:
+    with Running() as running:
+        running.put(draft())
+        time.sleep(0.02)
+        running.put(signal(event))
+        two = draft("b", turn_id=2)
+        running.put(two, completed(two))
+        running.wait_for(lambda: running.replies)
+    assert [reply.draft.turn.id for reply in running.replies] == [2]
+    assert {clause.turn_id for clause in running.speaker.clauses} == {2}
+
+
+def test_responder_interruption_within_a_step_ends_the_reply_and_keeps_what_was_heard() -> None:
+    step = threading.Event()
+
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        yield Token(draft.turn.id, 0, "Well,", 0.0, None, False)
+        yield Token(draft.turn.id, 1, " yes. ", 0.0, None, False)
+        step.wait(WAIT_S)
+        yield Token(draft.turn.id, 2, "never said.", 0.0, None, True)
+
+    with Running(write) as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.speaker.clauses)
+        running.put(signal(TurnEvent.INTERRUPTED))
+        assert running.speaker.calls == [("silence", threading.get_ident())], "in the caller's thread"
+        assert running.backbone.aborted
+        step.set()
+        running.wait_for(lambda: running.backbone.n_past == len(one.rows) + 1)  # the end of the assistant's turn
+    (reply,) = running.replies
+    assert reply.outcome is Outcome.INTERRUPTED
+    assert reply.n_tokens_played >= 1
+    assert not any("never" in clause.text for clause in running.speaker.clauses)
+
+
+def test_responder_barge_in_pauses_in_the_callers_thread() -> None:
+    with Running() as running:
+        running.put(signal(TurnEvent.BARGE_IN_PENDING), signal(TurnEvent.BARGE_IN_REJECTED))
+        assert running.speaker.calls == [("pause", threading.get_ident()), ("unpause", threading.get_ident())]
+
+
+def test_responder_callbacks_hold_no_lock() -> None:
+    """A callback that waits for another thread which gives the responder a signal does not hang."""
+    done = list[bool]()
+
+    def wait(_: object) -> None:
+        other = threading.Thread(target=lambda: running.put(signal(TurnEvent.BARGE_IN_PENDING)), daemon=True)
+        other.start()
+        other.join(5)
+        done.append(not other.is_alive())
+
+    running = Running(on_state=wait, on_reply=wait, on_text=wait, on_progress=lambda: None)
+    with running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: len(done) >= 4)
+    assert all(done)
+
+
+def test_responder_failing_voice_ends_the_reply_not_the_thread() -> None:
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        if draft.turn.id == 1:
+            raise ModelError(Reason.INTERNAL, "broken")
+        return sky(draft, progress)
+
+    with Running(write) as running:
+        for turn_id in (1, 2):
+            one = draft(str(turn_id), turn_id=turn_id)
+            running.put(one, completed(one))
+            running.wait_for(lambda n=turn_id: len(running.replies) == n)
+    assert [reply.outcome for reply in running.replies] == [Outcome.FAILED, Outcome.COMPLETED]
+    assert [state.state for state in running.states] == ["finished", "audible", "finished"]
+
+
+def opened() -> tuple[Inbox, Backbone, Speaker]:
+    backbone, speaker = Backbone(), Speaker()
+    parts: Any = backbone, None, speaker
+    inbox = Inbox(*parts)
+    inbox.open()
+    return inbox, backbone, speaker
+
+
+def test_inbox_commands_that_wait_keep_clauses_from_the_speaker() -> None:
+    inbox, backbone, speaker = opened()
+    inbox.put(signal(TurnEvent.INTERRUPTED))
+    assert inbox.play(1, "late", np.zeros(4, np.float32)) is None
+    assert backbone.aborted
+    (cut,) = inbox.take(0.0)
+    assert isinstance(cut, Cut)
+    assert not backbone.aborted
+    assert inbox.play(1, "in time", np.zeros(4, np.float32))
+    assert [one.text for one in speaker.clauses] == ["in time"]
+
+
+def test_inbox_draft_that_says_the_same_aborts_nothing() -> None:
+    inbox, backbone, _ = opened()
+    one = draft()
+    inbox.put(one)
+    inbox.take(0.0)
+    inbox.put(replace(one, rows=one.rows * np.float32(1 + SAME_ROW / 2)))
+    assert not backbone.aborted
+    inbox.put(replace(one, may_be_complete=False))
+    assert backbone.aborted
+    first, second = inbox.take(0.0)
+    assert isinstance(first, NewDraft)
+    assert isinstance(second, NewDraft)
+    assert first.basis is not second.basis
+
+
+def test_inbox_that_is_not_open_aborts_nothing() -> None:
+    backbone = Backbone()
+    parts: Any = backbone, None, None
+    inbox = Inbox(*parts)
+    inbox.put(draft())
+    inbox.stop()
+    assert not backbone.aborted
+    assert isinstance(inbox.take(0.0)[-1], Stop)

@@ -1,0 +1,59 @@
+"""A reply on its way from the backbone to the voice: tokens, then clauses, then their sound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from glasses.assistant.reply import TurnProgress, Write, record_work
+from glasses.decoders.clauses import clauses
+from glasses.decoders.speech import Voice
+from glasses.events import Draft, Reply
+from glasses.types import Float32Array, Token
+
+
+class SpokenClause(NamedTuple):
+    """A clause and its sound, float32 (N,) at the voice's rate."""
+
+    text: str
+    pcm: Float32Array
+
+
+class ReplyWriter:
+    """Fills in a Reply's tokens and work as it goes. Each step is taken only when its result is asked for."""
+
+    def __init__(self, write: Write, voice: Voice | None, on_token: Callable[[Reply], None]) -> None:
+        """`on_token` is called after each token that was added to a reply."""
+        self._write, self._voice, self._on_token = write, voice, on_token
+
+    def tokens(self, reply: Reply, draft: Draft, progress: TurnProgress) -> Iterator[str]:
+        """The text of each token of the reply to `draft`, whose rows are those in the KV cache.
+
+        Raises ModelError, ABORTED among others where `progress` says that nobody waits for it.
+        """
+        canned = Token(draft.turn.id, -1, reply.canned_reply, 0.0, None, True)
+        for token in iter([canned]) if reply.canned_reply else self._write(draft, progress):
+            reply.first_token_ns = reply.first_token_ns or time.monotonic_ns()
+            reply.tokens.append(token)
+            progress.check()
+            self._on_token(reply)
+            yield token.text
+
+    def spoken(self, reply: Reply, draft: Draft, progress: TurnProgress) -> Iterator[SpokenClause]:
+        """Each clause with its sound, as soon as it is written. Raises as `tokens`, and ModelError from the voice."""
+        assert self._voice is not None
+        texts, written_ns = list[str](), 0
+
+        def timed() -> Iterator[str]:
+            nonlocal written_ns
+            since_ns = time.monotonic_ns()
+            for text in clauses(self.tokens(reply, draft, progress)):
+                texts.append(text)
+                written_ns = record_work(reply, "write", since_ns)
+                yield text
+                since_ns = time.monotonic_ns()
+
+        for pcm in self._voice.speak(timed()):
+            record_work(reply, "voice", written_ns)
+            yield SpokenClause(texts[-1], pcm)
