@@ -105,4 +105,4 @@ def _unequal(have_key: bool) -> Refused:
         return Refused(
             "not_authentic", "this host has a key, but who answers wants to speak in clear: not this device?"
         )
-    return Refused("key_needed", "the device speaks sealed only: pair it (glasses link ADDRESS --pair)")
+    return Refused("key_needed", "the device speaks sealed only: pair it (glasses link pair ADDRESS)")

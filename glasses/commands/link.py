@@ -1,4 +1,4 @@
-"""`glasses link`: the wire to glasses that speak our protocol: pairing, live counters, firmware update."""
+"""`glasses link`: pairs with glasses that speak our protocol, shows live counters, updates their firmware."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -20,21 +21,22 @@ from firmware_bridge import security
 from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.states import Config
 from firmware_bridge.transport import BAUD, check_address, open_transport
-from glasses.commands import link_keys
-from glasses.commands.link_monitor import Told, figures, monitor
+from glasses.commands import link_keys, old_names
+from glasses.commands.link_monitor import LinkReporter, figures, monitor
 from glasses.devices.link_errors import as_runtime_error
 from glasses.errors import InputError, LinkError, Reason
 
 _EXAMPLE = """\
 examples:
-  glasses link /dev/ttyACM0                     what answers there, and what it can do
-  glasses link /dev/ttyACM0 --pair              type the code that the glasses show; kept for the next time
-  glasses link /dev/ttyUSB0@2000000             a serial port at another speed than 1 Mbit/s
-  glasses link ble:Glasses --monitor               live counters: loss, retries, round trip, clock, throughput
-  glasses link 192.168.4.1:7700 --monitor --json --seconds 5    the same as lines of JSON, one a second
-  glasses link /dev/ttyACM0 --update firmware.img
+  glasses link show /dev/ttyACM0                what answers there, and what it can do
+  glasses link pair /dev/ttyACM0                type the code that the glasses show; kept for the next time
+  glasses link show /dev/ttyUSB0@2000000        a serial port at another speed than 1 Mbit/s
+  glasses link monitor ble:Glasses              live counters: loss, retries, round trip, clock, throughput
+  glasses link monitor 192.168.4.1:7700 --json --seconds 5    the same as lines of JSON, one a second
+  glasses link update /dev/ttyACM0 firmware.img    install a signed firmware image
 """
 _ADDRESS = f"/dev/ttyACM0 (at {BAUD} bit/s, or /dev/ttyACM0@BAUD), HOST:PORT or ble:NAME"
+_VERBS = ("show", "pair", "monitor", "update")
 _CONNECT_S = 20.0
 MAX_IMAGE_BYTES = 16 << 20
 
@@ -48,22 +50,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("address", metavar="ADDRESS", help=_ADDRESS)
-    parser.add_argument("--pair", action="store_true", help="ask for the pairing code, and keep its key if it is right")
-    parser.add_argument("--monitor", action="store_true", help="show counters until Ctrl-C; drops are reconnected")
-    parser.add_argument("--seconds", type=float, metavar="S", help="stop after that long (with --monitor)")
-    parser.add_argument("--update", type=Path, metavar="IMAGE", help="install a signed firmware image")
+    parser.add_argument("verb", metavar="|".join(_VERBS), help="what to do there; `monitor` runs until Ctrl-C")
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help=_ADDRESS)
+    parser.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="for `update`: a signed firmware image")
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after that long (with monitor)")
     keys = link_keys.folder()
-    parser.add_argument("--keys", type=Path, default=keys, metavar="DIR", help=f"(default: {keys})")
+    how: dict[str, Any] = {"type": Path, "metavar": "DIR"}
+    parser.add_argument("--key-dir", **how, default=keys, help=f"keys of paired glasses (default: {keys})")
+    old_names.add_option(parser, "--keys", "--key-dir", **how)
+    for verb in ("pair", "monitor"):
+        old_names.add_option(parser, f"--{verb}", f"`glasses link {verb} ADDRESS`", dest=verb, action="store_true")
+    old_names.add_option(parser, "--update", "`glasses link update ADDRESS IMAGE`", dest="update", type=Path)
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, pair=False, monitor=False, update=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """One connection. Raises LinkError, InputError."""
+    _apply_verb(args)
     if args.seconds is not None and not (math.isfinite(args.seconds) and args.seconds > 0):
         raise InputError(Reason.BAD_INPUT, f"--seconds {args.seconds:g}: how long to measure, above 0")
-    key_path = link_keys.path_of(args.keys, args.address)
+    key_path = link_keys.path_of(args.key_dir, args.address)
     try:
         check_address(args.address)
         image = _image(args.update) if args.update else None  # a bad file must not cost a connection
@@ -74,9 +81,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _apply_verb(args: argparse.Namespace) -> None:
+    """Sets `pair`, `monitor` and `update` by the verb. Without one the first word is an address, as in version 0.1."""
+    if args.verb not in _VERBS:
+        if args.address is not None:
+            raise InputError(Reason.BAD_INPUT, f"link {args.verb}: none of {', '.join(_VERBS)}")
+        args.verb, args.address = "show", args.verb
+        if not (args.pair or args.monitor or args.update):
+            old_names.say("glasses link ADDRESS", "`glasses link show ADDRESS`")
+        return
+    if args.address is None:
+        raise InputError(Reason.BAD_INPUT, f"link {args.verb}: needs the ADDRESS of the glasses: {_ADDRESS}")
+    if (args.verb == "update") != (args.image is not None):
+        raise InputError(Reason.BAD_INPUT, "an IMAGE goes with update, and update with an IMAGE")
+    args.pair, args.monitor, args.update = args.verb == "pair", args.verb == "monitor", args.image
+
+
 async def _run(args: argparse.Namespace, key: bytes | None, key_path: Path, image: bytes | None) -> None:
-    told = Told(as_json=args.json)
-    device = ReferenceGlasses(partial(open_transport, args.address), Config(key=key), changed=told)
+    reporter = LinkReporter(as_json=args.json)
+    device = ReferenceGlasses(partial(open_transport, args.address), Config(key=key), changed=reporter)
     try:
         await device.connect(_CONNECT_S)
         if args.pair and key:
@@ -85,7 +108,7 @@ async def _run(args: argparse.Namespace, key: bytes | None, key_path: Path, imag
         if image is not None:
             await _update(device, image, args.json)
         elif args.monitor:
-            await monitor(device, told, args.seconds, as_json=args.json)
+            await monitor(device, reporter, args.seconds, as_json=args.json)
         else:
             await asyncio.sleep(args.seconds or 1.0)
             _print(device, args.json)
@@ -111,7 +134,10 @@ def _print(device: ReferenceGlasses, as_json: bool) -> None:
 
 
 def _image(path: Path) -> bytes:
-    """A firmware image that is intact, as far as a host can tell; whether it is signed for it the device finds out."""
+    """Reads a firmware image and checks its hash; the device checks the signature.
+
+    Raises InputError: TOO_LARGE, NOT_FOUND, CORRUPT.
+    """
     try:
         if path.stat().st_size > MAX_IMAGE_BYTES:
             raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_IMAGE_BYTES >> 20} MB, so no firmware image")

@@ -1,4 +1,4 @@
-"""The keys of paired glasses on disk, one file an address, readable by their owner only. Knows NO link."""
+"""The keys of paired glasses on disk: one file for each address, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_BYTES = 1024  # of a file that holds 64 hex digits
 
 
 def folder() -> Path:
-    """Where keys are kept unless told otherwise (XDG Base Directory Specification)."""
+    """The default folder of keys (XDG Base Directory Specification)."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "glasses" / "links"
 
 
@@ -24,23 +24,23 @@ def path_of(keys: Path, address: str) -> Path:
 
 
 def read(path: Path) -> bytes | None:
-    """The key, 32 bytes; None where none was kept. Raises InputError: CORRUPT, BAD_INPUT (may not be read)."""
+    """The key, 32 bytes; None without a file. Raises InputError: CORRUPT, BAD_INPUT (not readable)."""
     try:
         with path.open("rb") as file:
             key = bytes.fromhex(file.read(_MOST_BYTES).decode("ascii"))
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise InputError(Reason.CORRUPT, f"{path}: no key; pair again (--pair)") from error
+        raise InputError(Reason.CORRUPT, f"{path}: no key; pair again: glasses link pair ADDRESS") from error
     except OSError as error:
         raise InputError(Reason.BAD_INPUT, f"{path}: {error.strerror}") from error
     if len(key) != _KEY_BYTES:
-        raise InputError(Reason.CORRUPT, f"{path}: no key; pair again (--pair)")
+        raise InputError(Reason.CORRUPT, f"{path}: no key; pair again: glasses link pair ADDRESS")
     return key
 
 
 def keep(path: Path, key: bytes) -> None:
-    """Writes the key, whole or not at all. Raises InputError: BAD_INPUT where that folder takes no files."""
+    """Writes the key, whole or not at all. Raises InputError(BAD_INPUT) where the folder cannot be written."""
     part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

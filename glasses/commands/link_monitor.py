@@ -1,4 +1,4 @@
-"""What `glasses link` shows while a link lives: each change with its reason, and the counters. Knows NO address."""
+"""What `glasses link` shows while a link is open: each change of its state with the reason, and the counters."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LOOK_S = 0.5
 _LINE_S = 1.0  # between two lines of JSON
 
 
-class Told:
-    """Called for every step of the link; says each loss and each return once, with the reason, through `out`."""
+class LinkReporter:
+    """Called for every state of the link; prints each loss and each return once, with the reason, through `out`."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.out: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
@@ -31,11 +31,11 @@ class Told:
         self._been_up = False
 
     def __call__(self, change: Change) -> None:
-        """One step of the link's state machine; one that ends it for good is the command's error."""
+        """Reports one state. The end of the link is not reported: the command raises it as an error."""
         said = (change.state, change.why)
         if change.state not in (State.UP, State.WAITING) or said == self._said:
             return
-        if self._said is not None or change.state is State.WAITING:  # that it came up at once needs no word
+        if self._said is not None or change.state is State.WAITING:  # a link that came up at once needs no report
             self.out(self._as_json_line(change) if self._as_json else self._line(change))
         self._said = said
         self._been_up |= change.state is State.UP
@@ -72,7 +72,7 @@ def figures(device: ReferenceGlasses) -> dict[str, Any]:
         "damaged_at_device": beat.get("crc_errors"),
         "forged": counters.forged,
         "ping_ms": None if link.clock.last_delay_us is None else round(link.clock.last_delay_us / 1000, 1),
-        "round_trip_ms": round(link.round_trip.smoothed_us / 1000, 1),  # smoothed, of messages: what retries wait for
+        "round_trip_ms": round(link.round_trip.smoothed_us / 1000, 1),  # smoothed, of messages; the retry timer uses it
         "clock_offset_ms": round(link.clock.offset_us(time.monotonic_ns() // 1000) / 1000, 3)
         if link.clock.known
         else None,
@@ -81,11 +81,11 @@ def figures(device: ReferenceGlasses) -> dict[str, Any]:
     }
 
 
-async def monitor(device: ReferenceGlasses, told: Told, seconds: float | None, *, as_json: bool) -> None:
-    """Shows the counters for `seconds`, or until cancelled. Raises wire LinkError when the link has ended for good."""
+async def monitor(device: ReferenceGlasses, reporter: LinkReporter, seconds: float | None, *, as_json: bool) -> None:
+    """Shows the counters for `seconds`, or until cancelled. Raises wire.LinkError when the link has ended for good."""
     end_s = time.monotonic() + seconds if seconds else float("inf")
     if as_json:
-        told.out = lambda line: print(line, flush=True)
+        reporter.out = lambda line: print(line, flush=True)
         while True:
             print(json.dumps({"event": "counters", **figures(device)}), flush=True)
             if (left_s := end_s - time.monotonic()) <= 0:
@@ -95,7 +95,7 @@ async def monitor(device: ReferenceGlasses, told: Told, seconds: float | None, *
     console = Console()
     before, at_s = figures(device), time.monotonic()
     with Live(_table(before, before, 1.0), console=console, auto_refresh=False) as live:
-        told.out = partial(console.print, markup=False, highlight=False, soft_wrap=True)  # "[Errno 5]" is no markup
+        reporter.out = partial(console.print, markup=False, highlight=False, soft_wrap=True)  # "[Errno 5]" is no markup
         while (left_s := end_s - time.monotonic()) > 0:
             await asyncio.sleep(min(_LOOK_S, left_s))
             now, now_s = figures(device), time.monotonic()

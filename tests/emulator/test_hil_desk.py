@@ -30,7 +30,7 @@ def hil(address: str, config: Path, *words: str) -> str:
 
 
 def kept(device: StandIn, config: Path) -> None:
-    """As after `glasses link ADDRESS --pair`."""
+    """As after `glasses link pair ADDRESS`."""
     link_keys.keep(link_keys.path_of(config / "glasses" / "links", device.address), key_of(str(device.code)))
 
 
@@ -60,7 +60,7 @@ def test_a_key_that_was_not_kept_and_one_that_is_named(tmp_path: Path) -> None:
         words = ["-k", "says_what_it_is"]
         said = hil(device.address, tmp_path, *words)
         assert "1 failed" in said, said
-        assert "glasses link ADDRESS --pair" in said
+        assert "glasses link pair ADDRESS" in said
         key = tmp_path / "named.key"
         link_keys.keep(key, key_of(str(device.code)))
         assert "1 passed" in hil(device.address, tmp_path, *words, f"--hil-key={key}")

@@ -60,27 +60,27 @@ def hud_line(glasses: StandIn, y: int) -> str:
 
 
 def paired(glasses: StandIn, keys: Path, code: str | None = None) -> list[str]:
-    """The words of a command that finds this key kept."""
+    """The words after the verb of a command that finds this key kept. The address is the first."""
     link_keys.keep(link_keys.path_of(keys, glasses.address), link.security.key_of(code or str(glasses.code)))
-    return ["link", glasses.address, "--keys", str(keys)]
+    return [glasses.address, "--key-dir", str(keys)]
 
 
 def test_pairing_with_the_code_on_the_hud_and_the_kept_key(
     glasses: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["link", glasses.address, "--keys", str(tmp_path)]
-    assert main(words) == 2
-    assert "--pair" in capsys.readouterr().err
+    words = [glasses.address, "--key-dir", str(tmp_path)]
+    assert main(["link", "show", *words]) == 2
+    assert "glasses link pair ADDRESS" in capsys.readouterr().err
     assert hud_line(glasses, 4) == "Pairing code"
     typed(monkeypatch, hud_line(glasses, 20).lower().replace("-", " "))
-    assert main([*words, "--pair"]) == 0
+    assert main(["link", "pair", *words]) == 0
     out, err = capsys.readouterr()
     assert "paired" in err
     assert re.search(r"device +host\nfirmware +0\.1\.0\nslot +0\n", out)
     assert hud_line(glasses, 20) == ""  # whoever has paired has read it
     (kept,) = tmp_path.iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert main([*words, "--json"]) == 0
+    assert main(["link", "show", *words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["battery_percent"] == 87
     assert said["link"]["state"] == "up"
@@ -93,27 +93,27 @@ def test_a_wrong_code_is_refused_and_costs_nothing(
     words = paired(plugged, tmp_path)
     for code, said in (("1234", "a pairing code has 20"), ("", "a pairing code has 20"), (OTHER_CODE, "wrong pairing")):
         typed(monkeypatch, code)
-        assert main([*words, "--pair"]) == 2
+        assert main(["link", "pair", *words]) == 2
         assert said in capsys.readouterr().err
-    assert main(words) == 0  # with the key that was kept before
+    assert main(["link", "show", *words]) == 0  # with the key that was kept before
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_another_device_at_the_address_is_refused(
     plugged: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(paired(plugged, tmp_path, OTHER_CODE)) == 2
+    assert main(["link", "show", *paired(plugged, tmp_path, OTHER_CODE)]) == 2
     assert "does not answer to this key" in capsys.readouterr().err
     with StandIn("tcp", code=None) as stranger:
-        assert main(paired(stranger, tmp_path, OTHER_CODE)) == 2
+        assert main(["link", "show", *paired(stranger, tmp_path, OTHER_CODE)]) == 2
         assert "not this device" in capsys.readouterr().err
-        assert main(["link", stranger.address, "--keys", str(tmp_path / "none")]) == 0
+        assert main(["link", "show", stranger.address, "--key-dir", str(tmp_path / "none")]) == 0
 
 
 def test_a_key_file_that_is_none_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for content in (b"", b"\xff\xfe", b"abcd", b"0" * 5000):
         (tmp_path / "dev_nothing.key").write_bytes(content)
-        assert main(["link", "/dev/nothing", "--keys", str(tmp_path)]) == 2
+        assert main(["link", "show", "/dev/nothing", "--key-dir", str(tmp_path)]) == 2
         assert "pair again" in capsys.readouterr().err
     (tmp_path / "file").touch()
     with pytest.raises(InputError) as refused:
@@ -123,13 +123,30 @@ def test_a_key_file_that_is_none_is_said(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("address", ["nowhere", "host:0", "host:65536", "ble:", "dev/ttyACM0", ""])
 def test_what_is_no_address_is_said_at_once(address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["link", address]) == 2
+    assert main(["link", "show", address]) == 2
     assert "no address of a link" in capsys.readouterr().err
-    assert main(["link", "/dev/x", "--seconds", "nan"]) == 2
+    assert main(["link", "monitor", "/dev/x", "--seconds", "nan"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["pear", "/dev/x"], "none of show, pair, monitor, update"),
+        (["pair"], "needs the ADDRESS"),
+        (["update", "/dev/x"], "update with an IMAGE"),
+        (["pair", "/dev/x", "image"], "an IMAGE goes with update"),
+        (["/dev/nothing@1"], "`glasses link show ADDRESS`"),
+    ],
+)
+def test_link_with_wrong_words_says_what_to_type(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["link", *words]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_unplugged_and_plugged_in_again_in_lines_of_json(glasses: StandIn, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "glasses", *paired(glasses, tmp_path), "--monitor", "--json"]
+    command = [sys.executable, "-m", "glasses", "link", "monitor", *paired(glasses, tmp_path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -160,8 +177,11 @@ def next_event(lines: Iterator[dict[str, Any]], event: str, **fields: object) ->
     raise AssertionError(f"no {event} {fields}")
 
 
-def test_monitor_in_a_terminal_until_ctrl_c(plugged: StandIn, tmp_path: Path) -> None:
+def test_link_by_its_old_options_pairs_and_monitors_until_ctrl_c(plugged: StandIn, tmp_path: Path) -> None:
+    """In one command, as in version 0.1: the old options work together and say what to type."""
     with Terminal("link", plugged.address, "--keys", str(tmp_path), "--pair", "--monitor") as terminal:
+        terminal.expect("--key-dir")
+        terminal.expect("glasses link pair ADDRESS")
         terminal.expect("the code that the glasses show: ")
         terminal.type(f"{plugged.code}\r")
         terminal.expect(r"state +│ up ")
@@ -180,7 +200,7 @@ def test_monitor_in_a_terminal_until_ctrl_c(plugged: StandIn, tmp_path: Path) ->
 
 
 def test_ctrl_c_at_the_prompt_restores_the_terminal(plugged: StandIn, tmp_path: Path) -> None:
-    with Terminal("link", plugged.address, "--keys", str(tmp_path), "--pair") as terminal:
+    with Terminal("link", "pair", plugged.address, "--key-dir", str(tmp_path)) as terminal:
         terminal.expect("the code that the glasses show: ")
         terminal.type("ABCD\x03")
         assert terminal.finish() == 130
@@ -198,7 +218,7 @@ def test_update_with_progress_in_a_terminal(
 ) -> None:
     words = paired(plugged, tmp_path / "keys")
     (tmp_path / "new.img").write_bytes(image(b"the next one" * 4000))
-    with Terminal(*words, "--update", str(tmp_path / "new.img")) as terminal:
+    with Terminal("link", "update", words[0], str(tmp_path / "new.img"), *words[1:]) as terminal:
         terminal.expect(r"upload .*100%")
         terminal.expect("restarting into it, on trial")
         terminal.expect(r"link down \(silent\)")
@@ -206,7 +226,7 @@ def test_update_with_progress_in_a_terminal(
         terminal.expect(r"updated: 0\.2\.0 in slot 1")
         assert terminal.finish() == 0
         assert terminal.restored
-    assert main([*words, "--json"]) == 0
+    assert main(["link", "show", *words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["slot"], said["confirmed"]) == (1, True)
     plugged.between_steps(lambda: plugged.firmware.power_cycle(now_us()))
@@ -229,10 +249,10 @@ def test_what_is_no_firmware_for_it_is_refused_with_nothing_changed(
     }
     for said, content in wrong.items():
         path.write_bytes(content)
-        assert main([*words, "--update", str(path)]) == 2
+        assert main(["link", "update", words[0], str(path), *words[1:]]) == 2
         assert said in capsys.readouterr().err
-    assert main([*words, "--update", str(tmp_path / "absent.img")]) == 2
-    assert main([*words, "--json"]) == 0
+    assert main(["link", "update", words[0], str(tmp_path / "absent.img"), *words[1:]]) == 2
+    assert main(["link", "show", *words, "--json"]) == 0
     now = json.loads(capsys.readouterr().out)
     assert (now["slot"], now["confirmed"]) == (0, True)
     plugged.between_steps(lambda: plugged.firmware.power_cycle(now_us()))
@@ -253,9 +273,9 @@ def test_over_the_radio(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
 
     monkeypatch.setattr(link, "open_transport", opened)
     typed(monkeypatch, CODE)
-    assert main(["link", "ble:Glasses", "--keys", str(tmp_path), "--pair"]) == 0
+    assert main(["link", "pair", "ble:Glasses", "--key-dir", str(tmp_path)]) == 0
     peripherals.clear()
-    assert main(["link", "ble:Glasses", "--keys", str(tmp_path), "--monitor", "--json", "--seconds", "2"]) == 0
+    assert main(["link", "monitor", "ble:Glasses", "--key-dir", str(tmp_path), "--json", "--seconds", "2"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert {line["state"] for line in lines} == {"up"}
     assert lines[-1]["bytes_in"] > lines[0]["bytes_in"]

@@ -175,6 +175,6 @@ def test_what_is_wrong_with_the_link_is_said_before_any_model_is_loaded(
     address = wearer.glasses.address
     link_keys.path_of(link_keys.folder(), address).unlink()
     assert main(["run", "--link", address]) == 2
-    assert "--pair" in capsys.readouterr().err
+    assert "link pair" in capsys.readouterr().err
     assert main(["run", "--link", "/dev/no-such-port"]) == 2
     assert "no-such-port" in capsys.readouterr().err

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=DEFAULT,
         help="local for all of host,faulty,open,pty,tcp,ble; emulator,serial:/dev/...,HOST:PORT,ble:NAME",
     )
-    parser.addoption("--hil-key", metavar="FILE", help="of a device on a desk; default: what `link --pair` has kept")
+    parser.addoption("--hil-key", metavar="FILE", help="of a device on a desk; default: what `link pair` has kept")
     parser.addoption(
         "--hil-image", metavar="FILE", help="the signed firmware that it runs; without it no update is tried"
     )

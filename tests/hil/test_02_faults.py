@@ -98,7 +98,7 @@ def test_05_another_key_gets_no_answer(hil: Bench) -> None:
             with pytest.raises(LinkError) as refused:
                 await _connect(way, None)
             assert refused.value.reason is Reason.NOT_AUTHENTIC
-            assert "--pair" in str(refused.value)
+            assert "link pair" in str(refused.value)
 
     _without_check(hil, body)
 
