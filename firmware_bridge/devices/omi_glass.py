@@ -48,7 +48,7 @@ _AUDIO_HEADER = struct.Struct("<HB")
 _PHOTO_HEADER = struct.Struct("<H")
 _PHOTO_END = 0xFFFF
 _BUTTON = struct.Struct("<I")
-_PRESSES = {1: "tap", 2: "double_tap", 3: "long", 4: "press", 5: "release"}  # 0: nothing happened
+_PRESSES = {1: "tap", 2: "double_tap", 3: "long_press", 4: "press", 5: "release"}  # 0: nothing happened
 _ONE_PHOTO = struct.pack("b", -1)
 
 

@@ -19,7 +19,7 @@ _ABILITIES: dict[str, Ability] = {
     **{"CAP_MICROPHONE": "microphone", "CAP_CAMERA": "photo", "CAP_SPEAKER": "speaker", "CAP_BATTERY": "battery"},
     **{"CAP_TOUCH": "touch", "CAP_IMU": "imu", "CAP_UPDATE": "update"},
 }
-_GESTURES = {1: "tap", 2: "double_tap", 3: "long", 4: "forward", 5: "back"}
+_GESTURES = {1: "tap", 2: "double_tap", 3: "long_press", 4: "forward", 5: "back"}
 
 
 def capabilities(info: dict[str, Any]) -> Capabilities:

@@ -1,4 +1,4 @@
-"""glasses.devices.remote against the real firmware behind a pty and a TCP port: the faces that the live spine sees."""
+"""glasses.devices.remote against the real firmware behind a pty and a TCP port: the devices that the assistant sees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from firmware_bridge.session import now_us
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import LocalDevices
 from glasses.devices.remote import RemoteGlasses
-from glasses.devices.remote_io import LEAD_MS, PIECE_MS
+from glasses.devices.remote_io import LEAD_MS, SEGMENT_MS
 from glasses.errors import Reason, SensorError
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button, Frame, SensorEvent
 from tests.emulator.firmware import PHOTO
@@ -122,6 +122,19 @@ def test_touches_and_a_button_kept_down(world: World) -> None:
     assert abs(world.events[4].t_ns - time.monotonic_ns()) < PATIENCE_S * 1e9
 
 
+def test_touch_handler_that_fails_costs_that_touch_alone(world: World) -> None:
+    def fails(button: Button) -> None:
+        world.linked.on_touch = world.queue.put
+        raise RuntimeError("of a handler")
+
+    world.linked.on_touch = fails
+    world.simulate("touch", 1)
+    world.until(lambda: world.linked.on_touch is not fails, "the failure")
+    world.simulate("touch", 2)
+    world.until(lambda: world.events, "a touch after it")
+    assert [e.press for e in world.events if isinstance(e, Button)] == ["double_tap"]
+
+
 def test_a_clause_reaches_their_speaker_whole_and_is_told_to_the_echo_gate(world: World) -> None:
     speaker, spoken = world.linked.speaker(SAMPLE_RATE_HZ), tone(0.5)
     clause = speaker.play(1, "well", spoken.astype(np.float32) / np.float32(32767))
@@ -150,7 +163,7 @@ def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(
     at_rest = len(world.said)
     time.sleep(0.5)
     assert len(world.said) == at_rest, "it went on speaking"
-    slack = 2 * SAMPLE_RATE_HZ * PIECE_MS // 1000  # one piece between the two readings, one of fading
+    slack = 2 * SAMPLE_RATE_HZ * SEGMENT_MS // 1000  # one segment between the two readings, one of fading
     assert at_rest <= handed + slack
     assert at_rest - heard.n_samples_played <= SAMPLE_RATE_HZ * (LEAD_MS + 200) // 1000 + slack
     again = speaker.play(2, "next", np.full(SAMPLE_RATE_HZ // 4, 0.2, np.float32))

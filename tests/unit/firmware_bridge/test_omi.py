@@ -108,7 +108,7 @@ def test_photo_without_end_is_capped() -> None:
 
 def test_button_is_u32_and_another() -> None:
     said = [pressed(bytes.fromhex(f"{code:02x} 00 00 00 00 00 00 00")) for code in range(6)]
-    assert said == [None, "tap", "double_tap", "long", "press", "release"]
+    assert said == [None, "tap", "double_tap", "long_press", "press", "release"]
     assert pressed(bytes.fromhex("01 00 00 00")) == "tap"
     for damaged in ("", "01 00 00", "06 00 00 00 00 00 00 00", "01 00 00 01 00 00 00 00"):
         with pytest.raises(LinkError) as caught:
