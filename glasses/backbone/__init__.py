@@ -1,1 +1,1 @@
-"""The frozen language model that reads latents. Knows no sensor, encoder, connector, speech or display."""
+"""The frozen language model: it reads tokens and input embeddings, and generates tokens."""

@@ -1,10 +1,11 @@
-"""The value vectors of rows of llama.cpp's KV cache, in every layer. Does NOT know the model that runs.
+"""Reads the value vectors of rows from llama.cpp's KV cache, in every layer.
 
-What a row's layers hand on to later rows says more of what was read than the last layer's hidden state, which is shaped
-to predict one token. They are read out of the bytes that `llama_state_seq_get_data` gives, as llama-cpp-python 0.3.36
-lays them out: magic, 0, streams, cells; position, sequences and sequence of each cell; whether values are transposed,
-layers; then for every layer the keys and, behind all of those, for every layer the values, each as type, bytes a row,
-rows. All of it is checked.
+Value vectors are what later rows attend to. They say more about what was read than the last layer's hidden state, which
+is shaped to predict one token.
+
+They are read from the bytes of `llama_state_seq_get_data`, in the layout of llama-cpp-python 0.3.36: magic, 0, streams,
+cells; position, number of sequences and sequence of each cell; whether values are transposed, layers; then the keys of
+every layer, and behind all keys the values of every layer, each as type, bytes a row, rows. All of it is checked.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _HEAD, _CELL, _SHAPE, _LAYER = struct.Struct("<4I"), struct.Struct("<iIi"), stru
 
 
 def values_of(state: bytes | bytearray, n_rows: int, back: Sequence[int]) -> Float32Array:
-    """float32 (layers * len(back) * width,), first layer first, of the rows that lie `back` from the end of
-    `n_rows`: 1 is the last one.
+    """The value vectors float32 (layers * len(back) * width,), first layer first, of the rows at the distances `back`
+    from the end of a cache of `n_rows`; 1 is the last row.
 
-    Raises ModelError(UNSUPPORTED) for a shorter cache, or one laid out otherwise: sliding windows, recurrent layers.
+    Raises ModelError(UNSUPPORTED) for a shorter cache, or one with another layout (sliding windows, recurrent layers).
     """
     at = _HEAD.size + n_rows * _CELL.size
     if n_rows < max(back) or len(state) < at + _SHAPE.size or _HEAD.unpack_from(state)[::2] != (_MAGIC, 1):

@@ -1,11 +1,8 @@
-"""The backbone (the language model): tokens and embeddings in, in any order; tokens, log-probabilities and hidden
-states out.
+"""The backbone (the language model): tokens and embeddings in; tokens, log-probabilities and hidden states out.
 
-Every input is checked before llama.cpp sees it. Feeding the embedding rows of tokens gives bit for bit the logits that
-feeding the tokens gives.
-
-The thread that opened a backbone owns it. Other threads may call only `abort`, `clear_abort` and the tokenizer; any
-other call raises RuntimeError there.
+Every input is checked before llama.cpp sees it. Feeding the embeddings of tokens gives bit for bit the logits that
+feeding the tokens gives. The thread that opened a backbone owns it: other threads may call only `abort`, `clear_abort`
+and the tokenizer; anything else raises RuntimeError there.
 """
 
 from __future__ import annotations
@@ -37,8 +34,7 @@ class LlamaBackbone:
     """One open GGUF model and its KV cache of `n_ctx` rows (a row is one token or one input embedding).
 
     `n_embd` is the width of an embedding, `n_past` the number of rows in the cache. After an error the cache is as it
-    was before the call. `sha256` of the file is computed when first needed, unless the model store gives it.
-    `chat_template` (Jinja) replaces the one in the GGUF.
+    was before the call. `sha256` is computed when first needed, unless given. `chat_template` replaces the GGUF's own.
 
     Raises ModelError: NOT_FOUND, CORRUPT (not a model), BAD_INPUT (an architecture that takes no embeddings, or sizes
     that do not fit it), INTERNAL (no memory for the context).
@@ -54,12 +50,10 @@ class LlamaBackbone:
         sha256: str | None = None,
         chat_template: str | None = None,
     ) -> None:
-        if not path.is_file():
-            raise ModelError(Reason.NOT_FOUND, f"{path}: no such backbone file")
-        if min(n_ctx, n_batch, n_threads) < 1:
-            raise ModelError(Reason.BAD_INPUT, f"n_ctx {n_ctx}, n_batch {n_batch}, n_threads {n_threads}: under 1")
         self._owner = threading.get_ident()
-        self._path, self._sha256, self._chat_template = path, sha256, chat_template
+        self._path, self._chat_template = path, chat_template
+        if sha256 is not None:
+            self.sha256 = sha256
         self._native = Native(path, n_ctx=n_ctx, n_batch=min(n_batch, n_ctx), n_threads=n_threads)
         self.n_embd, self.n_vocab, self.n_ctx = self._native.n_embd, self._native.n_vocab, self._native.n_ctx
         try:
@@ -69,39 +63,29 @@ class LlamaBackbone:
             self._native.close()
             raise
         self.name = path.stem
-        self._n_past = 0
-        self._calls = 0  # tells a running generation that the context was used by somebody else
+        self.n_past = 0
+        self._calls = 0  # of methods that change the context, so that a running generation notices them
         self._logits: Float32Array | None = None
         self._hidden: Float32Array | None = None
 
     @property
-    def n_past(self) -> int:
-        """Rows in the KV cache."""
-        return self._n_past
-
-    @property
     def eos(self) -> frozenset[int]:
-        """Every token that ends a generation."""
+        """All tokens that end a generation."""
         return self.vocabulary.eos
 
     @cached_property
     def sha256(self) -> str:
-        """Of the model file, hex."""
-        if self._sha256 is not None:
-            return self._sha256
+        """The sha256 of the model file, hex."""
         with self._path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @cached_property
     def prompt_format(self) -> PromptFormat:
-        """How a conversation is written for this model. Raises ModelError(UNSUPPORTED) where that is not known."""
-        try:
-            return self.vocabulary.prompt_format(self._chat_template)
-        except ModelError as error:
-            raise ModelError(error.reason, f"{self._path}: {error}") from error
+        """How a conversation is written for this model. Raises ModelError(UNSUPPORTED) if that is not known."""
+        return self.vocabulary.prompt_format(self._path, self._chat_template)
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """See `Vocabulary.tokenize`: pass special=False for text that comes from outside."""
+        """See `Vocabulary.tokenize`: use special=False for text that comes from outside."""
         return self.vocabulary.tokenize(text, special=special)
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
@@ -109,15 +93,15 @@ class LlamaBackbone:
         return self.vocabulary.detokenize(ids, special=special)
 
     def token_rows(self, ids: Sequence[int]) -> Float32Array:
-        """What llama.cpp looks up for `ids`: float32 (len(ids), n_embd), to be fed, mixed or compared with latents."""
+        """The input embeddings of `ids`, float32 (len(ids), n_embd), as llama.cpp itself looks them up."""
         return self._rows.read(ids)
 
     def feed(self, inputs: Sequence[ModelInput], *, hidden: Hidden = "none") -> Float32Array | None:
         """Appends `inputs` to the context, in order: token ids, or embeddings float32 (n, n_embd).
 
-        Each input is decoded by itself, in batches of n_batch rows. Returns None, or the hidden states after the final
-        norm: of the last row (1, n_embd), or of all rows (n, n_embd). With "all" a batch has 32 rows, which is slower;
-        a change of batch shape may change the last bits of a result.
+        Each input is decoded by itself, in batches of n_batch rows. Returns the hidden states after the final norm, if
+        asked for: of the last row (1, n_embd), or of all (n, n_embd), for which a batch has 32 rows, which is slower.
+        Another batch shape may change the last bits of a result.
 
         Raises ModelError: BAD_INPUT (nothing to feed, token out of range, wrong dtype, width or values), CONTEXT_FULL
         before anything is decoded, ABORTED.
@@ -128,13 +112,13 @@ class LlamaBackbone:
         total = sum(len(rows) for rows in checked)
         if total == 0:
             raise ModelError(Reason.BAD_INPUT, "nothing to feed: no part has a token or a latent")
-        if self._n_past + total > self.n_ctx:
+        if self.n_past + total > self.n_ctx:
             raise ModelError(
                 Reason.CONTEXT_FULL,
-                f"{total} more rows do not fit: {self._n_past} of {self.n_ctx} are taken; roll back or open with more",
+                f"{total} more rows do not fit: {self.n_past} of {self.n_ctx} are taken; roll back or open with more",
             )
         self._calls += 1
-        start, read = self._n_past, []
+        start, read = self.n_past, []
         try:
             for rows, wanted in batches(checked, self._native.n_batch, hidden, HIDDEN_ROWS):
                 self._decode(rows, hidden=wanted)
@@ -149,16 +133,16 @@ class LlamaBackbone:
         return np.concatenate(read) if hidden == "all" else read[-1][-1:].copy()
 
     def _decode(self, rows: NDArray[Any], *, hidden: bool) -> None:
-        """One batch; on failure the cache is as before."""
-        result = self._native.decode(rows, self._n_past, hidden=hidden)
+        """Decodes one batch; on failure the cache is as it was before."""
+        result = self._native.decode(rows, self.n_past, hidden=hidden)
         if result == 0:
-            self._n_past += len(rows)
+            self.n_past += len(rows)
             return
-        self._truncate(self._n_past)
+        self._truncate(self.n_past)
         if result == 2:
             self._raise_aborted()
         if result == 1:
-            raise ModelError(Reason.CONTEXT_FULL, f"no free rows for {len(rows)} after {self._n_past}")
+            raise ModelError(Reason.CONTEXT_FULL, f"no free rows for {len(rows)} after {self.n_past}")
         raise ModelError(Reason.INTERNAL, f"llama_decode returned {result}: {drain_errors()}")
 
     def _read_outputs(self, hidden: Float32Array | None) -> None:
@@ -169,14 +153,14 @@ class LlamaBackbone:
 
     def _truncate(self, n_past: int) -> None:
         self._native.truncate(n_past)
-        self._n_past, self._logits, self._hidden = n_past, None, None
+        self.n_past, self._logits, self._hidden = n_past, None, None
 
     def _raise_aborted(self) -> None:
         self.clear_abort()
         raise ModelError(Reason.ABORTED, "aborted by another thread")
 
     def logits(self) -> Float32Array:
-        """Of the last fed row, float32 (n_vocab,), read-only. ModelError(BAD_INPUT) where nothing was fed since."""
+        """The logits of the last fed row, float32 (n_vocab,), read-only. ModelError(BAD_INPUT) if there are none."""
         if self._logits is None:
             raise ModelError(Reason.BAD_INPUT, "no logits: feed at least one row first")
         return self._logits
@@ -193,7 +177,7 @@ class LlamaBackbone:
         repetition_penalty: float = 1.0,
         seed: int = 0,
     ) -> Iterator[Token]:
-        """Streams the continuation of what was fed, token by token; exactly the last one has `last` set.
+        """Streams the continuation of what was fed; exactly the last token has `last` set.
 
         It ends with an end-of-generation token (whose text is empty), after `max_tokens`, or when the context is full.
         A character whose bytes span tokens comes with the token that completes it. `top` holds the `top_k` most likely
@@ -222,14 +206,15 @@ class LlamaBackbone:
             if calls != self._calls:
                 raise RuntimeError("the context was fed, rolled back or generated from while this generation ran")
             if generated:
-                self._step(generated[-1], want_latents)
+                self._decode(np.array(generated[-1:], np.int32), hidden=want_latents)
+                self._read_outputs(self._native.hidden_states(1)[0] if want_latents else None)
             elif self._native.abort_flag.raw[0]:
                 self._raise_aborted()
             logits = self.logits()
             token = sampling.choose(logits, how, generated, rng)
             generated.append(token)
             logprobs = sampling.log_softmax(logits)
-            last = token in self.eos or len(generated) == max_tokens or self._n_past == self.n_ctx
+            last = token in self.eos or len(generated) == max_tokens or self.n_past == self.n_ctx
             yield Token(
                 turn_id=turn_id,
                 token_id=token,
@@ -242,44 +227,42 @@ class LlamaBackbone:
             if last:
                 return
 
-    def _step(self, token: int, want_latents: bool) -> None:
-        self._decode(np.array([token], np.int32), hidden=want_latents)
-        self._read_outputs(self._native.hidden_states(1)[0] if want_latents else None)
-
     def rollback(self, n_past: int) -> None:
-        """Forgets all rows from `n_past` on; feed something before generating again. ModelError(BAD_INPUT) where
-        `n_past` is not in 0..n_past.
-        """
+        """Removes the rows from `n_past` on; feed something before generating again. ModelError(BAD_INPUT)."""
         self._check_owner()
-        if not 0 <= n_past <= self._n_past:
-            raise ModelError(Reason.BAD_INPUT, f"cannot roll back to {n_past}: the context has {self._n_past} rows")
+        if not 0 <= n_past <= self.n_past:
+            raise ModelError(Reason.BAD_INPUT, f"cannot roll back to {n_past}: the context has {self.n_past} rows")
         self._calls += 1
-        if n_past < self._n_past:
+        if n_past < self.n_past:
             self._truncate(n_past)
 
     def snapshot(self) -> SavedState:
-        """The context as it is, with the logits of its last row; `restore` of this backbone brings it back."""
+        """The context as it is, with the logits of its last row, for `restore` of this backbone."""
         self._check_owner()
         logits = np.zeros(0, np.float32) if self._logits is None else self._logits
-        return SavedState(self._n_past, logits, self._native.state())
+        return SavedState(self.n_past, logits, self._native.state())
 
     def restore(self, saved: SavedState) -> None:
-        """Makes the context what it was; ModelError(CORRUPT), and an empty context, where llama.cpp refuses it."""
+        """Brings a snapshot back. ModelError(CORRUPT), and an empty context, if llama.cpp refuses it."""
         self._check_owner()
         self._calls += 1
         self._truncate(0)
         if self._native.restore(saved.kv) != saved.rows:
             self._truncate(0)
             raise ModelError(Reason.CORRUPT, f"llama.cpp refuses this state: {drain_errors()}")
-        self._n_past = saved.rows
+        self.n_past = saved.rows
         self._logits = frozen(saved.logits) if len(saved.logits) else None
 
     def save_state(self, path: Path, *, tag: str = "") -> None:
-        """Keeps a snapshot in a file; `tag` names what was fed, and loading asks for it. Errors: `state_file.write`."""
+        """Writes a snapshot to a file; loading needs the same `tag`, the name of what was fed. See
+        `state_file.write`.
+        """
         state_file.write(path, self._state_owner(tag), self.snapshot())
 
     def load_state(self, path: Path, *, tag: str = "") -> None:
-        """Restores what `save_state` kept. Errors: `state_file.read` (the context is then untouched), `restore`."""
+        """Restores what `save_state` wrote. Errors as `state_file.read` (the context is then as before) and
+        `restore`.
+        """
         self._check_owner()
         self.restore(state_file.read(path, self._state_owner(tag)))
 
@@ -289,13 +272,12 @@ class LlamaBackbone:
 
     def abort(self) -> None:
         """Stops a running `feed` or generation within one decode step, from any thread: it raises ModelError(ABORTED).
-
-        Where none runs, the next one is stopped. Whoever starts a new turn calls `clear_abort` first.
+        If none runs, the next one is stopped, so call `clear_abort` before a new turn.
         """
         self._native.abort_flag[0] = b"\x01"
 
     def clear_abort(self) -> None:
-        """Forgets an `abort` that nothing has been stopped by."""
+        """Takes back an `abort` that stopped nothing."""
         self._native.abort_flag[0] = b"\x00"
 
     def close(self) -> None:

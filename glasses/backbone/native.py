@@ -1,8 +1,8 @@
-"""llama.cpp's C side: one model, one context, one batch, its log. Does NOT know text, sampling or turns.
+"""The calls into llama.cpp's C library: one model, one context, one batch, and the log.
 
-Nothing in llama.cpp checks its input: more rows than `n_batch` is an assertion that kills the process, a wrong width
-reads foreign memory, NaN rows return success. Callers go through `glasses.backbone.llama`, which checks; the
-assertions here only guard this package against itself.
+llama.cpp does not check its input: more rows than `n_batch` fail an assertion that ends the process, a wrong width
+reads foreign memory, NaN rows return success. `glasses.backbone.llama` checks everything first; the assertions here
+find mistakes of this package only.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array
 
-c: Any = llama_cpp.llama_cpp  # its type hints are stricter than what ctypes takes
-# Rows one decode may give hidden states for. llama.cpp runs the classifier over every one of them and reserves
-# n_vocab floats for each (6 MB at 49,152 tokens), so it is small.
+c: Any = llama_cpp.llama_cpp  # its type hints are stricter than ctypes is
+# The rows of one decode that may give hidden states. llama.cpp runs the classifier over each of them and reserves
+# n_vocab floats for it (6 MB in all at 49,152 tokens), so there are few.
 HIDDEN_ROWS = 32
 _SEQ = 0  # the one sequence of our one context
 _GGML_TYPE_F16 = 1  # enum ggml_type
 _log = logging.getLogger("glasses.llama_cpp")
-_log.addHandler(logging.NullHandler())  # without it logging prints warnings to stderr where nobody configured it
+_log.addHandler(logging.NullHandler())  # without a handler, logging prints warnings to stderr
 _recent_errors: collections.deque[str] = collections.deque(maxlen=4)
-# enum ggml_log_level of ggml.h (the comment in llama_cpp/_logger.py is of an older one). llama.cpp's "info" is a page
-# for each load, which is debugging to us; 5 continues a line.
+# enum ggml_log_level of ggml.h (the comment in llama_cpp/_logger.py is outdated). llama.cpp logs a page of "info" with
+# every model it loads, so here that is DEBUG; 5 continues a line.
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
 
 
@@ -47,15 +47,17 @@ def _route_log(level: int, text: bytes, _user: object) -> None:
         _log.log(python_level, "%s", line)
 
 
-c.llama_log_set(_route_log, ctypes.c_void_p(0))  # replaces the callback that llama_cpp's import installs
-# The abort test runs once for each node of the graph, about a thousand times a token. A Python function there takes
-# the interpreter lock every time, so any busy Python thread would stall the model. strlen() of a two-byte buffer is
-# 0 for "\0\0" and 1 for "\1\0", and its result is returned where a C bool is: the callback in C, without a compiler.
-_is_set = c.ggml_abort_callback(ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value)
+c.llama_log_set(_route_log, ctypes.c_void_p(0))  # replaces the callback that importing llama_cpp installs
+# ggml asks its abort callback, `bool callback(void * data)`, before every node of the graph: about a thousand times a
+# token. As a Python function it would take the interpreter lock each time, and any busy Python thread would stall the
+# model. So the callback is a function that the C library has already: strlen(data). `data` is `Native.abort_flag`, a
+# buffer of two bytes: "\0\0" has length 0, which is false, and "\1\0" has length 1, which is true. `size_t` and `bool`
+# are returned in the same register on every ABI that we run on (x86-64, AArch64, ARM), so 1 reads as true.
+_length_is_not_zero = c.ggml_abort_callback(ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value)
 
 
 def drain_errors() -> str:
-    """What llama.cpp last complained about, for the end of an error message; forgets it."""
+    """Returns llama.cpp's last errors, for an error message, and forgets them."""
     text = "; ".join(_recent_errors)
     _recent_errors.clear()
     return text or "llama.cpp gave no reason"
@@ -69,15 +71,19 @@ def _free(context: Any, model: Any) -> None:
 class Native:
     """One open model with one context (sequence 0). Not thread-safe, except `abort_flag`.
 
-    Raises ModelError: CORRUPT where llama.cpp cannot load the file, BAD_INPUT for more context than the model was
-    trained with, INTERNAL where there is no memory for the context.
+    Raises ModelError: NOT_FOUND, CORRUPT if llama.cpp cannot load the file, BAD_INPUT for a size under 1 or more
+    context than the model was trained with, INTERNAL if there is no memory for the context.
     """
 
     def __init__(self, path: Path, *, n_ctx: int, n_batch: int, n_threads: int) -> None:
+        if not path.is_file():
+            raise ModelError(Reason.NOT_FOUND, f"{path}: no such backbone file")
+        if min(n_ctx, n_batch, n_threads) < 1:
+            raise ModelError(Reason.BAD_INPUT, f"n_ctx {n_ctx}, n_batch {n_batch}, n_threads {n_threads}: under 1")
         c.llama_backend_init()
         _recent_errors.clear()
         model_params = c.llama_model_default_params()
-        model_params.n_gpu_layers = 0  # abort works on the CPU backend only
+        model_params.n_gpu_layers = 0  # only the CPU backend can be aborted
         model = c.llama_model_load_from_file(str(path).encode(), model_params)  # by default through mmap
         if not model:
             raise ModelError(Reason.CORRUPT, f"{path}: not a model llama.cpp can load: {drain_errors()}")
@@ -111,12 +117,13 @@ class Native:
         params.type_k = params.type_v = _GGML_TYPE_F16
         # Measured on SmolLM2-135M Q4_1, 2 x86 cores, 256 rows: 806 ms with, 865 ms without; decode 9.2 and 9.8 ms.
         params.flash_attn_type = c.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        params.embeddings = False  # turned on for the rows whose hidden state is read, see decode()
-        params.abort_callback, params.abort_callback_data = _is_set, ctypes.addressof(self.abort_flag)
+        params.embeddings = False  # decode() turns it on for rows whose hidden state is read
+        params.abort_callback = _length_is_not_zero
+        params.abort_callback_data = ctypes.addressof(self.abort_flag)
         return params
 
     def _init_batch(self) -> None:
-        # Members that never change are filled once: every row belongs to the one sequence 0.
+        # These members never change: every row belongs to sequence 0.
         n = self.n_batch
         self._seq_id = c.llama_seq_id(_SEQ)
         self._seq_ids = (ctypes.POINTER(c.llama_seq_id) * n)(*[ctypes.pointer(self._seq_id)] * n)
@@ -125,10 +132,11 @@ class Native:
         self._output = np.zeros(n, np.int8)
 
     def decode(self, rows: NDArray[np.int32] | Float32Array, position: int, *, hidden: bool) -> int:
-        """Runs `rows`, token ids int32 (n,) or latents float32 (n, n_embd), at `position`; llama_decode's result.
+        """Runs `rows`, token ids int32 (n,) or embeddings float32 (n, n_embd), at `position`; returns llama_decode's
+        result.
 
-        The last row's logits can be read afterwards; with `hidden` so can the hidden state of every row, for which
-        llama.cpp also runs the classifier over every row.
+        Afterwards the logits of the last row can be read; with `hidden` also the hidden state of every row, for which
+        llama.cpp runs the classifier over every row.
         """
         n = len(rows)
         assert 0 < n <= (min(HIDDEN_ROWS, self.n_batch) if hidden else self.n_batch)
@@ -155,7 +163,7 @@ class Native:
         return c.llama_decode(self.context, batch)
 
     def last_logits(self) -> Float32Array:
-        """A copy of the last decoded row's logits, float32 (n_vocab,)."""
+        """A copy of the logits of the last decoded row, float32 (n_vocab,)."""
         pointer = c.llama_get_logits_ith(self.context, -1)
         return np.ctypeslib.as_array(pointer, (self.n_vocab,)).copy()
 
@@ -165,14 +173,14 @@ class Native:
         return np.ctypeslib.as_array(pointer, (n, self.n_embd_out)).copy()
 
     def truncate(self, n_past: int) -> None:
-        """Forgets every row of the KV cache from `n_past` on; ModelError(INTERNAL) if the model cannot."""
+        """Removes the rows of the KV cache from `n_past` on; ModelError(INTERNAL) if the model cannot."""
         if n_past == 0:
             c.llama_memory_clear(self._memory, False)
         elif not c.llama_memory_seq_rm(self._memory, _SEQ, n_past, -1):
             raise ModelError(Reason.INTERNAL, f"llama.cpp cannot forget the rows after {n_past} of this model's state")
 
     def state(self) -> bytearray:
-        """The KV cache as bytes only `restore` of the same model, context and library version understands."""
+        """The KV cache as bytes, for `restore` of the same model, context and library version."""
         size = c.llama_state_seq_get_size(self.context, _SEQ)
         kv = bytearray(size)
         written = c.llama_state_seq_get_data(self.context, _bytes_of(kv), size, _SEQ)
@@ -181,7 +189,7 @@ class Native:
         return kv
 
     def restore(self, kv: bytearray) -> int:
-        """Replaces the KV cache with what `state` returned; the rows it holds, 0 where llama.cpp refused it."""
+        """Replaces the KV cache by what `state` returned; returns its rows, or 0 if llama.cpp refused it."""
         self.truncate(0)
         if not kv or c.llama_state_seq_set_data(self.context, _bytes_of(kv), len(kv), _SEQ) != len(kv):
             self.truncate(0)
@@ -190,10 +198,11 @@ class Native:
 
     @property
     def is_open(self) -> bool:
+        """Whether `close` was not called."""
         return self._free.alive
 
     def close(self) -> None:
-        """Frees context and model, once; their pointers must not be used afterwards."""
+        """Frees context and model, once. Their pointers must not be used afterwards."""
         self._free()
 
     def chat_template(self) -> str | None:
@@ -202,7 +211,7 @@ class Native:
         return text.decode("utf-8", "replace") if text else None
 
     def metadata(self, key: str) -> str | None:
-        """A value of the GGUF header as text, or None where it has no such key."""
+        """A value of the GGUF header as text, cut at 255 bytes, or None if it has no such key."""
         buffer = ctypes.create_string_buffer(256)
         length = c.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if length >= 0 else None

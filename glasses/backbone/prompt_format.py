@@ -95,13 +95,13 @@ def _cut(template: str, roles: tuple[Role, ...], bos: str, eos: str) -> list[str
     text = _compiled(template).render(
         messages=messages, add_generation_prompt=True, bos_token=bos, eos_token=eos, tools=None, enable_thinking=False
     )
-    pieces: list[str] = []
+    strings: list[str] = []
     for marker in markers:
         if text.count(marker) != 1:
             raise InputError(Reason.BAD_INPUT, "the template drops, repeats or reorders messages")
-        piece, _, text = text.partition(marker)
-        pieces.append(piece)
-    return [*pieces, text]
+        before, _, text = text.partition(marker)
+        strings.append(before)
+    return [*strings, text]
 
 
 @lru_cache(maxsize=8)

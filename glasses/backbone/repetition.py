@@ -1,4 +1,4 @@
-"""Ends an answer that goes round in circles, as small backbones do. Pure; knows tokens, no words."""
+"""Stops an answer that repeats itself without end, as small backbones do."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from glasses.types import Token
 
-LONGEST = 16  # tokens of what is said again
-ENOUGH = 15  # tokens that only say it again ("1,000,000,000" has twelve), at least
-TIMES = 3
+LONGEST = 16  # tokens of the repeated stretch, at most
+ENOUGH = 15  # tokens of all repetitions together, at least ("1,000,000,000" has twelve)
+TIMES = 3  # repetitions, at least
 
 
 def is_repeating(tokens: Sequence[int], *, longest: int = LONGEST, times: int = TIMES, enough: int = ENOUGH) -> bool:
-    """Whether the end of `tokens` is one stretch of up to `longest` tokens, `times` or more on end, `enough` in all."""
+    """Whether `tokens` ends in a stretch of up to `longest` tokens, `times` times in a row and `enough` tokens in
+    all.
+    """
     for n in range(1, longest + 1):
         length = n * max(times, -(-enough // n))
         tail = tokens[-length:]
@@ -22,12 +24,12 @@ def is_repeating(tokens: Sequence[int], *, longest: int = LONGEST, times: int = 
     return False
 
 
-def stop_on_repetition(pieces: Iterator[Token]) -> Iterator[Token]:
-    """The pieces, up to the one that closes the circle; that one is the last."""
-    tokens: list[int] = []
-    for piece in pieces:
-        tokens.append(piece.token_id)
-        if is_repeating(tokens) and not piece.last:
-            yield replace(piece, last=True)
+def stop_on_repetition(tokens: Iterator[Token]) -> Iterator[Token]:
+    """The tokens, up to the first at which they are repeating; that one is marked as the last."""
+    ids: list[int] = []
+    for token in tokens:
+        ids.append(token.token_id)
+        if is_repeating(ids) and not token.last:
+            yield replace(token, last=True)
             return
-        yield piece
+        yield token

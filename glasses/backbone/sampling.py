@@ -1,6 +1,6 @@
-"""Choosing the next token from logits. Pure numpy; knows no model, text or context.
+"""Chooses the next token from logits. Needs numpy only.
 
-The log-probabilities reported anywhere are of the full softmax at temperature 1, whatever the choice was made with.
+Reported log-probabilities are always those of the full softmax at temperature 1, whatever the choice was made with.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array
 
-_REPEAT_WINDOW = 64  # generated tokens that the repetition penalty looks back on
+_REPEAT_WINDOW = 64  # the generated tokens that the repetition penalty applies to
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to choose. `temperature` 0 is the most likely token; `top_p` keeps the smallest set of tokens that has that
+    """How to choose. `temperature` 0 takes the most likely token; `top_p` keeps the smallest set of tokens with that
     much probability (Holtzman et al. 2020). `repetition_penalty` over 1 makes the last 64 generated tokens less likely
     (CTRL, Keskar et al. 2019): it divides their logits where positive, multiplies them where negative.
     """
@@ -52,7 +52,7 @@ def most_likely(logprobs: Float32Array, k: int) -> tuple[tuple[int, float], ...]
 
 
 def choose(logits: Float32Array, how: Sampling, generated: Sequence[int], rng: np.random.Generator) -> int:
-    """The next token; `generated` are the tokens chosen so far in this generation."""
+    """Chooses the next token; `generated` are the tokens of this generation so far."""
     if how.repetition_penalty > 1 and generated:
         logits = logits.copy()
         seen = np.unique(generated[-_REPEAT_WINDOW:])

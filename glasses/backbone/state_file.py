@@ -1,7 +1,7 @@
-"""The file a KV cache is kept in between boots. Does NOT know what its bytes mean, only whose they are.
+"""The file that keeps a KV cache between runs.
 
-Layout: 8 bytes magic, 4 bytes little-endian header length, a JSON header, float32 logits, the cache. The header says
-which model, context and prompt the rest belongs to, its size and sha256; llama.cpp itself checks none of that.
+Layout: 8 bytes magic, 4 bytes little-endian header length, a JSON header, float32 logits, the cache. The header holds
+the owner (model, context and prompt), the sizes and a sha256, for llama.cpp checks none of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _SIZES = ("rows", "n_logits", "kv_bytes")
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A cache of `rows` rows as llama.cpp's bytes `kv`; `logits` of its last row, (n_vocab,) or (0,) if unknown."""
+    """A cache of `rows` rows as llama.cpp's bytes `kv`, and the logits of its last row: (n_vocab,), or (0,) if
+    unknown.
+    """
 
     rows: int
     logits: Float32Array
@@ -40,7 +42,7 @@ class SavedState:
 
 
 def write(path: Path, owner: Mapping[str, str], state: SavedState) -> None:
-    """Keeps `state` for `owner`, atomically: after a crash there is the old file or the new one.
+    """Writes `state` for `owner`, atomically: after a crash there is the old file or the new one.
 
     Raises ModelError: TOO_LARGE over `MAX_STATE_BYTES`, NO_SPACE, NOT_FOUND where the folder is missing.
     """
@@ -76,10 +78,10 @@ def write(path: Path, owner: Mapping[str, str], state: SavedState) -> None:
 
 
 def read(path: Path, owner: Mapping[str, str]) -> SavedState:
-    """The state that was written for the same `owner`.
+    """Reads the state that was written for the same `owner`.
 
-    Raises ModelError: NOT_FOUND where there is no file, BAD_INPUT where it is of another owner, TOO_LARGE, CORRUPT for
-    everything else that is wrong with it.
+    Raises ModelError: NOT_FOUND if there is no file, BAD_INPUT if it is of another owner, TOO_LARGE, and CORRUPT for
+    anything else that is wrong with it.
     """
     try:
         with path.open("rb") as file:
@@ -104,7 +106,7 @@ def read(path: Path, owner: Mapping[str, str]) -> SavedState:
 
 
 def _parse(path: Path, start: bytes, owner: Mapping[str, str]) -> tuple[dict[str, Any], int]:
-    """The header, and where it ends."""
+    """Returns the header and the offset of its end."""
     try:
         magic, length = _PREFIX.unpack_from(start)
         header_end = _PREFIX.size + length

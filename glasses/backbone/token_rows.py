@@ -1,7 +1,7 @@
-"""Rows of a GGUF's token embedding table, as llama.cpp would look them up. Does NOT know the model that runs.
+"""Reads rows of a GGUF's token embedding table, as llama.cpp looks them up.
 
-The table stays in the file, mapped; llama.cpp maps the same pages, so this costs no memory. Header and rows are read
-by ggml's own functions, which makes every quantisation it knows right here, bit for bit.
+The file is mapped into memory; llama.cpp maps the same pages, so this takes no more memory. ggml's own functions read
+the header and dequantise the rows, so the result is bit for bit that of llama.cpp for every quantisation it has.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array
 
 _GGML_TYPE_F32 = 0  # enum ggml_type
-# Architectures whose input rows we know how to make; a test feeds each. Gemma 3 multiplies looked-up rows by
-# sqrt(n_embd) but not rows fed as embeddings; Gemma and Gemma 2 multiply both, so a row is fed as it lies in the table.
-# Others need more than a row: Gemma 3n and 4 take per-layer token inputs, M-RoPE models several positions a row, hybrid
-# ones cannot be rolled back.
+# The architectures that take embeddings as we feed them; a test feeds each. Gemma 3 multiplies looked-up rows by
+# sqrt(n_embd) but not rows fed as embeddings; Gemma and Gemma 2 multiply both, so a row is fed as it is in the table.
+# Others need more than a row: Gemma 3n and 4 take inputs for every layer, M-RoPE models several positions a row, and
+# hybrid models cannot be rolled back.
 UNSCALED = frozenset({"llama", "qwen2", "qwen3", "smollm3", "gemma", "gemma2"})
 SQRT_SCALED = frozenset({"gemma3"})
-_lib: Any = c._lib  # libggml-base comes with it; llama-cpp-python has no bindings for this part
+_lib: Any = c._lib  # it loads libggml-base too, for which llama-cpp-python has no bindings
 
 
 class _GgufInitParams(ctypes.Structure):
@@ -66,7 +66,7 @@ _get_type_traits = _declare("ggml_get_type_traits", ctypes.POINTER(_TypeTraits),
 
 
 def row_scale(path: Path, native: Native) -> float:
-    """What the open model multiplies a looked-up row with; ModelError(BAD_INPUT) if it cannot be fed with latents."""
+    """The factor that the model applies to a looked-up row. ModelError(BAD_INPUT) if it takes no embeddings."""
     architecture = native.metadata("general.architecture")
     if native.n_embd != native.n_embd_out or architecture not in UNSCALED | SQRT_SCALED:
         raise ModelError(Reason.BAD_INPUT, f"{path}: architecture {architecture} is not known to take latents as input")
@@ -74,7 +74,7 @@ def row_scale(path: Path, native: Native) -> float:
 
 
 class TokenRows:
-    """The rows (n_embd floats each) of tensor `name` of a GGUF; `scale` is what the model multiplies a row with.
+    """The rows of tensor `name` of a GGUF, n_embd floats each, multiplied by `scale`.
 
     Raises ModelError(CORRUPT) for a file that is no GGUF or whose table is not (n_vocab, n_embd).
     """
@@ -122,7 +122,7 @@ def _locate(path: Path, name: str) -> tuple[int, int, int]:
 
 def _row_reader(ggml_type: int) -> Any:
     traits = _get_type_traits(ggml_type).contents
-    # Two fields that ggml also tells by function: if they agree, the struct above still has ggml's layout.
+    # ggml also has functions for two of the fields: if they agree, the struct above still has ggml's layout.
     if (traits.blck_size, traits.type_size) != (_blck_size(ggml_type), _type_size(ggml_type)) or not traits.to_float:
         raise ModelError(Reason.INTERNAL, f"ggml type {ggml_type} cannot be read with this llama-cpp-python")
     return traits.to_float

@@ -1,17 +1,18 @@
-"""Text to token ids and back, by the model's own tokenizer. Does NOT know the context, so any thread may call it."""
+"""The model's tokenizer: text to token ids and back. Any thread may call it."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 from glasses.backbone.native import Native, c
 from glasses.backbone.prompt_format import PromptFormat
 from glasses.errors import InputError, ModelError, Reason
 
-MAX_TEXT_BYTES = 1 << 18  # some 60,000 tokens, far over any context here; a second of work at worst
-_PIECE_BYTES = 256  # SmolLM2's longest token has 81 bytes; longer ones are asked for again with their real length
+MAX_TEXT_BYTES = 1 << 18  # some 60,000 tokens, far over any context; tokenizing them takes a second at worst
+_PIECE_BYTES = 256  # SmolLM2's longest token has 81 bytes; a longer one takes a second call
 
 
 class Vocabulary:
@@ -20,7 +21,7 @@ class Vocabulary:
     def __init__(self, native: Native) -> None:
         self._native = native
         self.n_vocab = native.n_vocab
-        # A GGUF may have no tokenizer; asking llama.cpp for text then is an assertion that kills the process.
+        # A GGUF may have no tokenizer; asking llama.cpp for text then fails an assertion that ends the process.
         self._has_text = c.llama_vocab_type(native.vocab) != c.LLAMA_VOCAB_TYPE_NONE
 
     @property
@@ -31,33 +32,36 @@ class Vocabulary:
 
     @cached_property
     def eos(self) -> frozenset[int]:
-        """Every token that ends a generation (`<|im_end|>`, `<|endoftext|>`, ...)."""
+        """All tokens that end a generation (`<|im_end|>`, `<|endoftext|>`, ...)."""
         vocab = self._vocab
         return frozenset(i for i in range(self.n_vocab) if c.llama_vocab_is_eog(vocab, i))
 
-    def prompt_format(self, template: str | None = None) -> PromptFormat:
+    def prompt_format(self, path: Path, template: str | None = None) -> PromptFormat:
         """The chat format of this model: its GGUF's own template, or `template` instead.
 
-        Raises ModelError(UNSUPPORTED) where there is none, or it cannot be used.
+        Raises ModelError(UNSUPPORTED), which names `path`, if there is none or it cannot be used.
         """
         template = template or self._native.chat_template()
         if template is None:
             raise ModelError(
                 Reason.UNSUPPORTED,
-                "its GGUF has no chat template, so how to prompt it is unknown: use an instruct model whose GGUF has "
-                "one (tokenizer.chat_template), or set chat_template in the bundle's TOML",
+                f"{path}: it has no chat template, so how to prompt this model is unknown: use an instruct model whose "
+                "GGUF has one (tokenizer.chat_template), or set chat_template in the bundle's TOML",
             )
         vocab = self._vocab
         bos, eos = (self._text_of(token) for token in (c.llama_vocab_bos(vocab), c.llama_vocab_eos(vocab)))
-        return PromptFormat.from_template(template, bos=bos, eos=eos, add_bos=c.llama_vocab_get_add_bos(vocab))
+        try:
+            return PromptFormat.from_template(template, bos=bos, eos=eos, add_bos=c.llama_vocab_get_add_bos(vocab))
+        except ModelError as error:
+            raise ModelError(error.reason, f"{path}: {error}") from error
 
     def _text_of(self, token: int) -> str:
         """A token as its vocabulary writes it, control tokens included; empty for the null token -1."""
         return c.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace") if token >= 0 else ""
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of `text`, nothing added. With `special`, `<|im_start|>` and its like become control tokens;
-        without, they are spelled out as the plain text they are (for text that comes from outside).
+        """Token ids of `text`; nothing is added. With `special`, control tokens in the text (`<|im_start|>`) are read
+        as such; without, as plain text, which is right for text that comes from outside.
 
         Raises InputError(TOO_LARGE) over `MAX_TEXT_BYTES`, InputError(BAD_INPUT) for text that is not Unicode,
         ModelError(BAD_INPUT) for a model without a tokenizer.
