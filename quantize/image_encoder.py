@@ -179,6 +179,9 @@ def quantize(model: onnx.ModelProto, photos: Sequence[Path], out: Path) -> None:
             calibrate_method=CalibrationMethod.MinMax,
             nodes_to_exclude=convolutions[:FLOAT_CONVOLUTIONS],
         )
+        made = onnx.load(out)
+        exact_int8.rewrite(made, exact_int8.floats_of(onnx.load(prepared)))
+        onnx.save(made, out)
 
 
 def compare(float_path: Path, int8_path: Path, photos: Sequence[Path]) -> dict[str, float]:

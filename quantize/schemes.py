@@ -30,7 +30,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from glasses.errors import InputError, ModelError, Reason
-from quantize import onnx_file
+from quantize import exact_int8, onnx_file
 from quantize.feeds import Feed
 
 Scheme = Literal["dynamic-int8", "static-qdq", "int8-weight-only", "fp16"]
@@ -189,7 +189,9 @@ def _dynamic(prepared: Prepared, out: Path, options: Options) -> onnx.ModelProto
         nodes_to_exclude=list(options.exclude),
         extra_options={"MatMulConstBOnly": not options.every_product},
     )
-    return onnx.load(out)
+    model = onnx.load(out)
+    exact_int8.rewrite(model, exact_int8.floats_of(onnx.load(prepared.path)))
+    return model
 
 
 def _static(prepared: Prepared, _: Path, options: Options) -> onnx.ModelProto:
@@ -206,7 +208,9 @@ def _static(prepared: Prepared, _: Path, options: Options) -> onnx.ModelProto:
         list(kinds_of("static-qdq", model)),
         {"CalibTensorRangeSymmetric": False},
     )
+    floats = exact_int8.floats_of(model)  # before the quantizer replaces them
     quantizer.quantize_model()
+    exact_int8.rewrite(quantizer.model.model, floats)
     return quantizer.model.model
 
 

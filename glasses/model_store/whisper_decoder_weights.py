@@ -2,8 +2,7 @@
 
 `glasses models pull` runs this on the machine that needs the weights; the repository holds only the two graphs that
 read them (`quantize/whisper_decoder.py` writes those). The weights are one flat file of 31 MB. Its bytes are the same
-on every machine, so a manifest can name their sha256: each row of a matrix is divided by its scale (absmax / 127,
-float32) and rounded to the nearest integer, halves to even.
+on every machine, so a manifest can name their sha256 (`int8_weights.py` says how they are rounded).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
 from glasses.model_store.ctranslate2 import read_tensors
+from glasses.model_store.int8_weights import quantize_columns
 
 Arrays = dict[str, NDArray[Any]]
 ALIGN_BYTES = 64  # onnxruntime maps the file: a cache line is kind to it
@@ -26,10 +26,8 @@ PARTS = ("q", "k", "v")
 
 def _matrix(name: str, weight: NDArray[Any], bias: NDArray[Any] | None) -> Arrays:
     """`name`.int8 (in, out) for x @ w, `name`.scale (out,) and, where there is one, `name`.bias (out,)."""
-    rows = weight.astype(np.float32)
-    scale = np.maximum(np.abs(rows).max(axis=1) / np.float32(127), np.float32(1e-12))
-    whole = np.rint(rows / scale[:, None]).astype(np.int8)
-    out: Arrays = {f"{name}.int8": np.ascontiguousarray(whole.T), f"{name}.scale": scale}
+    whole, scale = quantize_columns(weight.T)
+    out: Arrays = {f"{name}.int8": np.ascontiguousarray(whole), f"{name}.scale": scale}
     return out if bias is None else {**out, f"{name}.bias": bias.astype(np.float32)}
 
 
