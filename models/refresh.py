@@ -20,7 +20,7 @@ def refreshed(text: str) -> str:
     head, *entries = re.split(r"(?m)^(?=\[\[files\]\])", text)
     for i, entry in enumerate(entries):
         origins = tomllib.loads(entry)["files"][0]["sources"]
-        committed = [origin.removeprefix("file:") for origin in origins if origin.startswith("file:")]
+        committed = [str(one).removeprefix("file:") for one in origins if str(one).startswith("file:")]
         if not committed:
             continue
         path = data_path(committed[0])

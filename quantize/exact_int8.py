@@ -1,8 +1,8 @@
 """Rewrites the int8 weights of a quantized ONNX model so that its products are exact on every processor.
 
 ONNX Runtime's quantizers scale each column by its largest weight; see glasses/model_store/int8_weights.py for why that
-saturates on x86 without VNNI. They name what they make of a tensor `w`: `w_quantized`, `w_scale`, `w_zero_point`, and of
-a bias `b`: `b_quantized`, `b_quantized_scale`.
+saturates on x86 without VNNI. They name what they make of a tensor `w`: `w_quantized`, `w_scale`, `w_zero_point`, and
+of a bias `b`: `b_quantized`, `b_quantized_scale`.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from glasses.encoders.image import INPUT_PX, preprocess
 from glasses.model_store.onnx import open_session
+from quantize import exact_int8
 
 Array = NDArray[np.float32]
 BATCH_NORM_EPSILON = 1e-3

@@ -85,7 +85,7 @@ class DecoderGraph(Graph):
         return self.op("Reshape", self.op("Transpose", mixed, perm=[1, 0, 2]), joined)
 
 
-def begin(held: Arrays, tail: Arrays, space: str, width: int) -> onnx.ModelProto:
+def begin(held: Arrays, tail: Arrays, space: str, width: int, *, trained_on: str = "") -> onnx.ModelProto:
     """`latents` (T, width) -> `cross` (n_layer, 2, n_head, T + n_tail, 64), `bias` (n_layer, n_head, 1, T + n_tail).
 
     Only the encoder's final state, the first n_state of each latent, is looked at. `start_rows` are the first two.
@@ -116,7 +116,8 @@ def begin(held: Arrays, tail: Arrays, space: str, width: int) -> onnx.ModelProto
         helper.make_tensor_value_info("bias", TensorProto.FLOAT, [graph.n_layer, graph.n_head, 1, "n_seen"]),
         helper.make_tensor_value_info("start_rows", TensorProto.FLOAT, [2, n]),
     ]
-    return _model(graph, "listener_begin", [latents], outputs, space=space)
+    metadata = {"space": space, **({"trained_on": trained_on} if trained_on else {})}
+    return _model(graph, "listener_begin", [latents], outputs, **metadata)
 
 
 def step(held: Arrays, never: list[int]) -> onnx.ModelProto:

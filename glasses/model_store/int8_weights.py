@@ -32,9 +32,9 @@ def quantize_columns(
 
 def is_exact(weight: NDArray[Any]) -> bool:
     """Whether products of unsigned activations with these int8 weights (K, N) fit in 16 bits, pair by pair."""
-    return (
-        weight.dtype != np.int8 or not weight.size or int(_largest_sums(weight.astype(np.int16)).max()) <= LARGEST_SUM
-    )
+    if weight.dtype != np.int8 or not weight.size:
+        return True
+    return int(_largest_sums(weight.astype(np.int16)).max()) <= LARGEST_SUM
 
 
 def _largest_sums(weight: NDArray[Any]) -> NDArray[Any]:
