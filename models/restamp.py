@@ -2,7 +2,7 @@
 
 OLD and NEW are spaces (`<encoder id>:<head of its sha256>`, see `glasses.types.Latents`). Only for an encoder whose
 latents are the old one's but for rounding: measure the cosine, evaluate what reads it again and state both in the
-cards. Each artifact keeps the space that it was trained on as `trained_on`. Afterwards: `python -m models.refresh NAME...`.
+cards. Each artifact keeps the space that it was trained on as `trained_on`. Then: `python -m models.refresh NAME...`.
 """
 
 from __future__ import annotations

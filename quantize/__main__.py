@@ -10,7 +10,7 @@ from glasses.errors import GlassesError
 
 _EXTRA = ("onnx", "onnx_ir", "safetensors", "gguf")  # what the extra `quantize` brings, as it is imported
 try:
-    from quantize.commands import backbone, bundle, encoder, export, plan, report, table
+    from quantize.commands import backbone, bundle, encoder, export, kernels, plan, report, table
 except ModuleNotFoundError as missing:  # say that the extra is missing, not where the import stands
     if missing.name not in _EXTRA:
         raise
@@ -18,7 +18,7 @@ except ModuleNotFoundError as missing:  # say that the extra is missing, not whe
         f"quantize: {missing.name} is not installed; install the extra, from the checkout: pip install -e '.[quantize]'"
     )
 
-_COMMANDS = (export, encoder, backbone, report, table, plan, bundle)
+_COMMANDS = (export, encoder, backbone, report, kernels, table, plan, bundle)
 _EXAMPLE = """\
 examples:
   quantize export whisper-tiny-en-ct2 --to onnx --out whisper.onnx

@@ -13,7 +13,7 @@ from typing import Any
 from glasses.errors import InputError, Reason
 from glasses.model_store import store
 from glasses.runtime import bundle
-from quantize import backbone, divergence, feeds, fidelity, measure, onnx_file, prompts, tasks
+from quantize import backbone, divergence, exact_int8, feeds, fidelity, measure, onnx_file, prompts, tasks
 from quantize.verdict import verdict
 
 WINDOWS_S = (2, 5, 10, 30)  # of sound: attention grows with the square of the window
@@ -65,6 +65,7 @@ def _networks(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[
 
     found: dict[str, Any] = {"role": role.name, "fidelity": fidelity.compare(a, b, items(), tick=step("fidelity"))}
     few = feeds.held_out(role, limit=min(wanted.limit or 12, 12), folder=wanted.data)
+    found["kernels"] = exact_int8.statement(onnx_file.load(b))
     found["speed"] = measure.encoders([a, b], few, step("speed"))
     if role.name == "audio-encoder":
         tick = step("speed by window")

@@ -28,7 +28,7 @@ def verdict(result: dict[str, Any]) -> dict[str, Any]:
         f"{result['b']['resident_mb']:.0f} instead of {result['a']['resident_mb']:.0f} MB resident",
     ]
     better = kept and not lost and (speed >= WORTH or smaller >= WORTH) and speed * smaller >= 1
-    why = [fidelity, "B is " + ", ".join(gains) + "."]
+    why = [fidelity, *([result["kernels"]] if "kernels" in result else []), "B is " + ", ".join(gains) + "."]
     why.append(tasks if result["tasks"] else "No task was measured (see --tasks): fidelity alone decides here.")
     if not better and kept and not lost:
         why.append("It loses nothing that counts, but gains nothing either: no reason to change.")
