@@ -1,4 +1,4 @@
-"""What all glasses have in common: what they can do, what they report, when a sample was heard. Knows NO product.
+"""What all glasses have in common: what they can do, what they report, and when a sample was recorded.
 
 Sounds, touches and link changes of one device come out of one bounded `Inbox` in the order they happened.
 """
@@ -12,11 +12,10 @@ from typing import Literal
 
 from firmware_bridge.codecs import Decoder, Int16Array
 from firmware_bridge.errors import LinkError, Reason
+from firmware_bridge.sample_clock import RADIO_WINDOW_S, SampleClock
 
 Ability = Literal["microphone", "photo", "text", "bitmap", "speaker", "touch", "battery", "imu", "update"]
 MAX_INBOX_EVENTS = 500  # ten seconds of sound in chunks of 20 ms
-_DRIFT_PPM = 100  # two crystals at the edge of what Bluetooth allows them (50 ppm each)
-_PAUSE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,52 +131,20 @@ class Inbox:
         return events
 
 
-class SampleClock:
-    """When each sample was heard, from when its packet came.
-
-    The packet that came with the least delay says best when the stream began; the minimum may rise by `_DRIFT_PPM`,
-    as the device's crystal and this machine's are not equally fast. Delay common to all packets stays unknown. A
-    stream that falls `_PAUSE_NS` behind was paused and begins anew. Times never go back.
-    """
-
-    def __init__(self, rate_hz: int) -> None:
-        self._rate_hz = rate_hz
-        self._n_samples = 0
-        self._start_ns: int | None = None
-        self._last_ns = 0
-        self._stamped_ns = 0
-
-    def stamp(self, n_samples: int, arrived_ns: int, *, ahead_samples: int = 0) -> int:
-        """Monotonic time of the first of the next `n_samples`; `arrived_ns` is when the `ahead_samples` after came."""
-        start_ns = arrived_ns - self._ns(self._n_samples + n_samples + ahead_samples)
-        if self._start_ns is not None and start_ns < self._start_ns + _PAUSE_NS:
-            start_ns = min(start_ns, self._start_ns + (arrived_ns - self._last_ns) * _DRIFT_PPM // 1_000_000)
-        self._start_ns, self._last_ns = start_ns, arrived_ns
-        self._stamped_ns = max(self._stamped_ns, start_ns + self._ns(self._n_samples))
-        self._n_samples += n_samples
-        return self._stamped_ns
-
-    def skip(self, n_samples: int) -> None:
-        """Lets `n_samples` pass that are known to be lost."""
-        self._n_samples += n_samples
-
-    def _ns(self, n_samples: int) -> int:
-        return n_samples * 1_000_000_000 // self._rate_hz
-
-
 class Stream:
-    """One stream of sound into an inbox: decodes, fills short gaps, stamps. Knows no packet format."""
+    """One stream of encoded sound into an inbox: decodes frames, fills short gaps, gives each its time."""
 
     def __init__(self, decoder: Decoder, inbox: Inbox) -> None:
         self._decoder = decoder
         self._inbox = inbox
-        self._clock = SampleClock(decoder.rate_hz)
+        self._clock = SampleClock(decoder.rate_hz, window_s=RADIO_WINDOW_S)
         self._frame_samples = 0  # of the last frame that could be decoded
+        self._last_ns = 0  # time of the last sound: times never go back
 
     def frame(self, frame: bytes, arrived_ns: int, *, lost_before: int = 0) -> None:
         """Decodes one frame, after filling in for `lost_before` frames; a damaged one counts as lost."""
         if lost_before:
-            self._fill(lost_before, arrived_ns, ahead_samples=self._frame_samples)
+            self._fill(lost_before, arrived_ns, n_after=self._frame_samples)
         try:
             pcm = self._decoder.decode(frame)
         except LinkError as error:
@@ -185,17 +152,19 @@ class Stream:
             self._fill(1, arrived_ns)
             return
         self._frame_samples = len(pcm)
-        self._put(pcm, self._clock.stamp(len(pcm), arrived_ns))
+        self._put(pcm, arrived_ns)
 
-    def _fill(self, n_frames: int, arrived_ns: int, *, ahead_samples: int = 0) -> None:
-        """Fills in for up to half a second; what is longer stays a hole in the timestamps."""
+    def _fill(self, n_frames: int, arrived_ns: int, *, n_after: int = 0) -> None:
+        """Fills in for up to half a second; the rest of a longer loss stays a hole in the times."""
         n_samples = n_frames * self._frame_samples
         filled = min(n_samples, self._decoder.rate_hz // 2)
         if filled:
             self._clock.skip(n_samples - filled)
-            pcm = self._decoder.conceal(filled)
-            self._put(pcm, self._clock.stamp(len(pcm), arrived_ns, ahead_samples=ahead_samples), concealed=True)
+            self._put(self._decoder.conceal(filled), arrived_ns, n_after=n_after, concealed=True)
 
-    def _put(self, pcm: Int16Array, t_ns: int, *, concealed: bool = False) -> None:
+    def _put(self, pcm: Int16Array, arrived_ns: int, *, n_after: int = 0, concealed: bool = False) -> None:
+        """`arrived_ns` is when these samples, and `n_after` that follow them, had all been recorded and had come."""
         pcm.flags.writeable = False
-        self._inbox.put(Sound(t_ns, pcm, self._decoder.rate_hz, concealed))
+        since_ns = (len(pcm) + n_after) * 1_000_000_000 // self._decoder.rate_hz
+        self._last_ns = max(self._last_ns, self._clock.time_of(len(pcm), arrived_ns - since_ns))
+        self._inbox.put(Sound(self._last_ns, pcm, self._decoder.rate_hz, concealed))

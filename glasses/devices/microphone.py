@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from firmware_bridge.sample_clock import SampleClock
 from glasses.audio.chunker import CHUNK_MS, Chunker
-from glasses.audio.sample_clock import SampleClock
 from glasses.devices import portaudio
 from glasses.devices.event_queue import EventQueue
 from glasses.errors import Reason, SensorError

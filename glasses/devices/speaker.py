@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import soxr
 
-from glasses.audio.sample_clock import SampleClock
+from firmware_bridge.sample_clock import SampleClock
 from glasses.devices import portaudio
 from glasses.errors import Reason, SensorError
 from glasses.events import Clause

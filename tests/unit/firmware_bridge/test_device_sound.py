@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from firmware_bridge.codecs import Lc3Decoder, OpusDecoder, PcmDecoder
-from firmware_bridge.devices.device import MAX_INBOX_EVENTS, Battery, Inbox, Message, SampleClock, Sound, Stream, Touch
+from firmware_bridge.devices.device import MAX_INBOX_EVENTS, Battery, Inbox, Message, Sound, Stream, Touch
 from firmware_bridge.errors import LinkError, Reason
 from tests.emulator.encoders import lc3_encoder, pitch_hz, tone
 
@@ -63,12 +63,12 @@ def test_long_loss_is_a_hole_in_the_times() -> None:
     assert (len(filled.pcm), filled.t_ns // MS, after.t_ns // MS) == (8000, 420, 920)
 
 
-def test_times_follow_the_quickest_packet_and_a_pause() -> None:
-    clock = SampleClock(16_000)
-    assert clock.stamp(320, 50 * MS) == 30 * MS  # delayed by 30 ms, as the next one shows
-    assert clock.stamp(320, 40 * MS) == 30 * MS  # times never go back
-    assert clock.stamp(320, 95 * MS) // MS == 40  # delayed: the quickest packet knows better
-    assert clock.stamp(320, 5000 * MS) // MS == 4980  # paused
+def test_stream_times_never_go_back() -> None:
+    inbox = Inbox()
+    stream = Stream(PcmDecoder(16_000), inbox)
+    for arrived_ms in (50, 40, 95, 5000):  # the first is late by 30 ms, as the second shows
+        stream.frame(bytes(640), arrived_ms * MS)
+    assert [event.t_ns // MS for event in inbox.take_all()] == [30, 30, 40, 4980]
 
 
 def test_full_inbox_counts_what_it_lets_go() -> None:
