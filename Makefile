@@ -3,22 +3,52 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
+# Every environment gets the tested releases, and one build of llama.cpp.
+WHEELS := .venv-wheels
+CONSTRAINTS := .ci/constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS) --find-links $(WHEELS)
+INSTALL := $(BIN)/python $(PIP_INSTALL) --editable
+FAST := not models and not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk
 
-.PHONY: setup models demo test lint eval bench test-train test-desk test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
+.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train test-desk test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
 
 setup: $(VENV)/.ready models
 
-# llama-cpp-python comes as source: its first build takes some minutes on two cores.
-$(VENV)/.ready: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,service,dev]'
+# What the demo needs, and no more. llama.cpp is compiled and the models are fetched side by side.
+$(VENV)/.demo: pyproject.toml $(CONSTRAINTS) .ci/llama_cpp.cmake
+	$(MAKE) -j2 $(WHEELS)/.ready $(VENV)/.pulled
+	$(INSTALL) '.[voice]'
 	touch $@
 
-models: $(VENV)/.ready
+$(VENV)/.bare:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(WHEELS)
+	touch $@
+
+# llama-cpp-python comes as source: some minutes on two cores, once for all environments.
+$(WHEELS)/.ready: $(CONSTRAINTS) .ci/llama_cpp.cmake | $(VENV)/.bare
+	CMAKE_ARGS="$(CMAKE_ARGS) -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/.ci/llama_cpp.cmake" \
+		$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) \
+		--no-deps --wheel-dir $(WHEELS) llama-cpp-python
+	touch $@
+
+# What `glasses models pull` needs is little.
+$(VENV)/.pulled: pyproject.toml $(CONSTRAINTS) | $(VENV)/.bare
+	$(BIN)/python $(PIP_INSTALL) rich numpy huggingface_hub
+	$(INSTALL) . --no-deps
+	$(BIN)/glasses models pull
+	touch $@
+
+# What developers need as well.
+$(VENV)/.ready: $(VENV)/.demo
+	$(INSTALL) '.[voice,service,dev]'
+	touch $@
+
+models: $(VENV)/.demo
 	$(BIN)/glasses models pull
 
-demo: setup
+demo: $(VENV)/.demo
 	$(BIN)/glasses demo --out $(OUT)/demo
 
 lint: $(VENV)/.ready
@@ -26,21 +56,31 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# The imports between the packages under glasses/, level by level.
+layers: $(VENV)/.ready
+	$(BIN)/python -m tests.unit.test_layers
+
+# No models, no lint: under a minute on two idle cores.
+test-fast: $(VENV)/.ready
+	$(BIN)/pytest tests/unit -m '$(FAST)' -k 'not fuzz'
+
 test: setup lint
 	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk'
 
-eval: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[baseline]'
+evaluate: setup
+	$(INSTALL) '.[baseline]'
 	$(BIN)/glasses models pull whisper-tiny-en-ct2
 	$(BIN)/glasses evaluate --out $(OUT)/eval
+
+eval: evaluate  # its old name
 
 bench: setup
 	$(BIN)/glasses bench memory
 	$(BIN)/glasses bench latents
 
-.venv-train/.ready: pyproject.toml
+.venv-train/.ready: pyproject.toml $(CONSTRAINTS) | $(WHEELS)/.ready
 	$(PYTHON) -m venv .venv-train
-	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[voice,service,train,dev]'
+	.venv-train/bin/python $(PIP_INSTALL) --editable '.[voice,service,train,dev]'
 	touch $@
 
 # What needs torch: the recipes' own tests, and those that take longer.
@@ -59,11 +99,11 @@ test-offload: $(VENV)/.ready
 
 # Bad input for the service, made up by Schemathesis from the schema that it publishes: a short run, and one of minutes.
 test-fuzz: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(INSTALL) '.[fuzz]'
 	$(BIN)/pytest -m fuzz tests/fuzz
 
 fuzz-service: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(INSTALL) '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.fuzz_service --examples 500
 
 # The gateway before a real vLLM on this CPU (2.5 GB, x86-64). torch==2.13.0+cpu is not on PyPI: where your index lacks it,
@@ -80,7 +120,7 @@ test-remote: .venv-train/.ready .venv-vllm/.ready models
 test-codecs: $(VENV)/.ready
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends libopus0 liblc3-0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[codecs]'
+	$(INSTALL) '.[codecs]'
 	$(BIN)/pytest -m codecs tests/emulator tests/unit/firmware_bridge/test_device_sound.py
 
 # The report and the dashboard in a real browser, the boot service by systemd's own tools, a full disk, and the exported
@@ -114,4 +154,4 @@ bench-link: $(VENV)/.ready
 	$(BIN)/python -m tests.emulator.fuzz_link --frames 10000000
 
 clean:
-	rm -rf $(VENV) .venv-train .venv-vllm $(OUT) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(WHEELS) .venv-train .venv-vllm $(OUT) .pytest_cache .ruff_cache

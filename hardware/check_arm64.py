@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"  # Debian 12, which Raspberry Pi OS is made of
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+
+
+def tested(requirement: str) -> str:
+    """The release of .ci/constraints.txt that a requirement of pyproject.toml is tested with, as name==version."""
+    name = re.split(r"[<>=~ ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+    lines = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith(f"{name}=="))
 
 
 def wheel(requirement: str, folder: str) -> str | None:
@@ -69,7 +77,8 @@ def main() -> int:
     parser.add_argument("--extra", help="check an extra of pyproject.toml instead of the base")
     args = parser.parse_args()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = project["optional-dependencies"][args.extra] if args.extra else project["dependencies"]
+    asked = project["optional-dependencies"][args.extra] if args.extra else project["dependencies"]
+    needed = [tested(requirement) for requirement in asked]
     missing, together = 0, []
     with tempfile.TemporaryDirectory() as folder:
         for requirement in needed:

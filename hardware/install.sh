@@ -79,7 +79,9 @@ if [ -z "$root" ]; then
     if python3 -c 'import picamera2' 2>/dev/null; then system=--system-site-packages; else system=; fi
     python3 -m venv $system "$new/.venv"
     # Editable: board files and manifests lie beside the package. The paths inside are those of the final place.
-    "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${new}[voice,service]"
+    CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_PROJECT_llama_cpp_INCLUDE=$here/.ci/llama_cpp.cmake" \
+        "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --constraint "$here/.ci/constraints.txt" --editable "${new}[voice,service]"
     grep -rlIF "$new" "$new/.venv" | xargs -r sed -i "s|$new|/opt/glasses|g"
 fi
 rm -rf "$root/opt/glasses.old"
