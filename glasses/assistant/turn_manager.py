@@ -1,40 +1,98 @@
-"""Turns as they happen: who is addressed, when a wearer may be done, when a reply is interrupted. Pure; knows no sound.
+"""Decides when a turn starts, when the user may be done, and when a reply is interrupted: from speech probabilities.
 
-One state machine on the sound's own clock: idle -> open -> replying -> idle, with `paused` while it is not yet sure
-that a voice over the reply is an interruption. Every state has a cap. Speech that goes on before the reply was heard
-belongs to the same turn.
+`TRANSITIONS` is the whole state machine. It runs on the sound's own clock, so a recording decides as
+the live sound did. Speech that goes on before the reply was heard continues the same turn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from glasses.audio.vad import SPEECH
 from glasses.events import TurnEvent, TurnSpan
 from glasses.types import NS_PER_MS
 
-State = Literal["idle", "open", "replying", "paused"]
-
-NO_SPEECH_MS = 2500  # a touch and no word: the question is the touch itself
-LONGEST_MS = 15_000  # whatever goes on, a turn ends here
-OPEN_STEPS = 4  # 128 ms of speech on end open a turn where speech alone may; a click or a cough is shorter
-DIP_MS = 90  # silence after which the wearer may be done: the reply is prepared, nothing is said yet
-SURE = 0.9  # so sure that the sentence is complete, the dip ends it: what goes on sooner than a reply sounds is merged
-UNSURE_SILENCE_MS = 160  # waited for otherwise, the less sure the more,
-END_SILENCE_MS = 640  # up to this much where it is not complete
-DOUBT_MS = 64  # one step of voice over the reply holds it, for this long where no second one follows
-CONFIRM_STEPS = 6  # 192 ms of it within CONFIRM_MS end it
+NO_SPEECH_MS = 2500  # without a word after an activation the turn ends: what was heard or seen is the question
+LONGEST_MS = 15_000  # the longest turn: whatever is going on, it is answered then
+START_STEPS = 4  # 128 ms of speech without a break start a turn where speech alone may; a click or a cough is shorter
+PAUSE_MS = 90  # of silence, after which the user may be done: the reply is prepared, but nothing is said yet
+SURE = 0.9  # from this completeness on the pause ends the turn; speech that resumes before the reply continues it
+UNSURE_SILENCE_MS = 160  # silence that ends a turn whose completeness is just below SURE
+END_SILENCE_MS = 640  # silence that ends a turn whose completeness is 0 or unknown
+DOUBT_MS = 64  # one step of voice over the reply holds it, for this long where no second step follows
+CONFIRM_STEPS = 6  # 192 ms of voice within CONFIRM_MS interrupt the reply
 CONFIRM_MS = 450
-MERGE_MS = 2000  # speech this soon after the end of a turn goes on with it, if the reply was not heard yet
-HEARD_MS = 400  # of a reply: from then on it was heard
-FOLLOW_MS = 6000  # after a reply speech is addressed without another touch
-REPLY_MS = 60_000  # no reply takes longer
+CONTINUE_MS = 2000  # speech this soon after the end of a turn continues it, if the reply was not heard yet
+HEARD_MS = 400  # of a reply: from then on the user has heard it
+FOLLOW_UP_MS = 6000  # after a reply speech is addressed to the assistant without another activation
+REPLY_MS = 60_000  # the longest reply
+
+
+class TurnState(StrEnum):
+    """Where the conversation stands."""
+
+    IDLE = "idle"
+    LISTENING = "listening"  # a turn is open, and the user speaks or has not begun
+    PAUSED = "paused"  # a turn is open, and the user has stopped speaking
+    REPLYING = "replying"  # a reply is made or said
+    BARGE_IN = "barge_in"  # a voice over the reply, not yet sure that it is an interruption
+
+
+class Trigger(StrEnum):
+    """What moves the state on."""
+
+    ACTIVATED = "activated"  # by button, by the wake word, or by speech where speech is enough
+    SPEECH = "speech"
+    PAUSE = "pause"  # PAUSE_MS of silence
+    DONE = "done"  # enough silence, or the turn's cap
+    CONFIRMED = "confirmed"  # the voice over the reply goes on
+    FADED = "faded"  # it does not
+    REPLY_FINISHED = "reply_finished"
+    DISMISSED = "dismissed"  # the completed turn was not addressed to the assistant
+    DROPPED = "dropped"  # muted
+    TIMED_OUT = "timed_out"
+
+
+_S, _T, _E = TurnState, Trigger, TurnEvent
+TRANSITIONS: dict[tuple[TurnState, Trigger], tuple[TurnState, TurnEvent | None]] = {
+    (_S.IDLE, _T.ACTIVATED): (_S.LISTENING, _E.TURN_STARTED),
+    (_S.LISTENING, _T.PAUSE): (_S.PAUSED, _E.SILENCE_STARTED),
+    (_S.LISTENING, _T.DONE): (_S.REPLYING, _E.TURN_COMPLETED),
+    (_S.LISTENING, _T.DROPPED): (_S.IDLE, None),
+    (_S.LISTENING, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
+    (_S.PAUSED, _T.SPEECH): (_S.LISTENING, _E.SPEECH_RESUMED),
+    (_S.PAUSED, _T.DONE): (_S.REPLYING, _E.TURN_COMPLETED),
+    (_S.PAUSED, _T.DROPPED): (_S.IDLE, None),
+    (_S.PAUSED, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
+    (_S.REPLYING, _T.ACTIVATED): (_S.LISTENING, _E.INTERRUPTED),
+    (_S.REPLYING, _T.SPEECH): (_S.BARGE_IN, _E.BARGE_IN_PENDING),
+    (_S.REPLYING, _T.REPLY_FINISHED): (_S.IDLE, None),
+    (_S.REPLYING, _T.DISMISSED): (_S.IDLE, None),
+    (_S.REPLYING, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
+    (_S.BARGE_IN, _T.ACTIVATED): (_S.LISTENING, _E.INTERRUPTED),
+    (_S.BARGE_IN, _T.CONFIRMED): (_S.LISTENING, _E.INTERRUPTED),
+    (_S.BARGE_IN, _T.FADED): (_S.REPLYING, _E.BARGE_IN_REJECTED),
+    (_S.BARGE_IN, _T.REPLY_FINISHED): (_S.IDLE, None),
+    (_S.BARGE_IN, _T.DISMISSED): (_S.IDLE, None),
+    (_S.BARGE_IN, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
+}
+# How long a state lasts at most, and what ends it where the sound itself has stopped.
+CAPS: dict[TurnState, tuple[int, Trigger]] = {
+    TurnState.LISTENING: (LONGEST_MS, Trigger.TIMED_OUT),
+    TurnState.PAUSED: (LONGEST_MS, Trigger.TIMED_OUT),
+    TurnState.REPLYING: (REPLY_MS, Trigger.TIMED_OUT),
+    TurnState.BARGE_IN: (CONFIRM_MS, Trigger.FADED),
+}
+_OPEN = (TurnState.LISTENING, TurnState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnChange:
-    """What a step of sound changed. `span` comes with TURN_COMPLETED alone; `merged`: an interruption that was none."""
+    """A turn event at `t_ns`. `span` comes with TURN_COMPLETED alone.
+
+    `continues_turn`: an INTERRUPTED that goes on with the turn before, whose reply was not heard yet.
+    """
 
     event: TurnEvent
     t_ns: int
@@ -43,165 +101,187 @@ class TurnChange:
 
 
 class TurnManager:
-    """`touch`, `step`, `judge`, `audible` and `over` as they happen; each gives what changed, often nothing."""
+    """The state machine. Its methods are called as things happen; each returns what changed, often nothing.
+
+    `activated_ns`, `wants_image` and `spoken_ns` (first and last speech, None before any) are those of the turn that is
+    open, or was last.
+    """
 
     def __init__(self, *, on_speech: bool = False) -> None:
-        """`on_speech`: any speech opens a turn, without a touch."""
-        self.state: State = "idle"
-        self._on_speech = on_speech
-        self._since_ns = self._reply_ns = 0  # when the state began, and the reply
+        """`on_speech`: any speech starts a turn, without a button or a wake word."""
+        self.state = TurnState.IDLE
         self.activated_ns, self.wants_image = 0, False
         self.spoken_ns: tuple[int, int] | None = None
-        self._run = 0  # steps of speech on end
-        self._voiced: list[int] = []  # times of the steps of speech over a reply
-        self._dipped = self._called = False
-        self._complete: float | None = None
+        self._on_speech = on_speech
+        self._since_ns = 0  # when the phase began; LISTENING and PAUSED are one
+        self._speech_run = 0  # steps of speech without a break
+        self._by_wake_word = False
+        self._completeness: float | None = None
         self._last: TurnSpan | None = None
+        self._reply_ns = 0  # when the reply was begun
         self._audible_ns: int | None = None
-        self._follow_ns = 0
+        self._over_reply_ns: list[int] = []  # times of the steps of speech over the reply
+        self._follow_up_until_ns = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a turn is open."""
+        return self.state in _OPEN
+
+    @property
+    def is_replying(self) -> bool:
+        """Whether a reply is made or said."""
+        return self.state in (TurnState.REPLYING, TurnState.BARGE_IN)
 
     def touch(self, t_ns: int, *, wants_image: bool) -> TurnChange | None:
-        """The wearer touched the glasses: a turn opens, a reply ends; while a turn is open it only adds the look."""
-        if self.state == "open":
+        """The button was pressed: starts a turn or interrupts a reply. An open turn can only come to want an image."""
+        if self.is_open:
             self.wants_image = self.wants_image or wants_image
             return None
-        event = TurnEvent.TURN_STARTED if self.state == "idle" else TurnEvent.INTERRUPTED
-        self._open(t_ns, wants_image=wants_image)
-        return TurnChange(event, t_ns)
+        change = self._move(Trigger.ACTIVATED, t_ns)
+        self._begin_turn(t_ns, wants_image=wants_image)
+        return change
 
-    def wake(self, t_ns: int) -> TurnChange:
-        """The wake phrase ended just now: as a touch, but the rest of its last sound is not what is said next."""
-        self._open(t_ns, wants_image=False, called=True)
-        return TurnChange(TurnEvent.TURN_STARTED, t_ns)
+    def wake(self, t_ns: int) -> TurnChange | None:
+        """The wake word ended just now: as a button press, but what is left of its last sound is no speech."""
+        change = self._move(Trigger.ACTIVATED, t_ns)
+        if change:
+            self._begin_turn(t_ns, wants_image=False)
+            self._speech_run, self._by_wake_word = 0, True
+        return change
 
-    def judge(self, complete: float | None) -> None:
-        """How likely what was said up to the silence that began is a complete sentence, 0..1; None is not known."""
-        self._complete = complete
+    def set_completeness(self, completeness: float | None) -> None:
+        """How likely the words before the silence that began are a complete sentence, 0..1; None is not known."""
+        self._completeness = completeness
 
-    def audible(self, t_ns: int) -> None:
+    def reply_audible(self, t_ns: int) -> None:
         """The reply's first sample sounds at `t_ns`."""
         self._audible_ns = t_ns
 
-    def over(self, t_ns: int) -> None:
+    def reply_finished(self, t_ns: int) -> None:
         """The reply has been said, or there is none."""
-        if self.state in ("replying", "paused"):
-            self._enter("idle", t_ns)
-            self._follow_ns = t_ns + FOLLOW_MS * NS_PER_MS
+        if self.is_replying:
+            self._move(Trigger.REPLY_FINISHED, t_ns)
+            self._follow_up_until_ns = t_ns + FOLLOW_UP_MS * NS_PER_MS
 
     def dismiss(self, t_ns: int) -> None:
-        """The turn that just ended was for somebody else: nothing is said to it, and nothing follows from it."""
-        self._enter("idle", t_ns)
+        """The turn that just completed was for somebody else: it gets no reply and invites no follow-up."""
+        self._move(Trigger.DISMISSED, t_ns)
 
-    def close(self, t_ns: int) -> bool:
+    def drop(self, t_ns: int) -> bool:
         """Drops an open turn; tells whether there was one."""
-        was_open = self.state == "open"
-        if was_open:
-            self._enter("idle", t_ns)
+        was_open = self.is_open
+        self._move(Trigger.DROPPED, t_ns)
         return was_open
 
     def step(self, from_ns: int, to_ns: int, probability: float) -> list[TurnChange]:
-        """One step of sound with its probability of speech."""
-        speaks = probability >= SPEECH
-        self._run = self._run + 1 if speaks else 0
-        if self.state == "idle":
-            return self._idle(from_ns, to_ns)
-        if self.state == "open":
-            return self._hear(from_ns, to_ns, speaks)
-        return self._reply(from_ns, to_ns, speaks)
+        """Takes one step of sound with its probability of speech, 0..1."""
+        is_speech = probability >= SPEECH
+        self._speech_run = self._speech_run + 1 if is_speech else 0
+        if self.state is TurnState.IDLE:
+            found = [self._step_idle(from_ns, to_ns)]
+        elif self.is_open:
+            found = self._step_open(from_ns, to_ns, is_speech)
+        else:
+            found = [self._step_reply(from_ns, to_ns, is_speech)]
+        return [change for change in found if change]
 
     def tick(self, now_ns: int) -> list[TurnChange]:
         """The clock where no sound comes: no state outlives its cap because a microphone died."""
-        cap_ms = {"idle": 1 << 62, "open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}[self.state]
+        if self.state not in CAPS:
+            return []
+        cap_ms, trigger = CAPS[self.state]
         if now_ns - self._since_ns < (cap_ms + NO_SPEECH_MS) * NS_PER_MS:
             return []
-        if self.state == "paused":
-            self._enter("replying", now_ns)
-            return [TurnChange(TurnEvent.BARGE_IN_REJECTED, now_ns)]
-        self._enter("idle", now_ns)
-        return [TurnChange(TurnEvent.TIMED_OUT, now_ns)]
+        change = self._move(trigger, now_ns)
+        return [change] if change else []
 
-    def _enter(self, state: State, t_ns: int) -> None:
-        self.state, self._since_ns = state, t_ns
+    def _move(
+        self, trigger: Trigger, t_ns: int, span: TurnSpan | None = None, *, continues_turn: bool = False
+    ) -> TurnChange | None:
+        """Follows the table; a trigger that it does not list for the state changes nothing."""
+        if (self.state, trigger) not in TRANSITIONS:
+            return None
+        state, event = TRANSITIONS[self.state, trigger]
+        if not (self.state in _OPEN and state in _OPEN):
+            self._since_ns = t_ns
+        self.state = state
+        return TurnChange(event, t_ns, span, continues_turn) if event else None
 
-    def _open(self, t_ns: int, *, wants_image: bool, called: bool = False) -> None:
-        self._enter("open", t_ns)
-        self.activated_ns, self.wants_image, self.spoken_ns = t_ns, wants_image, None
-        self._dipped, self._complete, self._audible_ns = False, None, None
-        self._run, self._called = 0 if called else self._run, called
+    def _begin_turn(
+        self, activated_ns: int, *, wants_image: bool, spoken_ns: tuple[int, int] | None = None, since_ns: int = 0
+    ) -> None:
+        self.activated_ns, self.wants_image, self.spoken_ns = activated_ns, wants_image, spoken_ns
+        self._since_ns = since_ns or activated_ns
+        self._completeness, self._audible_ns, self._by_wake_word = None, None, False
 
-    def _idle(self, from_ns: int, to_ns: int) -> list[TurnChange]:
-        if self._run < OPEN_STEPS or not (self._on_speech or from_ns < self._follow_ns):
-            return []
-        onset_ns = to_ns - self._run * (to_ns - from_ns)
-        self._open(onset_ns, wants_image=False)
-        self.spoken_ns = (onset_ns, to_ns)
-        return [TurnChange(TurnEvent.TURN_STARTED, onset_ns)]
+    def _step_idle(self, from_ns: int, to_ns: int) -> TurnChange | None:
+        is_addressed = self._on_speech or from_ns < self._follow_up_until_ns
+        if self._speech_run < START_STEPS or not is_addressed:
+            return None
+        onset_ns = to_ns - self._speech_run * (to_ns - from_ns)
+        change = self._move(Trigger.ACTIVATED, onset_ns)
+        self._begin_turn(onset_ns, wants_image=False, spoken_ns=(onset_ns, to_ns))
+        return change
 
-    def _hear(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
+    def _step_open(self, from_ns: int, to_ns: int, is_speech: bool) -> list[TurnChange | None]:
         if from_ns < self.activated_ns:
             return []
-        changes: list[TurnChange] = []
-        if speaks and (self.spoken_ns or not self._called or self._run >= OPEN_STEPS):
-            onset_ns = to_ns - (self._run if self._called else 1) * (to_ns - from_ns)
-            self.spoken_ns = (self.spoken_ns[0] if self.spoken_ns else onset_ns, to_ns)
-            self._complete = None
-            if self._dipped:
-                self._dipped = False
-                changes.append(TurnChange(TurnEvent.SPEECH_RESUMED, from_ns))
+        changes: list[TurnChange | None] = []
+        if is_speech and self._is_of_the_turn():
+            run = self._speech_run if self._by_wake_word else 1
+            onset_ns = self.spoken_ns[0] if self.spoken_ns else to_ns - run * (to_ns - from_ns)
+            self.spoken_ns, self._completeness = (onset_ns, to_ns), None
+            changes.append(self._move(Trigger.SPEECH, from_ns))
         silent_ns = to_ns - (self.spoken_ns[1] if self.spoken_ns else self.activated_ns)
-        if self.spoken_ns and not self._dipped and silent_ns >= DIP_MS * NS_PER_MS:
-            self._dipped = True
-            changes.append(TurnChange(TurnEvent.SILENCE_STARTED, to_ns))
-        if silent_ns >= self._enough_ms() * NS_PER_MS or to_ns - self.activated_ns >= LONGEST_MS * NS_PER_MS:
+        if self.spoken_ns and silent_ns >= PAUSE_MS * NS_PER_MS:
+            changes.append(self._move(Trigger.PAUSE, to_ns))
+        enough_ms = silence_that_ends_ms(self._completeness) if self.spoken_ns else NO_SPEECH_MS
+        if silent_ns >= enough_ms * NS_PER_MS or to_ns - self.activated_ns >= LONGEST_MS * NS_PER_MS:
             self._last = TurnSpan(self.activated_ns, self.wants_image, self.spoken_ns, to_ns)
-            self._enter("replying", to_ns)
             self._reply_ns = to_ns
-            self._voiced.clear()
-            changes.append(TurnChange(TurnEvent.TURN_COMPLETED, to_ns, self._last))
+            self._over_reply_ns.clear()
+            changes.append(self._move(Trigger.DONE, to_ns, self._last))
         return changes
 
-    def _enough_ms(self) -> int:
-        if self.spoken_ns is None:
-            return NO_SPEECH_MS
-        return enough_ms(self._complete)
+    def _is_of_the_turn(self) -> bool:
+        """Whether a step of speech belongs to the turn: right after the wake word it may be the end of that."""
+        return bool(self.spoken_ns) or not self._by_wake_word or self._speech_run >= START_STEPS
 
-    def _reply(self, from_ns: int, to_ns: int, speaks: bool) -> list[TurnChange]:
+    def _step_reply(self, from_ns: int, to_ns: int, is_speech: bool) -> TurnChange | None:
         if to_ns - self._reply_ns >= REPLY_MS * NS_PER_MS:
-            self._enter("idle", to_ns)
-            return [TurnChange(TurnEvent.TIMED_OUT, to_ns)]
-        if speaks:
-            self._voiced.append(from_ns)
-        self._voiced = [t_ns for t_ns in self._voiced if to_ns - t_ns <= CONFIRM_MS * NS_PER_MS]
-        if self.state == "replying" and speaks:
-            self._enter("paused", to_ns)
-            return [TurnChange(TurnEvent.BARGE_IN_PENDING, to_ns)]
-        if self.state == "paused" and len(self._voiced) >= CONFIRM_STEPS:
-            return [self._interrupt(to_ns)]
-        held_ms = CONFIRM_MS if len(self._voiced) > 1 else DOUBT_MS
-        if self.state == "paused" and to_ns - self._since_ns >= held_ms * NS_PER_MS:
-            self._enter("replying", to_ns)
-            return [TurnChange(TurnEvent.BARGE_IN_REJECTED, to_ns)]
-        return []
+            return self._move(Trigger.TIMED_OUT, to_ns)
+        if is_speech:
+            self._over_reply_ns.append(from_ns)
+        self._over_reply_ns = [t_ns for t_ns in self._over_reply_ns if to_ns - t_ns <= CONFIRM_MS * NS_PER_MS]
+        if self.state is TurnState.REPLYING:
+            return self._move(Trigger.SPEECH, to_ns) if is_speech else None
+        if len(self._over_reply_ns) >= CONFIRM_STEPS:
+            return self._interrupt(to_ns)
+        patience_ms = CONFIRM_MS if len(self._over_reply_ns) > 1 else DOUBT_MS
+        is_over = to_ns - self._since_ns >= patience_ms * NS_PER_MS
+        return self._move(Trigger.FADED, to_ns) if is_over else None
 
-    def _interrupt(self, to_ns: int) -> TurnChange:
-        onset_ns, last = self._voiced[0], self._last
-        unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * NS_PER_MS
-        merged = bool(last and unheard and last.spoken_ns and onset_ns - last.end_ns < MERGE_MS * NS_PER_MS)
-        merged = (
-            merged and last is not None and last.decided_ns - last.activated_ns < LONGEST_MS * NS_PER_MS
-        )  # not cut by the cap
-        if last and merged and last.spoken_ns:
-            self._open(last.activated_ns, wants_image=last.wants_image)
-            self.spoken_ns = (last.spoken_ns[0], to_ns)
-            self._since_ns = to_ns
+    def _interrupt(self, to_ns: int) -> TurnChange | None:
+        onset_ns, last = self._over_reply_ns[0], self._last
+        if last and last.spoken_ns and self._continues(last, onset_ns):
+            change = self._move(Trigger.CONFIRMED, to_ns, continues_turn=True)
+            spoken_ns = last.spoken_ns[0], to_ns
+            self._begin_turn(last.activated_ns, wants_image=last.wants_image, spoken_ns=spoken_ns, since_ns=to_ns)
         else:
-            self._open(onset_ns, wants_image=False)
-            self.spoken_ns = (onset_ns, to_ns)
-        return TurnChange(TurnEvent.INTERRUPTED, to_ns, continues_turn=merged)
+            change = self._move(Trigger.CONFIRMED, to_ns)
+            self._begin_turn(onset_ns, wants_image=False, spoken_ns=(onset_ns, to_ns))
+        return change
+
+    def _continues(self, last: TurnSpan, onset_ns: int) -> bool:
+        """Whether speech from `onset_ns` on belongs to the turn before: soon enough, not heard yet, not cut off."""
+        is_unheard = self._audible_ns is None or onset_ns - self._audible_ns < HEARD_MS * NS_PER_MS
+        is_soon = onset_ns - last.end_ns < CONTINUE_MS * NS_PER_MS
+        return is_unheard and is_soon and last.decided_ns - last.activated_ns < LONGEST_MS * NS_PER_MS
 
 
-def enough_ms(complete: float | None) -> int:
-    """How much silence ends a turn whose words so far are a complete sentence this likely; None is not known."""
-    if complete is not None and complete >= SURE:
-        return DIP_MS
-    return round(END_SILENCE_MS - (complete or 0.0) / SURE * (END_SILENCE_MS - UNSURE_SILENCE_MS))
+def silence_that_ends_ms(completeness: float | None) -> int:
+    """How much silence ends a turn whose words are a complete sentence with this probability; None is not known."""
+    if completeness is not None and completeness >= SURE:
+        return PAUSE_MS
+    return round(END_SILENCE_MS - (completeness or 0.0) / SURE * (END_SILENCE_MS - UNSURE_SILENCE_MS))

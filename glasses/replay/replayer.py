@@ -7,6 +7,7 @@ sensors alone, as the demo's minute, each reply sounds from the decision on for 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glasses.assistant.kv_context import KvContext
+from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply import tokens_heard
 from glasses.assistant.responder import MAX_TOKENS
 from glasses.assistant.setup import SAID, MemoryRecall, open_listener
@@ -67,7 +69,9 @@ class ReplayEngine:
         """
         self._loaded, self._voice, self._memory, self._on_text = loaded, voice, memory, on_text
         self._recalling = MemoryRecall(loaded, memory, transcript=transcript)
-        self._ear = open_listener(loaded, address, self._recalling.recall)
+        # As fast as it goes, what is decided must not hang on how long a draft takes on this machine.
+        config = ListenerConfig() if on_clock else ListenerConfig(max_speculative_draft_ms=math.inf)
+        self._ear = open_listener(loaded, address, self._recalling.recall, config=config)
         self._context = KvContext(loaded)
         self._recorded, self._on_clock = replies_recorded, on_clock
         self._own_voice = False

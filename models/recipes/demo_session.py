@@ -41,7 +41,7 @@ TOUCHES = (
     (44_000, "long_press", "What is in view?"),
     (52_500, "tap", "How many legs does a spider have?"),
 )
-# More than FOLLOW_MS (gates/turns.py) after the reply before: sooner it would be taken for the wearer's next question.
+# More than FOLLOW_UP_MS (turn_manager.py) after the reply before: sooner it would be taken for the next question.
 OVERHEARD = ((28_000, "Did you remember to buy some milk on the way home?"),)
 SOUNDS = ((10_000, "dog-0"), (11_300, "dog-0"))
 SPEECH_LICENCE = {

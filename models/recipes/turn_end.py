@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.assistant.turn_manager import enough_ms
+from glasses.assistant.turn_manager import silence_that_ends_ms
 from glasses.audio.media import read_audio
 from glasses.encoders.audio import AudioEncoder
 from glasses.heads.end_of_turn import EndOfTurnHead, features
@@ -83,7 +83,7 @@ def read_texts(path: Path) -> list[str]:
 
 def waited_ms(score: float) -> float:
     """The silence after which the gate ends a turn: it looks once a step of the voice detector."""
-    return math.ceil(enough_ms(score) / STEP_MS - 1e-9) * STEP_MS
+    return math.ceil(silence_that_ends_ms(score) / STEP_MS - 1e-9) * STEP_MS
 
 
 def measure(head: Head, encoder: AudioEncoder, folder: Path) -> dict[str, dict[str, float]]:

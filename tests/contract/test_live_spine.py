@@ -19,6 +19,7 @@ import pytest
 from glasses.assistant.listener import Listener
 from glasses.assistant.reply import TurnProgress
 from glasses.assistant.responder import EXPIRES_MS, Responder
+from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
@@ -66,7 +67,7 @@ def detector() -> Vad:
 
 
 def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(loaded: LoadedBundle) -> None:
-    ear = Listener(loaded, detector(), TurnManager(on_speech=True))
+    ear = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
     signals = [signal for chunk in asked(0) for signal in ear.feed(chunk)]
     drafts = [signal for signal in signals if isinstance(signal, Draft)]
     ended = [signal for signal in signals if isinstance(signal, TurnCompleted)]
@@ -123,7 +124,7 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBund
     speaker: Any = Loudspeaker(heard)
     voice: Any = Voice()
     responder = Responder(loaded, voice, speaker, on_state=lambda state: audible.set(), on_reply=replies.append)
-    ear = Listener(loaded, detector(), TurnManager(on_speech=True))
+    ear = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
 
     def interrupt() -> None:
         for chunk in asked(0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,10 +19,11 @@ import numpy as np
 import pytest
 from test_serve_command import serve
 
-from glasses.assistant import listener
 from glasses.assistant.listener import Listener
+from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply import CompletedTurn, TurnProgress, Write
 from glasses.assistant.responder import Responder
+from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
@@ -196,16 +198,16 @@ class Loudspeaker:
 
 @pytest.mark.parametrize("asks", [0.1, 0.9])
 def test_offload_sentence_of_a_bystander_sends_no_latents(
-    service: tuple[str, int], loaded: LoadedBundle, asks: float, monkeypatch: pytest.MonkeyPatch
+    service: tuple[str, int], loaded: LoadedBundle, asks: float
 ) -> None:
     """Without a button, somebody says a question; the head finds that it is for the assistant with the probability
     `asks`. Drafts are answered ahead as soon as the voice pauses.
     """
-    monkeypatch.setattr(listener, "EARLY_MS", 60_000)
+    config = ListenerConfig(max_speculative_draft_ms=math.inf)
     sound = [np.zeros(RATE_HZ, np.float32), read_audio(SPEECH / "question-090.ogg"), np.zeros(RATE_HZ, np.float32)]
     pcm = (np.concatenate(sound) * 32767).astype(np.int16)
-    hears = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager(on_speech=True))
-    hears.for_me = lambda latents: asks
+    vad, encoder = Vad(store.path_of(loaded.bundle.vad)), TurnEncoder(loaded, addressee=lambda latents: asks)
+    hears = Listener(vad, TurnManager(on_speech=True), encoder, config=config)
     asked, replies, signals, done = threading.Event(), list[Reply](), list[Signal](), threading.Event()
     Spied.sent.clear()
 
@@ -233,7 +235,7 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
                 elif not isinstance(one, Draft):
                     responder.put(one)
                 signals.append(one)
-        if asks < listener.ASKS:
+        if asks < config.addressed_probability:
             time.sleep(1.0)
         else:
             done.wait(60)
@@ -253,7 +255,7 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
         responder.run()
         talking.join()
     loaded.backbone.rollback(loaded.n_prefix)
-    if asks < listener.ASKS:
+    if asks < config.addressed_probability:
         assert not any(isinstance(one, TurnCompleted) for one in signals)
         assert (Spied.sent, replies) == ([], [])
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses.assistant.turn_manager import CONFIRM_MS, LONGEST_MS, REPLY_MS, TurnManager
+from glasses.assistant.turn_manager import CAPS, REPLY_MS, TurnManager, TurnState
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.events import TurnEvent
 from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
@@ -13,7 +13,7 @@ from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents
 
 MS, STEP_MS, MINUTES = 1_000_000, 32, 80
-CAP_MS = {"open": LONGEST_MS, "replying": REPLY_MS, "paused": CONFIRM_MS}
+CAP_MS = {state: cap_ms for state, (cap_ms, _) in CAPS.items()}
 
 
 @pytest.mark.parametrize("replies", [True, False])
@@ -24,12 +24,12 @@ def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: 
     for t_ms in range(0, MINUTES * 60_000, STEP_MS):
         changes = gate.step(t_ms * MS, (t_ms + STEP_MS) * MS, 1.0)
         if replies and any(change.event == TurnEvent.TURN_COMPLETED for change in changes):
-            gate.audible((t_ms + STEP_MS) * MS)
+            gate.reply_audible((t_ms + STEP_MS) * MS)
         if gate.state != state or changes:
             since_ms, state = t_ms, gate.state
         seen.add(state)
         assert state == "idle" or t_ms - since_ms <= CAP_MS[state] + STEP_MS, f"{state} since {since_ms} ms"
-    assert {"open", "paused"} <= seen
+    assert {TurnState.LISTENING, TurnState.BARGE_IN} <= seen
 
 
 def test_a_reply_that_never_comes_ends_in_silence_too() -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.listener import Listener
+from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.vad import Vad
 from glasses.devices.local import LocalDevices
@@ -128,7 +129,9 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
         voice, loaded = open_voice(bundle), open_bundle(bundle)
         detector = Vad(store.path_of(store.load_bundle(bundle).vad))
-        ear = Listener(loaded, detector, TurnManager(on_speech=on_speech), open_end_of_turn(loaded))
+        ear = Listener(
+            detector, TurnManager(on_speech=on_speech), TurnEncoder(loaded, end_of_turn=open_end_of_turn(loaded))
+        )
         live = Assistant(
             loaded,
             voice,

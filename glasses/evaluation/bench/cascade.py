@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from glasses.assistant.listener import Judge, Listener
-from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.vad import Vad
+from glasses.assistant.speculator import DraftState
+from glasses.assistant.turn_encoder import EncodedTurn, Head, TurnEncoder
 from glasses.evaluation import whisper_baseline
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.modalities import question_about
@@ -50,17 +49,19 @@ def text_rows(loaded: LoadedBundle, text: str) -> Float32Array:
     return loaded.backbone.token_rows([*asked, *loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix)])
 
 
-class CascadeEar(Listener):
-    """An ear that gives the mouth a transcript."""
+class CascadeEncoder(TurnEncoder):
+    """Gives the responder a transcript instead of latents; the same end-of-turn head decides when a turn ends."""
 
-    def __init__(
-        self, loaded: LoadedBundle, detector: Vad, gate: TurnManager, judge: Judge | None, transcribe: Transcribe
-    ) -> None:
-        super().__init__(loaded, detector, gate, judge)
+    def __init__(self, loaded: LoadedBundle, end_of_turn: Head | None, transcribe: Transcribe) -> None:
+        super().__init__(loaded, end_of_turn=end_of_turn)
         self._transcribe = transcribe
 
-    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
-        if self._judge is not None and whole:  # the same end of turn: the judge's encoder runs beside the transcriber
-            self._gate.judge(self._judge(self._loaded.audio_encoder.encode(pcm, self._start_ns)))
+    def encode(self, pcm: Float32Array, end_ns: int, state: DraftState, *, wants_image: bool) -> EncodedTurn:
+        """The turn as text. Raises as the encoder does."""
+        del wants_image
+        completeness = None
+        if self._end_of_turn is not None and state is not DraftState.PARTIAL:
+            completeness = self._end_of_turn(self._loaded.audio_encoder.encode(pcm, self.start_ns))
         text = self._transcribe(pcm).strip()
-        return Turn(self._turn_id, end_ns, self._cause, (text,)), text_rows(self._loaded, text)
+        turn = Turn(self.turn_id, end_ns, self.cause, (text,))
+        return EncodedTurn(turn, text_rows(self._loaded, text), completeness)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from glasses.assistant.listener import Listener
+from glasses.assistant.speculator import DraftState
+from glasses.assistant.turn_encoder import EncodedTurn, TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
@@ -139,8 +141,9 @@ class Addressed:
     def __init__(self, loaded: LoadedBundle, how: str) -> None:
         """`how`: request or speech. Raises ModelError from the heads."""
         detector = Vad(store.path_of(loaded.bundle.vad))
-        self._ear = _Deciding(loaded, detector, TurnManager(on_speech=True), open_end_of_turn(loaded))
-        self._ear.for_me = open_addressee(loaded) if how == "request" else None
+        addressee = open_addressee(loaded) if how == "request" else None
+        encoder = _DecidingEncoder(loaded, end_of_turn=open_end_of_turn(loaded), addressee=addressee)
+        self._ear = Listener(detector, TurnManager(on_speech=True), encoder)
         self._n_chunks = 0
 
     def turns(self, pcm: Float32Array) -> int:
@@ -160,13 +163,13 @@ class Addressed:
         return ended
 
 
-class _Deciding(Listener):
-    """Makes only the drafts that may decide something: those made in a pause."""
+class _DecidingEncoder(TurnEncoder):
+    """Encodes only the drafts that may decide something: those made in a pause."""
 
-    def _draft_of(self, pcm: Float32Array, end_ns: int, *, whole: bool, final: bool) -> tuple[Turn, Float32Array]:
-        if whole:
-            return super()._draft_of(pcm, end_ns, whole=True, final=final)
-        return Turn(self._turn_id, end_ns, self._cause, ()), np.zeros((0, 0), np.float32)
+    def encode(self, pcm: Float32Array, end_ns: int, state: DraftState, *, wants_image: bool) -> EncodedTurn:
+        if state is not DraftState.PARTIAL:
+            return super().encode(pcm, end_ns, state, wants_image=wants_image)
+        return EncodedTurn(Turn(self.turn_id, end_ns, self.cause, ()), np.zeros((0, 0), np.float32))
 
 
 def mixed(kinds: dict[str, list[Path]], seed: int = 0) -> Iterator[Stretch]:

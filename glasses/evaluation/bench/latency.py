@@ -23,6 +23,7 @@ import psutil
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.listener import Listener
+from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.vad import Vad
@@ -30,7 +31,7 @@ from glasses.data import data_path
 from glasses.decoders.speech import Voice
 from glasses.devices.local import LocalDevices
 from glasses.errors import InputError, Reason, SensorError
-from glasses.evaluation.bench.cascade import CascadeEar, transcriber
+from glasses.evaluation.bench.cascade import CascadeEncoder, transcriber
 from glasses.evaluation.bench.turn_times import acoustic_waits_ms, early_share, median_waterfall_ms, waterfall_ms
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
@@ -122,8 +123,8 @@ def _maker(loaded: LoadedBundle, transcribe: Callable[[Float32Array], str] | Non
     def make() -> Listener:
         detector, gate = Vad(detector_path), TurnManager(on_speech=True)
         if transcribe is None:
-            return Listener(loaded, detector, gate, judge)
-        return CascadeEar(loaded, detector, gate, judge, transcribe)
+            return Listener(detector, gate, TurnEncoder(loaded, end_of_turn=judge))
+        return Listener(detector, gate, CascadeEncoder(loaded, judge, transcribe))
 
     return make
 

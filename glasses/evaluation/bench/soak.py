@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ import numpy as np
 import psutil
 
 from glasses.assistant.listener import Listener
+from glasses.assistant.speculator import DraftState
+from glasses.assistant.turn_encoder import EncodedTurn, TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.vad import Vad
 from glasses.decoders.clauses import clauses
@@ -33,7 +35,7 @@ from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.recording.recorder import Recorder
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
-from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Frame, SensorEvent
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Frame, SensorEvent
 
 QUIET_S = 240
 CHUNK = SAMPLE_RATE_HZ // 50
@@ -159,27 +161,31 @@ def in_use_mb() -> float:
     return (info.uordblks + info.hblkhd) / 1e6
 
 
+class _TimedEncoder(TurnEncoder):
+    """`spent_s`: processor time spent in drafts."""
+
+    spent_s = 0.0
+
+    def encode(self, pcm: Float32Array, end_ns: int, state: DraftState, *, wants_image: bool) -> EncodedTurn:
+        began_s = time.thread_time()
+        try:
+            return super().encode(pcm, end_ns, state, wants_image=wants_image)
+        finally:
+            self.spent_s += time.thread_time() - began_s
+
+
 class _Worn:
     """The spine without devices: the ear as live, the mouth in the same thread."""
 
     def __init__(self, loaded: LoadedBundle, voice: Voice, recorder: Recorder, cost: Cost) -> None:
         detector = Vad(store.path_of(loaded.bundle.vad))
         self._loaded, self._voice, self._recorder, self._cost = loaded, voice, recorder, cost
-        self._ear = Listener(loaded, detector, TurnManager(), open_end_of_turn(loaded))
+        self._encoder = _TimedEncoder(loaded, end_of_turn=open_end_of_turn(loaded))
+        self._ear = Listener(detector, TurnManager(), self._encoder)
         self._memory = LatentMemory()
         self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
         self._view = ViewFilter()
         self.n_turns = 0
-        draft_of: Callable[..., Any] = self._ear._draft_of
-        self._ear._draft_of = lambda *given, **named: self._drafted(draft_of, *given, **named)
-        self._drafting_s = 0.0
-
-    def _drafted(self, draft_of: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        began_s = time.thread_time()
-        try:
-            return draft_of(*given, **named)
-        finally:
-            self._drafting_s += time.thread_time() - began_s
 
     def feed(self, event: SensorEvent) -> None:
         """One event through everything."""
@@ -188,9 +194,9 @@ class _Worn:
         self._recorder.put(event)
         with self._cost.stage("gates"):
             signals = self._ear.feed(event)
-        self._cost.cpu_s["gates"] -= self._drafting_s
-        self._cost.cpu_s["ear"] = self._cost.cpu_s.get("ear", 0.0) + self._drafting_s
-        self._drafting_s = 0.0
+        self._cost.cpu_s["gates"] -= self._encoder.spent_s
+        self._cost.cpu_s["ear"] = self._cost.cpu_s.get("ear", 0.0) + self._encoder.spent_s
+        self._encoder.spent_s = 0.0
         with self._cost.stage("memory"):
             self._remember(event)
         for signal in signals:

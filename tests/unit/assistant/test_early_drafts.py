@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from glasses.assistant import listener as ears
-from glasses.assistant.listener import Judge, Listener
+from glasses.assistant.listener import Listener
+from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply import same_rows
+from glasses.assistant.turn_encoder import Head, TurnEncoder
 from glasses.assistant.turn_manager import SURE, TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.silence_predictor import SilencePredictor
@@ -21,6 +23,8 @@ from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button
 
 pytestmark = pytest.mark.models
+NEVER = ListenerConfig(max_speculative_draft_ms=0)
+ALWAYS = ListenerConfig(max_speculative_draft_ms=math.inf)  # however slow this machine is just now
 SPEECH = Path(__file__).parents[3] / "models/eval/speech"
 
 
@@ -31,14 +35,30 @@ def loaded() -> Iterator[LoadedBundle]:
     loaded.close()
 
 
-def asked(loaded: LoadedBundle, name: str, judge: Judge | None = None) -> list[Signal]:
+class NoSilence(SilencePredictor):
+    """Never finds that the silence it predicted came."""
+
+    @property
+    def holds(self) -> bool:
+        return False
+
+
+def asked(
+    loaded: LoadedBundle,
+    name: str,
+    config: ListenerConfig,
+    judge: Head | None = None,
+    predictor: SilencePredictor | None = None,
+) -> list[Signal]:
     """Touched, and then asked: what comes of the turn up to its end."""
     rng = np.random.default_rng(0)
     sound = np.concatenate(
         [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
     )
     pcm = ((sound + 3e-4 * rng.standard_normal(len(sound))) * 32767).astype(np.int16)
-    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager(), judge)
+    encoder = TurnEncoder(loaded, end_of_turn=judge)
+    vad = Vad(store.path_of(loaded.bundle.vad))
+    ear = Listener(vad, TurnManager(), encoder, config=config, predictor=predictor)
     out = ear.feed(Button(STEP_NS // 2, "tap"))
     for i in range(len(pcm) // STEP):
         out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
@@ -47,74 +67,66 @@ def asked(loaded: LoadedBundle, name: str, judge: Judge | None = None) -> list[S
     return out
 
 
-def drafts(loaded: LoadedBundle, name: str) -> list[Draft]:
+def drafts(
+    loaded: LoadedBundle, name: str, config: ListenerConfig, predictor: SilencePredictor | None = None
+) -> list[Draft]:
     """Of a question; the last is final."""
-    return [signal for signal in asked(loaded, name) if isinstance(signal, Draft)]
+    return [signal for signal in asked(loaded, name, config, predictor=predictor) if isinstance(signal, Draft)]
 
 
-def test_the_draft_of_the_first_quiet_moment_is_what_the_turn_will_be(
-    loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_speculative_draft_at_first_quiet_moment_becomes_the_final_one(loaded: LoadedBundle) -> None:
     ready = 0
     for i in range(90, 106):
-        monkeypatch.setattr(ears, "EARLY_MS", 0)
-        whole = drafts(loaded, f"question-{i:03}.ogg")[-1]
-        monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # however slow this machine is just now
-        guess, last = drafts(loaded, f"question-{i:03}.ogg")[-2:]
+        whole = drafts(loaded, f"question-{i:03}.ogg", NEVER)[-1]
+        guess, last = drafts(loaded, f"question-{i:03}.ogg", ALWAYS)[-2:]
         assert whole.is_final
         assert last.is_final
-        assert (guess.rows is last.rows) == (
-            guess.may_be_complete and not guess.is_final
-        )  # it stands; nothing was encoded again
+        stood = guess.may_be_complete and not guess.is_final
+        assert (guess.rows is last.rows) == stood  # nothing was encoded again
         ready += guess.rows is last.rows and len(whole.rows) == len(last.rows) == same_rows(whole.rows, last.rows)
     assert ready >= 9  # of 16; of all 60 questions 51, and 52 when whole steps were listened to
 
 
-def test_on_a_board_too_slow_for_it_there_is_none(loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for limit_ms in (0, 60_000):
-        monkeypatch.setattr(ears, "EARLY_MS", limit_ms)
-        found.append(any(draft.may_be_complete and not draft.is_final for draft in drafts(loaded, "question-093.ogg")))
+def test_speculative_draft_on_a_slow_board_is_not_made(loaded: LoadedBundle) -> None:
+    found = [
+        any(draft.may_be_complete and not draft.is_final for draft in drafts(loaded, "question-093.ogg", config))
+        for config in (NEVER, ALWAYS)
+    ]
     assert found == [False, True]
 
 
-def test_silence_that_was_none_is_taken_back(loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ears, "EARLY_MS", 60_000)
-    monkeypatch.setattr(SilencePredictor, "holds", False)
-    said = drafts(loaded, "question-093.ogg")
-    monkeypatch.setattr(ears, "EARLY_MS", 0)
-    np.testing.assert_array_equal(said[-1].rows, drafts(loaded, "question-093.ogg")[-1].rows)
+def test_speculative_draft_whose_silence_does_not_come_is_retracted(loaded: LoadedBundle) -> None:
+    said = drafts(loaded, "question-093.ogg", ALWAYS, NoSilence())
+    np.testing.assert_array_equal(said[-1].rows, drafts(loaded, "question-093.ogg", NEVER)[-1].rows)
 
 
-def test_a_sentence_that_is_surely_complete_waits_for_nothing_but_the_dip(
-    loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ears, "EARLY_MS", 60_000)
+def test_turn_that_is_surely_complete_ends_with_the_pause(loaded: LoadedBundle) -> None:
     waits_ms: list[int] = []
     for complete in (SURE, SURE - 0.01, 0.0):
-        (end,) = (s for s in asked(loaded, "question-093.ogg", lambda _, p=complete: p) if isinstance(s, TurnCompleted))
+        signals = asked(loaded, "question-093.ogg", ALWAYS, lambda _, p=complete: p)
+        (end,) = (s for s in signals if isinstance(s, TurnCompleted))
         waits_ms.append((end.span.decided_ns - end.span.end_ns) // 1_000_000)
     assert waits_ms == [96, 192, 640]
 
 
-def test_hush_is_as_quiet_as_the_room_was_before() -> None:
-    hush, rng = SilencePredictor(), np.random.default_rng(0)
+def test_silence_predictor_silence_is_as_quiet_as_the_room_was_before() -> None:
+    predictor, rng = SilencePredictor(), np.random.default_rng(0)
     room, voice = ((level * rng.standard_normal((40, STEP))).astype(np.float32) for level in (0.01, 0.1))
     for step in room:
-        hush.step(step, speaks=False)
-        assert not hush.quiet  # nobody has spoken
-    hush.begin()
+        predictor.step(step, is_speech=False)
+        assert not predictor.is_quiet  # nobody has spoken
+    predictor.begin()
     for step in voice[:10]:
-        hush.step(step, speaks=True)
-        assert not hush.quiet
-    hush.step(room[0], speaks=True)  # a voice detector is not sure yet
-    assert hush.quiet
-    hush.assume()
-    assert hush.holds
-    hush.step(room[1], speaks=False)
-    assert hush.holds
-    hush.step(voice[0] * np.float32(0.3), speaks=False)  # a last consonant
-    assert not hush.holds
+        predictor.step(step, is_speech=True)
+        assert not predictor.is_quiet
+    predictor.step(room[0], is_speech=True)  # a voice detector is not sure yet
+    assert predictor.is_quiet
+    predictor.assume_silence()
+    assert predictor.holds
+    predictor.step(room[1], is_speech=False)
+    assert predictor.holds
+    predictor.step(voice[0] * np.float32(0.3), is_speech=False)  # a last consonant
+    assert not predictor.holds
 
 
 def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
@@ -123,8 +135,9 @@ def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: 
         [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
     )
     pcm = (sound * 32767).astype(np.int16)
-    ear = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager(on_speech=not touched))
-    ear.for_me = None if asks is None else lambda latents: asks
+    addressee = None if asks is None else lambda latents: asks
+    vad = Vad(store.path_of(loaded.bundle.vad))
+    ear = Listener(vad, TurnManager(on_speech=not touched), TurnEncoder(loaded, addressee=addressee))
     out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
     for i in range(len(pcm) // STEP):
         out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
@@ -156,7 +169,8 @@ def test_the_head_tells_questions_from_statements(loaded: LoadedBundle) -> None:
     assert judge is not None
     scores = {
         kind: [
-            judge(loaded.audio_encoder.encode(read_audio(SPEECH / f"{kind}-{i:03}.ogg"))) >= ears.ASKS
+            judge(loaded.audio_encoder.encode(read_audio(SPEECH / f"{kind}-{i:03}.ogg")))
+            >= ListenerConfig().addressed_probability
             for i in range(first, first + 20)
         ]
         for kind, first in (("question", 90), ("synthetic", 0))

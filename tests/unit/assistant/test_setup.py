@@ -8,22 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.assistant.setup import MemoryRecall
+from glasses.assistant.setup import MemoryRecall, open_listener
+from glasses.assistant.turn_encoder import no_recall
+from glasses.errors import ModelError, Reason
 from glasses.events import Draft
 from glasses.types import NS_PER_S, Latents, Turn
 
-PARTS: Any = SimpleNamespace(bundle=SimpleNamespace(wishes=None))
+PARTS: Any = SimpleNamespace(bundle=SimpleNamespace(memory_intent=None))
 NO_WORDS, WORDS = np.zeros((0, 4), np.float32), np.ones((3, 4), np.float32)
 SOUND = Latents(20 * NS_PER_S, NS_PER_S, "sound", np.ones((2, 4), np.float32), "sound:0")
 
 
 class Memory:
-    """Stands in for Remembering: one sound, from its time on."""
+    """Stands in for MemoryWriter: one sound, from its time on."""
 
     def recall(self, wish: str, before_ns: int) -> tuple[Latents, ...]:
         return (SOUND,) if wish == "sound" and SOUND.t_ns < before_ns else ()
 
-    def last(self, before_ns: int) -> tuple[Latents, ...]:
+    def recall_last(self, before_ns: int) -> tuple[Latents, ...]:
         return self.recall("sound", before_ns)
 
 
@@ -58,3 +60,12 @@ def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
     silent = MemoryRecall(PARTS, None)
     silent.said(1, "A secret.", 4 * NS_PER_S)
     assert silent.recall(NO_WORDS, "double_tap", 5 * NS_PER_S) == ("", ())
+
+
+def test_open_listener_request_without_addressee_head_is_refused() -> None:
+    """Without the head everything that is said would be answered."""
+    bundle = SimpleNamespace(name="mine", addressee=None, vad="vad", end_of_turn=None)
+    loaded: Any = SimpleNamespace(bundle=bundle)
+    with pytest.raises(ModelError, match="mine has no addressee head") as refused:
+        open_listener(loaded, "request", no_recall)
+    assert refused.value.reason is Reason.NOT_FOUND

@@ -56,7 +56,7 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
         end_ns = voice.now_ns
         while not any(change.event == TurnEvent.TURN_COMPLETED for change in voice.changes):
             if kinds(voice.silent(32)) == [TurnEvent.SILENCE_STARTED]:
-                voice.gate.judge(complete)
+                voice.gate.set_completeness(complete)
         waits.append(voice.now_ns - end_ns)
     assert waits == sorted(waits)
     assert waits[0] == waits[1] < 200 * NS_PER_MS
@@ -69,7 +69,7 @@ def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
     voice.gate.touch(voice.now_ns, wants_image=False)
     voice.speaks(800)
     assert kinds(voice.silent(200)) == [TurnEvent.SILENCE_STARTED]
-    voice.gate.judge(0.1)
+    voice.gate.set_completeness(0.1)
     assert kinds(voice.speaks(800)) == [TurnEvent.SPEECH_RESUMED]
     assert kinds(voice.silent(1000)) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
 
@@ -116,7 +116,7 @@ def replying() -> Voice:
 
 def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
     voice = replying()
-    voice.gate.audible(voice.now_ns)
+    voice.gate.reply_audible(voice.now_ns)
     voice.silent(2000)
     onset_ns = voice.now_ns
     changes = voice.speaks(400)
@@ -129,7 +129,7 @@ def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
 
 def test_a_cough_over_the_reply_only_pauses_it() -> None:
     voice = replying()
-    voice.gate.audible(voice.now_ns)
+    voice.gate.reply_audible(voice.now_ns)
     voice.silent(2000)
     assert kinds(voice.speaks(96)) == [TurnEvent.BARGE_IN_PENDING]
     assert kinds(voice.silent(600)) == [TurnEvent.BARGE_IN_REJECTED]
@@ -138,7 +138,7 @@ def test_a_cough_over_the_reply_only_pauses_it() -> None:
 
 def test_a_click_over_the_reply_holds_it_for_no_longer_than_a_click() -> None:
     voice = replying()
-    voice.gate.audible(voice.now_ns)
+    voice.gate.reply_audible(voice.now_ns)
     voice.silent(2000)
     assert kinds(voice.speaks(32)) == [TurnEvent.BARGE_IN_PENDING]
     assert kinds(voice.silent(64)) == [TurnEvent.BARGE_IN_REJECTED]
@@ -159,12 +159,12 @@ def test_speech_before_the_reply_was_heard_goes_on_with_the_turn() -> None:
 
 def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
     voice = replying()
-    voice.gate.over(voice.now_ns)
+    voice.gate.reply_finished(voice.now_ns)
     voice.silent(2000)
     assert kinds(voice.speaks(400)) == [TurnEvent.TURN_STARTED]
     voice.silent(800)
-    voice.gate.over(voice.now_ns)
-    voice.silent(turn_manager.FOLLOW_MS + 100)
+    voice.gate.reply_finished(voice.now_ns)
+    voice.silent(turn_manager.FOLLOW_UP_MS + 100)
     assert voice.speaks(400) == []
 
 
@@ -177,7 +177,7 @@ def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
     assert len(ended) >= minutes * 60_000 / (turn_manager.LONGEST_MS + turn_manager.REPLY_MS) - 1
     spans = [change.span for change in ended if change.span]
     assert max(span.decided_ns - span.activated_ns for span in spans) <= (turn_manager.LONGEST_MS + 64) * NS_PER_MS
-    assert len(voice.gate._voiced) < 50
+    assert len(voice.gate._over_reply_ns) < 50
 
 
 def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
@@ -196,7 +196,7 @@ def test_a_touch_ends_a_reply() -> None:
     change = voice.gate.touch(voice.now_ns, wants_image=True)
     assert change is not None
     assert change.event == TurnEvent.INTERRUPTED
-    assert voice.gate.state == "open"
+    assert voice.gate.is_open
     assert voice.gate.wants_image
 
 

@@ -20,7 +20,7 @@ from mcap.reader import make_reader
 from glasses.errors import InputError, Reason
 from glasses.events import Outcome, ReplyState, TurnEvent, TurnSignal
 from glasses.recording.encryption import EncryptedReader, EncryptedWriter, read_private_key, read_public_key
-from glasses.recording.entries import Answered, Decision, Entry
+from glasses.recording.entries import Answered, Decision, Entry, decode
 from glasses.recording.folder import Limits, Segment, opened, segments, to_delete, wipe
 from glasses.recording.mcap_file import CutOffError, RawEntry, SegmentWriter, read_entries
 from glasses.recording.recorder import MAX_WAITING, Recorder
@@ -346,3 +346,46 @@ def test_recorder_close_returns_where_the_disk_hangs(tmp_path: Path, monkeypatch
     recorder.close()  # must come back; the thread is let go below
     assert recorder.n_lost > 0
     release.set()
+
+
+@pytest.mark.parametrize(
+    ("topic", "table", "entry"),
+    [
+        ("/touch", {"t_ns": 1, "press": "hold"}, Button(1, "long_press")),
+        ("/touch", {"t_ns": 1, "press": "double"}, Button(1, "double_tap")),
+        ("/gate", {"what": "opened", "t_ns": 1, "turn_id": 2, "merged": False}, (TurnEvent.TURN_STARTED, False)),
+        ("/gate", {"what": "resumed", "t_ns": 1, "turn_id": 2, "merged": False}, (TurnEvent.SPEECH_RESUMED, False)),
+        ("/gate", {"what": "pause", "t_ns": 1, "turn_id": 2, "merged": False}, (TurnEvent.BARGE_IN_PENDING, False)),
+        ("/gate", {"what": "unpause", "t_ns": 1, "turn_id": 2, "merged": False}, (TurnEvent.BARGE_IN_REJECTED, False)),
+        ("/gate", {"what": "interrupt", "t_ns": 1, "turn_id": 2, "merged": True}, (TurnEvent.INTERRUPTED, True)),
+        ("/gate", {"what": "expire", "t_ns": 1, "turn_id": 2, "merged": False}, (TurnEvent.TIMED_OUT, False)),
+        ("/gate", {"what": "pass", "t_ns": 1, "turn_id": 2, "merged": False}, (TurnEvent.NOT_ADDRESSED, False)),
+        ("/reply", {"what": "audible", "t_ns": 1, "turn_id": 2}, ReplyState(1, 2, "audible")),
+        ("/reply", {"what": "over", "t_ns": 1, "turn_id": 2}, ReplyState(1, 2, "finished")),
+        ("/devices", {"t_ns": 1, "state": "gone", "why": "x"}, DeviceChange(1, "disconnected", "x")),
+        ("/devices", {"t_ns": 1, "state": "back", "why": ""}, DeviceChange(1, "reconnected")),
+        (
+            "/answer",
+            {"t_ns": 1, "turn_id": 2, "text": "A", "wait_ms": {}, "outcome": "merged", "n_heard": 3},
+            Answered(1, 2, "A", {}, Outcome.CONTINUED, 3),
+        ),
+        ("/answer", {"t_ns": 1, "turn_id": 2, "text": "A", "wait_ms": {}}, Answered(1, 2, "A", {}, Outcome.COMPLETED)),
+        (
+            "/decision",
+            {
+                "t_ns": 1,
+                "turn_id": 2,
+                "cause": "barge-in",
+                "touched_ns": 3,
+                "end_ns": 4,
+                "spoken_ns": [3, 4],
+                "parts": [["audio", 3, 1, 5]],
+                "wish": "again",
+            },
+            Decision(1, 2, "barge_in", 3, 4, (3, 4), (("audio", 3, 1, 5),), "repeat"),
+        ),
+    ],
+)
+def test_decode_words_of_older_recordings_are_read(topic: str, table: dict[str, object], entry: object) -> None:
+    found = decode(topic, json.dumps(table).encode())
+    assert ((found.event, found.continues_turn) if isinstance(found, TurnSignal) else found) == entry

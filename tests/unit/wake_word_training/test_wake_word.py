@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from glasses.__main__ import main
-from glasses.assistant import listener as ears
 from glasses.assistant.listener import Listener
+from glasses.assistant.listener_config import ListenerConfig
+from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RingBuffer
@@ -186,19 +188,21 @@ class At:
 
 
 @pytest.mark.models
-def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gives(
-    loaded: LoadedBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ears, "EARLY_MS", 60_000)  # both guess early, however busy this machine is just now
+def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gives(loaded: LoadedBundle) -> None:
+    always = ListenerConfig(max_speculative_draft_ms=math.inf)  # however busy this machine is just now
     said = read_audio(SPEECH / "question-090.ogg")
     sound = np.concatenate([np.zeros(SAMPLE_RATE_HZ * 2, np.float32), said, np.zeros(SAMPLE_RATE_HZ * 3, np.float32)])
     pcm = (sound * 32767).astype(np.int16)
     at_ns = 50 * STEP_NS
     drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
     for how, found in drafts.items():
-        ear = Listener(loaded, Vad(store.path_of(loaded.bundle.vad)), TurnManager())
-        if how == "wake":
-            ear.wake = At(at_ns)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        ear = Listener(
+            Vad(store.path_of(loaded.bundle.vad)),
+            TurnManager(),
+            TurnEncoder(loaded),
+            wake_word=At(at_ns) if how == "wake" else None,
+            config=always,
+        )
         kinds = []
         for i in range(len(pcm) // STEP):
             chunk = AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ)

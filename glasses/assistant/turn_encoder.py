@@ -1,0 +1,154 @@
+"""Turns the sound and picture of a turn into a prompt: encode, connect, classify, assemble.
+
+The same second of sound may be encoded three times, each for its own use: in the drafts of a turn here, in the windows
+of the wake-word detector, and by the memory's writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from glasses.assistant.listener_config import ListenerConfig
+from glasses.assistant.speculator import DraftState
+from glasses.assistant.turn_manager import SURE
+from glasses.audio.loudness import is_audible
+from glasses.events import MemoryIntent
+from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.prompt import ConnectedInput, prompt_of
+from glasses.types import NS_PER_MS, Float32Array, Frame, Latents, Turn
+
+NOT_ADDRESSED_COMPLETENESS = (
+    SURE - 0.01
+)  # at most, of speech addressed to others: its next words are no turn of their own
+
+Head = Callable[[Latents], float]  # latents of what was said -> probability
+# Rows of what was said (the speech connector's), the turn's cause and start -> what it asks of the memory, and latents.
+Recall = Callable[[Float32Array, str, int], tuple[MemoryIntent, tuple[Latents, ...]]]
+
+
+def no_recall(rows: Float32Array, cause: str, t_ns: int) -> tuple[MemoryIntent, tuple[Latents, ...]]:
+    """Gives a turn nothing of the memory."""
+    del rows, cause, t_ns
+    return "", ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTurn:
+    """The turn as it stands, and its rows float32 (n, n_embd), which end with the assistant header if it may be whole.
+
+    `completeness`: probability that the words are a complete sentence; None without a head, or for a part of a turn.
+    """
+
+    turn: Turn
+    rows: Float32Array
+    completeness: float | None = None
+    memory_intent: MemoryIntent = ""
+
+
+class TurnEncoder:
+    """One turn at a time: `begin` it, then `encode` its sound as often as wanted."""
+
+    def __init__(
+        self,
+        loaded: LoadedBundle,
+        *,
+        end_of_turn: Head | None = None,
+        addressee: Head | None = None,
+        recall: Recall = no_recall,
+        config: ListenerConfig | None = None,
+    ) -> None:
+        """`addressee` judges turns that speech started; without it all are answered."""
+        self._loaded, self._end_of_turn, self._addressee, self._recall = loaded, end_of_turn, addressee, recall
+        self._config = config or ListenerConfig()
+        self._n_suffix = len(loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix))
+        self.turn_id, self.start_ns, self.cause = 0, 0, "tap"
+        self._frame: Frame | None = None  # newest
+        self._view: tuple[Frame, Latents] | None = None  # the picture that the turn is about
+        self._before: tuple[Latents, ...] = ()  # of the sound before the activation
+        self._addressed = 1.0
+        self._unencoded: Float32Array | None = None  # the last draft's sound, where the sound encoder has not heard it
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether the turn is addressed to the assistant, as far as it is known."""
+        return self._addressed >= self._config.addressed_probability
+
+    @property
+    def view(self) -> Frame | None:
+        """The picture that the turn is about."""
+        return self._view[0] if self._view else None
+
+    def begin(self, cause: str, activated_ns: int, start_ns: int) -> None:
+        """A new turn, whose sound starts at `start_ns`."""
+        self.turn_id += 1
+        self.cause, self.start_ns = cause, start_ns
+        self._view, self._before, self._addressed = None, (), 1.0
+        if self._frame is not None and activated_ns - self._frame.t_ns > self._config.frame_max_age_ms * NS_PER_MS:
+            self._frame = None
+
+    def encode_before(self, pcm: Float32Array, t_ns: int) -> None:
+        """Takes the sound before the activation, which the turn may be about.
+
+        It is encoded now, while the user begins to speak: that costs no time afterwards. Raises as the encoders do.
+        """
+        if is_audible(pcm):
+            self._before = self._loaded.encode_audio(pcm, t_ns)
+
+    def see(self, frame: Frame, *, wanted: bool) -> bool:
+        """Takes a picture; True where it is `wanted` and becomes the turn's. Raises as the encoder does."""
+        self._frame = frame
+        if not wanted or self._view is not None:
+            return False
+        self._look(frame)
+        return True
+
+    def forget(self) -> None:
+        """Drops every sound and picture that is held."""
+        self._frame, self._view, self._before, self._unencoded = None, None, (), None
+
+    def encode(self, pcm: Float32Array, end_ns: int, state: DraftState, *, wants_image: bool) -> EncodedTurn:
+        """The turn of the sound float32 (N,) up to `end_ns`. Raises ModelError and InputError as the encoders do."""
+        speech = self._loaded.audio_encoder.encode(pcm, self.start_ns)
+        completeness = self._classify(speech) if state is not DraftState.PARTIAL else None
+        if state is not DraftState.PARTIAL and wants_image and self._view is None and self._frame is not None:
+            self._look(self._frame)  # none came after the activation
+        words = self._loaded.speech_connector.apply(speech)
+        heard: tuple[Latents, ...] = (speech,)
+        self._unencoded = pcm if len(words) and state is not DraftState.FINAL else None
+        if (
+            self._unencoded is None
+        ):  # beside words the other sounds are not in the rows: they can wait for the final draft
+            heard = (*heard, self._loaded.sound_encoder.encode(pcm, self.start_ns))
+        seen = (self._view[1],) if self._view and wants_image else ()
+        intent, recalled = self._recall(words, self.cause, self.start_ns)
+        if (intent == "sound" and self._before) or (intent == "picture" and seen):
+            recalled = ()  # what was heard right before the activation, or is looked at, is what is meant
+        turn = Turn(self.turn_id, end_ns, self.cause, (*seen, *recalled, *self._before, *heard))
+        return EncodedTurn(turn, self._rows(turn, speech, words, state), completeness, intent)
+
+    def with_all_latents(self, turn: Turn) -> Turn:
+        """The turn of the last draft with the latents that its rows did not need."""
+        if self._unencoded is None:
+            return turn
+        return replace(turn, inputs=(*turn.inputs, self._loaded.sound_encoder.encode(self._unencoded, self.start_ns)))
+
+    def _classify(self, speech: Latents) -> float | None:
+        if self._addressee is not None and self.cause == "speech":
+            self._addressed = self._addressee(speech)
+        if self._end_of_turn is None:
+            return None
+        return min(self._end_of_turn(speech), 1.0 if self.is_addressed else NOT_ADDRESSED_COMPLETENESS)
+
+    def _look(self, frame: Frame) -> None:
+        self._view = frame, self._loaded.image_encoder.encode(frame.rgb, frame.t_ns)
+
+    def _rows(self, turn: Turn, speech: Latents, words: Float32Array, state: DraftState) -> Float32Array:
+        connected = [ConnectedInput(speech, words) if one is speech else one for one in turn.inputs]
+        parts = prompt_of(self._loaded, connected)
+        rows = np.concatenate(
+            [part if isinstance(part, np.ndarray) else self._loaded.backbone.token_rows(part) for part in parts]
+        )
+        return rows[: -self._n_suffix] if state is DraftState.PARTIAL and len(rows) > self._n_suffix else rows
