@@ -1,4 +1,4 @@
-"""`glasses ask`: any number of sounds, pictures and texts in the order given; the answer streams to stdout."""
+"""`glasses ask`: answers any number of sounds, pictures and texts; the answer streams to stdout."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from glasses.types import SAMPLE_RATE_HZ, Token, Turn
 if TYPE_CHECKING:
     from glasses.offload.answerer import HedgedAnswerer
 
-MAX_TOP_K = 1000  # candidates of each token; a backbone has tens of thousands
-MAX_HEARD_S = 120  # of each sound: more would not leave room in the context
+MAX_TOP_K = 1000  # a vocabulary has tens of thousands of tokens
+MAX_HEARD_S = 120  # of each sound; more would fill the context
 _EXAMPLE = """\
 examples:
   glasses ask --audio question.wav                         answer what was said
@@ -39,15 +39,16 @@ examples:
   glasses ask --image photo.jpg --audio question.wav       a spoken question about a picture
   glasses ask --text "This was" --image a.jpg --text "and this" --image b.jpg "What changed?"
   glasses ask "What is the capital of France?" --json
-  glasses ask --image photo.jpg --offload wss://desk:8765  a bigger brain may answer; glasses serve is one
+  glasses ask --image photo.jpg --offload wss://desk:8765  a larger model may answer, see glasses serve
   glasses ask --audio question.wav --speak answer.wav --hud answer.png --board even-g1
 
-Parts are given to the backbone in the order of the command line, as latent vectors: no transcript is made.
+The backbone gets everything in the order of the command line. Sounds and pictures reach it as latent vectors: no
+transcript and no caption is made.
 """
 
 
 class _InOrder(argparse.Action):
-    """Collects parts of all kinds into one list, keeping their order."""
+    """Collects the inputs of all kinds in one list, in their order."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
         if values:
@@ -60,70 +61,78 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "ask",
         help="answer sounds, pictures and text",
-        description="Answer any number of sounds, pictures and texts.",
+        description="Answer a question asked in any mix of sound files, pictures and text.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("text", nargs="?", action=_InOrder, metavar="TEXT", help="a typed part; further ones: --text")
-    parser.add_argument("--text", action=_InOrder, metavar="TEXT", help="a typed part between others")
-    parser.add_argument("--audio", action=_InOrder, metavar="FILE", help="a sound file of any common format and rate")
-    parser.add_argument("--image", action=_InOrder, metavar="FILE", help="a picture of any common format")
+    parser.add_argument("text", nargs="?", action=_InOrder, metavar="TEXT", help="text; for more than one use --text")
+    parser.add_argument("--text", action=_InOrder, metavar="TEXT", help="text, at this place among the inputs")
+    parser.add_argument(
+        "--audio", action=_InOrder, metavar="FILE", help="a sound file, of any common format and sample rate"
+    )
+    parser.add_argument("--image", action=_InOrder, metavar="FILE", help="a picture, of any common format")
     parser.add_argument("--speak", type=Path, metavar="OUT.wav", help="also speak the answer into this file")
     parser.add_argument(
         "--hud",
         type=Path,
         metavar="OUT.png",
-        help="also draw the answer as the HUD would show it; OUT-2.png ... where it fills several",
+        help="also draw the answer as the HUD shows it; further pages go to OUT-2.png and so on",
     )
-    parser.add_argument("--board", default="desktop", help="whose display --hud draws (default: desktop)")
-    parser.add_argument("--max-tokens", type=int, default=64, metavar="N", help="length limit (default: 64)")
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="with --json: also the K likeliest tokens")
+    parser.add_argument("--board", default="desktop", help="the board whose display --hud draws (default: desktop)")
+    parser.add_argument(
+        "--max-tokens", type=int, default=64, metavar="N", help="length of the answer at most (default: 64)"
+    )
+    parser.add_argument(
+        "--top-k", type=int, default=0, metavar="K", help="with --json: also the K most likely tokens at each place"
+    )
     offload_options.add_options(parser)
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument(
+        "--bundle", default=store.DEFAULT_BUNDLE, help=f"the models to use (default: {store.DEFAULT_BUNDLE})"
+    )
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
     parser.set_defaults(run=run, parts=None)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answers once. Raises GlassesError for anything unusable, before a model is loaded where that can be seen."""
+    """Answers once. Raises GlassesError for input that cannot be used, if possible before a model is loaded."""
     if not args.parts:
         raise InputError(Reason.BAD_INPUT, "nothing to answer: give TEXT, --audio FILE or --image FILE (see --help)")
     _check(args)
-    given = [_read(kind, value) for kind, value in args.parts]
+    inputs = [_read(kind, value) for kind, value in args.parts]
     display = load_board(args.board).require_display() if args.hud else None
-    times, pieces = Times(), list[Token]()
+    times, tokens = Times(), list[Token]()
     with ExitStack() as stack:
         voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
         since_ns = time.monotonic_ns()
         loaded = open_bundle(args.bundle)
         stack.callback(loaded.close)
         since_ns = times.add("load", since_ns)
-        latents = tuple(part for item in given for part in encode(loaded, item))
+        encoded = tuple(part for item in inputs for part in encode(loaded, item))
         times.add("encode", since_ns)
-        turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=latents)
-        brain = offload_options.open_beside(args, stack)
-        if brain is None:
+        turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
+        hedged = offload_options.open_beside(args, stack)
+        if hedged is None:
             answered = answer(loaded, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
         else:
-            answered = _beside(brain, loaded, turn, times, args)
-        stream = _collected(_if_it_fits(answered, loaded), pieces, args.json)
+            answered = _hedged(hedged, loaded, turn, times, args)
+        stream = _collected(_if_it_fits(answered, loaded), tokens, args.json)
         if voice:
             spoken = list(voice.speak(clauses(stream)))
             write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
         else:
             for _ in stream:
                 pass
-        report = _report(pieces, times)
+        report = _report(tokens, times)
     print(json.dumps(report, ensure_ascii=False) if args.json else "", flush=True)
-    if brain:
-        print(f"note: {brain.why}", file=sys.stderr)
+    if hedged:
+        print(f"note: {hedged.why}", file=sys.stderr)
     for i, page in enumerate(hud.render(report["answer"], display) if display else (), 1):
         hud.write_png(args.hud if i == 1 else args.hud.with_stem(f"{args.hud.stem}-{i}"), page)
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
-    """What would otherwise be found wrong only after the models were loaded, or the answer lost."""
+    """Checks early what would otherwise fail after the models were loaded, or lose the answer."""
     for option, value, least, most in (("max-tokens", args.max_tokens, 1, 4096), ("top-k", args.top_k, 0, MAX_TOP_K)):
         if not least <= value <= most:
             raise InputError(Reason.BAD_INPUT, f"--{option} {value}: from {least} to {most}")
@@ -140,26 +149,26 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(Reason.BAD_INPUT, f"{option} {path} is a folder")
 
 
-def _beside(
-    brain: HedgedAnswerer, loaded: LoadedBundle, turn: Turn, times: Times, args: argparse.Namespace
+def _hedged(
+    hedged: HedgedAnswerer, loaded: LoadedBundle, turn: Turn, times: Times, args: argparse.Namespace
 ) -> Iterator[Token]:
-    """The answer of this device or of the bigger brain, as the policy decides."""
-    if not brain.wait_connected():
+    """The answer of this device or of the remote model, as the offload policy decides."""
+    if not hedged.wait_connected():
         print(f"note: {args.offload} cannot be reached yet", file=sys.stderr)
 
-    def near(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
+    def local(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
         backbone = loaded.backbone
         backbone.rollback(loaded.n_prefix)
         backbone.feed([*prompt_of(loaded, turn.inputs), backbone.tokenize(said, special=False)])
         return backbone.generate(turn.id, max_tokens=max_tokens, top_k=max(top_k, args.top_k))
 
     since_ns = time.monotonic_ns()
-    yield from brain.answer(turn, near, max_tokens=args.max_tokens)
+    yield from hedged.answer(turn, local, max_tokens=args.max_tokens)
     times.add("answer", since_ns)
 
 
 def _if_it_fits(answered: Iterator[Token], loaded: LoadedBundle) -> Iterator[Token]:
-    """The answer; too much to be asked is said in words of whoever asked."""
+    """The answer; a full context becomes an error in the words of the user."""
     try:
         yield from answered
     except ModelError as error:
@@ -167,7 +176,7 @@ def _if_it_fits(answered: Iterator[Token], loaded: LoadedBundle) -> Iterator[Tok
             raise
         raise InputError(
             Reason.CONTEXT_FULL,
-            f"that is too much at once: {loaded.backbone.n_ctx} words and pieces of sound or pictures are what fits; "
+            f"that is too much at once: the context holds {loaded.backbone.n_ctx} tokens and latents; "
             "give a shorter text, less sound or fewer pictures",
         ) from error
 
@@ -191,20 +200,22 @@ def _read(kind: str, value: str) -> str | np.ndarray:
 
 
 def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Iterator[str]:
-    for piece in stream:
-        into.append(piece)
+    """The texts of the tokens, which are kept in `into` and printed unless `quiet`."""
+    for token in stream:
+        into.append(token)
         if not quiet:
-            print(piece.text, end="", flush=True)
-        yield piece.text
+            print(token.text, end="", flush=True)
+        yield token.text
 
 
-def _report(pieces: list[Token], times: Times) -> dict[str, Any]:
+def _report(tokens: list[Token], times: Times) -> dict[str, Any]:
+    """What --json prints; the keys are stable."""
     return {
-        "answer": "".join(piece.text for piece in pieces).strip(),
+        "answer": "".join(token.text for token in tokens).strip(),
         "pieces": [
             {"token": p.token_id, "text": p.text, "logprob": round(p.logprob, 4)}
             | ({"top": [[token, round(logprob, 4)] for token, logprob in p.top]} if p.top else {})
-            for p in pieces
+            for p in tokens
         ],
         "times_ms": {stage: round(ms, 1) for stage, ms in times.stages_ms.items()},
         "memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1),

@@ -1,4 +1,4 @@
-"""`glasses serve`: the Latent, Gradient and Tokenizer APIs of one bundle, for apps on this board or from elsewhere."""
+"""`glasses serve`: the Latent, Gradient and Tokenizer APIs of one bundle, for apps here or on other machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
-from glasses.service.engines.llama import LlamaEngine
 from glasses.service.server.token_file import read_token
 
 _EXAMPLE = """\
@@ -32,27 +31,40 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `serve`."""
     parser = subparsers.add_parser(
         "serve",
-        help="serve the Latent, Gradient and Tokenizer APIs",
-        description="Serve the three APIs of a bundle's backbone, and OpenAI-compatible chat over its senses.",
+        help="serve the model over HTTP and WebSocket",
+        description="Serve the backbone of a bundle over HTTP and WebSocket: its Latent, Gradient and Tokenizer APIs, "
+        "and an OpenAI-compatible chat that takes pictures and sound.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
-    parser.add_argument("--backend", choices=("llama", "torch", "vllm"), default="llama", help="(default: llama)")
-    parser.add_argument("--vllm", metavar="URL", help="the server behind --backend vllm (VLLM_API_KEY: its key)")
-    parser.add_argument("--listen", default="127.0.0.1:8765", metavar="ADDRESS", help="unix:PATH or HOST:PORT")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="whose first line clients send as bearer token")
-    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain")
-    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="private key")
-    parser.add_argument("--client-ca", type=Path, metavar="PEM", help="ask clients for a certificate of this authority")
-    parser.add_argument("--sessions", type=int, default=8, metavar="N", help="at once (default: 8)")
-    parser.add_argument("--tokens", type=Path, metavar="FILE", help="keep added tokens here (default: model cache)")
-    parser.add_argument("--json", action="store_true", help="print the address as JSON once it listens")
+    parser.add_argument(
+        "--backend", choices=("llama", "torch", "vllm"), default="llama", help="what runs the backbone (default: llama)"
+    )
+    parser.add_argument(
+        "--vllm", metavar="URL", help="address of the vLLM server for --backend vllm; its key is read from VLLM_API_KEY"
+    )
+    parser.add_argument(
+        "--listen", default="127.0.0.1:8765", metavar="ADDRESS", help="unix:PATH or HOST:PORT (default: 127.0.0.1:8765)"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="its first line is the bearer token that clients must send"
+    )
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="the server's certificate chain, for TLS")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="the private key of the certificate")
+    parser.add_argument(
+        "--client-ca", type=Path, metavar="PEM", help="accept only clients with a certificate of this authority"
+    )
+    parser.add_argument("--sessions", type=int, default=8, metavar="N", help="sessions at the same time (default: 8)")
+    parser.add_argument(
+        "--tokens", type=Path, metavar="FILE", help="file for the added tokens (default: in the model cache)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the address as JSON when it listens")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until Ctrl-C. Raises GlassesError where it cannot."""
+    """Serves until Ctrl-C. Raises GlassesError if it cannot."""
     if find_spec("uvicorn") is None or find_spec("msgspec") is None:
         raise ModelError(Reason.NOT_INSTALLED, "serving needs, from the checkout: pip install -e '.[service]'")
     if args.sessions < 1:
@@ -61,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callable[[], Any]:
-    """What opens the engine, on the thread it will belong to. Raises ModelError(NOT_INSTALLED), InputError."""
+    """A function that opens the engine on the thread it will belong to. Raises ModelError(NOT_INSTALLED),
+    InputError.
+    """
     if (backend == "vllm") != (vllm is not None):
         raise InputError(Reason.BAD_INPUT, "--backend vllm and --vllm URL go together")
     if vllm is not None:
@@ -72,15 +86,17 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
     if backend == "torch":
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise ModelError(Reason.NOT_INSTALLED, "the backend torch needs the extra `train`")
-        # torch takes 2 s and 400 MB that llama does not need
+        # imported here: torch takes 2 s and 400 MB
         from glasses.service.engines.torch.gradient_api import open_engine  # noqa: PLC0415
 
         return partial(open_engine, bundle)
+    from glasses.service.engines.llama import LlamaEngine  # noqa: PLC0415  (msgspec: the extra `service`)
+
     return lambda: LlamaEngine(open_bundle(bundle, n_threads=SPARE_ONE))
 
 
 async def _serve(args: argparse.Namespace) -> int:
-    # The extra `service` may be missing, and every other command works without it.
+    # imported here: the extra `service` may be missing
     from glasses.service.server.server import Listen, serving  # noqa: PLC0415
     from glasses.service.server.service import Caps, Service  # noqa: PLC0415
 

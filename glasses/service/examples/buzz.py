@@ -1,14 +1,15 @@
-"""Touch out: a <buzz> ... </buzz> pair, added and trained through the Tokenizer API, drives a haptic decoder.
+"""Touch as an answer: a <buzz> ... </buzz> pair, added and trained through the Tokenizer API, drives a haptic decoder.
 
     glasses serve --backend torch &
     python -m glasses.service.examples.buzz --address ws://127.0.0.1:8765 "Buzz twice."
 
-Only the pair's rows are trained: the begin token's input row, so that pulses follow it, and the rows that score begin
-and end. The backend must be torch, for input rows need gradients; the pocket bundle takes minutes on a 2-core x86.
+Only the rows of the pair are trained: the input row of the begin token, so that pulses follow it, and the rows that
+score both tokens. The backend must be torch, because input rows need gradients; with the pocket bundle this takes
+minutes on a 2-core x86-64.
 
-What to expect of it: the pair is called when it is asked for and not by other questions, but what stands between comes
-from one trained row, and "twice" and "three times" are counted wrong or never closed in some of the trained wordings.
-"trained: 1.0" is about the first piece of an answer only.
+What works: the pair comes when it is asked for, and not with other questions. What does not: the payload comes from one
+trained row, so "twice" and "three times" are counted wrongly, or the pair is not closed, in some of the trained
+wordings. "trained: 1.0" is about the first token of an answer only.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ import argparse
 
 from glasses.decoders.haptic import Pulse, pulses
 from glasses.decoders.output_router import Payload, Route, route
-from glasses.service.client.sync_client import SyncClient
-from glasses.service.client.transport import WebSocket
-from glasses.service.protocol.messages import AddToken, Example, ListTokens
+from glasses.service.client import AddToken, Example, ListTokens, SyncClient, WebSocket
 
 PATTERNS = {
     "once": " short", "twice": " short short", "three times": " short short short", "for long": " long",
@@ -33,20 +32,20 @@ OTHER = (
 
 
 def examples() -> list[Example]:
-    """What the pair is trained on."""
+    """The training examples of the pair."""
     called = [Example(w.format(how=how), "<buzz>", payload) for how, payload in PATTERNS.items() for w in ASKED]
     return [*called, *(Example(text) for text in OTHER)]
 
 
 def add_and_train(client: SyncClient) -> float | None:
-    """Adds the pair where it is missing and trains it; the share of examples that begin as they should."""
+    """Adds the pair if it is missing and trains it; returns the share of examples that begin rightly."""
     if not any(token.name == "<buzz>" for token in client.tokens(ListTokens(0)).tokens):
         client.tokens(AddToken(0, "<buzz>", "buzz", end="</buzz>", decoder="haptic"))
     return client.train_tokens(examples()).accuracy
 
 
 def feel(client: SyncClient, text: str) -> tuple[Pulse, ...] | None:
-    """The pulses that answer `text`; None where the answer is words or the pair was never closed."""
+    """The pulses that answer `text`; None if the answer is words or the pair was not closed."""
     tokens = client.tokens(ListTokens(0)).tokens
     ids = {token.name: token.id for token in tokens}
     routes = {t.id: Route(t.name, t.decoder, ids.get(t.end or "")) for t in tokens if t.begin is None}
@@ -62,7 +61,7 @@ def feel(client: SyncClient, text: str) -> tuple[Pulse, ...] | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", required=True, help="of a service with the backend torch")
+    parser.add_argument("--address", required=True, help="network address of a service with the backend torch")
     parser.add_argument("text")
     args = parser.parse_args()
     with SyncClient(lambda: WebSocket(args.address)) as client:

@@ -3,7 +3,7 @@
     python -m glasses.service.examples.calls --json               # trains and measures: some minutes
     python -m glasses.service.examples.calls --tokens calls.tokens   # keeps what was trained, or measures what is there
 
-What stands between <buzz> and </buzz> is trained by `buzz`, which needs torch; who calls it, needs none.
+What comes between <buzz> and </buzz> is trained by `buzz`, which needs torch; that the pair comes is trained here.
 """
 
 from __future__ import annotations
@@ -16,31 +16,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
-from glasses.service.client.sync_client import SyncClient
+from glasses.service.client import AddToken, Example, ListTokens, SyncClient
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import call_wordings as train
 from glasses.service.examples import held_out_wordings as held_out
 from glasses.service.examples import sound_wordings as more
 from glasses.service.examples.sound_out import SOUNDS, called_by, states, wordings
-from glasses.service.protocol.messages import AddToken, Example, ListTokens
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 
-# What may stand around a wording, whatever it asks for.
+# What people say around a request, whatever it asks for.
 AROUND = ("{}", "{}", "{}", "Please, {low}", "Hey, {low}", "Okay, {low}", "{} Thanks.", "So, {low}", "Now {low}",
           "{bare}", "Glasses, {low}", "{bare_low}", "Well, {low}", "{} Please.", "Hello. {}")  # fmt: skip
-Row = tuple[str | None, str]  # what is called, and what is said
+Row = tuple[str | None, str]  # the token to be called, and the text
 
 
 def varied(text: str, rng: random.Random) -> str:
-    """`text` as it may come in a sentence, or without capitals and stops as speech has none."""
+    """`text` within a longer sentence, or without capitals and full stops, as in speech."""
     low = text if text.startswith(("I ", "I'")) else text[0].lower() + text[1:]
     bare, bare_low = text.rstrip(".!"), low.rstrip(".!?").replace(",", "")
     return rng.choice(AROUND).format(text, low=low, bare=bare, bare_low=bare_low)
 
 
 def examples() -> list[Example]:
-    """What the tokens are trained on; the same every time."""
+    """The training examples of the tokens; always the same."""
     rng = random.Random(0)
     plain = [*more.PLAIN, *more.PLAIN_HELD_OUT, *train.PLAIN, *train.BUZZ_ABOUT]
     rows: list[Row] = [*_asked(), *_about(), *((None, text) for text in plain)]
@@ -55,7 +54,9 @@ def _asked() -> Iterator[Row]:
 
 
 def _about() -> Iterator[Row]:
-    halves = [dict(list(SOUNDS.items())[i::2]) for i in (0, 1)]  # enough to learn that a wording is no request
+    halves = [
+        dict(list(SOUNDS.items())[i::2]) for i in (0, 1)
+    ]  # half of the sounds are enough to learn that a wording is no request
     for i, template in enumerate([*more.OTHER, *more.OTHER_HELD_OUT, *train.ABOUT]):
         yield from ((None, text) for _, text in wordings([template], halves[i % 2]))
     for i, (verb, noun) in enumerate(train.STRANGE):
@@ -64,7 +65,7 @@ def _about() -> Iterator[Row]:
 
 
 def held_out_rows() -> list[Row]:
-    """What is measured."""
+    """The wordings that are kept for measuring."""
     asked = [*wordings(held_out.ASKED, SOUNDS)]
     asked += [(sound, text) for sound, texts in held_out.NATURAL.items() for text in texts]
     asked += [("buzz", text.format(how=how)) for text in held_out.BUZZ for how in held_out.HOW]
@@ -74,7 +75,7 @@ def held_out_rows() -> list[Row]:
 
 
 def measure(client: SyncClient) -> dict[str, object]:
-    """Counts over the held-out wordings, and what was missed or called falsely."""
+    """Counts over the held-out wordings, and every wrong answer."""
     tokens, counts = client.tokens(ListTokens(0)).tokens, Counter[str]()
     wrong: list[tuple[str, str | None]] = []
     for name, text in held_out_rows():
@@ -88,7 +89,7 @@ def measure(client: SyncClient) -> dict[str, object]:
 
 
 def add_and_train(client: SyncClient) -> float | None:
-    """Adds the tokens and trains them; the share of examples that begin as they should."""
+    """Adds the tokens and trains them; returns the share of examples that begin rightly."""
     for sound, (verb, noun) in SOUNDS.items():
         client.tokens(AddToken(0, f"<{sound}>", f"{verb} like a {noun}", decoder="sound"))
     client.tokens(AddToken(0, "<buzz>", "buzz", end="</buzz>", decoder="haptic"))
@@ -97,7 +98,7 @@ def add_and_train(client: SyncClient) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=Path, metavar="FILE", help="where the tokens are kept (default: nowhere)")
+    parser.add_argument("--tokens", type=Path, metavar="FILE", help="file that keeps the tokens (default: none)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 

@@ -1,11 +1,11 @@
-"""What a new sensor takes: an accelerometer and a gyroscope become something the backbone can be asked about.
+"""A new sensor, end to end: the backbone answers questions about the motion of an accelerometer and a gyroscope.
 
     python -m glasses.service.examples.imu --steps 40                    # train in this process, then measure
-    python -m glasses.service.examples.imu --address unix:/run/g.sock    # the same, the backbone being elsewhere
+    python -m glasses.service.examples.imu --address unix:/run/g.sock    # with the backbone of a service
 
-A small network makes four latents of two seconds of motion. It is trained through the Gradient API: the frozen
-backbone is asked "What did I just do?" after the latents, and the loss of its answer comes back as gradients at them.
-The motions are synthetic (of a head, by the formulas below): the figures say that the path works, not more.
+A small network turns two seconds of motion into four rows. It is trained through the Gradient API: the frozen backbone
+is asked "What did I just do?" after the rows, and the loss of its answer comes back as gradients at the rows. The
+motions of the head are synthetic (formulas below), so the figures show that the path works, and no more.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from glasses.backbone.prompt_format import CHATML
-from glasses.service.client.gradient_client import GradientClient
-from glasses.service.client.sync_client import SyncClient
-from glasses.service.client.transport import WebSocket
+from glasses.service.client import GradientClient, SyncClient, WebSocket
 from glasses.service.engines.torch.autograd import RemoteLoss
 from glasses.service.engines.torch.gradient_api import open_engine
 from glasses.service.server.in_process import InProcess
@@ -56,7 +54,7 @@ def motion(kind: str, rng: np.random.Generator) -> Float32Array:
         accel[2] = size * (np.sin(phase) + 0.3 * np.sin(2 * phase))
         accel[0], gyro[0] = 0.3 * size * np.sin(phase / 2), 0.05 * size * np.cos(phase)
         if kind == "run":
-            accel[2] = np.maximum(accel[2], -GRAVITY)  # in the air nothing is felt
+            accel[2] = np.maximum(accel[2], -GRAVITY)  # in the air the sensor is weightless
     elif kind == "fall":
         at, lasts = int(rng.uniform(0.3, 0.8) * RATE_HZ), int(rng.uniform(0.3, 0.5) * RATE_HZ)
         accel[2, at : at + lasts] = -GRAVITY
@@ -91,7 +89,7 @@ def batch(rng: np.random.Generator, size: int) -> tuple[Tensor, list[str]]:
 
 
 def warm_up(sensor: Sensor, client: SyncClient, rng: np.random.Generator) -> None:
-    """Before the backbone is asked: pull the rows towards those of the answer's own words."""
+    """Pulls the rows towards the token rows of the answers, before the backbone is used."""
     own = [client.tokenize(" " + answer)[1] for answer in ANSWERS.values()]
     rows = {k: torch.from_numpy(np.resize(r, (N_ROWS, r.shape[1]))) for k, r in zip(ANSWERS, own, strict=True)}
     optimizer = torch.optim.Adam(sensor.parameters(), lr=2e-3)
@@ -104,7 +102,7 @@ def warm_up(sensor: Sensor, client: SyncClient, rng: np.random.Generator) -> Non
 
 
 def train(sensor: Sensor, client: SyncClient, steps: int, rng: np.random.Generator) -> list[float]:
-    """Through the frozen backbone; the loss of every step."""
+    """Trains through the frozen backbone; returns the loss of every step."""
     api = RemoteLoss(GradientClient(client))
     suffix, _ = client.tokenize(CHATML.suffix, special=True)  # the format of the backbone of pocket
     end = suffix[:1]
@@ -122,7 +120,7 @@ def train(sensor: Sensor, client: SyncClient, steps: int, rng: np.random.Generat
 
 
 def measure(sensor: Sensor, client: SyncClient, n: int) -> float:
-    """The share of new motions that the backbone names rightly when it is asked."""
+    """The share of new motions that the backbone names rightly."""
     motions, kinds = batch(np.random.default_rng(10_000), n)
     right = 0
     for rows, kind in zip(sensor(motions).detach().numpy(), kinds, strict=True):
@@ -135,7 +133,7 @@ def measure(sensor: Sensor, client: SyncClient, n: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", help="of a service with the backend torch (default: one in this process)")
+    parser.add_argument("--address", help="network address of a service with the backend torch (default: in process)")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--motions", type=int, default=40, help="to measure on")
     args = parser.parse_args()

@@ -1,11 +1,11 @@
-"""Sound out: "meow like a cat" makes the sound. One functional token a sound, trained through the Tokenizer API.
+"""Sound as an answer: "meow like a cat" makes the sound. One added token a sound, trained through the Tokenizer API.
 
     python -m glasses.service.examples.sound_out --json                                  # trains, then measures
     python -m glasses.service.examples.sound_out --samples models/eval/sounds --ask "Bark like a dog." --out bark.wav
     python -m glasses.service.examples.sound_out --bank mine --add duck:quack=duck.wav --ask "Quack!"
 
-The backbone stays as it is: a token is a row that is scored beside its logits. `--add` is the wearer's "no, like this":
-one recording of theirs becomes a sound of its own, or replaces one that is there; the folder `--bank` keeps it.
+The backbone does not change: an added token is a row that is scored beside its logits. With `--add` the wearer's own
+recording becomes a new sound, or replaces one; the folder `--bank` keeps it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,9 @@ import numpy as np
 
 from glasses.audio.media import read_audio, write_wav
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
-from glasses.service.client.sync_client import SyncClient
-from glasses.service.client.transport import WebSocket
+from glasses.service.client import AddToken, Example, ListTokens, SyncClient, TokenInfo, WebSocket
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import sound_wordings as say
-from glasses.service.protocol.events import TokenInfo
-from glasses.service.protocol.messages import AddToken, Example, ListTokens
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
@@ -41,7 +38,7 @@ SOUNDS = {
 
 @dataclass(slots=True)
 class Bank:
-    """Which sounds there are, (verb, noun) each, and what is played for them; `folder` keeps what the wearer added."""
+    """The sounds, as (verb, noun), and their files; `folder` keeps those that the wearer added."""
 
     sounds: dict[str, tuple[str, str]]
     files: dict[str, Path] = field(default_factory=dict)
@@ -49,7 +46,7 @@ class Bank:
 
     @classmethod
     def open(cls, samples: Path | None, folder: Path | None) -> Bank:
-        """The sounds above, and those added before."""
+        """Opens the bank with SOUNDS and those added before."""
         bank = cls(dict(SOUNDS), {s: samples / f"{s}-0.ogg" for s in SOUNDS} if samples else {}, folder)
         if folder and (folder / "sounds.json").exists():
             added = json.loads((folder / "sounds.json").read_text())
@@ -58,7 +55,7 @@ class Bank:
         return bank
 
     def add(self, sound: str, verb: str, recording: Path) -> None:
-        """A new sound, or a new recording of one. Raises InputError where `recording` is no sound file."""
+        """Adds a sound, or replaces its recording. Raises InputError if `recording` is not a sound file."""
         read_audio(recording)
         self.sounds[sound], self.files[sound] = (verb, sound), recording
         if self.folder:
@@ -78,7 +75,7 @@ def wordings(templates: Sequence[str], sounds: dict[str, tuple[str, str]]) -> It
 
 
 def examples(sounds: dict[str, tuple[str, str]]) -> list[Example]:
-    """What the tokens are trained on."""
+    """The training examples of the tokens."""
     called = [Example(text, f"<{sound}>") for sound, text in wordings(say.ASKED, sounds)]
     halves = [dict(list(sounds.items())[i::2]) for i in (0, 1)]  # enough to learn that a wording is no request
     other = [Example(text) for i, w in enumerate(say.OTHER) for _, text in wordings([w], halves[i % 2])]
@@ -86,7 +83,9 @@ def examples(sounds: dict[str, tuple[str, str]]) -> list[Example]:
 
 
 def add_and_train(client: SyncClient, sounds: dict[str, tuple[str, str]]) -> float | None:
-    """Adds a token a sound where it is missing and trains all; the share of training examples answered right."""
+    """Adds a token a sound where it is missing and trains all; returns the share of training examples answered
+    rightly.
+    """
     known = {token.name for token in client.tokens(ListTokens(0)).tokens}
     for sound, (verb, noun) in sounds.items():
         if f"<{sound}>" not in known:
@@ -95,7 +94,7 @@ def add_and_train(client: SyncClient, sounds: dict[str, tuple[str, str]]) -> flo
 
 
 def called_by(client: SyncClient, tokens: Sequence[TokenInfo], text: str) -> str | None:
-    """The function token that answers `text`, or None where the answer is words."""
+    """The added token that answers `text`, or None if the answer is words."""
     session = client.open()
     session.feed(text)
     first = next(session.generate(max_tokens=1))
@@ -104,7 +103,7 @@ def called_by(client: SyncClient, tokens: Sequence[TokenInfo], text: str) -> str
 
 
 def play(client: SyncClient, bank: Bank, text: str, out: Path) -> str | None:
-    """Says `text` and writes the sound it calls for into `out`; the sound."""
+    """Asks `text` and writes the sound that is called into `out`; returns its name."""
     name = called_by(client, client.tokens(ListTokens(0)).tokens, text)
     sound = name and name.strip("<>")
     if sound in bank.files:
@@ -113,7 +112,7 @@ def play(client: SyncClient, bank: Bank, text: str, out: Path) -> str | None:
 
 
 def measure(client: SyncClient, sounds: dict[str, tuple[str, str]]) -> dict[str, float]:
-    """Over wordings that nothing was trained on or chosen by."""
+    """Counts over wordings that were used neither for training nor for choosing anything."""
     tokens, out = client.tokens(ListTokens(0)).tokens, dict[str, float]()
     sets = {"fresh": (say.ASKED_FRESH, say.OTHER_FRESH, say.PLAIN_FRESH), "last": (say.ASKED_LAST, say.OTHER_LAST, ())}
     for name, (asked, other, plain) in sets.items():
@@ -126,7 +125,7 @@ def measure(client: SyncClient, sounds: dict[str, tuple[str, str]]) -> dict[str,
 
 
 def states(client: SyncClient, texts: Sequence[str]) -> list[list[Float32Array]]:
-    """Final hidden states along the answers: the backbone's logits are a fixed product of them."""
+    """The last hidden states along the answers, from which the backbone's logits follow."""
     out = []
     for text in texts:
         session = client.open()
@@ -138,7 +137,7 @@ def states(client: SyncClient, texts: Sequence[str]) -> list[list[Float32Array]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", help="of a running service (default: one in this process)")
+    parser.add_argument("--address", help="network address of a service (default: in process)")
     parser.add_argument("--samples", type=Path, help="folder of <sound>-0.ogg")
     parser.add_argument("--bank", type=Path, metavar="FOLDER", help="keep added sounds here")
     parser.add_argument("--add", metavar="SOUND:VERB=FILE", help="this recording becomes a sound: duck:quack=duck.wav")

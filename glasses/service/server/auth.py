@@ -1,4 +1,4 @@
-"""Who may speak to the service: an ASGI wrapper that looks at the bearer token. Knows no message."""
+"""Access to the service: an ASGI wrapper that checks the bearer token."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ OPEN_PATHS = frozenset({"/health"})
 
 
 class BearerAuth:
-    """Lets pass what carries `token`; without a token everything, but never what a web page sent (it has an Origin):
-    any page the wearer opens could otherwise talk to a service on this machine.
+    """Lets requests with the bearer token `token` pass. Without a token, all requests pass but those with an Origin
+    header: web pages send it, and any page that the user opens could otherwise reach a service on this machine.
     """
 
     def __init__(self, app: App, token: str | None) -> None:

@@ -10,8 +10,8 @@ from glasses.service.server.service import Service
 
 
 class InProcess:
-    """Straight to a service on the same event loop, through the same bytes, so that the same checks apply. With `owns`
-    the service is started and closed with the connection.
+    """Connects to a service on the same event loop. Messages are encoded as on a network, so the same checks apply.
+    With `owns` the service is started and closed with the connection.
     """
 
     def __init__(self, service: Service, *, owns: bool = False) -> None:

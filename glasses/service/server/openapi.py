@@ -1,4 +1,4 @@
-"""The HTTP half of the service as an OpenAPI document, of the types that check every request. Knows no backbone."""
+"""The HTTP routes of the service as an OpenAPI document, made from the types that check every request."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ERRORS = {
 
 
 class Header(msgspec.Struct):
-    """What stands before the arrays of a message; `wire` has the bytes."""
+    """The header of a message; see `protocol.wire` for its bytes."""
 
     body: SESSIONLESS  # type: ignore[valid-type]
     arrays: list[wire.ArraySpec] = msgspec.field(default_factory=list)
 
 
 def document() -> dict[str, Any]:
-    """OpenAPI 3.1. Messages of the WebSocket, which OpenAPI cannot describe, are in `GET /v1/schema`."""
+    """The OpenAPI 3.1 document. It cannot describe the messages of the WebSocket: `GET /v1/schema` does."""
     kinds = (Header, chat.ChatRequest, Description)
     where = "#/components/schemas/{name}"
     (header, asked, about), components = msgspec.json.schema_components(kinds, ref_template=where)
@@ -66,7 +66,7 @@ def document() -> dict[str, Any]:
 
 
 def route() -> Route:
-    """GET /v1/openapi.json."""
+    """The route GET /v1/openapi.json."""
 
     async def openapi(_: Request) -> JSONResponse:
         return JSONResponse(document())

@@ -1,6 +1,6 @@
-"""Listens: a Unix socket, or TCP with or without TLS, under uvicorn. Knows no message.
+"""Runs the service under uvicorn, on a Unix socket or on TCP with or without TLS.
 
-Without a token it listens on a Unix socket or the loopback only.
+Without a token or client certificates it listens on a Unix socket or the loopback only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from glasses.service.server.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where, and who may come: `unix:PATH` or `HOST:PORT` (port 0: any free one)."""
+    """Where the service listens, `unix:PATH` or `HOST:PORT` (port 0: any free one), and who may connect."""
 
     address: str = "127.0.0.1:8765"
     token: str | None = None
@@ -37,7 +37,9 @@ class Listen:
     client_ca: Path | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError(BAD_INPUT, REFUSED) for what cannot or must not be listened on."""
+        """Raises InputError: BAD_INPUT for options that do not fit, REFUSED for an open address without access
+        control.
+        """
         if (self.tls_cert is None) != (self.tls_key is None):
             raise InputError(Reason.BAD_INPUT, "--tls-cert and --tls-key go together")
         if self.client_ca and not self.tls_cert:
@@ -62,7 +64,7 @@ class Listen:
 
 
 def host_port(address: str) -> tuple[str, int]:
-    """Raises InputError(BAD_INPUT) for anything but HOST:PORT."""
+    """Splits HOST:PORT. Raises InputError(BAD_INPUT)."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65_535 or not host:
         raise InputError(Reason.BAD_INPUT, f"{address!r} is neither unix:PATH nor HOST:PORT")
@@ -70,9 +72,9 @@ def host_port(address: str) -> tuple[str, int]:
 
 
 def bind(listen: Listen) -> socket.socket:
-    """An open, bound socket. A Unix socket belongs to this user alone; one that a killed service left is replaced.
+    """Opens and binds the socket. A Unix socket gets mode 0600; a dead one that a killed service left is replaced.
 
-    Raises InputError(BUSY) where somebody listens there already, BAD_INPUT for an address that is not ours.
+    Raises InputError: BUSY if a service listens there already, BAD_INPUT for an address that cannot be bound.
     """
     try:
         if listen.address.startswith("unix:"):
@@ -106,10 +108,10 @@ def _bind_unix(path: Path) -> socket.socket:
 async def serving(
     service: Service, listen: Listen, *, signals: bool = False, owns: bool = True
 ) -> AsyncIterator[Running]:
-    """Opens the service and listens while the body runs. Raises as `Service.start` and `bind` do.
+    """Starts the service and listens while the body runs. Raises as `Service.start` and `bind` do.
 
-    With `signals` Ctrl-C and SIGTERM end it (uvicorn's own handlers, main thread only). Without `owns` the service is
-    open already and stays so: a second place to listen.
+    With `signals` Ctrl-C and SIGTERM end it (uvicorn's handlers, main thread only). Without `owns` the service was
+    started elsewhere and stays open: this is a second place to listen.
     """
     sock = bind(listen)
     try:
@@ -134,7 +136,7 @@ async def serving(
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a client connects, and the task that ends with the server."""
+    """The address for clients, and the task that ends with the server."""
 
     address: str
     task: asyncio.Task[None]
@@ -153,7 +155,7 @@ def _make_server(app: App, listen: Listen) -> uvicorn.Server:
         BearerAuth(app, listen.token),
         ws="websockets-sansio",
         ws_max_size=wire.MAX_MESSAGE_BYTES,
-        ws_per_message_deflate=False,  # latents do not compress, and a small frame could unpack to a large one
+        ws_per_message_deflate=False,  # latents hardly compress, and a small frame could expand to a large one
         ws_ping_interval=10.0,
         ws_ping_timeout=10.0,
         limit_concurrency=64,

@@ -1,7 +1,7 @@
-"""Steps that were answered already: a repeated one is answered from memory. Knows no gradient and no network.
+"""Keeps the answers to training steps, so that a repeated step is answered from memory.
 
-A step is "run:number". The last `KEPT` answers of a run stay; what is older, or comes again with other content, is
-refused, for somebody's counting is wrong then.
+A step is named "run:number". The last `KEPT` answers of a run are kept. An older step, or one repeated with other
+content, is refused, because its client has counted wrongly.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 from glasses.errors import InputError, Reason
 
-KEPT, MAX_RUNS = 2, 8  # answers of up to 16 MB each: 256 MB at worst
+KEPT, MAX_RUNS = 2, 8  # an answer has up to 16 MB, so 256 MB at worst
 Answer = Any
 
 
 class Steps:
-    """Answers by run and number; at most MAX_RUNS runs, the longest unused is forgotten."""
+    """The answers of at most MAX_RUNS runs; the one unused for longest is dropped."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, OrderedDict[int, tuple[bytes, asyncio.Future[Answer]]]] = OrderedDict()
         self._newest: dict[str, int] = {}
 
     async def once(self, step: str, digest: bytes, compute: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer to `step`, computed only if it is new. Raises InputError(REPLAYED), and what `compute` raises;
-        a step that failed may be tried again.
+        """Returns the answer to `step`, and computes it if it is new. Raises InputError(REPLAYED), and what `compute`
+        raises; a step that failed may be tried again.
         """
         run, _, number_text = step.partition(":")
         number, answers = int(number_text), self._run(run)
@@ -41,7 +41,7 @@ class Steps:
 
     async def _compute(self, run: str, number: int, digest: bytes, compute: Callable[[], Awaitable[Answer]]) -> Answer:
         answers = self._run(run)
-        task = asyncio.ensure_future(compute())  # goes on when the asker's connection is lost: it will ask again
+        task = asyncio.ensure_future(compute())  # continues if the connection is lost: the client will repeat the step
         answers[number] = (digest, task)
         task.add_done_callback(lambda done: answers.pop(number, None) if done.cancelled() or done.exception() else None)
         self._newest[run] = max(number, self._newest.get(run, -1))

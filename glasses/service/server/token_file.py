@@ -1,4 +1,4 @@
-"""Reads the bearer token of a service from its file. Knows no server: the command line needs no extra for it."""
+"""Reads the bearer token of a service from its file. Needs nothing of the extra `service`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_CHARS = 4096
 
 
 def read_token(path: Path) -> str:
-    """The first line of a file. Raises InputError: NOT_FOUND (or unreadable), TOO_LARGE."""
+    """Returns the first line of the file. Raises InputError: NOT_FOUND (also if it cannot be read), TOO_LARGE."""
     try:
         with path.open(encoding="utf-8") as file:
             line = file.readline(MAX_CHARS + 1)

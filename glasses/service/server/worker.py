@@ -1,7 +1,7 @@
-"""The one thread that computes, and a fair queue before it. Knows no model and no message.
+"""The thread of the engine, and a fair queue of functions for it.
 
-Whoever has waited longest without being served comes next, by `key` (a connection, a training run): a hundred steps
-of one trainer do not keep another's first step waiting for more than one.
+Functions have a `key` (a session, a connection, a training run), and the keys take turns: the first step of one trainer
+waits for at most one of the hundred steps of another.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from glasses.errors import Reason, RemoteError
 
-MAX_WAITING = 64  # of one key
+MAX_WAITING = 64  # functions of one key
 _T = TypeVar("_T")
 
 
 class Worker:
-    """Runs functions one at a time on a thread of its own, in turns between keys."""
+    """Runs functions one at a time on a thread of its own; keys take turns."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="backbone")
@@ -27,7 +27,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
 
     async def run(self, key: str, function: Callable[[], _T]) -> _T:
-        """The result of `function`, run on the thread. RemoteError(BUSY) where `key` has too much waiting already."""
+        """Runs `function` on the thread and returns its result. RemoteError(BUSY) if too much waits for `key`."""
         queue = self._waiting.setdefault(key, deque())
         if len(queue) >= MAX_WAITING:
             raise RemoteError(Reason.BUSY, f"{MAX_WAITING} requests wait already; send fewer at once")
@@ -42,12 +42,12 @@ class Worker:
             key, queue = self._waiting.popitem(last=False)
             function, future = queue.popleft()
             if queue:
-                self._waiting[key] = queue  # at the end of the line
+                self._waiting[key] = queue  # behind the other keys
             if future.cancelled():
                 continue
             try:
                 result = await asyncio.get_running_loop().run_in_executor(self._thread, function)
-            except Exception as error:  # belongs to whoever waits for it
+            except Exception as error:  # raised where the result is awaited
                 if not future.cancelled():
                     future.set_exception(error)
             else:
@@ -55,7 +55,7 @@ class Worker:
                     future.set_result(result)
 
     async def close(self, last: Callable[[], Any]) -> None:
-        """Fails what waits, runs `last` on the thread and ends it."""
+        """Cancels what waits, runs `last` on the thread and ends the thread."""
         for queue in self._waiting.values():
             for _, future in queue:
                 future.cancel()
