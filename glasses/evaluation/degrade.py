@@ -1,4 +1,4 @@
-"""What the evaluation does to clean speech, the same every time. float32 (N,) at 16 kHz in and out."""
+"""Degradations of clean speech, deterministic: noise and a telephone band. float32 (N,) at 16 kHz in and out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Does the assistant name the main thing in photographs it was never trained on? Knows no encoder, connector or
-backbone.
+"""Does the assistant name the main thing in photographs it was never trained on?
 
 The photographs and the names accepted for each lie in models/eval/pictures. The names were written down before any
 answer was seen: the thing itself, everyday synonyms, and the everyday word for its kind ("bird" for a heron, but
@@ -28,7 +27,7 @@ QUESTION = "What is in view?"
 
 
 class Encoder(Protocol):
-    """What is needed of an image encoder."""
+    """The part of an image encoder that is needed here."""
 
     def encode(self, rgb: UInt8Array, t_ns: int = 0) -> Latents:
         """Encodes one picture."""
@@ -72,7 +71,7 @@ def run(
 ) -> dict[str, object]:
     """Asks `QUESTION` about every photograph, or `limit` of them spread over the set.
 
-    `answer` takes the parts of a turn in order and returns the whole reply.
+    `answer` takes the inputs of a turn in order and returns the whole reply.
 
     `accuracy` is the share of hits; `chance` the share when each answer is held against every other picture instead;
     `text_only` the share that the same question gets with no picture given at all.

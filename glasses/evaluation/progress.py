@@ -1,4 +1,4 @@
-"""Progress of long commands: a bar for each stage on a terminal, a line now and then elsewhere. Knows no command."""
+"""Progress of long commands: a bar for each stage on a terminal, elsewhere a line every LINE_EVERY_S seconds."""
 
 from __future__ import annotations
 

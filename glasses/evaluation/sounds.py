@@ -1,4 +1,4 @@
-"""Does the assistant name sounds that it was never trained on? Knows no encoder, connector or backbone.
+"""Does the assistant name sounds that it was never trained on?
 
 The clips and the names accepted for each class lie in models/eval/sounds: `held-out` recordings come from packages that
 gave no training recording of their class, `reference` ones were trained on and only fit the limit below. The rule was
@@ -28,7 +28,8 @@ QUESTION = "What is this sound?"
 RIDGE = 0.1  # of the mean squared feature, added to the covariance's diagonal
 
 
-Hear = Callable[[Float32Array], tuple[Latents, ...]]  # a clip at 16 kHz as the parts a Turn carries (app.Parts.hear)
+# A clip at 16 kHz -> its latents, as LoadedBundle.encode_audio.
+EncodeAudio = Callable[[Float32Array], tuple[Latents, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +85,25 @@ def pooled(latents: Latents) -> Float32Array:
 
 def run(
     answer: Callable[[list[str | Latents]], str],
-    hear: Hear,
+    encode_audio: EncodeAudio,
     folder: Path = SOUNDS,
     *,
     limit: int | None = None,
 ) -> dict[str, object]:
     """Asks `QUESTION` about every held-out clip, or `limit` of them spread over the set.
 
-    `answer` takes the parts of a turn in order and returns the reply; `hear` makes them of a clip.
+    `answer` takes the inputs of a turn in order and returns the reply; `encode_audio` makes the latents of a clip.
 
     `accuracy` is the share of clips whose class was said, `class_mean` the mean of that share over the classes,
     `chance` what the same answers score against every other clip's class, `text_only` the share that the question gets
     with no sound given. `latent_probe` is a linear probe on each encoder's own latents, fitted on the reference clips:
-    what a reader with as few examples finds in them.
+    what can be read from them with as few examples.
     """
     index = read_index(folder)
     names = {sound.label: sound.accept for sound in index}
     held_out = spread([sound for sound in index if sound.split == "held-out"], limit)
     index = [sound for sound in index if sound.split == "reference" or sound in held_out]
-    latents = {sound.file: hear(read_audio(folder / sound.file)) for sound in index}
+    latents = {sound.file: encode_audio(read_audio(folder / sound.file)) for sound in index}
     reference = [sound for sound in index if sound.split == "reference"]
     answers = {sound.file: answer([*latents[sound.file], QUESTION]) for sound in held_out}
     said = [said_class(answers[sound.file], names) for sound in held_out]
@@ -130,6 +131,6 @@ def _probes(
     accuracy = {}
     for i, one in enumerate(latents[reference[0].file]):
         fit, ask = (np.stack([pooled(latents[sound.file][i]) for sound in part]) for part in (reference, held_out))
-        told = ridge_probe(fit, [sound.label for sound in reference], ask)
-        accuracy[one.modality] = float(np.mean([a == b.label for a, b in zip(told, held_out, strict=True)]))
+        predicted = ridge_probe(fit, [sound.label for sound in reference], ask)
+        accuracy[one.modality] = float(np.mean([a == b.label for a, b in zip(predicted, held_out, strict=True)]))
     return accuracy

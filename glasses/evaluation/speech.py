@@ -1,5 +1,4 @@
-"""Speech through latents: are the words repeated, are spoken questions answered as typed ones? Knows the runtime, no
-training.
+"""Speech through latents: are the words repeated, and are spoken questions answered like typed ones?
 
 Word error rate: edits between reference and the answer to "Repeat the words.", lower case, no punctuation, over the
 words of the reference (an answer can err more than once a word). Agreement: a spoken and a typed question are

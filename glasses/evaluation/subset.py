@@ -1,4 +1,4 @@
-"""Fewer items of a held-out set where all would take too long. Knows no set."""
+"""An evenly spread subset of a held-out set, where all of it would take too long."""
 
 from __future__ import annotations
 

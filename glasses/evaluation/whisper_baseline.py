@@ -1,6 +1,6 @@
 """Whisper's own decoder, by faster-whisper: the limit for words, and the transcript latents are compared with.
 
-Nothing at run time uses it; it needs the `baseline` extra.
+The runtime does not use it; it needs the `baseline` extra.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What the wearer can teach the glasses by command, on the board itself and without torch."""
+"""Trains a wake-word detector for a phrase of the wearer's choice, on the board itself and without torch."""

@@ -1,7 +1,4 @@
-"""Makes windows to learn a wake phrase from: of the phrase, of what almost sounds like it, of other talk and sound.
-
-Knows no network that learns them beyond the one whose mistakes it looks for.
-"""
+"""Training windows for a wake phrase: the phrase, near misses, other talk and other sound; and hard-negative mining."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from glasses.wake_word_training import phrases
 from glasses.wake_word_training.voices import Say, add_at_snr, noise, takes
 
-AFTER_S = (-0.02, 0.34)  # where the window ends after the phrase has: two looks, 160 ms apart, fall into it
-MISTAKEN = 0.1  # from this probability on a window is one to learn from
+AFTER_S = (-0.02, 0.34)  # after the end of the phrase the window ends this late: two looks, 160 ms apart, fall into it
+MISTAKEN = 0.1  # a negative window with at least this probability is a hard negative
 _WORST_S = 0.35  # at the beginning of a window beside the longest phrase heard
 _TELEPHONE_HZ = 8000
 
@@ -105,7 +102,7 @@ class Examples:
             tick(stage, i + 1, n)
 
     def sounds(self, clips: Iterator[Float32Array], detector: Vad, n: int, tick: Tick) -> None:
-        """Windows of other sound where the voice detector fires: nothing else is ever looked at."""
+        """Windows of other sound where the VAD fires: the detector looks at nothing else."""
         made = 0
         for pcm in clips:
             self._n_sources += 1
@@ -118,7 +115,7 @@ class Examples:
                 return
 
     def mine(self, head: WakeWordHead, texts: Iterator[str], n: int, tick: Tick) -> int:
-        """Looks at `n` takes all along, and keeps what was taken for the phrase. Returns how many windows."""
+        """Adds the windows of `n` takes that `head` mistakes for the phrase. Returns how many."""
         found = 0
         for i, said in enumerate(takes(self._others, texts, n, self._rng)):
             self._n_sources += 1
@@ -146,7 +143,7 @@ class Examples:
 
 
 def n_bins(window_s: float) -> int:
-    """Of a window."""
+    """Bins of latents in a window of `window_s`."""
     return int(window_s * LATENTS_PER_S) // BIN
 
 

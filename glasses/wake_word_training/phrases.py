@@ -1,4 +1,4 @@
-"""Texts to learn a phrase against: what almost sounds like it, and what people say all day. Knows no sound."""
+"""Texts for negative examples of a wake phrase: near misses, everyday words, babble; and the check of a phrase."""
 
 from __future__ import annotations
 

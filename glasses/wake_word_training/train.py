@@ -1,8 +1,8 @@
-"""Teaches a wake phrase: examples are spoken by the voices at hand, a small network learns them, and it is measured on
-others, streamed through the real gates. Knows no device and no file of the phrase.
+"""Trains a wake-word head on synthetic speech, and measures it on other voices, streamed through VAD and detector.
 
-The network is learned in numpy by Adam (Kingma and Ba, arXiv:1412.6980) on windows that end with the phrase, against
-windows of what almost sounds like it, of the phrase before its end, of everyday words, and of any other sound given.
+A network with one hidden layer is trained in numpy by Adam (Kingma and Ba, arXiv:1412.6980) on windows that end with
+the phrase, against windows of near misses, of the phrase before its end, of everyday words, and of any other sound
+given.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _CHUNK = 320
 
 
 def fit(windows: Windows, phrase: str, space: str, window_s: float, *, tick: Tick, seed: int = 0) -> WakeWordHead:
-    """Learns a head; its threshold is chosen on a sixth of the sources, which the weights do not see: a tenth of the
-    windows with the phrase lie below it. What is mistaken for the phrase says less of it, for it was looked for.
+    """Trains a head. Its threshold lets a tenth of the positive windows of a held-out sixth of the sources be missed.
+
+    The held-out negatives are not used for the threshold: they contain hard negatives out of proportion.
     """
     labels, held = np.array(windows.labels), np.array(windows.sources) % 6 == 0
     some = np.concatenate([bins[::3] for bins in windows.bins]).astype(np.float32)
@@ -95,7 +96,7 @@ def _gradients(weights: list[Any], x: np.ndarray, labels: np.ndarray, cost: np.n
 def sound_files(folders: Sequence[Path], *, learn: bool | None = None) -> list[Path]:
     """All sound files below, in an order that mixes folders but is the same each time.
 
-    With `learn`, one half of them, by a checksum of the name: what is learned from is never tested with.
+    With `learn`, one half of them, by a checksum of the name: training and test files never overlap.
     """
     found = [path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES]
     found = [path for path in found if learn is None or zlib.crc32(path.name.encode()) % 2 == learn]
@@ -115,7 +116,7 @@ def read_sounds(paths: Sequence[Path]) -> Iterator[Float32Array]:
 
 @dataclass(slots=True)
 class Hearing:
-    """The gates as `glasses run` has them, fed as fast as they go."""
+    """VAD and wake-word detector as in `glasses run`, fed faster than real time."""
 
     gate: WakeWordDetector
     detector: Vad
@@ -148,7 +149,7 @@ class Hearing:
 def missed(
     hearing: Hearing, phrase: str, says: dict[str, Say], n: int, tick: Tick, *, seed: int = 1
 ) -> tuple[int, int]:
-    """Says the phrase `n` times with voices not learned from, half of them going on, in noise. Returns misses and n."""
+    """Speaks the phrase `n` times in noise, half of them with more speech after it. Returns misses and n."""
     rng, noise_rng = random.Random(seed), np.random.default_rng(seed)
     misses = made = 0
     others = list(takes(says, phrases.everyday(rng), 8, rng))

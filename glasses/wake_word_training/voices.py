@@ -1,7 +1,7 @@
-"""Voices to learn from: a text in, 16 kHz sound out; and what a room or another speaker does to it. Knows no encoder.
+"""Synthetic voices: a text in, 16 kHz sound out; and augmentation by room, noise and another speaker.
 
 The bundle's own voice is one speaker. Where Debian's espeak-ng and flite are there (GPL-3 and BSD-like, run as programs
-of their own) there are dozens, and what is learned holds for people sooner. Some of them are kept for testing.
+of their own) there are dozens, and a detector generalizes to people sooner. Some voices are kept for testing.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def test_a_picture_reaches_latents_alone() -> None:
         pytest.skip(str(error))
     figures = answers.run("pocket", 8)
     assert list(figures) == list(answers.KINDS)
-    assert figures["spoken questions"]["cascade"] >= 0.5, "it does hear"
-    assert figures["what is in view?"]["latents"] > figures["what is in view?"]["cascade"] == 0
-    assert figures["what is this sound?"]["latents"] > figures["what is this sound?"]["cascade"]
+    assert figures["spoken questions"]["baseline"] >= 0.5, "it does hear"
+    assert figures["what is in view?"]["latents"] > figures["what is in view?"]["baseline"] == 0
+    assert figures["what is this sound?"]["latents"] > figures["what is this sound?"]["baseline"]
     assert all(line.endswith("%") for line in answers.report(figures).splitlines()[1:])

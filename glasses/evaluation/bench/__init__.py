@@ -1,1 +1,1 @@
-"""Measurements of what is installed here, on this machine. Each prints ratios of one run beside absolute figures."""
+"""Benchmarks of this machine, one module each. Each reports ratios within one run beside absolute figures."""

@@ -1,7 +1,7 @@
-"""What latents and the cascade can each answer: held-out questions, sounds, pictures and tones of voice, asked of both.
+"""What latents and a transcript can each answer: held-out questions, sounds, pictures and tones of voice.
 
-The backbone is the same, and so is the request; only what it is given of the world differs: latents, or the transcript
-that Whisper's decoder makes of the sound. Scores are those of `glasses evaluate`. Knows no encoder and no connector.
+Backbone and request are the same for both systems; one is given latents, the other (the baseline) the transcript that
+Whisper's decoder makes of the sound. Scores are those of `glasses evaluate`.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ TONES = {"whispered": ("whisper", "whispers", "whispering"), "shouted": ("shout"
          "calm": ("calm", "calmly", "normal", "normally", "speak", "speaks", "speaking")}  # fmt: skip
 _MAX_TOKENS = 24
 
-Given = Sequence[Latents | str]
+Inputs = Sequence[Latents | str]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """What the backbone is given of a sound, float32 (N,) at 16 kHz, and of a picture, uint8 (H, W, 3)."""
+class System:
+    """What the backbone is given for a sound, float32 (N,) at 16 kHz, and for a picture, uint8 (H, W, 3)."""
 
-    hear: Callable[[Float32Array], Given]
-    see: Callable[[UInt8Array], Given]
+    sound_inputs: Callable[[Float32Array], Inputs]
+    picture_inputs: Callable[[UInt8Array], Inputs]
 
 
 def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
-    """Shares answered by each side, at most `n_clips` of each kind, spread over its set.
+    """The share answered rightly by each system, of at most `n_clips` of each kind, spread over its set.
 
     Raises ModelError (NOT_INSTALLED, NOT_FOUND: the baseline), InputError(NOT_FOUND).
     """
     transcribe = transcriber()
     loaded = open_bundle(bundle)
-    sides = {
-        "latents": Side(loaded.encode_audio, lambda rgb: [loaded.image_encoder.encode(rgb)]),
-        "cascade": Side(lambda pcm: [text] if (text := transcribe(pcm).strip()) else [], lambda rgb: []),
+    systems = {
+        "latents": System(loaded.encode_audio, lambda rgb: [loaded.image_encoder.encode(rgb)]),
+        "baseline": System(lambda pcm: [text] if (text := transcribe(pcm).strip()) else [], lambda rgb: []),
     }
     figures: dict[str, Any] = {}
     try:
         for done, (kind, ask) in enumerate(KINDS.items()):
             tick(kind, done, len(KINDS))
-            figures[kind] = ask(loaded, sides, n_clips)
+            figures[kind] = ask(loaded, systems, n_clips)
     finally:
         loaded.close()
     return figures
@@ -60,49 +60,51 @@ def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: No
 
 def report(figures: Mapping[str, Any]) -> str:
     """The figures as a table for people."""
-    lines = [f"{'answered rightly':>34} {'of':>5} {'latents':>9} {'cascade':>9}"]
+    lines = [f"{'answered rightly':>34} {'of':>5} {'latents':>9} {'baseline':>9}"]
     for kind, row in figures.items():
-        lines.append(f"{kind:>34} {row['clips']:>5} {100 * row['latents']:>8.1f}% {100 * row['cascade']:>8.1f}%")
+        lines.append(f"{kind:>34} {row['clips']:>5} {100 * row['latents']:>8.1f}% {100 * row['baseline']:>8.1f}%")
     return "\n".join(lines)
 
 
-def _shares(clips: Sequence[Any], sides: Mapping[str, Side], right: Callable[[Any, Side], bool]) -> dict[str, Any]:
-    shares = {name: sum(right(clip, side) for clip in clips) / len(clips) for name, side in sides.items()}
+def _shares(
+    clips: Sequence[Any], systems: Mapping[str, System], right: Callable[[Any, System], bool]
+) -> dict[str, Any]:
+    shares = {name: sum(right(clip, system) for clip in clips) / len(clips) for name, system in systems.items()}
     return {"clips": len(clips), **{name: round(share, 4) for name, share in shares.items()}}
 
 
 def _questions(
-    loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
+    loaded: LoadedBundle, systems: Mapping[str, System], n_clips: int, degrade: Callable[[Float32Array], Float32Array]
 ) -> dict[str, Any]:
     """Answered as the same question typed is: word F1 of the two answers at least speech.AGREE_F1."""
 
     items = spread(speech.items(SPEECH, "question"), n_clips)
     typed = {item["file"]: speech.reply(loaded, [item["text"]], _MAX_TOKENS) for item in items}
 
-    def right(item: dict[str, str], side: Side) -> bool:
-        spoken = speech.reply(loaded, side.hear(degrade(read_audio(SPEECH / item["file"]))), _MAX_TOKENS)
+    def right(item: dict[str, str], system: System) -> bool:
+        spoken = speech.reply(loaded, system.sound_inputs(degrade(read_audio(SPEECH / item["file"]))), _MAX_TOKENS)
         return speech.overlap_f1(spoken, typed[item["file"]]) >= speech.AGREE_F1
 
-    return _shares(items, sides, right)
+    return _shares(items, systems, right)
 
 
-def _sounds(loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _sounds(loaded: LoadedBundle, systems: Mapping[str, System], n_clips: int) -> dict[str, Any]:
     index = sounds.read_index()
     names = {sound.label: sound.accept for sound in index}
 
-    def right(sound: sounds.Sound, side: Side) -> bool:
-        given = side.hear(read_audio(sounds.SOUNDS / sound.file))
-        return sounds.said_class(speech.reply(loaded, [*given, sounds.QUESTION], _MAX_TOKENS), names) == sound.label
+    def right(sound: sounds.Sound, system: System) -> bool:
+        inputs = system.sound_inputs(read_audio(sounds.SOUNDS / sound.file))
+        return sounds.said_class(speech.reply(loaded, [*inputs, sounds.QUESTION], _MAX_TOKENS), names) == sound.label
 
-    return _shares(spread([sound for sound in index if sound.split == "held-out"], n_clips), sides, right)
+    return _shares(spread([sound for sound in index if sound.split == "held-out"], n_clips), systems, right)
 
 
-def _pictures(loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
-    def right(picture: pictures.Picture, side: Side) -> bool:
-        text = speech.reply(loaded, [*side.see(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
+def _pictures(loaded: LoadedBundle, systems: Mapping[str, System], n_clips: int) -> dict[str, Any]:
+    def right(picture: pictures.Picture, system: System) -> bool:
+        text = speech.reply(loaded, [*system.picture_inputs(picture.rgb), pictures.QUESTION], _MAX_TOKENS)
         return pictures.hits(text, picture.accept)
 
-    return _shares(spread(list(pictures.read_pictures()), n_clips), sides, right)
+    return _shares(spread(list(pictures.read_pictures()), n_clips), systems, right)
 
 
 def said_tone(answer: str) -> str | None:
@@ -115,19 +117,19 @@ def said_tone(answer: str) -> str | None:
     return min(found)[1] if found else None
 
 
-def _tones(loaded: LoadedBundle, sides: Mapping[str, Side], n_clips: int) -> dict[str, Any]:
+def _tones(loaded: LoadedBundle, systems: Mapping[str, System], n_clips: int) -> dict[str, Any]:
     """One in three by chance."""
 
-    def right(row: dict[str, str], side: Side) -> bool:
-        given = side.hear(read_audio(probes.TONES / row["file"]))
-        return said_tone(speech.reply(loaded, [*given, TONE_QUESTION], _MAX_TOKENS)) == row["tone"]
+    def right(row: dict[str, str], system: System) -> bool:
+        inputs = system.sound_inputs(read_audio(probes.TONES / row["file"]))
+        return said_tone(speech.reply(loaded, [*inputs, TONE_QUESTION], _MAX_TOKENS)) == row["tone"]
 
-    return _shares(spread(probes.read_tones(), n_clips), sides, right)
+    return _shares(spread(probes.read_tones(), n_clips), systems, right)
 
 
-KINDS: dict[str, Callable[[LoadedBundle, Mapping[str, Side], int], dict[str, Any]]] = {
-    "spoken questions": lambda loaded, sides, n: _questions(loaded, sides, n, lambda pcm: pcm),
-    "spoken questions, 10 dB noise": lambda loaded, sides, n: _questions(loaded, sides, n, with_noise),
+KINDS: dict[str, Callable[[LoadedBundle, Mapping[str, System], int], dict[str, Any]]] = {
+    "spoken questions": lambda loaded, systems, n: _questions(loaded, systems, n, lambda pcm: pcm),
+    "spoken questions, 10 dB noise": lambda loaded, systems, n: _questions(loaded, systems, n, with_noise),
     "what is this sound?": _sounds,
     "what is in view?": _pictures,
     "in which tone is it said?": _tones,

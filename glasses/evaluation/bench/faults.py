@@ -1,8 +1,8 @@
-"""How long it takes to be well again: `glasses run` in a room without a sound card, hurt in one way after another.
+"""How long `glasses run` takes to recover from a fault, one fault after another, in a virtual room.
 
-Each fault is `glasses run --inject`, or the process or the sound server killed, watched as a service manager would: a
-process that ends, says that it hangs, or says no more that it makes progress is killed and started again. Needs
-PulseAudio (bench/room.py). Knows no model.
+Each fault is `glasses run --inject`, or the process or the sound server is killed. The process is supervised as by a
+service manager: one that ends, reports that it hangs, or no longer reports progress is killed and started again. Needs
+PulseAudio (virtual_room.py).
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def run(bundle: str, *, tick: Tick = lambda stage, done, total: None) -> dict[st
 def report(figures: dict[str, Any]) -> str:
     """The figures as a table for README."""
     lines = ["| fault | recovered after | that is |", "|---|---:|---|"]
-    for fault, told in figures.items():
-        seconds = "not at all" if told["recovered_s"] is None else f"{told['recovered_s']:.1f} s"
-        lines.append(f"| {fault} | {seconds} | {told['means']} |")
+    for fault, row in figures.items():
+        seconds = "not at all" if row["recovered_s"] is None else f"{row['recovered_s']:.1f} s"
+        lines.append(f"| {fault} | {seconds} | {row['means']} |")
     return "\n".join(lines)
 
 
 def _recovery_s(bundle: str, room: Room, folder: Path, fault: str) -> tuple[float | None, float | None]:
-    """From the fault to being well, and what of a recording was lost, where there was one."""
+    """Seconds from the fault to recovery, and seconds of the recording that were lost, where there was one."""
     recordings = folder / "recordings"
     with _Managed(bundle, room, folder, {"killed": ["--record", str(recordings)]}.get(fault, [])) as worn:
         if fault in INJECTED:
@@ -103,7 +103,7 @@ def _is_shed(event: dict[str, Any]) -> bool:
 
 
 def _restart(room: Room) -> int:
-    """Kills the sound server; when it was started again."""
+    """Kills the sound server and starts it again; returns when, in ns."""
     room.kill()
     time.sleep(0.5)
     began_ns = time.monotonic_ns()
@@ -112,7 +112,7 @@ def _restart(room: Room) -> int:
 
 
 def _recorded_until_ns(folder: Path) -> int:
-    """The end of the sound in the first segment, which whoever was started next has recovered."""
+    """The end of the sound in the first segment, which the next process has recovered."""
     with opened(segments(folder)[0].path) as stream:
         chunks = [entry for entry in read_entries(stream, "recording") if isinstance(entry, AudioChunk)]
     return chunks[-1].t_ns + len(chunks[-1].pcm) * NS_PER_S // chunks[-1].rate_hz
@@ -141,7 +141,7 @@ class _Managed:
         self._thread.start()
 
     def kill(self) -> int:
-        """kill -9; when that was."""
+        """kill -9; returns when, in ns."""
         killed_ns = time.monotonic_ns()
         self._process.kill()
         return killed_ns

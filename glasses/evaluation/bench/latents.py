@@ -1,6 +1,6 @@
-"""Latents in against tokens in, and decoding against memory bandwidth. Does NOT know encoders or connectors.
+"""Prefill of latents against prefill of tokens, and decode speed against memory bandwidth.
 
-Runs that are compared alternate, in an order that turns round each time, so that a machine which slows down slows both.
+Runs that are compared alternate, in an order that is reversed each time, so that a machine which slows down slows both.
 """
 
 from __future__ import annotations

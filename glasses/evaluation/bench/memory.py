@@ -1,4 +1,4 @@
-"""Resident memory with everything of a bundle loaded and used once. Knows the runtime, no figures."""
+"""Resident memory with everything of a bundle loaded and used once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What streaming latents while the wearer speaks saves, against sending all of them at the end. Knows no sensor.
+"""What streaming latents while the wearer speaks saves, against sending all of them at the end of speech.
 
-A real service on a Unix socket, and a relay before it that holds everything back for half a round trip each way. Both
-ways send the same windows of the same speech, in pairs whose order turns round each time; the time is from the end of
-speech to the first piece.
+A real service on a Unix socket, behind a relay that delays everything by half a round trip each way. Both ways send the
+same windows of the same speech, in pairs whose order is reversed each time. Times are from the end of speech to the
+first token.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def report(figures: dict[str, Any]) -> str:
     """One line a round trip."""
     lines = [f"{figures['speech_s']:.1f} s of speech in {figures['windows']} windows, {figures['pairs']} pairs"]
     for ms, row in figures["by_round_trip_ms"].items():
-        line = f"round trip {ms:>3} ms: first piece after {row['streamed_ms']:.0f} ms, all at the end"
+        line = f"round trip {ms:>3} ms: first token after {row['streamed_ms']:.0f} ms, all at the end"
         lines.append(f"{line} {row['at_the_end_ms']:.0f} ms, ratio {row['ratio']:.2f}")
     return "\n".join(lines)
 
@@ -98,7 +98,7 @@ async def _pairs(client: Client, relay: Relay, round_trip_ms: int, latents: list
 
 
 async def _turn(client: Client, latents: list[Latents], *, streamed: bool) -> float:
-    """ms from the end of speech to the first piece."""
+    """ms from the end of speech to the first token."""
     session = await client.open()
     feeds: list[asyncio.Task[int]] = []
     ends = time.monotonic()

@@ -1,8 +1,8 @@
-"""What is still named when it comes from memory: held-out sounds, at once and after minutes; which views the camera's
-gate lets into it (glances.py). Knows the runtime.
+"""Which held-out sounds are still named when they come from the latent memory, at once and after minutes.
 
 Each clip is fed to the memory as the microphone would, in 20 ms chunks; then time passes, and "What is this sound?" is
-asked about what `recall_sound` gives. The same clips and the same rule as in `glasses evaluate --only sounds`.
+asked about what `recall_sound` gives. `views` adds which pictures the view filter keeps.
+The clips and the rule are those of `glasses evaluate --only sounds`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
             memory.age(now_ns)
             given[f"from memory after {age_s} s"] = memory.recall_sound(now_ns, within_s=2 * age_s)
         for how, latents in given.items():
-            told = _answer(loaded, latents) if latents else ""
-            hits[how] = hits.get(how, 0) + (said_class(told, names) == sound.label)
+            text = _answer(loaded, latents) if latents else ""
+            hits[how] = hits.get(how, 0) + (said_class(text, names) == sound.label)
     minute = np.tile(0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE_HZ).astype(np.float32), 60)
     megabytes = remembered(loaded, minute).n_bytes / 1e6
     loaded.close()
@@ -50,7 +50,7 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
 
 
 def remembered(loaded: LoadedBundle, pcm: Float32Array) -> LatentMemory:
-    """A memory that heard float32 (N,) sound, from time 0; silence ends its last piece."""
+    """A memory that was fed float32 (N,) sound from time 0, with a second of silence after it."""
     memory = LatentMemory()
     keeper = SoundSegmenter(memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
     whole = np.pad(pcm, (0, SAMPLE_RATE_HZ))

@@ -1,4 +1,4 @@
-"""What a turn's times say: waits off a tape of room and speaker, and where a wait went. Pure; knows no device."""
+"""Times of a turn: waits from a recording of room and speaker, and how much of a wait each stage took."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOUD = 200  # of 32768 on the speaker
 def acoustic_waits_ms(tape: np.ndarray, n_questions: int) -> list[float | None]:
     """From the end of each question on the left of `tape` int16 (N, 2) to the next sound on the right, None if none.
 
-    The end is the last sample louder than a hundredth of the loudest. Questions are told apart by their
+    A question ends with its last sample louder than a hundredth of the loudest. The questions are separated at the
     `n_questions` - 1 longest pauses.
     """
     room = np.abs(tape[:, 0].astype(np.int32))

@@ -1,9 +1,9 @@
-"""What the camera's gate costs and saves: of views that a wearer rests on, how many are remembered? Knows no encoder.
+"""What the view filter costs and saves: of the views that a wearer rests on, how many are remembered?
 
-The held-out photographs, one after the other, as a head sees them: it stays for a time drawn between half a second and
-half a minute, sways while it does (a window of nine tenths of the picture wanders), the sensor adds noise and the
-exposure drifts. Made up from stills, so without motion blur and without movement in the picture. In each view a
-sound begins, at any moment of it; one gate hears them as remembering.py does, the other one is deaf.
+The input is simulated from the held-out photographs: the head rests on each for a time drawn between half a second and
+half a minute and sways meanwhile (a window of nine tenths of the picture wanders), the sensor adds noise and the
+exposure drifts. There is no motion blur and no movement in the picture. In each view a sound begins at a random moment;
+one filter is told of it, as `memory/writer.py` does, the other is not.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _SIZE = (480, 640)
 
 
 def run() -> dict[str, Any]:
-    """Share of views kept, by how long they were looked at; pictures encoded a minute, with the gate and without; and
-    of how many sounds a picture is kept, of the view they began in and within NEAR_S, by either gate.
+    """Views kept, by how long they were looked at; pictures encoded a minute, with a filter and without; and for how
+    many sounds each filter kept a picture of the view they began in, within NEAR_S of the beginning.
     """
     rng, sounds_rng = np.random.default_rng(0), np.random.default_rng(1)
-    gates, n_encoded, n_shown = (ViewFilter(), ViewFilter()), [0, 0], [0, 0]  # deaf, hearing
+    filters, n_encoded, n_shown = (ViewFilter(), ViewFilter()), [0, 0], [0, 0]  # without and with sounds
     kept: dict[str, list[bool]] = {"under 2 s": [], "2 to 5 s": [], "over 5 s": []}
     t_ns = n_pictures = 0
     for picture in read_pictures():
         stay_s = float(np.exp(rng.uniform(*np.log(STAYS_S))))
-        sound_ns, told = t_ns + round(sounds_rng.uniform(0, stay_s) * NS_PER_S), False
+        sound_ns, is_told = t_ns + round(sounds_rng.uniform(0, stay_s) * NS_PER_S), False
         kept_ns: tuple[list[int], list[int]] = ([], [])
         for rgb in _swaying(picture.rgb, round(stay_s * FPS) or 1, rng):
-            if not told and t_ns >= sound_ns + BLOCK_MS * NS_PER_S // 1000:  # no sooner is it known
-                gates[1].sound_began(sound_ns)
-                told = True
-            for gate, times_ns in zip(gates, kept_ns, strict=True):
-                if gate.is_new(rgb, t_ns):
+            if not is_told and t_ns >= sound_ns + BLOCK_MS * NS_PER_S // 1000:  # it is known no sooner
+                filters[1].sound_began(sound_ns)
+                is_told = True
+            for one, times_ns in zip(filters, kept_ns, strict=True):
+                if one.is_new(rgb, t_ns):
                     times_ns.append(t_ns)
             t_ns += round(NS_PER_S / FPS)
             n_pictures += 1
         for i, times_ns in enumerate(kept_ns):
             n_encoded[i] += len(times_ns)
-            n_shown[i] += any(abs(one - sound_ns) <= NEAR_S * NS_PER_S for one in times_ns)
+            n_shown[i] += any(abs(t - sound_ns) <= NEAR_S * NS_PER_S for t in times_ns)
         kept["under 2 s" if stay_s < 2 else "2 to 5 s" if stay_s < 5 else "over 5 s"].append(bool(kept_ns[0]))
     minutes, n_views = t_ns / NS_PER_S / 60, sum(map(len, kept.values()))
     return {
@@ -66,7 +66,7 @@ def report(figures: dict[str, Any]) -> str:
     """The figures as lines."""
     lines = [f"{'views of ' + how_long:>28}  {n} of {of} kept" for how_long, (n, of) in figures["views_kept"].items()]
     sounds = figures["sounds"]
-    shown = f"{sounds['shown']} of {sounds['of']} with a picture, {sounds['shown_deaf']} if the gate were deaf"
+    shown = f"{sounds['shown']} of {sounds['of']} with a picture, {sounds['shown_deaf']} by a filter without sounds"
     a_minute = f"{figures['encoded_a_minute']} of {figures['seen_a_minute']} pictures a minute are encoded"
     cost = f"{figures['encoded_a_minute_with_sounds']} with {figures['sounds_a_minute']} sounds a minute"
     return "\n".join([*lines, f"{'sounds that begin':>28}  {shown}", f"{a_minute}, {cost}"])

@@ -1,8 +1,8 @@
 """A room without a sound card: an unprivileged PulseAudio with a loudspeaker, a room and a microphone in it.
 
-What is played into `room` is heard by the microphone `mic`; what a program plays to `speaker` is heard back in the room
-at a chosen level, or not at all. Both are channels of one sink, so a recording of it has room and speaker on one clock.
-Needs Debian's pulseaudio, pulseaudio-utils and libasound2-plugins (`make test-live` installs them). Knows no model.
+What is played into `room` reaches the microphone `mic`; what a program plays to `speaker` returns to the room at a
+chosen level, or not at all. Both are channels of one sink, so a recording of it has room and speaker on one clock.
+Needs Debian's pulseaudio, pulseaudio-utils and libasound2-plugins (`make test-live` installs them).
 """
 
 from __future__ import annotations

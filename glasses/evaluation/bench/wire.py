@@ -1,6 +1,6 @@
-"""Bytes of the same moment on the wire: latents as the service takes them, against Opus and JPEG. Knows no network.
+"""Bytes of the same moment on the wire: latents as the service takes them, against Opus and JPEG.
 
-What is compared is the shipped session: every addressed sentence, and the picture nearest to its end. Opus is at the
+The input is the shipped session: every addressed sentence, and the picture nearest to its end. Opus is at the
 24 kbit/s at which speech is clean, JPEG at quality 85, both by the libraries the runtime has anyway.
 """
 
