@@ -70,7 +70,7 @@ def text_of(pieces: list[Token]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def test_answers_as_the_backbone_itself_does(service: Served, way: str) -> None:
+def test_session_answers_as_the_backbone_itself(service: Served, way: str) -> None:
     text = CHATML.prefix(SYSTEM) + QUESTION + CHATML.suffix
 
     async def scenario(client: Client) -> tuple[list[Token], list[Token]]:
@@ -85,7 +85,7 @@ def test_answers_as_the_backbone_itself_does(service: Served, way: str) -> None:
     assert [[t for t, _ in p.top] for p in got] == [[t for t, _ in p.top] for p in expected]
 
 
-def test_rows_text_and_tokens_are_the_same_thing(service: Served, way: str) -> None:
+def test_feed_of_text_tokens_or_rows_gives_the_same_answer(service: Served, way: str) -> None:
     text = "Once upon a time there was"
 
     async def scenario(client: Client) -> list[list[Token]]:
@@ -109,7 +109,7 @@ def test_rows_text_and_tokens_are_the_same_thing(service: Served, way: str) -> N
             assert distance == 0 if "gradient" not in service.service.host.engine.can else distance < 1e-3
 
 
-def test_latents_of_a_picture_are_connected_by_the_service(service: Served, way: str) -> None:
+def test_feed_of_picture_latents_is_connected_by_the_service(service: Served, way: str) -> None:
     space = next(s for s in service.service.describe().spaces if s.startswith("efficientnet"))
     data = np.abs(np.random.default_rng(0).normal(size=(49, 1280))).astype(np.float32)
 
@@ -124,7 +124,7 @@ def test_latents_of_a_picture_are_connected_by_the_service(service: Served, way:
     assert answer.strip()
 
 
-def test_two_sessions_take_turns_and_do_not_mix(service: Served, way: str) -> None:
+def test_sessions_at_once_take_turns_and_do_not_mix(service: Served, way: str) -> None:
     async def alone(client: Client, text: str) -> str:
         session = await client.open(chat=False)
         await session.feed(text)
@@ -140,7 +140,7 @@ def test_two_sessions_take_turns_and_do_not_mix(service: Served, way: str) -> No
     service.with_client(way, scenario)
 
 
-def test_cancel_rollback_and_branch(service: Served, way: str) -> None:
+def test_cancel_rollback_and_branch_leave_sessions_as_if_new(service: Served, way: str) -> None:
     async def scenario(client: Client) -> None:
         session = await client.open()
         start = session.n_past
@@ -169,7 +169,7 @@ def test_cancel_rollback_and_branch(service: Served, way: str) -> None:
     service.with_client(way, scenario)
 
 
-def test_leaving_the_loop_cancels(service: Served, way: str) -> None:
+def test_generate_that_is_left_is_cancelled(service: Served, way: str) -> None:
     async def scenario(client: Client) -> None:
         session = await client.open(chat=False)
         await session.feed("Once upon a time")
@@ -185,7 +185,7 @@ def test_leaving_the_loop_cancels(service: Served, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_a_lost_connection_loses_and_repeats_nothing(service: Served, way: str) -> None:
+def test_generate_over_a_lost_connection_loses_and_repeats_nothing(service: Served, way: str) -> None:
     async def scenario(client: Client) -> tuple[list[Token], list[Token]]:
         out = []
         for drop in (False, True):
@@ -205,7 +205,7 @@ def test_a_lost_connection_loses_and_repeats_nothing(service: Served, way: str) 
     assert [(p.token_id, p.logprob) for p in dropped] == [(p.token_id, p.logprob) for p in kept]
 
 
-def test_sessions_are_limited_and_come_free(service: Served, way: str) -> None:
+def test_open_over_the_limit_is_busy_until_one_closes(service: Served, way: str) -> None:
     async def scenario(client: Client) -> None:
         sessions = [await client.open() for _ in range(6 - len(service.service._sessions))]
         with pytest.raises(RemoteError) as caught:
@@ -242,7 +242,7 @@ def test_sessions_are_limited_and_come_free(service: Served, way: str) -> None:
         ("x" * 70_000, Reason.BAD_INPUT),
     ],
 )
-def test_what_cannot_be_fed_is_refused_and_changes_nothing(
+def test_feed_of_invalid_input_is_refused_and_changes_nothing(
     service: Served, way: str, given: object, reason: Reason
 ) -> None:
     if isinstance(given, Latents) and given.space == "efficientnet":  # the space that the bundle really has
@@ -264,7 +264,7 @@ def test_what_cannot_be_fed_is_refused_and_changes_nothing(
     service.with_client(way, scenario)
 
 
-def test_what_the_backend_cannot_do_is_declared_and_refused(service: Served, way: str) -> None:
+def test_backend_without_an_ability_declares_and_refuses_it(service: Served, way: str) -> None:
     examples = [Example("Buzz!", "<buzz>", " short"), Example("Hello!")]
     calls: dict[str, Callable[[Client], Coroutine[Any, Any, Any]]] = {
         "latent": lambda client: client.call(

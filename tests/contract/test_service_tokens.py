@@ -49,7 +49,7 @@ async def said(client: Client, text: str, n: int = 6) -> list[Token]:
     return pieces
 
 
-def test_added_called_kept_and_removed(service: Served, tmp_path: Path) -> None:
+def test_tokens_api_adds_trains_keeps_and_removes(service: Served, tmp_path: Path) -> None:
     async def scenario(client: Client) -> None:
         before = [await said(client, text) for text in OTHERS[:2]]
         await client.tokens(AddToken(0, "<dog>", "bark like a dog", decoder="sound"))
@@ -79,7 +79,7 @@ def test_added_called_kept_and_removed(service: Served, tmp_path: Path) -> None:
     assert np.array_equal(table.deep, np.zeros((1, 3 * 2 * 192 + 1)))
 
 
-def test_examples_must_call_and_also_not_call(service: Served) -> None:
+def test_train_tokens_without_calls_or_silence_is_refused(service: Served) -> None:
     async def scenario(client: Client) -> None:
         with pytest.raises(RemoteError) as caught:
             await client.train_tokens(EXAMPLES)
@@ -93,7 +93,7 @@ def test_examples_must_call_and_also_not_call(service: Served) -> None:
     service.with_client("in process", scenario)
 
 
-def test_reading_values_leaves_every_logit_as_it_was(folder: Path, gguf_path: Path) -> None:
+def test_values_read_between_feeds_leave_logits_as_they_are(folder: Path, gguf_path: Path) -> None:
     engine = LlamaEngine(small_parts(gguf_path, folder)[0])
     plain, read = engine.copy(engine.chat), engine.copy(engine.chat)
     seen: list[tuple[int, np.ndarray]] = []
@@ -113,7 +113,9 @@ def test_reading_values_leaves_every_logit_as_it_was(folder: Path, gguf_path: Pa
 
 
 @pytest.mark.parametrize("harm", [lambda s: s[:-1], lambda s: s[:20], lambda s: b"x" + s[1:], lambda s: s + b"0"])
-def test_a_cache_laid_out_otherwise_is_refused(gguf_path: Path, folder: Path, harm: Callable[[bytes], bytes]) -> None:
+def test_values_of_an_unknown_cache_layout_are_unsupported(
+    gguf_path: Path, folder: Path, harm: Callable[[bytes], bytes]
+) -> None:
     parts = small_parts(gguf_path, folder)[0]
     state = bytes(parts.backbone.snapshot().kv)
     assert values_of(state, parts.backbone.n_past, (1,)).shape == (3 * 192,)
@@ -124,7 +126,7 @@ def test_a_cache_laid_out_otherwise_is_refused(gguf_path: Path, folder: Path, ha
     parts.close()
 
 
-def test_baked_tokens_score_as_beside_the_file(folder: Path, gguf_path: Path, tmp_path: Path) -> None:
+def test_bake_gives_the_scores_of_the_table(folder: Path, gguf_path: Path, tmp_path: Path) -> None:
     parts, gguf = small_parts(gguf_path, folder)
     parts.close()
     rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.service.tokens.token_training import State, fit, fit_deep
 
 
-def test_the_queue_is_fair() -> None:
+def test_worker_with_a_hundred_jobs_of_one_key_serves_another_next() -> None:
     """A hundred jobs of one do not keep another's only one waiting for more than the one under way."""
     order: list[str] = []
 
@@ -39,7 +39,7 @@ def test_the_queue_is_fair() -> None:
     assert order.count("greedy") == 60
 
 
-def test_the_queue_is_bounded_and_gives_errors_to_whom_they_belong() -> None:
+def test_worker_with_too_many_jobs_is_busy_and_raises_errors_where_awaited() -> None:
     async def scenario() -> None:
         queue = Worker()
         tasks = [asyncio.ensure_future(queue.run("k", lambda: 1 // 0)) for _ in range(worker.MAX_WAITING + 8)]
@@ -53,7 +53,7 @@ def test_the_queue_is_bounded_and_gives_errors_to_whom_they_belong() -> None:
     asyncio.run(scenario())
 
 
-def test_steps_are_done_once_even_when_asked_at_the_same_time() -> None:
+def test_steps_asked_twice_at_once_are_computed_once() -> None:
     done = []
 
     async def compute() -> int:
@@ -77,7 +77,7 @@ def test_steps_are_done_once_even_when_asked_at_the_same_time() -> None:
     asyncio.run(scenario())
 
 
-def test_a_failed_step_may_be_tried_again_and_a_left_one_goes_on() -> None:
+def test_steps_that_failed_are_retried_and_abandoned_ones_continue() -> None:
     async def scenario() -> None:
         steps, tries = Steps(), []
 
@@ -109,7 +109,7 @@ def table() -> AddedTokens:
     return empty.add(pair, row).add([TokenInfo(name="<cat>", id=0, meaning="y", version=0)], 2 * row)
 
 
-def test_added_tokens_keep_their_ids_and_come_back_from_disk(tmp_path: Path) -> None:
+def test_added_tokens_saved_and_loaded_keep_their_ids(tmp_path: Path) -> None:
     tokens = table()
     assert [t.id for t in tokens.tokens] == [100, 101, 102]
     fewer = tokens.remove("</a>")
@@ -130,7 +130,7 @@ def test_added_tokens_keep_their_ids_and_come_back_from_disk(tmp_path: Path) -> 
     assert not added_tokens.load(tmp_path / "absent", "sha", 100, 4).tokens
 
 
-def test_a_name_is_given_once_and_an_untrained_token_is_never_chosen() -> None:
+def test_added_tokens_refuse_a_taken_name_and_never_score_untrained() -> None:
     with pytest.raises(InputError):
         table().add([TokenInfo(name="<cat>", id=0, meaning="y", version=0)], np.ones(4, np.float32))
     assert table().scores(np.ones(4, np.float32), first=True, opened=None).max() < -1e29
@@ -140,13 +140,13 @@ def test_a_name_is_given_once_and_an_untrained_token_is_never_chosen() -> None:
     ("first", "opened", "may_come"),
     [(True, None, ["<a>", "<cat>"]), (False, None, ["<a>"]), (True, "<a>", ["</a>"]), (False, "<a>", ["</a>"])],
 )
-def test_added_tokens_come_only_where_they_may(first: bool, opened: str | None, may_come: list[str]) -> None:
+def test_scores_allow_tokens_only_where_they_may_come(first: bool, opened: str | None, may_come: list[str]) -> None:
     tokens = table().trained(table().rows, np.ones((3, 4), np.float32))
     scores = tokens.scores(np.ones(4, np.float32), first=first, opened=opened)
     assert [t.name for t, score in zip(tokens.tokens, scores, strict=True) if score > 0] == may_come
 
 
-def test_deep_rows_decide_how_an_answer_begins_and_are_kept(tmp_path: Path) -> None:
+def test_first_scores_decide_the_first_token_and_deep_rows_are_kept(tmp_path: Path) -> None:
     tokens = table().trained(table().rows, np.ones((3, 4), np.float32), np.eye(3, 6, dtype=np.float32))
     values = np.array([1, 5, -2, 0, 0], np.float32)
     assert tokens.first_scores(values, 20.0)[[0, 2]].tolist() == [21.0, 18.0]  # over and under what text has
@@ -168,7 +168,7 @@ def test_deep_rows_decide_how_an_answer_begins_and_are_kept(tmp_path: Path) -> N
     assert caught.value.reason is Reason.CORRUPT
 
 
-def test_deep_rows_learn_from_fewer_examples_than_values() -> None:
+def test_fit_deep_with_fewer_examples_than_values_generalises() -> None:
     """Three tokens; asking is one direction that all share, so what is asked in a new way is found by it."""
     rng = np.random.default_rng(0)
     things, ask = rng.normal(size=(3, 500)), rng.normal(size=500)
@@ -186,7 +186,7 @@ def test_deep_rows_learn_from_fewer_examples_than_values() -> None:
     assert (chosen == wanted).mean() > 0.95
 
 
-def test_classifier_rows_learn_to_call_and_to_stay_silent() -> None:
+def test_fit_of_classifier_rows_calls_and_stays_silent() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(4, 64)) * 3  # three tokens and "none"
 
@@ -219,13 +219,13 @@ def test_classifier_rows_learn_to_call_and_to_stay_silent() -> None:
         ({"address": "127.0.0.1:1", "client_ca": Path("c")}, Reason.BAD_INPUT),
     ],
 )
-def test_where_not_to_listen(listen: dict[str, object], reason: Reason) -> None:
+def test_listen_on_an_unsafe_or_wrong_address_is_refused(listen: dict[str, object], reason: Reason) -> None:
     with pytest.raises(GlassesError) as caught:
         Listen(**listen)  # type: ignore[arg-type]
     assert caught.value.reason is reason
 
 
-def test_a_unix_socket_is_ours_alone_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+def test_bind_of_a_unix_socket_is_private_and_replaces_a_dead_one(tmp_path: Path) -> None:
     listen = Listen(f"unix:{tmp_path}/s")
     first = bind(listen)
     assert (tmp_path / "s").stat().st_mode & 0o077 == 0

@@ -28,7 +28,7 @@ def with_arrays(*specs: object, body: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize(("dtype", "error"), [("f32", 0.0), ("f16", 1e-3), ("i8", 5e-3)])
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e4])
-def test_round_trip(dtype: wire.Dtype, error: float, scale: float) -> None:
+def test_encode_then_decode_gives_the_same_arrays(dtype: wire.Dtype, error: float, scale: float) -> None:
     body, (rows,) = _requests.decode(wire.encode(FEED, [ROWS * np.float32(scale)], dtype))
     assert body == FEED
     largest = np.abs(ROWS * scale).max(axis=1, keepdims=True)
@@ -36,7 +36,7 @@ def test_round_trip(dtype: wire.Dtype, error: float, scale: float) -> None:
     assert np.array_equal(rows, wire.rounded(ROWS * np.float32(scale), dtype))
 
 
-def test_rows_of_zeros_stay_zeros() -> None:
+def test_rounded_of_zeros_is_zeros() -> None:
     assert not wire.rounded(np.zeros((2, 3), np.float32), "i8").any()
 
 
@@ -66,18 +66,18 @@ def test_rows_of_zeros_stay_zeros() -> None:
         (bytes(wire.MAX_MESSAGE_BYTES + 1), Reason.TOO_LARGE),
     ],
 )
-def test_what_is_no_message_is_refused(data: bytes, reason: Reason) -> None:
+def test_decode_of_an_invalid_message_is_refused(data: bytes, reason: Reason) -> None:
     with pytest.raises(InputError) as caught:
         _requests.decode(data)
     assert caught.value.reason is reason
 
 
-def test_pickle_is_only_bytes() -> None:
+def test_decode_of_a_pickle_is_refused() -> None:
     with pytest.raises(InputError):
         _requests.decode(b"\x80\x04\x95" + bytes(40))
 
 
-def test_mutated_messages_never_crash() -> None:
+def test_decode_of_mutated_messages_never_crashes() -> None:
     """20,000 of them: every one is decoded to a valid request or refused as a GlassesError."""
     rng, decoded = random.Random(0), 0
     seeds = [wire.encode(FEED, [ROWS], dtype) for dtype in ("f32", "f16", "i8")]
@@ -101,13 +101,13 @@ def test_mutated_messages_never_crash() -> None:
     assert 0 < decoded < 20_000
 
 
-def test_too_much_is_not_even_encoded() -> None:
+def test_encode_over_the_cap_is_too_large() -> None:
     with pytest.raises(InputError) as caught:
         wire.encode(FEED, [np.zeros((4000, 2000), np.float32)])
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_the_schema_has_an_id_that_changes_with_it() -> None:
+def test_schema_id_is_sixteen_digits() -> None:
     schema = events.json_schema()
     assert "forward_backward" in json.dumps(schema)
     assert events.schema_id() == events.schema_id()
