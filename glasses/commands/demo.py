@@ -1,4 +1,4 @@
-"""`glasses demo`: plays a recorded minute to the spine and shows what it does. No answer is stored anywhere."""
+"""`glasses demo`: plays a recorded minute to the pipeline and shows its answers, which are computed anew each time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plays the session once. Raises GlassesError, before a model is loaded where that can be seen."""
+    """Plays the session once. Raises GlassesError, before models are loaded where possible."""
     session = load_session(args.session)
     display = load_board(args.board).require_display()
     try:
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
 def _replies(
     stream: Iterable[SensorEvent], again: ReplayEngine, screen: _Screen, start_ns: int
 ) -> Iterator[ReplayedReply]:
-    """What the turns are answered; the screen shows them as they go."""
+    """The replies to the turns; the screen shows each as it comes."""
     for event in stream:
         for what in again.feed(event):
             if isinstance(what, TurnCompleted):
@@ -133,14 +133,14 @@ class _Line:
 
 @dataclass(slots=True)
 class _Screen:
-    """What the live table shows; another thread draws it."""
+    """The content of the live table, which another thread draws."""
 
     session: Session
     lines: list[_Line] = field(default_factory=list)
     now_ms: int = 0
 
     def watched(self, stream: Iterable[SensorEvent], start_ns: int) -> Iterator[SensorEvent]:
-        """Passes events on and keeps the clock."""
+        """Passes events on and sets the clock to each."""
         for event in stream:
             self.now_ms = (event.t_ns - start_ns) // NS_PER_MS
             yield event
@@ -158,11 +158,11 @@ class _Screen:
         self.lines[-1].text += piece
 
     def answered(self, reply: ReplayedReply) -> None:
-        """All of it."""
+        """The answer to the newest turn is complete."""
         self.lines[-1].wait = f"{sum(reply.wait_ms.values()):.0f} ms"
 
     def finished(self, unanswered: list[demo_report.Said]) -> None:
-        """The whole session was played; says what was rightly (or wrongly) left alone."""
+        """The whole session was played; adds a line for each utterance that was not answered."""
         self.now_ms = self.session.length_ms
         self.lines += [_Line(demo_report.clock(s.t_ms), "speech, no touch", "(not answered)", "") for s in unanswered]
         self.lines.sort(key=lambda line: line.when)

@@ -1,4 +1,4 @@
-"""`glasses devices`: what there is to see, hear, speak and wear. Opens nothing; what is absent is a line of text."""
+"""`glasses devices`: lists cameras, microphones, speakers, serial ports and glasses in reach, without opening any."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONGEST_SCAN_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of device: rows for people and programs, or why there can be none."""
+    """The devices of one kind. `absent` says why there can be none."""
 
     kind: str
     rows: list[dict[str, Any]]
@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints all parts; always 0, as nothing there is an answer too. Raises InputError for a bad scan time."""
+    """Prints all kinds and returns 0, also without any device. Raises InputError(BAD_INPUT) for a bad scan time."""
     if args.scan is not None and not 0 < args.scan <= _LONGEST_SCAN_S:
         raise InputError(Reason.BAD_INPUT, f"--scan {args.scan:g}: from above 0 to {_LONGEST_SCAN_S:.0f} seconds")
     parts = [
@@ -103,7 +103,7 @@ def _serial_ports() -> list[dict[str, Any]]:
 
 
 async def glasses_in_reach(duration_s: float, *, backends: Backends | None = None) -> Part:
-    """All glasses that advertise within `duration_s`; a machine without Bluetooth is said to be one."""
+    """The glasses that advertise within `duration_s`; without Bluetooth `absent` is set."""
     # Only a scan needs bleak, whose import is a tenth of what every command takes to start.
     from firmware_bridge import ble  # noqa: PLC0415
     from firmware_bridge.devices import catalogue  # noqa: PLC0415

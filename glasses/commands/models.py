@@ -1,4 +1,4 @@
-"""`glasses models list | pull | verify`. Does NOT know how files are fetched: it asks the store and prints."""
+"""`glasses models list | pull | verify`: shows the model store and fetches files into it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carries out one verb; 1 from `verify` if a file is not usable. GlassesErrors pass through."""
+    """Carries out one verb; returns 1 from `verify` if a file is not usable. Raises GlassesError."""
     if args.verb == "list":
         _print(store.states(store.manifest_names()), as_json=args.json)
         return 0
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(args: argparse.Namespace) -> list[str]:
-    """The models named, then those of the bundle named; of the default bundle if nothing is."""
+    """The named models, then those of the named bundle; those of the default bundle if neither is named."""
     names = list(args.names)
     if args.bundle or not names:
         names += store.load_bundle(args.bundle or store.DEFAULT_BUNDLE).models()
@@ -108,7 +108,7 @@ def _print(found: list[store.FileState], *, as_json: bool) -> None:
 
 
 def _row(model: store.Manifest, found: list[store.FileState]) -> dict[str, Any]:
-    """One model as JSON: it is as good as its worst file."""
+    """One model as JSON. Its state is that of its worst file."""
     worst = next((s for s in ("corrupt", "absent") if any(file.state == s for file in found)), "present")
     return {
         "name": model.name,

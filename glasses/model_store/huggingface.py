@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub, gone on with where a download broke off. Does NOT know manifests or hashes."""
+"""Downloads files of the Hugging Face hub; an interrupted download is resumed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class HfFile:
 
 
 def download(source: HfFile, stage: Path, size_bytes: int, tick: Tick) -> Path:
-    """The whole file in `stage`; what an earlier process left there is gone on with.
+    """The path of the whole file in `stage`; resumes what an earlier process left there.
 
     Raises ModelError: NO_NETWORK, NOT_FOUND, TOO_LARGE, CORRUPT (another size), INTERNAL. A full disk is an OSError.
     """
     # Imported here: half a second that only a pull from the hub should pay.
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
 
-    # Not hf_hub_download: it throws an unfinished file away, this function beneath it can go on with one.
+    # Not hf_hub_download: it deletes an unfinished file. This function, which it calls, can resume one.
     from huggingface_hub.file_download import http_get  # noqa: PLC0415
     from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415
 
@@ -64,13 +64,13 @@ def download(source: HfFile, stage: Path, size_bytes: int, tick: Tick) -> Path:
         raise ModelError(Reason.NO_NETWORK, f"cannot reach the hub for {source}: check the network or proxy") from error
     except OSError as error:
         if error.errno is not None:
-            raise  # the disk, which is the store's to name
+            raise  # an error of the disk: the store explains it
         raise ModelError(Reason.NO_NETWORK, f"the download of {source} broke off; pull again to go on") from error
     return begun
 
 
 def _ticker(tick: Tick, size_bytes: int) -> Any:
-    """huggingface_hub tells its progress to a tqdm class only: one that draws nothing and stops at `size_bytes`."""
+    """A tqdm class, as huggingface_hub reports to no other: draws nothing, calls `tick`, stops at `size_bytes`."""
     from tqdm import tqdm  # noqa: PLC0415  # comes with huggingface_hub, needed only beside it
 
     class Ticker(tqdm):

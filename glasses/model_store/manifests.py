@@ -1,7 +1,4 @@
-"""What models there are: reads `models/manifests/NAME.toml` and `models/bundles/NAME.toml`, checked once.
-
-Does NOT know where a file lies or how it gets there (store), nor what a model does.
-"""
+"""Reads and checks `models/manifests/NAME.toml` (a model) and `models/bundles/NAME.toml` (models that go together)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens ONNX files the way a small board needs it. Knows no model in particular."""
+"""Opens ONNX files with threads and memory settings that suit a small board."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"  # onnxr
 def open_session(
     path: Path, *, n_threads: int, keep_arena: bool = True, also: str = "", weights: Path | None = None
 ) -> onnxruntime.InferenceSession:
-    """Opens `path` with `n_threads` that do not spin. Raises ModelError(NOT_FOUND | CORRUPT).
+    """Opens `path` with `n_threads` that do not spin. Raises ModelError: NOT_FOUND, CORRUPT.
 
-    Without `keep_arena` memory goes back after each call: for a model whose largest input is rare. `also` names a
-    tensor inside the graph that is to be an output too; `weights` is the folder of a file that the graph points to.
+    Without `keep_arena` onnxruntime frees its memory after each run: for a model whose largest input is rare. `also`
+    names a tensor inside the graph that becomes an output. `weights` is the folder of the graph's external weights.
     """
     if not path.is_file():
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such model file; run: glasses models pull")
@@ -40,10 +40,10 @@ def open_session(
 
 
 def _output(name: str) -> bytes:
-    """A serialised ModelProto that has just this output.
+    """A serialised ModelProto that has only this output.
 
-    Appended to another it is merged into it, as Protocol Buffers define: messages of a field are merged, lists joined.
-    The graph is field 7, its outputs 12, a value's name 1 (onnx.proto).
+    Appended to another serialised ModelProto it adds the output: Protocol Buffers merge messages and join lists. The
+    graph is field 7, its outputs are field 12, a value's name is field 1 (onnx.proto).
     """
     message = name.encode()
     for field in (1, 12, 7):
@@ -54,9 +54,9 @@ def _output(name: str) -> bytes:
 
 
 def give_back_memory() -> None:
-    """Returns to the system what opening models, or a run, has freed: a third of it, where the C library is glibc.
+    """Returns freed memory to the system, where the C library is glibc: a third of what opening models takes.
 
-    onnxruntime rearranges weights in many small allocations, and glibc keeps those for later.
+    onnxruntime rearranges weights in many small allocations, which glibc keeps after they are freed.
     """
     with suppress(OSError, AttributeError):  # another C library, which has no malloc_trim
         ctypes.CDLL(None).malloc_trim(0)

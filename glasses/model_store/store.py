@@ -1,9 +1,8 @@
-"""Model files: what a manifest says, where the file lies, and bringing it there whole or not at all.
+"""The model store: where the files of a model lie, whether they are intact, and how they are fetched.
 
-Does NOT know what any model does, and trusts no source: a file is used only where its sha256 is the one in
-the manifest. Files live in a content-addressed cache, `<cache>/<sha256>/<file name>`, with `<cache>` =
-$GLASSES_MODELS, else $XDG_CACHE_HOME/glasses/models, else ~/.cache/glasses/models. Files that are committed in
-this repository (`file:` sources) are used where they lie.
+A file is used only if its sha256 is the one in the manifest, wherever it came from. Files lie in a content-addressed
+cache, `<cache>/<sha256>/<file name>`, with `<cache>` = $GLASSES_MODELS, else $XDG_CACHE_HOME/glasses/models, else
+~/.cache/glasses/models. Committed files (`file:` sources) are used where they lie.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ Progress = Callable[[str, int, int], None]  # "model/file", bytes so far, size i
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Whether one file of one model can be used; `path` is where it lies or would lie."""
+    """The state of one file of a model; `path` is where it lies, or would lie."""
 
     model: str
     file: ModelFile
@@ -103,11 +102,11 @@ def verify(names: Sequence[str]) -> list[FileState]:
 
 
 def pull(names: Sequence[str], progress: Progress = lambda label, done_bytes, size_bytes: None) -> list[FileState]:
-    """Brings every file of `names` into the cache, or raises; files that are there and intact stay.
+    """Brings every file of `names` into the cache, or raises. Intact files are kept.
 
-    Every file is written beside its place, hashed, synced and renamed: what is at its final name is whole. Pulls
-    of several processes wait for each other. A broken pull goes on where the medium allows: a finished wheel or a
-    part from the hub is kept.
+    Every file is written beside its place, hashed, synced and renamed, so a file with its final name is whole. Pulls
+    of several processes wait for each other. An interrupted pull resumes: finished wheels and parts of
+    files from the hub are kept.
     Raises ModelError: NOT_FOUND, NO_NETWORK, NO_SPACE, CORRUPT (wrong hash), TOO_LARGE, NOT_INSTALLED, INTERNAL.
     """
     manifests = [load_manifest(name) for name in names]
@@ -143,7 +142,7 @@ def _pull_model(manifest: Manifest, progress: Progress) -> None:
 
 
 def _pull_file(model: str, file: ModelFile, stage: Path, progress: Progress) -> None:
-    """Tries the sources in order; a full disk ends it at once, for no other source would fare better."""
+    """Tries the sources in order. A full disk (OSError) ends it at once: another source would not help."""
     label = f"{model}/{file.name}"
     final = cache_dir() / file.sha256 / file.name
     part = final.with_name(file.name + ".part")
@@ -239,13 +238,13 @@ def _stamp_path(file: ModelFile) -> Path:
 
 
 def _stamp(path: Path) -> str:
-    """What changes when a file changes: remembered after its hash was found right."""
+    """Changes when the file changes. It is stored once the file's hash was right."""
     status = path.stat()
     return f"{path}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}\n"
 
 
 def _write_stamp(file: ModelFile, path: Path) -> None:
-    # A cache on a read-only disk just costs a hash at every start.
+    # With a cache on a read-only disk every start hashes the file again.
     with suppress(OSError):
         _stamp_path(file).parent.mkdir(parents=True, exist_ok=True)
         _stamp_path(file).write_text(_stamp(path))

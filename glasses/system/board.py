@@ -1,8 +1,4 @@
-"""One frozen `Board` from hardware/boards/NAME.toml: what a computer or a pair of glasses physically has.
-
-Knows the limits a part must fit in (memory, cores, panel, rates). Does not know which models run on it,
-how a device is spoken to on the wire, or whether the hardware is really there.
-"""
+"""Reads hardware/boards/NAME.toml: memory, cores, display and sound rates of a computer or a pair of glasses."""
 
 from __future__ import annotations
 
@@ -78,7 +74,7 @@ def load_board(name: str = DEFAULT_BOARD, boards_dir: Path = BOARDS_DIR) -> Boar
 
 
 def _board(name: str, table: dict[str, Any], path: Path) -> Board:
-    # [compute] is for `quantize plan`, which checks it; nothing here runs differently for it.
+    # `quantize plan` reads and checks [compute].
     _refuse_unknown(table, ({field.name for field in fields(Board)} - {"name"}) | {"compute"}, path, "")
     texts = {key: _text(table, key, path) for key in _TEXT_KEYS}
     numbers = {key: _integer(table, key, path, "", span) for key, span in _HOST_RANGES.items() if key in table}
