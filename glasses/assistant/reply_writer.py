@@ -7,10 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from glasses.assistant.reply import TurnProgress, Write, record_work
+from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.events import Draft, Reply
 from glasses.types import Float32Array, Token
+
+MAX_TOKENS = 64
+
+
+def write_locally(backbone: LlamaBackbone, max_tokens: int = MAX_TOKENS) -> Write:
+    """Writes replies with the backbone on this device."""
+    return lambda draft, progress: stop_on_repetition(backbone.generate(draft.turn.id, max_tokens=max_tokens))
 
 
 class SpokenClause(NamedTuple):

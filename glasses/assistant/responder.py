@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from glasses.assistant.inbox import Basis, Cut, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
-from glasses.assistant.reply import TurnProgress, Write, record_work, same_rows, tokens_heard
-from glasses.assistant.reply_writer import ReplyWriter
-from glasses.backbone.repetition import stop_on_repetition
+from glasses.assistant.reply import Write, record_work, same_rows, tokens_heard
+from glasses.assistant.reply_writer import ReplyWriter, write_locally
 from glasses.decoders.speech import Voice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import NS_PER_MS, Float32Array, Token
+from glasses.types import NS_PER_MS, Float32Array
 
 log = logging.getLogger(__name__)
-MAX_TOKENS = 64
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
 _AUDIBLE_MS = 200  # within which a clause that was queued at the speaker begins to sound
 _IDLE_S = 0.5  # between two signs of life to the watchdog
@@ -70,12 +68,12 @@ class Responder:
         without asking the backbone, "" for nothing. `write`: what makes the tokens of a reply once the draft is in the
         KV cache (default: the backbone).
         """
-        self._loaded, self._voice = loaded, voice
+        self._voice = voice
         self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
         self._canned_reply = canned_reply
         self._inbox = Inbox(loaded.backbone, voice, speaker)
         self._context = KvContext(loaded)
-        self._writer = ReplyWriter(write or self._generate, voice, self._show)
+        self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
         self._reply: Reply | None = None
         self._stage = ReplyStage.QUEUED
         self._basis: Basis | None = None  # what the reply is made from
@@ -218,9 +216,6 @@ class Responder:
             self._poll(reply)
             if same_rows(self._context.fed, reply.draft.rows) == len(reply.draft.rows):
                 return
-
-    def _generate(self, draft: Draft, _: TurnProgress) -> Iterator[Token]:
-        return stop_on_repetition(self._loaded.backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS))
 
     def _poll(self, reply: Reply, wait_s: float = 0.0) -> None:
         """Takes commands. Raises ModelError(ABORTED) where nobody waits for `reply` any more."""

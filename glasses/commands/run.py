@@ -17,7 +17,7 @@ from glasses.assistant.assistant import Assistant
 from glasses.assistant.fault_injection import INJECTED
 from glasses.assistant.listener import Listener
 from glasses.assistant.reply import Write
-from glasses.assistant.responder import MAX_TOKENS
+from glasses.assistant.reply_writer import MAX_TOKENS
 from glasses.assistant.setup import ACTIVATION, CONFIRM_WIPE, SAID, MemoryRecall, open_listener
 from glasses.commands import link_keys, offload_options, run_services
 from glasses.commands.run_controls import Running, controls

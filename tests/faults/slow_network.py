@@ -11,26 +11,37 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from counting import ANSWER, CountingEngine
 
+from glasses.backbone.inputs import ModelInput
 from glasses.offload.answerer import WAIT_MS
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import RemoteModel
 from glasses.offload.turn import OffloadedTurn
 from glasses.service.client.transport import WebSocket
+from glasses.service.engines.engine import Context, Output
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Caps, Service
 from glasses.types import Token, Turn
 
 PAUSE_S = 0.8  # between two turns
+TOKEN_S = 0.03
 N_GOES = N_GONE = 3
 SHIPPED = WAIT_MS, Limits()
 # The link is waited for though it is slow, and the first token is never sure: what the remote model does then matters.
 EAGER = 1200.0, Limits(sure_nats=-1.0, reserve_ms=300.0, remote_start_ms=5.0)
+
+
+class UnhurriedEngine(CountingEngine):
+    """Takes as long for a token as a model, so that the network can go in the middle of an answer."""
+
+    def feed(self, context: Context, inputs: Sequence[ModelInput], *, hidden: bool) -> Output:
+        time.sleep(TOKEN_S)
+        return super().feed(context, inputs, hidden=hidden)
 
 
 def network(*command: str) -> None:
@@ -92,7 +103,7 @@ async def main(n_turns: int, tc: list[str]) -> None:
     network("ip", "link", "set", "lo", "up")
     if tc:
         network("tc", "qdisc", "add", "dev", "lo", "root", *tc)
-    service = Service(CountingEngine, backend="counting", caps=Caps(sessions=64))
+    service = Service(UnhurriedEngine, backend="counting", caps=Caps(sessions=64))
     async with serving(service, Listen("127.0.0.1:0")) as running:
         await asyncio.to_thread(answer_all, running.address, n_turns)
 

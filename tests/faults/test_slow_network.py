@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.live
 NETEM = ("netem", "delay", "300ms", "loss", "5%")  # each way: a round trip is 600 ms
-ANSWERS_S = 1.5  # of facts/always_on.md, to the first piece
+ANSWERS_S = 1.5  # of facts/always_on.md, to the first token
 OWN = ("unshare", "--user", "--map-root-user", "--net")
 PROGRAM = str(Path(__file__).with_name("slow_network.py"))
 
@@ -43,30 +43,30 @@ def turns(n_turns: int, tc: Sequence[str]) -> list[dict[str, Any]]:
 
 def each_answered_once_and_in_time(told: list[dict[str, Any]]) -> None:
     first_s = [turn["first_s"] for turn in told]
-    print(f"{len(told)} turns, first piece after {np.median(first_s):.2f} s (median), {max(first_s):.2f} s at most")
+    print(f"{len(told)} turns, first token after {np.median(first_s):.2f} s (median), {max(first_s):.2f} s at most")
     for turn in told:
         assert turn["whole"], turn
-        assert turn["last_pieces"] == 1, turn
+        assert turn["last_tokens"] == 1, turn
         assert turn["first_s"] < ANSWERS_S, turn
         assert turn["longest_s"] < ANSWERS_S, turn
     assert [turn["broke_off"] for turn in told if turn["phase"] == "gone"] == [False] * 3
-    assert not any(turn["tried_far"] for turn in told if turn["phase"] == "gone")
+    assert not any(turn["tried_remotely"] for turn in told if turn["phase"] == "gone")
 
 
-def test_a_network_that_goes_in_the_middle_of_a_reply_costs_neither_the_reply_nor_its_time() -> None:
+def test_offload_network_lost_in_the_middle_of_a_reply_costs_neither_it_nor_its_time() -> None:
     must_have("ip")
     must_do("ip", "link", "set", "lo", "up", why="no network namespace of one's own here")
     told = turns(2, ())
     each_answered_once_and_in_time(told)
-    assert all(turn["broke_off"] for turn in told if turn["phase"] == "goes"), "it was answered far away till then"
+    assert all(turn["broke_off"] for turn in told if turn["phase"] == "goes"), "it was answered remotely till then"
     assert not any(turn["broke_off"] for turn in told if turn["phase"] in ("slow", "back"))
 
 
-def test_over_a_network_of_600_ms_that_loses_packets_it_answers_in_time_and_once() -> None:
+def test_offload_network_of_600_ms_that_loses_packets_is_answered_in_time_and_once() -> None:
     must_have("tc")
     must_do("tc", "qdisc", "add", "dev", "lo", "root", *NETEM, why="no netem in a namespace of one's own here")
     told = turns(16, NETEM)
     each_answered_once_and_in_time(told)
     slow = [turn for turn in told if turn["phase"] == "slow"]
     assert min(turn["rtt_ms"] for turn in slow if turn["rtt_ms"]) > 550, "the network was not slow"
-    assert sum(turn["tried_far"] for turn in slow) >= 4
+    assert sum(turn["tried_remotely"] for turn in slow) >= 4

@@ -55,7 +55,8 @@ def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
     unlike = [one["what"] for one in outside if (one["turn"], one["what"]) != (3, "answer")]
     assert unlike == ["turn"] * 3 + ["gate"] * 3, "only the three turns after the recording's end are new"
     compared = {one["what"] for one in found["differences"]}
-    assert {"touched", "end", "decided", "parts", "latents", "answer", "wait: prefill", "wish", "gate"} <= compared
+    assert {"activated", "end", "decided", "parts", "latents", "memory intent"} <= compared
+    assert {"answer", "wait: prefill", "gate"} <= compared
     assert found["cost"]["descriptors"][1] <= found["cost"]["descriptors"][0] + 2
 
 
@@ -100,7 +101,7 @@ def test_differences_are_named_with_their_tolerance() -> None:
     assert outside([base], [late]) == [("end", "when_ms")]
     assert outside([base], [late], when_ms=100) == []
     asks = replace(base, decision=replace(base.decision, memory_intent="sound"))
-    assert outside([base], [asks]) == [("wish", "all")]
+    assert outside([base], [asks]) == [("memory intent", "all")]
     looks = replace(base, decision=replace(base.decision, cause="long_press"))
     assert outside([base], [looks]) == [("parts", "all")]
     other = replace(base, latents=(replace(base.latents[0], data=-base.latents[0].data),))
@@ -138,7 +139,7 @@ def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
     assert outside_of(late) == [("interrupted at 9.00 s", "none"), ("none", "interrupted at 9.09 s")]
     assert outside_of(late, when_ms=100) == []
     unlike = [*told[:2], replace(told[2], continues_turn=False)]
-    assert [one for one, _ in outside_of(unlike)] == ["interrupt (merged) at 12.00 s", "none"]
+    assert [one for one, _ in outside_of(unlike)] == ["interrupted (same turn) at 12.00 s", "none"]
 
 
 def test_a_turn_too_many_or_too_few_is_one_line_and_the_others_are_still_compared() -> None:
