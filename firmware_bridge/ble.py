@@ -1,6 +1,6 @@
-"""Bluetooth LE through bleak: scan, one connected peripheral. Does NOT know what any byte means.
+"""Bluetooth LE through bleak: scan, one connected peripheral.
 
-All that bleak and the system's Bluetooth can raise becomes a LinkError here, and nowhere else.
+Every exception of bleak and of the system's Bluetooth becomes a LinkError here.
 """
 
 from __future__ import annotations

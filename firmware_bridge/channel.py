@@ -1,6 +1,6 @@
 """One channel of the link, each direction: sequence numbers, selective acknowledgement, credit, retransmission.
 
-Knows NOTHING of frames, sessions, sealing or what a message says. Sequence numbers are 16 bits and wrap; at most
+Sequence numbers are 16 bits and wrap; at most
 MAX_WINDOW messages are in flight, so that serial arithmetic (RFC 1982) is never ambiguous.
 """
 

@@ -1,7 +1,7 @@
-"""Offset and drift of another clock, from four timestamps a round trip. Knows NOTHING of how they travel.
+"""Offset and drift of another clock, from four timestamps a round trip.
 
-Offset and delay as in NTP (RFC 5905, section 8); of the last rounds those with the least delay are believed, as
-what delays a packet almost always delays one direction only.
+Offset and delay are computed as in NTP (RFC 5905, section 8). Of the last rounds those with the least delay are
+believed, because what delays a packet almost always delays one direction only.
 """
 
 from __future__ import annotations

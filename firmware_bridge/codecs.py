@@ -1,7 +1,7 @@
-"""Sound of the glasses to PCM: one decoder object a stream. Does NOT know products, packets or losses.
+"""Decoders from the sound formats of glasses to PCM; a stream has a decoder object of its own.
 
 Opus and LC3 are decoded by the reference libraries (extra `codecs`; libopus and liblc3), which also fill in for a lost
-frame from their own state. What they need and this machine lacks is a LinkError NOT_AVAILABLE that names the package.
+frame from their own state. A library that is missing is a LinkError NOT_AVAILABLE that names the package.
 """
 
 from __future__ import annotations

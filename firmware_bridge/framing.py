@@ -1,4 +1,4 @@
-"""Frames on a byte stream: COBS(body + CRC-32), zero byte. Knows NOTHING of what a body says.
+"""Frames on a byte stream: each is COBS(body + CRC-32) and a zero byte.
 
 COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing", 1997. CRC-32: IEEE 802.3, as zlib computes it.
 """

@@ -1,7 +1,7 @@
-"""How a session begins, the host's side: greet, compare protocols, exchange keys. Knows NOTHING of what follows.
+"""How a session begins, the host's side: greet, compare protocols, exchange keys.
 
 The host greets until the device answers. Both greetings carry a fresh nonce and are the prologue of the key
-exchange, so an old greeting, or one that somebody has changed on the way, leads nowhere.
+exchange, so an old or altered greeting cannot complete it.
 """
 
 from __future__ import annotations

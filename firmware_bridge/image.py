@@ -1,7 +1,7 @@
-"""Firmware images: MCUboot's header and trailer, signed with EdDSA over BLAKE2b. Knows NOTHING of how one travels.
+"""Firmware images: MCUboot's header and trailer, signed with EdDSA over BLAKE2b.
 
-`python -m firmware_bridge.image key|sign` is what the firmware's build runs. The signature is Monocypher's own, made
-by the very C file that checks it on the device; layouts: firmware/core/image.h.
+The firmware's build runs `python -m firmware_bridge.image key|sign`. The signature is Monocypher's own, made by the C
+file that checks it on the device. Layouts: firmware/core/image.h.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The host's end of the link, without any I/O: bytes and times in, bytes and messages out.
 
-Does NOT know what carries the bytes, nor what a message says. One state machine: CLOSED, OPENING (somebody is to open
+One state machine: CLOSED, OPENING (somebody is to open
 a transport), GREETING, KEYING, UP, WAITING (until the next try). Times are microseconds of any steady clock.
 """
 

@@ -1,7 +1,6 @@
 """The wire as protocol.h defines it: ids, layouts and hash, read from the header itself.
 
-Does NOT know what a message means, when it is sent or over what. A header this parser does not fully understand
-is refused, so that nothing of it is silently skipped.
+A header that this parser does not fully understand is refused, so that no part of it is silently skipped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Keys and sealed frames: Noise_NNpsk0_25519_ChaChaPoly_BLAKE2b, the host's side. Knows NOTHING of the link's state.
+"""Keys and encrypted frames: Noise_NNpsk0_25519_ChaChaPoly_BLAKE2b, the host's side.
 
 Noise Protocol Framework, revision 34. X25519, ChaCha20-Poly1305 come from `cryptography`, BLAKE2b and HMAC from the
-standard library. Both greetings are the prologue, so nobody can talk the two sides out of anything, nor replay them.
+standard library. Both greetings are the prologue, so neither can be changed on the way or replayed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Drives a Link over a Transport, reopening it as often as the link wants. Knows NOTHING of messages' meaning.
+"""Drives a Link over a Transport, reopening it as often as the link wants.
 
-One task reads, one writes, and nothing blocks the event loop; the writer takes from the link only what the transport
-has room for, so that what is urgent never waits behind more than one small write.
+One task reads, one writes, and nothing blocks the event loop. The writer takes from the link only what the transport
+has room for, so that an urgent message never waits behind more than one small write.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Firmware update over the link: smpclient speaks SMP, the link carries it. Knows NOTHING of flash or boot loaders.
+"""Firmware update over the link: smpclient speaks SMP, the link carries it.
 
-An update is three steps: `upload` into the slot that does not run, `try_once` (the device restarts into it), and,
-once whoever asked is content with how it works, `confirm`. Without that the next reset brings the old firmware back.
+An update has three steps: `upload` into the slot that does not run, `try_once` (the device restarts into it), and
+`confirm` once it has proved itself. Without `confirm` the next reset brings the old firmware back.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _T = TypeVar("_T", bound=Response)
 
 
 class Device(Protocol):
-    """Who has the link: devices/reference.py. `smp` gets every SMP packet that arrives."""
+    """The owner of the link (devices/reference.py). `smp` gets every SMP packet that arrives."""
 
     session: Session
     smp: asyncio.Queue[bytes]
@@ -54,7 +54,7 @@ class LinkTransport:
         await self._device.session.wait_up(timeout_s)
 
     async def disconnect(self) -> None:
-        """Nothing: the link is not ours to end."""
+        """Does nothing: the link belongs to somebody else."""
 
     async def send(self, data: bytes) -> None:
         """One SMP packet."""

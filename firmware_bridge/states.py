@@ -1,4 +1,4 @@
-"""What the link says of itself: its states, why it changed, its settings and counters. Knows NOTHING of how."""
+"""The link's states, the reasons for its changes, its settings and its counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Byte pipes to the glasses, chosen by a string. Knows NOTHING of frames, messages, retries or keys.
+"""Byte pipes to the glasses: serial, TCP, Bluetooth LE or a pty, chosen by an address string.
 
 A transport may lose, cut or join what it carries; everything above it (framing, link) copes with any chunking.
 """

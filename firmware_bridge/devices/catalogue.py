@@ -1,4 +1,4 @@
-"""Which glasses are among what advertises, what each can do, and the session for it. Does NOT connect."""
+"""Recognises glasses among Bluetooth advertisers, with what each can do, and makes the session for them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def _alone(one: Seen) -> Glasses | None:
 
 
 def session(glasses: Glasses, *, backends: Backends = SYSTEM) -> Device:
-    """The session for glasses in reach. Raises LinkError: NOT_FOUND (an arm is missing), NOT_SUPPORTED (our link)."""
+    """The session for glasses in reach.
+
+    Raises LinkError: NOT_FOUND (an arm is missing), NOT_SUPPORTED (the reference link).
+    """
     if glasses.capabilities is even_g1_wire.CAPABILITIES:
         if len(glasses.parts) != 2:
             raise LinkError(Reason.NOT_FOUND, f"{glasses.name}: {glasses.note}; take both arms out of the case")
@@ -72,4 +75,4 @@ def session(glasses: Glasses, *, backends: Backends = SYSTEM) -> Device:
         return OmiGlass(glasses.parts[0].device, backends=backends)
     if glasses.capabilities in (frame_wire.FRAME, frame_wire.HALO):
         return Frame(glasses.parts[0].device, backends=backends)
-    raise LinkError(Reason.NOT_SUPPORTED, f"{glasses.name} speaks our own link: {glasses.note}")
+    raise LinkError(Reason.NOT_SUPPORTED, f"{glasses.name} speaks the reference link: {glasses.note}")

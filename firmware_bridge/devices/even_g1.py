@@ -1,7 +1,7 @@
 """Even Realities G1: a panel in each lens, a microphone in the right arm. Two peripherals, one device.
 
-Text and bitmaps go to the left arm, and to the right one when the left has acknowledged. Does NOT know a byte of the
-wire: see even_g1_wire.
+Text and bitmaps go to the left arm, and to the right one when the left has acknowledged. Bytes:
+even_g1_wire.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bytes of the Even Realities G1, both ways. Knows NO link; does not lay out text: lines come broken as they show.
+"""The bytes of the Even Realities G1, both ways. Text comes in as lines that fit the panel.
 
 All layouts are vendor-stated, read in the vendor's demo application.
 """

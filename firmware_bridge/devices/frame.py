@@ -1,4 +1,4 @@
-"""Brilliant Labs Frame and Halo: camera, microphone, display, taps. Does NOT know a byte of the wire: see frame_wire.
+"""Brilliant Labs Frame and Halo: camera, microphone, display, taps. Bytes: frame_wire.py.
 
 The glasses run Lua. `connect` puts frame_app.lua there if it is not there yet, starts it, and from then on both sides
 exchange messages. The vendor's own packages are not used: brilliant-ble opens its BleakClient itself and knows neither

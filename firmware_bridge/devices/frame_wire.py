@@ -1,8 +1,8 @@
-"""The bytes of Brilliant Labs Frame and Halo, both ways, and of our Lua that runs on them. Knows NO link.
+"""The bytes of Brilliant Labs Frame and Halo, and of the Lua program that runs on them, both ways.
 
-Layouts are vendor-stated (Brilliant's brilliant-ble and brilliant-msg). What the vendor leaves open is ours and made by
-frame_app.lua: a sequence number in each packet of sound, and the size of a photograph in its last packet, as nothing
-else would show a loss.
+Layouts are vendor-stated (Brilliant's brilliant-ble and brilliant-msg). frame_app.lua adds a
+sequence number to each packet of sound and the size of a photograph to its last packet, because nothing else would
+show a loss.
 """
 
 from __future__ import annotations

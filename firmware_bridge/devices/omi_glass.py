@@ -1,4 +1,4 @@
-"""Omi: the glasses (OMI Glass, OpenGlass: microphone and camera) and the pendant (microphone). Does NOT know bleak.
+"""Omi: the glasses (OMI Glass, OpenGlass: microphone and camera) and the pendant (microphone).
 
 The layouts are vendor-stated, read in the firmware's sources: a sound packet is u16 LE counter, u8 part of a frame,
 payload; a photo chunk is u16 LE number, payload, the first one's payload begins with the orientation (firmware 2.1.1

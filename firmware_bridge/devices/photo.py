@@ -1,4 +1,4 @@
-"""Asking glasses for a photograph: deadlines by stage, failures by type, asked again after a gap. Knows NO product.
+"""Takes a photograph from glasses: deadlines by stage, failures by type, a retry after a gap.
 
 A product says how to ask, how its chunks make a picture (`Assembler`), and which chunk is the last.
 """

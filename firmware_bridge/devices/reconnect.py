@@ -1,4 +1,4 @@
-"""Keeps one device connected: an explicit state machine with capped backoff. Knows NO product and no radio.
+"""Keeps one device connected: an explicit state machine with capped backoff.
 
 CONNECTING --ok--> UP --dropped--> WAITING --time--> CONNECTING
     '----failed, can get better----^
@@ -54,8 +54,9 @@ async def keep_connected(
 ) -> None:
     """Connects, and connects again after every drop, until cancelled; then closes.
 
-    Not for Ours: its Session reconnects by itself, for only the link knows what it has promised and must send again,
-    and within a second; a product's own protocol promises nothing across a drop and is set up anew by `connect`.
+    Not for ReferenceGlasses: their Session reconnects by itself within a second, because only the link knows which
+    messages it has promised and must send again. A product's own protocol promises nothing across a drop, so
+    `connect` sets it up anew.
 
     Each change goes to the device's inbox as LinkChanged and to `changed`, with the reason.
     Raises LinkError for what trying again does not change.

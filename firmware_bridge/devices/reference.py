@@ -1,4 +1,4 @@
-"""Glasses that speak our own link (protocol.h): one device over serial, TCP or BLE. Knows NO frame and no key.
+"""Glasses that speak the reference link (protocol.h): one device over serial, TCP or BLE.
 
 What the device reports comes out of `inbox`, on this host's clock; commands return when the device has carried them
 out. Sounds keep coming after a reconnect.

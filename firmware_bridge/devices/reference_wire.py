@@ -1,4 +1,4 @@
-"""What messages of our own link mean to a host: capabilities, events, photographs. Knows NO link and no session."""
+"""The meaning of the reference link's messages to a host: capabilities, events, photographs, sound."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sound and picture files in, WAV files out. Does NOT know encoders: it returns plain arrays at a plain rate.
+"""Reads sound and picture files into plain arrays, and writes WAV files.
 
-Everything a user can get wrong about a file is found here, once, and said as an InputError: what is wrong, with
-which file, what to do. Sizes are checked from the header before anything is allocated, and again while reading,
+Everything that can be wrong with a user's file is found here and raised as an InputError that says what is wrong, with
+which file, and what to do. Sizes are checked from the header before anything is allocated, and again while reading,
 because headers lie.
 """
 

@@ -1,1 +1,1 @@
-"""Devices that hear and see: microphone, speaker, camera, the link to the glasses. They know no gate and no model."""
+"""Microphone, speaker, camera, and the link to glasses that have all of them."""

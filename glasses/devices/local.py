@@ -1,7 +1,7 @@
-"""Which devices the spine hears, speaks and sees with, and how each is opened. Knows no gate and no model.
+"""The devices that the assistant hears, speaks and sees with, and how each is opened.
 
-`DeviceFactory` is what the spine needs; `LocalDevices` are those of this machine, linked.py has those of glasses over a
-link.
+`DeviceFactory` is what the assistant needs. `LocalDevices` opens those of this machine, `RemoteGlasses` (remote.py)
+those of glasses over a link.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DeviceFactory(Protocol):
 
     @property
     def muted(self) -> bool:
-        """Whether a switch of the devices' own has muted them."""
+        """Whether the devices' own mute switch is on."""
         ...
 
     @property
@@ -81,13 +81,13 @@ class DeviceFactory(Protocol):
         ...
 
     def rescan(self) -> None:
-        """Looks anew at what there is; everything must be closed before."""
+        """Lists the devices anew; all must be closed before."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LocalDevices:
-    """Those of this machine, by name; None is the system's own choice, `camera_source` None is no camera."""
+    """Opens this machine's devices by name; None is the system's choice, and for `camera_source` no camera."""
 
     microphone_name: str | None = None
     speaker_name: str | None = None
@@ -95,7 +95,7 @@ class LocalDevices:
 
     @property
     def muted(self) -> bool:
-        """No device of a desk tells."""
+        """False: local devices report no mute switch."""
         return False
 
     @property
@@ -117,5 +117,5 @@ class LocalDevices:
         return Camera(queue, self.camera_source)
 
     def rescan(self) -> None:
-        """PortAudio lists devices once. Raises SensorError(NOT_INSTALLED)."""
+        """Makes PortAudio list its devices anew. Raises SensorError(NOT_INSTALLED)."""
         portaudio.rescan()

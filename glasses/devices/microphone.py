@@ -1,6 +1,6 @@
-"""The microphone: 20 ms chunks of int16 sound at 16 kHz with the host's time. Knows no gate and no model.
+"""The microphone: 20 ms chunks of int16 sound at 16 kHz with the host's time.
 
-PortAudio's thread does no more than copy, resample and put; whoever listens takes from the queue in its own time.
+PortAudio's thread only copies, resamples and queues; the listener takes chunks from the queue in a thread of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Raspberry Pi's ribbon-cable camera through picamera2, read as OpenCV reads the others. Knows no queue and no model.
+"""A Raspberry Pi's ribbon-cable camera through picamera2, with the interface of an OpenCV capture.
 
 picamera2 comes with the system (Debian's python3-picamera2), never from PyPI: it has to fit the system's libcamera. A
 virtual environment sees it where it was made with --system-site-packages, as hardware/install.sh does on a Pi.

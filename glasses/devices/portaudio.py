@@ -1,4 +1,4 @@
-"""Sound devices by name or best guess, through PortAudio. Knows no stream and no model.
+"""Sound devices through PortAudio, by name or by best guess.
 
 The Linux wheel of sounddevice carries no PortAudio, so it is imported here alone: nothing else may need it.
 """
@@ -17,10 +17,10 @@ from glasses.devices import quiet_stderr
 from glasses.errors import Reason, SensorError
 
 Direction = Literal["input", "output"]
-# The sound server's own devices follow the wearer's choice and hot-plug; bare hardware devices do not.
 START_S = 3.0  # a device may take so long to begin
 CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
 GONE_S = 0.7  # one that runs and then gives nothing for so long is gone
+# The sound server's own devices follow the user's choice and hot-plug; bare hardware devices do not.
 _PREFERRED = ("pulse", "pipewire", "default")
 _NONE: dict[Direction, str] = {
     "input": "there is no microphone: plug one in, or start PulseAudio or PipeWire",
@@ -95,9 +95,10 @@ def listed(direction: Direction) -> list[SoundDevice]:
 
 
 def rescan() -> None:
-    """PortAudio lists devices once; this makes it look again. Every stream must be closed before."""
+    """Makes PortAudio list its devices anew, which it does only at start. Every stream must be closed before."""
     sd = portaudio()
-    sd._terminate()  # sounddevice has no public name for it; its documentation points here
+    # Private, hence sounddevice is pinned: the library lists devices at import and has no public way to list them anew.
+    sd._terminate()
     sd._initialize()
 
 
@@ -107,7 +108,8 @@ def close(devices: Sequence[Closing]) -> None:
     closing.start()
     closing.join(CLOSE_S)
     if closing.is_alive():
-        atexit.unregister(portaudio()._exit_handler)  # it would wait as well: the process must be able to end
+        # Private as well: its exit handler would wait for the same device, and the process must be able to end.
+        atexit.unregister(portaudio()._exit_handler)
         raise SensorError(Reason.TIMEOUT, "PortAudio does not let go of a device that vanished; start again")
 
 

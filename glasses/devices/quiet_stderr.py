@@ -1,8 +1,8 @@
-"""Keeps what sound libraries write to stderr away from the person at the terminal. Knows no device.
+"""Keeps what sound libraries write to stderr away from the user's terminal.
 
-ALSA can be told whom to tell. PortAudio 19.6 prints each call that failed, from its own thread, and exports no way to
-stop that: those lines are taken out by a `grep` between it and the terminal. A process of its own, so that the last
-words of one that crashes are not lost with it.
+ALSA takes an error handler. PortAudio 19.6 prints each call that failed, from its own thread, and exports no way to
+stop that: a `grep` between it and the terminal takes those lines out. It is a process of its own, so that the last
+lines of a process that crashes are not lost with it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _alsa_says(_file: bytes, _line: int, function: bytes, _error: int, text: byt
 
 
 def hush_alsa() -> bool:
-    """What ALSA says goes to the log (DEBUG); False where there is none. To be called before PortAudio begins."""
+    """Sends ALSA's errors to the log (DEBUG); False where there is no ALSA. Call it before PortAudio is opened."""
     try:
         alsa = ctypes.CDLL("libasound.so.2")  # by the name PortAudio asks for: the one library both then have
         alsa.snd_lib_error_set_handler(_alsa_says)
@@ -42,7 +42,7 @@ def hush_alsa() -> bool:
 
 @contextmanager
 def without_portaudio() -> Iterator[None]:
-    """What is written to stderr within, less PortAudio's own lines, where a person reads it; elsewhere all of it."""
+    """While open, filters PortAudio's own lines from stderr if that is a terminal."""
     grep = shutil.which("grep")
     if grep is None or not os.isatty(2):
         yield

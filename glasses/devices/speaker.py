@@ -1,8 +1,8 @@
-"""The speaker: clauses in, sound out, silent at once when told. Knows no voice and no model.
+"""The speaker: plays clauses in order and falls silent at once when asked.
 
-It also keeps what it played (`Reference`), which the echo gate takes out of the microphone's sound, and how much of
-each clause has been *heard*: handed over, less what still waits in the device. `AudioOutput` is all of that, for any
-device; `Speaker` is PortAudio's.
+It also keeps what it played (`Reference`), which the echo suppressor removes from the microphone's sound, and how much
+of each clause was *heard*: handed to the device, less what still waits in it. `AudioOutput` does this for any device;
+`Speaker` is PortAudio's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOLD_MS = 300  # without the reply the voice detector hears a voice within it
 _HOLD_AGAIN_NS = NS_PER_S  # a vacuum cleaner must not keep it silent
 _FADE_MS = 5  # a cut in mid-wave is a click, as loud as the voice
 _MAX_LATENCY_S = 0.5
-_REFERENCE_S = 4  # of what was played is kept for the echo gate
+_REFERENCE_S = 4  # of what was played is kept for the echo suppressor
 
 
 class AudioOutput(ABC):

@@ -1,4 +1,4 @@
-"""Which cameras Linux has, and what pictures they give, from V4L2. Opens no stream; knows no camera library.
+"""Lists the cameras of Linux and their picture formats through V4L2; opens no stream.
 
 Constants and layouts are of the kernel's uapi/linux/videodev2.h.
 """

@@ -1,8 +1,8 @@
-"""The last minutes of sound and sight as latents, in memory only: never on disk, never as sound or picture.
+"""The last minutes of sound and pictures as latents, in RAM only: never on disk, never as sound or picture.
 
-"What was that sound just now?" is answered from it. What is older is kept coarser: sound latents are mean-pooled,
-pictures thinned out (a pooled picture is no picture any more, a missing one is). Bounded in time and in bytes. Knows no
-encoder, no connector and no clock: every time comes from the caller.
+Questions such as "what was that sound just now?" are answered from it. Older latents are kept coarser: sound is
+mean-pooled, pictures are thinned out, because a pooled picture shows nothing. Bounded in time and in bytes. Every time
+comes from the caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RECALLED_NS = 10 * NS_PER_S  # at most, of one recalled sound: connectors are tr
 BLOCK_MS = 100  # is_audible's own
 QUIET_MS = 500  # silence that ends a piece
 SHORTEST_MS, LONGEST_MS = 300, 4000
-TALK_MS = 160  # as in ear.py: less speech than this is a noise
+TALK_MS = 160  # as in the listener: less speech than this is a noise
 HOLE_NS = 100_000_000  # chunks further apart than this are two streams
 
 
@@ -66,8 +66,15 @@ class _Kept:
 class LatentMemory:
     """`remember` as it happens, `last_sound`, `last_picture` and `between` when asked, `wipe` when told."""
 
-    def __init__(self, *, tiers: tuple[Tier, ...] = TIERS, max_bytes: int = 24 << 20) -> None:
-        self._tiers, self._max_bytes = tiers, max_bytes
+    def __init__(
+        self,
+        *,
+        tiers: tuple[Tier, ...] = TIERS,
+        max_bytes: int = 24 << 20,
+        thinned: frozenset[Modality] = frozenset({"image"}),
+    ) -> None:
+        """Latents of `thinned` modalities are kept whole and ever more seldom as they age; all others are pooled."""
+        self._tiers, self._max_bytes, self._thinned = tiers, max_bytes, thinned
         self._kept: list[deque[_Kept]] = [deque() for _ in tiers]  # one for each tier, oldest first
         self._newest_ns = 0
 
@@ -149,8 +156,8 @@ class LatentMemory:
 
     def _demote(self, kept: _Kept, to: int) -> None:
         tier, here = self._tiers[to], self._kept[to]
-        if kept.latents.modality == "image":
-            last = next((k.t_ns for k in reversed(here) if k.latents.modality == "image"), None)
+        if (modality := kept.latents.modality) in self._thinned:
+            last = next((k.t_ns for k in reversed(here) if k.latents.modality == modality), None)
             if last is None or kept.t_ns - last >= tier.picture_s * NS_PER_S:
                 here.append(kept)
             return
@@ -169,7 +176,7 @@ class PastReply:
 
 
 class PastReplies:
-    """The assistant's own last words, to be said again: text, so only where the wearer wants it. Bounded."""
+    """The assistant's own last replies, to be repeated. Text, so kept only where the user wants that."""
 
     def __init__(self, n_kept: int = 20) -> None:
         self._kept: deque[PastReply] = deque(maxlen=n_kept)
@@ -200,7 +207,7 @@ class SoundSegmenter:
         self.reset()
 
     def reset(self) -> None:
-        """A new stream begins, or the wearer muted: what was not yet a whole piece is gone."""
+        """Drops sound that is not yet a whole segment: a new stream begins, or the user muted."""
         self._block: list[AudioChunk] = []
         self._piece: list[AudioChunk] = []
         self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0

@@ -1,4 +1,4 @@
-"""A recorded session as the sensors would have given it. Knows no gate and no model.
+"""The shipped demo session as events of the sensors.
 
 A session is a folder: `session.toml` (touches, frames, what was said for the reader of the contact sheet only, and the
 source and licence of each clip), one sound file, and pictures.

@@ -1,9 +1,9 @@
-"""Files that this device can write and not read: sealed for the holder of a private key that lies elsewhere.
+"""Encrypted files that this device can write but not read: only the owner of a private key kept elsewhere can.
 
-Hybrid encryption from `cryptography`: HPKE (RFC 9180: X25519, HKDF-SHA256, ChaCha20-Poly1305) seals a fresh file key
-for the public key; the content follows in frames under that key, each with a counter and a mark of the last one in its
-nonce (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizar 2015, as in age), so frames can be neither
-swapped nor dropped unnoticed, and a file that was cut off is told from a whole one. Knows nothing of recordings.
+Hybrid encryption from `cryptography`: HPKE (RFC 9180: X25519, HKDF-SHA256, ChaCha20-Poly1305) encrypts a fresh file
+key for the public key. The content follows in frames under that key, each with a counter and a mark of the last one in
+its nonce (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizar 2015, as in age), so frames can be neither
+swapped nor dropped unnoticed, and a file that was cut off is told from a whole one.
 
 Keys are PEM as OpenSSL makes them:
     openssl genpkey -algorithm x25519 -out owner.pem && openssl pkey -in owner.pem -pubout -out owner.pub
@@ -29,12 +29,12 @@ FRAME_BYTES = 64 * 1024  # of plain text, at most
 _TAG_BYTES = 16
 _MAX_KEY_FILE_BYTES = 16 * 1024
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
-_INFO = b"glasses sealed file 1"
-_SEALED_KEY_BYTES = 32 + 32 + _TAG_BYTES  # HPKE's encapsulated key, the file key, its tag
+_INFO = b"glasses sealed file 1"  # of the format, as MAGIC: files of older versions must open
+_ENCRYPTED_KEY_BYTES = 32 + 32 + _TAG_BYTES  # HPKE's encapsulated key, the file key, its tag
 
 
 class EncryptedWriter:
-    """A stream that seals what is written. `flush` ends a frame: what was flushed survives the process."""
+    """A stream that encrypts what is written. `flush` ends a frame: flushed bytes survive the process."""
 
     def __init__(self, out: BinaryIO, public_key: X25519PublicKey) -> None:
         self._out, self._waiting, self._n_frames, self._n_bytes = out, bytearray(), 0, 0
@@ -47,7 +47,7 @@ class EncryptedWriter:
         self._waiting += data
         self._n_bytes += len(data)
         while len(self._waiting) >= FRAME_BYTES:
-            self._seal(last=False)
+            self._write_frame(last=False)
         return len(data)
 
     def tell(self) -> int:
@@ -55,17 +55,17 @@ class EncryptedWriter:
         return self._n_bytes
 
     def flush(self) -> None:
-        """Seals what waits and hands it to the operating system."""
+        """Encrypts what waits and hands it to the operating system."""
         if self._waiting:
-            self._seal(last=False)
+            self._write_frame(last=False)
         self._out.flush()
 
     def finish(self) -> None:
         """Marks the end; without it the file reads as cut off."""
-        self._seal(last=True)
+        self._write_frame(last=True)
         self._out.flush()
 
-    def _seal(self, *, last: bool) -> None:
+    def _write_frame(self, *, last: bool) -> None:
         plain = bytes(self._waiting[:FRAME_BYTES])
         del self._waiting[:FRAME_BYTES]
         sealed = self._cipher.encrypt(_nonce(self._n_frames, last), plain, None)
@@ -74,18 +74,20 @@ class EncryptedWriter:
 
 
 class EncryptedReader(io.RawIOBase):
-    """The plain bytes of a sealed stream; ends early, with `torn` set, where the file was cut off."""
+    """The plain bytes of an encrypted stream; ends early, with `is_truncated` set, where the file was cut off."""
 
     def __init__(self, source: BinaryIO, private_key: X25519PrivateKey, name: str) -> None:
-        """Raises InputError: CORRUPT (no sealed file), REFUSED (sealed for another key)."""
+        """Raises InputError: CORRUPT (no encrypted file), REFUSED (encrypted for another key)."""
         self._source, self._name, self._n_frames, self._rest, self._ended = source, name, 0, b"", False
-        self.torn = False
+        self.is_truncated = False
         if source.read(len(MAGIC)) != MAGIC:
-            raise InputError(Reason.CORRUPT, f"{name} is not a sealed file")
+            raise InputError(Reason.CORRUPT, f"{name} is not an encrypted file")
         try:
-            key = _SUITE.decrypt(source.read(_SEALED_KEY_BYTES), private_key, _INFO)
+            key = _SUITE.decrypt(source.read(_ENCRYPTED_KEY_BYTES), private_key, _INFO)
         except (InvalidTag, ValueError) as error:
-            raise InputError(Reason.REFUSED, f"{name} was sealed for another key (or its head is damaged)") from error
+            raise InputError(
+                Reason.REFUSED, f"{name} was encrypted for another key (or its head is damaged)"
+            ) from error
         self._cipher = ChaCha20Poly1305(key)
 
     def readable(self) -> bool:
@@ -107,7 +109,7 @@ class EncryptedReader(io.RawIOBase):
             raise InputError(Reason.CORRUPT, f"{self._name}: frame {self._n_frames} claims {size:,} bytes")
         sealed = self._source.read(size)
         if size < _TAG_BYTES or len(sealed) < size:
-            self._ended = self.torn = True
+            self._ended = self.is_truncated = True
             return b""
         try:
             plain = self._cipher.decrypt(_nonce(self._n_frames, last), sealed, None)

@@ -1,7 +1,6 @@
-"""What is recorded, entry by entry: sensors, what else the ear is told, decisions, answers; and each as bytes.
+"""The entries of a recording, and each as bytes: sensor events, what else the listener is given, decisions, answers.
 
-Sound and pictures are Foxglove's own messages (RawAudio, CompressedImage in protobuf), everything else is JSON. Knows
-no file, no thread and no model.
+Sound and pictures are Foxglove's own messages (RawAudio, CompressedImage in protobuf), everything else is JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A folder of recordings: what is in it, what must go, what was cut off. Knows no sensor and no model.
+"""A folder of recordings: lists segments, deletes old ones, recovers those that were cut off.
 
 Names: NUMBER-UTC.mcap (whole), .mcap.part (being written, or cut off: `recover`), `.sealed` at the end where it is
 encrypted, and NUMBER-UTC.keep, an empty file a person puts beside a segment that retention must leave alone. Numbers
@@ -98,7 +98,7 @@ def wipe(folder: Path) -> int:
 def recover(folder: Path) -> list[Path]:
     """Finishes what an earlier process left half-written; returns the files. Raises OSError.
 
-    Plain segments are written anew up to the tear, with their index. Sealed ones cannot be read here, and on a full
+    Plain segments are written anew up to the tear, with their index. Encrypted ones cannot be read here, and on a full
     disk there is no room: those only get their final name, and reading them ends with CutOffError.
     """
     out = []
@@ -151,7 +151,7 @@ def _copy(source: BinaryIO, out: BinaryIO, name: str) -> int:
 
 @contextmanager
 def opened(path: Path, private_key: X25519PrivateKey | None = None) -> Iterator[BinaryIO]:
-    """The plain bytes of a segment. Raises InputError: NOT_FOUND, REFUSED (sealed, and no key or another)."""
+    """The plain bytes of a segment. Raises InputError: NOT_FOUND, REFUSED (encrypted, and no key or another)."""
     with ExitStack() as stack:
         try:
             source: BinaryIO = stack.enter_context(path.open("rb"))
@@ -159,7 +159,7 @@ def opened(path: Path, private_key: X25519PrivateKey | None = None) -> Iterator[
             raise InputError(Reason.NOT_FOUND, f"cannot read {path}: {error.strerror}") from error
         if ".sealed" in path.suffixes:
             if private_key is None:
-                raise InputError(Reason.REFUSED, f"{path} is sealed: give the private key with --key FILE")
-            # SealedReader is a RawIOBase, which type checkers do not take for a BufferedReader's source
+                raise InputError(Reason.REFUSED, f"{path} is encrypted: give the private key with --key FILE")
+            # EncryptedReader is a RawIOBase, which type checkers do not take for a BufferedReader's source
             source = BufferedReader(EncryptedReader(source, private_key, path.name))  # pyright: ignore[reportArgumentType]
         yield source

@@ -1,4 +1,4 @@
-"""One recorded segment: what the sensors gave and what was decided, as MCAP. Knows no thread, no folder and no model.
+"""One recorded segment as MCAP: what the sensors gave and what was decided.
 
 Sound and pictures are Foxglove's own messages (RawAudio, CompressedImage in protobuf), everything else is JSON, so the
 files open in Foxglove and Rerun as they are. Times are the host's monotonic clock; the file's metadata `session` holds
@@ -53,7 +53,7 @@ class CutOffError(InputError):
 
 
 class Out(Protocol):
-    """Where a segment goes: a file, or one that is sealed."""
+    """Where a segment is written: a file, or an EncryptedWriter."""
 
     def write(self, data: bytes, /) -> int: ...
     def tell(self) -> int: ...
