@@ -243,7 +243,7 @@ def test_a_sealed_file_cannot_be_changed_shortened_or_reordered_unnoticed() -> N
 
     def opened_again(data: bytes) -> tuple[bytes, bool]:
         reader = EncryptedReader(io.BytesIO(data), own, "sealed")
-        return reader.readall(), reader.torn
+        return reader.readall(), reader.is_truncated
 
     assert opened_again(whole) == (plain, False)
     assert opened_again(head + first + second) == (plain[:2000], True)
