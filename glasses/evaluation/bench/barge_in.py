@@ -1,9 +1,8 @@
-"""How soon it falls silent when talked over, and whether its own voice ever interrupts or wakes it: off one tape.
+"""Barge-in and echo: how soon the speaker falls silent when talked over, and what the assistant's own voice triggers.
 
-In a room where the speaker is heard at -6 dB (bench/room.py) it says a long prepared text, so that there is always a
-reply to talk over; everything else is what `glasses run` does. Times are acoustic, from the tape of room and speaker:
-onset of the wearer's voice in the room -> first sample from which the speaker stays silent. Needs PulseAudio. Knows how
-to measure, and no figures.
+In a virtual room where the speaker is heard at -6 dB the assistant says a long prepared text, so that there is always a
+reply to talk over; everything else is as in `glasses run`. Times are acoustic, from one recording of room and speaker:
+onset of the wearer's voice in the room to the first sample from which the speaker stays silent. Needs PulseAudio.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ TEXT = (
     "want to warn, to greet, or to play. Water boils at one hundred degrees, unless you are up on a mountain. "
     "A year has twelve months, and some of them are shorter than others. Apples fall from trees when they are ripe."
 )
-LOUD = 200  # of 32768 on the speaker
-_STAYS = SAMPLE_RATE_HZ * 3 // 10  # samples of silence after which it is one, and no pause between two words
+LOUD = 200  # of 32768 on the speaker: it is not silent
+_STAYS = SAMPLE_RATE_HZ * 3 // 10  # samples: a shorter silence is a pause between two words
 _WAIT_S = 90.0  # the text takes half a minute, longer where the sound stutters
 
 
@@ -49,21 +48,21 @@ def barge_ins(bundle: str, n_turns: int, *, tick: Tick = lambda stage, done, tot
     """Talks `n_turns` times over the reply. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
     rng, said = random.Random(0), spoken_questions(n_turns + 1)
 
-    def talk(spoken: _Spoken) -> None:
+    def talk(spoken: _Conversation) -> None:
         for i, pcm in enumerate(said):
             tick("talked over", i, len(said))
             began_ns = time.monotonic_ns()
             spoken.room.play(pcm).wait()
-            spoken.heard(lambda what: isinstance(what, ReplyState) and what.state == "audible", since_ns=began_ns)
+            spoken.wait_for(lambda what: isinstance(what, ReplyState) and what.state == "audible", since_ns=began_ns)
             time.sleep(rng.uniform(1.0, 2.5))
 
     tape, _ = _run(bundle, talk, on_speech=True)
     waits = falls_silent_ms(tape, said)
-    told = [wait for wait in waits if wait is not None]
-    p50, p95 = np.percentile(told, [50, 95]) if told else (float("nan"),) * 2
+    silenced = [wait for wait in waits if wait is not None]
+    p50, p95 = np.percentile(silenced, [50, 95]) if silenced else (float("nan"),) * 2
     return {
-        "interruptions": len(told),
-        "went_on": sum(wait is None for wait in waits),
+        "interruptions": len(silenced),
+        "not_silenced": sum(wait is None for wait in waits),
         "onset_to_silence_ms_p50": round(float(p50), 1),
         "onset_to_silence_ms_p95": round(float(p95), 1),
     }
@@ -72,37 +71,37 @@ def barge_ins(bundle: str, n_turns: int, *, tick: Tick = lambda stage, done, tot
 def own_voice(bundle: str, minutes: float, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Lets it talk to itself for `minutes` of sound; nobody else says a word. Raises SensorError, ModelError."""
 
-    def talk(spoken: _Spoken) -> None:
+    def talk(spoken: _Conversation) -> None:
         spoken_s = 0.0
         while spoken_s < 60 * minutes:
             began_ns = time.monotonic_ns()
             spoken.live.events.put(Button(began_ns, "tap"))
-            spoken.heard(lambda what: isinstance(what, Reply) and bool(what.outcome), since_ns=began_ns)
+            spoken.wait_for(lambda what: isinstance(what, Reply) and bool(what.outcome), since_ns=began_ns)
             spoken_s = _spoken_s([what for _, what in spoken.seen])
             time.sleep(1.5)  # for what its last word may wake
             tick("seconds", round(spoken_s), round(60 * minutes))
 
     tape, seen = _run(bundle, talk, on_speech=True)
     touches = {what.t_ns for what in seen if isinstance(what, Button)}  # what they opened or ended was no voice
-    told = [what for what in seen if isinstance(what, TurnSignal) and what.t_ns not in touches]
+    signals = [what for what in seen if isinstance(what, TurnSignal) and what.t_ns not in touches]
     blocks = tape[: len(tape) // 1600 * 1600, 1].reshape(-1, 1600)
     return {
         "minutes_of_its_own_voice": round(float((np.abs(blocks.astype(np.int32)).max(axis=1) > LOUD).sum()) / 600, 1),
-        "wakes": sum(what.event is TurnEvent.TURN_STARTED for what in told),
-        "interruptions": sum(what.event is TurnEvent.INTERRUPTED for what in told),
-        "held_its_breath": sum(what.event is TurnEvent.BARGE_IN_PENDING for what in told),
+        "wakes": sum(what.event is TurnEvent.TURN_STARTED for what in signals),
+        "interruptions": sum(what.event is TurnEvent.INTERRUPTED for what in signals),
+        "pauses": sum(what.event is TurnEvent.BARGE_IN_PENDING for what in signals),
     }
 
 
 def _spoken_s(seen: list[Any]) -> float:
-    """How long replies sounded, without that which still does."""
+    """Seconds that finished replies sounded."""
     audible_ns = {what.turn_id: what.t_ns for what in seen if isinstance(what, ReplyState) and what.state == "audible"}
     over = [what for what in seen if isinstance(what, ReplyState) and what.state == "finished"]
     return sum(what.t_ns - audible_ns.get(what.turn_id, what.t_ns) for what in over) / 1e9
 
 
-class _Spoken:
-    """A room with a running spine in it, and what was seen there."""
+class _Conversation:
+    """A virtual room with a running assistant in it, and the events seen there."""
 
     def __init__(self, room: Room, live: Assistant) -> None:
         self.room, self.live = room, live
@@ -115,16 +114,16 @@ class _Spoken:
                 self.seen.append((time.monotonic_ns(), what))
                 self._more.notify_all()
 
-    def heard(self, is_it: Callable[[Any], bool], *, since_ns: int) -> bool:
-        """Waits until something of the kind was seen."""
+    def wait_for(self, is_it: Callable[[Any], bool], *, since_ns: int) -> bool:
+        """Waits until an event for which `is_it` holds was seen; False after _WAIT_S."""
         with self._more:
             return self._more.wait_for(
                 lambda: any(t_ns >= since_ns and is_it(what) for t_ns, what in self.seen), _WAIT_S
             )
 
 
-def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tuple[np.ndarray, list[Any]]:
-    """The tape, int16 (N, 2) of room and speaker, and what was seen."""
+def _run(bundle: str, talk: Callable[[_Conversation], None], *, on_speech: bool) -> tuple[np.ndarray, list[Any]]:
+    """The recording, int16 (N, 2) of room and speaker, and the events seen."""
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder) / "room", echo_db=ECHO_DB) as room:
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
         voice, loaded = open_voice(bundle), open_bundle(bundle)
@@ -140,7 +139,7 @@ def _run(bundle: str, talk: Callable[[_Spoken], None], *, on_speech: bool) -> tu
             watch=lambda what: spoken.watch(what),  # noqa: PLW0108 (none yet)
             canned_reply=lambda draft: TEXT,
         )
-        spoken = _Spoken(room, live)
+        spoken = _Conversation(room, live)
         path = Path(folder) / "tape.raw"
         tape = room.tape(path)
 

@@ -1,7 +1,7 @@
 """The baseline: Whisper's own decoder (faster-whisper, int8) -> text -> the same backbone -> the same voice.
 
-It runs in the same spine, with the same gates and the same head start: what is said is transcribed again and again
-while the wearer speaks, and the answer is prepared from the transcript. Only what flows differs: text, not latents.
+It runs in the same pipeline, with the same VAD, turn manager and head start: what is said is transcribed again and
+again while the wearer speaks, and the answer is prepared from the transcript. Only the input differs: text.
 Needs the extra `baseline` and: glasses models pull whisper-tiny-en-ct2.
 
 It is made as fast as those parts go: greedy, without timestamps, without a second try at a higher temperature, and on a

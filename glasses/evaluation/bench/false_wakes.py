@@ -1,9 +1,9 @@
-"""How often the taught wake phrase is missed, and how often something else opens a turn: hours of sound.
+"""How often the wake phrase is missed, and how often other sound opens a turn, over hours of sound.
 
-Faster than real time, each way of `glasses run --address` on the same sound: the phrase, what asks for something, all
-speech. No sound is heard twice, so the hours are independent of each other; none is one that teaching learned from.
-Kinds of sound, a folder each, take turns, so that each has the same share while it lasts. Interrupted, it gives what it
-has. Knows no device.
+Faster than real time, on the same sound for each activation mode of `glasses run`: the phrase, what asks for something,
+all speech. No sound is heard twice, so the hours are independent of each other, and none was used in training. Kinds of
+sound, a folder each, take turns, so that each has the same share while it lasts. When interrupted, it reports what was
+measured so far.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STRETCH_S = 60
 AFTER_S = 1.0  # of silence after each stretch: every turn ends in it
 _LONGEST_FILE_S = 3600.0
 _N_PHRASES = 100
-_N_TOLD = 40  # false accepts that are named
+_N_NAMED = 40  # false accepts that are named
 _CHUNK = SAMPLE_RATE_HZ // 50
 
 
@@ -52,8 +52,8 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Opened:
-    """Of one kind of sound: how much was heard, and how many turns each way of addressing would have opened."""
+class TurnCounts:
+    """For one kind of sound: how much was heard, and how many turns each activation mode would have opened."""
 
     heard_s: float = 0.0
     spoken_s: float = 0.0
@@ -81,8 +81,8 @@ def run(bundle: str, folders: Sequence[Path], hours: float, tick: train.Tick) ->
         if test or learn:
             misses, n = train.missed(hearing, head.phrase, test or learn, _N_PHRASES, tick, seed=11)
             figures |= {"missed": misses, "of": n}
-        for so_far in opened(hearing, loaded, kinds, hours, tick):
-            figures |= so_far
+        for counts in counted(hearing, loaded, kinds, hours, tick):
+            figures |= counts
     except KeyboardInterrupt:
         figures["interrupted"] = True
     finally:
@@ -97,10 +97,10 @@ def unlearned(folders: Sequence[Path], taught: Path) -> dict[str, list[Path]]:
     try:
         learned_from = [Path(folder) for folder in json.loads(taught.read_text())["learned_from"]]
     except (OSError, ValueError, KeyError) as error:
-        told = f"{taught} does not say what the phrase was learned from: teach it again"
-        raise InputError(Reason.NOT_FOUND, told) from error
+        why = f"{taught} does not say what the phrase was trained on: glasses wake-word train PHRASE"
+        raise InputError(Reason.NOT_FOUND, why) from error
     if gone := [str(folder) for folder in learned_from if not folder.is_dir()]:
-        raise InputError(Reason.NOT_FOUND, f"the phrase was learned from {', '.join(gone)}, which is gone")
+        raise InputError(Reason.NOT_FOUND, f"the phrase was trained on {', '.join(gone)}, which is gone")
     learned = {store.sha256_of(path) for path in train.sound_files(learned_from, learn=True)}
     return {
         folder.resolve().name: [
@@ -110,33 +110,37 @@ def unlearned(folders: Sequence[Path], taught: Path) -> dict[str, list[Path]]:
     }
 
 
-def opened(
+def counted(
     hearing: train.Hearing, loaded: LoadedBundle, kinds: dict[str, list[Path]], hours: float, tick: train.Tick
 ) -> Iterator[dict[str, Any]]:
-    """After each stretch what each way of addressing has opened so far, of all and of each kind, and what woke it."""
-    ears = {how: Addressed(loaded, how) for how in ("request", "speech")}
-    heard = {kind: Opened(turns={"wake": 0, **dict.fromkeys(ears, 0)}) for kind in kinds}
-    told: list[str] = []
+    """Yields after each stretch the counts so far, of all sound and of each kind, and what the phrase was heard in."""
+    counters = {how: TurnCounter(loaded, how) for how in ("request", "speech")}
+    heard = {kind: TurnCounts(turns={"wake": 0, **dict.fromkeys(counters, 0)}) for kind in kinds}
+    woken_by: list[str] = []
     for stretch in mixed(kinds):
         one, spoken_s = heard[stretch.kind], hearing.spoken_s
         wakes = hearing.feed(stretch.pcm)
-        told += [f"{stretch.kind}/{stretch.path.name} at {at_s:.1f} s" for at_s in wakes]
+        woken_by += [f"{stretch.kind}/{stretch.path.name} at {at_s:.1f} s" for at_s in wakes]
         one.turns["wake"] += len(wakes)
-        for how, ear in ears.items():
-            one.turns[how] += ear.turns(stretch.pcm)
+        for how, counter in counters.items():
+            one.turns[how] += counter.turns(stretch.pcm)
         one.heard_s += len(stretch.pcm) / SAMPLE_RATE_HZ
         one.spoken_s += hearing.spoken_s - spoken_s
         all_s = sum(kind.heard_s for kind in heard.values())
         tick("testing: other sound", min(int(all_s), int(hours * 3600)), int(hours * 3600))
         of_all = {how: sum(kind.turns[how] for kind in heard.values()) for how in one.turns}
-        everything = Opened(all_s, sum(kind.spoken_s for kind in heard.values()), of_all)
-        yield {"all": everything.figures(), **{kind: o.figures() for kind, o in heard.items()}, "woke": told[:_N_TOLD]}
+        everything = TurnCounts(all_s, sum(kind.spoken_s for kind in heard.values()), of_all)
+        yield {
+            "all": everything.figures(),
+            **{kind: o.figures() for kind, o in heard.items()},
+            "woke": woken_by[:_N_NAMED],
+        }
         if all_s >= hours * 3600:
             return
 
 
-class Addressed:
-    """An ear that opens turns as `how` says, and is done with each as soon as it is decided; it answers none."""
+class TurnCounter:
+    """Counts the turns that one activation mode opens; each is over as soon as it is decided, and none is answered."""
 
     def __init__(self, loaded: LoadedBundle, how: str) -> None:
         """`how`: request or speech. Raises ModelError from the heads."""

@@ -1,7 +1,7 @@
-"""How soon it answers, spoken to in a room without a sound card: latents and the cascade, turn about, in one run.
+"""End of speech to first audio, in a virtual room: latents and the baseline, alternating in one run.
 
-Times are acoustic, off one recording of room and speaker (turn_times.py). Needs PulseAudio (room.py) and, for the
-cascade, the extra `baseline`. Interrupted, it gives what it has. Knows how to measure, and no figures.
+Times are acoustic, from one recording of room and speaker (turn_times.py). Needs PulseAudio (virtual_room.py) and, for
+the baseline, the extra `baseline`. When interrupted, it reports the turns measured so far.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, 
 from glasses.types import Float32Array
 
 SPEECH = data_path("models/eval/speech")
-BLOCK = 5  # turns of one side before it is the other's
+BLOCK = 5  # turns of one system before it is the other's turn
 IDLE_S = 20.0
 SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
 _REPLY_S = 20.0
 
 
 @dataclass(slots=True)
-class Side:
-    """One of the two that are compared."""
+class System:
+    """One of the two that are compared, and what was measured of it."""
 
     name: str
-    make_ear: Callable[[], Listener]
+    make_listener: Callable[[], Listener]
     waits_ms: list[float] = field(default_factory=list)
-    early_share: list[float] = field(default_factory=list)  # of the work for the first sound, done before end of speech
-    falls: list[dict[str, float]] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)  # of the whole process for a turn, both halves of it
+    early_share: list[float] = field(default_factory=list)  # of the work for the first audio, done before end of speech
+    waterfalls: list[dict[str, float]] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)  # of the whole process, for a turn
     unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where a side is asked."""
+class Setting:
+    """Where the systems are measured."""
 
     loaded: LoadedBundle
     voice: Voice
@@ -73,7 +73,7 @@ class Stage:
 def run(
     bundle: str, n_turns: int, *, with_baseline: bool, tick: Tick = lambda stage, done, total: None
 ) -> dict[str, Any]:
-    """Says `n_turns` held-out questions to each side. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
+    """Says `n_turns` held-out questions to each system. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
     questions = spoken_questions(n_turns)
     figures: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
     with ExitStack() as stack:
@@ -83,24 +83,24 @@ def run(
         voice, loaded = stack.enter_context(open_voice(bundle)), open_bundle(bundle)
         stack.callback(loaded.close)
         warm_up(loaded, voice)
-        sides = [Side("latents", _maker(loaded, None))]
-        figures["idle_cpu_percent"] = _idle(loaded, voice, sides[0].make_ear())
+        systems = [System("latents", _maker(loaded, None))]
+        figures["idle_cpu_percent"] = _idle(loaded, voice, systems[0].make_listener())
         figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
         if with_baseline:
-            sides.append(Side("cascade", _maker(loaded, transcriber())))
+            systems.append(System("baseline", _maker(loaded, transcriber())))
         done = 0
         try:
             for first in range(0, len(questions), BLOCK):
-                for side in sides if first // BLOCK % 2 == 0 else sides[::-1]:
+                for system in systems if first // BLOCK % 2 == 0 else systems[::-1]:
                     said = questions[first : first + BLOCK]
-                    _block(side, Stage(loaded, voice, room, folder), said)
+                    _block(system, Setting(loaded, voice, room, folder), said)
                     done += len(said)
-                    tick("turns", done, len(questions) * len(sides))
+                    tick("turns", done, len(questions) * len(systems))
         except KeyboardInterrupt:
             figures["interrupted_after"] = done
-    figures |= {side.name: _figures(side) for side in sides}
+    figures |= {system.name: _figures(system) for system in systems}
     if with_baseline:
-        figures |= _ratios([figures[side.name] for side in sides])
+        figures |= _ratios([figures[system.name] for system in systems])
     return figures
 
 
@@ -160,71 +160,81 @@ def _idle(loaded: LoadedBundle, voice: Voice, ear: Listener) -> float:
     return round(figure[0], 2)
 
 
-def _block(side: Side, stage: Stage, questions: Sequence[Float32Array]) -> None:
-    """Some turns of one side, on a tape of their own. Raises what ended the ear or the talker."""
+def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) -> None:
+    """Some turns of one system, with a recording of their own. Raises what ended the assistant or the speech."""
     replies: list[Reply] = []
-    over = threading.Condition()
-    broken: list[Exception] = []
+    replied = threading.Condition()
 
-    def watch(what: object) -> None:
-        if isinstance(what, Reply) and what.outcome is not Outcome.CONTINUED:  # that turn goes on
-            with over:
-                replies.append(what)
-                over.notify()
+    def observe(event: object) -> None:
+        if isinstance(event, Reply) and event.outcome is not Outcome.CONTINUED:  # that turn goes on
+            with replied:
+                replies.append(event)
+                replied.notify()
 
-    live = Assistant(stage.loaded, stage.voice, side.make_ear(), LocalDevices(), watch=watch)
-    tape = stage.room.tape(stage.folder / "tape.raw")
+    def ask(number: int, pcm: Float32Array) -> None:
+        process = psutil.Process()
+        before = sum(process.cpu_times()[:2])
+        setting.room.play(pcm).wait()
+        with replied:
+            replied.wait_for(lambda: len(replies) >= number, _REPLY_S)
+        system.cpu_s.append(sum(process.cpu_times()[:2]) - before)
+
+    live = Assistant(setting.loaded, setting.voice, system.make_listener(), LocalDevices(), watch=observe)
+    tape = setting.room.tape(setting.folder / "tape.raw")
+    try:
+        _run_while_asked(live, questions, ask)
+    finally:
+        tape.terminate()
+        tape.wait()
+    sound = np.fromfile(setting.folder / "tape.raw", np.int16)
+    waits = acoustic_waits_ms(sound[: len(sound) // 2 * 2].reshape(-1, 2), len(questions))
+    system.waits_ms += [wait for wait in waits if wait is not None]
+    system.unanswered += sum(wait is None for wait in waits)
+    heard = [reply for reply in replies if reply.audible_ns]
+    system.early_share += [early_share(reply) for reply in heard]
+    system.waterfalls += [waterfall_ms(reply) for reply in heard]
+
+
+def _run_while_asked(
+    live: Assistant, questions: Sequence[Float32Array], ask: Callable[[int, Float32Array], None]
+) -> None:
+    """Runs the assistant while a thread asks the questions, numbered from 1. Raises SensorError if asking fails."""
+    errors: list[Exception] = []
 
     def talk() -> None:
         try:
-            process = psutil.Process()
             for number, pcm in enumerate(questions, 1):
                 time.sleep(1.0)
-                before = sum(process.cpu_times()[:2])
-                stage.room.play(pcm).wait()
-                with over:
-                    over.wait_for(lambda number=number: len(replies) >= number, _REPLY_S)
-                side.cpu_s.append(sum(process.cpu_times()[:2]) - before)
+                ask(number, pcm)
             time.sleep(0.5)
-        except Exception as error:  # raised again below: a talker that died must not leave the ear listening for ever
-            broken.append(error)
+        except Exception as error:  # raised again below: without this the assistant would listen for ever
+            errors.append(error)
         finally:
             live.stop()
 
     threading.Thread(target=talk, daemon=True).start()
-    try:
-        live.run()
-    finally:
-        tape.terminate()
-        tape.wait()
-    if broken:
-        raise SensorError(Reason.INTERNAL, f"nobody spoke: {broken[0]}") from broken[0]
-    sound = np.fromfile(stage.folder / "tape.raw", np.int16)
-    waits = acoustic_waits_ms(sound[: len(sound) // 2 * 2].reshape(-1, 2), len(questions))
-    side.waits_ms += [wait for wait in waits if wait is not None]
-    side.unanswered += sum(wait is None for wait in waits)
-    heard = [reply for reply in replies if reply.audible_ns]
-    side.early_share += [early_share(reply) for reply in heard]
-    side.falls += [waterfall_ms(reply) for reply in heard]
+    live.run()
+    if errors:
+        raise SensorError(Reason.INTERNAL, f"nobody spoke: {errors[0]}") from errors[0]
 
 
-def _figures(side: Side) -> dict[str, Any]:
-    p50, p95 = np.percentile(side.waits_ms, [50, 95]) if side.waits_ms else (float("nan"),) * 2
+def _figures(system: System) -> dict[str, Any]:
+    p50, p95 = np.percentile(system.waits_ms, [50, 95]) if system.waits_ms else (float("nan"),) * 2
     return {
-        "turns": len(side.waits_ms),
-        "unanswered": side.unanswered,
+        "turns": len(system.waits_ms),
+        "unanswered": system.unanswered,
         "first_audio_ms_p50": round(float(p50), 1),
         "first_audio_ms_p95": round(float(p95), 1),
-        "after_end_ms_p50": median_waterfall_ms(side.falls),
-        "work_before_end_of_speech": round(float(np.mean(side.early_share or [0.0])), 3),
-        "cpu_s_per_turn": round(float(np.mean(side.cpu_s or [0.0])), 2),
+        "after_end_ms_p50": median_waterfall_ms(system.waterfalls),
+        "work_before_end_of_speech": round(float(np.mean(system.early_share or [0.0])), 3),
+        "cpu_s_per_turn": round(float(np.mean(system.cpu_s or [0.0])), 2),
     }
 
 
 def _ratios(figures: list[dict[str, Any]]) -> dict[str, float]:
-    """The cascade's waits over ours."""
+    """The waits of the baseline over those of latents."""
     ours, theirs = figures
     return {
-        f"cascade_over_latents_{which}": round(theirs[f"first_audio_ms_{which}"] / ours[f"first_audio_ms_{which}"], 2)
+        f"baseline_over_latents_{which}": round(theirs[f"first_audio_ms_{which}"] / ours[f"first_audio_ms_{which}"], 2)
         for which in ("p50", "p95")
     }

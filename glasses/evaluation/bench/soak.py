@@ -1,9 +1,9 @@
-"""An hour of wearing them, replayed as fast as it goes: what each stage costs, and whether anything grows.
+"""Hours of a worn day, replayed faster than real time: what each stage costs, and whether anything grows.
 
-The shipped minute, then four in which next to nothing is heard, over and over, through the live ear, the backbone, the
-voice, the memory and the recorder, on one thread but for the recorder's. Budgets are asserted from that one run, as
+The shipped minute, then four minutes of a quiet room, over and over, through listener, backbone, voice, memory and
+recorder, on one thread but for the recorder's. Budgets are asserted from that one run, as
 openpilot does (selfdrive/test/test_onroad.py); CPU is percent of a core while worn, so seconds of work a second of
-recording. Knows how to measure; BUDGETS are what was measured on a 2-core x86 machine, and a half more (memory: 50 MB).
+recording. BUDGETS are 1.5 times what was measured on a 2-core x86 machine (memory: 50 MB more).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class _TimedEncoder(TurnEncoder):
 
 
 class _Worn:
-    """The spine without devices: the ear as live, the mouth in the same thread."""
+    """The pipeline without devices: the listener as in `glasses run`, the answer in the same thread."""
 
     def __init__(self, loaded: LoadedBundle, voice: Voice, recorder: Recorder, cost: Cost) -> None:
         detector = Vad(store.path_of(loaded.bundle.vad))

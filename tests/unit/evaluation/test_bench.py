@@ -13,7 +13,7 @@ import soundfile
 from glasses.__main__ import main
 from glasses.audio.media import read_audio
 from glasses.errors import InputError
-from glasses.evaluation.bench.false_wakes import STRETCH_S, Addressed, mixed, unlearned
+from glasses.evaluation.bench.false_wakes import STRETCH_S, TurnCounter, mixed, unlearned
 from glasses.evaluation.bench.latency import report
 from glasses.evaluation.bench.soak import in_use_mb, slope_an_hour
 from glasses.evaluation.bench.turn_times import (
@@ -146,7 +146,7 @@ def test_what_the_phrase_was_learned_from_is_left_out_whatever_its_name(tmp_path
 def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_none() -> None:
     said = np.concatenate([read_audio(EVAL / "speech" / f"question-{i:03d}.ogg") for i in (90, 91)])
     loaded = open_bundle(n_threads=1)
-    speech, request = (Addressed(loaded, how) for how in ("speech", "request"))
+    speech, request = (TurnCounter(loaded, how) for how in ("speech", "request"))
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
     assert speech.turns(tone) == request.turns(tone) == 0
     assert 1 <= request.turns(said) <= speech.turns(said)
