@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from glasses.types import DeviceChange, Float32Array, Frame, Int16Array, OwnVoice, SensorEvent, Token, Turn
+from glasses.types import DeviceChange, Float32Array, Frame, Int16Array, OwnVoice, SensorEvent, Token, Turn, Wiped
 
 MemoryIntent = Literal["", "sound", "picture", "wipe", "repeat"]
 ReplyPhase = Literal["audible", "finished"]
@@ -161,6 +161,14 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyText:
+    """The next piece of a reply that is shown now and will be said, as it is generated."""
+
+    t_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
     """The sound handed to the speaker since the last one, int16 (N,) at its rate; made only if it is not silence."""
 
@@ -168,4 +176,4 @@ class Played:
     pcm: Int16Array
 
 
-Observed = SensorEvent | OwnVoice | Signal | ReplyState | Reply | DeviceChange | Played
+Observed = SensorEvent | OwnVoice | Signal | ReplyState | Reply | ReplyText | DeviceChange | Played | Wiped

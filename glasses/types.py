@@ -83,9 +83,10 @@ class DeviceChange:
 
 @dataclass(frozen=True, slots=True)
 class Wiped:
-    """The memory was told to forget everything."""
+    """The memory was told to forget everything, and has; `windows` is how many latents it held, where that is known."""
 
     t_ns: int
+    windows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from glasses.system.supervised import SupervisedThread
 from glasses.types import AudioChunk, DeviceChange, Frame, Wiped
@@ -27,6 +27,7 @@ MOST_WAITING: Mapping[type, int] = {
     Frame: 2,
 }  # events that wait at most: 5 s of sound; pictures are big
 MOST_OTHERS_WAITING = 512  # of each other type
+IDLE_S = 0.5
 CLOSE_S = 2.0  # for all observers together, at the end: systemd waits five seconds for the process
 
 
@@ -38,6 +39,13 @@ class EventsDropped:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Told to an observer that wants it when nothing came for IDLE_S."""
+
+    t_ns: int
+
+
 class Observer(Protocol):
     """Told what happens, on a thread of its own: it may block, and what it raises is logged."""
 
@@ -47,6 +55,14 @@ class Observer(Protocol):
     def handlers(self) -> Handlers:
         """Which events it wants, and the method for each; an EventsDropped among them tells it of its losses."""
         ...
+
+
+class FunctionObserver:
+    """Calls one function with each event of some types."""
+
+    def __init__(self, function: Callable[[Any], None], *types: type, name: str = "function") -> None:
+        self.name = name
+        self.handlers: Handlers = dict.fromkeys(types, function)
 
 
 class ObserverQueue:
@@ -93,14 +109,19 @@ class ObserverQueue:
                 return
 
     def _run(self) -> None:
+        on_idle = self._handlers.get(Idle)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
+                self._changed.wait_for(lambda: self._waiting or self._closed, IDLE_S if on_idle else None)
+                event = self._waiting.popleft() if self._waiting else None
+                if event is None and self._closed:
                     return
-                event = self._waiting.popleft()
-                self._n_waiting[type(event)] -= 1
+                self._n_waiting[type(event)] -= event is not None
                 n_untold, self._n_untold = self._n_untold, 0
+            if event is None:
+                if on_idle:
+                    on_idle(Idle(time.monotonic_ns()))
+                continue
             if n_untold and (tell := self._handlers.get(EventsDropped)):
                 tell(EventsDropped(time.monotonic_ns(), n_untold))
             self._handlers[type(event)](event)
@@ -112,6 +133,10 @@ class Observers:
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._queues = [ObserverQueue(observer) for observer in observers]
 
+    def add(self, observer: Observer) -> None:
+        """One more, which is told what happens from now on."""
+        self._queues.append(ObserverQueue(observer))
+
     def publish(self, event: object) -> None:
         """Tells every observer that wants it; from any thread, and never waits."""
         for waiting in self._queues:
@@ -121,6 +146,12 @@ class Observers:
     def n_dropped(self) -> dict[str, int]:
         """Events that each observer lost so far, by its name; only of those that lost any."""
         return {waiting.name: waiting.n_dropped for waiting in self._queues if waiting.n_dropped}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Lets each take what waits, for CLOSE_S together; who stands still is left behind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glasses.assistant.config import Activation
 from glasses.assistant.listener import Listener
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.turn_encoder import Recall, TurnEncoder
@@ -15,23 +16,22 @@ from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_addressee, open_end_of_turn, open_memory_intent, open_wake_word
 from glasses.types import Float32Array, Latents
 
-ACTIVATION = ("touch", "wake", "request", "speech")  # what opens a turn
 CONFIRM_WIPE = "Touch me now, and I forget everything."
 SAID = (Outcome.COMPLETED, Outcome.INTERRUPTED)  # outcomes of a reply of which something was heard
 _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 
 
 def open_listener(
-    loaded: LoadedBundle, address: str, recall: Recall, *, config: ListenerConfig | None = None
+    loaded: LoadedBundle, activation: Activation, recall: Recall, *, config: ListenerConfig | None = None
 ) -> Listener:
-    """The Listener for one of ACTIVATION; `recall` gives its turns what they ask of the memory.
+    """The Listener for what starts a turn; `recall` gives its turns what they ask of the memory.
 
     Raises ModelError: NOT_FOUND (no wake word was trained; the bundle has no addressee head, which "request" needs),
     CORRUPT, WRONG_SPACE.
     """
     config = config or ListenerConfig()
-    addressee = open_addressee(loaded) if address == "request" else None
-    if address == "request" and addressee is None:  # without it everything that is said would be answered
+    addressee = open_addressee(loaded) if activation == "request" else None
+    if activation == "request" and addressee is None:  # without it everything that is said would be answered
         raise ModelError(
             Reason.NOT_FOUND,
             f"the bundle {loaded.bundle.name} has no addressee head, so it cannot tell requests from other speech: "
@@ -42,9 +42,9 @@ def open_listener(
     )
     return Listener(
         Vad(store.path_of(loaded.bundle.vad)),
-        TurnManager(on_speech=address in ("speech", "request")),
+        TurnManager(on_speech=activation in ("speech", "request")),
         encoder,
-        wake_word=open_wake_word(loaded) if address == "wake" else None,
+        wake_word=open_wake_word(loaded) if activation == "wake-word" else None,
         config=config,
     )
 
@@ -52,15 +52,15 @@ def open_listener(
 class MemoryRecall:
     """Maps what a turn asks of the memory to latents to recall and to a canned reply; without a memory, to nothing.
 
-    With a `transcript` the assistant's last replies are kept as text: a double tap right after one says it again, word
+    With `keep_replies` the assistant's last replies are kept as text: a double tap right after one says it again, word
     for word, unless another sound was heard since.
     """
 
-    def __init__(self, loaded: LoadedBundle, memory: MemoryWriter | None, *, transcript: bool = False) -> None:
+    def __init__(self, loaded: LoadedBundle, memory: MemoryWriter | None, *, keep_replies: bool = False) -> None:
         """Raises ModelError from the memory-intent heads."""
         self._memory = memory
         self._intents = open_memory_intent(loaded)
-        self._replies = PastReplies() if transcript else None
+        self._replies = PastReplies() if keep_replies else None
 
     def said(self, turn_id: int, text: str, decided_ns: int) -> None:
         """Takes the reply to the turn decided on at `decided_ns`; it is kept only with a transcript."""

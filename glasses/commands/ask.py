@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         encoded = tuple(part for item in inputs for part in encode(loaded, item))
         times.add("encode", since_ns)
         turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
-        hedged = offload_options.open_beside(args, stack)
+        hedged = offload_options.open_answerer(offload_options.given(args), stack)
         if hedged is None:
             answered = answer(loaded, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
         else:
@@ -154,7 +154,7 @@ def _hedged(
 ) -> Iterator[Token]:
     """The answer of this device or of the remote model, as the offload policy decides."""
     if not hedged.wait_connected():
-        print(f"note: {args.offload} cannot be reached yet", file=sys.stderr)
+        print(f"note: {offload_options.given(args).url} cannot be reached yet", file=sys.stderr)
 
     def local(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
         backbone = loaded.backbone

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.assistant.setup import ACTIVATION
+from glasses.assistant.config import ACTIVATIONS, activation_of
 from glasses.commands import old_names
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
@@ -60,9 +60,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--decrypt-with", type=Path, metavar="PEM", help="private key of encrypted recordings")
     old_names.add_option(parser, "--key", "--decrypt-with", type=Path)
     parser.add_argument(
-        "--activation", choices=ACTIVATION, help="what opens a turn (default: as it was recorded, else a touch)"
+        "--activation", choices=ACTIVATIONS, help="what starts a turn (default: as it was recorded, else button)"
     )
-    old_names.add_option(parser, "--address", "--activation", choices=ACTIVATION)
+    old_names.add_option(parser, "--address", "--activation", type=activation_of, choices=ACTIVATIONS)
     parser.add_argument("--no-voice", action="store_true", help="answers as text only")
     parser.add_argument("--tolerance", action="append", default=[], metavar="NAME=N", help=", ".join(_NAMES))
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
@@ -121,8 +121,8 @@ def _play(
         loaded = open_bundle(args.bundle)
         stack.callback(loaded.close)
         memory = stack.enter_context(_memory(loaded, worn)) if worn.memory else None
-        how: dict[str, Any] = {"address": args.activation or worn.address, "replies_recorded": worn.replies}
-        how["transcript"] = worn.transcript
+        how: dict[str, Any] = {"activation": args.activation or worn.activation, "replies_recorded": worn.replies}
+        how["keep_replies"] = worn.keep_replies
         again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)

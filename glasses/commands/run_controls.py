@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from glasses.assistant.assistant import Assistant
-from glasses.assistant.fault_injection import INJECTED
-from glasses.commands.run_services import RunServices
+from glasses.assistant.fault_injection import INJECTED, FaultHooks
 from glasses.system.process_file import WIPE, ProcessFile
+from glasses.system.supervised import SupervisedThread
 from glasses.types import Button, Press
 
 INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting ones
@@ -27,25 +27,24 @@ _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, an
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """What the controls act on; `wipe` forgets the memory, `note` tells whoever watches."""
+class Controlled:
+    """What the controls act on; `note` tells a sentence to whoever reads the screen."""
 
-    live: Assistant
-    beside: RunServices
-    wipe: Callable[[], None]
+    assistant: Assistant
+    faults: FaultHooks
     note: Callable[[str], None]
 
     def touch(self, press: Press) -> None:
         """As if the wearer had touched the glasses now."""
-        self.live.events.put(Button(time.monotonic_ns(), press))
+        self.assistant.events.put(Button(time.monotonic_ns(), press))
+
+    def inject(self, fault: str) -> None:
+        """Makes one of INJECTED happen."""
+        self.note(f"injected: {fault}")
+        INJECTED[fault](self.assistant, self.faults)
 
 
-def _inject(fault: str, on: Running) -> None:
-    on.note(f"injected: {fault}")
-    INJECTED[fault](on)
-
-
-def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
+def controls(args: argparse.Namespace, on: Controlled, stack: ExitStack) -> None:
     """Signals, keys, and what was asked to happen later; until the stack closes.
 
     Raises InputError where this process cannot be made findable for `glasses wipe`.
@@ -54,24 +53,24 @@ def controls(args: argparse.Namespace, on: Running, stack: ExitStack) -> None:
     stack.enter_context(_signals(on, process_file))
     stack.enter_context(process_file.published())
     if args.inject:
-        _later(INJECT_AFTER_S, lambda: _inject(args.inject, on), stack)
+        _later(INJECT_AFTER_S, lambda: on.inject(args.inject), stack)
     if args.seconds:
-        _later(args.seconds, on.live.stop, stack)
+        _later(args.seconds, on.assistant.stop, stack)
     if sys.stdin is not None and sys.stdin.isatty():
         stack.enter_context(_keyboard(on))
 
 
 @contextmanager
-def _signals(on: Running, process_file: ProcessFile) -> Iterator[None]:
+def _signals(on: Controlled, process_file: ProcessFile) -> Iterator[None]:
     """The handlers before come back afterwards."""
-    handlers: dict[int, Callable[..., None]] = {
+    handlers: dict[int, Callable[..., object]] = {
         signal.SIGUSR1: lambda *_: on.touch("tap"),
         signal.SIGUSR2: lambda *_: on.touch("long_press"),
         signal.SIGRTMIN + 1: lambda *_: on.touch("double_tap"),
         # Not in the handler itself: what it interrupts may hold the memory's lock.
-        WIPE: lambda *_: threading.Thread(target=_wipe, args=(on, process_file), daemon=True).start(),
-        signal.SIGINT: lambda *_: on.live.stop(),
-        signal.SIGTERM: lambda *_: on.live.stop(),
+        WIPE: lambda *_: SupervisedThread(lambda: _wipe(on, process_file), "wipe").start(),
+        signal.SIGINT: lambda *_: on.assistant.stop(),
+        signal.SIGTERM: lambda *_: on.assistant.stop(),
     }
     before: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
@@ -81,9 +80,9 @@ def _signals(on: Running, process_file: ProcessFile) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wipe(on: Running, process_file: ProcessFile) -> None:
+def _wipe(on: Controlled, process_file: ProcessFile) -> None:
     asked_ns = time.monotonic_ns()
-    on.wipe()
+    on.assistant.wipe()
     process_file.confirm_wipe(asked_ns)
 
 
@@ -95,21 +94,21 @@ def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None
 
 
 @contextmanager
-def _keyboard(on: Running) -> Iterator[None]:
-    """Reads keys beside; afterwards nobody does, and nobody holds on to what a key acts on."""
+def _keyboard(on: Controlled) -> Iterator[None]:
+    """Reads keys on a thread of its own; afterwards nobody does, and nobody holds on to what a key acts on."""
     ended, end = os.pipe()
-    reader = threading.Thread(target=_keys, args=(on, sys.stdin.fileno(), ended), name="keys")
-    reader.start()
+    terminal = sys.stdin.fileno()
+    reader = SupervisedThread(lambda: _keys(on, terminal, ended), "keys").start()
     try:
         on.note(HELP)
         yield
     finally:
         os.close(end)
-        reader.join()
+        reader.close(None)
         os.close(ended)
 
 
-def _keys(on: Running, terminal: int, ended: int) -> None:
+def _keys(on: Controlled, terminal: int, ended: int) -> None:
     """Line by line until the terminal ends, or the other end of `ended` is closed."""
     held = b""
     while ended not in select.select([terminal, ended], [], [])[0]:
@@ -124,14 +123,14 @@ def _keys(on: Running, terminal: int, ended: int) -> None:
             _key(on, line.decode(errors="replace").strip().lower())
 
 
-def _key(on: Running, key: str) -> None:
+def _key(on: Controlled, key: str) -> None:
     if key in KEYS:
         on.touch(KEYS[key])
     elif key == "m":
-        on.live.mute(not on.live.muted)
+        on.assistant.mute(not on.assistant.muted)
     elif key == "w":
-        on.wipe()
+        on.assistant.wipe()
     elif key == "q":
-        on.live.stop()
+        on.assistant.stop()
     else:
         on.note(HELP)

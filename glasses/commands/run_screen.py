@@ -1,18 +1,21 @@
-"""What `glasses run` says: lines for a person or JSON for a program; a reply as figures. Knows no device."""
+"""What a person reads of `glasses run`, or what a program reads of it with --json: an observer of the pipeline."""
 
 from __future__ import annotations
 
 import json
-import threading
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from glasses.assistant.observers import EventsDropped, Handlers
 from glasses.assistant.reply import reply_fields
-from glasses.events import Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal
-from glasses.types import DeviceChange
+from glasses.events import Outcome, Reply, ReplyState, ReplyText, TurnCompleted, TurnEvent, TurnSignal
+from glasses.types import DeviceChange, Wiped
 
-# What a person is told of an event; of others nothing: a program is told all.
+# Of other turn events a person is not told; a program is told all.
 _TURN_EVENTS = {
     TurnEvent.TURN_STARTED: "listening to you",
     TurnEvent.INTERRUPTED: "interrupted",
@@ -27,97 +30,117 @@ _DEVICES = {
 }
 
 
-class Screen:
-    """What a person sees, or what a program reads."""
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to say that no stage of the pipeline made: `what` and its fields, or a whole sentence."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._lock = threading.Lock()
+    what: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    sentence: str = ""
+    t_ns: int = field(default_factory=time.monotonic_ns)
+
+
+def write_stdout(text: str) -> None:
+    """Writes to file descriptor 1 past Python's buffer, whose lock a writer that stands still would hold for ever.
+
+    A reader that has gone ends the process, as SIGPIPE would; not at once, but as if it were told to stop.
+    """
+    waiting = text.encode()
+    try:
+        while waiting:
+            waiting = waiting[os.write(1, waiting) :]
+    except BrokenPipeError:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Screen:
+    """Writes one line for each event, and answers as they are generated."""
+
+    name = "screen"
+
+    def __init__(self, *, as_json: bool, write: Callable[[str], None] = write_stdout) -> None:
+        self._as_json, self._write = as_json, write
         self._within_line = False  # an answer is being written
         self._muted = False
 
-    def say(self, what: str, **fields: Any) -> None:
-        """One event."""
+    @property
+    def handlers(self) -> Handlers:
+        """What it shows."""
+        common = {Notice: self._notice, DeviceChange: self._device, Wiped: self._wiped, EventsDropped: self._dropped}
+        if self._as_json:
+            return {
+                **common,
+                TurnSignal: lambda event: self._say(
+                    event.event,
+                    turn=event.turn_id,
+                    at_ns=event.t_ns,
+                    **({"continues_turn": True} if event.continues_turn else {}),
+                ),
+                ReplyState: self._audible,
+                TurnCompleted: lambda event: self._say(
+                    TurnEvent.TURN_COMPLETED,
+                    turn=event.turn.id,
+                    speech_end_ns=event.span.end_ns,
+                    decided_ns=event.decided_ns,
+                ),
+                Reply: lambda reply: self._say("reply", **reply_fields(reply)),
+            }
+        return {**common, TurnSignal: self._turn_event, ReplyText: self._text, Reply: self._reply}
+
+    def _say(self, what: str, **fields: Any) -> None:
         if self._as_json:
             self._line(json.dumps({"t_ns": time.monotonic_ns(), "what": what, **fields}))
         else:
             known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
             self._line(f"[{what}{': ' + known if known else ''}]")
 
-    def note(self, text: str) -> None:
-        """One event that already is a sentence."""
-        if self._as_json:
-            self.say("note", text=text)
+    def _notice(self, notice: Notice) -> None:
+        if not notice.sentence:
+            self._say(notice.what, **notice.fields)
+        elif self._as_json:
+            self._say(notice.what, text=notice.sentence, **notice.fields)
         else:
-            self._line(text)
+            self._line(notice.sentence)
 
-    def text(self, text: str) -> None:
-        """A piece of an answer, as it comes."""
-        if not self._as_json:
-            with self._lock:
-                print(text, end="", flush=True)
-                self._within_line = not text.endswith("\n") if text else self._within_line
+    def _dropped(self, dropped: EventsDropped) -> None:
+        if self._as_json:
+            self._say("dropped", events=dropped.count)
+        else:
+            self._line(f"[{dropped.count} events not shown: the output was not read]")
 
-    def saw(self, what: Any) -> None:
-        """Whatever the spine lets watch."""
-        if isinstance(what, DeviceChange) and what.state in ("muted", "unmuted"):
-            self._muted = what.state == "muted"
-        if not self._as_json:
-            if self._muted and isinstance(what, TurnSignal) and what.event is TurnEvent.TIMED_OUT:
-                return  # muting has dropped the turn: that was said
-            if sentence := _sentence(what):
-                self._line(f"[{sentence}]")
-        elif isinstance(what, TurnSignal):
-            continues = {"continues_turn": True} if what.continues_turn else {}
-            self.say(what.event, turn=what.turn_id, at_ns=what.t_ns, **continues)
-        elif isinstance(what, ReplyState) and what.state == "audible":
-            self.say("audible", turn=what.turn_id, at_ns=what.t_ns)
-        elif isinstance(what, TurnCompleted):
-            self.say(
-                TurnEvent.TURN_COMPLETED, turn=what.turn.id, speech_end_ns=what.span.end_ns, decided_ns=what.decided_ns
-            )
-        elif isinstance(what, DeviceChange):
-            self.say("devices", state=what.state, why=what.why)
-        elif isinstance(what, Reply):
-            self.say("reply", **reply_fields(what))
+    def _device(self, change: DeviceChange) -> None:
+        if change.state in ("muted", "unmuted"):
+            self._muted = change.state == "muted"
+        if self._as_json:
+            self._say("devices", state=change.state, why=change.why)
+        else:
+            self._line(f"[{change.why or _DEVICES[change.state]}]")
+
+    def _wiped(self, wiped: Wiped) -> None:
+        self._say("wiped", windows=wiped.windows)
+
+    def _audible(self, state: ReplyState) -> None:
+        if state.state == "audible":
+            self._say("audible", turn=state.turn_id, at_ns=state.t_ns)
+
+    def _turn_event(self, event: TurnSignal) -> None:
+        if self._muted and event.event == TurnEvent.TIMED_OUT:
+            return  # muting has dropped the turn: that was said
+        if sentence := "turn continued" if event.continues_turn else _TURN_EVENTS.get(event.event, ""):
+            self._line(f"[{sentence}]")
+
+    def _text(self, text: ReplyText) -> None:
+        if text.text:
+            self._write(text.text)
+            self._within_line = not text.text.endswith("\n")
+
+    def _reply(self, reply: Reply) -> None:
+        if reply.outcome == Outcome.COMPLETED:
+            first_ms = reply_fields(reply)["first_audio_ms"]
+            self._line(f"[first audio {first_ms:.0f} ms]" if first_ms is not None else "[said]")
+        elif reply.outcome in (Outcome.EMPTY, Outcome.FAILED):
+            self._line("[no answer]")
 
     def _line(self, line: str) -> None:
-        with self._lock:
-            print(f"\n{line}" if self._within_line else line, flush=True)
-            self._within_line = False
-
-
-def _sentence(what: Any) -> str:
-    """For a person; empty for what only a program wants to know."""
-    if isinstance(what, TurnSignal):
-        return "turn continued" if what.continues_turn else _TURN_EVENTS.get(what.event, "")
-    if isinstance(what, DeviceChange):
-        return what.why or _DEVICES.get(what.state, what.state)
-    if isinstance(what, Reply) and what.outcome is Outcome.COMPLETED:
-        first_ms = reply_fields(what)["first_audio_ms"]
-        return f"first audio {first_ms:.0f} ms" if first_ms is not None else "said"
-    if isinstance(what, Reply) and what.outcome in (Outcome.EMPTY, Outcome.FAILED):
-        return "no answer"
-    return ""
-
-
-_CLEARING = (TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED)
-
-
-class Caption:
-    """What a HUD shows: the text of the newest answer, as it comes."""
-
-    def __init__(self, show: Callable[[str], None]) -> None:
-        self._show, self._text = show, ""
-
-    def text(self, text: str) -> None:
-        """A piece of an answer, as it comes."""
-        self._text += text
-        self._show(self._text)
-
-    def saw(self, what: Any) -> None:
-        """Whatever the spine lets watch: a new turn, or an answer that nobody waits for any more, clears it."""
-        begins = isinstance(what, TurnSignal) and what.event in _CLEARING
-        if self._text and (begins or (isinstance(what, Reply) and what.outcome is Outcome.TIMED_OUT)):
-            self._text = ""
-            self._show("")
+        self._write(f"\n{line}\n" if self._within_line else f"{line}\n")
+        self._within_line = False

@@ -1,4 +1,4 @@
-"""What the page of `glasses run` says of devices and link: read when asked, changes nothing. Knows no page."""
+"""Figures of the running assistant for the dashboard: counts of what went wrong, memory, recording, the link."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from typing import Any
 from glasses.assistant.assistant import Assistant
 from glasses.devices.local import DeviceFactory
 from glasses.devices.remote import RemoteGlasses
+from glasses.recording.recorder import Recorder
+from glasses.system.supervised import failed_threads
 
 
-def vitals(live: Assistant, devices: DeviceFactory, not_remembered: int) -> dict[str, Any]:
-    """`counts` of what went wrong since the start, open devices included, and `link` where there is one."""
-    microphone, speaker = live.microphone, live.speaker
+def vitals(assistant: Assistant, devices: DeviceFactory, recorder: Recorder | None) -> dict[str, Any]:
+    """Fields of dashboard.status.Vitals; `counts` are since the start, those of the open devices included."""
+    microphone, speaker, counted = assistant.devices.microphone, assistant.devices.speaker, assistant.devices.counts
     counts = {
-        "sound_lost": live.counts.sound_lost,
-        "overruns": live.counts.overruns + (microphone.overruns if microphone else 0),
-        "underruns": live.counts.underruns + (speaker.underruns if speaker else 0),
-        "reopened": live.counts.reopened,
-        "not_remembered": not_remembered,
+        "sound_lost": counted.sound_lost,
+        "pictures_lost": counted.pictures_lost,
+        "overruns": counted.overruns + (microphone.overruns if microphone else 0),
+        "underruns": counted.underruns + (speaker.underruns if speaker else 0),
+        "reopened": counted.reopened,
+        "not_remembered": assistant.memory.n_lost,
+        **{f"{name}_missed": n for name, n in assistant.observers.n_dropped.items()},
+        **{f"{thread.name}_failed": thread.n_failures for thread in failed_threads()},
     }
-    return {"counts": counts, **({"link": link_line(devices)} if isinstance(devices, RemoteGlasses) else {})}
+    remembered_s, remembered_mb = assistant.memory.usage()
+    fields: dict[str, Any] = {"counts": counts, "remembered_s": remembered_s, "remembered_mb": remembered_mb}
+    if recorder:
+        counts["recording_lost"] = recorder.n_lost
+        fields["recorded_mb"] = recorder.bytes_written / 1e6
+    if isinstance(devices, RemoteGlasses):
+        fields["link"] = link_line(devices)
+    return fields
 
 
 def link_line(devices: RemoteGlasses) -> str:

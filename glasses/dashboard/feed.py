@@ -1,6 +1,9 @@
-"""From what the live spine lets watch to what the page shows. Knows the spine's values, no server and no device."""
+"""The page's observer: turns the pipeline's events into what the dashboard shows, with the reason for each decision."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,22 +12,26 @@ from glasses.events import Draft, Played, Reply, ReplyState, TurnCompleted, Turn
 from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
 MOST_BARS = 14  # drafts made while somebody speaks for long are many; the last ones matter
-_TURN_EVENTS = {  # the panel's gate, decision, why, and the pipeline's state from then on
-    TurnEvent.TURN_STARTED: ("address", "opened", "it was spoken to", "listening to you"),
+_TURN_EVENTS = {  # the page's gate, its decision, why, and what the assistant does from then on
+    TurnEvent.TURN_STARTED: ("activation", "started", "it was spoken to", "listening to you"),
     TurnEvent.SPEECH_RESUMED: ("turn", "goes on", "speech went on after a pause", "listening to you"),
     TurnEvent.BARGE_IN_PENDING: ("barge-in", "paused", "somebody began to speak over the reply", "paused"),
     TurnEvent.BARGE_IN_REJECTED: ("barge-in", "went on", "it was not speech to the glasses", "speaking"),
     TurnEvent.INTERRUPTED: ("barge-in", "fell silent", "the wearer spoke over the reply", "listening to you"),
-    TurnEvent.TIMED_OUT: ("turn", "expired", "nobody waits for this reply any more", "listening"),
+    TurnEvent.TIMED_OUT: ("turn", "timed out", "nobody waits for this reply any more", "listening"),
     TurnEvent.NOT_ADDRESSED: (
-        "address",
-        "let pass",
+        "activation",
+        "ignored",
         "it asked for nothing, so it was not for the glasses",
         "listening",
     ),
 }
-_TOUCH = {"tap": "a touch", "long_press": "a long touch: look at this", "double_tap": "a double touch: what was that?"}
-_WISH = {
+_PRESSES = {
+    "tap": "a touch",
+    "long_press": "a long touch: look at this",
+    "double_tap": "a double touch: what was that?",
+}
+_MEMORY_INTENTS = {
     "sound": "what was said asks for a sound that is over",
     "picture": "what was said asks for a sight that is over",
     "repeat": "a double touch right after a reply: the same once more",
@@ -39,69 +46,84 @@ _DEVICES = {
 
 
 class PanelFeed:
-    """`saw` is a `watch` of the assistant: call it with every sensor event, Signal and Reply, from any thread."""
+    """An observer (assistant/observers.py) that fills a Panel."""
+
+    name = "dashboard"
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
-        self._touch = Button(-1, "tap")  # the last one
-        self._called = -1  # the turn that the wake phrase opened
+        self._press = Button(-1, "tap")  # the last one
+        self._called_turn = -1  # the turn that the wake word opened
         self._muted = False
 
-    def saw(self, what: object) -> None:
-        """Takes one thing; what the page does not show is ignored."""
-        if isinstance(what, AudioChunk):
-            self._panel.heard(what)
-        elif isinstance(what, Frame):
-            self._panel.saw(what)
-        elif isinstance(what, Button):
-            self._touch = what
-        elif isinstance(what, Played):
-            self._panel.spoke(what.pcm.astype(np.float32) / np.float32(32768))
-        elif isinstance(what, ReplyState) and what.state == "audible":
-            self._panel.state("speaking")
-        elif isinstance(what, OwnVoice) and what.on:
-            self._panel.decided("echo", "own voice", "the microphone hears the reply itself", what.t_ns)
-        elif isinstance(what, DeviceChange):
-            if what.state in ("muted", "unmuted"):
-                self._muted = what.state == "muted"
-            self._panel.decided("devices", what.state, what.why or _DEVICES[what.state], what.t_ns)
-        elif isinstance(what, TurnSignal):
-            self._told(what)
-        elif isinstance(what, Draft):
-            self._drafted(what)
-        elif isinstance(what, TurnCompleted):
-            self._end(what)
-        elif isinstance(what, Reply):
-            self._panel.turn(turn_view(what))
-            self._panel.state("listening")
+    @property
+    def handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        """What the page shows."""
+        return {
+            AudioChunk: self._panel.heard,
+            Frame: self._panel.saw,
+            Button: self._on_button,
+            Played: lambda played: self._panel.spoke(played.pcm.astype(np.float32) / np.float32(32768)),
+            ReplyState: self._on_reply_state,
+            OwnVoice: self._on_own_voice,
+            DeviceChange: self._on_device_change,
+            TurnSignal: self._on_turn_event,
+            Draft: self._on_draft,
+            TurnCompleted: self._on_turn_completed,
+            Reply: self._on_reply,
+        }
 
-    def _told(self, told: TurnSignal) -> None:
-        gate, decision, why, state = _TURN_EVENTS[told.event]
-        if told.event in (TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED) and told.t_ns == self._touch.t_ns:
-            why = _TOUCH[self._touch.press]
-        elif told.continues_turn:
+    def _on_button(self, button: Button) -> None:
+        self._press = button
+
+    def _on_reply_state(self, state: ReplyState) -> None:
+        if state.state == "audible":
+            self._panel.state("speaking")
+
+    def _on_own_voice(self, own_voice: OwnVoice) -> None:
+        if own_voice.on:
+            self._panel.decided("echo", "own voice", "the microphone hears the reply itself", own_voice.t_ns)
+
+    def _on_device_change(self, change: DeviceChange) -> None:
+        if change.state in ("muted", "unmuted"):
+            self._muted = change.state == "muted"
+            self._panel.muted(self._muted)
+        self._panel.decided("devices", change.state, change.why or _DEVICES[change.state], change.t_ns)
+
+    def _on_turn_event(self, signal: TurnSignal) -> None:
+        if signal.event not in _TURN_EVENTS:
+            return
+        gate, decision, why, state = _TURN_EVENTS[signal.event]
+        starts = signal.event in (TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED)
+        if starts and signal.t_ns == self._press.t_ns:
+            why = _PRESSES[self._press.press]
+        elif signal.continues_turn:
             why = "speech went on before the reply was heard: it is the same turn"
-        elif told.event is TurnEvent.TIMED_OUT and self._muted:
+        elif signal.event == TurnEvent.TIMED_OUT and self._muted:
             gate, decision, why = "turn", "dropped", _DEVICES["muted"]
-        self._panel.decided(gate, decision, why, told.t_ns)
+        self._panel.decided(gate, decision, why, signal.t_ns)
         self._panel.state(state)
 
-    def _drafted(self, draft: Draft) -> None:
-        if draft.turn.cause == "wake_word" and self._called != draft.turn.id:
-            self._called = draft.turn.id
-            self._panel.decided("address", "called", "the wake phrase was heard", draft.turn.t_ns)
+    def _on_draft(self, draft: Draft) -> None:
+        if draft.turn.cause == "wake_word" and self._called_turn != draft.turn.id:
+            self._called_turn = draft.turn.id
+            self._panel.decided("activation", "called", "the wake word was heard", draft.turn.t_ns)
         if draft.is_final:
             self._panel.state("thinking")
 
-    def _end(self, ended: TurnCompleted) -> None:
-        silent_ms = (ended.decided_ns - ended.span.end_ns) / NS_PER_MS
-        why = f"{silent_ms:.0f} ms after the end of speech" if ended.span.spoken_ns else "nothing was said"
-        self._panel.decided("turn", "ended", why, ended.decided_ns)
-        if ended.view is not None:
-            self._panel.decided("camera", "looked", "the touch was a long one", ended.view.t_ns)
-        if ended.memory_intent:
-            self._panel.decided("memory", "asked", _WISH[ended.memory_intent], ended.decided_ns)
+    def _on_turn_completed(self, completed: TurnCompleted) -> None:
+        silent_ms = (completed.decided_ns - completed.span.end_ns) / NS_PER_MS
+        why = f"{silent_ms:.0f} ms after the end of speech" if completed.span.spoken_ns else "nothing was said"
+        self._panel.decided("turn", "completed", why, completed.decided_ns)
+        if completed.view is not None:
+            self._panel.decided("camera", "looked", "the touch was a long one", completed.view.t_ns)
+        if completed.memory_intent:
+            self._panel.decided("memory", "asked", _MEMORY_INTENTS[completed.memory_intent], completed.decided_ns)
         self._panel.state("thinking")
+
+    def _on_reply(self, reply: Reply) -> None:
+        self._panel.turn(turn_view(reply))
+        self._panel.state("listening")
 
 
 def turn_view(reply: Reply) -> TurnView:
@@ -115,4 +137,6 @@ def turn_view(reply: Reply) -> TurnView:
         bars.append(Bar("wait for silence", 0.0, (reply.ended.decided_ns - zero_ns) / NS_PER_MS))
     first_ms = (reply.audible_ns - zero_ns) / NS_PER_MS if reply.audible_ns else None
     bars = [bar for bar in sorted(bars, key=lambda bar: bar.from_ms) if first_ms is None or bar.from_ms <= first_ms]
-    return TurnView(turn.id, zero_ns, turn.cause, reply.text, reply.outcome or "", tuple(bars[-MOST_BARS:]), first_ms)
+    return TurnView(
+        turn.id, zero_ns, turn.cause, reply.text, str(reply.outcome or ""), tuple(bars[-MOST_BARS:]), first_ms
+    )

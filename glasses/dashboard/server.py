@@ -1,4 +1,4 @@
-"""The page's server: one token for everything, on this machine unless told otherwise. Knows a Panel and two switches.
+"""The page's server: one token for everything, on this machine unless told otherwise.
 
 The token comes once in the address, becomes a cookie that scripts and other sites cannot use, and leaves the address
 bar. Needs the extra `service`.
@@ -10,9 +10,9 @@ import asyncio
 import errno
 import hmac
 import json
+import logging
 import secrets
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -30,6 +30,7 @@ from starlette.routing import Route
 
 from glasses.dashboard.status import Panel
 from glasses.errors import InputError, Reason
+from glasses.system.supervised import SupervisedThread
 from glasses.types import UInt8Array
 
 HERE = Path(__file__).parent
@@ -151,22 +152,22 @@ def serving(
         raise InputError(reason, f"the dashboard cannot listen on {host}:{port}: {error.strerror}") from error
     config = uvicorn.Config(
         app(panel, token, mute=mute, wipe=wipe),
-        log_level="warning",
+        log_config=None,  # the process's own logging, which no stopped terminal can block
+        log_level=logging.CRITICAL,  # uvicorn calls a page that is still open at the end an error
         access_log=False,  # it would hold the token
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), name="dashboard", daemon=True)
-    thread.start()
-    while thread.is_alive() and not server.started:
+    thread = SupervisedThread(lambda: server.run([listening]), "page server").start()
+    while thread.alive and not server.started:
         time.sleep(0.01)
     try:
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{listening.getsockname()[1]}/?token={token}"
     finally:
         server.should_exit = True
-        thread.join(5)
+        thread.close(5)
         listening.close()
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glasses.assistant.config import Activation
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply import CompletedTurn, record_work, tokens_heard
@@ -58,23 +59,23 @@ class ReplayEngine:
         loaded: LoadedBundle,
         voice: Voice | None,
         *,
-        address: str = "touch",
+        activation: Activation = "button",
         memory: MemoryWriter | None = None,
-        transcript: bool = False,
+        keep_replies: bool = False,
         replies_recorded: bool = False,
         on_clock: bool = False,
         on_text: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`address` is one of setup.ACTIVATION. `replies_recorded`: the stream holds what became of its replies.
+        """`activation` is what starts a turn. `replies_recorded`: the stream holds what became of its replies.
         `on_clock`: the stream comes in its own time, so waits are measured on this host's clock.
 
         Raises ModelError as `open_listener` does.
         """
         self._voice, self._memory = voice, memory
-        self._recalling = MemoryRecall(loaded, memory, transcript=transcript)
+        self._recalling = MemoryRecall(loaded, memory, keep_replies=keep_replies)
         # As fast as it goes, what is decided must not hang on how long a draft takes on this machine.
         config = ListenerConfig() if on_clock else ListenerConfig(max_speculative_draft_ms=math.inf)
-        self._listener = open_listener(loaded, address, self._recalling.recall, config=config)
+        self._listener = open_listener(loaded, activation, self._recalling.recall, config=config)
         self._context = KvContext(loaded)
         self._writer = ReplyWriter(write_locally(loaded.backbone), voice, lambda reply: on_text(reply.tokens[-1].text))
         self._recorded = RecordedReplies() if replies_recorded else None

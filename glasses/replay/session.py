@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.assistant.setup import ACTIVATION
+from glasses.assistant.config import ACTIVATIONS, Activation, activation_of
 from glasses.errors import InputError, Reason
 from glasses.events import ReplyState, TurnCompleted, TurnSignal
 from glasses.memory.latent_memory import TIERS
@@ -34,10 +34,10 @@ GAP_NS = 60_000_000_000  # between passes: every pass begins as a new stream, af
 class SessionConfig:
     """How the glasses were worn that recorded it. `replies`: their reply's state is in the recording."""
 
-    address: str = "touch"
+    activation: Activation = "button"
     memory: bool = True
     replies: bool = False
-    transcript: bool = False
+    keep_replies: bool = False
     remember_s: float = TIERS[-1].until_s
 
 
@@ -95,17 +95,20 @@ def worn_of(path: Path, key: X25519PrivateKey | None = None) -> SessionConfig:
             break
     else:
         raise InputError(Reason.BAD_INPUT, f"{path} holds no sensor entries: nothing to replay")
-    if "address" not in about:
+    given = about.get("activation") or about.get("address")  # "address" and the keys below it: written until 0.1
+    if given is None:
         return SessionConfig()
-    if about["address"] not in ACTIVATION:
-        known = ", ".join(ACTIVATION)
-        raise InputError(Reason.CORRUPT, f"{path}: addressed by {about['address']!r}, known are {known}")
+    activation = activation_of(given)
+    if activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise InputError(Reason.CORRUPT, f"{path}: activated by {given!r}, known are {known}")
     try:
-        remember_s = min(max(float(about.get("remember_s", TIERS[-1].until_s)), 1.0), TIERS[-1].until_s)
+        former_s = 0.0 if about.get("memory") == "no" else float(about.get("remember_s", TIERS[-1].until_s))
+        memory_s = 60 * float(about["memory_minutes"]) if "memory_minutes" in about else former_s
     except ValueError as error:
-        raise InputError(Reason.CORRUPT, f"{path}: remembers {about['remember_s']!r} seconds") from error
-    kept = about.get("memory") != "no", True, about.get("transcript") == "yes", remember_s
-    return SessionConfig(about["address"], *kept)
+        raise InputError(Reason.CORRUPT, f"{path}: how long it remembered is no number: {error}") from error
+    keep_replies = about.get("keep_replies", about.get("transcript")) == "yes"
+    return SessionConfig(activation, memory_s > 0, True, keep_replies, min(max(memory_s, 1.0), TIERS[-1].until_s))
 
 
 def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning) -> ReplayOutcome:

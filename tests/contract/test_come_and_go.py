@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from glasses.assistant.assistant import Assistant
-from glasses.assistant.setup import open_listener
+from glasses.assistant.config import NO_MEMORY
+from glasses.assistant.observers import FunctionObserver
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.errors import Reason, SensorError
@@ -63,7 +65,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_assistant_muted_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     loaded, desk, states = open_bundle(n_threads=1), Desk(), list[str]()
 
     def watch(what: Any) -> None:
@@ -72,34 +74,40 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
 
     try:
         devices: Any = desk
-        live = Assistant(
-            loaded, None, open_listener(loaded, "speech", lambda words, cause, t_ns: ("", ())), devices, watch=watch
-        )
-        wearing = threading.Thread(target=live.run)
+        config = replace(NO_MEMORY, activation="speech")
+        assistant = Assistant(config, loaded, None, devices, observers=[FunctionObserver(watch, DeviceChange)])
+        wearing = threading.Thread(target=assistant.run)
         wearing.start()
         try:
-            live.mute(True)
+            assistant.mute(True)
             until(lambda: states == ["muted"])
-            live.mute(False)
+            assistant.mute(False)
             until(lambda: "unmuted" in states)
             time.sleep(1.0)  # longer than it takes to look after the devices
-            assert (states, desk.n_asked, desk.n_rescans, live.counts.reopened) == (["muted", "unmuted"], 2, 0, 0)
+            assert (states, desk.n_asked, desk.n_rescans, assistant.devices.counts.reopened) == (
+                ["muted", "unmuted"],
+                2,
+                0,
+                0,
+            )
             with caplog.at_level(logging.WARNING):
                 desk.pull()
                 until(lambda: desk.n_asked >= 5)
-                told = [record.message for record in caplog.records if record.name == "glasses.assistant.assistant"]
+                told = [
+                    record.message for record in caplog.records if record.name == "glasses.assistant.device_supervisor"
+                ]
                 assert told == ["there is no microphone"]
             desk.there = True
-            until(lambda: live.counts.reopened == 1)
-            live.mute(True)
+            until(lambda: assistant.devices.counts.reopened == 1)
+            assistant.mute(True)
             until(lambda: states[-1] == "muted")
             desk.there = False  # pulled while it was closed: opening it again fails, and that is a fault
-            live.mute(False)
+            assistant.mute(False)
             until(lambda: states[-1] == "disconnected")
             desk.there = True
             until(lambda: states[-1] == "reconnected")
         finally:
-            live.stop()
+            assistant.stop()
             wearing.join(PATIENCE_S)
         assert states == [
             "muted",
@@ -111,6 +119,5 @@ def test_muting_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest
             "disconnected",
             "reconnected",
         ]
-        assert not live.failure
     finally:
         loaded.close()

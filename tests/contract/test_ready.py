@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from glasses.assistant.assistant import Assistant
-from glasses.assistant.setup import open_listener
+from glasses.assistant.config import NO_MEMORY
+from glasses.assistant.observers import FunctionObserver
 from glasses.audio.chunker import Chunker
 from glasses.audio.media import read_audio
 from glasses.devices.event_queue import EventQueue
@@ -22,6 +24,7 @@ from glasses.runtime.bundle import open_bundle
 from glasses.types import SAMPLE_RATE_HZ
 
 pytestmark = pytest.mark.models
+CONFIG = replace(NO_MEMORY, activation="speech")
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 PATIENCE_S = 60.0
 
@@ -51,7 +54,7 @@ class Room:
         return Microphone(queue)
 
 
-def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None:
+def test_assistant_question_before_the_responder_is_ready_is_answered_when_it_is() -> None:
     loaded, devices = open_bundle(n_threads=1), Room()
     decided, answered, order = threading.Event(), threading.Event(), list[str]()
 
@@ -67,25 +70,24 @@ def test_what_is_said_before_the_mouth_is_ready_is_answered_when_it_is() -> None
         assert decided.wait(PATIENCE_S), "nothing was heard while it was made ready"
         order.append("ready")
 
-    listener = open_listener(loaded, "speech", lambda words, cause, t_ns: ("", ()))
-    live = Assistant(loaded, None, listener, devices, watch=watch)  # pyright: ignore[reportArgumentType]
-    waiting = threading.Thread(target=lambda: (answered.wait(PATIENCE_S), live.stop()))
+    watching = [FunctionObserver(watch, TurnCompleted, Reply)]
+    assistant = Assistant(CONFIG, loaded, None, devices, observers=watching)  # pyright: ignore[reportArgumentType]
+    waiting = threading.Thread(target=lambda: (answered.wait(PATIENCE_S), assistant.stop()))
     waiting.start()
-    live.run(prepare)
+    assistant.run(prepare)
     waiting.join()
     loaded.close()
     assert order == ["decided", "ready", "completed: True"]
 
 
-def test_what_goes_wrong_while_it_is_made_ready_ends_it() -> None:
+def test_assistant_prepare_that_raises_ends_run() -> None:
     loaded = open_bundle(n_threads=1)
-    ear = open_listener(loaded, "speech", lambda words, cause, t_ns: ("", ()))
-    live = Assistant(loaded, None, ear, Room())  # pyright: ignore[reportArgumentType]
+    assistant = Assistant(CONFIG, loaded, None, Room())  # pyright: ignore[reportArgumentType]
 
     def prepare() -> None:
         raise RuntimeError("a voice that cannot be read")
 
     with pytest.raises(RuntimeError, match="cannot be read"):
-        live.run(prepare)
-    assert live.events.closed
+        assistant.run(prepare)
+    assert assistant.events.closed
     loaded.close()

@@ -26,11 +26,14 @@ PATIENCE_S = 30.0
 class World:
     """Glasses, the link to them, and what came of both: `events` of the queue, `notes`, `said` by their speaker."""
 
-    def __init__(self, glasses: StandIn, linked: RemoteGlasses) -> None:
-        self.glasses, self.linked, self.queue = glasses, linked, EventQueue()
+    def __init__(self, glasses: StandIn) -> None:
+        self.glasses, self.queue = glasses, EventQueue()
         self.events, self.notes = list[SensorEvent](), list[str]()
         self.heard = bytearray()
-        linked.link.note, linked.on_touch = self.notes.append, self.queue.put
+        key = key_of(str(glasses.code))
+        self.linked = RemoteGlasses(
+            glasses.address, key, LocalDevices(), on_touch=self.queue.put, note=self.notes.append
+        )
         self.on_device(lambda: glasses.firmware.listen(self.heard.extend))
 
     def on_device(self, what: Callable[[], object]) -> None:
@@ -75,10 +78,10 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Connected, nothing opened."""
     with StandIn(request.param) as glasses:
         glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
-        linked = RemoteGlasses(glasses.address, key_of(str(glasses.code)), LocalDevices())
-        yield World(glasses, linked)
-        linked.close()
-        linked.close()
+        world = World(glasses)
+        yield world
+        world.linked.close()
+        world.linked.close()
 
 
 def tone(seconds: float) -> np.ndarray:

@@ -142,7 +142,7 @@ def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
 
 def test_the_page_shows_the_link_and_what_went_wrong_on_it(wearer: Wearer) -> None:
     glasses = wearer.glasses
-    with Worn(None, "--link", glasses.address, "--text", "--dashboard", "127.0.0.1:0") as worn:
+    with Worn(None, "--link", glasses.address, "--no-voice", "--dashboard", "127.0.0.1:0") as worn:
         url = worn.events[0]["text"].removeprefix("dashboard: ")
         with httpx.Client(follow_redirects=True, timeout=30) as client:
             assert client.get(url).status_code == 200

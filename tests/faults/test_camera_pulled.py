@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from glasses.assistant.assistant import Assistant
-from glasses.assistant.setup import open_listener
+from glasses.assistant.config import NO_MEMORY
+from glasses.assistant.observers import FunctionObserver
 from glasses.devices.camera_supervisor import CameraSupervisor
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import LocalDevices
@@ -100,9 +101,9 @@ def test_assistant_camera_pulled_reports_gone_and_back(tmp_path: Path, monkeypat
             frames.append(what)
 
     loaded = open_bundle(n_threads=1)
-    ear = open_listener(loaded, "touch", lambda words, cause, t_ns: ("", ()))
-    live = Assistant(loaded, None, ear, LocalDevices(camera_source=str(there)), watch=watch)
-    wearing = threading.Thread(target=live.run)
+    watching = [FunctionObserver(watch, DeviceChange, Frame)]
+    assistant = Assistant(NO_MEMORY, loaded, None, LocalDevices(camera_source=str(there)), observers=watching)
+    wearing = threading.Thread(target=assistant.run)
     wearing.start()
     try:
         soon(lambda: len(frames) > 2, "picture")
@@ -113,16 +114,16 @@ def test_assistant_camera_pulled_reports_gone_and_back(tmp_path: Path, monkeypat
             time.sleep(1.2)  # at least one try in vain, of which nothing is said
             away.rename(there)
             soon(lambda pull=pull: len(seen) == 2 * pull, "word that the camera is back", BACK_S)
-        live.mute(True)
+        assistant.mute(True)
         soon(lambda: seen[-1].state == "muted", "mute")
         there.rename(away)  # pulled while it is shut: it does not open again
-        live.mute(False)
+        assistant.mute(False)
         soon(lambda: seen[-1].state == "disconnected", "word that the camera is gone")
         away.rename(there)
         n_frames = len(frames)
         soon(lambda: seen[-1].state == "reconnected" and len(frames) > n_frames, "picture after it is back", BACK_S)
     finally:
-        live.stop()
+        assistant.stop()
         wearing.join(30)
         loaded.close()
     of_camera = [one.state for one in seen if "camera" in one.why]

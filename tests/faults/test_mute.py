@@ -107,7 +107,7 @@ def test_muted_by_the_page_nothing_of_room_or_camera_is_read_sent_or_kept(room: 
     trace, recordings = tmp_path / "trace", tmp_path / "recordings"
     calls = f"trace={READS},{WRITES},{','.join(UNSEEN)}"
     strace = ["strace", "-f", "-qq", "-xx", "-s", "65536", "-e", calls, "-o", str(trace)]
-    options = ["--text", "--camera", str(film(tmp_path / "film.avi")), "--record", str(recordings)]
+    options = ["--no-voice", "--camera", str(film(tmp_path / "film.avi")), "--record", str(recordings)]
     (tmp_path / "client.conf").write_text("enable-shm = no\n")  # so that sound crosses the socket, in the trace's sight
     env = {"PULSE_CLIENTCONFIG": str(tmp_path / "client.conf")}
     with (

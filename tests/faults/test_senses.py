@@ -18,8 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
+from glasses.assistant.assistant import TOO_HOT
 from glasses.audio.media import read_audio
-from glasses.commands.run import TOO_HOT
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH
@@ -51,7 +51,7 @@ def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: R
     """
     counts: list[tuple[int, int]] = []
     back_s: list[float] = []
-    worn = Worn(room, "--address", "speech")
+    worn = Worn(room, "--activation", "speech")
     for _ in range(PULLS):
         before = len(worn.events)
         room.kill()
@@ -63,7 +63,7 @@ def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: R
             counts.append((psutil.Process(worn.pid).num_fds(), psutil.Process(worn.pid).num_threads()))
             continue
         assert worn.stop() == 2
-        worn, counts = Worn(room, "--address", "speech"), []
+        worn, counts = Worn(room, "--activation", "speech"), []
     with worn:
         ask(room, worn)
         assert worn.stop() == 0
@@ -97,7 +97,7 @@ def test_a_stage_that_hangs_starves_the_watchdog(room: Room, tmp_path: Path, sta
 
 
 def test_too_hot_it_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
-    with Worn(room, "--address", "speech", "--inject", "too-hot") as worn:
+    with Worn(room, "--activation", "speech", "--inject", "too-hot") as worn:
         note = worn.wait_for("note", text="shed: camera, remote, backbone (200.0 deg C)")
         before = worn.events.index(note)
         room.play(read_audio(SPEECH / lines_of(SPEECH, "question")[0]["file"])).wait(60)
@@ -110,7 +110,7 @@ def test_too_hot_it_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
 def test_muted_not_one_byte_of_the_room_is_read_or_written(room: Room, tmp_path: Path, muted: bool) -> None:
     """Unmuted is the control: there the same search finds the room's sound."""
     trace = tmp_path / "trace"
-    options = ["--text", "--json", *(["--muted"] if muted else [])]
+    options = ["--no-voice", "--json", *(["--muted"] if muted else [])]
     calls = "trace=write,writev,sendto,sendmsg,pwrite64,read,readv,recvfrom,recvmsg,pread64"
     strace = ["strace", "-f", "-qq", "-xx", "-s", "4096", "-e", calls, "-o", str(trace)]
     command = [*strace, sys.executable, "-m", "glasses", "run", *options]

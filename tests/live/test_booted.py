@@ -57,7 +57,7 @@ def test_shut_in_on_a_read_only_root_it_hears_and_answers(booted: Booted, capsys
 
 
 def test_a_stage_that_hangs_is_killed_by_systemd_and_hears_again(booted: Booted) -> None:
-    booted.boot("--json --address speech --inject ear-hangs")
+    booted.boot("--json --activation speech --inject listener-hangs")
     ready(booted)
     injected = booted.wait(lambda: [e for e in booted.events() if "injected" in str(e.get("text"))], "fault")
     again = ready(booted, 2)

@@ -32,7 +32,7 @@ def test_on_a_read_only_root_it_hears_answers_and_records(room: Room, tmp_path: 
     runtime.mkdir()
     env = {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(runtime), "PYTHONDONTWRITEBYTECODE": "1"}
     under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", READ_ONLY, "sh"]
-    with Worn(room, "--address", "speech", "--record", under=under, env=env) as worn:
+    with Worn(room, "--activation", "speech", "--record", under=under, env=env) as worn:
         say(room, 0)
         assert worn.wait_for("reply", outcome="completed")["answer"]
         assert (runtime / "glasses-run.pid").read_text().split()[0] == str(worn.pid), "glasses wipe finds it"

@@ -1,4 +1,4 @@
-"""Through a real PortAudio, with --transcript: a double touch right after a reply says it again, word for word, until
+"""Through a real PortAudio, with --keep-replies: a double touch right after a reply says it again, word for word, until
 it is wiped; and the recording of it is replayed as it was.
 """
 
@@ -31,7 +31,7 @@ def touched_twice(worn: Worn) -> dict[str, Any]:
 
 
 def test_its_last_words_again_until_they_are_wiped(room: Room, tmp_path: Path) -> None:
-    with Worn(room, "--transcript", "--record", str(tmp_path)) as worn:
+    with Worn(room, "--keep-replies", "--record", str(tmp_path)) as worn:
         os.kill(worn.pid, signal.SIGUSR1)
         worn.wait_for("turn_started")
         say(room, 0)

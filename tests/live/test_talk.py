@@ -39,7 +39,7 @@ def say(room: Room, index: int) -> str:
 
 def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path) -> None:
     tape = room.tape(tmp_path / "tape.raw")
-    with Worn(room, "--address", "speech") as worn:
+    with Worn(room, "--activation", "speech") as worn:
         say(room, 0)
         reply = worn.wait_for("reply", outcome="completed")  # after "continued", where the turn went on
         assert worn.stop() == 0
@@ -82,7 +82,7 @@ def talk_over(room: Room, worn: Worn) -> dict[str, Any]:
 
 def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_path: Path) -> None:
     tape, recordings = room.tape(tmp_path / "tape.raw"), tmp_path / "recordings"
-    with Worn(room, "--address", "speech", "--record", str(recordings)) as worn:
+    with Worn(room, "--activation", "speech", "--record", str(recordings)) as worn:
         cut = talk_over(room, worn)
         ended = worn.wait_for("turn_completed", after=worn.events.index(cut))
         worn.wait_for("reply", after=worn.events.index(ended), outcome="completed")
@@ -107,7 +107,7 @@ def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_p
 
 
 def test_its_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room: Room) -> None:
-    with Worn(echoing_room, "--address", "speech") as worn:
+    with Worn(echoing_room, "--activation", "speech") as worn:
         for index in range(3):
             before = len(worn.events)
             say(echoing_room, index)

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from glasses.__main__ import main
+from glasses.assistant.memory_link import MemoryLink
+from glasses.assistant.observers import Observers
 from glasses.audio.media import read_image
 from glasses.commands import run
-from glasses.commands.run_services import RunServices
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import AudioOutput
@@ -176,18 +177,18 @@ def converse(air: Air, seen: Seen) -> None:
 def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     """`glasses run` in the air, recorded to `folder`; the first reply is a long one."""
     air, seen = Air(), Seen()
-    saw, instead = RunServices.saw, run.RunObservers.instead
+    publish, canned_reply = Observers.publish, MemoryLink.canned_reply
 
-    def watched(self: RunServices, what: Any) -> None:
-        seen.append(what)
-        saw(self, what)
+    def watched(self: Observers, event: Any) -> None:
+        seen.append(event)
+        publish(self, event)
 
-    def first_long(self: run.RunObservers, draft: Draft) -> str:
-        return TEXT if draft.turn.id == 1 else instead(self, draft)
+    def first_long(self: MemoryLink, draft: Draft) -> str:
+        return TEXT if draft.turn.id == 1 else canned_reply(self, draft)
 
-    monkeypatch.setattr(run, "_devices", lambda args, stack: air)
-    monkeypatch.setattr(RunServices, "saw", watched)
-    monkeypatch.setattr(run.RunObservers, "instead", first_long)
+    monkeypatch.setattr(run, "_devices", lambda config, stack, **told: air)
+    monkeypatch.setattr(Observers, "publish", watched)
+    monkeypatch.setattr(MemoryLink, "canned_reply", first_long)
     failed: list[BaseException] = []
 
     def talk() -> None:

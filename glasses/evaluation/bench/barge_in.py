@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 
 from glasses.assistant.assistant import Assistant
+from glasses.assistant.config import NO_MEMORY
 from glasses.assistant.listener import Listener
+from glasses.assistant.observers import FunctionObserver
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.vad import Vad
+from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import LocalDevices
 from glasses.evaluation.bench.latency import spoken_questions
 from glasses.evaluation.bench.virtual_room import Room
@@ -75,7 +78,7 @@ def own_voice(bundle: str, minutes: float, *, tick: Tick = lambda stage, done, t
         spoken_s = 0.0
         while spoken_s < 60 * minutes:
             began_ns = time.monotonic_ns()
-            spoken.live.events.put(Button(began_ns, "tap"))
+            spoken.events.put(Button(began_ns, "tap"))
             spoken.wait_for(lambda what: isinstance(what, Reply) and bool(what.outcome), since_ns=began_ns)
             spoken_s = _spoken_s([what for _, what in spoken.seen])
             time.sleep(1.5)  # for what its last word may wake
@@ -103,16 +106,15 @@ def _spoken_s(seen: list[Any]) -> float:
 class _Conversation:
     """A virtual room with a running assistant in it, and the events seen there."""
 
-    def __init__(self, room: Room, live: Assistant) -> None:
-        self.room, self.live = room, live
+    def __init__(self, room: Room) -> None:
+        self.room, self.events = room, EventQueue()
         self.seen: list[tuple[int, Any]] = []
         self._more = threading.Condition()
 
-    def watch(self, what: Any) -> None:
-        if isinstance(what, (TurnSignal, ReplyState, Reply, Button)):
-            with self._more:
-                self.seen.append((time.monotonic_ns(), what))
-                self._more.notify_all()
+    def observe(self, event: Any) -> None:
+        with self._more:
+            self.seen.append((time.monotonic_ns(), event))
+            self._more.notify_all()
 
     def wait_for(self, is_it: Callable[[Any], bool], *, since_ns: int) -> bool:
         """Waits until an event for which `is_it` holds was seen; False after _WAIT_S."""
@@ -128,18 +130,21 @@ def _run(bundle: str, talk: Callable[[_Conversation], None], *, on_speech: bool)
         os.environ.update(room.env)  # PortAudio reads it when it is first asked
         voice, loaded = open_voice(bundle), open_bundle(bundle)
         detector = Vad(store.path_of(store.load_bundle(bundle).vad))
-        ear = Listener(
+        listener = Listener(
             detector, TurnManager(on_speech=on_speech), TurnEncoder(loaded, end_of_turn=open_end_of_turn(loaded))
         )
-        live = Assistant(
+        spoken = _Conversation(room)
+        observer = FunctionObserver(spoken.observe, TurnSignal, ReplyState, Reply, Button)
+        assistant = Assistant(
+            NO_MEMORY,
             loaded,
             voice,
-            ear,
             LocalDevices(),
-            watch=lambda what: spoken.watch(what),  # noqa: PLW0108 (none yet)
+            events=spoken.events,
+            listener=listener,
+            observers=[observer],
             canned_reply=lambda draft: TEXT,
         )
-        spoken = _Conversation(room, live)
         path = Path(folder) / "tape.raw"
         tape = room.tape(path)
 
@@ -148,11 +153,11 @@ def _run(bundle: str, talk: Callable[[_Conversation], None], *, on_speech: bool)
                 time.sleep(1.0)
                 talk(spoken)
             finally:
-                live.stop()
+                assistant.stop()
 
         thread = threading.Thread(target=converse, daemon=True)
         thread.start()
-        live.run()
+        assistant.run()
         thread.join()
         tape.terminate()
         tape.wait()

@@ -36,8 +36,8 @@ FAULTS = {
     "sound-server-killed": f"{_BACK}, from the server's own start on",
     "killed": "kill -9 while it records: started again, ready",
     "too-hot": "camera, remote and backbone are shed",
-    "ear-hangs": "killed by the watchdog, started again, ready",
-    "mouth-hangs": "killed by the watchdog, started again, ready",
+    "listener-hangs": "killed by the watchdog, started again, ready",
+    "responder-hangs": "killed by the watchdog, started again, ready",
     "stopped": "killed by the watchdog, started again, ready",
 }
 _SETTLED_S = 8.0  # of running: past the time in which a device may still be starting
@@ -122,7 +122,7 @@ class _Managed:
     """`glasses run --json` under a watchdog: started again, without the fault, when it starves it or ends."""
 
     def __init__(self, bundle: str, room: Room, folder: Path, options: list[str]) -> None:
-        glasses = [sys.executable, "-m", "glasses", "run", "--json", "--address", "speech", "--bundle", bundle]
+        glasses = [sys.executable, "-m", "glasses", "run", "--json", "--activation", "speech", "--bundle", bundle]
         self._command = [*glasses, *options]
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = str(folder / "notify")

@@ -22,7 +22,9 @@ import psutil
 
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
+from glasses.assistant.config import NO_MEMORY
 from glasses.assistant.listener import Listener
+from glasses.assistant.observers import FunctionObserver
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.media import read_audio
@@ -142,9 +144,9 @@ def spoken_questions(n: int) -> list[Float32Array]:
     return [read_audio(files[i % len(files)]) for i in range(n)]
 
 
-def _idle(loaded: LoadedBundle, voice: Voice, ear: Listener) -> float:
+def _idle(loaded: LoadedBundle, voice: Voice, listener: Listener) -> float:
     """Percent of one core while nobody speaks."""
-    live = Assistant(loaded, voice, ear, LocalDevices())
+    assistant = Assistant(NO_MEMORY, loaded, voice, LocalDevices(), listener=listener)
     figure: list[float] = []
 
     def measure() -> None:
@@ -153,10 +155,10 @@ def _idle(loaded: LoadedBundle, voice: Voice, ear: Listener) -> float:
         before = sum(process.cpu_times()[:2])
         time.sleep(IDLE_S)
         figure.append(100 * (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began_s))
-        live.stop()
+        assistant.stop()
 
     threading.Thread(target=measure, daemon=True).start()
-    live.run()
+    assistant.run()
     return round(figure[0], 2)
 
 
@@ -179,10 +181,13 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
             replied.wait_for(lambda: len(replies) >= number, _REPLY_S)
         system.cpu_s.append(sum(process.cpu_times()[:2]) - before)
 
-    live = Assistant(setting.loaded, setting.voice, system.make_listener(), LocalDevices(), watch=observe)
+    listener, observers = system.make_listener(), [FunctionObserver(observe, Reply)]
+    assistant = Assistant(
+        NO_MEMORY, setting.loaded, setting.voice, LocalDevices(), listener=listener, observers=observers
+    )
     tape = setting.room.tape(setting.folder / "tape.raw")
     try:
-        _run_while_asked(live, questions, ask)
+        _run_while_asked(assistant, questions, ask)
     finally:
         tape.terminate()
         tape.wait()
@@ -196,7 +201,7 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
 
 
 def _run_while_asked(
-    live: Assistant, questions: Sequence[Float32Array], ask: Callable[[int, Float32Array], None]
+    assistant: Assistant, questions: Sequence[Float32Array], ask: Callable[[int, Float32Array], None]
 ) -> None:
     """Runs the assistant while a thread asks the questions, numbered from 1. Raises SensorError if asking fails."""
     errors: list[Exception] = []
@@ -210,10 +215,10 @@ def _run_while_asked(
         except Exception as error:  # raised again below: without this the assistant would listen for ever
             errors.append(error)
         finally:
-            live.stop()
+            assistant.stop()
 
     threading.Thread(target=talk, daemon=True).start()
-    live.run()
+    assistant.run()
     if errors:
         raise SensorError(Reason.INTERNAL, f"nobody spoke: {errors[0]}") from errors[0]
 

@@ -44,7 +44,7 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
     words: Any, cause: str, at_s: int, wish: str, recalled: tuple[Latents, ...]
 ) -> None:
     memory: Any = Memory()
-    recalling = MemoryRecall(PARTS, memory, transcript=True)
+    recalling = MemoryRecall(PARTS, memory, keep_replies=True)
     recalling.said(1, "The first.", 2 * NS_PER_S)
     recalling.said(2, "Exactly this, and no other word.", 4 * NS_PER_S)
     assert recalling.recall(words, cause, at_s * NS_PER_S) == (wish, recalled)
@@ -53,7 +53,7 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
 
 
 def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
-    for recalling in (MemoryRecall(PARTS, None), MemoryRecall(PARTS, None, transcript=True)):
+    for recalling in (MemoryRecall(PARTS, None), MemoryRecall(PARTS, None, keep_replies=True)):
         recalling.said(1, "A secret.", 4 * NS_PER_S)
         recalling.forget()
         assert recalling.recall(NO_WORDS, "double_tap", 5 * NS_PER_S) == ("", ())

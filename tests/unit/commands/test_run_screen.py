@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import threading
 import time
@@ -14,38 +15,48 @@ from typing import Any
 
 import pytest
 
+from glasses.assistant.observers import EventsDropped
 from glasses.commands.run_controls import HELP, controls
-from glasses.commands.run_screen import Screen
-from glasses.events import ReplyState, TurnEvent, TurnSignal
-from glasses.types import DeviceChange
+from glasses.commands.run_screen import Notice, Screen, write_stdout
+from glasses.events import ReplyState, ReplyText, TurnEvent, TurnSignal
+from glasses.types import DeviceChange, Wiped
 
 
-class Worn:
-    """Counts what keys do, in the place of a running spine."""
+class Controlled:
+    """Counts what keys do, in the place of a running assistant."""
 
     def __init__(self) -> None:
         self.did: list[str] = []
-        self.live = SimpleNamespace(muted=False, mute=lambda muted: self.did.append(f"mute {muted}"), stop=self._stop)
-
-    def _stop(self) -> None:
-        self.did.append("stop")
+        self.assistant = SimpleNamespace(
+            muted=False,
+            mute=lambda muted: self.did.append(f"mute {muted}"),
+            stop=lambda: self.did.append("stop"),
+            wipe=lambda: self.did.append("wipe"),
+        )
 
     def touch(self, press: str) -> None:
         self.did.append(press)
-
-    def wipe(self) -> None:
-        self.did.append("wipe")
 
     def note(self, text: str) -> None:
         self.did.append(text)
 
 
-def test_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def shown(*events: object, as_json: bool = False) -> str:
+    """What the screen writes for these events."""
+    written: list[str] = []
+    screen = Screen(as_json=as_json, write=written.append)
+    for event in events:
+        if handler := screen.handlers.get(type(event)):
+            handler(event)
+    return "".join(written)
+
+
+def test_controls_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
     keyboard, terminal = os.openpty()
     try:
         with os.fdopen(terminal, "r") as stdin:
             monkeypatch.setattr("sys.stdin", stdin)
-            on: Any = Worn()
+            on: Any = Controlled()
             did, gone = on.did, weakref.ref(on)
             with ExitStack() as stack:
                 controls(argparse.Namespace(inject=None, seconds=None), on, stack)
@@ -62,32 +73,64 @@ def test_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.MonkeyPat
         os.close(keyboard)
 
 
-def test_an_answer_stands_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(as_json=False)
-    screen.saw(TurnSignal(TurnEvent.TURN_STARTED, 1, 1))
-    screen.text("The capital of France ")
-    screen.saw(ReplyState(2, 1, "audible"))
-    screen.text("is Paris.")
-    screen.saw(TurnSignal(TurnEvent.BARGE_IN_PENDING, 3, 1))
-    screen.saw(TurnSignal(TurnEvent.INTERRUPTED, 4, 1))
-    screen.saw(DeviceChange(5, "disconnected"))
-    screen.saw(DeviceChange(5, "disconnected", "the camera gives no picture"))
-    screen.saw(TurnSignal(TurnEvent.NOT_ADDRESSED, 6, 2))
-    screen.note("dashboard: http://127.0.0.1:8766/")
-    assert capsys.readouterr().out == (
+def test_screen_answer_stands_on_lines_of_its_own() -> None:
+    assert shown(
+        TurnSignal(TurnEvent.TURN_STARTED, 1, 1),
+        ReplyText(2, "The capital of France "),
+        ReplyState(2, 1, "audible"),
+        ReplyText(3, "is Paris."),
+        TurnSignal(TurnEvent.BARGE_IN_PENDING, 3, 1),
+        TurnSignal(TurnEvent.INTERRUPTED, 4, 1),
+        DeviceChange(5, "disconnected"),
+        DeviceChange(5, "disconnected", "the camera gives no picture"),
+        DeviceChange(5, "reconnected"),
+        TurnSignal(TurnEvent.NOT_ADDRESSED, 6, 2),
+        TurnSignal(TurnEvent.INTERRUPTED, 7, 2, continues_turn=True),
+        Notice("note", sentence="dashboard: http://127.0.0.1:8766/"),
+        Notice("stopped", {"reopened": 1, "overruns": 0}),
+        Wiped(8, 3),
+        EventsDropped(9, 12),
+    ) == (
         "[listening to you]\nThe capital of France is Paris.\n[interrupted]\n[microphone or speaker gone]\n"
-        "[the camera gives no picture]\n[ignored: not addressed to the assistant]\n"
-        "dashboard: http://127.0.0.1:8766/\n"
+        "[the camera gives no picture]\n[audio devices reconnected]\n[ignored: not addressed to the assistant]\n"
+        "[turn continued]\ndashboard: http://127.0.0.1:8766/\n[stopped: reopened 1]\n[wiped: windows 3]\n"
+        "[12 events not shown: the output was not read]\n"
     )
 
 
-def test_a_turn_that_muting_drops_is_not_called_late(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(as_json=False)
-    for what in (
+def test_screen_turn_that_muting_drops_is_not_called_late() -> None:
+    lines = shown(
         DeviceChange(1, "muted"),
         TurnSignal(TurnEvent.TIMED_OUT, 2, 1),
         DeviceChange(3, "unmuted"),
         TurnSignal(TurnEvent.TIMED_OUT, 4, 2),
-    ):
-        screen.saw(what)
-    assert capsys.readouterr().out.splitlines() == ["[muted]", "[listening again]", "[timed out]"]
+    )
+    assert lines.splitlines() == ["[muted]", "[listening again]", "[timed out]"]
+
+
+def test_screen_as_json_writes_one_object_for_each_event() -> None:
+    lines = shown(
+        TurnSignal(TurnEvent.INTERRUPTED, 1, 7, continues_turn=True),
+        ReplyText(2, "not shown"),
+        ReplyState(3, 7, "audible"),
+        ReplyState(4, 7, "finished"),
+        Notice("note", sentence="hello"),
+        Wiped(5, 2),
+        EventsDropped(6, 12),
+        as_json=True,
+    )
+    told = [json.loads(line) for line in lines.splitlines()]
+    for one in told:
+        assert one.pop("t_ns") > 0
+    assert told == [
+        {"what": "interrupted", "turn": 7, "at_ns": 1, "continues_turn": True},
+        {"what": "audible", "turn": 7, "at_ns": 3},
+        {"what": "note", "text": "hello"},
+        {"what": "wiped", "windows": 2},
+        {"what": "dropped", "events": 12},
+    ]
+
+
+def test_write_stdout_leaves_nothing_in_pythons_buffer(capfd: pytest.CaptureFixture[str]) -> None:
+    write_stdout("whole line\n")
+    assert capfd.readouterr().out == "whole line\n"

@@ -1,22 +1,26 @@
-"""What runs beside the spine, as `glasses run` builds it."""
+"""What runs beside the pipeline, as `glasses run` builds it."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from glasses.assistant.fault_injection import INJECTED
-from glasses.commands import run_services
-from glasses.commands.run_controls import Running
-from glasses.commands.run_services import RunServices, add_options
+from glasses.assistant.config import AssistantConfig, DashboardConfig, RecordingConfig
+from glasses.assistant.device_supervisor import Counts
+from glasses.assistant.fault_injection import INJECTED, FaultHooks
+from glasses.assistant.observers import Observers
+from glasses.commands.run_services import RunServices
+from glasses.devices.local import LocalDevices
 from glasses.errors import InputError
 from glasses.recording.folder import segments
 from glasses.replay.session import entries_of
@@ -24,92 +28,131 @@ from glasses.system.governor import Reading
 from glasses.types import AudioChunk, DeviceChange
 
 CHUNK = AudioChunk(5, 0, np.full(320, 3277, np.int16), 16_000)
+PAGE = DashboardConfig(enabled=True, listen="127.0.0.1:0")
+PATIENCE_S = 30.0
 
 
-def parsed(*given: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.set_defaults(bundle="pocket", address="touch", no_memory=False, remember=30.0, transcript=False)
-    add_options(parser)
-    return parser.parse_args(given)
+class Assistant:
+    """What the page asks of an assistant."""
+
+    def __init__(self) -> None:
+        self.muted: list[bool] = []
+        self.mute = self.muted.append
+        self.wipe = lambda: None
+        self.devices = SimpleNamespace(microphone=None, speaker=None, counts=Counts(underruns=3))
+        self.memory = SimpleNamespace(n_lost=0, usage=lambda: (60.0, 1.5))
+        self.observers = SimpleNamespace(n_dropped={"screen": 7})
 
 
-def test_nothing_is_kept_or_served_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def until(true: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+def used(config: AssistantConfig, *events: object, **options: Any) -> list[str]:
+    """Runs the services of this configuration, gives them events, and returns what they noted."""
+    noted: list[str] = []
+    assistant: Any = Assistant()
+    with ExitStack() as stack:
+        services = RunServices(config, stack, **options)
+        observers = stack.enter_context(Observers(services.observers))
+        stack.enter_context(services.running(assistant, LocalDevices(), noted.append))
+        for event in events:
+            observers.publish(event)
+    return noted
+
+
+def test_run_services_without_configuration_keep_and_serve_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    said: list[str] = []
-    with ExitStack() as stack:
-        RunServices(parsed(), stack, mute=lambda on: None, say=said.append).saw(CHUNK)
-    assert said == []
+    assert used(AssistantConfig(), CHUNK) == []
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_seen_is_recorded_and_shown_and_the_page_mutes(tmp_path: Path) -> None:
-    said: list[str] = []
-    muted: list[bool] = []
+def test_run_services_record_and_show_events_and_the_page_mutes(tmp_path: Path) -> None:
+    noted: list[str] = []
+    assistant: Any = Assistant()
+    config = AssistantConfig(board="pi5", dashboard=PAGE, recording=RecordingConfig(enabled=True, folder=tmp_path))
     with ExitStack() as stack:
-        options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0", "--board", "pi5")
-        beside = RunServices(options, stack, mute=muted.append, say=said.append)
-        beside.saw(CHUNK)
-        assert beside.panel is not None
-        assert beside.panel.snapshot().microphone_dbfs == -20.0
-        url = said[0].removeprefix("dashboard: ")
+        services = RunServices(config, stack)
+        observers = stack.enter_context(Observers(services.observers))
+        stack.enter_context(services.running(assistant, LocalDevices(), noted.append))
+        panel = services.panel
+        assert panel is not None
+        observers.publish(CHUNK)
+        until(lambda: panel.snapshot().microphone_dbfs == -20.0)
+        url = noted[0].removeprefix("dashboard: ")
         with httpx.Client(follow_redirects=True) as client:
             assert client.get(url).status_code == 200
             client.post(url.split("/?")[0] + "/mute", json={"muted": True})
-        assert muted == [True]
-        beside.saw(DeviceChange(6, "unmuted"))
-        assert not beside.panel.snapshot().muted
+        assert assistant.muted == [True]
+        observers.publish(DeviceChange(6, "unmuted"))
+        until(lambda: not panel.snapshot().muted)
     (segment,) = segments(tmp_path)
     (kept,) = [entry for entry in entries_of(segment.path) if isinstance(entry, AudioChunk)]
     assert np.array_equal(kept.pcm, CHUNK.pcm)
 
 
-def test_recordings_are_kept_as_long_as_the_wearer_says(tmp_path: Path) -> None:
+def test_run_services_delete_recordings_older_than_configured(tmp_path: Path) -> None:
     old, young = tmp_path / "00000001-20260101T000000Z.mcap", tmp_path / "00000002-20260101T000100Z.mcap"
     for path, hours in ((old, 3), (young, 1)):
         path.write_bytes(b"x")
         written_s = time.time() - 3600 * hours
         os.utime(path, (written_s, written_s))
-    with ExitStack() as stack:
-        options = parsed("--record", str(tmp_path), "--record-hours", "2")
-        RunServices(options, stack, mute=lambda on: None, say=lambda text: None).saw(CHUNK)
+    used(AssistantConfig(recording=RecordingConfig(enabled=True, folder=tmp_path, max_hours=2)), CHUNK)
     assert not old.exists()
     assert young.exists()
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        *(("--dashboard", "everywhere"), ("--board", "pi99"), ("--record", "/proc/no")),
-        *(("--record", "--record-hours", "0"), ("--record", "--record-mb", "nan")),
-    ],
+    [{"board": "pi99"}, {"recording": RecordingConfig(enabled=True, folder=Path("/proc/no"))}],
 )
-def test_what_cannot_be_is_said_before_anything_runs(wrong: tuple[str, str]) -> None:
+def test_run_services_that_cannot_be_are_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
     with ExitStack() as stack, pytest.raises(InputError):
-        RunServices(parsed(*wrong), stack, mute=lambda on: None)
+        RunServices(replace(AssistantConfig(), **wrong), stack)
 
 
-def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_services, "GOVERN_S", 0.02)
+def test_run_services_page_says_how_the_assistant_is_and_what_the_governor_does(tmp_path: Path) -> None:
+    assistant: Any = Assistant()
+    config = AssistantConfig(dashboard=PAGE, recording=RecordingConfig(enabled=True, folder=tmp_path))
     with ExitStack() as stack:
-        options = parsed("--record", str(tmp_path), "--dashboard", "127.0.0.1:0")
-        beside = RunServices(options, stack, mute=lambda on: None, say=lambda text: None)
-        beside.vitals = lambda: {"link": "ours at /dev/ttyACM0: 7 ms there and back", "counts": {"underruns": 3}}
-        beside.read = lambda t_ns: Reading(t_ns, heat_c=77.0)
-        assert beside.panel is not None
-        end_s = time.monotonic() + 30
-        while not (seen := beside.panel.snapshot().vitals).shed or "underruns" not in seen.counts:
-            assert time.monotonic() < end_s
-            time.sleep(0.02)
-        assert seen.link == "ours at /dev/ttyACM0: 7 ms there and back"
-        assert seen.counts == {"underruns": 3, "recording_lost": 0}
-        assert seen.shed == ("camera", "remote")
-        gates = beside.panel.snapshot().gates
+        services = RunServices(config, stack, read_board=lambda t_ns: Reading(t_ns, heat_c=77.0), interval_s=0.02)
+        panel = services.panel
+        assert panel is not None
+        stack.enter_context(services.running(assistant, LocalDevices(), lambda sentence: None))
+        until(lambda: bool(panel.snapshot().vitals.counts and panel.snapshot().vitals.shed))
+        vitals = panel.snapshot().vitals
+        assert {name: n for name, n in vitals.counts.items() if n} == {"underruns": 3, "screen_missed": 7}
+        assert "recording_lost" in vitals.counts
+        assert (vitals.remembered_s, vitals.remembered_mb) == (60.0, 1.5)
+        assert vitals.shed == ("camera", "remote")
+        gates = panel.snapshot().gates
     assert [(gate.gate, gate.decision, gate.why) for gate in gates] == [
         ("governor", "shed: camera, remote", "77.0 deg C")
     ]
+
+
+def test_run_services_governor_whose_board_cannot_be_read_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """Thermal protection must not end without a sign, whatever reading the board raises."""
+    readings = iter([BrokenPipeError("no such sensor"), Reading(0, heat_c=200.0)])
+
+    def read_board(t_ns: int) -> Reading:
+        reading = next(readings, Reading(0, heat_c=200.0))
+        if isinstance(reading, Exception):
+            raise reading
+        return replace(reading, t_ns=t_ns)
+
+    assistant: Any = Assistant()
+    with ExitStack() as stack:
+        services = RunServices(AssistantConfig(), stack, read_board=read_board, interval_s=0.02)
+        stack.enter_context(services.running(assistant, LocalDevices(), lambda sentence: None))
+        until(lambda: not services.governor.is_allowed("backbone"))
+    assert "thread governor failed: BrokenPipeError('no such sensor')" in [record.message for record in caplog.records]
 
 
 @pytest.mark.parametrize(
@@ -120,17 +163,13 @@ def test_the_page_says_how_the_spine_is_and_what_the_governor_does(
         ("memory-short", "shed: camera (60.0 MB free)"),
     ],
 )
-def test_what_is_injected_into_the_board_is_shed_and_said(
-    monkeypatch: pytest.MonkeyPatch, fault: str, says: str
-) -> None:
-    monkeypatch.setattr(run_services, "GOVERN_S", 0.02)
-    said: list[str] = []
+def test_run_services_injected_board_is_shed_and_noted(fault: str, says: str) -> None:
+    noted: list[str] = []
+    assistant: Any = Assistant()
+    hooks = FaultHooks(lambda stage: None, Reading)
     with ExitStack() as stack:
-        beside = RunServices(parsed(), stack, mute=lambda on: None, say=said.append)
-        live: Any = None  # the board's faults touch no device
-        INJECTED[fault](Running(live, beside, lambda: None, said.append))
-        end_s = time.monotonic() + 30
-        while says not in said:
-            assert time.monotonic() < end_s, said
-            time.sleep(0.02)
-        assert not beside.allows("camera")
+        services = RunServices(AssistantConfig(), stack, read_board=hooks.read_board, interval_s=0.02)
+        stack.enter_context(services.running(assistant, LocalDevices(), noted.append))
+        INJECTED[fault](assistant, hooks)
+        until(lambda: says in noted)
+        assert not services.governor.is_allowed("camera")

@@ -23,6 +23,10 @@ ENDED = TurnCompleted(
 )
 
 
+def give(feed: PanelFeed, event: object) -> None:
+    feed.handlers[type(event)](event)
+
+
 def reply() -> Reply:
     made = Reply(DRAFT, 1, ended=ENDED, audible_ns=END_NS + 420 * NS_PER_MS, outcome=Outcome.COMPLETED)
     made.tokens.append(Token(3, 1, " Paris.", -0.1, None, True))
@@ -56,22 +60,22 @@ def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound()
 @pytest.mark.parametrize("event", sorted(set(TurnEvent) - {TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED}))
 def test_panel_feed_turn_event_is_shown_with_its_reason(event: TurnEvent) -> None:
     panel = Panel()
-    PanelFeed(panel).saw(TurnSignal(event, 7, 3))
+    give(PanelFeed(panel), TurnSignal(event, 7, 3))
     (gate,) = panel.snapshot().gates
     assert gate.t_ns == 7
     assert gate.why
     assert panel.snapshot().state != "starting"
 
 
-def test_a_turn_from_sound_to_answer() -> None:
+def test_panel_feed_of_a_turn_shows_it_from_sound_to_answer() -> None:
     panel = Panel()
     feed = PanelFeed(panel)
-    feed.saw(AudioChunk(0, 0, np.full(320, 3277, np.int16), 16_000))
-    feed.saw(Frame(0, 0, np.zeros((4, 4, 3), np.uint8)))
-    feed.saw(DRAFT)
-    feed.saw(ENDED)
+    give(feed, AudioChunk(0, 0, np.full(320, 3277, np.int16), 16_000))
+    give(feed, Frame(0, 0, np.zeros((4, 4, 3), np.uint8)))
+    give(feed, DRAFT)
+    give(feed, ENDED)
     assert panel.snapshot().state == "thinking"
-    feed.saw(reply())
+    give(feed, reply())
     status = panel.snapshot()
     assert status.microphone_dbfs == -20.0
     assert status.has_camera
@@ -82,13 +86,13 @@ def test_a_turn_from_sound_to_answer() -> None:
 @pytest.mark.parametrize(
     ("seen", "decision", "why"),
     [
-        ((Button(7, "long_press"), TurnSignal(TurnEvent.TURN_STARTED, 7, 3)), "opened", "a long touch: look at this"),
-        ((Button(6, "long_press"), TurnSignal(TurnEvent.TURN_STARTED, 7, 3)), "opened", "it was spoken to"),
-        ((replace(DRAFT, turn=replace(TURN, cause="wake_word")),), "called", "the wake phrase was heard"),
+        ((Button(7, "long_press"), TurnSignal(TurnEvent.TURN_STARTED, 7, 3)), "started", "a long touch: look at this"),
+        ((Button(6, "long_press"), TurnSignal(TurnEvent.TURN_STARTED, 7, 3)), "started", "it was spoken to"),
+        ((replace(DRAFT, turn=replace(TURN, cause="wake_word")),), "called", "the wake word was heard"),
         ((TurnSignal(TurnEvent.INTERRUPTED, 7, 3, continues_turn=True),), "fell silent", "same turn"),
-        ((ENDED, TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "expired", "nobody waits"),
-        ((DRAFT, TurnSignal(TurnEvent.NOT_ADDRESSED, 7, 3)), "let pass", "asked for nothing"),
+        ((ENDED, TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "timed out", "nobody waits"),
+        ((DRAFT, TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "timed out", "nobody waits"),
+        ((DRAFT, TurnSignal(TurnEvent.NOT_ADDRESSED, 7, 3)), "ignored", "asked for nothing"),
         ((DeviceChange(6, "muted"), TurnSignal(TurnEvent.TIMED_OUT, 7, 3)), "dropped", "closed"),
         ((DeviceChange(7, "disconnected"),), "disconnected", "gives nothing"),
         ((DeviceChange(7, "disconnected", "the camera gives no picture"),), "disconnected", "the camera"),
@@ -102,13 +106,13 @@ def test_a_turn_from_sound_to_answer() -> None:
         ((replace(ENDED, memory_intent="wipe"),), "asked", "to forget"),
     ],
 )
-def test_the_page_says_which_gate_decided_and_for_what_reason(
+def test_panel_feed_event_is_shown_with_the_gate_that_decided_and_why(
     seen: tuple[object, ...], decision: str, why: str
 ) -> None:
     panel = Panel()
     feed = PanelFeed(panel)
     for what in seen:
-        feed.saw(what)
+        give(feed, what)
     last = panel.snapshot().gates[-1]
     assert last.decision == decision
     assert why in last.why

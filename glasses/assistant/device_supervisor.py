@@ -1,0 +1,150 @@
+"""Keeps the devices of the pipeline open: reopens what vanishes, closes what is muted, tells both."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from glasses.devices import portaudio
+from glasses.devices.camera_supervisor import CameraSupervisor
+from glasses.devices.event_queue import EventQueue
+from glasses.devices.local import AudioInput, DeviceFactory
+from glasses.devices.speaker import AudioOutput
+from glasses.errors import SensorError
+from glasses.types import NS_PER_S, DeviceChange, Load
+
+log = logging.getLogger(__name__)
+RETRY_S = 0.5
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went wrong since the start, and how often."""
+
+    sound_lost: int = 0  # chunks that the listener did not take in time
+    pictures_lost: int = 0
+    overruns: int = 0
+    underruns: int = 0
+    reopened: int = 0
+
+
+class DeviceSupervisor:
+    """Microphone, speaker and camera, each None while it is closed or away.
+
+    `follow` and `follow_mute` belong to the listening thread; `mute` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        devices: DeviceFactory,
+        events: EventQueue,
+        *,
+        voice_rate_hz: int | None,
+        publish: Callable[[DeviceChange], None],
+        is_allowed: Callable[[Load], bool],
+        muted: bool,
+    ) -> None:
+        """Opens them; without `voice_rate_hz` no speaker. Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL."""
+        self._devices, self._events, self._publish = devices, events, publish
+        self._voice_rate_hz, self._is_allowed = voice_rate_hz, is_allowed
+        self._muted, self._retry_ns = muted, 0
+        self._audio_gone, self._last_error = False, ""
+        self._was_muted = self.muted
+        self.counts = Counts()
+        self.microphone: AudioInput | None = None
+        self.speaker: AudioOutput | None = None
+        self._open_audio()
+        self.camera = CameraSupervisor(devices, events, publish)
+        self.camera.start(self._wants_camera())
+
+    @property
+    def muted(self) -> bool:
+        """Whether the sensors are switched off, here or by a switch of the devices' own."""
+        return self._muted or self._devices.muted
+
+    def mute(self, muted: bool) -> None:
+        """The next `follow_mute` closes microphone and camera, or opens them again."""
+        self._muted = muted
+
+    def follow_mute(self) -> bool:
+        """Closes or opens what `mute` asked for; True where something changed.
+
+        Closed, not ignored: so that the system's own sign that something records goes out too.
+        """
+        muted = self.muted
+        if muted == self._was_muted:
+            return False
+        self._was_muted = muted
+        if muted:
+            is_open = self.microphone is not None or self.camera.is_open
+            if self.microphone:
+                self.microphone.close()
+                self.microphone = None
+            self.camera.follow(False)
+            if is_open:
+                self._publish(DeviceChange(time.monotonic_ns(), "muted"))
+        else:
+            with suppress(SensorError):  # it went while it was closed: `follow` tells that and looks for it anew
+                self.microphone = self._devices.microphone(self._events)
+            if self.speaker:
+                self.speaker.reference.take()  # what was played meanwhile is no echo in what is heard from now on
+            self._publish(DeviceChange(time.monotonic_ns(), "unmuted"))
+        return True
+
+    def follow(self) -> bool:
+        """Reopens what vanished; True where the speaker is another one now.
+
+        Where one audio device is gone both are opened anew, because PortAudio lists devices once.
+        """
+        self.camera.follow(self._wants_camera())
+        now_ns = time.monotonic_ns()
+        if not self._is_audio_gone() or now_ns < self._retry_ns:
+            return False
+        if not self._audio_gone:
+            self._audio_gone = True
+            self._publish(DeviceChange(now_ns, "disconnected"))
+        self._close_audio()
+        try:
+            self._devices.rescan()
+            self._open_audio()
+        except SensorError as error:
+            log.log(logging.DEBUG if str(error) == self._last_error else logging.WARNING, "%s", error)
+            self._last_error = str(error)  # logged once, not with every attempt
+            self._close_audio()
+        else:
+            self.counts.reopened += 1
+            self._audio_gone, self._last_error = False, ""
+            self._publish(DeviceChange(time.monotonic_ns(), "reconnected"))
+        self._retry_ns = time.monotonic_ns() + round(RETRY_S * NS_PER_S)
+        return True
+
+    def close(self) -> None:
+        """Closes all. Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""
+        self.camera.close()
+        self._close_audio()
+
+    def _wants_camera(self) -> bool:
+        return not self.muted and self._is_allowed("camera")
+
+    def _is_audio_gone(self) -> bool:
+        if not self.muted and (self.microphone is None or self.microphone.gone):
+            return True
+        return self._voice_rate_hz is not None and (self.speaker is None or self.speaker.gone)
+
+    def _open_audio(self) -> None:
+        if not self.muted:
+            self.microphone = self._devices.microphone(self._events)
+        if self._voice_rate_hz is not None:
+            self.speaker = self._devices.speaker(self._voice_rate_hz)
+
+    def _close_audio(self) -> None:
+        if self.microphone:
+            self.counts.overruns += self.microphone.overruns
+        if self.speaker:
+            self.counts.underruns += self.speaker.underruns
+        open_devices = [device for device in (self.microphone, self.speaker) if device]
+        self.microphone = self.speaker = None
+        portaudio.close(open_devices)

@@ -1,0 +1,83 @@
+"""Decides what the HUD shows now. The only owner of that: the glasses and the page's picture of the HUD follow it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from glasses.assistant.observers import Handlers, Idle
+from glasses.events import Outcome, Reply, ReplyText, TurnEvent, TurnSignal
+from glasses.types import DeviceChange, Wiped
+
+CLEAR_AFTER_S = 8.0  # after a reply was said; config key hud.clear_after_s
+READ_WORDS_PER_S = 3.0  # a reply that was not said has to be read first
+# The events after which the text on the HUD is of no more use. Others (a pause, a voice that was no barge-in) leave it.
+CLEARING = (TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED)
+
+
+class HudText:
+    """Shows a reply as it is generated, and clears it: some seconds after it was said, at a new turn, when muted."""
+
+    name = "HUD"
+
+    def __init__(
+        self,
+        shows: Sequence[Callable[[str], None]],
+        *,
+        clear_after_s: float = CLEAR_AFTER_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Each of `shows` is given every text, empty for a blank HUD."""
+        self._shows, self._clear_after_s, self._clock = shows, clear_after_s, clock
+        self._text, self._is_finished = "", False
+        self._clear_at_s: float | None = None
+
+    @property
+    def handlers(self) -> Handlers:
+        """What changes it."""
+        return {
+            ReplyText: self._on_text,
+            TurnSignal: self._on_turn_event,
+            Reply: self._on_reply,
+            DeviceChange: self._on_device_change,
+            Wiped: lambda wiped: self._clear(),
+            Idle: self._on_idle,
+        }
+
+    def _on_text(self, text: ReplyText) -> None:
+        if self._is_finished:
+            self._text, self._is_finished = "", False
+        self._clear_at_s = None
+        self._text += text.text
+        self._show()
+
+    def _on_turn_event(self, signal: TurnSignal) -> None:
+        if signal.event in CLEARING:
+            self._clear()
+
+    def _on_reply(self, reply: Reply) -> None:
+        if reply.outcome == Outcome.TIMED_OUT:
+            self._clear()
+        elif self._text:
+            self._is_finished = True
+            reading_s = len(self._text.split()) / READ_WORDS_PER_S if reply.audible_ns is None else 0.0
+            self._clear_at_s = self._clock() + self._clear_after_s + reading_s
+
+    def _on_device_change(self, change: DeviceChange) -> None:
+        if change.state == "muted":
+            self._clear()
+
+    def _on_idle(self, idle: Idle) -> None:
+        del idle
+        if self._clear_at_s is not None and self._clock() >= self._clear_at_s:
+            self._clear()
+
+    def _clear(self) -> None:
+        self._clear_at_s, self._is_finished = None, False
+        if self._text:
+            self._text = ""
+            self._show()
+
+    def _show(self) -> None:
+        for show in self._shows:
+            show(self._text)

@@ -1,0 +1,63 @@
+"""`glasses config`: where the configuration lies, what it says, and whether it is valid."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from glasses.assistant.config_file import items, load_config, paths
+
+_EXAMPLE = """\
+examples:
+  glasses config path       the files that are looked for; what stands in a later one counts
+  glasses config show       each value, and where it comes from
+  glasses config check      says which file, key and value is wrong, and why
+
+A file has the keys that `glasses config show` prints:
+  activation = "wake-word"
+  [memory]
+  minutes = 10
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `config`."""
+    parser = subparsers.add_parser(
+        "config",
+        help="what glasses run is configured to do",
+        description="Show or check the configuration of `glasses run`.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=("path", "show", "check"), help="list the files, show the values, check them")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints what was asked for. Raises InputError where a file is wrong."""
+    if args.what == "path":
+        files = [(str(path), path.exists()) for path in paths()]
+        table = [{"path": path, "exists": exists} for path, exists in files]
+        _print(args, table, [path if exists else f"{path} (does not exist)" for path, exists in files])
+        return 0
+    loaded = load_config()
+    if args.what == "check":
+        found = [str(path) for path in paths() if path.exists()]
+        _print(args, {"valid": True, "files": found}, [f"valid: {', '.join(found) or 'no file, all is built in'}"])
+        return 0
+    values = {key: {"value": _plain(value), "source": loaded.sources[key]} for key, value in items(loaded.config)}
+    width = max(map(len, values))
+    lines = [f"{key:{width}}  {json.dumps(one['value'])}  ({one['source']})" for key, one in values.items()]
+    _print(args, values, lines)
+    return 0
+
+
+def _print(args: argparse.Namespace, table: Any, lines: list[str]) -> None:
+    print(json.dumps(table, ensure_ascii=False) if args.json else "\n".join(lines))
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
