@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
 import os
 import sys
 
 from glasses import __version__
+from glasses.commands import log_setup
 from glasses.errors import GlassesError
 
 COMMANDS = {
@@ -30,6 +30,7 @@ COMMANDS = {
     "wake-word": "glasses.commands.wake_word",
     "wipe": "glasses.commands.wipe",
     "check": "glasses.commands.check",
+    "config": "glasses.commands.config",
 }
 RENAMED = {"eval": "evaluate", "teach": "wake-word"}  # old names: they work in this version, and say what to type
 ENTRY_POINTS = "glasses.commands"
@@ -51,15 +52,17 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"glasses {__version__}")
-    parser.add_argument("--verbose", action="store_true", help="log what the libraries say")
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="log what the libraries say; $GLASSES_LOG=assistant=debug is for one package",
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     argv, named = _with_new_name(sys.argv[1:] if argv is None else argv)
     _add_commands(subparsers, named)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
-    if not args.verbose:
-        logging.getLogger("glasses.llama_cpp").setLevel(logging.ERROR)  # it warns of a choice of ours at every start
     try:
+        log_setup.set_up(verbose=args.verbose)
         return args.run(args)
     except GlassesError as error:
         print(f"glasses {args.command}: {error}", file=sys.stderr)

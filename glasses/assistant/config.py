@@ -18,11 +18,10 @@ ACTIVATIONS: tuple[Activation, ...] = ("button", "wake-word", "request", "speech
 MAX_MEMORY_MIN = TIERS[-1].until_s / 60
 FORMER_ACTIVATIONS: dict[str, Activation] = {"touch": "button", "wake": "wake-word"}  # in older recordings and options
 
+
 def activation_of(name: str) -> str:
     """The activation of today's name or of a former one; another name as it is."""
     return FORMER_ACTIVATIONS.get(name, name)
-
-
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from glasses.assistant.fault_injection import FaultHooks
 from glasses.assistant.observers import Observers
 from glasses.assistant.reply_writer import MAX_TOKENS
 from glasses.commands import link_keys, offload_options, run_options
-from glasses.commands.log_setup import logging_on_a_thread
+from glasses.commands.log_thread import logging_on_a_thread
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices

@@ -67,7 +67,12 @@ def _add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--link", metavar="ADDRESS", help="use glasses there: /dev/ttyACM0, HOST:PORT or ble:NAME")
     parser.add_argument("--activation", choices=ACTIVATIONS, help="what starts a turn (default: button)")
     old_names.add_option(
-        parser, "--address", f"--activation {'|'.join(ACTIVATIONS)}", dest="activation", type=activation_of, choices=ACTIVATIONS
+        parser,
+        "--address",
+        f"--activation {'|'.join(ACTIVATIONS)}",
+        dest="activation",
+        type=activation_of,
+        choices=ACTIVATIONS,
     )
     parser.add_argument("--muted", action="store_true", help="begin with microphone and camera closed (m opens them)")
     parser.add_argument("--no-voice", dest="audio.voice", action="store_false", help="do not speak, print only")
@@ -90,9 +95,7 @@ def _add_memory_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep its last replies, in memory: a double touch says them again",
     )
-    old_names.add_option(
-        parser, "--transcript", "--keep-replies", dest="memory.keep_replies", nargs=0, const=True
-    )
+    old_names.add_option(parser, "--transcript", "--keep-replies", dest="memory.keep_replies", nargs=0, const=True)
 
 
 def _add_service_options(parser: argparse.ArgumentParser) -> None:

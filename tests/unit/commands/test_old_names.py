@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from glasses.__main__ import main
-from glasses.commands import bench, evaluate, old_names, replay, wake_word
+from glasses.commands import bench, config, evaluate, old_names, replay, run, wake_word
 
-COMMANDS = (bench, evaluate, replay, wake_word)
+COMMANDS = (bench, config, evaluate, replay, run, wake_word)
 
 
 def parser_of_all() -> argparse.ArgumentParser:
@@ -58,6 +58,12 @@ def test_help_examples_of_every_command_parse() -> None:
         (["bench", "answers", "--clips", "0"], "glasses bench compare"),
         (["replay", "/nowhere", "--key", "/nowhere"], "--decrypt-with"),
         (["replay", "/nowhere", "--address", "speech"], "--activation"),
+        (["run", "--board", "none", "--address", "touch"], "--activation button|wake-word|request|speech"),
+        (["run", "--board", "none", "--text"], "--no-voice"),
+        (["run", "--board", "none", "--transcript"], "--keep-replies"),
+        (["run", "--board", "none", "--remember", "5"], "--memory-minutes"),
+        (["run", "--board", "none", "--no-memory"], "--memory-minutes 0"),
+        (["run", "--board", "none", "--seal", "key.pem"], "--encrypt-to"),
     ],
 )
 def test_old_name_says_what_to_type_and_does_the_same(
@@ -74,7 +80,17 @@ def test_old_names_are_not_in_help() -> None:
     shown = "".join(
         parser.format_help() for parser in parsers_below(parser_of_all()) if "old name" not in str(parser.description)
     )
-    for old in ("wake-word wake", "forget", "bargein", "ownvoice", "cascade", "addressed", "--key", "--address"):
+    for old in (
+        "wake-word wake",
+        "forget",
+        "bargein",
+        "ownvoice",
+        "cascade",
+        "addressed",
+        "--key",
+        "--address",
+        "--inject",
+    ):
         assert old not in shown
 
 
