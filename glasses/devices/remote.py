@@ -46,7 +46,7 @@ class RemoteGlasses:
         `on_touch` gets each touch, `note` what the user should be told of the link, both in the link's thread.
         Raises firmware_bridge's LinkError as `ReferenceGlasses.connect` does.
         """
-        self._local, self._on_touch = local, on_touch
+        self._local, self.on_touch = local, on_touch
         self._microphone: LinkMicrophone | None = None
         self._pressed_ns: dict[str, int] = {}  # button: when it was pressed
         self._text, self._text_changed = "", asyncio.Event()
@@ -142,7 +142,7 @@ class RemoteGlasses:
             held_ns = t_ns - self._pressed_ns.pop(touch.part)
             press = "long_press" if held_ns >= LONG_PRESS_MS * NS_PER_MS else "tap"
         if press is not None:
-            self._on_touch(Button(t_ns, press))
+            self.on_touch(Button(t_ns, press))
 
     async def _update_hud(self) -> None:
         while True:
