@@ -82,7 +82,7 @@ def test_old_names_are_not_in_help() -> None:
     )
     for old in (
         "wake-word wake",
-        "forget",
+        "wake-word forget",
         "bargein",
         "ownvoice",
         "cascade",
