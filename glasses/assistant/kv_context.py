@@ -1,6 +1,6 @@
-"""What the backbone's context holds over turns: the system prompt, what was heard of a reply, the newest draft's rows.
+"""The KV cache over turns: the system prompt, what was heard of an interrupted reply, the rows of the newest draft.
 
-Belongs to the thread that opened the backbone. Knows no thread, no voice and no gate.
+It belongs to the thread that opened the backbone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from glasses.types import Float32Array
 
 
 class KvContext:
-    """`prefill` drafts as they come; `keep_heard` of a reply that was interrupted."""
+    """`prefill` feeds drafts as they come; `keep_heard` keeps the part of an interrupted reply that was heard."""
 
     def __init__(self, loaded: LoadedBundle) -> None:
         self._loaded = loaded
@@ -27,7 +27,7 @@ class KvContext:
         return self._fed
 
     def prefill(self, draft: Draft) -> int:
-        """Feeds what the draft has new; how many of its rows were there already.
+        """Feeds the rows of the draft that differ from the cache. Returns how many were in the cache already.
 
         Raises ModelError: CONTEXT_FULL, ABORTED.
         """
@@ -46,15 +46,15 @@ class KvContext:
         self._fed = np.concatenate([self._fed, rows[keep:]])
         return keep
 
-    def keep_heard(self, n_pieces: int) -> None:
-        """Rolls back to the last of the `n_pieces` that were heard, and closes the assistant's turn.
+    def keep_heard(self, n_tokens: int) -> None:
+        """Rolls the cache back to the last of the `n_tokens` that were heard, and ends the assistant's turn.
 
         Raises ModelError as `prefill`.
         """
         backbone = self._loaded.backbone
-        if n_pieces == 0:
+        if n_tokens == 0:
             return
-        backbone.rollback(min(self.base + len(self._fed) + n_pieces, backbone.n_past))
+        backbone.rollback(min(self.base + len(self._fed) + n_tokens, backbone.n_past))
         breaks = backbone.tokenize(backbone.prompt_format.turn_break)
         if backbone.n_past + len(breaks) > backbone.n_ctx // 2:  # room for the next turn matters more
             return

@@ -57,7 +57,7 @@ def record_work(reply: Reply, stage: str, since_ns: int) -> int:
 
 
 def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
-    """How many rows at the start of (n, n_embd) `fed` and `wanted` are as good as equal."""
+    """How many rows at the start of `fed` and `wanted`, both (n, n_embd), are equal within SAME_ROW."""
     n = min(len(fed), len(wanted))
     distance = np.linalg.norm(fed[:n] - wanted[:n], axis=1)
     differ = np.flatnonzero(distance > SAME_ROW * np.linalg.norm(wanted[:n], axis=1))
@@ -65,15 +65,15 @@ def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
 
 
 def tokens_heard(texts: list[str], heard: list[Clause]) -> int:
-    """How many pieces the wearer heard: whole words, of the last clause as many as its share of sound tells."""
+    """How many tokens the user heard, in whole words; of a clause cut short, in proportion to the sound played."""
     words = sum(
         round(len(clause.text.split()) * clause.n_samples_played / max(clause.n_samples, 1)) for clause in heard
     )
     text = ""
-    for i, piece in enumerate(texts):
-        if len((text + piece).split()) > words:
+    for i, token_text in enumerate(texts):
+        if len((text + token_text).split()) > words:
             return i
-        text += piece
+        text += token_text
     return len(texts)
 
 

@@ -1,4 +1,4 @@
-"""Where a turn is answered: decided from measurements, explained in one line. Pure; does no I/O and keeps no state."""
+"""Decides from measurements where a turn is answered, and explains the decision in one line. Does no I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Privacy = Literal["nothing leaves", "latents may leave"]
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What is known when a turn begins. `None` is not measured.
+    """What is known when a turn begins. `None` means not measured.
 
-    `rtt_ms` and `bytes_per_s` are the link's (`LinkMeter`), `to_send_bytes` what the remote has not got yet,
+    `rtt_ms` and `bytes_per_s` are the link's (`LinkMeter`), `to_send_bytes` the size of the turn,
     `remaining_ms` what is left of the deadline.
     """
 
@@ -32,12 +32,12 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`reserve_ms` is kept of the deadline for a local answer; `sure_nats` is the entropy of the first token under
+    """`reserve_ms` of the deadline is kept for a local answer; `sure_nats` is the entropy of the first token under
     which the local answer is taken as it is. Both come from the bundle's own figures, not from taste.
     """
 
     reserve_ms: float = 800.0
-    remote_start_ms: float = 150.0  # the remote's own time from the last latent to its first piece
+    remote_start_ms: float = 150.0  # the remote model's own time from the last latent to its first token
     sure_nats: float = 0.7
     low_battery: float = 0.15
     hot_c: float = 75.0
@@ -45,7 +45,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`why` is the line for the log; `expected_ms` when the remote's first piece should be here."""
+    """`why` is the line for the log; `expected_ms` when the remote model's first token is expected."""
 
     place: Place
     why: str
@@ -61,7 +61,7 @@ def decide(signals: Signals, limits: Limits = Limits()) -> Decision:
         return Decision("local", "local: no connection")
     upload_ms = 1000.0 * signals.to_send_bytes / signals.bytes_per_s if signals.bytes_per_s else 0.0
     expected_ms = signals.rtt_ms + upload_ms + limits.remote_start_ms
-    link = f"rtt {signals.rtt_ms:.0f} ms, upload {upload_ms:.0f} ms, first piece expected in {expected_ms:.0f} ms"
+    link = f"rtt {signals.rtt_ms:.0f} ms, upload {upload_ms:.0f} ms, first token expected in {expected_ms:.0f} ms"
     if expected_ms + limits.reserve_ms > signals.remaining_ms:
         return Decision("local", f"local: {link}, too late for {signals.remaining_ms:.0f} ms", expected_ms)
     if signals.battery is not None and signals.battery < limits.low_battery:

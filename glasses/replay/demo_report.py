@@ -1,4 +1,4 @@
-"""What a played session leaves: replies as WAV, HUD pages, the contact sheet, latency lines, JSON. Knows no model."""
+"""What a played session leaves: replies as WAV, HUD pages, the contact sheet, latency lines, JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where two runs of one session differ: decisions, gates, latents, answers and waits, under named tolerances. Pure.
+"""Where two runs of one session differ: decisions, gates, latents, answers and waits, under named tolerances.
 
 Decisions are compared in the session's own time (from its first sensor entry), so a recording can be compared with a
 replay of it, or with a replay by other models. Durations are compared as ratios only.

@@ -1,6 +1,6 @@
-"""A recorded session, or the demo's minute, through the live spine again: what is in the files, and what comes out.
+"""Reads recorded sessions and the shipped demo session, and plays them through the replay engine.
 
-Knows no command line. Another run's differences are differences.py's.
+Comparing two runs is done in diff.py.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ GOOD = Signals(True, 20.0, 1e6, 25_000, 3000.0, privacy="latents may leave")
 @pytest.mark.parametrize(
     ("change", "place", "why"),
     [
-        ({}, "hedge", "both: rtt 20 ms, upload 25 ms, first piece expected in 195 ms"),
+        ({}, "hedge", "both: rtt 20 ms, upload 25 ms, first token expected in 195 ms"),
         ({"privacy": "nothing leaves", "battery": 0.01}, "local", "local: the wearer lets nothing leave"),
         ({"local_only": True}, "local", "local: only this device can do it"),
         ({"connected": False}, "local", "local: no connection"),
