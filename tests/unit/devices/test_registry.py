@@ -1,0 +1,45 @@
+"""Installed packages add glasses by the scheme of their addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from glasses.devices.local import LocalDevices
+from glasses.devices.registry import opener_of
+from glasses.errors import LinkError, Reason
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A distribution, as pip lays it out, with devices `acme` and, broken, `broken`."""
+    (tmp_path / "acme_glasses.py").write_text("def connect(address, local, on_touch):\n    return (address, local)\n")
+    info = tmp_path / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    points = "[glasses.devices]\nacme = acme_glasses:connect\nbroken = what_is_not_there:connect\n"
+    (info / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("installed")
+def test_opener_of_an_installed_scheme_opens_the_address() -> None:
+    opener = opener_of("acme:left")
+    assert opener is not None
+    local = LocalDevices()
+    assert opener("acme:left", local, lambda button: None) == ("acme:left", local)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("address", ["acme", "/dev/ttyACM0", "192.168.4.1:7700", "ble:Glasses"])
+def test_opener_of_the_reference_link_is_none(address: str) -> None:
+    assert opener_of(address) is None
+
+
+@pytest.mark.usefixtures("installed")
+def test_opener_of_a_package_that_fails_to_load_names_it() -> None:
+    with pytest.raises(LinkError, match="devices broken of what_is_not_there:connect cannot be loaded") as error:
+        opener_of("broken:x")
+    assert error.value.reason is Reason.NOT_INSTALLED
