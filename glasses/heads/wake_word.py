@@ -102,7 +102,7 @@ class WakeWordDetector:
         if head.space != space:
             raise ModelError(
                 Reason.WRONG_SPACE,
-                f"the wake phrase was taught with the encoder {head.space!r}, this is {space!r}: teach it again",
+                f"the wake phrase was trained with the encoder {head.space!r}, this is {space!r}: train it again",
             )
         self.head, self._encode = head, encode
         self.reset()
