@@ -1,4 +1,4 @@
-"""Whether there is anything to hear in a stretch of sound. Pure; knows no voice and no model."""
+"""Whether a stretch of sound is loud enough to be about anything."""
 
 from __future__ import annotations
 

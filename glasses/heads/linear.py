@@ -1,6 +1,6 @@
-"""Small yes-or-no heads on an encoder's latents: logistic regression, trained and run in numpy. Knows no sound.
+"""Linear classifier heads on latents: logistic regression, trained and run in numpy.
 
-A head is a file of a few kilobytes: weights, what the latents are measured in, and the space they belong to.
+A head is a file of a few kilobytes: weights, the mean and scale of the features, and the latent space they belong to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Whether what was said asks for the memory: for a sound or a sight that is over, or to be forgotten. Pure.
+"""Memory-intent heads: whether speech asks for a sound or a sight that is over, or for everything to be forgotten.
 
-Judged on the rows that the backbone would be given, soft tokens, with a small head for each wish; no word is ever
-chosen. Knows no memory, no encoder and no connector.
+They read the rows (soft tokens) that the backbone would be given, one linear head for each intent; no word is chosen.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from glasses.events import MemoryIntent
 from glasses.heads.linear import Head
 from glasses.types import Float32Array
 
-NAMES: tuple[MemoryIntent, ...] = ("sound", "picture", "wipe")  # told from what is said; "repeat" by touch alone
+NAMES: tuple[MemoryIntent, ...] = ("sound", "picture", "wipe")  # found in speech; "repeat" comes by double tap only
 
 
 def features(soft: Float32Array) -> Float32Array:
-    """Soft tokens (n, n_embd), n > 0 -> (n_embd,): their mean. Their least and most beside it told no more."""
+    """Soft tokens (n, n_embd), n > 0 -> (n_embd,): their mean. Adding their minimum and maximum did not help."""
     return soft.mean(axis=0)
 
 
 class MemoryIntentHead:
-    """Soft tokens -> the likeliest wish, "" where none is likely enough."""
+    """Soft tokens -> the likeliest intent, "" where none is likely enough."""
 
     def __init__(self, heads: Mapping[MemoryIntent, Head], space: str) -> None:
         """Raises ModelError(WRONG_SPACE) for heads of another connector's rows than those of `space`."""
@@ -33,7 +32,7 @@ class MemoryIntentHead:
         self._heads = heads
 
     def of(self, soft: Float32Array) -> MemoryIntent:
-        """Of (n, n_embd) soft tokens; none of no tokens."""
+        """The intent of (n, n_embd) soft tokens; "" of no tokens."""
         if not len(soft):
             return ""
         found = features(soft)

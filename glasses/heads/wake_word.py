@@ -1,7 +1,7 @@
-"""The wake phrase: a small network on the audio encoder's latents, run only while somebody speaks. Knows no turn.
+"""Wake-word detector: a small network on the audio encoder's latents, run only while somebody speaks.
 
-It looks at a window of sound that ends now and says whether the phrase has just ended in it. What the model is given
-does not depend on it: a phrase that is heard is a touch, nothing else.
+It judges a window of sound that ends now: has the wake word just ended in it? What the backbone is given does not
+depend on it: a detected wake word starts a turn as a button press does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One page that shows a whole session, and bars that show an evaluation: PNG by Pillow alone. Knows no model.
+"""One page that shows a whole session, and bars that show an evaluation: PNG by Pillow alone.
 
 Draws what it is given, and says so: what was said is marked as not seen by the model, which gets sound only.
 """
