@@ -23,9 +23,10 @@ from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices
 from glasses.decoders.speech import Voice
+from glasses.devices import registry
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.link_errors import as_runtime_error
-from glasses.devices.local import LocalDevices
+from glasses.devices.local import DeviceFactory, LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
 from glasses.errors import ModelError, Reason
@@ -109,13 +110,17 @@ def _devices(
     *,
     note: Callable[[str], None],
     on_touch: Callable[[Button], None],
-) -> LocalDevices | RemoteGlasses:
+) -> DeviceFactory:
     """Before any model is loaded: what is wrong with a link should be said at once."""
     source = config.camera.source
     camera = int(source) if source and source.isdigit() else source
     local = LocalDevices(config.audio.microphone, config.audio.speaker, camera)
     if config.link is None:
         return local
+    if opener := registry.opener_of(config.link):
+        plugin = opener(config.link, local, on_touch)
+        stack.callback(plugin.close)
+        return plugin
     try:
         check_address(config.link)
         key = link_keys.read(link_keys.path_of(link_keys.folder(), config.link))

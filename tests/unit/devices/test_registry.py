@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from glasses.assistant.config import AssistantConfig
+from glasses.commands import run
 from glasses.devices.local import LocalDevices
 from glasses.devices.registry import opener_of
 from glasses.errors import LinkError, Reason
+
+PLUGGED = """
+class Plugged:
+    def __init__(self, address, local, on_touch):
+        self.address, self.closed = address, False
+
+    def close(self):
+        self.closed = True
+"""
 
 
 @pytest.fixture
@@ -43,3 +56,15 @@ def test_opener_of_a_package_that_fails_to_load_names_it() -> None:
     with pytest.raises(LinkError, match="devices broken of what_is_not_there:connect cannot be loaded") as error:
         opener_of("broken:x")
     assert error.value.reason is Reason.NOT_INSTALLED
+
+
+def test_run_uses_the_devices_of_an_installed_package_and_closes_them(installed: Path) -> None:
+    (installed / "acme_plugged.py").write_text(PLUGGED)
+    (installed / "acme-1.0.dist-info" / "entry_points.txt").write_text(
+        "[glasses.devices]\nacme = acme_plugged:Plugged\n"
+    )
+    with ExitStack() as stack:
+        config = replace(AssistantConfig(), link="acme:left")
+        devices = run._devices(config, stack, note=print, on_touch=lambda button: None)
+        assert getattr(devices, "address") == "acme:left"  # noqa: B009  # a class that only the package knows
+    assert getattr(devices, "closed")  # noqa: B009
