@@ -14,7 +14,7 @@ from glasses.backbone.llama import LlamaBackbone
 from glasses.model_store import store
 from glasses.system.supervised import failed_threads
 
-# What an optional extra of pyproject.toml brings, as it is imported. A test module that imports it is skipped without it.
+# What optional extras of pyproject.toml bring, as it is imported. Test modules that import one are skipped without it.
 EXTRAS = {
     **dict.fromkeys(("starlette", "uvicorn", "websockets", "httpx", "msgspec"), "service"),
     **dict.fromkeys(("gguf", "trustme", "bumble", "lupa", "noise", "brilliant"), "dev"),
