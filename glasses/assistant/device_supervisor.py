@@ -130,7 +130,8 @@ class DeviceSupervisor:
         return not self.muted and self._is_allowed("camera")
 
     def _is_audio_gone(self) -> bool:
-        if not self.muted and (self.microphone is None or self.microphone.gone):
+        # `_was_muted`, not `muted`: unmuted by another thread just now, the microphone is closed but not gone.
+        if not self._was_muted and (self.microphone is None or self.microphone.gone):
             return True
         return self._voice_rate_hz is not None and (self.speaker is None or self.speaker.gone)
 

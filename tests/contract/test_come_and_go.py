@@ -65,6 +65,29 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_device_supervisor_unmuted_between_two_looks_reports_no_fault() -> None:
+    """Another thread may unmute after `follow_mute` compared and before `follow` looks."""
+    desk: Any = Desk()
+    states: list[str] = []
+    supervisor = DeviceSupervisor(
+        desk,
+        EventQueue(),
+        voice_rate_hz=None,
+        publish=lambda change: states.append(change.state),
+        is_allowed=lambda load: True,
+        muted=False,
+    )
+    try:
+        supervisor.mute(True)
+        supervisor.follow_mute()
+        supervisor.mute(False)
+        assert not supervisor.follow()
+        supervisor.follow_mute()
+        assert states == ["muted", "unmuted"]
+    finally:
+        supervisor.close()
+
+
 def test_assistant_muted_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     loaded, desk, states = open_bundle(n_threads=1), Desk(), list[str]()
 
