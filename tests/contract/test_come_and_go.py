@@ -13,6 +13,7 @@ import pytest
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.config import NO_MEMORY
+from glasses.assistant.device_supervisor import DeviceSupervisor
 from glasses.assistant.observers import FunctionObserver
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
