@@ -14,10 +14,10 @@ the program before.
   --board NAME   hardware/boards/NAME.toml (default: guessed from the device tree, else desktop)
   --root DIR     install into an image mounted at DIR: files only, nothing is started, no models
   --no-start     everything but starting it now
-  --uninstall    removes all of it but /var/lib/glasses and /etc/glasses, which are yours
+  --uninstall    removes all of it but /var/lib/glasses, /etc/glasses and /etc/glasses.toml, which are yours
 
 Debian packages it needs: python3-venv, a C++ compiler and cmake (llama.cpp), libportaudio2; for a ribbon-cable camera
-python3-picamera2, with `--camera csi` in /etc/glasses/environment.
+python3-picamera2, with `source = "csi"` under [camera] in /etc/glasses.toml, the configuration of the boot service.
 TEXT
 }
 
@@ -94,10 +94,13 @@ install -D -m 755 "$here/hardware/trial.sh" "$trial"
 install -D -m 644 "$here/hardware/glasses.service" "$unit"
 install -D -m 644 "$here/hardware/99-glasses.rules" "$rules"
 install -D -m 644 "$here/hardware/glasses.sysusers" "$users"
-if [ ! -f "$root/etc/glasses/environment" ]; then
-    printf '# Options of the boot service; glasses run --help names them.\nGLASSES_OPTIONS=\nGLASSES_BOARD=%s\n' "$board" \
-        >"$root/etc/glasses/environment"
+if [ ! -f "$root/etc/glasses.toml" ]; then
+    printf '# How the boot service runs; `glasses config show` prints every key, `glasses config check` checks this file.\n' \
+        >"$root/etc/glasses.toml"
+    # A board that an installation of version 0.1 chose is in /etc/glasses/environment.
+    if [ ! -f "$root/etc/glasses/environment" ]; then printf 'board = "%s"\n' "$board" >>"$root/etc/glasses.toml"; fi
 fi
+chmod 644 "$root/etc/glasses.toml"
 # Longer and longer pauses between restarts, where systemd knows how.
 version=$(systemctl --version 2>/dev/null | sed -n '1s/systemd \([0-9]*\).*/\1/p')
 if [ "${version:-0}" -ge 254 ]; then

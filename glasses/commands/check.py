@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from glasses.assistant.config_file import load_config
 from glasses.commands.check_list import CheckContext, check
-from glasses.model_store import store
 from glasses.recording.folder import default_folder
-from glasses.system.board import DEFAULT_BOARD, load_board
+from glasses.system.board import load_board
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _EXAMPLE = """\
@@ -37,22 +36,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--full", action="store_true", help="read and hash every model file")
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
-    parser.add_argument(
-        "--board",
-        default=os.environ.get("GLASSES_BOARD", DEFAULT_BOARD),
-        help=f"what this computer should be (default: $GLASSES_BOARD, else {DEFAULT_BOARD})",
-    )
-    parser.add_argument(
-        "--recordings", type=Path, default=default_folder(), metavar="DIR", help="(default: %(default)s)"
-    )
+    parser.add_argument("--bundle", help="(default: as configured)")
+    parser.add_argument("--board", help="what this computer should be (default: as configured, or $GLASSES_BOARD)")
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="(default: as configured)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks and prints. Raises InputError for an unknown board."""
-    findings = check(CheckContext(args.bundle, load_board(args.board), args.recordings.absolute(), full=args.full))
+    """Checks and prints. Raises InputError for an unknown board or a wrong configuration."""
+    config = load_config().config
+    board = load_board(args.board or config.board)
+    recordings = args.recordings or config.recording.folder or default_folder()
+    findings = check(CheckContext(args.bundle or config.bundle, board, recordings.absolute(), full=args.full))
     failed = any(finding.state == "fail" for finding in findings)
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))

@@ -91,7 +91,7 @@ def wearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wearer]:
 
 def test_asked_through_the_glasses_it_answers_there_and_again_after_the_cable_was_pulled(wearer: Wearer) -> None:
     with Worn(None, "--link", wearer.glasses.address) as worn:
-        assert worn.events[0]["microphone"] == f"host at {wearer.glasses.address}"
+        assert worn.wait_for("ready")["microphone"] == f"host at {wearer.glasses.address}"
         wearer.reads(wearer.ask(worn, SHORT)["answer"])
         wearer.hears()
         before = len(worn.events)
@@ -143,7 +143,8 @@ def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
 def test_the_page_shows_the_link_and_what_went_wrong_on_it(wearer: Wearer) -> None:
     glasses = wearer.glasses
     with Worn(None, "--link", glasses.address, "--no-voice", "--dashboard", "127.0.0.1:0") as worn:
-        url = worn.events[0]["text"].removeprefix("dashboard: ")
+        texts = [event["text"] for event in worn.events if event["what"] == "note"]
+        url = next(text for text in texts if text.startswith("dashboard: ")).removeprefix("dashboard: ")
         with httpx.Client(follow_redirects=True, timeout=30) as client:
             assert client.get(url).status_code == 200
 

@@ -241,7 +241,7 @@ def test_a_recording_of_run_is_decided_again_as_it_was(
     assert code == 0
     compared = [one["what"] for one in found]
     assert compared.count("gate") == len(told.gates)
-    assert {"touched", "end", "decided", "parts", "wish", "latents", "answer"} <= set(compared)
+    assert {"activated", "end", "decided", "parts", "memory intent", "latents", "answer"} <= set(compared)
     deaf = tmp_path / "sensors.mcap"
     without_what_the_ear_was_told(folder, deaf)
     assert main(["replay", str(deaf), *alike, "--compare", str(folder)]) == 1, "the ear hangs on what it is told"

@@ -55,11 +55,13 @@ def test_the_unit_is_shut_as_far_as_it_can_be(capsys: pytest.CaptureFixture[str]
 
 
 def test_installing_twice_keeps_what_a_person_wrote_and_uninstalling_keeps_what_is_theirs(image: Path) -> None:
-    options = image / "etc/glasses/environment"
-    assert "GLASSES_BOARD=pi5" in options.read_text()
-    options.write_text("GLASSES_OPTIONS=--text\nGLASSES_BOARD=zero2w\n")
+    config, options = image / "etc/glasses.toml", image / "etc/glasses/environment"
+    assert 'board = "pi5"' in config.read_text()
+    config.write_text('board = "zero2w"\n')
+    options.write_text("GLASSES_OPTIONS=--no-voice\n")
     run(HARDWARE / "install.sh", "--root", image)
-    assert "zero2w" in options.read_text()
+    assert config.read_text() == 'board = "zero2w"\n'
+    assert "--no-voice" in options.read_text()
     assert (image / "opt/glasses/hardware/boards/pi5.toml").is_file()
     assert (image / "opt/glasses.old").is_dir(), "the program before is kept for going back"
     assert not list(image.glob("opt/glasses*/**/__pycache__"))
@@ -73,6 +75,7 @@ def test_installing_twice_keeps_what_a_person_wrote_and_uninstalling_keeps_what_
     assert not (copy / "opt/glasses").exists()
     assert (copy / "var/lib/glasses/recordings").is_dir()
     assert options.exists()
+    assert config.exists()
 
 
 def test_the_user_it_runs_as_exists_after_boot(image: Path) -> None:
