@@ -30,20 +30,21 @@ class Times:
         return now_ns
 
 
-def ask(loaded: LoadedBundle, *inputs: str | np.ndarray, max_tokens: int = 64) -> str:
+def ask(loaded: LoadedBundle, *inputs: str | np.ndarray | Latents, max_tokens: int = 64) -> str:
     """The answer to one turn of any number of inputs, in their order; nothing of an earlier turn is in its context.
 
-    An input is text, a sound (float32, 16 kHz, mono, as `read_audio` gives it), or a picture (height, width, 3; uint8
-    RGB, as `read_image` gives it). Raises ModelError: CONTEXT_FULL, ABORTED.
+    An input is text, a sound (float32, 16 kHz, mono, as `read_audio` gives it), a picture (height, width, 3; uint8 RGB,
+    as `read_image` gives it), or the latents that an encoder made of anything else. Raises ModelError: CONTEXT_FULL,
+    ABORTED, WRONG_SPACE; InputError(BAD_INPUT) for latents of a modality that the bundle lacks.
     """
     given = tuple(part for one in inputs for part in encode(loaded, one))
     turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=given)
     return "".join(token.text for token in answer(loaded, turn, Times(), max_tokens=max_tokens)).strip()
 
 
-def encode(loaded: LoadedBundle, given: str | np.ndarray) -> Iterator[Latents | str]:
+def encode(loaded: LoadedBundle, given: str | np.ndarray | Latents) -> Iterator[Latents | str]:
     """What a Turn carries of one input: its text, a picture's latents, or two Latents for each window of a sound."""
-    if isinstance(given, str):
+    if isinstance(given, str | Latents):
         yield given
     elif given.ndim == 3:
         yield loaded.image_encoder.encode(given)

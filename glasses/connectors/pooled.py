@@ -54,11 +54,15 @@ class Network:
 
 
 class PooledConnector:
-    """Latents (T, D) -> rows float32 (k, n_embd), learned begin and end rows included."""
+    """Latents (T, D) -> rows float32 (k, n_embd), learned begin and end rows included.
+
+    `backbone_sha256` is that of the backbone's file which it was trained for, "" where its file does not say so.
+    """
 
     def __init__(self, path: Path, *, n_threads: int = 2) -> None:
         self._network = Network(path, n_threads=n_threads)
         self.width, self.space = self._network.width, self._network.space
+        self.backbone_sha256 = self._network.metadata.get("backbone_sha256", "")
         self._ambient_rows = slice(*json.loads(self._network.metadata.get("beside_words", "[null]")))
 
     def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:

@@ -99,7 +99,8 @@ class LoadedBundle:
 
         Raises InputError as the encoders do.
         """
-        return tuple(self.encoders[name].encode(pcm, t_ns) for name, one in MODALITIES.items() if one.encodes_sound)
+        of_sound = [name for name, one in MODALITIES.items() if one.encodes_sound and name in self.encoders]
+        return tuple(self.encoders[name].encode(pcm, t_ns) for name in of_sound)
 
     def widths(self) -> dict[str, int]:
         """Every latent space that the connectors accept, with the width of its latents."""
@@ -116,15 +117,18 @@ def open_bundle(
 ) -> LoadedBundle:
     """Opens all models of a bundle and brings the backbone to the end of the system prompt.
 
-    Raises ModelError: NOT_FOUND (not pulled, or the bundle lacks a modality), CORRUPT, UNSUPPORTED (a backbone
-    whose chat format is not known).
+    Raises ModelError: NOT_FOUND (not pulled), CORRUPT, UNSUPPORTED (a backbone whose chat format is not known),
+    BAD_INPUT (a modality that there is no entry of).
     """
     bundle = store.load_bundle(bundle_name)
+    if unknown := [name for name in bundle.encoders if name not in MODALITIES]:
+        where, known = f"models/bundles/{bundle_name}.toml: {unknown[0]}_encoder", ", ".join(MODALITIES)
+        raise ModelError(Reason.BAD_INPUT, f"{where}: no modality {unknown[0]!r}; known: {known}")
     sha256 = store.load_manifest(bundle.backbone).files[0].sha256
     with ThreadPoolExecutor(1) as opening:  # the backbone belongs to this thread
         encoders = {
-            name: opening.submit(entry.open_encoder, store.path_of(bundle.encoders[name]), n_threads=n_threads)
-            for name, entry in MODALITIES.items()
+            name: opening.submit(MODALITIES[name].open_encoder, store.path_of(model), n_threads=n_threads)
+            for name, model in bundle.encoders.items()
         }
         path, template = store.path_of(bundle.backbone), bundle.chat_template
         backbone = LlamaBackbone(path, n_ctx=n_ctx, n_threads=n_threads, sha256=sha256, chat_template=template)
@@ -132,9 +136,9 @@ def open_bundle(
         loaded = LoadedBundle(
             bundle=bundle,
             connectors={
-                name: open_connector(bundle.connectors[name], backbone, sha256, n_threads) for name in MODALITIES
+                name: open_connector(model, backbone, sha256, n_threads) for name, model in bundle.connectors.items()
             },
-            ambience=_open_ambience(bundle.audio_ambience, n_threads),
+            ambience=_open_ambience(bundle.audio_ambience, sha256, n_threads),
             encoders={name: encoder.result() for name, encoder in encoders.items()},
             backbone=backbone,
             n_prefix=backbone.n_past,
@@ -146,7 +150,7 @@ def open_bundle(
 def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: int) -> Connector:
     """The connector with the manifest `name`; `sha256` is that of the backbone's file.
 
-    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (trained for another backbone).
+    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (an adapter trained for another backbone).
     """
     manifest = store.load_manifest(name)
     paths = _paths(manifest)
@@ -166,12 +170,20 @@ def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: 
             n_threads=n_threads,
         )
     if manifest.kind == "pooled":
-        return PooledConnector(paths["network"], n_threads=n_threads)
+        return _open_pooled(paths["network"], sha256, n_threads)
     raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: role {manifest.role!r} is no connector's")
 
 
-def _open_ambience(name: str | None, n_threads: int) -> PooledConnector | None:
-    return None if name is None else PooledConnector(store.path_of(name), n_threads=n_threads)
+def _open_ambience(name: str | None, sha256: str, n_threads: int) -> PooledConnector | None:
+    return None if name is None else _open_pooled(store.path_of(name), sha256, n_threads)
+
+
+def _open_pooled(path: Path, sha256: str, n_threads: int) -> PooledConnector:
+    """A connector whose rows are learned for one backbone; of another file it may still be the same, quantized anew."""
+    connector = PooledConnector(path, n_threads=n_threads)
+    if connector.backbone_sha256 not in ("", sha256):
+        log.warning("%s: trained for another backbone than this bundle's: its rows may mean nothing here", path.name)
+    return connector
 
 
 def _paths(manifest: store.Manifest) -> dict[str, Path]:

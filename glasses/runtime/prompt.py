@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glasses.backbone.inputs import ModelInput
+from glasses.errors import InputError, Reason
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.modalities import entry_of, question_about
 from glasses.types import Float32Array, Latents, Modality
@@ -56,10 +57,14 @@ def connect(loaded: LoadedBundle, given: Latents | ConnectedInput, state: Prompt
 
     Each window of sound yields two inputs: latents of the speech in it, then of the other sounds. If the wearer spoke,
     the speech is the request and the rows of the other sounds are dropped; if the request was typed, both are kept as
-    its subject. Raises ModelError(WRONG_SPACE), InputError(BAD_INPUT) for a modality that is not known.
+    its subject. Raises ModelError(WRONG_SPACE), InputError(BAD_INPUT) for a modality that is not known, or not to this
+    bundle.
     """
     latents = given.latents if isinstance(given, ConnectedInput) else given
     entry = entry_of(latents.modality)
+    if latents.modality not in loaded.connectors:
+        known = ", ".join(loaded.connectors)
+        raise InputError(Reason.BAD_INPUT, f"this bundle has no modality {latents.modality!r}; it has: {known}")
     companion, n_spoken = state.companion, state.n_spoken
     state.companion, state.n_spoken = None, 0
     state.modalities |= {latents.modality}

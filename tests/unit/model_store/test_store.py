@@ -17,6 +17,7 @@ import pytest
 from glasses.commands import models as models_command
 from glasses.errors import ModelError, Reason
 from glasses.model_store import manifests, sources, store
+from glasses.runtime.modalities import MODALITIES
 from models import refresh
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
@@ -85,11 +86,12 @@ def test_every_manifest_of_this_repository_is_well_formed() -> None:
 
 
 def test_bundles_name_a_model_of_the_right_role_for_each_key() -> None:
-    for name in ("pocket", "desk"):
+    for name in (path.stem for path in manifests.BUNDLES.glob("*.toml")):
         bundle = store.load_bundle(name)
+        assert set(bundle.encoders) <= set(MODALITIES)
         for what, models in (("encoder", bundle.encoders), ("connector", bundle.connectors)):
             assert {one: store.load_manifest(model).role for one, model in models.items()} == {
-                one: f"{one}-{what}" for one in ("audio", "sound", "image")
+                one: f"{one}-{what}" for one in bundle.encoders
             }
         for key in ("backbone", "vad", "end_of_turn", "addressee", "memory_intent", "voice"):
             model = getattr(bundle, key)

@@ -113,6 +113,12 @@ def test_unknown_modality_is_refused_with_those_that_are_known(bundle: Any) -> N
         connect(bundle, latents("smell"), PromptState())
 
 
+def test_modality_that_the_bundle_lacks_is_refused_with_those_that_it_has(bundle: Any) -> None:
+    del bundle.connectors["imu"], bundle.connectors["image"]
+    with pytest.raises(InputError, match="this bundle has no modality 'image'; it has: audio, sound"):
+        connect(bundle, latents("image"), PromptState())
+
+
 def test_another_modality_takes_one_entry(bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", "no", "How do I move?")  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(modalities, "MODALITIES", {"imu": entry, **MODALITIES})
