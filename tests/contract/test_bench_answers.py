@@ -1,4 +1,4 @@
-"""`glasses bench compare`: both sides are really asked, and only one of them has senses besides words."""
+"""`glasses bench compare` asks both sides; only the latent side gets pictures and sounds besides words."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from glasses.evaluation.whisper_baseline import MODEL
 from glasses.model_store import store
 
 
-def test_a_tone_is_the_one_named_first() -> None:
+def test_said_tone_several_named_returns_the_first() -> None:
     assert answers.said_tone("The speaker is whispering, not shouting.") == "whispered"
     assert answers.said_tone("He shouts.") == "shouted"
     assert answers.said_tone("A normally spoken sentence.") == "calm"
     assert answers.said_tone("I can't help with that.") is None
 
 
-def test_a_picture_reaches_latents_alone() -> None:
+def test_answers_pictures_and_sounds_reach_the_latent_side_alone() -> None:
+    """Both sides are really asked; only the side that gets latents can name pictures and sounds."""
     if not whisper_baseline.installed():
         pytest.skip("the extra `baseline` is not installed")
     try:

@@ -1,4 +1,4 @@
-"""Devices closed on purpose, and devices that are away: what the wearer is told, and how often."""
+"""What the assistant reports of devices that were closed on purpose and of devices that are away, and how often."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_device_supervisor_unmuted_between_two_looks_reports_no_fault() -> None:
         supervisor.close()
 
 
-def test_assistant_muted_is_no_fault_and_an_absent_microphone_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_assistant_microphone_away_is_reported_once_and_mute_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     loaded, desk, states = open_bundle(n_threads=1), Desk(), list[str]()
 
     def watch(what: Any) -> None:

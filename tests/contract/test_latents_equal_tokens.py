@@ -16,7 +16,8 @@ PROMPT = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start
 LONG = "The ship left the harbour at dawn, and nobody on board knew where it was going. " * 16
 
 
-def test_token_rows_fed_as_latents_give_identical_logits_and_hidden_states(backbone: LlamaBackbone):
+def test_backbone_token_rows_as_latents_give_identical_logits(backbone: LlamaBackbone):
+    """Logits and hidden states are equal bit for bit."""
     ids = backbone.tokenize(PROMPT)
     as_tokens = backbone.feed([ids], hidden="all")
     token_logits = backbone.logits()
@@ -28,7 +29,7 @@ def test_token_rows_fed_as_latents_give_identical_logits_and_hidden_states(backb
     assert np.abs(token_logits - backbone.logits()).max() == 0.0
 
 
-def test_the_generated_text_is_identical_too(backbone: LlamaBackbone):
+def test_backbone_token_rows_as_latents_generate_identical_text(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids])
     from_tokens = list(backbone.generate(1, max_tokens=12))
@@ -37,7 +38,7 @@ def test_the_generated_text_is_identical_too(backbone: LlamaBackbone):
     assert list(backbone.generate(1, max_tokens=12)) == from_tokens
 
 
-def test_a_prefill_longer_than_a_batch_is_identical(backbone: LlamaBackbone):
+def test_backbone_latents_longer_than_a_batch_give_identical_logits(backbone: LlamaBackbone):
     ids = backbone.tokenize(LONG)
     assert len(ids) > 256
     backbone.feed([ids])
@@ -47,7 +48,8 @@ def test_a_prefill_longer_than_a_batch_is_identical(backbone: LlamaBackbone):
     assert np.abs(token_logits - backbone.logits()).max() == 0.0
 
 
-def test_interleaved_parts_are_identical_for_the_same_batch_shapes(backbone: LlamaBackbone):
+def test_backbone_interleaved_parts_give_identical_logits(backbone: LlamaBackbone):
+    """Tokens and latents in turn equal tokens alone, for the same batch shapes."""
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids[:5], ids[5:11], ids[11:]])
     token_logits = backbone.logits()
@@ -57,7 +59,7 @@ def test_interleaved_parts_are_identical_for_the_same_batch_shapes(backbone: Lla
     assert np.abs(token_logits - backbone.logits()).max() == 0.0
 
 
-def test_reading_the_last_hidden_state_changes_no_logit(backbone: LlamaBackbone):
+def test_backbone_reading_the_last_hidden_state_changes_no_logit(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids])
     without = backbone.logits()
@@ -66,7 +68,7 @@ def test_reading_the_last_hidden_state_changes_no_logit(backbone: LlamaBackbone)
     assert np.abs(without - backbone.logits()).max() == 0.0
 
 
-def test_the_order_of_parts_matters(backbone: LlamaBackbone):
+def test_backbone_parts_in_another_order_give_other_logits(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids[:8], backbone.token_rows(ids[8:])])
     right = backbone.logits()
@@ -75,7 +77,7 @@ def test_the_order_of_parts_matters(backbone: LlamaBackbone):
     assert np.abs(right - backbone.logits()).max() > 1.0
 
 
-def test_text_is_untouched(backbone: LlamaBackbone, gguf_path: Path):
+def test_backbone_text_prompt_gives_llama_cpp_logits(backbone: LlamaBackbone, gguf_path: Path):
     """Logits of a text prompt equal those of llama.cpp's own plain call on a context of its own."""
     c = llama_cpp.llama_cpp
     ids = backbone.tokenize(PROMPT)

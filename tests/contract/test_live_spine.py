@@ -1,6 +1,6 @@
-"""Ear and mouth with the real models and no devices: drafts, what they reuse, and what an interruption leaves.
+"""Listener and responder with the real models and no devices: drafts, what they reuse, what an interruption leaves.
 
-The speaker is replaced by one that plays in no time, for these tests are about the spine; tests/live has the real one.
+The speaker is a fake that plays in no time; tests/live uses the real one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def detector() -> Vad:
     return Vad(store.path_of(store.load_bundle().vad))
 
 
-def test_while_the_wearer_speaks_drafts_come_and_the_last_is_what_is_answered(loaded: LoadedBundle) -> None:
+def test_listener_speech_makes_drafts_and_the_last_is_the_turn(loaded: LoadedBundle) -> None:
+    """Drafts are made while the wearer speaks; the last one is what is answered."""
     ear = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
     signals = [signal for chunk in asked(0) for signal in ear.feed(chunk)]
     drafts = [signal for signal in signals if isinstance(signal, Draft)]
@@ -118,7 +119,7 @@ class Loudspeaker:
 
 
 @pytest.mark.parametrize("heard", [0.0, 1.0])
-def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBundle, heard: float) -> None:
+def test_responder_interrupted_keeps_what_was_heard_in_its_context(loaded: LoadedBundle, heard: float) -> None:
     replies: list[Reply] = []
     audible = threading.Event()
     speaker: Any = Loudspeaker(heard)
@@ -152,8 +153,8 @@ def test_an_interruption_leaves_in_the_context_what_was_heard(loaded: LoadedBund
     loaded.backbone.rollback(loaded.n_prefix)
 
 
-def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
-    """What is said while somebody speaks is fed; only to what was said up to a pause the first clause is written."""
+def test_responder_draft_is_answered_only_if_it_may_be_complete(loaded: LoadedBundle) -> None:
+    """A draft made during speech is only fed; for one made at a pause the first clause is written ahead."""
     answered: list[bool] = []
     first_clause = threading.Event()
     speaker: Any = Loudspeaker(1.0)
@@ -198,8 +199,8 @@ def test_only_what_may_be_all_is_answered(loaded: LoadedBundle) -> None:
 
 
 @pytest.mark.parametrize(("late_ms", "outcome"), [(EXPIRES_MS + 500, Outcome.TIMED_OUT), (0, Outcome.COMPLETED)])
-def test_a_reply_that_nobody_waits_for_any_more_is_not_begun(loaded: LoadedBundle, late_ms: int, outcome: str) -> None:
-    """A busy board: the turn has ended long ago when its answer is written. The ear is told that it is over."""
+def test_responder_reply_nobody_waits_for_is_not_begun(loaded: LoadedBundle, late_ms: int, outcome: str) -> None:
+    """On a busy board the turn ended long before its answer is written; the listener is told that it is over."""
     replies, texts, told = list[Reply](), list[str](), list[str]()
     speaker: Any = Loudspeaker(1.0)
     speaker.is_speaking = False  # what it is given is said at once

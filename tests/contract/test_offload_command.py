@@ -1,4 +1,4 @@
-"""`glasses ask --offload` with the pocket bundle on both sides, and a service that dies in the middle of a turn."""
+"""`glasses ask --offload` with the pocket bundle on both sides, and a service that is killed during a turn."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def service(tmp_path: Path) -> Iterator[tuple[str, int]]:
         server.communicate(timeout=60)
 
 
-def test_ask_says_where_it_was_answered(service: tuple[str, int], tmp_path: Path) -> None:
+def test_ask_offload_says_where_it_was_answered(service: tuple[str, int], tmp_path: Path) -> None:
     for address, why in ((service[0], "rtt"), (f"unix:{tmp_path}/none", "local: no connection")):
         command = [sys.executable, "-m", "glasses", "ask", QUESTION, "--json", "--offload", address]
         notes = list[str]()
@@ -93,10 +93,8 @@ def rows_of(loaded: LoadedBundle, turn: Turn) -> Float32Array:
     return np.concatenate([one if isinstance(one, np.ndarray) else loaded.backbone.token_rows(one) for one in given])
 
 
-def test_offload_service_killed_in_the_middle_of_a_turn_is_gone_on_from(
-    service: tuple[str, int], loaded: LoadedBundle
-) -> None:
-    """What was heard stays, and goes on: one answer, and the words of the remote model are not said again."""
+def test_offload_service_killed_mid_turn_is_continued_locally(service: tuple[str, int], loaded: LoadedBundle) -> None:
+    """What was heard stays: the local model continues it as one answer and repeats no word of the remote model."""
     turn = Turn(7, 0, "test", ("Count from one to ten in words.",))
     with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as answerer:
         answerer.wait_connected(60)  # a machine too starved for it answers locally, which the rest holds of as well
@@ -118,7 +116,8 @@ def test_offload_service_killed_in_the_middle_of_a_turn_is_gone_on_from(
             assert len(called) == 2
 
 
-def test_prompted_backbone_holds_what_was_said_whichever_model_made_it(loaded: LoadedBundle) -> None:
+def test_prompted_tokens_of_another_model_are_kept_in_its_context(loaded: LoadedBundle) -> None:
+    """The backbone's context holds what was said, whichever model made it."""
     turn = Turn(8, 0, "test", (QUESTION,))
     local = prompted(loaded, turn)
     n_prompt = loaded.backbone.n_past
@@ -127,8 +126,10 @@ def test_prompted_backbone_holds_what_was_said_whichever_model_made_it(loaded: L
     assert loaded.backbone.n_past == n_prompt + len([token for token in tokens if token.text])
 
 
-def test_responder_says_what_the_service_says_until_it_dies(service: tuple[str, int], loaded: LoadedBundle) -> None:
-    """`glasses run --offload` without devices: drafts as the listener makes them, to a responder without a voice."""
+def test_responder_offloaded_says_the_services_words_until_it_dies(
+    service: tuple[str, int], loaded: LoadedBundle
+) -> None:
+    """`glasses run --offload` without devices: a responder without a voice gets drafts as the listener makes them."""
     turn = Turn(1, 0, "test", ("Count from one to ten in words.",))
     replies, told, texts = list[Reply](), threading.Event(), list[str]()
 
@@ -263,10 +264,8 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
         assert len(replies) == 1
 
 
-def test_offload_while_the_radio_is_shed_nothing_leaves_and_it_is_answered_locally(
-    service: tuple[str, int], loaded: LoadedBundle
-) -> None:
-    """As `glasses run` wires it: what the governor says is asked at every turn."""
+def test_offload_radio_shed_sends_nothing_and_answers_locally(service: tuple[str, int], loaded: LoadedBundle) -> None:
+    """The governor is asked at every turn, as `glasses run` wires it."""
     governed, whys = Governed(), list[str]()
     turn = Turn(11, 0, "test", (QUESTION,))
     rows = rows_of(loaded, turn)
@@ -294,7 +293,7 @@ class Impatient(CompletedTurn):
             raise ModelError(Reason.ABORTED, "nobody waits for this answer any more")
 
 
-def test_offload_answer_that_nobody_waits_for_ends(loaded: LoadedBundle, tmp_path: Path) -> None:
+def test_offload_answer_nobody_waits_for_raises(loaded: LoadedBundle, tmp_path: Path) -> None:
     turn = Turn(9, 0, "test", ("Tell me a long story.",))
     with HedgedAnswerer(transport_of(f"unix:{tmp_path}/none", None, None)) as answerer:
         stream = answerer.answer(turn, prompted(loaded, turn), max_tokens=200, progress=Impatient())

@@ -1,4 +1,4 @@
-"""Ready means that it hears: what is said while the mouth is still made ready is answered."""
+"""An assistant that says it is ready hears: what is said before the responder is prepared is answered afterwards."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Room:
         return Microphone(queue)
 
 
-def test_assistant_question_before_the_responder_is_ready_is_answered_when_it_is() -> None:
+def test_assistant_question_before_responder_is_ready_is_answered() -> None:
     loaded, devices = open_bundle(n_threads=1), Room()
     decided, answered, order = threading.Event(), threading.Event(), list[str]()
 

@@ -25,7 +25,7 @@ def serve(*options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_serve_answers_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_serve_stopped_after_an_answer_leaves_nothing_behind(tmp_path: Path) -> None:
     socket = tmp_path / "s"
     with serve("--listen", f"unix:{socket}", "--tokens", str(tmp_path / "t")) as server:
         try:
@@ -72,8 +72,8 @@ def chat(http: httpx.Client, *content: dict[str, Any], stream: bool) -> str:
     return "".join(json.loads(line)["choices"][0]["delta"].get("content", "") for line in lines[:-1])
 
 
-def test_an_openai_client_shows_it_pictures_and_plays_it_sounds(tmp_path: Path) -> None:
-    """Held-out photographs and recordings, before and after the question; two of three are to be named."""
+def test_serve_openai_client_gets_pictures_and_sounds_named(tmp_path: Path) -> None:
+    """Held-out photographs and recordings come before or after the question; two of three must be named."""
     token = tmp_path / "token"
     token.write_text("sk-0123456789abcdef\n")
     options = ("--listen", "127.0.0.1:0", "--tokens", str(tmp_path / "t"), "--token-file", str(token))
@@ -106,7 +106,7 @@ def test_an_openai_client_shows_it_pictures_and_plays_it_sounds(tmp_path: Path) 
         (("--sessions", "0"), "at least 1"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_a_line(options: tuple[str, ...], message: str) -> None:
+def test_serve_invalid_options_fail_with_one_line(options: tuple[str, ...], message: str) -> None:
     with serve(*options) as server:
         _, errors = server.communicate(timeout=120)
     assert server.returncode == 2
@@ -114,7 +114,7 @@ def test_what_cannot_be_served_is_said_in_a_line(options: tuple[str, ...], messa
     assert "Traceback" not in errors
 
 
-def test_nobody_there_is_an_error_at_once(tmp_path: Path) -> None:
+def test_client_without_a_service_raises_at_once(tmp_path: Path) -> None:
     with pytest.raises(GlassesError) as caught, SyncClient(lambda: WebSocket(f"unix:{tmp_path}/none")):
         pass
     assert caught.value.reason is Reason.NO_NETWORK

@@ -1,5 +1,6 @@
-"""One suite for every way and every backend: in process, over a Unix socket, over TCP + TLS and + mutual TLS, on llama
-and (with the extra `train`) on torch; with the real encoders and connectors of the pocket bundle.
+"""One suite for every transport and engine, with the real encoders and connectors of the pocket bundle.
+
+Transports: in process, Unix socket, TCP + TLS, mutual TLS. Engines: llama.cpp and (with the extra `train`) torch.
 """
 
 from __future__ import annotations

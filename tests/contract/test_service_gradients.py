@@ -84,7 +84,7 @@ def asked(
 
 
 @pytest.mark.parametrize("kind", ["ce", "kl"])
-def test_gradients_equal_autograd(service: Served, client: SyncClient, kind: str) -> None:
+def test_gradient_client_gradients_equal_autograd(service: Served, client: SyncClient, kind: str) -> None:
     start = [torch.from_numpy(rows_like(service, i, 3 + i)) for i in range(3)]
     targets = [[28, 9000, 2], [414], [30, 31]]
     mine, theirs = ([r.clone().requires_grad_() for r in start] for _ in range(2))
@@ -99,7 +99,7 @@ def test_gradients_equal_autograd(service: Served, client: SyncClient, kind: str
         assert (a.grad - b.grad).norm() / a.grad.norm() < 1e-3
 
 
-def test_gradients_predict_what_a_step_does(service: Served, client: SyncClient) -> None:
+def test_gradient_client_gradients_predict_what_a_step_does(service: Served, client: SyncClient) -> None:
     """Numeric directional derivatives. float32 differences of the whole network are good to about a percent."""
     gradient = GradientClient(client)
     rows, targets = rows_like(service, 7), [[414, 28, 9000]]
@@ -112,7 +112,7 @@ def test_gradients_predict_what_a_step_does(service: Served, client: SyncClient)
         assert (up - down) / (2 * step) == pytest.approx(float((slope * direction).sum()), rel=0.03)
 
 
-def test_backward_composes_with_a_loss_of_ones_own(service: Served, client: SyncClient) -> None:
+def test_gradient_client_backward_composes_with_a_loss_of_the_caller(service: Served, client: SyncClient) -> None:
     gradient, rows = GradientClient(client), rows_like(service, 3)
     (hidden,) = gradient.forward([[rows, " What?"]])
     wanted = np.zeros((2, N_EMBD), np.float32)
@@ -125,7 +125,7 @@ def test_backward_composes_with_a_loss_of_ones_own(service: Served, client: Sync
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("f16", 1e-3), ("i8", 2e-2)])
-def test_small_activations_on_the_wire(service: Served, dtype: str, error: float) -> None:
+def test_gradient_client_small_wire_dtype_keeps_gradients_close(service: Served, dtype: str, error: float) -> None:
     rows, targets = rows_like(service, 5), [[414, 28]]
     with SyncClient(lambda: service.transport("unix")) as exact:
         _, (expected,) = GradientClient(exact).cross_entropy([[rows]], targets)
@@ -136,7 +136,7 @@ def test_small_activations_on_the_wire(service: Served, dtype: str, error: float
     assert 0 < np.linalg.norm(got - expected) / np.linalg.norm(expected) < error
 
 
-def test_a_step_is_done_once(service: Served, client: SyncClient) -> None:
+def test_gradient_client_step_sent_twice_is_done_once(service: Served, client: SyncClient) -> None:
     gradient, rows = GradientClient(client), rows_like(service, 1)
     loss, (first,) = gradient.cross_entropy([[rows]], [[414]])
     gradient.step -= 1
@@ -156,7 +156,7 @@ def test_a_step_is_done_once(service: Served, client: SyncClient) -> None:
 
 
 @pytest.mark.parametrize("bad", ["nan", "width", "targets", "empty", "too many"])
-def test_bad_steps_are_refused_and_may_be_tried_again(service: Served, client: SyncClient, bad: str) -> None:
+def test_gradient_client_bad_step_is_refused_and_may_be_retried(service: Served, client: SyncClient, bad: str) -> None:
     gradient, rows = GradientClient(client), rows_like(service, 1)
     cases: dict[str, tuple[list[list[np.ndarray | list[int]]], list[list[int]]]] = {
         "nan": ([[rows * np.nan]], [[1]]),
@@ -173,7 +173,7 @@ def test_bad_steps_are_refused_and_may_be_tried_again(service: Served, client: S
     assert np.isfinite(loss)
 
 
-def test_a_step_over_the_cap_of_a_message_is_not_sent(service: Served, client: SyncClient) -> None:
+def test_gradient_client_step_over_the_message_cap_is_not_sent(service: Served, client: SyncClient) -> None:
     gradient, rows = GradientClient(client), rows_like(service, 1)
     with pytest.raises(InputError) as caught:
         gradient.cross_entropy([[np.tile(rows, (400, 1))]] * 9, [[1]] * 9)
@@ -184,8 +184,8 @@ def test_a_step_over_the_cap_of_a_message_is_not_sent(service: Served, client: S
 
 
 @pytest.mark.parametrize("before", [[], [100, 200, 300]])
-def test_a_feed_broken_off_leaves_nothing(service: Served, before: list[int]) -> None:
-    """Broken off after the first of its two chunks, in a context that is empty and in one that is not."""
+def test_torch_engine_aborted_feed_leaves_nothing(service: Served, before: list[int]) -> None:
+    """Aborted after the first of its two chunks, in an empty context and in one that is not."""
     engine = service.service.host.engine
     broken, whole = Context(0, None), Context(0, None)
     if before:
@@ -202,7 +202,7 @@ def test_a_feed_broken_off_leaves_nothing(service: Served, before: list[int]) ->
     assert np.allclose(after.logits, expected.logits, atol=1e-3)
 
 
-def test_sessions_of_torch_branch_and_roll_back(service: Served, client: SyncClient) -> None:
+def test_torch_engine_sessions_branch_and_roll_back(service: Served, client: SyncClient) -> None:
     assert events.schema_id() == client.describe().schema_id
     assert "gradient" in client.describe().can
     whole, parts = client.open(chat=False), client.open(chat=False)

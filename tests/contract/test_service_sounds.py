@@ -1,4 +1,4 @@
-""" "No, like this": a sound that the wearer recorded is called for and played, by the pocket bundle's own backbone."""
+"""The sound example: the pocket backbone calls for a sound that the wearer recorded, and it is played."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 RECORDINGS = Path(__file__).parents[2] / "models/eval/sounds"
 
 
-def test_one_recording_becomes_a_sound(tmp_path: Path) -> None:
+def test_sound_bank_recording_added_and_trained_is_played_when_asked(tmp_path: Path) -> None:
+    """One recording is enough for a new sound; another recording replaces it."""
     bank = sound_out.Bank({"dog": ("bark", "dog")}, {"dog": RECORDINGS / "dog-0.ogg"}, tmp_path / "bank")
     bank.add("sheep", "bleat", RECORDINGS / "sheep-0.ogg")
     out = tmp_path / "out.wav"
@@ -35,7 +36,7 @@ def test_one_recording_becomes_a_sound(tmp_path: Path) -> None:
     assert read_audio(again.files["dog"]).shape == read_audio(RECORDINGS / "dog-1.ogg").shape
 
 
-def test_what_is_no_sound_is_not_added(tmp_path: Path) -> None:
+def test_sound_bank_file_without_sound_is_not_added(tmp_path: Path) -> None:
     broken = tmp_path / "x.wav"
     broken.write_bytes(b"no sound at all")
     bank = sound_out.Bank.open(None, tmp_path / "bank")

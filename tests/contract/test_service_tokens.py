@@ -1,4 +1,4 @@
-"""The Tokenizer API on llama.cpp: text stays what it was; added tokens are called, listed, kept and baked in."""
+"""The Tokenizer API on llama.cpp: text stays as it was; added tokens are called, listed, kept and baked in."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_train_tokens_without_calls_or_silence_is_refused(service: Served) -> No
     service.with_client("in process", scenario)
 
 
-def test_values_read_between_feeds_leave_logits_as_they_are(folder: Path, gguf_path: Path) -> None:
+def test_llama_engine_values_read_between_feeds_leave_logits_unchanged(folder: Path, gguf_path: Path) -> None:
     engine = LlamaEngine(small_parts(gguf_path, folder)[0])
     plain, read = engine.copy(engine.chat), engine.copy(engine.chat)
     seen: list[tuple[int, np.ndarray]] = []
@@ -113,7 +113,7 @@ def test_values_read_between_feeds_leave_logits_as_they_are(folder: Path, gguf_p
 
 
 @pytest.mark.parametrize("harm", [lambda s: s[:-1], lambda s: s[:20], lambda s: b"x" + s[1:], lambda s: s + b"0"])
-def test_values_of_an_unknown_cache_layout_are_unsupported(
+def test_values_of_unknown_cache_layout_raises_unsupported(
     gguf_path: Path, folder: Path, harm: Callable[[bytes], bytes]
 ) -> None:
     parts = small_parts(gguf_path, folder)[0]
@@ -126,7 +126,7 @@ def test_values_of_an_unknown_cache_layout_are_unsupported(
     parts.close()
 
 
-def test_bake_gives_the_scores_of_the_table(folder: Path, gguf_path: Path, tmp_path: Path) -> None:
+def test_bake_token_table_gives_the_scores_of_the_table(folder: Path, gguf_path: Path, tmp_path: Path) -> None:
     parts, gguf = small_parts(gguf_path, folder)
     parts.close()
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
-"""A connector trained over the wire is the connector trained in process, by the same recipe; steps/s of both are
-printed, not judged.
+"""A connector trained over the wire equals one trained in process by the same recipe.
+
+The steps per second of both are printed, not judged.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ def trained(folder: Path, gguf: Path, through: str | None) -> tuple[list[np.ndar
 
 
 @pytest.mark.parametrize("way", ["unix", "tls"])
-def test_a_recipe_over_the_wire_as_in_process(
+def test_sound_align_over_the_wire_trains_as_in_process(
     service: Served, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In process is torch's own autograd through transformers, with no service and no message."""
+    """In process means torch's own autograd through transformers, with no service and no message."""
     gguf = service.folder / "small.gguf"
     exact = partial(frozen_backbone.open_backbone, dtype=torch.float32)
     monkeypatch.setattr(remote_backbone, "open_backbone", exact)
@@ -109,7 +110,7 @@ class MadeUp:
         return label in answer
 
 
-def test_what_is_told_is_learned_over_the_wire_as_in_process(
+def test_told_recipe_over_the_wire_trains_as_in_process(
     service: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_backbone, "open_backbone", partial(frozen_backbone.open_backbone, dtype=torch.float32))
@@ -131,8 +132,8 @@ def test_what_is_told_is_learned_over_the_wire_as_in_process(
         assert np.linalg.norm(here[name] - there[name]) < 0.02 * moved
 
 
-def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
-    """Five wordings of one pattern by heart: what three layers can show is that rows, end token and router fit."""
+def test_train_tokens_of_a_pair_drives_its_decoder(service: Served) -> None:
+    """Five wordings of one pattern by heart: three layers can show that rows, end token and router fit."""
     examples = [Example(f"Buzz {how}.", "<buzz>", " short short") for how in ("twice", "two times", "now", "it", "me")]
     with SyncClient(lambda: service.transport("unix")) as client:
         client.tokens(AddToken(0, "<buzz>", "buzz", end="</buzz>", decoder="haptic"))
@@ -146,8 +147,8 @@ def test_a_pair_is_trained_and_drives_its_decoder(service: Served) -> None:
         client.tokens(RemoveToken(0, "<buzz>"))
 
 
-def test_what_a_prompt_leaves_is_read_alike_from_both_backends(service: Served, gguf_path: Path) -> None:
-    """llama.cpp quantises what it multiplies and keeps values as float16, so only nearly."""
+def test_engine_values_of_a_prompt_agree_between_backends(service: Served, gguf_path: Path) -> None:
+    """Only nearly: llama.cpp quantises what it multiplies and keeps values as float16."""
     found = []
     for engine in (small_torch(gguf_path, service.folder)(), small_llama(gguf_path, service.folder)()):
         context = engine.copy(engine.chat)
@@ -162,8 +163,8 @@ def test_what_a_prompt_leaves_is_read_alike_from_both_backends(service: Served, 
             assert a @ b > 0.98 * np.linalg.norm(a) * np.linalg.norm(b)
 
 
-def test_a_service_started_anew_goes_on_with_the_run(service: Served) -> None:
-    """Its memory of steps is gone with it; the next step is just the next step."""
+def test_gradient_client_connection_lost_goes_on_with_the_run(service: Served) -> None:
+    """A service started anew has forgotten its steps: the next step is just the next step."""
     with SyncClient(lambda: service.transport("unix")) as client:
         gradient = GradientClient(client)
         rows = service.service.host.loaded.backbone.token_rows([100, 200])
