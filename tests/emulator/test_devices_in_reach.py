@@ -1,4 +1,4 @@
-"""All emulated products in one radio space: recognised, opened, and kept connected by the same calls."""
+"""All emulated products in one radio space: the same calls recognise, open and keep them connected."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_scan_recognises_and_opens_every_product() -> None:
     asyncio.run(main())
 
 
-def test_arm_alone_is_listed_and_not_opened() -> None:
+def test_catalogue_g1_arm_alone_is_listed_and_not_opened() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
@@ -59,7 +59,7 @@ def test_arm_alone_is_listed_and_not_opened() -> None:
     asyncio.run(main())
 
 
-def test_nobody_of_that_name_is_not_found() -> None:
+def test_find_unknown_name_raises_not_found() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
@@ -70,7 +70,7 @@ def test_nobody_of_that_name_is_not_found() -> None:
     asyncio.run(main())
 
 
-def test_kept_connected_over_drops_with_reasons() -> None:
+def test_keep_connected_dropped_reconnects_and_gives_reasons() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
@@ -102,7 +102,7 @@ def test_kept_connected_over_drops_with_reasons() -> None:
     asyncio.run(main())
 
 
-def test_other_product_is_not_tried_for_ever() -> None:
+def test_keep_connected_other_product_is_not_tried_for_ever() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
@@ -114,7 +114,7 @@ def test_other_product_is_not_tried_for_ever() -> None:
     asyncio.run(main())
 
 
-def test_waits_grow_and_are_capped() -> None:
+def test_backoff_waits_grow_and_are_capped() -> None:
     backoff = Backoff(first_s=1, longest_s=10)
     for failures, longest in ((1, 1), (2, 2), (4, 8), (5, 10), (10_000, 10)):
         waits = [backoff.wait_s(failures) for _ in range(50)]

@@ -61,7 +61,7 @@ async def hear(device: Frame, n_samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("halo", [False, True])
-def test_whole_session(halo: bool) -> None:
+def test_frame_whole_session_works(halo: bool) -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         assert device.capabilities.product == ("Halo" if halo else "Frame")
         assert await device.battery() == 73
@@ -105,7 +105,7 @@ def test_whole_session(halo: bool) -> None:
     with_frame(session, halo=halo)
 
 
-def test_sound_goes_on_while_a_photo_is_sent() -> None:
+def test_frame_sound_during_a_photo_is_not_interrupted() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         await device.start_audio()
         await peripheral.listening.wait()
@@ -120,7 +120,7 @@ def test_sound_goes_on_while_a_photo_is_sent() -> None:
     with_frame(session)
 
 
-def test_photo_is_asked_for_again_after_a_gap() -> None:
+def test_frame_photo_with_a_gap_is_requested_again() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         peripheral.lose = {(1, 10), (2, 3)}
         photo = await device.take_photo(deadlines=QUICK)
@@ -129,7 +129,7 @@ def test_photo_is_asked_for_again_after_a_gap() -> None:
     with_frame(session)
 
 
-def test_camera_that_fails_says_why() -> None:
+def test_frame_camera_failure_raises_with_the_reason() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         peripheral.camera_broken = True
         with pytest.raises(PhotoError, match="camera is off") as caught:
@@ -147,7 +147,7 @@ def test_camera_that_fails_says_why() -> None:
     with_frame(session)
 
 
-def test_halo_never_gets_more_than_its_queue_holds() -> None:
+def test_halo_long_message_never_overfills_its_queue() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         await device._message(0x7F, bytes(60_000))  # a code that the application lets go
         assert peripheral.packets_dropped == 0
@@ -156,7 +156,7 @@ def test_halo_never_gets_more_than_its_queue_holds() -> None:
     with_frame(session, halo=True)
 
 
-def test_halo_speaks_and_falls_silent() -> None:
+def test_halo_speaker_plays_and_stops() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         said = tone(8000)
         await device.speak(said)
@@ -169,7 +169,7 @@ def test_halo_speaks_and_falls_silent() -> None:
     with_frame(session, halo=True)
 
 
-def test_frame_has_no_speaker() -> None:
+def test_frame_speak_raises_not_supported() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         with pytest.raises(LinkError) as caught:
             await device.speak(tone(160))
@@ -178,7 +178,7 @@ def test_frame_has_no_speaker() -> None:
     with_frame(session)
 
 
-def test_lost_sound_is_filled_in_and_marked() -> None:
+def test_frame_lost_sound_is_filled_in_and_marked() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         await device.start_audio()
         await peripheral.listening.wait()
@@ -191,7 +191,7 @@ def test_lost_sound_is_filled_in_and_marked() -> None:
     with_frame(session)
 
 
-def test_upload_cut_short_is_done_again_and_never_run() -> None:
+def test_frame_upload_cut_short_is_repeated_and_never_run() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
@@ -218,7 +218,7 @@ def test_upload_cut_short_is_done_again_and_never_run() -> None:
     asyncio.run(main())
 
 
-def test_what_lua_prints_is_a_message() -> None:
+def test_frame_lua_print_becomes_a_message() -> None:
     async def session(device: Frame, peripheral: FramePeripheral) -> None:
         peripheral._print("attempt to index a nil value")
         (event,) = await events(device, Message, 1)
@@ -228,7 +228,7 @@ def test_what_lua_prints_is_a_message() -> None:
     with_frame(session)
 
 
-def test_without_a_bond_the_glasses_refuse_and_the_error_says_so() -> None:
+def test_frame_without_a_bond_refuses_and_says_so() -> None:
     async def main() -> None:
         air = Air()
         await air.start()

@@ -1,4 +1,4 @@
-"""The vendor's own host, brilliant-ble, against our emulated Frame and our Lua: neither is only our reading of it."""
+"""The vendor's own host, brilliant-ble, with our emulated Frame and our Lua: neither is only our reading."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def over(air: Air, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("halo", [False, True])
-def test_vendor_uploads_starts_and_talks_to_our_application(halo: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frame_application_vendor_host_uploads_and_talks_to_it(halo: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         air = Air()
         await air.start()

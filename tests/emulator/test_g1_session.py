@@ -54,7 +54,7 @@ async def events(device: EvenG1, kind: type[Event], count: int) -> list[Event]:
     return out
 
 
-def test_whole_session() -> None:
+def test_g1_whole_session_works() -> None:
     async def session(device: EvenG1, left: G1Arm, right: G1Arm, log: list[tuple[str, int]]) -> None:
         assert await device.battery() == 64
         levels = await events(device, Battery, 2)
@@ -101,7 +101,7 @@ def test_whole_session() -> None:
     with_g1(session)
 
 
-def test_refusal_of_an_arm_is_an_error_that_names_it() -> None:
+def test_g1_refusal_of_an_arm_raises_and_names_it() -> None:
     async def session(device: EvenG1, left: G1Arm, right: G1Arm, log: list[tuple[str, int]]) -> None:
         left.refuse = {0x4E}
         with pytest.raises(LinkError, match="left") as caught:
@@ -117,7 +117,7 @@ def test_refusal_of_an_arm_is_an_error_that_names_it() -> None:
     with_g1(session)
 
 
-def test_arm_that_does_not_answer_heartbeats_is_given_up() -> None:
+def test_g1_arm_without_heartbeat_answers_is_given_up() -> None:
     async def session(device: EvenG1, left: G1Arm, right: G1Arm, log: list[tuple[str, int]]) -> None:
         async with asyncio.timeout(10):
             while log.count(("R", 0x25)) < 3:
@@ -134,7 +134,7 @@ def test_arm_that_does_not_answer_heartbeats_is_given_up() -> None:
 
 
 @pytest.mark.codecs
-def test_lc3_sound_of_the_right_arm() -> None:
+def test_g1_lc3_sound_of_the_right_arm_is_decoded() -> None:
     async def session(device: EvenG1, left: G1Arm, right: G1Arm, log: list[tuple[str, int]]) -> None:
         await device.start_audio()
         assert (left.mic, right.mic, log) == (False, True, [("R", 0x0E)])

@@ -1,4 +1,4 @@
-"""The numbered suite as a person runs it on a device on a desk: a second process, a serial port, a kept key."""
+"""The tests of tests/hil as a person runs them on a device on a desk: a second process, a serial port, a kept key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def factory_image() -> bytes:
 
 
 @pytest.mark.slow
-def test_a_sealed_and_an_open_device_pass_all_that_a_desk_allows(tmp_path: Path) -> None:
+def test_hil_sealed_and_open_device_pass_all_that_a_desk_allows(tmp_path: Path) -> None:
     image = tmp_path / "firmware.img"
     image.write_bytes(factory_image())
     with StandIn("pty") as sealed, StandIn("pty", code=None) as opened, ThreadPoolExecutor() as both:
@@ -55,7 +55,7 @@ def test_a_sealed_and_an_open_device_pass_all_that_a_desk_allows(tmp_path: Path)
     assert "no update without --hil-image" in without
 
 
-def test_a_key_that_was_not_kept_and_one_that_is_named(tmp_path: Path) -> None:
+def test_hil_key_not_kept_fails_and_a_named_key_passes(tmp_path: Path) -> None:
     with StandIn("pty") as device:
         words = ["-k", "says_what_it_is"]
         said = hil(device.address, tmp_path, *words)
@@ -66,7 +66,7 @@ def test_a_key_that_was_not_kept_and_one_that_is_named(tmp_path: Path) -> None:
         assert "1 passed" in hil(device.address, tmp_path, *words, f"--hil-key={key}")
 
 
-def test_an_image_that_does_not_run_there_is_not_uploaded(tmp_path: Path) -> None:
+def test_hil_image_that_does_not_run_there_is_not_uploaded(tmp_path: Path) -> None:
     image = tmp_path / "another.img"
     with StandIn("pty") as device:
         image.write_bytes(factory_image())

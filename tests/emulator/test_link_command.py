@@ -65,7 +65,7 @@ def paired(glasses: StandIn, keys: Path, code: str | None = None) -> list[str]:
     return [glasses.address, "--key-dir", str(keys)]
 
 
-def test_pairing_with_the_code_on_the_hud_and_the_kept_key(
+def test_link_pair_code_on_the_hud_is_accepted_and_its_key_kept(
     glasses: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [glasses.address, "--key-dir", str(tmp_path)]
@@ -87,7 +87,7 @@ def test_pairing_with_the_code_on_the_hud_and_the_kept_key(
     assert said["link"]["damaged"] == said["link"]["forged"] == 0
 
 
-def test_a_wrong_code_is_refused_and_costs_nothing(
+def test_link_pair_wrong_code_is_refused_and_keeps_the_old_key(
     plugged: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = paired(plugged, tmp_path)
@@ -99,7 +99,7 @@ def test_a_wrong_code_is_refused_and_costs_nothing(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_device_at_the_address_is_refused(
+def test_link_show_other_device_at_the_address_is_refused(
     plugged: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["link", "show", *paired(plugged, tmp_path, OTHER_CODE)]) == 2
@@ -110,7 +110,7 @@ def test_another_device_at_the_address_is_refused(
         assert main(["link", "show", stranger.address, "--key-dir", str(tmp_path / "none")]) == 0
 
 
-def test_a_key_file_that_is_none_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_link_show_damaged_key_file_says_to_pair_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for content in (b"", b"\xff\xfe", b"abcd", b"0" * 5000):
         (tmp_path / "dev_nothing.key").write_bytes(content)
         assert main(["link", "show", "/dev/nothing", "--key-dir", str(tmp_path)]) == 2
@@ -122,7 +122,7 @@ def test_a_key_file_that_is_none_is_said(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("address", ["nowhere", "host:0", "host:65536", "ble:", "dev/ttyACM0", ""])
-def test_what_is_no_address_is_said_at_once(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_link_invalid_address_fails_at_once(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["link", "show", address]) == 2
     assert "no address of a link" in capsys.readouterr().err
     assert main(["link", "monitor", "/dev/x", "--seconds", "nan"]) == 2
@@ -145,7 +145,7 @@ def test_link_with_wrong_words_says_what_to_type(
     assert says in capsys.readouterr().err
 
 
-def test_unplugged_and_plugged_in_again_in_lines_of_json(glasses: StandIn, tmp_path: Path) -> None:
+def test_link_monitor_unplugged_and_back_prints_json_lines(glasses: StandIn, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "glasses", "link", "monitor", *paired(glasses, tmp_path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -199,7 +199,7 @@ def test_link_by_its_old_options_pairs_and_monitors_until_ctrl_c(plugged: StandI
         assert "Traceback" not in terminal.said
 
 
-def test_ctrl_c_at_the_prompt_restores_the_terminal(plugged: StandIn, tmp_path: Path) -> None:
+def test_link_pair_ctrl_c_at_the_prompt_restores_the_terminal(plugged: StandIn, tmp_path: Path) -> None:
     with Terminal("link", "pair", plugged.address, "--key-dir", str(tmp_path)) as terminal:
         terminal.expect("the code that the glasses show: ")
         terminal.type("ABCD\x03")
@@ -213,7 +213,7 @@ def image(body: bytes, *, seed: bytes | None = None) -> bytes:
     return build_image(body, seed or read_key(FIRMWARE / "build" / "development.key"), (0, 2, 0))
 
 
-def test_update_with_progress_in_a_terminal(
+def test_link_update_in_a_terminal_shows_progress(
     plugged: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = paired(plugged, tmp_path / "keys")
@@ -233,7 +233,7 @@ def test_update_with_progress_in_a_terminal(
     assert plugged.firmware.slot == 1
 
 
-def test_what_is_no_firmware_for_it_is_refused_with_nothing_changed(
+def test_link_update_invalid_firmware_is_refused_and_changes_nothing(
     plugged: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     factory = image(b"as from the factory" * 100)
@@ -259,7 +259,9 @@ def test_what_is_no_firmware_for_it_is_refused_with_nothing_changed(
     assert plugged.firmware.slot == 0
 
 
-def test_over_the_radio(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_over_the_radio_pairs_and_monitors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     firmware = Firmware(code=CODE, now_us=now_us())
     peripherals: list[ReferencePeripheral] = []
 

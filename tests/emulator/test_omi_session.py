@@ -71,7 +71,7 @@ async def sounds(device: OmiGlass, count: int) -> list[Sound]:
     return out
 
 
-def test_whole_session() -> None:
+def test_omi_whole_session_works() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         assert device.capabilities.product == "OMI Glass"
         assert await device.battery() == 87
@@ -106,7 +106,7 @@ def test_whole_session() -> None:
     with_omi(session)
 
 
-def test_button() -> None:
+def test_omi_button_presses_become_touches() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         assert "touch" in device.capabilities.abilities
         for code in (4, 5, 0, 2, 99):
@@ -122,7 +122,7 @@ def test_button() -> None:
     with_omi(session)
 
 
-def test_lost_frames_are_filled_and_marked() -> None:
+def test_omi_lost_frames_are_filled_and_marked() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         await device.start_audio()
         said = tone(100 * 6).reshape(6, 100)
@@ -139,7 +139,7 @@ def test_lost_frames_are_filled_and_marked() -> None:
     with_omi(session)
 
 
-def test_photo_is_asked_for_again_after_a_gap() -> None:
+def test_omi_photo_with_a_gap_is_requested_again() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         peripheral.lose = {(1, 3), (2, 0)}
         photo = await device.take_photo(deadlines=QUICK)
@@ -154,7 +154,7 @@ def test_photo_is_asked_for_again_after_a_gap() -> None:
     with_omi(session)
 
 
-def test_lost_end_of_a_photo_is_a_timeout_in_its_stage() -> None:
+def test_omi_photo_without_its_end_times_out_in_its_stage() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         peripheral.silent = True
         with pytest.raises(PhotoError) as caught:
@@ -170,7 +170,7 @@ def test_lost_end_of_a_photo_is_a_timeout_in_its_stage() -> None:
     with_omi(session)
 
 
-def test_two_photos_at_once_are_refused_and_a_drop_ends_one() -> None:
+def test_omi_second_photo_is_refused_and_a_drop_ends_the_first() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         peripheral.pause_s = 0.05
         first = asyncio.create_task(device.take_photo())
@@ -191,7 +191,7 @@ def test_two_photos_at_once_are_refused_and_a_drop_ends_one() -> None:
 
 
 @pytest.mark.parametrize("jpeg", [b"", b"\x00" * 500])
-def test_camera_that_gives_no_picture_is_a_failed_capture(jpeg: bytes) -> None:
+def test_omi_camera_without_a_picture_is_a_failed_capture(jpeg: bytes) -> None:
     async def session(device: OmiGlass, _: OmiPeripheral) -> None:
         with pytest.raises(PhotoError) as caught:
             await device.take_photo(deadlines=QUICK)
@@ -200,7 +200,7 @@ def test_camera_that_gives_no_picture_is_a_failed_capture(jpeg: bytes) -> None:
     with_omi(session, jpeg=jpeg)
 
 
-def test_pendant_has_no_camera() -> None:
+def test_omi_pendant_photo_raises_not_supported() -> None:
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:
         assert device.capabilities.product == "Omi"
         with pytest.raises(LinkError) as caught:
@@ -212,7 +212,7 @@ def test_pendant_has_no_camera() -> None:
 
 
 @pytest.mark.codecs
-def test_opus() -> None:
+def test_omi_opus_sound_is_decoded() -> None:
     import opuslib_next  # noqa: PLC0415  # pyright: ignore[reportMissingImports] - of the extra codecs; the module fails to load without libopus
 
     async def session(device: OmiGlass, peripheral: OmiPeripheral) -> None:

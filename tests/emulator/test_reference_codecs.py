@@ -1,4 +1,4 @@
-"""Sound of our own firmware in codecs: the board "host" sends what the reference encoders made, the host decodes it."""
+"""Sound of the reference firmware in codecs: the board "host" sends what the reference encoders made; we decode it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ async def heard(device: ReferenceGlasses, firmware: Firmware, packets: list[byte
 
 @pytest.mark.codecs
 @pytest.mark.parametrize(("codec", "encoder"), [("opus", opus), ("lc3", lc3)])
-def test_encoded_sound_is_heard(codec: Codec, encoder: Callable[[], Callable[[np.ndarray], bytes]]) -> None:
+def test_reference_glasses_encoded_sound_is_decoded(
+    codec: Codec, encoder: Callable[[], Callable[[np.ndarray], bytes]]
+) -> None:
     async def session(device: ReferenceGlasses, opened: Way) -> None:
         assert opened.firmware is not None
         await device.start_audio(codec)
@@ -77,7 +79,7 @@ def test_encoded_sound_is_heard(codec: Codec, encoder: Callable[[], Callable[[np
     asyncio.run(main())
 
 
-def test_a_codec_the_device_lacks_is_not_asked_for() -> None:
+def test_reference_glasses_codec_the_device_lacks_is_not_requested() -> None:
     async def main() -> None:
         async with way("host") as opened:
             device = ReferenceGlasses(opened.open, opened.config)

@@ -1,4 +1,4 @@
-"""glasses.devices.remote against the real firmware behind a pty and a TCP port: the devices that the assistant sees."""
+"""glasses.devices.remote with the real firmware behind a pty and a TCP port: the devices that the assistant opens."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def tone(seconds: float) -> np.ndarray:
     return np.random.default_rng(1).integers(1000, 8000, round(seconds * SAMPLE_RATE_HZ)).astype(np.int16)
 
 
-def test_what_their_microphone_hears_comes_whole_and_on_this_hosts_clock(world: World) -> None:
+def test_remote_microphone_sound_is_whole_and_on_this_hosts_clock(world: World) -> None:
     microphone = world.linked.microphone(world.queue)
     assert microphone.device.name == f"host at {world.glasses.address}"
     world.until(lambda: len(world.pcm), "silence")  # the clock is known
@@ -108,7 +108,7 @@ def test_what_their_microphone_hears_comes_whole_and_on_this_hosts_clock(world: 
     world.until(lambda: not world.glasses.firmware.light, "the capture light goes out: it records no more")
 
 
-def test_touches_and_a_button_kept_down(world: World) -> None:
+def test_remote_glasses_touches_and_held_button_become_presses(world: World) -> None:
     for gesture in (1, 3, 2, 4):  # tap, long, double tap, a swipe that means nothing to us
         world.simulate("touch", gesture)
     world.until(lambda: len(world.events) == 3, "touches")
@@ -125,7 +125,7 @@ def test_touches_and_a_button_kept_down(world: World) -> None:
     assert abs(world.events[4].t_ns - time.monotonic_ns()) < PATIENCE_S * 1e9
 
 
-def test_touch_handler_that_fails_costs_that_touch_alone(world: World) -> None:
+def test_remote_glasses_failing_touch_handler_costs_that_touch_alone(world: World) -> None:
     def fails(button: Button) -> None:
         world.linked.on_touch = world.queue.put
         raise RuntimeError("of a handler")
@@ -138,7 +138,8 @@ def test_touch_handler_that_fails_costs_that_touch_alone(world: World) -> None:
     assert [e.press for e in world.events if isinstance(e, Button)] == ["double_tap"]
 
 
-def test_a_clause_reaches_their_speaker_whole_and_is_told_to_the_echo_gate(world: World) -> None:
+def test_remote_speaker_clause_arrives_whole_and_in_the_reference(world: World) -> None:
+    """A clause reaches the speaker whole and is given to the echo canceller as its reference."""
     speaker, spoken = world.linked.speaker(SAMPLE_RATE_HZ), tone(0.5)
     clause = speaker.play(1, "well", spoken.astype(np.float32) / np.float32(32767))
     reference = list[np.ndarray]()
@@ -154,7 +155,8 @@ def test_a_clause_reaches_their_speaker_whole_and_is_told_to_the_echo_gate(world
     assert speaker.gone
 
 
-def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(world: World) -> None:
+def test_remote_speaker_silenced_plays_no_more_than_its_lead(world: World) -> None:
+    """It has played no more than its lead beyond what counts as heard."""
     speaker = world.linked.speaker(SAMPLE_RATE_HZ)
     clause = speaker.play(1, "a long one", np.full(20 * SAMPLE_RATE_HZ, 0.1, np.float32))
     world.until(lambda: len(world.said) > SAMPLE_RATE_HZ // 2, "speaking")
@@ -173,7 +175,7 @@ def test_silenced_it_has_said_no_more_than_its_lead_beyond_what_counts_as_heard(
     world.until(lambda: again.share == 1.0, "the next is said")
 
 
-def test_a_picture_when_somebody_looks_and_a_note_where_there_is_none(world: World) -> None:
+def test_remote_camera_look_gives_a_picture_or_a_note(world: World) -> None:
     assert world.linked.sees
     camera = world.linked.camera(world.queue)
     world.on_device(lambda: world.glasses.firmware.show(PHOTO.read_bytes()))
@@ -217,7 +219,7 @@ def _huge() -> bytes:
     return bytes(jpeg)
 
 
-def test_unplugged_all_is_gone_and_plugged_in_again_all_can_be_opened(world: World) -> None:
+def test_remote_glasses_unplugged_are_gone_and_reopen_when_back(world: World) -> None:
     microphone, speaker = world.linked.microphone(world.queue), world.linked.speaker(SAMPLE_RATE_HZ)
     world.until(lambda: len(world.pcm), "sound")
     world.glasses.unplug()
@@ -242,7 +244,8 @@ def test_unplugged_all_is_gone_and_plugged_in_again_all_can_be_opened(world: Wor
     world.until(lambda: clause.share == 1.0 and len(world.said) >= SAMPLE_RATE_HZ // 4, "speaks again")
 
 
-def test_after_a_restart_of_the_glasses_times_are_this_hosts_again_and_the_text_is_back(world: World) -> None:
+def test_remote_glasses_restarted_restore_clock_and_text(world: World) -> None:
+    """After a restart of the glasses, times are on this host's clock again and the text is back."""
     microphone = world.linked.microphone(world.queue)
     world.linked.show("as it was")
     world.until(lambda: hud_line(world.glasses, 4) == "as it was", "text")
@@ -259,7 +262,7 @@ def test_after_a_restart_of_the_glasses_times_are_this_hosts_again_and_the_text_
     world.until(lambda: hud_line(world.glasses, 4) == "as it was", "text again")
 
 
-def test_their_mute_switch(world: World) -> None:
+def test_remote_glasses_mute_switch_refuses_the_microphone(world: World) -> None:
     microphone = world.linked.microphone(world.queue)
     assert not world.linked.muted
     world.simulate("mute", 1)
@@ -277,7 +280,8 @@ def test_their_mute_switch(world: World) -> None:
     world.until(lambda: len(world.pcm), "sound again")
 
 
-def test_the_hud_shows_the_newest_text_wrapped_and_the_last_lines_of_what_is_too_long(world: World) -> None:
+def test_remote_hud_long_text_is_wrapped_to_its_last_lines(world: World) -> None:
+    """The HUD shows the newest text, wrapped; of a text that is too long, the last lines."""
     text = "The capital of France is Paris, and it has been so for longer than I can say."
     world.linked.show("something older")
     world.linked.show(text)
@@ -293,7 +297,7 @@ def test_the_hud_shows_the_newest_text_wrapped_and_the_last_lines_of_what_is_too
     assert hud_line(world.glasses, 4) == ""
 
 
-def test_devices_that_were_named_are_used_instead() -> None:
+def test_remote_glasses_named_local_devices_are_used_instead() -> None:
     with StandIn("pty", code=None) as glasses:
         linked = RemoteGlasses(
             glasses.address, None, LocalDevices("no such microphone", "no such speaker", "/dev/no-such-camera")

@@ -1,5 +1,7 @@
-"""`glasses run --link` as a person uses it, with the real firmware behind a pty and the real models: spoken to through
-its microphone, it answers on its HUD and its speaker; unplugged and plugged in again, muted, with a camera that fails.
+"""`glasses run --link` as a person uses it, with the real firmware behind a pty and the real models.
+
+The wearer speaks through the glasses' microphone and is answered on their HUD and speaker. The tests unplug the
+glasses and plug them in again, mute them, and let their camera fail.
 """
 
 from __future__ import annotations
@@ -89,7 +91,8 @@ def wearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wearer]:
         yield Wearer(glasses)
 
 
-def test_asked_through_the_glasses_it_answers_there_and_again_after_the_cable_was_pulled(wearer: Wearer) -> None:
+def test_run_link_cable_pulled_and_back_answers_again(wearer: Wearer) -> None:
+    """Asked through the glasses it answers there, and again after the cable was pulled."""
     with Worn(None, "--link", wearer.glasses.address) as worn:
         assert worn.wait_for("ready")["microphone"] == f"host at {wearer.glasses.address}"
         wearer.reads(wearer.ask(worn, SHORT)["answer"])
@@ -107,7 +110,8 @@ def test_asked_through_the_glasses_it_answers_there_and_again_after_the_cable_wa
 
 
 @pytest.mark.slow
-def test_a_long_touch_shows_it_what_the_glasses_see_and_a_bad_camera_costs_only_the_picture(wearer: Wearer) -> None:
+def test_run_link_long_touch_adds_the_picture_to_the_turn(wearer: Wearer) -> None:
+    """A camera that fails costs only the picture."""
     glasses, firmware = wearer.glasses, wearer.firmware
     with Worn(None, "--link", glasses.address) as worn:
         tapped = wearer.ask(worn, SHORT)
@@ -124,7 +128,7 @@ def test_a_long_touch_shows_it_what_the_glasses_see_and_a_bad_camera_costs_only_
 
 
 @pytest.mark.slow
-def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
+def test_run_link_mute_switch_mutes(wearer: Wearer) -> None:
     glasses, firmware = wearer.glasses, wearer.firmware
     with Worn(None, "--link", glasses.address) as worn:
         soon(lambda: firmware.light, "capture light: it listens")
@@ -140,7 +144,7 @@ def test_the_mute_switch_of_the_glasses_mutes(wearer: Wearer) -> None:
         assert worn.stop() == 0
 
 
-def test_the_page_shows_the_link_and_what_went_wrong_on_it(wearer: Wearer) -> None:
+def test_run_link_dashboard_shows_the_link_and_its_faults(wearer: Wearer) -> None:
     glasses = wearer.glasses
     with Worn(None, "--link", glasses.address, "--no-voice", "--dashboard", "127.0.0.1:0") as worn:
         texts = [event["text"] for event in worn.events if event["what"] == "note"]
@@ -167,7 +171,7 @@ def notes(worn: Worn) -> list[str]:
     return [event["text"] for event in worn.events if event["what"] == "note" and "no picture" in event["text"]]
 
 
-def test_what_is_wrong_with_the_link_is_said_before_any_model_is_loaded(
+def test_run_link_bad_address_fails_before_any_model_is_loaded(
     wearer: Wearer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_thread, "CONNECT_S", 2.0)
