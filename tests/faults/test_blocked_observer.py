@@ -1,4 +1,4 @@
-"""An observer that stands still stops nobody: all that is said is heard, and the watchdog is content."""
+"""A blocked observer stops nothing: everything that is said is heard, and the watchdog is fed."""
 
 from __future__ import annotations
 
@@ -138,9 +138,7 @@ def test_run_json_into_a_pipe_nobody_reads_hears_everything_said(tmp_path: Path,
 
 
 @QUESTIONS
-def test_run_in_a_stopped_terminal_with_pages_that_are_not_read_hears_everything_said(
-    tmp_path: Path, n_questions: int
-) -> None:
+def test_run_stopped_terminal_and_unread_pages_hears_everything_said(tmp_path: Path, n_questions: int) -> None:
     recordings = tmp_path / "recordings"
     with ExitStack() as stack:
         keyboard, terminal = stack.enter_context(open_terminal())

@@ -1,4 +1,4 @@
-"""A camera that is pulled and comes back, again and again, through OpenCV itself; a film stands where a device is."""
+"""A camera that is pulled and comes back, again and again, through OpenCV itself; a video file stands for it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Microphone:
 
 @pytest.mark.models
 def test_assistant_camera_pulled_reports_gone_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `watch` gets, screen, page and recording get; their own tests say what they make of it."""
+    """Screen, page and recorder get the same events as `watch`; their own tests say what they make of them."""
     there, away = film(tmp_path / "film.avi"), tmp_path / "away.avi"
     monkeypatch.setattr(LocalDevices, "microphone", lambda devices, queue: Microphone())
     seen, frames = list[DeviceChange](), list[Frame]()

@@ -1,4 +1,4 @@
-"""Eighty minutes of speech, music or noise on end: every state has a cap, nothing that is held outgrows its bound."""
+"""Eighty minutes of speech, music or noise on end: every state has a cap, and nothing held outgrows its bound."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CAP_MS = {state: cap_ms for state, (cap_ms, _) in CAPS.items()}
 
 
 @pytest.mark.parametrize("replies", [True, False])
-def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: bool) -> None:
-    """Where nothing `replies`, the gate must also get out of waiting for a reply by itself."""
+def test_turn_manager_endless_speech_keeps_no_state_beyond_its_cap(replies: bool) -> None:
+    """Where nothing `replies`, the turn manager must also stop waiting for a reply by itself."""
     gate = TurnManager(on_speech=True)
     since_ms, state, seen = 0, gate.state, set[str]()
     for t_ms in range(0, MINUTES * 60_000, STEP_MS):
@@ -32,7 +32,7 @@ def test_no_state_outlives_its_cap_while_somebody_never_stops_speaking(replies: 
     assert {TurnState.LISTENING, TurnState.BARGE_IN} <= seen
 
 
-def test_a_reply_that_never_comes_ends_in_silence_too() -> None:
+def test_turn_manager_reply_that_never_comes_times_out_in_silence() -> None:
     gate = TurnManager(on_speech=True)
     kinds = []
     for t_ms in range(0, 3 * REPLY_MS, STEP_MS):
@@ -42,7 +42,7 @@ def test_a_reply_that_never_comes_ends_in_silence_too() -> None:
 
 
 @pytest.mark.parametrize("talk", [True, False])
-def test_memory_and_ring_stay_within_their_bounds(talk: bool) -> None:
+def test_memory_and_ring_buffer_endless_sound_stay_within_bounds(talk: bool) -> None:
     most = 1 << 20
     memory, ring, lengths = LatentMemory(max_bytes=most), RingBuffer(20), list[int]()
 

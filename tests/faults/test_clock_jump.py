@@ -1,4 +1,4 @@
-"""The wall clock jumps while it records, from 1970 to today and an hour back: a shim moves it for one process."""
+"""The wall clock jumps during a recording, from 1970 to today and an hour back: a shim moves it for one process."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def shimmed(folder: Path, began: str) -> tuple[Path, dict[str, str]]:
     return clock, {"LD_PRELOAD": str(shim), "CLOCK_FILE": str(clock)}
 
 
-def test_recordings_stay_whole_and_in_order(tmp_path: Path) -> None:
+def test_recorder_clock_jumps_keep_recordings_whole_and_in_order(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     now = int(time.time())
     jumps = (str(10 - now), "0", "-3600")  # seconds off: ten after 1970 began, today, an hour back
@@ -104,7 +104,7 @@ def test_recordings_stay_whole_and_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.models
 @pytest.mark.live
-def test_worn_it_answers_after_every_jump_and_in_the_middle_of_one_turn(tmp_path: Path) -> None:
+def test_run_clock_jumps_between_and_within_turns_still_answers(tmp_path: Path) -> None:
     now = int(time.time())
     # PortAudio waits for its thread by the wall clock of the kernel, which no shim moves: it is started in the present.
     clock, faked = shimmed(tmp_path, "0")

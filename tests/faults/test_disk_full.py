@@ -26,7 +26,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", tmp_path], check=True)
 
 
-def test_the_oldest_segment_goes_and_recording_goes_on(disk: Path) -> None:
+def test_recorder_disk_full_deletes_the_oldest_segment_and_records_on(disk: Path) -> None:
     rng = np.random.default_rng(0)
     never = Limits(max_bytes=1 << 40, max_age_s=1e12, min_free_bytes=0)  # so that only the full disk itself says stop
     recorder = Recorder(disk, {}, limits=never, segment_s=0.4)
@@ -46,7 +46,8 @@ def test_the_oldest_segment_goes_and_recording_goes_on(disk: Path) -> None:
     assert not list(disk.glob("*.rewrite"))
 
 
-def test_where_nothing_may_go_it_pauses_and_comes_back_when_there_is_room(disk: Path) -> None:
+def test_recorder_disk_full_of_other_files_pauses_and_resumes(disk: Path) -> None:
+    """Where no segment may be deleted, it pauses, and records again when there is room."""
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(SIZE - (1 << 20)))
     recorder = Recorder(disk, {}, limits=Limits(min_free_bytes=0), segment_s=600)

@@ -1,4 +1,4 @@
-"""A recorder that is killed in the act: a second is lost at most, and every file opens."""
+"""A recorder that is killed while it writes loses a second at most, and every file opens."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def killed_while_recording(folder: Path, after_s: float) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_kill_while_recording_costs_a_second_at_most_and_every_file_opens(tmp_path: Path, n: int) -> None:
+def test_recorder_killed_loses_a_second_at_most_and_every_file_opens(tmp_path: Path, n: int) -> None:
     for i in range(n):
         folder = tmp_path / str(i)
         n_given, n_found = killed_while_recording(folder, 0.2 + 0.013 * (i % 80))

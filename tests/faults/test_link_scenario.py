@@ -1,4 +1,4 @@
-"""The promise of the link over a bad wire with an outage, in simulated time; link_scenario.py runs longer ones."""
+"""What the link promises over a bad wire with an outage, in simulated time; link_scenario.py runs longer ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tests.faults.link_scenario import IN_STEP_S, Scenario
 
 
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "open"])
-def test_nothing_promised_is_lost_and_it_is_in_step_within_a_second(sealed: bool) -> None:
+def test_link_bad_wire_with_an_outage_loses_nothing_promised(sealed: bool) -> None:
+    """Both directions work again within a second after the outage."""
     report = Scenario(loss=0.05, jitter_ms=50, sealed=sealed).run(75, (30.0, 10.0))
     print(asdict(report))  # what was shed, too: sound that the link said no to was never promised
     assert report.wrong == []

@@ -1,7 +1,7 @@
-"""Muted in the middle of wearing: what is said and seen then is neither read from a device nor written anywhere.
+"""Muted during `glasses run`: what is said and seen then is neither read from a device nor written anywhere.
 
-The whole thing is worn under strace, recording and with its page open; the same search finds the room's sound and the
-camera's pictures before and after. What strace cannot look into (compressed chunks of a recording) is read back.
+The run is traced by strace, records, and has its page open. The same search finds the room's sound and the camera's
+pictures before and after the mute. Compressed chunks of a recording, which that search misses, are read back.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def while_marked(room: Room, page: Page, trace: Path) -> tuple[bool, bool, bool,
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (make test-live does)")
-def test_muted_by_the_page_nothing_of_room_or_camera_is_read_sent_or_kept(room: Room, tmp_path: Path) -> None:
+def test_run_muted_by_the_page_reads_sends_and_keeps_nothing(room: Room, tmp_path: Path) -> None:
+    """Nothing of the room or the camera is read from a device, sent or kept."""
     trace, recordings = tmp_path / "trace", tmp_path / "recordings"
     calls = f"trace={READS},{WRITES},{','.join(UNSEEN)}"
     strace = ["strace", "-f", "-qq", "-xx", "-s", "65536", "-e", calls, "-o", str(trace)]

@@ -1,4 +1,4 @@
-"""A turn that may be answered remotely, while the link and the service fail in every way: one whole answer, always."""
+"""A turn that may be answered remotely, while link and service fail in every way: always one whole answer."""
 
 from __future__ import annotations
 

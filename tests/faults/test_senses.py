@@ -1,4 +1,4 @@
-"""What happens to ears and mouth of things that are worn: devices pulled, stages that hang, mute. Real PulseAudio."""
+"""What `glasses run` does with devices that are pulled, stages that hang, heat, and mute, on a real PulseAudio."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(room: Room, worn: Worn) -> None:
     worn.wait_for("reply", after=before, outcome="completed")
 
 
-def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: Room) -> None:
+def test_run_sound_devices_pulled_repeatedly_come_back_and_leak_nothing(room: Room) -> None:
     """PortAudio 19.6 sometimes never lets go of a device whose server died. Then the process says so and ends, for the
     service manager to start it again, as this test does.
     """
@@ -73,7 +73,7 @@ def test_sound_devices_pulled_again_and_again_come_back_and_leak_nothing(room: R
 
 
 @pytest.mark.parametrize("stage", ["ear", "mouth"])
-def test_a_stage_that_hangs_starves_the_watchdog(room: Room, tmp_path: Path, stage: str) -> None:
+def test_run_stage_that_hangs_starves_the_watchdog(room: Room, tmp_path: Path, stage: str) -> None:
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
@@ -96,7 +96,7 @@ def test_a_stage_that_hangs_starves_the_watchdog(room: Room, tmp_path: Path, sta
                 process.kill()
 
 
-def test_too_hot_it_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
+def test_run_too_hot_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
     with Worn(room, "--activation", "speech", "--inject", "too-hot") as worn:
         note = worn.wait_for("note", text="shed: camera, remote, backbone (200.0 deg C)")
         before = worn.events.index(note)
@@ -107,8 +107,8 @@ def test_too_hot_it_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (make test-live does)")
 @pytest.mark.parametrize("muted", [True, False])
-def test_muted_not_one_byte_of_the_room_is_read_or_written(room: Room, tmp_path: Path, muted: bool) -> None:
-    """Unmuted is the control: there the same search finds the room's sound."""
+def test_run_muted_reads_and_writes_no_byte_of_the_room(room: Room, tmp_path: Path, muted: bool) -> None:
+    """The unmuted run is the control: there the same search finds the room's sound."""
     trace = tmp_path / "trace"
     options = ["--no-voice", "--json", *(["--muted"] if muted else [])]
     calls = "trace=write,writev,sendto,sendmsg,pwrite64,read,readv,recvfrom,recvmsg,pread64"

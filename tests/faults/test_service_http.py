@@ -1,6 +1,4 @@
-"""The service's HTTP side, over a real socket with a backbone that counts: who may come in, one-shot calls, bad input,
-and OpenAI's chat.
-"""
+"""The service's HTTP side over a real socket, with a backbone that counts: access, one-shot calls, bad input, chat."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ def split(data: bytes) -> list[tuple[events.Event, list[np.ndarray]]]:
     return out
 
 
-def test_without_the_token_nothing_but_health(tmp_path: Path) -> None:
+def test_service_without_the_token_allows_only_health(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, address: str) -> None:
         for path in ("/v1/schema", "/v1/models", "/v1/chat/completions", "/v1/message", "/nothing"):
             for header in ("", "Bearer wrong", f"Bearer {TOKEN}x", TOKEN):
@@ -66,7 +64,7 @@ def test_without_the_token_nothing_but_health(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_a_web_page_cannot_talk_to_an_open_service(tmp_path: Path) -> None:
+def test_service_without_a_token_refuses_web_pages(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         assert (await http.get("/v1/schema")).status_code == 200
         assert (await http.get("/v1/schema", headers={"Origin": "https://example.org"})).status_code == 401
@@ -76,7 +74,7 @@ def test_a_web_page_cannot_talk_to_an_open_service(tmp_path: Path) -> None:
     run(tmp_path, scenario, token=None)
 
 
-def test_one_shot(tmp_path: Path) -> None:
+def test_service_one_shot_message_is_answered(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         parts: list[messages.Part] = [messages.Rows(0), messages.Text("Count!")]
         request = messages.OneShot(5, parts, messages.GenerationParams(1, max_tokens=100))
@@ -96,7 +94,7 @@ def test_one_shot(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_oversized_bodies_are_refused_while_they_come(tmp_path: Path) -> None:
+def test_service_oversized_body_is_refused_while_it_arrives(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         async def long() -> AsyncIterator[bytes]:
             for _ in range(200):
@@ -113,8 +111,8 @@ def test_oversized_bodies_are_refused_while_they_come(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_garbage_on_the_socket_harms_nobody_else(tmp_path: Path) -> None:
-    """3,000 mutated messages beside a session that goes on counting."""
+def test_service_garbage_on_the_socket_harms_no_other_session(tmp_path: Path) -> None:
+    """3,000 mutated messages arrive beside a session that keeps counting."""
 
     async def scenario(_http: httpx.AsyncClient, address: str) -> None:
         rng = random.Random(0)
@@ -146,7 +144,7 @@ def chat(content: object, **more: object) -> dict[str, object]:
     return {"model": "any", "messages": [{"role": "user", "content": content}], **more}
 
 
-def test_chat(tmp_path: Path) -> None:
+def test_service_chat_request_is_answered(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         answer = (await http.post("/v1/chat/completions", json=chat("Count!", logprobs=True, top_logprobs=2))).json()
         assert answer["choices"][0]["message"] == {"role": "assistant", "content": ANSWER}
@@ -191,7 +189,7 @@ def test_chat(tmp_path: Path) -> None:
         b"\xff\xfe" * 100,
     ],
 )
-def test_bad_chat_is_refused_and_leaves_no_session(tmp_path: Path, body: bytes) -> None:
+def test_service_bad_chat_is_refused_and_leaves_no_session(tmp_path: Path, body: bytes) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         for _ in range(6):  # more than there are sessions
             answer = await http.post("/v1/chat/completions", content=body)

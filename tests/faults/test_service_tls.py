@@ -1,4 +1,4 @@
-"""Who may come over mutual TLS: a client whose certificate is of the service's authority, and nobody else."""
+"""Mutual TLS admits a client whose certificate is of the service's authority, and nobody else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def answer(address: str, tls: ssl.SSLContext) -> str:
         return "".join([piece.text async for piece in session.generate(max_tokens=100)])
 
 
-def test_only_a_certificate_of_the_authority_comes_in(tmp_path: Path) -> None:
+def test_service_mutual_tls_admits_only_certificates_of_its_authority(tmp_path: Path) -> None:
     ours, strangers = trustme.CA(), trustme.CA()
     service = ours.issue_cert("127.0.0.1")
     service.private_key_and_cert_chain_pem.write_to_path(tmp_path / "service.pem")

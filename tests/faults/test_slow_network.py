@@ -53,7 +53,7 @@ def each_answered_once_and_in_time(told: list[dict[str, Any]]) -> None:
     assert not any(turn["tried_remotely"] for turn in told if turn["phase"] == "gone")
 
 
-def test_offload_network_lost_in_the_middle_of_a_reply_costs_neither_it_nor_its_time() -> None:
+def test_offload_network_lost_mid_reply_is_answered_in_time_and_once() -> None:
     must_have("ip")
     must_do("ip", "link", "set", "lo", "up", why="no network namespace of one's own here")
     told = turns(2, ())
@@ -62,7 +62,8 @@ def test_offload_network_lost_in_the_middle_of_a_reply_costs_neither_it_nor_its_
     assert not any(turn["broke_off"] for turn in told if turn["phase"] in ("slow", "back"))
 
 
-def test_offload_network_of_600_ms_that_loses_packets_is_answered_in_time_and_once() -> None:
+def test_offload_slow_lossy_network_is_answered_in_time_and_once() -> None:
+    """The network has a round trip of 600 ms and loses packets."""
     must_have("tc")
     must_do("tc", "qdisc", "add", "dev", "lo", "root", *NETEM, why="no netem in a namespace of one's own here")
     told = turns(16, NETEM)

@@ -1,4 +1,4 @@
-"""A training run whose service is killed and whose link breaks: every step is applied once, to the last bit."""
+"""A training run whose service is killed and whose link breaks applies every step once, to the last bit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def undisturbed(weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def test_no_step_is_lost_or_repeated(tmp_path: Path) -> None:
+def test_gradient_client_service_killed_loses_and_repeats_no_step(tmp_path: Path) -> None:
     rng = random.Random(0)
     start = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 
@@ -97,8 +97,10 @@ def trained(
 
 
 @pytest.mark.train
-def test_a_recipe_through_a_service_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sound_align --through`: what it trains is to the last bit what an undisturbed run trains."""
+def test_sound_align_service_killed_trains_the_same_to_the_last_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sound_align --through` trains to the last bit what an undisturbed run trains."""
     pytest.importorskip("torch", reason="needs the train extra")
     rng = random.Random(0)
 
