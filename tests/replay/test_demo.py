@@ -1,4 +1,4 @@
-"""The shipped minute through the real gates, encoders and models."""
+"""The shipped minute through the real turn manager, encoders and models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def heard(answered: list[ReplayedReply]) -> list[TurnCompleted]:
     return [one.ended for one in answered]
 
 
-def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted]) -> None:
+def test_demo_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted]) -> None:
     session = load_session()
     assert [(one.span.activated_ns // NS_PER_MS, one.turn.cause) for one in heard] == list(session.touches)
     for said in session.said:
@@ -58,7 +58,7 @@ def test_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted
             assert abs(one.span.spoken_ns[1] / NS_PER_MS - said.end_ms) < 400
 
 
-def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnCompleted]) -> None:
+def test_demo_speech_to_somebody_else_is_in_no_turn(heard: list[TurnCompleted]) -> None:
     (other,) = [said for said in load_session().said if not said.addressed]
     for part in (part for one in heard for part in one.turn.inputs):
         assert isinstance(part, Latents)
@@ -66,14 +66,16 @@ def test_what_was_not_said_to_the_assistant_is_in_no_turn(heard: list[TurnComple
             assert part.t_ns >= other.end_ms * NS_PER_MS or part.t_ns + part.duration_ns <= other.t_ms * NS_PER_MS
 
 
-def test_a_turn_carries_the_view_and_the_sound_before_only_where_it_should(heard: list[TurnCompleted]) -> None:
+def test_demo_turns_carry_view_and_earlier_sound_only_where_due(heard: list[TurnCompleted]) -> None:
     kinds = ["".join(part.modality[0] for part in one.turn.inputs if isinstance(part, Latents)) for one in heard]
     assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
     assert [one.view is not None for one in heard] == [one.turn.cause == "long_press" for one in heard]
 
 
 @pytest.mark.parametrize("chunk_ms", [7, 32])
-def test_length_of_chunks_changes_nothing(loaded: LoadedBundle, heard: list[TurnCompleted], chunk_ms: int) -> None:
+def test_demo_other_chunk_length_changes_no_turn(
+    loaded: LoadedBundle, heard: list[TurnCompleted], chunk_ms: int
+) -> None:
     others = [one.ended for one in replies(loaded, chunk_ms)]
     assert [one.span for one in others] == [one.span for one in heard]
     for one, other in zip(heard, others, strict=True):
@@ -84,7 +86,9 @@ def test_length_of_chunks_changes_nothing(loaded: LoadedBundle, heard: list[Turn
             assert np.array_equal(mine.data, theirs.data)
 
 
-def test_demo_end_to_end(answered: list[ReplayedReply], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_command_end_to_end_prints_answers_and_hud_pages(
+    answered: list[ReplayedReply], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["demo", "--fast", "--json", "--out", str(tmp_path), "--board", "frame"]) == 0
     out, err = capsys.readouterr()
     shown = json.loads(out)["turns"]
@@ -105,7 +109,7 @@ def test_demo_end_to_end(answered: list[ReplayedReply], tmp_path: Path, capsys: 
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_without_a_voice_answers_are_text_and_that_is_said(
+def test_demo_without_a_voice_says_that_answers_are_text(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GLASSES_MODELS", str(tmp_path))

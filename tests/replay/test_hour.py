@@ -1,4 +1,4 @@
-"""An hour of wearing, as fast as it goes: each budget of bench/soak.py is asserted from this one run."""
+"""An hour of wear, as fast as it goes: each budget of evaluation/bench/soak.py is asserted from this one run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 MINUTES = 60
 
 
-def test_an_hour_keeps_every_budget_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_soak_one_hour_keeps_every_budget_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "glasses", "bench", "soak", "--minutes", str(MINUTES), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)  # its memory is its own
     assert done.stdout, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-""" "What was that sound just now?", half a minute later, answered from latents alone, by the real models."""
+""" "What was that sound just now?", half a minute later, is answered from latents alone by the real models."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def spoken_question() -> Float32Array:
 
 
 @pytest.mark.parametrize("later_s", [30, 240])
-def test_a_sound_of_half_a_minute_and_of_four_minutes_ago_is_named(
+def test_memory_sound_of_minutes_ago_is_recalled_and_named(
     loaded: LoadedBundle, memory: LatentMemory, later_s: int
 ) -> None:
     now_ns = BARKED_UNTIL_MS * MS + later_s * S
@@ -64,14 +64,14 @@ def test_a_sound_of_half_a_minute_and_of_four_minutes_ago_is_named(
     assert NAMED.search(said(loaded, (*recalled, "What is this sound?")))
 
 
-def test_asked_by_voice(loaded: LoadedBundle, memory: LatentMemory) -> None:
+def test_memory_sound_asked_for_by_voice_is_named(loaded: LoadedBundle, memory: LatentMemory) -> None:
     now_ns = BARKED_UNTIL_MS * MS + 30 * S
     question = loaded.encode_audio(spoken_question(), now_ns)
     assert NAMED.search(said(loaded, (*memory.recall_sound(now_ns), *question)))
     assert not NAMED.search(said(loaded, question)), "the question alone does not hold the answer"
 
 
-def test_wiped_there_is_nothing_left_to_answer_from(loaded: LoadedBundle, memory: LatentMemory) -> None:
+def test_memory_wiped_recalls_nothing(loaded: LoadedBundle, memory: LatentMemory) -> None:
     memory.wipe()
     assert memory.recall_sound(20 * S) == ()
     assert memory.n_bytes == 0

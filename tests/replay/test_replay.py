@@ -1,4 +1,4 @@
-"""A recorded session through the real gates, encoders and backbone: the same again, or it is said where it is not."""
+"""A recorded session through the real turn manager, encoders and backbone: the same, or the differences are named."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def recording_of_the_demo(path: Path, *, until_ms: int, start_ns: int) -> None:
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
+def test_replay_recording_decides_and_answers_as_its_session(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Times are those of another boot. Sound is kept as it is; a picture goes through JPEG and may cost a word."""
@@ -62,7 +62,8 @@ def test_a_recording_decides_and_answers_as_the_session_it_was_made_of(
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_many_passes_in_one_stream_need_no_more_memory_descriptors_or_threads(tmp_path: Path) -> None:
+def test_replay_many_passes_need_no_more_memory_or_threads(tmp_path: Path) -> None:
+    """Nor do they need more file descriptors."""
     recording = tmp_path / "recording.mcap"
     recording_of_the_demo(recording, until_ms=12_000, start_ns=0)
     command = [sys.executable, "-m", "glasses", "replay", recording, "--fast", "--no-voice", "--passes", "24", "--json"]
@@ -89,7 +90,7 @@ def outside(before: list[RecordedTurn], after: list[RecordedTurn], **limits: flo
     return [(one.what, one.tolerance) for one in found if not one.within]
 
 
-def test_differences_are_named_with_their_tolerance() -> None:
+def test_compare_differences_are_named_with_their_tolerance() -> None:
     base = turn(1)
     assert outside([base], [base]) == []
     assert outside([base], [turn(1, text="Rome.")]) == [("answer", "answer_words")]
@@ -110,7 +111,7 @@ def test_differences_are_named_with_their_tolerance() -> None:
     assert outside([base], [moved]) == [("latents", "latents_cosine")]
 
 
-def test_of_a_reply_that_was_talked_over_only_what_was_written_counts() -> None:
+def test_compare_interrupted_reply_counts_only_what_was_written() -> None:
     whole = turn(1, text="A week has seven days.")
     assert whole.answer is not None
     cut = replace(whole, answer=replace(whole.answer, text="A week has sev", outcome=Outcome.INTERRUPTED))
@@ -119,7 +120,7 @@ def test_of_a_reply_that_was_talked_over_only_what_was_written_counts() -> None:
     assert outside([cut], [other]) == [("answer", "answer_words")]
 
 
-def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
+def test_compare_gates_matches_signals_at_the_same_time() -> None:
     told = [
         TurnSignal(TurnEvent.TURN_STARTED, 5 * S, 1),
         TurnSignal(TurnEvent.INTERRUPTED, 9 * S, 1),
@@ -142,13 +143,14 @@ def test_what_the_gates_told_has_its_like_at_the_same_time() -> None:
     assert [one for one, _ in outside_of(unlike)] == ["interrupted (same turn) at 12.00 s", "none"]
 
 
-def test_a_turn_too_many_or_too_few_is_one_line_and_the_others_are_still_compared() -> None:
+def test_compare_extra_or_missing_turn_is_one_difference() -> None:
+    """The other turns are still compared."""
     one, two, three = turn(1, at_s=5), turn(2, at_s=20), turn(3, at_s=40)
     assert outside([one, two, three], [one, three]) == [("turn", "all")]
     assert outside([one, three], [one, two, three]) == [("turn", "all")]
 
 
-def test_passes_follow_each_other_in_one_clock(tmp_path: Path) -> None:
+def test_given_several_passes_follow_each_other_in_one_clock(tmp_path: Path) -> None:
     recording_of_the_demo(tmp_path / "r.mcap", until_ms=2100, start_ns=9 * S)
     told = list(given(tmp_path / "r.mcap", None, passes=3, start_ns=100 * S))
     times = [event.t_ns for event in told]
@@ -158,7 +160,7 @@ def test_passes_follow_each_other_in_one_clock(tmp_path: Path) -> None:
     assert len([event for event in told if isinstance(event, AudioChunk)]) % 3 == 0
 
 
-def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(
+def test_given_folder_is_one_session_and_names_a_broken_segment(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chunks = [event for event in events(load_session()) if isinstance(event, AudioChunk)][:100]
@@ -181,7 +183,7 @@ def test_a_folder_of_segments_is_one_session_and_a_broken_one_is_said(
         list(given(tmp_path / "nothing", None, passes=1, start_ns=0))
 
 
-def test_an_empty_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_empty_file_fails_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty.mcap").touch()
     assert main(["replay", str(tmp_path / "empty.mcap"), "--fast"]) == 2
     assert capsys.readouterr().err.splitlines() == [
@@ -190,7 +192,7 @@ def test_an_empty_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.models
-def test_what_a_file_lacks_is_said_once(
+def test_replay_truncated_file_warns_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "torn.mcap"
@@ -204,12 +206,13 @@ def test_what_a_file_lacks_is_said_once(
 
 
 @pytest.mark.parametrize("wrong", ["speed=1", "when_ms", "when_ms=soon", "=3"])
-def test_tolerances_are_checked(wrong: str) -> None:
+def test_tolerances_invalid_option_raises(wrong: str) -> None:
     with pytest.raises(InputError, match="--tolerance"):
         tolerances([wrong])
 
 
-def test_what_was_let_pass_was_called_expired_in_older_recordings() -> None:
+def test_compare_gates_accepts_timed_out_of_older_recordings() -> None:
+    """Older recordings call a turn that was not addressed timed out."""
     told, now = TurnSignal(TurnEvent.TIMED_OUT, 5 * S, 1), TurnSignal(TurnEvent.NOT_ADDRESSED, 5 * S, 1)
     assert [one.within for one in compare_gates([told], [now], Tolerances())] == [True]
     assert [one.within for one in compare_gates([now], [told], Tolerances())] == [False, False], "not the other way"

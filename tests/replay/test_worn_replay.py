@@ -1,4 +1,4 @@
-"""`glasses run --record` with devices that are made up; its recording through `glasses replay`: the same decisions."""
+"""`glasses run --record` with fake devices, and its recording through `glasses replay`: the same decisions."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def without_what_the_ear_was_told(folder: Path, path: Path) -> None:
         writer.finish()
 
 
-def test_a_recording_of_run_is_decided_again_as_it_was(
+def test_replay_recording_of_run_repeats_every_decision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "recordings"
