@@ -1,4 +1,4 @@
-"""The desk bundle whole, and as the bigger brain behind `glasses ask --offload`. Needs its 491 MB: make test-desk."""
+"""The desk bundle whole, and as the remote model of `glasses ask --offload`. Needs its 491 MB: make test-desk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def loaded() -> Iterator[LoadedBundle]:
     opened.close()
 
 
-def test_it_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> None:
+def test_desk_bundle_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> None:
     assert loaded.backbone.n_embd == 896
     assert "Paris" in reply(loaded, ["What is the capital of France?"])
     assert "Paris" in reply(loaded, loaded.encode_audio(read_audio(EVAL / "speech" / "question-090.ogg")))
@@ -36,14 +36,14 @@ def test_it_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> N
     assert "thunder" in reply(loaded, [*heard, "What is this sound?"]).lower()
 
 
-def test_the_chat_frame_is_one_of_its_own_tokens(loaded: LoadedBundle) -> None:
+def test_desk_bundle_chat_frame_is_one_token_each(loaded: LoadedBundle) -> None:
     start, end = loaded.backbone.tokenize("<|im_start|>"), loaded.backbone.tokenize("<|im_end|>")
     assert (len(start), len(end)) == (1, 1)
     assert end[0] in loaded.backbone.eos
 
 
-def test_glasses_with_the_pocket_bundle_are_answered_by_it(tmp_path: Path) -> None:
-    """What they send are pocket's latents before any connector."""
+def test_desk_service_answers_clients_with_the_pocket_bundle(tmp_path: Path) -> None:
+    """Clients send the pocket bundle's latents, before any connector."""
     address = f"unix:{tmp_path}/s"
     command = [sys.executable, "-m", "glasses"]
     options = ["--bundle", "desk", "--listen", address, "--tokens", str(tmp_path / "t"), "--json"]

@@ -1,4 +1,4 @@
-"""A short run of `fuzz_service`: requests made up from the published schema crash nothing and fill no memory."""
+"""A short run of `fuzz_service`: requests generated from the published schema crash nothing and fill no memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fuzz.fuzz_service import MAX_GROWTH_BYTES, fuzz
 pytestmark = [pytest.mark.models, pytest.mark.fuzz]
 
 
-def test_nothing_made_up_from_the_schema_harms_the_service(tmp_path: Path) -> None:
+def test_service_requests_generated_from_the_schema_harm_nothing(tmp_path: Path) -> None:
     outcome = fuzz(tmp_path, examples=40)
     assert outcome.exit_code == 0, outcome.output
     assert outcome.answers_after

@@ -1,4 +1,4 @@
-"""1: what the device is and does: record, HUD, photograph, sound both ways, sensors, settings."""
+"""1: what the device is and does: information, HUD, photograph, sound both ways, sensors, settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def events(device: ReferenceGlasses, wanted: type[Event], count: int) -> l
     return found
 
 
-def test_01_it_says_what_it_is(hil: Bench) -> None:
+def test_device_connected_says_what_it_is(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         assert device.info["protocol_version"] == protocol.VERSION
         assert device.capabilities.product
@@ -46,7 +46,7 @@ def test_01_it_says_what_it_is(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_02_text_and_pictures_reach_the_hud(hil: Bench) -> None:
+def test_device_hud_shows_text_and_pictures(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "HUD", "HUD_READ")
         await device.show_text("Hi")
@@ -63,7 +63,7 @@ def test_02_text_and_pictures_reach_the_hud(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_03_a_photograph_arrives_whole(hil: Bench) -> None:
+def test_device_photo_arrives_whole(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "CAMERA")
         photo = await device.take_photo(deadlines=PATIENT)
@@ -73,7 +73,7 @@ def test_03_a_photograph_arrives_whole(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_04_a_camera_fault_is_said_and_counted(hil: Bench) -> None:
+def test_device_camera_fault_is_reported_and_counted(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("camera_fault", 1)
@@ -86,7 +86,7 @@ def test_04_a_camera_fault_is_said_and_counted(hil: Bench) -> None:
     hil.run(body, faults=1)
 
 
-def test_05_every_sample_of_the_microphone(hil: Bench) -> None:
+def test_device_microphone_delivers_every_sample(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "MICROPHONE", "CAPTURE_LIGHT")
         await device.start_audio()
@@ -104,7 +104,7 @@ def test_05_every_sample_of_the_microphone(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_06_every_byte_for_the_speaker(hil: Bench) -> None:
+def test_device_speaker_receives_every_byte(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "SPEAKER")
         pcm = np.random.default_rng(2).integers(-30_000, 30_000, 16_000 // 2, dtype=np.int16)
@@ -117,7 +117,7 @@ def test_06_every_byte_for_the_speaker(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_07_hands_and_battery(hil: Bench) -> None:
+def test_device_touches_and_battery_are_reported(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         for what, value, kind in (("button", 3, "press"), ("touch", 2, "double_tap"), ("worn", 1, "put_on")):
@@ -132,7 +132,7 @@ def test_07_hands_and_battery(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_08_the_mute_switch_wins(hil: Bench) -> None:
+def test_device_muted_refuses_to_record(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("mute", 1)
@@ -148,7 +148,7 @@ def test_08_the_mute_switch_wins(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_09_settings_and_haptic(hil: Bench) -> None:
+def test_device_settings_and_haptic_answer_commands(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "HAPTIC")
         volume = await device.setting("volume")
@@ -164,7 +164,7 @@ def test_09_settings_and_haptic(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_10_both_directions_at_once(hil: Bench) -> None:
+def test_device_both_directions_at_once_lose_nothing(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "CAMERA", "SPEAKER")
         pcm = np.arange(16_000 // 4, dtype=np.int16)

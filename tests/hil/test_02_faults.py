@@ -1,4 +1,4 @@
-"""2: what goes wrong and comes right again: drops, restarts, hangs, brown-outs, wrong keys, other protocols."""
+"""2: faults and recovery: drops, restarts, hangs, brown-outs, wrong keys, other protocols."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.hil.conftest import PATIENT, Bench, check_photo, fresh_heartbeat, nee
 from tests.hil.wires import Way
 
 
-def test_01_a_drop_loses_nothing_that_was_promised(hil: Bench) -> None:
+def test_link_dropped_loses_nothing_that_was_promised(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "SPEAKER", "CAMERA")
         if way.drop is None:
@@ -39,7 +39,7 @@ def test_01_a_drop_loses_nothing_that_was_promised(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_02_a_restart_is_noticed(hil: Bench) -> None:
+def test_device_restarted_is_noticed(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         if way.reset is None:
             pytest.skip("nobody can reset this device from here")
@@ -60,7 +60,7 @@ def test_02_a_restart_is_noticed(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_03_a_brown_out_is_told(hil: Bench) -> None:
+def test_device_brown_out_is_reported(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, _: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("brown_out")
@@ -71,7 +71,7 @@ def test_03_a_brown_out_is_told(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_04_the_watchdog_ends_a_hang(hil: Bench) -> None:
+def test_device_hang_is_ended_by_the_watchdog(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "SIMULATED")
         await device.simulate("hang")
@@ -84,7 +84,7 @@ def test_04_the_watchdog_ends_a_hang(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_05_another_key_gets_no_answer(hil: Bench) -> None:
+def test_device_other_key_gets_no_answer(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         await device.session.close()
         if way.config.key is None:
@@ -103,7 +103,7 @@ def test_05_another_key_gets_no_answer(hil: Bench) -> None:
     _without_check(hil, body)
 
 
-def test_06_another_protocol_is_refused_with_advice(hil: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_other_protocol_is_refused_with_advice(hil: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         await device.session.close()
         monkeypatch.setattr(greeting, "HASH", b"otherone")

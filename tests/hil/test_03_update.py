@@ -60,7 +60,7 @@ def versions(slots: list[dict[str, object]]) -> dict[object, object]:
     return {slot["slot"]: slot["version"] for slot in slots}
 
 
-def test_01_a_trial_that_is_confirmed_stays(hil: Bench) -> None:
+def test_update_trial_confirmed_stays(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         image = await image_for(device, way, hil, (0, 2, 0))
         update, old = updater(device, hil), device.info["slot"]
@@ -83,7 +83,7 @@ def test_01_a_trial_that_is_confirmed_stays(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -> None:
+def test_update_trial_not_confirmed_ends_with_the_next_reset(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         needs(device, "UPDATE", "SIMULATED")
         image = await image_for(device, way, hil, (0, 3, 0))
@@ -105,7 +105,7 @@ def test_02_a_trial_that_is_not_confirmed_ends_with_the_next_reset(hil: Bench) -
     hil.run(body)
 
 
-def test_03_what_is_damaged_or_not_signed_never_runs(hil: Bench) -> None:
+def test_update_damaged_or_unsigned_image_never_runs(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         update = updater(device, hil)
         image = await image_for(device, way, hil, (0, 5, 0))
@@ -123,7 +123,7 @@ def test_03_what_is_damaged_or_not_signed_never_runs(hil: Bench) -> None:
     hil.run(body)
 
 
-def test_04_power_lost_in_the_middle_leaves_what_ran(hil: Bench) -> None:
+def test_update_power_lost_keeps_what_ran(hil: Bench) -> None:
     async def body(device: ReferenceGlasses, way: Way) -> None:
         if way.reset is None:
             pytest.skip("nobody can reset this device from here")

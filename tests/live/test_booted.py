@@ -1,5 +1,6 @@
-"""hardware/glasses.service under a real systemd: shut in as it is, as its own user, on a read-only root, it hears and
-answers; a stage that hangs is killed by the watchdog; an update that crashes as it starts is taken back.
+"""hardware/glasses.service under a real systemd, confined, as its own user, on a read-only root.
+
+It hears and answers; the watchdog kills a stage that hangs; an update that crashes at its start is taken back.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def ready(booted: Booted, n: int = 1) -> dict[str, Any]:
     return found[0]
 
 
-def test_shut_in_on_a_read_only_root_it_hears_and_answers(booted: Booted, capsys: pytest.CaptureFixture[str]) -> None:
+def test_boot_service_on_a_read_only_root_hears_and_answers(booted: Booted, capsys: pytest.CaptureFixture[str]) -> None:
     booted.boot("--json --address speech --record")
     ready(booted)
     booted.wait(lambda: booted.show("ActiveState")["ActiveState"] == "active", "active service")
@@ -56,7 +57,7 @@ def test_shut_in_on_a_read_only_root_it_hears_and_answers(booted: Booted, capsys
     assert booted.show("Result")["Result"] == "success"
 
 
-def test_a_stage_that_hangs_is_killed_by_systemd_and_hears_again(booted: Booted) -> None:
+def test_boot_service_stage_that_hangs_is_killed_and_hears_again(booted: Booted) -> None:
     booted.boot("--json --activation speech --inject listener-hangs")
     ready(booted)
     injected = booted.wait(lambda: [e for e in booted.events() if "injected" in str(e.get("text"))], "fault")
@@ -65,7 +66,7 @@ def test_a_stage_that_hangs_is_killed_by_systemd_and_hears_again(booted: Booted)
     assert int(booted.show("NRestarts")["NRestarts"]) >= 1
 
 
-def test_an_update_that_crashes_as_it_starts_is_taken_back_at_the_third_start(booted: Booted) -> None:
+def test_boot_service_crashing_update_is_taken_back_at_the_third_start(booted: Booted) -> None:
     program = booted.install()  # an update of what Booted installed
     assert (program / ".trial").read_text() == "0 0 0\n"
     (program / "glasses/assistant/assistant.py").write_text("raise RuntimeError('a bad update')\n")

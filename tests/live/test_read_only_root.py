@@ -1,5 +1,6 @@
-"""On a root that cannot be written, as hardware/glasses.service and a card mounted read-only have it: it hears,
-answers and records; all it writes is below the two folders that systemd gives it. Mounts: root.
+"""`glasses run` on a read-only root, as under hardware/glasses.service: it hears, answers and records.
+
+It writes only below the two folders that systemd gives it. The test mounts, so it needs root.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ exec "$@"
 """
 
 
-def test_on_a_read_only_root_it_hears_answers_and_records(room: Room, tmp_path: Path) -> None:
+def test_run_on_a_read_only_root_hears_answers_and_records(room: Room, tmp_path: Path) -> None:
     state, runtime = tmp_path / "state", tmp_path / "runtime"
     state.mkdir()
     runtime.mkdir()

@@ -1,4 +1,4 @@
-"""Through a real PortAudio: a dog barks, and later it is asked what that was: by voice, by touch, and after a wipe."""
+"""Through a real PortAudio: a dog barks, and the wearer asks later what it was: by voice, by touch, after a wipe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def asked(room: Room, worn: Worn, touch: int | None = None) -> str:
     return worn.wait_for("reply", after=before, outcome="completed")["answer"].lower()
 
 
-def test_what_barked_before_is_named_until_it_is_wiped(room: Room) -> None:
+def test_run_earlier_bark_is_named_until_it_is_wiped(room: Room) -> None:
     with Worn(room) as worn:
         room.play(cut(BARKS_MS)).wait(60)
         time.sleep(6)  # longer than what a touch takes along of the seconds before it

@@ -1,5 +1,6 @@
-"""Through a real PortAudio, with --keep-replies: a double touch right after a reply says it again, word for word, until
-it is wiped; and the recording of it is replayed as it was.
+"""Through a real PortAudio, with --keep-replies: a double touch repeats the last reply until it is wiped.
+
+The reply is repeated word for word, and the recording of it replays the same.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def touched_twice(worn: Worn) -> dict[str, Any]:
     return worn.wait_for("reply", after=before)
 
 
-def test_its_last_words_again_until_they_are_wiped(room: Room, tmp_path: Path) -> None:
+def test_run_double_touch_repeats_the_last_reply_until_it_is_wiped(room: Room, tmp_path: Path) -> None:
     with Worn(room, "--keep-replies", "--record", str(tmp_path)) as worn:
         os.kill(worn.pid, signal.SIGUSR1)
         worn.wait_for("turn_started")

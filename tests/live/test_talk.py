@@ -1,4 +1,4 @@
-"""Through a real PortAudio: spoken to, it answers; talked over, it falls silent; it never answers itself."""
+"""Through a real PortAudio: a spoken question is answered, an interrupted reply stops, and its own voice is ignored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def say(room: Room, index: int) -> str:
     return item["text"]
 
 
-def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path) -> None:
+def test_run_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path) -> None:
     tape = room.tape(tmp_path / "tape.raw")
     with Worn(room, "--activation", "speech") as worn:
         say(room, 0)
@@ -54,7 +54,7 @@ def test_a_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path
     assert answered[0] > asked[-1], "it spoke before the question was over"
 
 
-def test_without_a_touch_nothing_is_answered_and_a_touch_opens(room: Room) -> None:
+def test_run_answers_only_after_a_touch(room: Room) -> None:
     with Worn(room) as worn:
         say(room, 0)
         time.sleep(1.5)
@@ -80,7 +80,7 @@ def talk_over(room: Room, worn: Worn) -> dict[str, Any]:
     raise AssertionError(f"six replies, none was interrupted: {[event['what'] for event in worn.events]}")
 
 
-def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_path: Path) -> None:
+def test_run_talked_over_falls_silent_and_replays_the_same(room: Room, tmp_path: Path) -> None:
     tape, recordings = room.tape(tmp_path / "tape.raw"), tmp_path / "recordings"
     with Worn(room, "--activation", "speech", "--record", str(recordings)) as worn:
         cut = talk_over(room, worn)
@@ -106,7 +106,7 @@ def test_talked_over_it_falls_silent_and_is_replayed_as_it_was(room: Room, tmp_p
     assert main(["replay", str(recordings), *alike]) == 0
 
 
-def test_its_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room: Room) -> None:
+def test_run_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room: Room) -> None:
     with Worn(echoing_room, "--activation", "speech") as worn:
         for index in range(3):
             before = len(worn.events)

@@ -1,4 +1,4 @@
-"""The gateway before a real vLLM server on this CPU, with the pocket backbone cut to three layers in both.
+"""The gateway with a real vLLM server on this CPU, and the pocket backbone cut to three layers in both.
 
 `make test-remote` makes vLLM's virtual environment and names its Python in GLASSES_VLLM_PYTHON.
 """
@@ -123,8 +123,8 @@ async def answer(client: Client, *given: Any, **how: Any) -> list[Token]:
     return pieces
 
 
-def test_it_answers_as_the_same_network_in_torch(service: Served, model: Any) -> None:
-    """From tokens and from rows, through vLLM's prompt embeddings; so do a session that goes on and one rolled back."""
+def test_gateway_answers_as_the_same_network_in_torch(service: Served, model: Any) -> None:
+    """From tokens and from rows, through vLLM's prompt embeddings; also in a session continued and rolled back."""
 
     async def scenario(client: Client) -> tuple[list[Token], list[list[Token]]]:
         expected = await service.service.host.run("test", lambda: greedy_torch(_Engine(service, model), TEXT, 12, 3))
@@ -155,7 +155,7 @@ class _Engine:
         self.loaded, self.model = service.service.host.loaded, model
 
 
-def test_a_picture_goes_through_our_encoder_and_connector(service: Served) -> None:
+def test_gateway_picture_goes_through_our_encoder_and_connector(service: Served) -> None:
     space = next(s for s in service.service.describe().spaces if s.startswith("efficientnet"))
     data = np.abs(np.random.default_rng(0).normal(size=(49, 1280))).astype(np.float32)
 
@@ -169,7 +169,7 @@ def test_a_picture_goes_through_our_encoder_and_connector(service: Served) -> No
     assert "".join(piece.text for piece in pieces)
 
 
-def test_what_it_cannot_do_is_declared_and_refused(service: Served) -> None:
+def test_gateway_missing_ability_is_declared_and_refused(service: Served) -> None:
     async def scenario(client: Client) -> None:
         assert (await client.describe()).can == ["latent"]
         for call in (
@@ -188,7 +188,7 @@ def test_what_it_cannot_do_is_declared_and_refused(service: Served) -> None:
     service.with_client("unix", scenario)
 
 
-def test_an_answer_that_is_left_ends_there(service: Served) -> None:
+def test_gateway_cancelled_answer_ends_there(service: Served) -> None:
     async def scenario(client: Client) -> list[Token]:
         session = await client.open(chat=False)
         await session.feed("Once upon a time")

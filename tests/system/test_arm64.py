@@ -1,4 +1,4 @@
-"""The shipped encoders and connectors under onnxruntime's arm64 wheel, emulated; and that boards can install us."""
+"""The shipped encoders and connectors under onnxruntime's arm64 wheel, emulated; all dependencies exist for arm64."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_a_model_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
+def test_model_on_arm64_gives_what_it_gives_here(name: str, arm64: Path, tmp_path: Path) -> None:
     feed = INPUTS[name]()
     given, made, model = tmp_path / "in.npz", tmp_path / "out.npz", path_of(name)
     weights = weights_of(name)
@@ -152,7 +152,7 @@ def test_a_model_gives_on_arm64_what_it_gives_here(name: str, arm64: Path, tmp_p
             assert cosine > 0.99, "other kernels round in another order, no more"
 
 
-def test_every_base_dependency_can_be_had_for_arm64() -> None:
+def test_check_arm64_finds_every_base_dependency() -> None:
     script = REPO / "hardware" / "check_arm64.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

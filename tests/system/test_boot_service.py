@@ -41,11 +41,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_unit_is_one_that_systemd_takes_without_a_word(image: Path) -> None:
+def test_unit_verified_by_systemd_gives_no_complaint(image: Path) -> None:
     assert run("systemd-analyze", "verify", f"--root={image}", "/etc/systemd/system/glasses.service") == ""
 
 
-def test_the_unit_is_shut_as_far_as_it_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unit_exposure_level_is_within_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
     told = run("systemd-analyze", "security", "--offline=true", "--no-pager", HARDWARE / "glasses.service")
     score = re.search(r"exposure level for glasses.service: ([\d.]+)", told)
     assert score
@@ -54,7 +54,7 @@ def test_the_unit_is_shut_as_far_as_it_can_be(capsys: pytest.CaptureFixture[str]
     assert float(score[1]) <= MOST_EXPOSED
 
 
-def test_installing_twice_keeps_what_a_person_wrote_and_uninstalling_keeps_what_is_theirs(image: Path) -> None:
+def test_install_twice_and_uninstall_keep_what_a_person_wrote(image: Path) -> None:
     config, options = image / "etc/glasses.toml", image / "etc/glasses/environment"
     assert 'board = "pi5"' in config.read_text()
     config.write_text('board = "zero2w"\n')
@@ -78,7 +78,7 @@ def test_installing_twice_keeps_what_a_person_wrote_and_uninstalling_keeps_what_
     assert config.exists()
 
 
-def test_the_user_it_runs_as_exists_after_boot(image: Path) -> None:
+def test_unit_user_exists_after_boot(image: Path) -> None:
     (image / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (image / "etc/group").write_text("root:x:0:\naudio:x:29:\nvideo:x:44:\n")
     run("systemd-sysusers", f"--root={image}", image / "etc/sysusers.d/glasses.conf")
@@ -91,7 +91,8 @@ def test_the_user_it_runs_as_exists_after_boot(image: Path) -> None:
         assert "glasses" in groups[group], group
 
 
-def test_unknown_boards_and_options_are_refused_with_what_there_is(image: Path) -> None:
+def test_install_unknown_boards_and_options_are_refused(image: Path) -> None:
+    """The message lists what there is."""
     for options, says in ((["--board", "pi99"], "zero2w.toml"), (["--frobnicate"], "usage")):
         command = [HARDWARE / "install.sh", "--root", image, *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -101,7 +102,7 @@ def test_unknown_boards_and_options_are_refused_with_what_there_is(image: Path) 
         assert (HARDWARE / "boards" / f"{board}.toml").is_file()
 
 
-def test_the_script_is_clean() -> None:
+def test_install_script_passes_shellcheck() -> None:
     run("shellcheck", HARDWARE / "install.sh")
 
 
@@ -110,7 +111,8 @@ def _take(manager: socket.socket, n: int) -> None:
         manager.recv(4096)
 
 
-def test_a_process_that_is_stopped_starves_the_watchdog_and_one_that_goes_on_feeds_it(tmp_path: Path) -> None:
+def test_watchdog_of_a_stopped_process_starves(tmp_path: Path) -> None:
+    """A process that goes on feeds it."""
     child = """
         import threading, time
         from glasses.system.watchdog import Notifier, Watchdog

@@ -1,4 +1,4 @@
-"""The dashboard in headless Chromium, on a desk and on a phone: drawn, kept up to date, and its mute works."""
+"""The dashboard in headless Chromium, on a desk and on a phone: it is drawn and kept up to date, and its mute works."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ def worn() -> Iterator[Worn]:
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_everything_is_drawn_and_fits(browser: Browser, worn: Worn, size: tuple[int, int], tmp_path: Path) -> None:
+def test_dashboard_page_draws_everything_and_fits(
+    browser: Browser, worn: Worn, size: tuple[int, int], tmp_path: Path
+) -> None:
     browser.open(worn.url, size)
     browser.until("document.querySelectorAll('#turns svg').length === 2")
     browser.until("document.getElementById('camera').naturalWidth > 0")
@@ -154,7 +156,7 @@ def test_everything_is_drawn_and_fits(browser: Browser, worn: Worn, size: tuple[
     assert near.sum() > 5000, "the mute button is in reach without scrolling"
 
 
-def test_mute_by_a_tap_and_by_key_and_the_page_says_what_the_glasses_say(browser: Browser, worn: Worn) -> None:
+def test_dashboard_page_mute_by_tap_and_key_shows_the_glasses_state(browser: Browser, worn: Worn) -> None:
     browser.open(worn.url, PHONE)
     browser.until("document.getElementById('state').textContent === 'listening'")
     browser.value("document.getElementById('mute').click()")
@@ -170,7 +172,7 @@ def test_mute_by_a_tap_and_by_key_and_the_page_says_what_the_glasses_say(browser
     browser.until("document.body.classList.contains('muted')")
 
 
-def test_a_lost_connection_is_not_shown_as_silence(browser: Browser, worn: Worn) -> None:
+def test_dashboard_page_lost_connection_is_not_shown_as_silence(browser: Browser, worn: Worn) -> None:
     panel = Panel()
     with serving(panel, mute=lambda on: None, wipe=lambda: None, port=0) as url:
         browser.open(url, PHONE)

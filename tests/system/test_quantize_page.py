@@ -1,4 +1,4 @@
-"""The report page in headless Chromium: it is drawn, with its plots, and asks nobody for anything."""
+"""The report page of `quantize` in headless Chromium: it is drawn with its plots and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def backbone_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_backbones_page_has_its_divergence_and_its_tasks(backbone_page: Path) -> None:
+def test_report_page_of_a_backbone_shows_divergence_and_tasks(backbone_page: Path) -> None:
     picture = backbone_page.with_suffix(".png")
     chromium(backbone_page, f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}")
     bgr = cv2.imread(str(picture))
@@ -66,7 +66,7 @@ def test_a_backbones_page_has_its_divergence_and_its_tasks(backbone_page: Path) 
         assert named in dom
 
 
-def test_the_page_shows_its_plots(page: Path) -> None:
+def test_report_page_shows_its_plots(page: Path) -> None:
     picture = page.with_suffix(".png")
     chromium(page, f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}")
     bgr = cv2.imread(str(picture))
@@ -79,7 +79,7 @@ def test_the_page_shows_its_plots(page: Path) -> None:
     assert rows[: HEIGHT // 2].mean() > 0.3, "the upper half is full of text and plots"
 
 
-def test_the_browser_finds_every_part(page: Path) -> None:
+def test_report_page_in_a_browser_has_every_part(page: Path) -> None:
     dom = chromium(page, "--dump-dom")
     for part in ("The better choice for a board: B", "Fidelity of every layer", "Rows that lost most", "<polyline"):
         assert part in dom
