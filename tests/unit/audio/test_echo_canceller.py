@@ -1,4 +1,4 @@
-"""The echo gate on a made-up room, and the clock that its two streams are placed by."""
+"""The echo suppressor in a simulated room, and the clock that places its two streams."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def through(gate: EchoSuppressor, played: np.ndarray, near: np.ndarray) -> tuple
     return np.concatenate(out).astype(float), own
 
 
-def test_its_own_voice_goes_and_another_stays() -> None:
+def test_echo_suppressor_own_voice_is_removed_and_another_stays() -> None:
     played, wearer = voice_like(12, 1), voice_like(12, 2)
     wearer[: 8 * SAMPLE_RATE_HZ] = 0
     near = 0.5 * reverberated(played, 90) + wearer
@@ -58,7 +58,7 @@ def test_its_own_voice_goes_and_another_stays() -> None:
     assert alike > 0.7
 
 
-def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() -> None:
+def test_echo_suppressor_bare_echo_is_known_and_a_voice_over_it_is_not() -> None:
     played, wearer = voice_like(6, 1), voice_like(6, 2)
     wearer[: 3 * SAMPLE_RATE_HZ] = 0
     near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)] + wearer
@@ -68,8 +68,8 @@ def test_a_bare_echo_is_known_at_once_and_a_voice_over_it_is_not_taken_for_it() 
     assert not any(own[3 * chunks_per_s + 20 :])
 
 
-def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> None:
-    """For three seconds every callback is 40 ms late, then they are punctual: the same sound was played sooner."""
+def test_echo_suppressor_after_the_speaker_clock_jumps_knows_the_echo() -> None:
+    """Callbacks come 40 ms late for three seconds and then punctually: the same sound now seems to play sooner."""
     gate, played = EchoSuppressor(SAMPLE_RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
     own = []
     for i in range(0, len(played) - _CHUNK + 1, _CHUNK):
@@ -81,8 +81,8 @@ def test_a_bare_echo_stays_known_where_the_speakers_clock_is_placed_anew() -> No
     assert all(own[SAMPLE_RATE_HZ // _CHUNK :])
 
 
-def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
-    """80 ms of nothing in the room after three seconds; then what was handed over goes on, that much later."""
+def test_echo_suppressor_after_the_speaker_ran_dry_knows_the_echo_again() -> None:
+    """The room is silent for 80 ms after three seconds; then the rest of what was handed over plays, 80 ms later."""
     gate, played = EchoSuppressor(SAMPLE_RATE_HZ), (voice_like(6, 1) * 32767).astype(np.int16)
     dry, at = np.zeros(4 * _CHUNK, np.int16), 3 * SAMPLE_RATE_HZ
     heard = np.concatenate([np.zeros(1600, np.int16), played[:at], dry, played[at:]])
@@ -99,8 +99,8 @@ def test_where_the_speaker_ran_dry_its_echo_is_soon_known_again() -> None:
     assert all(own[4 * second :])
 
 
-def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
-    """Before a detector could hear it: the canceller takes the first of it out as well."""
+def test_echo_suppressor_voice_over_the_reply_is_told_from_it_at_once() -> None:
+    """This comes before the voice detector can hear it, because the canceller removes the first of the voice too."""
     played, wearer, at = voice_like(8, 1), voice_like(8, 2), 5 * SAMPLE_RATE_HZ
     wearer[:at] = 0
     near = 0.5 * np.concatenate([np.zeros(1600), played])[: len(played)]
@@ -118,7 +118,7 @@ def test_a_voice_over_the_reply_is_told_from_it_at_once() -> None:
     assert at - _CHUNK <= found[1][0] <= at + 4 * _CHUNK
 
 
-def test_where_nothing_is_played_the_sound_is_untouched() -> None:
+def test_echo_suppressor_nothing_played_leaves_the_sound_untouched() -> None:
     gate = EchoSuppressor(SAMPLE_RATE_HZ)
     chunk = AudioChunk(_START_NS, 0, (voice_like(0.02, 3) * 32767).astype(np.int16), SAMPLE_RATE_HZ)
     gate.played([(_START_NS, np.zeros(_CHUNK, np.int16))])

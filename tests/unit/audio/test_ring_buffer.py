@@ -1,4 +1,4 @@
-"""The gates alone: the ring of sound, loudness. No models."""
+"""The ring buffer of sound, and loudness. No models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def chunk(t_ms: int, pcm: np.ndarray, rate_hz: int = SAMPLE_RATE_HZ) -> AudioChu
 
 
 @pytest.mark.parametrize("size", [112, 320, 5000])
-def test_ring_gives_back_what_went_in(size: int) -> None:
+def test_ring_buffer_read_returns_what_was_written(size: int) -> None:
     pcm = (np.arange(SAMPLE_RATE_HZ * 20) % 30_011).astype(np.int16)
     ring = RingBuffer(3)
     for first in range(0, len(pcm), size):
@@ -27,7 +27,7 @@ def test_ring_gives_back_what_went_in(size: int) -> None:
     assert len(ring.between(0, 1000 * NS_PER_MS)) == 0  # no longer held: not there
 
 
-def test_ring_bridges_a_short_hole_and_begins_anew_after_a_long_one() -> None:
+def test_ring_buffer_short_hole_is_bridged_and_a_long_one_begins_anew() -> None:
     ring = RingBuffer(3)
     assert ring.append(chunk(0, np.ones(320, np.int16))) is None
     added = ring.append(chunk(120, np.ones(320, np.int16)))
@@ -39,7 +39,7 @@ def test_ring_bridges_a_short_hole_and_begins_anew_after_a_long_one() -> None:
 
 
 @pytest.mark.parametrize("moved_ms", [-300, -45, 45])
-def test_a_clock_placed_anew_costs_no_sound_and_adds_none(moved_ms: int) -> None:
+def test_ring_buffer_clock_placed_anew_loses_and_adds_no_sound(moved_ms: int) -> None:
     ring = RingBuffer(3)
     pcm = np.arange(SAMPLE_RATE_HZ // 2, dtype=np.int16)
     for i in range(0, len(pcm), 320):
@@ -49,13 +49,13 @@ def test_a_clock_placed_anew_costs_no_sound_and_adds_none(moved_ms: int) -> None
 
 
 @pytest.mark.parametrize("bad", [chunk(0, np.zeros(320, np.int16), 8000), chunk(0, np.zeros(320, np.float32))])
-def test_ring_refuses_other_sound(bad: AudioChunk) -> None:
+def test_ring_buffer_other_sample_format_is_refused(bad: AudioChunk) -> None:
     with pytest.raises(InputError) as caught:
         RingBuffer(3).append(bad)
     assert caught.value.reason is Reason.BAD_INPUT
 
 
-def test_audible() -> None:
+def test_is_audible_sound_and_silence_are_told_apart() -> None:
     tone = np.sin(np.arange(SAMPLE_RATE_HZ) / 10).astype(np.float32)
     assert is_audible(0.02 * tone)  # -37 dBFS
     assert not is_audible(0.002 * tone)

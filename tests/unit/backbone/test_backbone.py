@@ -1,4 +1,4 @@
-"""The backbone on the real model: streaming, latents out, rollback, every bad input."""
+"""The backbone on the real model: streaming, latents out, rollback, and every kind of bad input."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ def reply(backbone: LlamaBackbone, prompt: str = PROMPT, **options: Any) -> list
     return list(backbone.generate(7, **{"max_tokens": 16, **options}))
 
 
-def test_what_it_says_of_itself(backbone: LlamaBackbone):
+def test_backbone_opened_reports_its_sizes_and_end_tokens(backbone: LlamaBackbone):
     assert (backbone.n_embd, backbone.n_vocab, backbone.n_ctx, backbone.n_past) == (576, 49152, 1024, 0)
     assert set(backbone.tokenize("<|im_end|><|endoftext|>")) <= backbone.eos
     assert len(backbone.sha256) == 64
 
 
 @pytest.mark.parametrize("text", ["", "Hello, wearer", "naïve café 日本語", "👍🏽 🧑‍🚀", "tab\tnul\0end"])
-def test_tokenizing_loses_nothing(backbone: LlamaBackbone, text: str):
+def test_tokenize_then_detokenize_loses_nothing(backbone: LlamaBackbone, text: str):
     assert backbone.detokenize(backbone.tokenize(text)) == text
 
 
-def test_outside_text_cannot_spell_control_tokens(backbone: LlamaBackbone):
+def test_tokenize_of_untrusted_text_gives_no_control_tokens(backbone: LlamaBackbone):
     assert len(backbone.tokenize("<|im_start|>")) == 1
     plain = backbone.tokenize("<|im_start|>", special=False)
     assert len(plain) > 1
     assert backbone.detokenize(plain) == "<|im_start|>"
 
 
-def test_text_that_cannot_be_tokenized(backbone: LlamaBackbone):
+def test_tokenize_text_that_cannot_be_tokenized_is_refused(backbone: LlamaBackbone):
     with pytest.raises(InputError, match="surrogate"):
         backbone.tokenize("\ud800")
     assert reason_of(lambda: backbone.tokenize("a" * 300_000)) is Reason.TOO_LARGE
     assert reason_of(lambda: backbone.detokenize([49152])) is Reason.BAD_INPUT
 
 
-def test_streamed_text_is_the_detokenized_ids(backbone: LlamaBackbone):
+def test_generate_streamed_text_is_the_detokenized_ids(backbone: LlamaBackbone):
     pieces = reply(backbone, max_tokens=24)
     ids = [p.token_id for p in pieces]
     assert "".join(p.text for p in pieces) == backbone.detokenize(ids)
@@ -66,7 +66,7 @@ def test_streamed_text_is_the_detokenized_ids(backbone: LlamaBackbone):
     assert backbone.n_past == len(backbone.tokenize(PROMPT)) + len(pieces) - 1
 
 
-def test_a_character_that_spans_tokens_is_never_torn(backbone: LlamaBackbone):
+def test_generate_character_that_spans_tokens_is_never_split(backbone: LlamaBackbone):
     line = "🦩🦩🦩🦩🦩🦩🦩🦩"
     assert len(backbone.tokenize("🦩")) > 1
     pieces = reply(backbone, f"{line}\n{line}\n{line}\n", max_tokens=12)
@@ -76,13 +76,14 @@ def test_a_character_that_spans_tokens_is_never_torn(backbone: LlamaBackbone):
     assert "".join(p.text for p in pieces) == backbone.detokenize([p.token_id for p in pieces])
 
 
-def test_it_ends_with_an_end_token_without_text(backbone: LlamaBackbone):
+def test_generate_end_token_comes_last_and_has_no_text(backbone: LlamaBackbone):
     pieces = reply(backbone, "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\n", max_tokens=200)
     assert pieces[-1].token_id in backbone.eos
     assert (pieces[-1].text, pieces[-1].last) == ("", True)
 
 
-def test_logprobs_are_of_the_full_softmax_whatever_chose(backbone: LlamaBackbone):
+def test_generate_logprobs_are_of_the_full_softmax(backbone: LlamaBackbone):
+    """The sampler's own changes of the distribution do not show in the log probabilities."""
     backbone.feed([backbone.tokenize(PROMPT)])
     exact = sampling.log_softmax(backbone.logits())
     assert np.exp(exact.astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)
@@ -92,7 +93,7 @@ def test_logprobs_are_of_the_full_softmax_whatever_chose(backbone: LlamaBackbone
     assert first.top[0][1] >= first.top[1][1]
 
 
-def test_sampling_is_repeatable_by_seed_and_greedy_is_the_most_likely(backbone: LlamaBackbone):
+def test_generate_same_seed_repeats_and_greedy_takes_the_most_likely(backbone: LlamaBackbone):
     assert reply(backbone, temperature=1.0, seed=3) == reply(backbone, temperature=1.0, seed=3)
     assert reply(backbone, temperature=1.0, seed=3) != reply(backbone, temperature=1.0, seed=4)
     assert all(p.token_id == p.top[0][0] for p in reply(backbone, top_k=1))
@@ -100,13 +101,13 @@ def test_sampling_is_repeatable_by_seed_and_greedy_is_the_most_likely(backbone: 
     assert [p.token_id for p in reply(backbone, temperature=1.0, top_p=1e-6)] == greedy
 
 
-def test_repetition_penalty_breaks_a_loop(backbone: LlamaBackbone):
+def test_generate_repetition_penalty_breaks_a_loop(backbone: LlamaBackbone):
     prompt = "one two one two one two one two one two one two one two one two one"
     assert len({p.token_id for p in reply(backbone, prompt)}) < 5
     assert len({p.token_id for p in reply(backbone, prompt, repetition_penalty=2.0)}) > 10
 
 
-def test_latents_reproduce_the_logits_of_every_piece(backbone: LlamaBackbone):
+def test_generate_latents_reproduce_the_logits_of_every_token(backbone: LlamaBackbone):
     plain = reply(backbone, max_tokens=6)
     backbone.rollback(0)
     backbone.feed([backbone.tokenize(PROMPT)], hidden="last")
@@ -123,7 +124,7 @@ def test_latents_reproduce_the_logits_of_every_piece(backbone: LlamaBackbone):
         assert float(logprobs[piece.token_id]) == pytest.approx(piece.logprob, abs=0.05)
 
 
-def test_hidden_states_of_all_rows_and_of_a_long_last_part(backbone: LlamaBackbone):
+def test_feed_hidden_states_of_all_rows_and_of_the_last_agree(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT * 6)
     assert len(ids) > 64
     every = backbone.feed([ids], hidden="all")
@@ -136,7 +137,7 @@ def test_hidden_states_of_all_rows_and_of_a_long_last_part(backbone: LlamaBackbo
     assert cosine > 0.999  # other batch shapes, so other last bits
 
 
-def test_rollback_then_the_same_again_is_identical(backbone: LlamaBackbone):
+def test_rollback_then_the_same_input_gives_identical_results(backbone: LlamaBackbone):
     system, question = backbone.tokenize("<|im_start|>system\nBe brief.<|im_end|>\n"), backbone.tokenize(PROMPT)
     backbone.feed([system])
     backbone.feed([question])
@@ -175,7 +176,7 @@ def bad_parts() -> dict[str, tuple[Any, Reason]]:
 
 
 @pytest.mark.parametrize("kind", bad_parts())
-def test_bad_parts_are_refused_and_the_context_is_untouched(backbone: LlamaBackbone, kind: str):
+def test_feed_bad_parts_are_refused_and_the_context_is_untouched(backbone: LlamaBackbone, kind: str):
     parts, reason = bad_parts()[kind]
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids])
@@ -187,7 +188,7 @@ def test_bad_parts_are_refused_and_the_context_is_untouched(backbone: LlamaBackb
     backbone.feed([ids[:1]])
 
 
-def test_latents_that_are_strided_or_read_only_are_fine(backbone: LlamaBackbone):
+def test_feed_strided_or_read_only_latents_are_accepted(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     rows = backbone.token_rows(ids)
     backbone.feed([rows])
@@ -200,7 +201,7 @@ def test_latents_that_are_strided_or_read_only_are_fine(backbone: LlamaBackbone)
     assert np.abs(expected - backbone.logits()).max() == 0.0
 
 
-def test_the_context_can_be_filled_to_the_last_row(gguf_path: Path):
+def test_feed_context_can_be_filled_to_the_last_row(gguf_path: Path):
     with LlamaBackbone(gguf_path, n_ctx=256, n_threads=1) as small:
         small.feed([[5] * 254])
         pieces = list(small.generate(1, max_tokens=50))
@@ -210,7 +211,7 @@ def test_the_context_can_be_filled_to_the_last_row(gguf_path: Path):
         assert len(list(small.generate(1, max_tokens=50))) == 1
 
 
-def test_generate_refuses_bad_options_at_once(backbone: LlamaBackbone):
+def test_generate_bad_options_are_refused_at_once(backbone: LlamaBackbone):
     assert reason_of(lambda: backbone.generate(1, max_tokens=5)) is Reason.BAD_INPUT  # nothing fed
     backbone.feed([backbone.tokenize(PROMPT)])
     for options in ({"max_tokens": 0}, {"top_k": -1}, {"temperature": -1.0}, {"temperature": np.nan}, {"top_p": 0.0}):
@@ -218,7 +219,7 @@ def test_generate_refuses_bad_options_at_once(backbone: LlamaBackbone):
     assert reason_of(lambda: backbone.generate(1, max_tokens=5, want_latents=True)) is Reason.BAD_INPUT
 
 
-def test_a_generation_notices_that_somebody_else_used_the_context(backbone: LlamaBackbone):
+def test_generate_context_used_by_somebody_else_is_noticed(backbone: LlamaBackbone):
     backbone.feed([backbone.tokenize(PROMPT)])
     pieces = backbone.generate(1, max_tokens=9)
     next(pieces)
@@ -227,7 +228,7 @@ def test_a_generation_notices_that_somebody_else_used_the_context(backbone: Llam
         next(pieces)
 
 
-def test_another_thread_is_refused(backbone: LlamaBackbone):
+def test_backbone_called_from_another_thread_raises(backbone: LlamaBackbone):
     backbone.feed([backbone.tokenize(PROMPT)])
     seen: list[BaseException] = []
 
@@ -246,7 +247,7 @@ def test_another_thread_is_refused(backbone: LlamaBackbone):
     assert reply(backbone, max_tokens=2)
 
 
-def test_files_that_are_no_backbone(gguf_path: Path, tmp_path: Path):
+def test_backbone_file_that_is_no_model_is_refused(gguf_path: Path, tmp_path: Path):
     assert reason_of(lambda: LlamaBackbone(tmp_path / "absent.gguf")) is Reason.NOT_FOUND
     text, empty, short = tmp_path / "text.gguf", tmp_path / "empty.gguf", tmp_path / "short.gguf"
     text.write_text("this is not a model\n" * 100)
@@ -259,7 +260,7 @@ def test_files_that_are_no_backbone(gguf_path: Path, tmp_path: Path):
     assert reason_of(lambda: LlamaBackbone(gguf_path, n_threads=0)) is Reason.BAD_INPUT
 
 
-def test_closed_is_closed_and_the_log_is_quiet(
+def test_backbone_closed_raises_and_writes_nothing_to_stderr(
     gguf_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
     with LlamaBackbone(gguf_path, n_ctx=256, n_threads=1) as opened:
@@ -274,7 +275,7 @@ def test_closed_is_closed_and_the_log_is_quiet(
     assert any("SmolLM2" in record.message or "Smollm2" in record.message for record in caplog.records)
 
 
-def test_errors_carry_llama_cpps_reason(tmp_path: Path):
+def test_backbone_open_error_carries_the_reason_of_llama_cpp(tmp_path: Path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\xff" * 64)
     with pytest.raises(ModelError, match=r"(?i)gguf.*: .*(version|gguf)"):
         LlamaBackbone(tmp_path / "bad.gguf")

@@ -1,4 +1,4 @@
-"""Abort from another thread, on the real model."""
+"""Aborting the backbone from another thread, on the real model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.models
 PROMPT = "<|im_start|>user\nTell me a long story about a lighthouse.<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_a_long_prefill_is_stopped_and_undone(backbone: LlamaBackbone):
+def test_abort_in_a_long_prefill_stops_and_undoes_it(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids])
     alone = list(backbone.generate(1, max_tokens=6))
@@ -33,7 +33,7 @@ def test_a_long_prefill_is_stopped_and_undone(backbone: LlamaBackbone):
     assert list(backbone.generate(1, max_tokens=6)) == alone
 
 
-def test_a_long_generation_is_stopped_within_one_step(backbone: LlamaBackbone):
+def test_abort_in_a_long_generation_stops_it_within_one_step(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     backbone.feed([ids])
     pieces, third, aborted = [], threading.Event(), threading.Event()
@@ -62,7 +62,7 @@ def test_a_long_generation_is_stopped_within_one_step(backbone: LlamaBackbone):
     assert next(backbone.generate(1, max_tokens=3)).token_id
 
 
-def test_an_abort_while_idle_stops_the_next_call_unless_cleared(backbone: LlamaBackbone):
+def test_abort_while_idle_stops_the_next_call_unless_cleared(backbone: LlamaBackbone):
     ids = backbone.tokenize(PROMPT)
     backbone.abort()
     with pytest.raises(ModelError) as caught:

@@ -183,7 +183,7 @@ def test_from_template_that_cannot_be_used_is_unsupported(template: str) -> None
 
 
 @pytest.mark.models
-def test_prompt_format_of_the_pocket_backbone_gives_the_same_token_ids_as_ever(backbone: LlamaBackbone) -> None:
+def test_prompt_format_of_the_pocket_backbone_gives_the_expected_token_ids(backbone: LlamaBackbone) -> None:
     found = backbone.prompt_format
     for text, before in ((found.prefix(SYSTEM), PREFIX), (found.suffix, SUFFIX), (found.turn_break, TURN_BREAK)):
         assert backbone.tokenize(text) == backbone.tokenize(before)
@@ -198,7 +198,8 @@ def test_prompt_format_given_to_the_backbone_replaces_the_one_in_its_gguf(gguf_p
         assert backbone.prompt_format.suffix == "<end_of_turn>\n<start_of_turn>model\n"
 
 
-def test_prompt_format_of_a_gguf_without_a_template_is_unsupported_and_says_what_to_do(tmp_path: Path) -> None:
+def test_prompt_format_of_a_gguf_without_a_template_is_unsupported(tmp_path: Path) -> None:
+    """The error says what to do."""
     write_tiny_model(tmp_path / "tiny.gguf", "llama")
     with LlamaBackbone(tmp_path / "tiny.gguf", n_ctx=256, n_threads=1) as backbone:
         with pytest.raises(ModelError) as caught:

@@ -1,4 +1,4 @@
-"""When an answer goes round in circles, and that it ends there."""
+"""When an answer repeats itself, and that it ends there."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def small_state() -> SavedState:
 
 
 @pytest.mark.models
-def test_a_restored_context_is_identical(backbone: LlamaBackbone, tmp_path: Path):
+def test_load_state_of_a_saved_context_restores_it_exactly(backbone: LlamaBackbone, tmp_path: Path):
     path, question = tmp_path / "system.kv", backbone.tokenize(QUESTION)
     backbone.feed([backbone.tokenize(SYSTEM)])
     logits, n_past = backbone.logits(), backbone.n_past
@@ -43,7 +43,9 @@ def test_a_restored_context_is_identical(backbone: LlamaBackbone, tmp_path: Path
 
 
 @pytest.mark.models
-def test_a_state_survives_a_restart_of_the_process_s_model(backbone: LlamaBackbone, gguf_path: Path, tmp_path: Path):
+def test_load_state_in_a_newly_opened_model_restores_it_exactly(
+    backbone: LlamaBackbone, gguf_path: Path, tmp_path: Path
+):
     path, question = tmp_path / "system.kv", backbone.tokenize(QUESTION)
     backbone.feed([backbone.tokenize(SYSTEM)])
     backbone.save_state(path)
@@ -55,9 +57,8 @@ def test_a_state_survives_a_restart_of_the_process_s_model(backbone: LlamaBackbo
 
 
 @pytest.mark.models
-def test_states_of_others_are_refused_and_the_context_is_untouched(
-    backbone: LlamaBackbone, gguf_path: Path, tmp_path: Path
-):
+def test_load_state_of_another_owner_is_refused(backbone: LlamaBackbone, gguf_path: Path, tmp_path: Path):
+    """The context is untouched."""
     path = tmp_path / "system.kv"
     with LlamaBackbone(gguf_path, n_ctx=256, n_threads=1) as other:
         other.feed([[5, 6, 7]])
@@ -78,7 +79,8 @@ def test_states_of_others_are_refused_and_the_context_is_untouched(
 
 
 @pytest.mark.models
-def test_bytes_llama_cpp_refuses_leave_an_empty_usable_context(backbone: LlamaBackbone, tmp_path: Path):
+def test_load_state_bytes_that_llama_cpp_refuses_leave_an_empty_context(backbone: LlamaBackbone, tmp_path: Path):
+    """The context stays usable."""
     path = tmp_path / "system.kv"
     backbone.feed([[5, 6, 7]])
     backbone.save_state(path)
@@ -93,14 +95,14 @@ def test_bytes_llama_cpp_refuses_leave_an_empty_usable_context(backbone: LlamaBa
     assert next(backbone.generate(1, max_tokens=1)).last
 
 
-def test_written_and_read(tmp_path: Path):
+def test_state_file_written_and_read_is_the_same(tmp_path: Path):
     state_file.write(tmp_path / "s", OWNER, small_state())
     back = state_file.read(tmp_path / "s", OWNER)
     assert (back.rows, back.kv) == (3, small_state().kv)
     assert np.array_equal(back.logits, small_state().logits)
 
 
-def test_flipped_bytes_and_cuts_are_noticed(tmp_path: Path):
+def test_state_file_flipped_bytes_and_cuts_are_noticed(tmp_path: Path):
     path = tmp_path / "s"
     state_file.write(path, OWNER, small_state())
     whole = path.read_bytes()
@@ -117,7 +119,7 @@ def test_flipped_bytes_and_cuts_are_noticed(tmp_path: Path):
             state_file.read(path, OWNER)
 
 
-def test_absent_is_not_corrupt(tmp_path: Path):
+def test_state_file_absent_and_corrupt_are_told_apart(tmp_path: Path):
     with pytest.raises(ModelError) as caught:
         state_file.read(tmp_path / "none", OWNER)
     assert caught.value.reason is Reason.NOT_FOUND
@@ -126,7 +128,7 @@ def test_absent_is_not_corrupt(tmp_path: Path):
     assert caught.value.reason is Reason.NOT_FOUND
 
 
-def test_size_caps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_state_file_beyond_the_size_cap_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     state_file.write(tmp_path / "s", OWNER, small_state())
     monkeypatch.setattr(state_file, "MAX_STATE_BYTES", 100)
     for call in (
@@ -139,7 +141,7 @@ def test_size_caps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_state_file_write_on_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "s"
     state_file.write(path, OWNER, small_state())
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Rows of the embedding table, against an independent reader, and for every architecture that may be a backbone.
+"""Rows of the embedding table, compared with an independent reader, for every supported architecture.
 
 The models other than the pocket one are written here: one layer of noise and no tokenizer. They show that the rows we
 read are the ones llama.cpp looks up itself, scaled as that architecture scales them.
@@ -80,7 +80,7 @@ def write_tiny_model(path: Path, architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", sorted(UNSCALED | SQRT_SCALED))
-def test_rows_are_what_llama_cpp_looks_up(tmp_path: Path, architecture: str):
+def test_token_rows_of_each_architecture_are_what_llama_cpp_looks_up(tmp_path: Path, architecture: str):
     write_tiny_model(tmp_path / "tiny.gguf", architecture)
     ids = [1, 5, 9, 30, 2]
     with LlamaBackbone(tmp_path / "tiny.gguf", n_ctx=256, n_threads=1) as tiny:
@@ -94,7 +94,7 @@ def test_rows_are_what_llama_cpp_looks_up(tmp_path: Path, architecture: str):
         assert np.array_equal(token_logits, tiny.logits())
 
 
-def test_a_model_without_a_tokenizer_can_be_fed_but_not_spoken_to(tmp_path: Path):
+def test_backbone_without_a_tokenizer_takes_rows_and_refuses_text(tmp_path: Path):
     write_tiny_model(tmp_path / "tiny.gguf", "llama")
     with LlamaBackbone(tmp_path / "tiny.gguf", n_ctx=256, n_threads=1) as tiny:
         with pytest.raises(ModelError) as caught:
@@ -104,7 +104,7 @@ def test_a_model_without_a_tokenizer_can_be_fed_but_not_spoken_to(tmp_path: Path
         assert [p.text for p in tiny.generate(1, max_tokens=3)] == ["", "", ""]
 
 
-def test_other_architectures_are_refused(tmp_path: Path):
+def test_backbone_of_an_unsupported_architecture_is_refused(tmp_path: Path):
     write_tiny_model(tmp_path / "tiny.gguf", "granite")  # scales what is fed as well, so its rows would need care
     with pytest.raises(ModelError, match="granite") as caught:
         LlamaBackbone(tmp_path / "tiny.gguf", n_ctx=256)
@@ -112,7 +112,7 @@ def test_other_architectures_are_refused(tmp_path: Path):
 
 
 @pytest.mark.models
-def test_rows_are_those_of_the_reference_reader(backbone: LlamaBackbone, gguf_path: Path):
+def test_token_rows_are_those_of_the_reference_reader(backbone: LlamaBackbone, gguf_path: Path):
     gguf = pytest.importorskip("gguf", reason="the reference reader comes with the train extra")
     quants = pytest.importorskip("gguf.quants")
     tensor = next(t for t in gguf.GGUFReader(gguf_path).tensors if t.name == "token_embd.weight")
@@ -121,7 +121,7 @@ def test_rows_are_those_of_the_reference_reader(backbone: LlamaBackbone, gguf_pa
 
 
 @pytest.mark.models
-def test_ids_outside_the_table_are_refused(backbone: LlamaBackbone):
+def test_token_rows_ids_outside_the_table_are_refused(backbone: LlamaBackbone):
     assert backbone.token_rows([]).shape == (0, 576)
     for bad in ([-1], [1, 49152]):
         with pytest.raises(ModelError) as caught:
@@ -130,7 +130,7 @@ def test_ids_outside_the_table_are_refused(backbone: LlamaBackbone):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_float_tables(tmp_path: Path, dtype: type):
+def test_token_rows_float_tables_are_read_and_scaled(tmp_path: Path, dtype: type):
     table = np.random.default_rng(0).normal(size=(5, 64)).astype(dtype)
     write_gguf(tmp_path / "t.gguf", {"token_embd.weight": table}, {})
     rows = TokenRows(tmp_path / "t.gguf", 5, 64, 1.0)
@@ -138,7 +138,7 @@ def test_float_tables(tmp_path: Path, dtype: type):
     assert np.array_equal(TokenRows(tmp_path / "t.gguf", 5, 64, 8.0).read([2]), table[[2]].astype(np.float32) * 8)
 
 
-def test_tables_of_another_size_and_files_without_one(tmp_path: Path):
+def test_token_rows_table_absent_or_of_another_size_is_corrupt(tmp_path: Path):
     write_gguf(tmp_path / "t.gguf", {"token_embd.weight": np.zeros((5, 64), np.float32)}, {})
     (tmp_path / "not.gguf").write_bytes(b"nonsense")
     for path, n_vocab, name in (("t.gguf", 6, "token_embd.weight"), ("t.gguf", 5, "x"), ("not.gguf", 5, "x")):

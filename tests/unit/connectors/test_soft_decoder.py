@@ -1,4 +1,4 @@
-"""What hears words in latents: the real network on real clips, where it stops, and the vocabulary it reads."""
+"""The soft decoder on the real network and real clips: what it reads, where it stops, and its vocabulary."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def pieces() -> list[str]:
 
 
 @pytest.mark.models
-def test_people_are_heard_word_for_word(listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]) -> None:
+def test_soft_decoder_clear_speech_is_decoded_word_for_word(
+    listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]
+) -> None:
     edits = words = 0
     for item in items(HELD_OUT, "human")[:10]:
         heard = listener.decode(encoder.encode(read_audio(HELD_OUT / item["file"])))
@@ -46,7 +48,7 @@ def test_people_are_heard_word_for_word(listener: SoftDecoder, encoder: AudioEnc
 
 
 @pytest.mark.models
-def test_every_piece_is_a_distribution_and_the_same_sound_is_heard_the_same(
+def test_soft_decoder_each_subword_is_a_distribution_and_repeatable(
     listener: SoftDecoder, encoder: AudioEncoder
 ) -> None:
     latents = encoder.encode(read_audio(HELD_OUT / "question-090.ogg"))
@@ -62,13 +64,15 @@ def test_every_piece_is_a_distribution_and_the_same_sound_is_heard_the_same(
 
 @pytest.mark.models
 @pytest.mark.parametrize("gain", [0.0, 0.001, 0.05])
-def test_nothing_is_heard_in_silence_and_noise(listener: SoftDecoder, encoder: AudioEncoder, gain: float) -> None:
+def test_soft_decoder_silence_and_noise_give_nothing(listener: SoftDecoder, encoder: AudioEncoder, gain: float) -> None:
     noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
     assert listener.decode(encoder.encode(gain * noise)) == []
 
 
 @pytest.mark.models
-def test_it_goes_on_after_the_first_sentence(listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]) -> None:
+def test_soft_decoder_after_the_first_sentence_goes_on(
+    listener: SoftDecoder, encoder: AudioEncoder, pieces: list[str]
+) -> None:
     said = items(HELD_OUT, "human")[:8]
     pause = np.zeros(4800, np.float32)
     pcm = np.concatenate([part for item in said for part in (read_audio(HELD_OUT / item["file"]), pause)])
@@ -89,18 +93,18 @@ def test_it_goes_on_after_the_first_sentence(listener: SoftDecoder, encoder: Aud
         (list(range(13)) * 4, False),
     ],
 )
-def test_what_is_said_again_and_again_is_noticed(said: list[int], round_and_round: bool) -> None:
+def test_is_repeating_of_subwords_is_noticed(said: list[int], round_and_round: bool) -> None:
     assert is_repeating(said) is round_and_round
 
 
-def test_a_vocabulary_is_read_byte_by_byte(tmp_path: Path) -> None:
+def test_read_subwords_of_a_vocabulary_reads_each_byte(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.txt"
     path.write_text("!\nĠthe\nĊ\ncafÃ©\nÃ\n<|endoftext|>\n", encoding="utf-8")
     assert read_subwords(path) == ["!", " the", "\n", "café", "", "<|endoftext|>"]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", "日本\n".encode()])
-def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_read_subwords_of_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "vocabulary.txt"
     path.write_bytes(content)
     with pytest.raises(ModelError) as caught:
@@ -112,7 +116,7 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> Non
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_a_graph_that_is_no_listener_is_refused(tmp_path: Path) -> None:
+def test_soft_decoder_graph_of_another_kind_is_refused(tmp_path: Path) -> None:
     other = store.path_of("audio-ambience-pocket")
     with pytest.raises(ModelError) as caught:
         SoftDecoder(other, other, tmp_path / "weights.bin")

@@ -1,4 +1,4 @@
-"""Connectors told in another backbone's rows. Pocket's own stands for "another" here: it is on every machine."""
+"""Soft-token connectors, with the pocket backbone in the place of another one: it is on every machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Letters:
         return np.eye(26, dtype=np.float32)[list(ids)]
 
 
-def test_a_soft_token_mixes_what_the_likeliest_texts_have_at_each_place() -> None:
+def test_token_mixture_mixes_the_likeliest_texts_at_each_position() -> None:
     spelling = TokenMixture(["a", "bc", "de", "f"], Letters())
     rows = spelling.rows(np.array([0.1, 0.6, 0.2, 0.1], np.float32), 3)
     assert rows.shape == (2, 26)  # as many tokens as the likeliest has
@@ -51,12 +51,12 @@ def test_a_soft_token_mixes_what_the_likeliest_texts_have_at_each_place() -> Non
 
 
 @pytest.mark.parametrize(("name", "told"), [("image-connector", spelled.image()), ("sound-connector", spelled.sound())])
-def test_the_shipped_files_are_what_the_recipe_makes(name: str, told: dict[str, object]) -> None:
+def test_spelled_files_as_shipped_are_what_the_recipe_makes(name: str, told: dict[str, object]) -> None:
     assert json.loads((ARTIFACTS / f"{name}-spelled.json").read_text()) == told
 
 
-def test_the_desk_bundle_senses_as_the_pocket_bundle_does() -> None:
-    """Else it could not be sent what the glasses make."""
+def test_desk_bundle_uses_the_encoders_of_the_pocket_bundle() -> None:
+    """Otherwise the desk bundle could not be sent the latents of glasses that run the pocket bundle."""
     desk, pocket = store.load_bundle("desk"), store.load_bundle("pocket")
     assert desk.encoders == pocket.encoders
     for modality in ("sound", "image"):
@@ -68,7 +68,7 @@ def test_the_desk_bundle_senses_as_the_pocket_bundle_does() -> None:
 
 
 @pytest.mark.parametrize(("name", "n_regions"), [("image-connector", 5), ("sound-connector", 1)])
-def test_the_units_of_a_connector_come_out_beside_its_unchanged_rows(name: str, n_regions: int) -> None:
+def test_soft_token_connector_units_come_with_unchanged_rows(name: str, n_regions: int) -> None:
     told = json.loads((ARTIFACTS / f"{name}-spelled.json").read_text())
     opened = SoftTokenConnector(ARTIFACTS / f"{name}-spelled.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
     plain = PooledConnector(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1)
@@ -117,7 +117,7 @@ def opened(path: Path | None, sha256: str = OURS) -> SoftTokenConnector:
     return SoftTokenConnector(told, units, Plain(), adapter_path=path, backbone_sha256=sha256)
 
 
-def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_path: Path) -> None:
+def test_soft_token_connector_adapter_rows_surround_corrected_soft_tokens(tmp_path: Path) -> None:
     mine, path = learned_for_plain(), tmp_path / "learned.npz"
     backbone_adapter.write(path, mine, backbone=OURS, space=SPACE)
     data = np.random.default_rng(0).standard_normal((49, 1280)).astype(np.float32)
@@ -153,9 +153,10 @@ def test_learned_rows_stand_in_the_sentence_around_corrected_soft_tokens(tmp_pat
         ({"up": np.ones((2, 400_000))}, OURS, Reason.TOO_LARGE),
     ],
 )
-def test_what_was_learned_for_another_backbone_or_is_damaged_is_refused(
+def test_soft_token_connector_adapter_of_another_backbone_is_refused(
     tmp_path: Path, changed: dict[str, object], sha256: str, reason: Reason
 ) -> None:
+    """A damaged adapter is refused as well."""
     path = tmp_path / "learned.npz"
     backbone_adapter.write(path, learned_for_plain(**changed), backbone=OURS, space=SPACE)
     with pytest.raises(ModelError) as caught:
@@ -164,14 +165,14 @@ def test_what_was_learned_for_another_backbone_or_is_damaged_is_refused(
     assert str(path) in str(caught.value)
 
 
-def test_what_was_learned_of_other_latents_is_refused(tmp_path: Path) -> None:
+def test_soft_token_connector_adapter_of_other_latents_is_refused(tmp_path: Path) -> None:
     backbone_adapter.write(tmp_path / "a.npz", learned_for_plain(), backbone=OURS, space="yamnet:0")
     with pytest.raises(ModelError, match="yamnet:0") as caught:
         opened(tmp_path / "a.npz")
     assert caught.value.reason is Reason.WRONG_SPACE
 
 
-def test_a_cut_file_of_what_was_learned_is_refused(tmp_path: Path) -> None:
+def test_soft_token_connector_truncated_adapter_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "learned.npz"
     backbone_adapter.write(path, learned_for_plain(), backbone=OURS, space=SPACE)
     whole = path.read_bytes()
@@ -187,7 +188,7 @@ def test_a_cut_file_of_what_was_learned_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["no json", "[]", '{"units": "n6"}', "\xff"])
-def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
+def test_soft_token_connector_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "told.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ModelError) as caught:
@@ -200,7 +201,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(("part", "told"), [("image", spelled.image()), ("sound", spelled.sound())])
-def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, told: dict[str, list[object]]) -> None:
+def test_desk_bundle_has_adapters_trained_for_its_own_backbone(part: str, told: dict[str, list[object]]) -> None:
     desk = store.load_bundle("desk")
     name = desk.connectors[part]
     _, units, rows = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
@@ -217,7 +218,7 @@ def test_the_desk_bundle_has_what_was_learned_for_its_own_backbone(part: str, to
 
 
 @pytest.mark.models
-def test_an_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) -> None:
+def test_soft_token_connector_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) -> None:
     encoder = ImageEncoder(store.path_of("efficientnet-lite0-int8"), n_threads=1)
     paths = [ARTIFACTS / name for name in ("image-connector-spelled.json", "image-connector-pocket.onnx")]
     connector = SoftTokenConnector(paths[0], paths[1], backbone, n_threads=1)

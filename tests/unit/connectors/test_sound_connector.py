@@ -30,7 +30,7 @@ def opened(name: str) -> onnxruntime.InferenceSession:
 
 @pytest.mark.parametrize(("name", "encoder"), BOTH)
 @pytest.mark.parametrize("n_latents", [1, 7, 1500])
-def test_any_length_gives_ten_finite_rows_of_token_size(name: str, encoder: Encoder, n_latents: int) -> None:
+def test_sound_connector_any_length_gives_ten_finite_rows(name: str, encoder: Encoder, n_latents: int) -> None:
     connector = PooledConnector(ARTIFACTS / f"{name}.onnx", n_threads=1)
     latents = np.abs(np.random.default_rng(0).standard_normal((n_latents, connector.width))).astype(np.float32)
     rows = connector.apply(Latents(0, 0, "sound", latents, encoder.space))
@@ -39,7 +39,7 @@ def test_any_length_gives_ten_finite_rows_of_token_size(name: str, encoder: Enco
     assert 0.05 < np.sqrt((rows**2).mean()) < 0.3  # the token table's is 0.136
 
 
-def test_the_sound_connector_reads_the_audio_latents_of_the_same_window_too() -> None:
+def test_sound_connector_reads_audio_latents_of_the_same_window_too() -> None:
     connector = PooledConnector(ARTIFACTS / "sound-connector-pocket.onnx", n_threads=1)
     pairs = [(SOUND.encode(pcm), AUDIO.encode(pcm)) for pcm in map(read_audio, sorted(SOUNDS.glob("bell-*.ogg")))]
     assert max(np.abs(connector.apply(own) - connector.apply(own, beside)).max() for own, beside in pairs) > 0.05
@@ -50,7 +50,7 @@ def test_the_sound_connector_reads_the_audio_latents_of_the_same_window_too() ->
 
 
 @pytest.mark.parametrize(("name", "encoder"), BOTH)
-def test_it_says_which_encoder_and_backbone_it_was_made_for(name: str, encoder: Encoder) -> None:
+def test_sound_connector_names_its_encoder_and_backbone(name: str, encoder: Encoder) -> None:
     meta = opened(name).get_modelmeta().custom_metadata_map
     assert meta["space"] == encoder.space
     assert len(meta["backbone_sha256"]) == 64
@@ -58,7 +58,7 @@ def test_it_says_which_encoder_and_backbone_it_was_made_for(name: str, encoder: 
 
 
 @pytest.mark.parametrize(("name", "encoder"), BOTH)
-def test_two_sheep_are_nearer_than_a_sheep_and_thunder(name: str, encoder: Encoder) -> None:
+def test_sound_connector_two_sheep_are_nearer_than_a_sheep_and_thunder(name: str, encoder: Encoder) -> None:
     connector = PooledConnector(ARTIFACTS / f"{name}.onnx", n_threads=1)
     clips = [encoder.encode(read_audio(SOUNDS / f"{clip}.ogg")) for clip in ("sheep-0", "sheep-1", "thunder-0")]
     a, b, c = (connector.apply(clip) for clip in clips)

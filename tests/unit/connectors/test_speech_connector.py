@@ -1,4 +1,4 @@
-"""The word connector: what a soft token is, and what the connector refuses. The real artifact on real clips."""
+"""The speech connector: what its soft tokens are, and what it refuses. The real artifact on real clips."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def encoder() -> AudioEncoder:
 
 
 @pytest.mark.models
-def test_speech_becomes_about_one_row_a_token(connector: SpeechConnector, encoder: AudioEncoder) -> None:
+def test_speech_connector_speech_gives_about_one_row_a_token(connector: SpeechConnector, encoder: AudioEncoder) -> None:
     items = [json.loads(line) for line in (HELD_OUT / "index.jsonl").read_text().splitlines()]
     spoken = [item for item in items if item["set"] == "question"][:10]
     rows = [connector.apply(encoder.encode(read_audio(HELD_OUT / item["file"]))) for item in spoken]
@@ -45,13 +45,15 @@ def test_speech_becomes_about_one_row_a_token(connector: SpeechConnector, encode
 
 
 @pytest.mark.models
-def test_silence_and_a_moment_too_short_have_no_words(connector: SpeechConnector, encoder: AudioEncoder) -> None:
+def test_speech_connector_silence_and_too_short_sound_have_no_words(
+    connector: SpeechConnector, encoder: AudioEncoder
+) -> None:
     assert connector.apply(encoder.encode(np.zeros(640, np.float32))).shape == (0, 576)
     assert len(connector.apply(encoder.encode(np.zeros(3 * 16_000, np.float32)))) == 0
 
 
 @pytest.mark.models
-def test_the_backbone_would_spell_a_clear_question_as_it_was_heard(
+def test_speech_connector_clear_question_is_spelled_as_it_was_heard(
     connector: SpeechConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
 ) -> None:
     rows = connector.apply(encoder.encode(read_audio(HELD_OUT / "question-090.ogg")))
@@ -64,7 +66,7 @@ def test_the_backbone_would_spell_a_clear_question_as_it_was_heard(
 
 
 @pytest.mark.models
-def test_another_file_of_the_same_backbone_can_spell_what_is_heard(
+def test_speech_connector_with_other_token_rows_uses_them(
     connector: SpeechConnector, encoder: AudioEncoder, shared_backbone: LlamaBackbone
 ) -> None:
     class Loud:
@@ -80,7 +82,7 @@ def test_another_file_of_the_same_backbone_can_spell_what_is_heard(
 
 
 @pytest.mark.models
-def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: SpeechConnector) -> None:
+def test_speech_connector_punctuation_and_unsure_words_are_no_speech(connector: SpeechConnector) -> None:
     def heard(piece: int, share: float) -> SoftSubword:
         return SoftSubword(np.array([piece]), np.array([share], np.float32))
 
@@ -92,7 +94,9 @@ def test_a_mark_alone_and_what_is_hardly_heard_are_no_speech(connector: SpeechCo
 
 
 @pytest.mark.models
-def test_latents_of_another_space_are_refused(connector: SpeechConnector, encoder: AudioEncoder) -> None:
+def test_speech_connector_latents_of_another_space_are_refused(
+    connector: SpeechConnector, encoder: AudioEncoder
+) -> None:
     latents: Latents = encoder.encode(np.zeros(16_000, np.float32))
     with pytest.raises(ModelError) as caught:
         connector.apply(dataclasses.replace(latents, space="whisper-tiny-en:0000000000000000"))
@@ -100,7 +104,7 @@ def test_latents_of_another_space_are_refused(connector: SpeechConnector, encode
 
 
 @pytest.mark.models
-def test_rows_learned_for_another_backbone_are_refused(shared_backbone: LlamaBackbone) -> None:
+def test_open_connector_rows_learned_for_another_backbone_are_refused(shared_backbone: LlamaBackbone) -> None:
     with pytest.raises(ModelError) as caught:
         open_connector("audio-words-desk", shared_backbone, shared_backbone.sha256, 1)
     assert caught.value.reason is Reason.WRONG_SPACE
@@ -115,7 +119,7 @@ def test_rows_learned_for_another_backbone_are_refused(shared_backbone: LlamaBac
         {"about": np.array(["text"]), "space": np.array("a")},
     ],
 )
-def test_damaged_rows_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+def test_read_task_prefix_damaged_file_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     np.savez(tmp_path / "about.npz", allow_pickle=False, **arrays)
     for content in (None, b"no npz", b""):
         if content is not None:

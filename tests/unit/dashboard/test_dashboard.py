@@ -64,7 +64,7 @@ def first_event(client: httpx.Client) -> dict[str, object]:
 PATHS = ("/", "/page.js", "/events", "/camera.jpg", "/hud.jpg")
 
 
-def test_without_the_token_nobody_sees_or_switches_anything(served: Served) -> None:
+def test_dashboard_without_the_token_shows_and_switches_nothing(served: Served) -> None:
     for headers in ({}, {"cookie": "glasses_dashboard=wrong"}, {"cookie": "glasses_dashboard="}):
         with httpx.Client(base_url=served.address, headers=headers) as stranger:
             answers = [stranger.get(path) for path in PATHS]
@@ -75,11 +75,11 @@ def test_without_the_token_nobody_sees_or_switches_anything(served: Served) -> N
     assert (served.spine.muted, served.spine.wiped) == ([], 0)
 
 
-def test_it_listens_on_this_machine_only(served: Served) -> None:
+def test_dashboard_listens_on_this_machine_only(served: Served) -> None:
     assert served.address.startswith("http://127.0.0.1:")
 
 
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Served) -> None:
+def test_dashboard_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Served) -> None:
     answer = httpx.get(served.address, params={"token": served.token})
     assert answer.status_code == 303
     assert {"httponly", "samesite=strict"} <= {part.strip().lower() for part in answer.headers["set-cookie"].split(";")}
@@ -87,7 +87,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Served) -
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_a_snapshot_is_what_the_spine_put_in(served: Served, client: httpx.Client) -> None:
+def test_dashboard_snapshot_is_what_the_panel_was_given(served: Served, client: httpx.Client) -> None:
     panel = served.panel
     panel.heard(AudioChunk(0, 0, np.full(320, 3277, np.int16), 16_000))
     panel.state("thinking")
@@ -106,7 +106,7 @@ def test_a_snapshot_is_what_the_spine_put_in(served: Served, client: httpx.Clien
     assert event["vitals"]["shed"] == ["camera"]
 
 
-def test_pictures(served: Served, client: httpx.Client) -> None:
+def test_dashboard_camera_picture_is_sent_smaller_and_absent_is_204(served: Served, client: httpx.Client) -> None:
     assert client.get("/camera.jpg").status_code == 204
     served.panel.saw(Frame(0, 0, np.full((960, 1280, 3), (200, 40, 40), np.uint8)))
     picture = cv2.imdecode(np.frombuffer(client.get("/camera.jpg").content, np.uint8), cv2.IMREAD_COLOR)
@@ -116,7 +116,7 @@ def test_pictures(served: Served, client: httpx.Client) -> None:
     assert client.get("/other.jpg").status_code == 404
 
 
-def test_mute_reaches_the_spine_and_nothing_sensed_stays(served: Served, client: httpx.Client) -> None:
+def test_dashboard_mute_reaches_the_assistant_and_clears_what_was_sensed(served: Served, client: httpx.Client) -> None:
     chunk, frame = AudioChunk(0, 0, np.full(320, 9999, np.int16), 16_000), Frame(0, 0, np.zeros((9, 9, 3), np.uint8))
     served.panel.heard(chunk)
     served.panel.saw(frame)
@@ -134,12 +134,14 @@ def test_mute_reaches_the_spine_and_nothing_sensed_stays(served: Served, client:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"muted": 1}', b'{"muted": "no"}', b"\xff"])
-def test_a_switch_takes_true_or_false_and_nothing_else(served: Served, client: httpx.Client, body: bytes) -> None:
+def test_dashboard_switch_takes_true_or_false_and_nothing_else(
+    served: Served, client: httpx.Client, body: bytes
+) -> None:
     assert client.post("/mute", content=body).status_code == 400
     assert served.spine.muted == []
 
 
-def test_a_switch_is_refused_to_other_sites_and_to_long_bodies(served: Served, client: httpx.Client) -> None:
+def test_dashboard_switch_of_other_sites_and_long_bodies_is_refused(served: Served, client: httpx.Client) -> None:
     other = {"origin": "http://127.0.0.1:1"}
     assert client.post("/mute", json={"muted": False}, headers=other).status_code == 401
     assert client.post("/wipe", headers={"origin": "null"}).status_code == 401
@@ -148,7 +150,7 @@ def test_a_switch_is_refused_to_other_sites_and_to_long_bodies(served: Served, c
     assert client.post("/mute", json={"muted": True}, headers={"origin": served.address}).status_code == 200
 
 
-def test_pages_are_few_and_a_closed_one_makes_room(served: Served, client: httpx.Client) -> None:
+def test_dashboard_pages_are_limited_and_a_closed_one_makes_room(served: Served, client: httpx.Client) -> None:
     streams = [client.stream("GET", "/events") for _ in range(WATCHERS)]
     lines = [stream.__enter__().iter_lines() for stream in streams]  # held: a dropped iterator closes its stream
     for one in lines:
@@ -164,7 +166,7 @@ def test_pages_are_few_and_a_closed_one_makes_room(served: Served, client: httpx
     pytest.fail("the closed pages still hold their places")
 
 
-def test_nothing_grows() -> None:
+def test_panel_after_many_events_keeps_a_bounded_number() -> None:
     panel = Panel()
     for i in range(1000):
         panel.decided("voice", "speech", "loud", i)
@@ -174,7 +176,7 @@ def test_nothing_grows() -> None:
     assert status.turns[-1].id == 999
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_dashboard_port_that_is_taken_is_busy() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()

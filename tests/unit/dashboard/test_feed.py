@@ -1,4 +1,4 @@
-"""What the live spine lets watch, as the dashboard shows it."""
+"""What the dashboard shows of the assistant's events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def reply() -> Reply:
     return made
 
 
-def test_a_reply_becomes_a_waterfall_from_the_end_of_speech_to_the_first_sound() -> None:
+def test_turn_view_of_a_reply_is_a_waterfall_to_the_first_sound() -> None:
+    """It begins at the end of speech."""
     view = turn_view(reply())
     assert (view.id, view.cause, view.answer, view.outcome, view.first_sound_ms) == (
         3,

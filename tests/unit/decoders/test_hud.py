@@ -1,4 +1,4 @@
-"""HUD pages: they hold the whole text inside the panel, at the panel's depth, and odd text never crashes them."""
+"""HUD pages: the whole text fits the panel at its depth, and unusual text never crashes the renderer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SENTENCE = "That is a kettle whistling, about two metres to your left: switch of
 
 @pytest.mark.parametrize("panel", PANELS)
 @pytest.mark.parametrize("text", [SENTENCE, SENTENCE * 20, "x" * 3000, "a\n\n\nb", "café Ž Ελλάδα Москва 日本 😀👩‍🚀"])
-def test_pages_fit_the_panel(panel: Display, text: str) -> None:
+def test_render_any_text_fits_the_panel(panel: Display, text: str) -> None:
     for page in hud.render(text, panel, status="14:23 · 82%"):
         assert page.indices.shape == (panel.height, panel.width)
         assert page.indices.dtype == np.uint8
@@ -30,14 +30,14 @@ def test_pages_fit_the_panel(panel: Display, text: str) -> None:
         assert not page.indices.flags.writeable
 
 
-def test_one_bit_text_is_not_touching_the_edges() -> None:
+def test_render_one_bit_text_keeps_off_the_edges() -> None:
     (page,) = hud.render(SENTENCE, EVEN_G1)
     assert not page.indices[:, :4].any()
     assert not page.indices[:, -4:].any()
     assert not page.indices[-4:].any()
 
 
-def test_text_beyond_one_page_has_an_indicator_that_moves() -> None:
+def test_render_text_beyond_one_page_has_an_indicator_that_moves() -> None:
     pages = hud.render(SENTENCE * 4, EVEN_G1)
     assert len(pages) > 1
     thumbs = [np.flatnonzero(page.indices[:, -2]).mean() for page in pages]
@@ -47,7 +47,7 @@ def test_text_beyond_one_page_has_an_indicator_that_moves() -> None:
     assert not single.indices[:, -2].any()
 
 
-def test_lines_are_spread_over_the_pages() -> None:
+def test_render_lines_are_spread_over_the_pages() -> None:
     font = typeface.load(hud.font_px(EVEN_G1))
     six_lines = "\n".join(["line"] * 6)
     pages = hud.render(six_lines, EVEN_G1)
@@ -58,7 +58,7 @@ def test_lines_are_spread_over_the_pages() -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L"])
-def test_wrap_keeps_every_character_within_the_width(mode: str) -> None:
+def test_wrap_any_text_keeps_every_character_within_the_width(mode: str) -> None:
     text = f"{SENTENCE}https://example.org/{'long/' * 60} i {SENTENCE}"
     font = typeface.load(20)
     lines = typeface.wrap(text, font, 300, mode)
@@ -70,7 +70,7 @@ def test_wrap_in_a_width_no_character_fits_still_ends() -> None:
     assert typeface.wrap("ab", typeface.load(20), 1) == ["a", "b"]
 
 
-def test_missing_characters_show_as_boxes_and_shapeless_ones_not_at_all() -> None:
+def test_render_missing_characters_are_boxes_and_invisible_ones_nothing() -> None:
     def pixels(text: str) -> list[int]:
         return hud.render(text, EVEN_G1)[0].indices.ravel().tolist()
 
@@ -79,12 +79,12 @@ def test_missing_characters_show_as_boxes_and_shapeless_ones_not_at_all() -> Non
     assert pixels("cafe\u0301") == pixels("caf\u00e9")
 
 
-def test_empty_text_is_one_blank_page() -> None:
+def test_render_empty_text_is_one_blank_page() -> None:
     (page,) = hud.render(" \n ", FRAME)
     assert not page.indices.any()
 
 
-def test_text_over_the_cap_is_refused() -> None:
+def test_render_text_over_the_cap_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         hud.render("a" * (hud.MAX_TEXT_CHARS + 1), FRAME)
     assert caught.value.reason is Reason.TOO_LARGE
@@ -93,7 +93,9 @@ def test_text_over_the_cap_is_refused() -> None:
 @pytest.mark.parametrize(
     ("panel", "mode", "bits"), [(EVEN_G1, "1", 1), (FRAME, "P", 4), (Display(320, 200, 4), "P", 2)]
 )
-def test_png_has_the_panels_depth_and_the_same_pixels(tmp_path: Path, panel: Display, mode: str, bits: int) -> None:
+def test_png_has_the_depth_of_the_panel_and_the_same_pixels(
+    tmp_path: Path, panel: Display, mode: str, bits: int
+) -> None:
     path = tmp_path / "page.png"
     (page,) = hud.render(SENTENCE, panel, status="14:23")
     hud.write_png(path, page)

@@ -1,4 +1,4 @@
-"""Text, functions and what lies between a pair each go where they belong."""
+"""The output router: text, functions and what lies between a pair go to their decoders."""
 
 from __future__ import annotations
 

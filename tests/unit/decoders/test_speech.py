@@ -1,4 +1,4 @@
-"""Speech out: what is read aloud, the GPL part kept in its own process, and a real voice's waveform."""
+"""Speech out: what is read aloud, the GPL part in a process of its own, and the waveform of a real voice."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ needs_extra = pytest.mark.skipif(
         ("", ""),
     ],
 )
-def test_only_what_is_meant_to_be_read_is_read(text: str, wanted: str) -> None:
+def test_speakable_text_keeps_what_is_meant_to_be_read(text: str, wanted: str) -> None:
     assert speakable(text).replace("\ufe0f", "") == wanted
 
 
-def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_voice_without_the_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "piper", None)  # what the import system takes for "no such package"
     with pytest.raises(ModelError, match=r"\[voice\]") as caught:
         Phonemizer("en-us")
@@ -71,7 +71,7 @@ GOOD_CONFIG = {
         json.dumps(GOOD_CONFIG | {"audio": {"sample_rate": 1}}),
     ],
 )
-def test_bad_configuration_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_voice_bad_configuration_is_refused_by_name(tmp_path: Path, text: str) -> None:
     config = tmp_path / "bad.onnx.json"
     config.write_text(text, errors="surrogateescape")
     with pytest.raises(ModelError, match=r"bad\.onnx\.json") as caught:
@@ -80,7 +80,7 @@ def test_bad_configuration_is_refused_by_name(tmp_path: Path, text: str) -> None
 
 
 @needs_extra
-def test_bad_voice_file_is_refused_by_name_and_leaves_no_child(tmp_path: Path) -> None:
+def test_voice_bad_file_is_refused_by_name_and_leaves_no_child(tmp_path: Path) -> None:
     config, onnx = tmp_path / "v.onnx.json", tmp_path / "v.onnx"
     config.write_text(json.dumps(GOOD_CONFIG))
     with pytest.raises(ModelError, match=r"v\.onnx") as caught:
@@ -94,7 +94,7 @@ def test_bad_voice_file_is_refused_by_name_and_leaves_no_child(tmp_path: Path) -
 
 
 @needs_extra
-def test_phonemes_of_a_clause() -> None:
+def test_phonemes_of_a_clause_are_as_expected() -> None:
     with Phonemizer("en-us") as phonemizer:
         assert phonemizer.phonemes("Hello there, how are you?") == (
             "h\u0259l\u02c8o\u028a \u00f0\u02c8\u025b\u0279, h\u02c8a\u028a \u0251\u02d0\u0279 ju\u02d0?"
@@ -107,7 +107,7 @@ def test_phonemes_of_a_clause() -> None:
 
 
 @needs_extra
-def test_a_dead_child_fails_one_call_and_no_more() -> None:
+def test_voice_child_that_died_fails_one_call_and_no_more() -> None:
     with Phonemizer("en-us") as phonemizer:
         before = phonemizer.phonemes("hello")
         (child,) = psutil.Process().children()
@@ -129,7 +129,7 @@ def voice() -> Iterator[Voice]:
 
 @needs_extra
 @pytest.mark.models
-def test_waveform_is_sane_and_grows_with_the_text(voice: Voice) -> None:
+def test_voice_waveform_is_sane_and_grows_with_the_text(voice: Voice) -> None:
     texts = [
         "Yes.",
         "It is a kettle on the stove.",
@@ -149,7 +149,7 @@ def test_waveform_is_sane_and_grows_with_the_text(voice: Voice) -> None:
 
 @needs_extra
 @pytest.mark.models
-def test_each_clause_is_spoken_before_the_next_is_asked_for(voice: Voice) -> None:
+def test_voice_speaks_each_clause_before_it_asks_for_the_next(voice: Voice) -> None:
     asked = 0
 
     def clauses() -> Iterator[str]:
@@ -169,7 +169,7 @@ def test_each_clause_is_spoken_before_the_next_is_asked_for(voice: Voice) -> Non
 
 @needs_extra
 @pytest.mark.models
-def test_no_gpl_code_in_this_process_and_close_ends_the_child() -> None:
+def test_voice_loads_no_gpl_code_here_and_close_ends_the_child() -> None:
     onnx = store.path_of(VOICE, "en_US-joe-medium.onnx")
     before = {child.pid for child in psutil.Process().children()}
     voice = Voice(onnx, store.path_of(VOICE, "en_US-joe-medium.onnx.json"))

@@ -1,4 +1,4 @@
-"""A film in the place of a camera: at its own rate, and again from its beginning."""
+"""A film in the place of a camera: it plays at its own rate, again and again."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def shown(path: Path) -> tuple[list[int], float]:
 
 
 @pytest.mark.parametrize(("rate", "taken_as"), [(20.0, 20.0), (1000.0, 25.0)])
-def test_a_film_is_shown_at_its_own_rate_again_and_again(tmp_path: Path, rate: float, taken_as: float) -> None:
-    """A header that says a thousand a second is not believed: files of varying rate say so."""
+def test_film_camera_plays_at_its_own_rate_again_and_again(tmp_path: Path, rate: float, taken_as: float) -> None:
+    """A header that claims a thousand frames a second is ignored: files of varying rate have such headers."""
     pictures, took_s = shown(film(tmp_path / "film.avi", rate))
     assert pictures[: 2 * N] == [*range(N), *range(N)], "all of it, in order, and then from its beginning"
     assert len(pictures) - 1 <= took_s * taken_as * 1.05 + 1, "quicker than it was taken"

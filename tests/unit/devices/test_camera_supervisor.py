@@ -1,4 +1,4 @@
-"""A camera that stalls, breaks and comes back, with a capture of the test's own: only its own threads wait for it."""
+"""A camera that stalls, breaks and comes back, with a capture made for the test: only its own threads wait for it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_supervisor_camera_that_opens_and_gives_no_picture_stays_gone(
     assert [one.state for one in watched.changes] == ["disconnected"]
 
 
-def test_supervisor_foreign_exception_while_opening_is_reported_and_retried(
+def test_supervisor_foreign_exception_at_opening_is_reported_and_retried(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(source: Any) -> Capture:

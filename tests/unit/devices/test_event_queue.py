@@ -1,4 +1,4 @@
-"""What a full queue loses, and what it never loses."""
+"""What a full event queue drops, and what it never drops."""
 
 from __future__ import annotations
 

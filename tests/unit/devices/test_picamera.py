@@ -1,4 +1,4 @@
-"""A Pi's ribbon-cable camera, with picamera2 replaced: none can be had here. What is tested is what we make of it."""
+"""A ribbon-cable camera of a Raspberry Pi, with a stand-in for picamera2; it shows how we use the library."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def first_frame(queue: EventQueue) -> Frame:
     raise AssertionError("the queue ended")
 
 
-def test_pictures_come_in_the_order_of_colours_that_encoders_take(pi: type[Picamera2]) -> None:
+def test_picamera_pictures_have_the_colour_order_of_the_encoders(pi: type[Picamera2]) -> None:
     queue = EventQueue()
     with Camera(queue, "csi") as camera:
         frame = first_frame(queue)
@@ -90,11 +90,11 @@ def test_pictures_come_in_the_order_of_colours_that_encoders_take(pi: type[Picam
     assert all(one.closed for one in pi.opened)
 
 
-def test_only_cameras_on_a_ribbon_cable_are_listed(pi: type[Picamera2]) -> None:
+def test_picamera_lists_only_cameras_on_a_ribbon_cable(pi: type[Picamera2]) -> None:
     assert picamera.cameras() == [{"path": "csi:0", "name": "imx708"}]
 
 
-def test_one_that_is_not_there_or_does_not_start_is_said(pi: type[Picamera2]) -> None:
+def test_picamera_that_is_absent_or_does_not_start_says_so(pi: type[Picamera2]) -> None:
     with pytest.raises(SensorError) as refused:
         Camera(EventQueue(), "csi:7")
     assert refused.value.reason is Reason.NOT_FOUND
@@ -104,7 +104,7 @@ def test_one_that_is_not_there_or_does_not_start_is_said(pi: type[Picamera2]) ->
     assert pi.opened[-1].closed
 
 
-def test_camera_that_falls_silent_is_gone_and_freed(pi: type[Picamera2]) -> None:
+def test_picamera_that_falls_silent_is_gone_and_freed(pi: type[Picamera2]) -> None:
     queue = EventQueue()
     with Camera(queue, "csi", fps=50) as camera:
         first_frame(queue)
@@ -116,7 +116,7 @@ def test_camera_that_falls_silent_is_gone_and_freed(pi: type[Picamera2]) -> None
         assert [one.closed for one in pi.opened] == [True]
 
 
-def test_without_picamera2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picamera_without_the_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     assert picamera.cameras() == []
     with pytest.raises(SensorError, match="python3-picamera2") as refused:
@@ -124,7 +124,7 @@ def test_without_picamera2_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     assert refused.value.reason is Reason.NOT_INSTALLED
 
 
-def test_another_name_is_no_ribbon_cable() -> None:
+def test_picamera_other_source_name_is_not_taken_for_one() -> None:
     with pytest.raises(SensorError) as refused:
         Camera(EventQueue(), "/nowhere/csi.mp4")
     assert refused.value.reason is Reason.NOT_FOUND

@@ -1,4 +1,4 @@
-"""At a terminal nobody reads what ALSA and PortAudio write to stderr; everything else that is written there arrives."""
+"""What ALSA and PortAudio write to stderr does not reach a terminal; everything else that is written there does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at_terminal(program: str) -> str:
 
 
 @pytest.mark.parametrize("end", ["pass", "os.abort()", "raise SystemExit('the last words')"])
-def test_portaudio_is_not_seen_and_all_else_is(end: str) -> None:
+def test_without_portaudio_at_a_terminal_removes_its_lines_and_no_others(end: str) -> None:
     written = f"{PORTAUDIO}! no\n{PORTAUDIO}\nGGML_ASSERT\n".encode()
     program = f"""import os, sys
 from glasses.devices.quiet_stderr import without_portaudio
@@ -42,7 +42,7 @@ print('after', file=sys.stderr)"""
     assert at_terminal(program) == f"{PORTAUDIO}! no\nGGML_ASSERT\nlogged\n{last}"
 
 
-def test_where_no_person_reads_nothing_is_taken_out(capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_portaudio_where_no_person_reads_removes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     program = f"""import os
 from glasses.devices.quiet_stderr import without_portaudio
 with without_portaudio():
@@ -51,7 +51,7 @@ with without_portaudio():
     assert capfd.readouterr().err == PORTAUDIO
 
 
-def test_alsa_is_logged_and_not_printed() -> None:
+def test_hush_alsa_messages_are_logged_and_not_printed() -> None:
     try:
         ctypes.CDLL("libasound.so.2")
     except OSError:
@@ -69,7 +69,7 @@ def test_alsa_is_logged_and_not_printed() -> None:
     assert logged.startswith("DEBUG:glasses.devices.quiet_stderr:ALSA, snd_")
 
 
-def test_without_alsa_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hush_alsa_without_the_library_returns_false(monkeypatch: pytest.MonkeyPatch) -> None:
     from glasses.devices import quiet_stderr  # noqa: PLC0415
 
     def absent(name: str) -> None:

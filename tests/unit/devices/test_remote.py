@@ -1,4 +1,4 @@
-"""The text that glasses are sent for their HUD."""
+"""The text that is sent to glasses for their HUD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be said, and a voice over it: held, heard again, and how a tape tells the silence."""
+"""The speaker's queue when a voice interrupts: held, resumed, and how a tape shows the silence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Still(AudioOutput):
     def close(self) -> None: ...
 
 
-def test_a_held_reply_goes_on_where_it_stopped_and_is_not_held_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speaker_held_reply_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not held again at once."""
     now_ns = 10**12
     monkeypatch.setattr(speakers.time, "monotonic_ns", lambda: now_ns)
     device = Still(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
@@ -49,7 +50,7 @@ def test_a_held_reply_goes_on_where_it_stopped_and_is_not_held_again_at_once(mon
     assert not device.held
 
 
-def test_the_silence_is_where_the_reply_ends_not_where_the_next_one_does() -> None:
+def test_falls_silent_ms_is_where_the_reply_ends_not_where_the_next_does() -> None:
     rng = np.random.default_rng(0)
     said = [(0.2 * rng.standard_normal(2 * SAMPLE_RATE_HZ)).astype(np.float32) for _ in range(2)]
     tape = np.zeros((12 * SAMPLE_RATE_HZ, 2), np.int16)

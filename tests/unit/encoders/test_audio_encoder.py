@@ -21,7 +21,7 @@ def encoder() -> AudioEncoder:
     return AudioEncoder(store.path_of("whisper-tiny-en-encoder-int8"), n_threads=1)
 
 
-def test_latents_have_the_promised_shape_and_name_their_space(encoder: AudioEncoder) -> None:
+def test_audio_encoder_latents_have_the_promised_shape_and_space(encoder: AudioEncoder) -> None:
     pcm = read_audio(CLIP)
     latents = encoder.encode(pcm, t_ns=7)
     assert latents.data.shape == (len(pcm) // 320, 768)
@@ -33,7 +33,7 @@ def test_latents_have_the_promised_shape_and_name_their_space(encoder: AudioEnco
     assert latents.space == f"whisper-tiny-en:{sha256[:16]}"
 
 
-def test_other_sounds_give_other_latents(encoder: AudioEncoder) -> None:
+def test_audio_encoder_other_sounds_give_other_latents(encoder: AudioEncoder) -> None:
     rng = np.random.default_rng(0)
     tone = np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
     noise = (0.3 * rng.standard_normal(SAMPLE_RATE_HZ)).astype(np.float32)
@@ -51,13 +51,15 @@ def test_other_sounds_give_other_latents(encoder: AudioEncoder) -> None:
         (np.zeros((MAX_S + 1) * SAMPLE_RATE_HZ, np.float32), Reason.TOO_LARGE),
     ],
 )
-def test_what_is_not_sound_is_refused(encoder: AudioEncoder, pcm: np.ndarray, reason: Reason) -> None:
+def test_audio_encoder_input_that_is_no_sound_is_refused(
+    encoder: AudioEncoder, pcm: np.ndarray, reason: Reason
+) -> None:
     with pytest.raises(InputError) as caught:
         encoder.encode(pcm)
     assert caught.value.reason is reason
 
 
-def test_a_damaged_model_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_audio_encoder_damaged_model_file_is_named_in_the_error(tmp_path: Path) -> None:
     broken = tmp_path / "encoder.onnx"
     broken.write_bytes(store.path_of("whisper-tiny-en-encoder-int8").read_bytes()[:100_000])
     with pytest.raises(ModelError, match=r"encoder\.onnx") as caught:
@@ -65,7 +67,7 @@ def test_a_damaged_model_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.CORRUPT
 
 
-def test_long_sound_is_cut_in_its_pauses_and_nothing_is_lost() -> None:
+def test_windows_long_sound_is_cut_in_its_pauses_and_nothing_is_lost() -> None:
     rng = np.random.default_rng(0)
     pcm = rng.standard_normal(75 * SAMPLE_RATE_HZ).astype(np.float32)
     pauses_s = (25, 50)

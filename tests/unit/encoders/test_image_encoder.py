@@ -1,4 +1,4 @@
-"""The image encoder: what it takes, what it refuses, and that the shipped weights see what the float weights saw."""
+"""The image encoder: what it accepts and refuses, and that the shipped weights match the float weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_preprocess_keeps_channels_apart_and_cuts_the_middle() -> None:
     assert (pixels[1:] == -127 / 128).all()
 
 
-def test_latents_keep_the_grid_and_are_read_only(encoder: ImageEncoder) -> None:
+def test_image_encoder_latents_keep_the_grid_and_are_read_only(encoder: ImageEncoder) -> None:
     latents = encoder.encode(grey(300, 400), t_ns=7)
     assert latents.data.shape == (49, 1280)
     assert latents.data.dtype == np.float32
@@ -51,13 +51,13 @@ def test_latents_keep_the_grid_and_are_read_only(encoder: ImageEncoder) -> None:
     assert len(latents.space.split(":")[1]) == 16
 
 
-def test_same_picture_same_latents(encoder: ImageEncoder) -> None:
+def test_image_encoder_same_picture_gives_same_latents(encoder: ImageEncoder) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     assert np.array_equal(encoder.encode(rgb).data, encoder.encode(rgb).data)
 
 
-def test_grid_says_where(encoder: ImageEncoder) -> None:
-    """A change in one corner changes that corner's latents most: positions are kept, row-major."""
+def test_image_encoder_change_in_a_corner_changes_its_latents_most(encoder: ImageEncoder) -> None:
+    """Positions are kept, row-major."""
     rgb = grey(224, 224)
     changed = rgb.copy()
     changed[:48, 176:] = np.random.default_rng(1).integers(0, 256, (48, 48, 3))
@@ -77,13 +77,15 @@ def test_grid_says_where(encoder: ImageEncoder) -> None:
         (np.broadcast_to(np.uint8(0), (MAX_PIXELS // 8000 + 1, 8000, 3)), Reason.TOO_LARGE),
     ],
 )
-def test_refuses_what_is_not_a_picture(encoder: ImageEncoder, rgb: UInt8Array, reason: Reason) -> None:
+def test_image_encoder_input_that_is_no_picture_is_refused(
+    encoder: ImageEncoder, rgb: UInt8Array, reason: Reason
+) -> None:
     with pytest.raises(InputError) as caught:
         encoder.encode(rgb)
     assert caught.value.reason == reason
 
 
-def test_absent_and_broken_weights_differ(tmp_path: Path) -> None:
+def test_image_encoder_absent_and_broken_weights_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as absent:
         ImageEncoder(tmp_path / "none.onnx")
     assert absent.value.reason == Reason.NOT_FOUND
@@ -94,7 +96,7 @@ def test_absent_and_broken_weights_differ(tmp_path: Path) -> None:
     assert damaged.value.reason == Reason.CORRUPT
 
 
-def test_held_out_pictures_are_complete() -> None:
+def test_read_pictures_held_out_set_is_complete() -> None:
     pictures = list(read_pictures())
     assert len(pictures) >= 50
     assert len({picture.file for picture in pictures}) == len(pictures)
@@ -111,5 +113,5 @@ def test_held_out_pictures_are_complete() -> None:
         ("", False),
     ],
 )
-def test_a_hit_is_a_whole_word_of_the_first_sentence(answer: str, hit: bool) -> None:
+def test_hits_counts_a_whole_word_of_the_first_sentence(answer: str, hit: bool) -> None:
     assert hits(answer, ("kingfisher", "bird")) is hit

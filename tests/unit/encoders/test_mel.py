@@ -1,4 +1,4 @@
-"""The front end against the reference: transformers' WhisperFeatureExtractor on one second of tests/data/mel."""
+"""The log-mel front end, compared with transformers' WhisperFeatureExtractor on one second of tests/data/mel."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def test_log_mel_equals_the_reference_implementation() -> None:
         assert np.abs(ours - reference["mel"]).max() < 1e-4
 
 
-def test_a_tone_lands_in_its_own_band() -> None:
+def test_log_mel_tone_lands_in_its_own_band() -> None:
     tone = np.sin(2 * np.pi * 1000 * np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
     loudest = int(log_mel(tone).mean(axis=1).argmax())
     centre_bin = int(mel_filters()[loudest].argmax())
     assert abs(centre_bin * SAMPLE_RATE_HZ / 400 - 1000) < 60
 
 
-def test_silence_is_finite_and_flat() -> None:
+def test_log_mel_silence_is_finite_and_flat() -> None:
     mel = log_mel(np.zeros(SAMPLE_RATE_HZ, np.float32))
     assert np.isfinite(mel).all()
     assert np.ptp(mel) == 0

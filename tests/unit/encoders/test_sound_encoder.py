@@ -34,7 +34,7 @@ def tone(hz: float, n: int) -> Float32Array:
     return np.sin(2 * np.pi * hz * np.arange(n) / SAMPLE_RATE_HZ).astype(np.float32)
 
 
-def test_a_tone_is_loudest_in_the_band_around_it() -> None:
+def test_log_mel_patches_tone_is_loudest_in_the_band_around_it() -> None:
     # 64 bands on HTK's scale between 125 and 7500 Hz: band i is centred at the edge i + 1 of 66.
     mel = np.linspace(1127 * np.log1p(125 / 700), 1127 * np.log1p(7500 / 700), 66)
     for band in (5, 30, 60):
@@ -43,7 +43,8 @@ def test_a_tone_is_loudest_in_the_band_around_it() -> None:
         assert np.all(patch[0].argmax(axis=1) == band)
 
 
-def test_silence_is_the_offset_and_the_filters_reach_from_125_to_7500_hz() -> None:
+def test_log_mel_patches_silence_is_the_offset() -> None:
+    """The filters reach from 125 to 7500 Hz."""
     assert np.allclose(log_mel_patches(np.zeros(SAMPLE_RATE_HZ, np.float32)), np.log(LOG_OFFSET))
     heard = np.flatnonzero(mel_filters().sum(axis=0)) * SAMPLE_RATE_HZ / 512
     assert heard.min() > 125
@@ -54,7 +55,7 @@ def test_silence_is_the_offset_and_the_filters_reach_from_125_to_7500_hz() -> No
     ("n_samples", "n_patches"),
     [(320, 1), (PATCH_SAMPLES, 1), (PATCH_SAMPLES + 1, 2), (PATCH_SAMPLES + HOP, 2), (PATCH_SAMPLES + HOP + 1, 3)],
 )
-def test_a_short_clip_is_filled_up_and_no_sample_is_left_out(n_samples: int, n_patches: int) -> None:
+def test_log_mel_patches_short_clip_is_padded_and_no_sample_left_out(n_samples: int, n_patches: int) -> None:
     pcm = np.zeros(n_samples, np.float32)
     pcm[-1] = 1.0  # a click on the last sample changes the last patch
     patches = log_mel_patches(pcm)
@@ -62,7 +63,7 @@ def test_a_short_clip_is_filled_up_and_no_sample_is_left_out(n_samples: int, n_p
     assert patches[-1].max() > np.log(LOG_OFFSET) or n_samples % 160 == 80  # the Hann window's first sample is zero
 
 
-def test_latents_have_the_promised_shape_and_name_their_space(encoder: SoundEncoder) -> None:
+def test_sound_encoder_latents_have_the_promised_shape_and_space(encoder: SoundEncoder) -> None:
     pcm = read_audio(SOUNDS / "dog-0.ogg")
     latents = encoder.encode(pcm, t_ns=7)
     assert latents.data.shape == (len(log_mel_patches(pcm)), 1024)
@@ -74,14 +75,14 @@ def test_latents_have_the_promised_shape_and_name_their_space(encoder: SoundEnco
     assert latents.space == f"yamnet:{sha256[:16]}"
 
 
-def test_batches_of_patches_do_not_change_the_latents(encoder: SoundEncoder) -> None:
+def test_sound_encoder_batches_of_patches_do_not_change_the_latents(encoder: SoundEncoder) -> None:
     pcm = np.random.default_rng(0).normal(0, 0.1, PATCH_SAMPLES + PATCHES_AT_ONCE * HOP).astype(np.float32)
     whole = encoder.encode(pcm).data
     assert len(whole) == PATCHES_AT_ONCE + 1
     assert np.allclose(whole[-1], encoder.encode(pcm[-PATCH_SAMPLES:]).data[0], atol=1e-4)
 
 
-def test_two_dogs_are_more_alike_than_a_dog_and_a_bell(encoder: SoundEncoder) -> None:
+def test_sound_encoder_two_dogs_are_more_alike_than_a_dog_and_a_bell(encoder: SoundEncoder) -> None:
     dog, other_dog, bell = (
         encoder.encode(read_audio(SOUNDS / f"{name}.ogg")).data.mean(axis=0) for name in ("dog-0", "dog-1", "bell-0")
     )
@@ -102,7 +103,9 @@ def test_two_dogs_are_more_alike_than_a_dog_and_a_bell(encoder: SoundEncoder) ->
         (np.zeros(MAX_S * SAMPLE_RATE_HZ + 1, np.float32), Reason.TOO_LARGE),
     ],
 )
-def test_what_is_no_sound_is_refused(encoder: SoundEncoder, pcm: Float32Array, reason: Reason) -> None:
+def test_sound_encoder_input_that_is_no_sound_is_refused(
+    encoder: SoundEncoder, pcm: Float32Array, reason: Reason
+) -> None:
     with pytest.raises(InputError) as caught:
         encoder.encode(pcm)
     assert caught.value.reason is reason

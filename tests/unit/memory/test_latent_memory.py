@@ -1,4 +1,4 @@
-"""The ring of past latents: what it keeps, how coarse, how long, and that it forgets when told."""
+"""The memory of past latents: what it keeps, at which resolution, for how long, and that a wipe erases it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def filled(seconds: int) -> LatentMemory:
     return memory
 
 
-def test_what_was_just_heard_comes_back_as_it_was_up_to_half_precision() -> None:
+def test_latent_memory_recent_sound_comes_back_within_half_precision() -> None:
     memory = LatentMemory()
     memory.remember(window(10))
     memory.remember(window(12))
@@ -54,7 +54,7 @@ def test_what_was_just_heard_comes_back_as_it_was_up_to_half_precision() -> None
     assert not got.data.flags.writeable
 
 
-def test_older_sound_is_coarser_at_the_same_rate_and_older_pictures_are_fewer() -> None:
+def test_latent_memory_older_sound_is_coarser_and_older_pictures_fewer() -> None:
     memory, newest_s = filled(1700), 1700
     for age_s, worst in ((30, 0.001), (200, 0.05), (1500, 0.5)):  # half of the time that became one latent
         at_ns = (newest_s - age_s) * NS_PER_S
@@ -68,7 +68,7 @@ def test_older_sound_is_coarser_at_the_same_rate_and_older_pictures_are_fewer() 
         assert {before - after for before, after in itertools.pairwise(inside)} == {gap_s}
 
 
-def test_it_is_bounded_in_time_and_in_bytes() -> None:
+def test_latent_memory_is_bounded_in_time_and_in_bytes() -> None:
     memory = filled(4000)
     assert memory.span_ns is not None
     assert memory.span_ns[0] >= (4000 - TIERS[-1].until_s - 4) * NS_PER_S
@@ -82,7 +82,7 @@ def test_it_is_bounded_in_time_and_in_bytes() -> None:
     assert small.span_ns[1] == 400 * NS_PER_S, "the oldest goes, never the newest"
 
 
-def test_what_people_said_is_not_taken_for_a_sound_and_silence_ends_one() -> None:
+def test_latent_memory_last_sound_skips_speech_and_ends_at_silence() -> None:
     memory = LatentMemory()
     memory.remember(window(0))
     memory.remember(window(10))
@@ -96,7 +96,7 @@ def test_what_people_said_is_not_taken_for_a_sound_and_silence_ends_one() -> Non
     assert memory.last_sound(20 * NS_PER_S, modality="sound") is None
 
 
-def test_sounds_of_two_encoders_are_not_mixed_and_a_long_one_is_cut() -> None:
+def test_latent_memory_last_sound_is_of_one_encoder_and_bounded() -> None:
     memory = LatentMemory()
     memory.remember(window(0))
     newer = window(2)
@@ -110,7 +110,8 @@ def test_sounds_of_two_encoders_are_not_mixed_and_a_long_one_is_cut() -> None:
     assert long.duration_ns == 10 * NS_PER_S
 
 
-def test_a_recalled_sound_is_the_sound_encoders_where_it_was_heard_by_both() -> None:
+def test_latent_memory_recall_prefers_the_sound_encoder() -> None:
+    """Both encoders heard the same moment."""
     memory = LatentMemory()
     memory.remember(window(0))
     assert [one.modality for one in memory.recall_sound(9 * NS_PER_S)] == ["audio"]
@@ -118,7 +119,7 @@ def test_a_recalled_sound_is_the_sound_encoders_where_it_was_heard_by_both() -> 
     assert [one.modality for one in memory.recall_sound(9 * NS_PER_S)] == ["sound"]
 
 
-def test_the_last_picture() -> None:
+def test_latent_memory_last_picture_is_the_newest_within_the_time() -> None:
     memory = filled(20)
     got = memory.last_picture(12 * NS_PER_S)
     assert got is not None
@@ -127,7 +128,7 @@ def test_the_last_picture() -> None:
     assert memory.last_picture(200 * NS_PER_S, within_s=60) is None
 
 
-def test_wiped_is_overwritten_not_only_dropped() -> None:
+def test_latent_memory_wipe_overwrites_what_it_drops() -> None:
     memory = filled(400)
     held = [kept.data for tier in memory._kept for kept in tier]
     assert any(data.any() for data in held)
@@ -136,19 +137,19 @@ def test_wiped_is_overwritten_not_only_dropped() -> None:
     assert (memory.n_bytes, memory.span_ns, memory.recall_sound(400 * NS_PER_S)) == (0, None, ())
 
 
-def test_a_stretch_of_time_can_be_wiped() -> None:
+def test_latent_memory_wipe_of_a_time_span_keeps_the_rest() -> None:
     memory = filled(40)
     memory.wipe(from_ns=11 * NS_PER_S, to_ns=19 * NS_PER_S)
     left = [one.t_ns // NS_PER_S for one in memory.between(0, 40 * NS_PER_S, modality="audio")]
     assert left == [0, 2, 4, 6, 8, *range(20, 40, 2)]
 
 
-def test_pooling_keeps_the_mean_of_what_is_left_over() -> None:
+def test_pool_rows_left_over_keep_their_mean() -> None:
     rows = np.arange(7, dtype=np.float16)[:, None].repeat(2, axis=1)
     assert pool(rows, 3)[:, 0].tolist() == [1.0, 4.0, 6.0]
 
 
-def test_tiers_can_be_a_single_one() -> None:
+def test_latent_memory_single_tier_is_enough() -> None:
     memory = LatentMemory(tiers=(Tier(10, 50, 0),))
     for t_s in range(0, 100, 2):
         memory.remember(window(t_s))
@@ -159,7 +160,7 @@ def test_tiers_can_be_a_single_one() -> None:
 @pytest.mark.parametrize(
     ("longest_s", "until_s"), [(30, [30]), (60, [60]), (61, [60, 61]), (600, [60, 300, 600]), (1800, [60, 300, 1800])]
 )
-def test_tiers_end_where_the_wearer_says(longest_s: float, until_s: list[float]) -> None:
+def test_tiers_within_a_chosen_time_end_there(longest_s: float, until_s: list[float]) -> None:
     tiers = tiers_within(longest_s)
     assert [tier.until_s for tier in tiers] == until_s
     memory = LatentMemory(tiers=tiers)
@@ -191,7 +192,7 @@ def feed(keeper: SoundSegmenter, given: list[AudioChunk], speech: bool = False) 
     return sum(keeper.feed(chunk, speech=speech) for chunk in given)
 
 
-def test_pieces_end_with_silence_and_silence_itself_is_not_encoded() -> None:
+def test_sound_segmenter_segments_end_with_silence_which_is_not_encoded() -> None:
     hearing = Hearing()
     keeper = SoundSegmenter(LatentMemory(), hearing)
     assert feed(keeper, chunks(10, 0.0005)) == 0
@@ -200,13 +201,13 @@ def test_pieces_end_with_silence_and_silence_itself_is_not_encoded() -> None:
     assert hearing.given == [(10 * NS_PER_S, int(1.7 * 16_000))]
 
 
-def test_a_steady_sound_comes_in_pieces_without_a_gap() -> None:
+def test_sound_segmenter_steady_sound_gives_segments_without_a_gap() -> None:
     hearing = Hearing()
     assert feed(SoundSegmenter(LatentMemory(), hearing), chunks(13, 0.3)) == 3
     assert hearing.given == [(t_s * NS_PER_S, 64_000) for t_s in (0, 4, 8)]
 
 
-def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
+def test_sound_segmenter_sound_just_before_speech_is_kept_apart() -> None:
     memory, hearing = LatentMemory(), Hearing()
     keeper = SoundSegmenter(memory, hearing)
     feed(keeper, chunks(1, 0.3))
@@ -218,7 +219,7 @@ def test_a_sound_just_before_speech_is_not_lost_in_it() -> None:
     assert got.t_ns == 0, "the second piece was speech"
 
 
-def test_a_hole_in_the_sound_and_a_reset_forget_the_half_piece() -> None:
+def test_sound_segmenter_hole_or_reset_drops_the_unfinished_segment() -> None:
     hearing = Hearing()
     keeper = SoundSegmenter(LatentMemory(), hearing)
     feed(keeper, chunks(1, 0.3))
@@ -230,7 +231,7 @@ def test_a_hole_in_the_sound_and_a_reset_forget_the_half_piece() -> None:
     assert hearing.given == [(61 * NS_PER_S, 24_000)]
 
 
-def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
+def test_sound_segmenter_encoder_error_is_raised_and_the_next_is_encoded() -> None:
     calls = []
 
     def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
@@ -244,7 +245,7 @@ def test_what_hearing_raises_comes_out_and_the_next_piece_is_heard() -> None:
     assert calls == [0, 4 * NS_PER_S]
 
 
-def test_replies_are_few_and_forgotten() -> None:
+def test_past_replies_are_bounded_and_wiped() -> None:
     replies = PastReplies(3)
     for i in range(5):
         replies.add(PastReply(i, i, str(i)))

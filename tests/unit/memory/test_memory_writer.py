@@ -1,4 +1,4 @@
-"""MemoryWriter and ViewFilter with stand-ins for the encoders: what is encoded, recalled, forgotten, and failures."""
+"""MemoryWriter and ViewFilter with stand-ins for the encoders: what they encode, recall and forget, and failures."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_writer_requested_wipe_needs_a_touch_in_time(writer: MemoryWriter) -> No
     assert not writer.confirm_wipe(Button(6 * NS_PER_S, "tap")), "one touch, one wipe"
 
 
-def test_view_filter_keeps_views_that_are_rested_on_at_a_third_of_the_cost() -> None:
+def test_view_filter_steady_views_are_kept_at_a_third_of_the_cost() -> None:
     figures = views.run()
     for how_long in ("2 to 5 s", "over 5 s"):
         n, of = figures["views_kept"][how_long]
@@ -187,7 +187,7 @@ def test_writer_foreign_exception_loses_one_event_and_is_reported(encoders: Enco
     assert failed_threads() == []
 
 
-def test_writer_close_returns_with_an_encoder_that_hangs_and_a_full_queue(encoders: Encoders) -> None:
+def test_writer_close_returns_with_a_hanging_encoder_and_a_full_queue(encoders: Encoders) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def image(rgb: Any, t_ns: int) -> Latents:

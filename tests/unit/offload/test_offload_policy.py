@@ -1,4 +1,4 @@
-"""The policy by its table, and what it measures with."""
+"""The offload policy by its table, and what it measures."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ GOOD = Signals(True, 20.0, 1e6, 25_000, 3000.0, privacy="latents may leave")
         ({"temperature_c": 80.0}, "remote", "remote: 80 C"),
     ],
 )
-def test_decisions_and_their_line(change: dict[str, object], place: str, why: str) -> None:
+def test_decide_each_case_gives_the_decision_and_its_line(change: dict[str, object], place: str, why: str) -> None:
     decision = decide(replace(GOOD, **change))  # type: ignore[arg-type]
     assert decision.place == place
     assert why in decision.why
     assert "\n" not in decision.why
 
 
-def test_nothing_leaves_unless_said_otherwise() -> None:
+def test_decide_without_permission_sends_nothing() -> None:
     assert decide(Signals(True, 1.0, 1e9, 0, 1e6)).place == "local"
 
 
-def test_entropy() -> None:
+def test_entropy_of_known_distributions_is_as_computed() -> None:
     assert entropy_nats([(1, 0.0)]) == pytest.approx(0.0, abs=1e-9)
     assert entropy_nats([(i, math.log(0.25)) for i in range(4)]) == pytest.approx(math.log(4))
     assert 0 < entropy_nats([(1, math.log(0.5))]) <= math.log(2) + 1e-9
 
 
-def test_the_meter_tells_round_trip_from_transfer() -> None:
+def test_link_meter_tells_round_trip_from_transfer() -> None:
     meter = LinkMeter()
     meter.observe(100_000, 50.0)
     assert meter.bytes_per_s is None  # not before a round trip is known

@@ -1,4 +1,4 @@
-"""The contact sheet and the bar plot: they draw whatever a session or an evaluation may hold, on one page."""
+"""The contact sheet and the bar plot draw whatever a session or an evaluation may hold, on one page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def full_row(start_s: float, text: str = "What is that sound?") -> contact_sheet
     )
 
 
-def test_sheet_shows_each_row_and_grows_with_them(tmp_path: Path) -> None:
+def test_contact_sheet_shows_each_row_and_grows_with_them(tmp_path: Path) -> None:
     heights = []
     for count in (1, 3):
         path = tmp_path / f"{count}.png"
@@ -53,7 +53,7 @@ def test_sheet_shows_each_row_and_grows_with_them(tmp_path: Path) -> None:
     assert heights[1] - heights[0] == 2 * 220
 
 
-def test_rows_without_anything_and_with_too_much_text(tmp_path: Path) -> None:
+def test_contact_sheet_rows_empty_or_with_too_much_text_are_drawn(tmp_path: Path) -> None:
     silent = contact_sheet.Row(0, 0, np.zeros(0, np.float32))
     odd = full_row(3, "日本 😀 \ud800\n\n\t" + "x" * 9000)
     contact_sheet.contact_sheet(tmp_path / "odd.png", "", "", [silent, odd, full_row(10, "")])
@@ -64,7 +64,7 @@ def test_rows_without_anything_and_with_too_much_text(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_rows_are_numbered_as_their_turns_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_contact_sheet_rows_are_numbered_as_their_turns_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     drawn: list[tuple[str, int]] = []
     draw = contact_sheet._text
 
@@ -91,7 +91,7 @@ def test_envelope_is_the_peak_of_each_part() -> None:
     ("value", "goal", "higher", "met"),
     [(63.0, 60.0, True, True), (8.2, 10.0, False, True), (50.0, 60.0, True, False), (12.0, 10.0, False, False)],
 )
-def test_bars_tell_a_met_goal_from_a_missed_one(
+def test_bar_plot_tells_a_met_goal_from_a_missed_one(
     tmp_path: Path, value: float, goal: float, higher: bool, met: bool
 ) -> None:
     path, plain = tmp_path / "bars.png", tmp_path / "plain.png"
@@ -106,7 +106,7 @@ def test_bars_tell_a_met_goal_from_a_missed_one(
     assert bool(green > legend + 1000) == met
 
 
-def test_bars_of_zeros_and_beyond_the_scale(tmp_path: Path) -> None:
+def test_bar_plot_of_zeros_and_beyond_the_scale_is_drawn(tmp_path: Path) -> None:
     bars = (contact_sheet.Bar("zero", 0.0), contact_sheet.Bar("below", -5.0), contact_sheet.Bar("above", 1e9, 1e8, 0.0))
     contact_sheet.bar_plot(
         tmp_path / "a.png", "", [contact_sheet.Group("g", "", bars, full=10), contact_sheet.Group("h", "", bars[:1])]

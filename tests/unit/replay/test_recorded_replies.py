@@ -31,7 +31,7 @@ def test_recorded_state_of_another_turn_is_kept_when_a_turn_is_completed() -> No
     assert replies.completed(completed(2)) == [ReplyState(6, 2, "audible")]
 
 
-def test_recorded_replies_turn_that_the_recording_lacks_ends_after_a_second() -> None:
+def test_recorded_replies_turn_not_in_the_recording_ends_after_a_second() -> None:
     replies = RecordedReplies()
     replies.completed(completed(1, decided_ns=10))
     assert replies.without_reply(NS_PER_S) is None

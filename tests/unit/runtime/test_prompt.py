@@ -1,4 +1,4 @@
-"""Where the rows of each modality stand in a prompt, with connectors and a backbone that only count."""
+"""Where the rows of each modality stand in a prompt, with connectors and a backbone that only count rows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_prompt_typed_request_keeps_words_and_sound_as_its_subject(bundle: Any) 
     assert said == [(1, 2), (7, 3), (2, 1), "Who speaks?", "END"]
 
 
-def test_prompt_sound_connector_is_given_the_speech_latents_of_its_window_only(bundle: Any) -> None:
+def test_prompt_sound_connector_gets_the_speech_latents_of_its_window(bundle: Any) -> None:
     speech = latents("audio", 2)
     shown(bundle, speech, latents("sound"), latents("sound"), latents("image"), latents("sound"))
     assert bundle.connectors["sound"].companions == [speech, None, None]
@@ -108,7 +108,7 @@ def test_prompt_state_copy_is_not_changed_by_the_original(bundle: Any) -> None:
     assert (state.modalities, copy.modalities) == ({"image"}, frozenset())
 
 
-def test_unknown_modality_is_refused_with_those_that_are_known(bundle: Any) -> None:
+def test_prompt_unknown_modality_is_refused_with_those_that_are_known(bundle: Any) -> None:
     with pytest.raises(InputError, match="no modality 'smell'; known: image, audio, sound"):
         connect(bundle, latents("smell"), PromptState())
 
@@ -119,7 +119,7 @@ def test_modality_that_the_bundle_lacks_is_refused_with_those_that_it_has(bundle
         connect(bundle, latents("image"), PromptState())
 
 
-def test_another_modality_takes_one_entry(bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompt_additional_modality_takes_one_registry_entry(bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", "no", "How do I move?")  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(modalities, "MODALITIES", {"imu": entry, **MODALITIES})
     assert shown(bundle, latents("imu", 2)) == [(4, 2), "How do I move?", "END"]

@@ -1,4 +1,4 @@
-"""The small pieces of the service, each by itself: fair queue, steps, added tokens and their training, listening."""
+"""Parts of the service, each alone: fair queue, step cache, added tokens and their training, sockets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_worker_with_a_hundred_jobs_of_one_key_serves_another_next() -> None:
     assert order.count("greedy") == 60
 
 
-def test_worker_with_too_many_jobs_is_busy_and_raises_errors_where_awaited() -> None:
+def test_worker_with_too_many_jobs_is_busy_and_raises_where_awaited() -> None:
     async def scenario() -> None:
         queue = Worker()
         tasks = [asyncio.ensure_future(queue.run("k", lambda: 1 // 0)) for _ in range(worker.MAX_WAITING + 8)]
@@ -53,7 +53,7 @@ def test_worker_with_too_many_jobs_is_busy_and_raises_errors_where_awaited() -> 
     asyncio.run(scenario())
 
 
-def test_steps_asked_twice_at_once_are_computed_once() -> None:
+def test_step_cache_asked_twice_at_once_computes_once() -> None:
     done = []
 
     async def compute() -> int:
@@ -77,7 +77,7 @@ def test_steps_asked_twice_at_once_are_computed_once() -> None:
     asyncio.run(scenario())
 
 
-def test_steps_that_failed_are_retried_and_abandoned_ones_continue() -> None:
+def test_step_cache_failed_steps_are_retried_and_abandoned_ones_go_on() -> None:
     async def scenario() -> None:
         steps, tries = Steps(), []
 
@@ -169,7 +169,7 @@ def test_first_scores_decide_the_first_token_and_deep_rows_are_kept(tmp_path: Pa
 
 
 def test_fit_deep_with_fewer_examples_than_values_generalises() -> None:
-    """Three tokens; asking is one direction that all share, so what is asked in a new way is found by it."""
+    """Three tokens share one direction for asking, so that a question in new words is found by it."""
     rng = np.random.default_rng(0)
     things, ask = rng.normal(size=(3, 500)), rng.normal(size=500)
 

@@ -1,4 +1,4 @@
-"""Messages survive the wire, and nothing else does: cut, mutated and lying ones are refused before memory is spent."""
+"""The wire format: valid messages survive it, and cut, mutated and lying ones are refused before memory is spent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session of the service: its requests are done once, and what it keeps is bounded."""
+"""A session of the service does each request once, and what it keeps is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boards: every shipped file loads, and each kind of bad file is refused by file and key."""
+"""Boards: every shipped file loads, and each kind of bad file is refused with its name and key."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def write(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_every_shipped_board_loads() -> None:
+def test_load_board_of_every_shipped_name_succeeds() -> None:
     names = board_names()
     assert {"desktop", "pi5", "zero2w", "orin-nano", "frame", "even-g1"} <= set(names)
     for name in names:
         assert load_board(name).name == name
 
 
-def test_panels_of_real_glasses() -> None:
+def test_load_board_panels_are_those_of_real_glasses() -> None:
     assert load_board("frame").display == Display(640, 400, 16)
     assert load_board("even-g1").display == Display(576, 136, 2)
     assert load_board().require_display().bits == 4
@@ -33,13 +33,13 @@ def test_panels_of_real_glasses() -> None:
     assert load_board("zero2w").memory_mb == 512
 
 
-def test_board_without_display_says_so() -> None:
+def test_load_board_without_display_says_so() -> None:
     with pytest.raises(InputError, match=r"pi5.*no display"):
         load_board("pi5").require_display()
 
 
 @pytest.mark.parametrize("name", ["glass-eye", "../boards/desktop", ""])
-def test_unknown_name_lists_the_known(name: str) -> None:
+def test_load_board_unknown_name_lists_the_known(name: str) -> None:
     with pytest.raises(InputError, match=r"known are .*desktop") as caught:
         load_board(name)
     assert caught.value.reason is Reason.NOT_FOUND
@@ -59,19 +59,19 @@ def test_unknown_name_lists_the_known(name: str) -> None:
         ('about = "a"', "source"),
     ],
 )
-def test_bad_value_is_refused_by_file_and_key(tmp_path: Path, text: str, key: str) -> None:
+def test_load_board_bad_value_is_refused_by_file_and_key(tmp_path: Path, text: str, key: str) -> None:
     with pytest.raises(InputError, match=rf"mine\.toml.*{key}") as caught:
         load_board("mine", write(tmp_path, text))
     assert caught.value.reason is Reason.BAD_INPUT
 
 
-def test_file_that_is_not_toml(tmp_path: Path) -> None:
+def test_load_board_file_that_is_not_toml_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mine\.toml: not a TOML") as caught:
         load_board("mine", write(tmp_path, "about = ["))
     assert caught.value.reason is Reason.CORRUPT
 
 
-def test_oversized_file(tmp_path: Path) -> None:
+def test_load_board_oversized_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_board("mine", write(tmp_path, GOOD + "#" * 70_000))
     assert caught.value.reason is Reason.TOO_LARGE

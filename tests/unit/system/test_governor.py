@@ -1,4 +1,4 @@
-"""What is shed, when, and that it does not flap: by table."""
+"""What the governor sheds and when, and that it does not oscillate."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def run(readings: list[Reading]) -> list[Governed]:
         (Reading(0, heat_c=71.0, battery_percent=9.0, free_mb=500), 2),
     ],
 )
-def test_one_reading(reading: Reading, level: int) -> None:
+def test_governor_one_reading_gives_the_level_of_the_table(reading: Reading, level: int) -> None:
     assert step(Governed(), reading, LIMITS).level == level
 
 
-def test_heat_up_and_down_sheds_in_the_declared_order_and_takes_back_in_reverse() -> None:
+def test_governor_heat_sheds_in_order_and_restores_in_reverse() -> None:
     trace = [*range(60, 86), *range(85, 54, -1)]
     states = run([Reading(i * 20 * NS_PER_S, heat_c=float(heat)) for i, heat in enumerate(trace)])
     levels = [state.level for state in states]
@@ -51,23 +51,23 @@ def test_heat_up_and_down_sheds_in_the_declared_order_and_takes_back_in_reverse(
         assert state.allows("backbone") == (state.level < 3)
 
 
-def test_a_value_that_trembles_around_a_limit_does_not_flap() -> None:
+def test_governor_value_around_a_limit_does_not_oscillate() -> None:
     states = run([Reading(i * NS_PER_S, heat_c=70 + (-1) ** i * 2.0) for i in range(600)])
     assert {state.level for state in states} == {1}
 
 
-def test_one_measure_does_not_hold_what_another_asked_for() -> None:
+def test_governor_cooled_board_is_not_held_back_by_another_measure() -> None:
     hot = Reading(0, heat_c=71, battery_percent=22)
     cool = Reading(60 * NS_PER_S, heat_c=60, battery_percent=22)  # 22 % was never under 20: its hysteresis has no say
     assert [state.level for state in run([hot, cool])] == [1, 0]
 
 
-def test_less_is_shed_one_step_at_a_time_with_a_pause() -> None:
+def test_governor_recovery_takes_one_step_at_a_time_with_a_pause() -> None:
     states = run([Reading(i * 10 * NS_PER_S, heat_c=90.0 if i == 0 else 20.0) for i in range(12)])
     assert [state.level for state in states] == [3, 3, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]
 
 
-def test_limits_follow_the_board() -> None:
+def test_governor_limits_follow_the_board() -> None:
     throttles = {name: load_board(name).throttle_c for name in ("pi5", "zero2w", "orin-nano")}
     assert throttles == {"pi5": 80, "zero2w": 80, "orin-nano": 99}
     assert Limits.below(80) == Limits()
@@ -75,6 +75,6 @@ def test_limits_follow_the_board() -> None:
     assert step(Governed(), Reading(0, heat_c=89), Limits.below(99)).level == 1
 
 
-def test_it_says_why() -> None:
+def test_governor_decision_names_its_reason() -> None:
     assert step(Governed(), Reading(0, heat_c=81), LIMITS).why == "81 deg C"
     assert step(Governed(), Reading(0, battery_percent=7), LIMITS).why == "battery at 7 %"

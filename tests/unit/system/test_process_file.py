@@ -1,4 +1,4 @@
-"""The file that makes `glasses run` findable: owned, locked, never followed through a link."""
+"""The file by which `glasses run` is found: owned, locked, and never followed through a link."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def handled(action: Callable[..., Any]) -> Iterator[None]:
         signal.signal(WIPE, before)
 
 
-def test_path_without_runtime_folder_is_in_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_file_without_runtime_folder_is_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert process_file_path() == tmp_path / "state" / "glasses" / "glasses-run.pid"
@@ -43,7 +45,7 @@ def test_path_without_runtime_folder_is_in_the_state_folder(tmp_path: Path, monk
         assert running_pid() == os.getpid()
 
 
-def test_published_process_is_found_and_only_its_user_may_read(folder: Path) -> None:
+def test_process_file_published_is_found_and_only_its_user_may_read(folder: Path) -> None:
     with ProcessFile().published():
         assert running_pid() == os.getpid()
         assert (folder / "glasses-run.pid").stat().st_mode & 0o777 == 0o600
@@ -54,14 +56,14 @@ def test_published_process_is_found_and_only_its_user_may_read(folder: Path) -> 
     assert error.value.reason is Reason.NOT_FOUND
 
 
-def test_number_of_a_dead_process_is_not_found(folder: Path) -> None:
+def test_process_file_of_a_dead_process_is_not_found(folder: Path) -> None:
     (folder / "glasses-run.pid").write_text(f"{os.getpid()} 0\n")
     with pytest.raises(InputError, match="no `glasses run`"):
         running_pid()
 
 
 @pytest.mark.parametrize("kind", ["symbolic", "hard"])
-def test_linked_file_is_refused_and_its_target_kept(folder: Path, kind: str) -> None:
+def test_process_file_linked_is_refused_and_its_target_kept(folder: Path, kind: str) -> None:
     target = folder / "precious"
     target.write_text("keep me")
     link = folder / "glasses-run.pid"
@@ -74,7 +76,7 @@ def test_linked_file_is_refused_and_its_target_kept(folder: Path, kind: str) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_file_of_another_user_is_refused(folder: Path) -> None:
+def test_process_file_of_another_user_is_refused(folder: Path) -> None:
     path = folder / "glasses-run.pid"
     path.write_text("1 0\n")
     os.chown(path, 12345, 12345)
@@ -119,7 +121,7 @@ def test_request_wipe_process_ends_counts_as_wiped() -> None:
         assert request_wipe() == os.getpid()
 
 
-def test_lock_waits_for_a_command_that_reads() -> None:
+def test_process_file_lock_waits_for_a_command_that_reads() -> None:
     """A command that reads holds a shared lock for a moment; a process that starts then is findable all the same."""
     path = process_file_path()
     path.touch(mode=0o600)

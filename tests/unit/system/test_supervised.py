@@ -1,4 +1,4 @@
-"""A worker thread never dies unseen: it is logged, reported, restarted or ends the process."""
+"""A worker thread that dies is logged and reported, and is restarted or ends the process."""
 
 from __future__ import annotations
 

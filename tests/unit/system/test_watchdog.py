@@ -1,4 +1,4 @@
-"""sd_notify over a real socket, and when the watchdog is fed."""
+"""Messages of sd_notify over a real socket, and when the watchdog is fed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Clock:
         return self.now_s
 
 
-def test_ready_status_and_stopping_as_systemd_reads_them(
+def test_watchdog_ready_and_stopping_are_sent_as_systemd_reads_them(
     manager: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, address = manager
@@ -54,7 +54,7 @@ def test_ready_status_and_stopping_as_systemd_reads_them(
     assert received(held) == [f"READY=1\nSTATUS=listening forged=1\nMAINPID={os.getpid()}", "STOPPING=1\nSTATUS=bye"]
 
 
-def test_it_is_fed_by_progress_and_starved_by_one_stage_that_hangs(manager: tuple[socket.socket, str]) -> None:
+def test_watchdog_stage_that_hangs_stops_the_pings(manager: tuple[socket.socket, str]) -> None:
     held, address = manager
     clock = Clock()
     notifier = Notifier(address)
@@ -76,7 +76,7 @@ def test_it_is_fed_by_progress_and_starved_by_one_stage_that_hangs(manager: tupl
     notifier.close()
 
 
-def test_a_hang_is_told_when_it_is_one_and_not_at_the_next_ping(manager: tuple[socket.socket, str]) -> None:
+def test_watchdog_hang_is_sent_at_once_and_not_at_the_next_ping(manager: tuple[socket.socket, str]) -> None:
     held, address = manager
     clock = Clock()
     notifier = Notifier(address)
@@ -90,7 +90,7 @@ def test_a_hang_is_told_when_it_is_one_and_not_at_the_next_ping(manager: tuple[s
     assert told_s == [pytest.approx(2.1)]
 
 
-def test_a_budget_follows_the_board_between_its_bounds() -> None:
+def test_watchdog_budget_follows_the_board_between_its_bounds() -> None:
     clock = Clock()
     watchdog = Watchdog(Notifier(None), {"answer": (1.0, 5.0)}, clock=clock)
     for taken_s, may_s in ((0.1, 1.0), (0.5, 2.0), (0.1, 2.0), (2.0, 5.0)):
@@ -99,7 +99,7 @@ def test_a_budget_follows_the_board_between_its_bounds() -> None:
         assert watchdog.budget_s("answer") == pytest.approx(may_s)
 
 
-def test_what_may_take_longer_to_begin_hangs_when_it_has_taken_longer_than_that() -> None:
+def test_watchdog_stage_with_a_grace_time_hangs_only_after_it() -> None:
     clock = Clock()
     watchdog = Watchdog(Notifier(None), {"listen": (1.0, 1.0), "answer": (1.0, 1.0)}, clock=clock)
     watchdog.ready("listening", grace_s={"answer": 10.0})
@@ -109,7 +109,7 @@ def test_what_may_take_longer_to_begin_hangs_when_it_has_taken_longer_than_that(
     assert watchdog.hung() == ["listen", "answer"]
 
 
-def test_pings_three_times_in_the_time_systemd_gives(
+def test_watchdog_pings_three_times_in_the_time_systemd_gives(
     manager: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, address = manager
@@ -123,7 +123,7 @@ def test_pings_three_times_in_the_time_systemd_gives(
     notifier.close()
 
 
-def test_a_stage_nobody_declared_is_a_mistake_and_no_manager_is_fine() -> None:
+def test_watchdog_undeclared_stage_raises_and_no_manager_is_fine() -> None:
     watchdog = Watchdog(Notifier(None), {"listen": (1.0, 1.0)})
     watchdog.progress("listen")
     with pytest.raises(KeyError):
