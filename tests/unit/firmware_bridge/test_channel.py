@@ -17,7 +17,7 @@ def drain(sender: SendChannel, now_us: int) -> list[tuple[int, bytes, bool]]:
     return due
 
 
-def test_no_more_than_the_credit_is_sent() -> None:
+def test_send_channel_sends_no_more_than_the_credit() -> None:
     sender = SendChannel(100)
     assert all(sender.push(b"%d" % i) for i in range(60))
     assert len(drain(sender, 0)) == FIRST_CREDIT
@@ -27,7 +27,7 @@ def test_no_more_than_the_credit_is_sent() -> None:
     assert drain(sender, 0) == []
 
 
-def test_the_queue_says_no_before_it_promises() -> None:
+def test_send_channel_full_queue_refuses_a_message() -> None:
     sender = SendChannel(3)
     assert [sender.push(b"x") for _ in range(4)] == [True, True, True, False]
     drain(sender, 0)
@@ -37,7 +37,7 @@ def test_the_queue_says_no_before_it_promises() -> None:
     assert sender.push(b"x")
 
 
-def test_only_what_is_missing_is_sent_again() -> None:
+def test_send_channel_resends_only_what_is_missing() -> None:
     sender = SendChannel(100)
     for i in range(4):
         sender.push(b"%d" % i)
@@ -49,7 +49,7 @@ def test_only_what_is_missing_is_sent_again() -> None:
     assert sender.wake_us() == 2 * RTO_US
 
 
-def test_old_and_impossible_acknowledgements_change_nothing() -> None:
+def test_send_channel_old_and_impossible_acknowledgements_change_nothing() -> None:
     sender = SendChannel(100)
     for i in range(4):
         sender.push(b"%d" % i)
@@ -60,7 +60,7 @@ def test_old_and_impossible_acknowledgements_change_nothing() -> None:
     assert sender.pending == 1
 
 
-def test_order_is_restored_and_each_comes_once() -> None:
+def test_receive_channel_restores_order_and_delivers_each_once() -> None:
     receiver = ReceiveChannel()
     receiver.acknowledgement()
     assert receiver.accept(1, b"b", 5, 0) == []
@@ -72,7 +72,7 @@ def test_order_is_restored_and_each_comes_once() -> None:
     assert receiver.acknowledgement()[0] == 2
 
 
-def test_what_the_application_does_not_take_is_not_given_credit_for() -> None:
+def test_receive_channel_message_not_taken_gives_no_credit() -> None:
     receiver = ReceiveChannel()
     for seq in range(MAX_WINDOW):
         assert receiver.accept(seq, b"x", 0, 0) == [b"x"]
@@ -85,7 +85,7 @@ def test_what_the_application_does_not_take_is_not_given_credit_for() -> None:
     assert receiver.acknowledgement()[1] == MAX_WINDOW + MAX_WINDOW // 2
 
 
-def test_in_order_frames_share_an_acknowledgement() -> None:
+def test_receive_channel_in_order_frames_share_an_acknowledgement() -> None:
     receiver = ReceiveChannel()
     receiver.acknowledgement()
     for seq in range(3):
@@ -96,7 +96,7 @@ def test_in_order_frames_share_an_acknowledgement() -> None:
     assert receiver.acknowledgement()[3] == 100  # the echo of the one that waited longest
 
 
-def test_sequence_numbers_wrap() -> None:
+def test_channel_sequence_numbers_wrap_without_loss() -> None:
     rng = random.Random(3)
     sender, receiver = SendChannel(40), ReceiveChannel()
     sent = got = now_us = 0
@@ -115,7 +115,7 @@ def test_sequence_numbers_wrap() -> None:
     assert got > 1 << 16
 
 
-def test_a_restarted_peer_voids_and_counts_promises() -> None:
+def test_send_channel_reset_by_a_restarted_peer_counts_what_is_lost() -> None:
     sender = SendChannel(100)
     for _ in range(6):
         sender.push(b"x")
@@ -124,7 +124,7 @@ def test_a_restarted_peer_voids_and_counts_promises() -> None:
     assert sender.pending == 0
 
 
-def test_the_time_out_follows_the_round_trip() -> None:
+def test_round_trip_time_out_follows_the_samples() -> None:
     round_trip = RoundTrip()
     for _ in range(50):
         round_trip.add(200_000)
@@ -134,7 +134,7 @@ def test_the_time_out_follows_the_round_trip() -> None:
     assert round_trip.rto_us > 350_000
 
 
-def test_bulk_gives_way_to_a_growing_queue_and_not_to_noise() -> None:
+def test_pace_slows_down_for_a_growing_queue_and_not_for_noise() -> None:
     round_trip = RoundTrip()
     pace = Pace(round_trip)
     round_trip.add(20_000)

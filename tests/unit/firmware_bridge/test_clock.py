@@ -1,4 +1,4 @@
-"""Another clock's offset and drift through delays that are almost never the same both ways."""
+"""The offset and drift of another clock, over delays that differ between the two directions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rounds(clock: ClockSync, *, offset_us: int, drift_ppm: float, seconds: int, 
     return now
 
 
-def test_offset_and_drift_through_jitter() -> None:
+def test_clock_sync_finds_offset_and_drift_through_jitter() -> None:
     clock = ClockSync()
     now = rounds(clock, offset_us=-999_000_000, drift_ppm=40.0, seconds=120)
     true = -999_000_000 + now * 40e-6
@@ -30,7 +30,7 @@ def test_offset_and_drift_through_jitter() -> None:
     assert abs(clock.to_ours_us(round(now + true)) - now) < 15_000
 
 
-def test_the_quickest_round_is_believed() -> None:
+def test_clock_sync_takes_the_quickest_round() -> None:
     clock = ClockSync()
     clock.add(0, 1_000_500, 1_000_500, 1000)  # 0.5 ms each way
     clock.add(100_000, 1_190_000, 1_190_000, 191_000)  # 90 ms there, 1 ms back
@@ -38,7 +38,7 @@ def test_the_quickest_round_is_believed() -> None:
     assert clock.delay_us == 1000
 
 
-def test_impossible_rounds_are_ignored() -> None:
+def test_clock_sync_impossible_rounds_are_ignored() -> None:
     clock = ClockSync()
     clock.add(1000, 5000, 5000, 900)
     clock.add(1000, 5000, 4000, 2000)

@@ -1,4 +1,4 @@
-"""Sound of glasses: G.711 against its published values, LC3 there and back, what a lost frame becomes, times."""
+"""Sound of glasses: G.711 against its published values, LC3 both ways, what a lost frame becomes, and times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.emulator.encoders import lc3_encoder, pitch_hz, tone
 MS = 1_000_000
 
 
-def test_mu_law_as_libsndfile_decodes_it() -> None:
+def test_pcm_decoder_mu_law_is_decoded_as_libsndfile_does() -> None:
     codes = bytes(range(256))
     theirs, _ = soundfile.read(
         io.BytesIO(codes), format="RAW", subtype="ULAW", channels=1, samplerate=8000, dtype="int16"
@@ -24,20 +24,20 @@ def test_mu_law_as_libsndfile_decodes_it() -> None:
     assert np.array_equal(PcmDecoder(8000, mu_law=True).decode(codes), theirs)
 
 
-def test_pcm_is_little_endian() -> None:
+def test_pcm_decoder_samples_are_little_endian() -> None:
     assert PcmDecoder(16_000).decode(bytes.fromhex("01 00 ff ff 00 80")).tolist() == [1, -1, -32768]
     with pytest.raises(LinkError):
         PcmDecoder(16_000).decode(b"\x01")
 
 
-def test_absent_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lc3_decoder_without_its_library_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.codecs.find_library", lambda _: None)
     with pytest.raises(LinkError, match="liblc3-0") as caught:
         Lc3Decoder(16_000, 20)
     assert caught.value.reason is Reason.NOT_AVAILABLE
 
 
-def test_damaged_frame_counts_as_lost() -> None:
+def test_stream_damaged_frame_counts_as_lost() -> None:
     inbox = Inbox()
     stream = Stream(PcmDecoder(16_000), inbox)
     stream.frame(bytes(640), 100 * MS)
@@ -52,7 +52,7 @@ def test_damaged_frame_counts_as_lost() -> None:
     ]
 
 
-def test_long_loss_is_a_hole_in_the_times() -> None:
+def test_stream_long_loss_is_a_gap_in_the_times() -> None:
     inbox = Inbox()
     stream = Stream(PcmDecoder(16_000), inbox)
     stream.frame(bytes(640), 20 * MS)
@@ -71,7 +71,7 @@ def test_stream_times_never_go_back() -> None:
     assert [event.t_ns // MS for event in inbox.take_all()] == [30, 30, 40, 4980]
 
 
-def test_full_inbox_counts_what_it_lets_go() -> None:
+def test_inbox_full_counts_what_it_drops() -> None:
     inbox = Inbox()
     for i in range(MAX_INBOX_EVENTS + 3):
         inbox.put(Battery(i, 50))
@@ -89,8 +89,8 @@ def test_inbox_full_drops_sound_before_a_touch() -> None:
 
 
 @pytest.mark.codecs
-def test_lc3_there_and_back() -> None:
-    """The same library's encoder makes 20-byte frames of a tone, as the G1 sends them."""
+def test_lc3_decoder_of_an_encoded_tone_gives_the_tone() -> None:
+    """The encoder of the same library makes 20-byte frames of a tone, as the G1 sends them."""
     encode = lc3_encoder(20)
     said = tone(16_000)
     decoder = Lc3Decoder(16_000, 20)
@@ -106,7 +106,7 @@ def test_lc3_there_and_back() -> None:
 
 
 @pytest.mark.codecs
-def test_opus_refuses_what_is_no_packet() -> None:
+def test_opus_decoder_input_that_is_no_packet_is_corrupt() -> None:
     decoder = OpusDecoder(16_000)
     for packet in (b"", b"\xff\xff\xff"):
         with pytest.raises(LinkError) as caught:

@@ -1,4 +1,4 @@
-"""Whatever a radio brings, a codec answers with an error of its own or goes on: never another exception."""
+"""A codec answers any input from a radio with a LinkError or goes on; it raises nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def noise(rng: random.Random, starts: list[bytes]) -> bytes:
     return body if rng.random() < 0.25 else rng.choice(starts) + body
 
 
-def test_random_packets_to_every_parser() -> None:
+def test_parsers_random_packets_raise_only_link_errors() -> None:
     rng = random.Random(4)
     g1 = [bytes((code,)) for code in (0xF1, 0xF5, 0x2C, 0x4E, 0x16, 0x25)]
     frame = [bytes((1, flag)) for flag in (1, 5, 6, 7, 8, 9, 0x0B, 0x0C, 0x0E)]
@@ -41,7 +41,7 @@ def test_random_packets_to_every_parser() -> None:
 
 
 @pytest.mark.parametrize("product", ["omi", "frame"])
-def test_random_chunks_to_the_assemblers(product: str) -> None:
+def test_assemblers_random_chunks_raise_only_link_errors(product: str) -> None:
     rng = random.Random(5)
     pictures = failures = 0
     for _ in range(ROUNDS // 20):
@@ -63,7 +63,7 @@ def test_random_chunks_to_the_assemblers(product: str) -> None:
     ("board", "panel"),
     [("even-g1", G1.panel), ("frame", frame_wire.FRAME.panel), ("halo", frame_wire.HALO.panel), ("omi-glass", None)],
 )
-def test_panel_is_the_boards(board: str, panel: object) -> None:
+def test_panel_of_each_device_is_that_of_its_board(board: str, panel: object) -> None:
     display = load_board(board).display
     assert (display and (display.width, display.height, display.colours)) == (
         panel and (panel.width, panel.height, panel.colours)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The G1's layouts, byte by byte, as facts about the vendor's application state them. No radio."""
+"""The layouts of the G1, byte by byte, as facts about the vendor's application state them. No radio."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from firmware_bridge.devices import even_g1_wire as wire
 from firmware_bridge.errors import LinkError, Reason
 
 
-def test_text_packet() -> None:
+def test_g1_text_packet_has_the_documented_bytes() -> None:
     (packet,) = wire.text_packets("Hi\nyou", seq=0x107, page=2, pages=3)
     #                                 seq tot cur new pos pos page of  H  i  \n y  o  u
     assert packet == bytes.fromhex("4e 07 01 00 71 00 00 02 03 48 69 0a 79 6f 75")
 
 
-def test_long_text_goes_in_packets_of_191_bytes() -> None:
+def test_g1_text_packets_of_a_long_text_hold_191_bytes_each() -> None:
     text = "é" * 200  # 400 bytes of UTF-8, cut wherever it falls
     packets = wire.text_packets(text, seq=1)
     assert [packet[:9].hex(" ") for packet in packets] == [
@@ -33,7 +33,7 @@ def test_long_text_goes_in_packets_of_191_bytes() -> None:
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_bitmap_packets_end_and_check() -> None:
+def test_g1_bitmap_packets_end_with_the_end_mark_and_the_checksum() -> None:
     bmp = bytes(range(256)) * 2
     packets = wire.bitmap_packets(bmp)
     assert packets[0][:6] == bytes.fromhex("15 00 00 1c 00 00")
@@ -45,7 +45,7 @@ def test_bitmap_packets_end_and_check() -> None:
     assert wire.bitmap_check(b"123456789") == bytes.fromhex("16 2b 9b cb 77")
 
 
-def test_bmp_is_what_other_programs_read() -> None:
+def test_g1_bmp_file_is_readable_by_other_programs() -> None:
     pixels = np.zeros((136, 576), np.uint8)
     pixels[0, 0] = pixels[135, 575] = pixels[10:20, 5] = 1
     bmp = wire.bmp_file(pixels)
@@ -57,12 +57,12 @@ def test_bmp_is_what_other_programs_read() -> None:
         wire.bmp_file(pixels.T)
 
 
-def test_commands_and_heartbeat() -> None:
+def test_g1_commands_and_heartbeat_have_the_documented_bytes() -> None:
     assert bytes.fromhex("0e 01 0e 00 2c 01") == wire.MIC_ON + wire.MIC_OFF + wire.ASK_BATTERY
     assert wire.heartbeat(0x1FE) == bytes.fromhex("25 06 fe 00 04 fe")
 
 
-def test_what_an_arm_says() -> None:
+def test_g1_parse_of_each_message_gives_what_an_arm_says() -> None:
     assert wire.parse(b"\xf1\x09" + bytes(200)) == wire.MicPacket(9, bytes(200))
     kinds = [wire.parse(bytes((0xF5, code))) for code in (0x00, 0x01, 0x02, 0x03, 0x17, 0x18, 0x63)]
     assert [gesture.kind for gesture in kinds if isinstance(gesture, wire.Gesture)] == [
@@ -79,7 +79,7 @@ def test_what_an_arm_says() -> None:
             wire.battery_percent(damaged)
 
 
-def test_acknowledgements() -> None:
+def test_g1_parse_of_an_acknowledgement_gives_a_reply_or_is_refused() -> None:
     for good in ("0e c9 01", "04 cb", "16 ca ca ca ca c9"):
         reply = wire.parse(bytes.fromhex(good))
         assert isinstance(reply, wire.Reply)
@@ -92,6 +92,6 @@ def test_acknowledgements() -> None:
         assert caught.value.reason is Reason.REFUSED
 
 
-def test_pairs_of_arms() -> None:
+def test_g1_pair_finds_the_two_arms_of_each_pair() -> None:
     names = ["Even G1_17_L_D2F3A4", "Even G1_42_R_000001", "Even G1_17_R_5E0B77", "Omi"]
     assert wire.pair(names) == [("Even G1_17_L_D2F3A4", "Even G1_17_R_5E0B77")]

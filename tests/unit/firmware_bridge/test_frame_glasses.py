@@ -1,4 +1,4 @@
-"""Frame's layouts, byte by byte, as facts about the vendor's packages state them. No radio."""
+"""The layouts of Frame, byte by byte, as facts about the vendor's packages state them. No radio."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def put_together(*chunks: str) -> Assembled:
     raise AssertionError("not complete")
 
 
-def test_message_in_one_packet() -> None:
+def test_frame_message_that_fits_is_one_packet() -> None:
     #                                                    data code size   payload
     assert wire.message_packets(0x20, b"Hi", 244) == [bytes.fromhex("01 20 00 02 48 69")]
     assert wire.message_packets(0x23, b"", 244) == [bytes.fromhex("01 23 00 00")]
 
 
-def test_long_message_repeats_the_code_and_not_the_size() -> None:
+def test_frame_message_in_several_packets_repeats_the_code_not_the_size() -> None:
     payload = bytes(range(256)) * 2
     packets = wire.message_packets(0x21, payload, 244)
     assert [packet[:4].hex(" ") for packet in packets] == ["01 21 02 00", "01 21 f0 f1", "01 21 e2 e3"]
@@ -37,7 +37,7 @@ def test_long_message_repeats_the_code_and_not_the_size() -> None:
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_signals() -> None:
+def test_frame_signals_have_the_documented_bytes() -> None:
     assert (wire.BREAK, wire.RESET) == (b"\x03", b"\x04")
 
 
@@ -57,18 +57,18 @@ def test_signals() -> None:
         ("68 69", wire.Printed("hi")),
     ],
 )
-def test_what_the_glasses_say(value: str, said: wire.Said) -> None:
+def test_frame_parse_of_each_message_gives_what_the_glasses_say(value: str, said: wire.Said) -> None:
     assert wire.parse(bytes.fromhex(value)) == said
 
 
 @pytest.mark.parametrize("value", ["01", "01 05", "01 05 07 10", "01 0c", "01 0c 65", "01 63 00"])
-def test_damage_is_refused(value: str) -> None:
+def test_frame_parse_damaged_message_is_corrupt(value: str) -> None:
     with pytest.raises(LinkError) as caught:
         wire.parse(bytes.fromhex(value))
     assert caught.value.reason is Reason.CORRUPT
 
 
-def test_photo() -> None:
+def test_frame_photo_of_whole_chunks_is_put_together() -> None:
     assert put_together("07 ff d8", "07 ff d9", "08 00 00 00 04") == Assembled(bytes.fromhex("ff d8 ff d9"), 270)
 
 
@@ -82,13 +82,13 @@ def test_photo() -> None:
         (["07" + "00" * 2000] * 1000, PhotoFailure.CAPTURE),
     ],
 )
-def test_no_photo(chunks: list[str], failure: PhotoFailure) -> None:
+def test_frame_photo_that_fails_says_why(chunks: list[str], failure: PhotoFailure) -> None:
     with pytest.raises(PhotoError) as caught:
         put_together(*chunks)
     assert caught.value.failure is failure
 
 
-def test_upload_never_splits_an_escape_and_fits_every_line() -> None:
+def test_frame_upload_lines_never_split_an_escape_and_fit() -> None:
     text = "a = 'x\\n'\n" + "é" * 300
     for room in (60, 61, 62, 63):
         lines = wire.upload_lines("glasses_0", text, room)
@@ -99,7 +99,7 @@ def test_upload_never_splits_an_escape_and_fits_every_line() -> None:
         assert joined.replace("\\\\", "\0").replace("\\'", "'").replace("\\n", "\n").replace("\0", "\\") == text
 
 
-def test_settings_out_of_range_are_refused() -> None:
+def test_frame_settings_out_of_range_are_refused() -> None:
     assert wire.photo_message("Frame") == bytes.fromhex("04 02 00")
     assert wire.photo_message("Halo", quality=0) == bytes.fromhex("00 02 80")
     with pytest.raises(LinkError):

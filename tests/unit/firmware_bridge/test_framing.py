@@ -1,4 +1,4 @@
-"""Frames on a byte stream: any chunking, damage, caps; Python and C make and take the same bytes."""
+"""Frames on a byte stream: any chunking, damage and caps; Python and C write and read the same bytes."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class CDecoder:
         return list(self.bodies)
 
 
-def test_golden_bytes() -> None:
+def test_framing_encode_gives_the_golden_bytes() -> None:
     body = b"\x01\x02"
     assert framing.encode(body) == cobs.encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
     assert framing.encode(body).hex() == "0701029242ccb600"
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: f"{len(body)} of {body[0]:02x}")
-def test_python_and_c_agree(library: ctypes.CDLL, body: bytes) -> None:
+def test_framing_python_and_c_agree(library: ctypes.CDLL, body: bytes) -> None:
     out = ctypes.create_string_buffer(2048)
     size = library.frame_encode(body, ctypes.c_size_t(len(body)), out)
     made = out.raw[:size]
@@ -56,7 +56,7 @@ def test_python_and_c_agree(library: ctypes.CDLL, body: bytes) -> None:
     assert CDecoder(library).feed(framing.encode(body)) == [body]
 
 
-def test_any_chunking(library: ctypes.CDLL) -> None:
+def test_decoder_any_chunking_gives_the_same_frames(library: ctypes.CDLL) -> None:
     rng = random.Random(7)
     bodies = [rng.randbytes(rng.randrange(1, MAX_BODY + 1)) for _ in range(40)]
     stream = b"\0\0".join(framing.encode(body) for body in bodies)
@@ -70,7 +70,7 @@ def test_any_chunking(library: ctypes.CDLL) -> None:
         assert got == bodies
 
 
-def test_damage_costs_one_frame_and_is_counted() -> None:
+def test_decoder_damage_costs_one_frame_and_is_counted() -> None:
     good = framing.encode(b"good")
     for bad in (b"\x05\x01\0", good[1:], b"\x01\0", bytes(reversed(good[:-1])) + b"\0", b"\x02" * 4000 + b"\0"):
         decoder = framing.Decoder()
@@ -78,7 +78,7 @@ def test_damage_costs_one_frame_and_is_counted() -> None:
         assert decoder.bad == 1
 
 
-def test_an_endless_frame_holds_no_memory() -> None:
+def test_decoder_endless_frame_holds_no_memory() -> None:
     decoder = framing.Decoder()
     assert decoder.feed(framing.encode(b"first")) == [b"first"]
     for _ in range(1000):
@@ -88,13 +88,13 @@ def test_an_endless_frame_holds_no_memory() -> None:
     assert decoder.bad == 1
 
 
-def test_pauses_are_not_damage() -> None:
+def test_decoder_pauses_are_not_damage() -> None:
     decoder = framing.Decoder()
     assert decoder.feed(b"\0" * 50 + framing.encode(b"a") + b"\0\0") == [b"a"]
     assert decoder.bad == 0
 
 
-def test_coming_in_the_middle_of_a_frame_is_not_damage(library: ctypes.CDLL) -> None:
+def test_decoder_beginning_within_a_frame_is_not_damage(library: ctypes.CDLL) -> None:
     stream = framing.encode(b"half a frame")[4:] + framing.encode(b"whole")
     decoder = framing.Decoder()
     assert decoder.feed(stream) == [b"whole"]

@@ -15,9 +15,9 @@ def check(figures: dict[str, object], harmed: int) -> None:
     assert numbers["messages"] > harmed * 0.05  # what was not harmed still gets through
 
 
-def test_the_firmware_takes_no_corruption() -> None:
+def test_link_fuzz_firmware_survives_corruption() -> None:
     check(fuzz_c(200_000, seed=3), 200_000)
 
 
-def test_the_host_takes_no_corruption() -> None:
+def test_link_fuzz_host_survives_corruption() -> None:
     check(fuzz_python(20_000, seed=3), 20_000)

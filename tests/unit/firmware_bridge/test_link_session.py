@@ -1,4 +1,4 @@
-"""The session over wires that stall, and with a listener that fails: nothing waits for ever."""
+"""The session over wires that stall, and with a listener that fails: no call waits for ever."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def opener(transport: Transport) -> Callable[[], Awaitable[Transport]]:
     return opened
 
 
-def test_a_wire_that_takes_nothing_is_given_up_and_opened_again() -> None:
+def test_session_wire_that_takes_nothing_is_closed_and_opened_again() -> None:
     async def run() -> None:
         wire, ended = Stalled(), asyncio.Queue[Change]()
         async with Session(opener(wire), STALLED, changed=ended.put_nowait):
@@ -52,7 +52,7 @@ def test_a_wire_that_takes_nothing_is_given_up_and_opened_again() -> None:
     asyncio.run(run())
 
 
-def test_what_a_listener_raises_reaches_who_waits() -> None:
+def test_session_exception_of_a_listener_reaches_who_waits() -> None:
     def fails(change: Change) -> None:
         if change.state is State.GREETING:
             raise ValueError("the listener")
@@ -65,7 +65,7 @@ def test_what_a_listener_raises_reaches_who_waits() -> None:
     asyncio.run(run())
 
 
-def test_a_tcp_peer_that_reads_nothing_does_not_hold_up_the_end() -> None:
+def test_transport_tcp_peer_that_reads_nothing_does_not_delay_close() -> None:
     async def run(port: int) -> None:
         wire = await open_transport(f"127.0.0.1:{port}")
         full = asyncio.create_task(wire.send(bytes(64 << 20)))

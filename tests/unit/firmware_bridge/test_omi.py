@@ -1,4 +1,4 @@
-"""Omi's layouts, byte by byte, as facts about the firmware state them. No radio."""
+"""The layouts of Omi, byte by byte, as facts about the firmware state them. No radio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def put_together(*chunks: str) -> Assembled:
     raise AssertionError("not complete")
 
 
-def test_sound_packet_is_counter_part_payload() -> None:
+def test_omi_sound_packet_is_counter_part_payload() -> None:
     framer = AudioFramer(241)
     assert framer.feed(bytes.fromhex("fe ff 00 aa bb")) == [Heard(0, b"\xaa\xbb")]
     assert framer.feed(bytes.fromhex("ff ff 00 cc")) == [Heard(0, b"\xcc")]
@@ -29,7 +29,7 @@ def test_sound_packet_is_counter_part_payload() -> None:
     assert framer.feed(bytes.fromhex("04 00 00 ee")) == [Heard(3, b"\xee")]
 
 
-def test_frame_longer_than_a_packet_goes_on_in_parts() -> None:
+def test_omi_frame_longer_than_a_packet_continues_in_parts() -> None:
     framer = AudioFramer(4)
     assert framer.feed(bytes.fromhex("01 00 00 01 02 03 04")) == []
     assert framer.feed(bytes.fromhex("02 00 01 05 06")) == [Heard(0, bytes(range(1, 7)))]
@@ -37,7 +37,7 @@ def test_frame_longer_than_a_packet_goes_on_in_parts() -> None:
     assert framer.feed(bytes.fromhex("04 00 00 09")) == [Heard(0, b"\x01\x02\x03\x04"), Heard(0, b"\x09")]
 
 
-def test_frame_without_its_beginning_is_lost_whole() -> None:
+def test_omi_frame_without_its_beginning_is_lost_whole() -> None:
     framer = AudioFramer(4)
     for packet in ("00 00 00 01 02 03 04", "01 00 01 05"):
         framer.feed(bytes.fromhex(packet))
@@ -47,12 +47,12 @@ def test_frame_without_its_beginning_is_lost_whole() -> None:
 
 
 @pytest.mark.parametrize("packet", ["", "01", "01 00 00"])
-def test_sound_packet_without_payload_is_refused(packet: str) -> None:
+def test_omi_sound_packet_without_payload_is_refused(packet: str) -> None:
     with pytest.raises(LinkError):
         AudioFramer(241).feed(bytes.fromhex(packet))
 
 
-def test_codec_ids() -> None:
+def test_omi_audio_format_of_each_codec_id_is_known_or_refused() -> None:
     assert [(audio_format(bytes([i])).codec, audio_format(bytes([i])).rate_hz) for i in (0, 1, 10, 11, 20, 21)] == [
         ("pcm16", 16_000),
         ("pcm16", 8_000),
@@ -67,17 +67,17 @@ def test_codec_ids() -> None:
         assert caught.value.reason is Reason.WRONG_PROTOCOL
 
 
-def test_photo_with_orientation() -> None:
+def test_omi_photo_with_orientation_is_put_together() -> None:
     assert put_together("00 00 01 ff d8", "01 00 11 22", "02 00 ff d9", "ff ff") == Assembled(
         bytes.fromhex("ff d8 11 22 ff d9"), 90
     )
 
 
-def test_photo_before_firmware_2_1_1_has_no_orientation() -> None:
+def test_omi_photo_before_firmware_2_1_1_has_no_orientation() -> None:
     assert put_together("00 00 ff d8 11", "01 00 ff d9", "ff ff") == Assembled(bytes.fromhex("ff d8 11 ff d9"), None)
 
 
-def test_photo_with_a_gap() -> None:
+def test_omi_photo_with_a_gap_fails() -> None:
     with pytest.raises(PhotoError) as caught:
         put_together("00 00 01 ff d8", "02 00 11")
     assert caught.value.failure is PhotoFailure.GAP
@@ -86,14 +86,14 @@ def test_photo_with_a_gap() -> None:
     assert caught.value.failure is PhotoFailure.GAP
 
 
-def test_end_without_picture_is_a_failed_capture() -> None:
+def test_omi_photo_end_without_picture_is_a_failed_capture() -> None:
     assert is_last(b"\xff\xff")
     with pytest.raises(PhotoError) as caught:
         put_together("ff ff")
     assert caught.value.failure is PhotoFailure.CAPTURE
 
 
-def test_photo_without_end_is_capped() -> None:
+def test_omi_photo_without_end_is_capped() -> None:
     assembler = assemble()
     next(assembler)
 
@@ -106,7 +106,7 @@ def test_photo_without_end_is_capped() -> None:
     assert caught.value.failure is PhotoFailure.CAPTURE
 
 
-def test_button_is_u32_and_another() -> None:
+def test_omi_button_is_u32_and_other_lengths_are_corrupt() -> None:
     said = [pressed(bytes.fromhex(f"{code:02x} 00 00 00 00 00 00 00")) for code in range(6)]
     assert said == [None, "tap", "double_tap", "long_press", "press", "release"]
     assert pressed(bytes.fromhex("01 00 00 00")) == "tap"

@@ -1,4 +1,4 @@
-"""protocol.h is the truth: what Python derives from it is what the compiler makes of it; a change is a new version."""
+"""protocol.h defines the protocol: Python derives what the compiler does, and a change needs a new version."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PINNED = {1: "43783ac3c5bb698f"}  # version: hash. A changed header needs a new 
 MINIMAL = "#define PROTOCOL_VERSION 1\nenum message {\n MSG_A = 1,\n};\nstruct msg_a {\n uint16_t x;\n} PACKED;\n"
 
 
-def test_a_changed_header_needs_a_new_version() -> None:
+def test_protocol_changed_header_needs_a_new_version() -> None:
     assert PINNED.get(protocol.VERSION) == protocol.HASH.hex(), "protocol.h has changed: raise PROTOCOL_VERSION, pin it"
 
 
-def test_layouts_are_the_compilers(tmp_path: Path) -> None:
+def test_protocol_layouts_are_those_of_the_compiler(tmp_path: Path) -> None:
     lines = []
     for name, layout in HEADER.layouts.items():
         lines.append(f'printf("{name} {layout.codec.size} %zu\\n", sizeof(struct {name}));')
@@ -43,7 +43,7 @@ def test_layouts_are_the_compilers(tmp_path: Path) -> None:
     assert [line for line in printed if line.split()[1] != line.split()[2]] == []
 
 
-def test_the_hash_does_not_hear_comments_but_hears_every_change() -> None:
+def test_protocol_hash_ignores_comments_and_sees_every_change() -> None:
     text = HEADER_PATH.read_text()
     assert protocol.parse(text.replace('/* "!GLS" on the wire */', "/* other words */")).hash == protocol.HASH
     changes = {
@@ -69,14 +69,14 @@ def test_the_hash_does_not_hear_comments_but_hears_every_change() -> None:
         MINIMAL + "#define SIZE (2 * 3)\n",
     ],
 )
-def test_a_header_not_fully_understood_is_refused(broken: str) -> None:
+def test_protocol_parse_header_not_fully_understood_is_refused(broken: str) -> None:
     protocol.parse(MINIMAL)
     with pytest.raises(LinkError) as refused:
         protocol.parse(broken)
     assert refused.value.reason is Reason.BAD_INPUT
 
 
-def test_every_message_survives_both_ways() -> None:
+def test_protocol_every_message_survives_encode_and_decode() -> None:
     for name in protocol.IDS:
         layout = protocol._LAYOUTS[protocol.IDS[name]]
         fields = {}
@@ -89,7 +89,7 @@ def test_every_message_survives_both_ways() -> None:
         assert (message.name, message.fields, message.data) == (name, fields, data)
 
 
-def test_message_ids_say_who_sends() -> None:
+def test_protocol_message_ids_tell_the_sender() -> None:
     firmware = (HEADER_PATH.parent / "firmware" / "core" / "app_commands.c").read_text()
     handled = set(re.findall(r"case (MSG_\w+):", firmware))
     to_device = {name for name, value in HEADER.enums["message"].items() if value < 0x40 or value >= 0x80}
@@ -97,13 +97,13 @@ def test_message_ids_say_who_sends() -> None:
 
 
 @pytest.mark.parametrize("message", [b"", b"\xff", b"\x02", b"\x02\x01\x00\x00", bytes((0x41,)) + bytes(700)])
-def test_damaged_messages_are_refused(message: bytes) -> None:
+def test_protocol_decode_damaged_message_is_corrupt(message: bytes) -> None:
     with pytest.raises(LinkError) as refused:
         protocol.decode(message)
     assert refused.value.reason is Reason.CORRUPT
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_protocol_encode_what_does_not_fit_is_refused() -> None:
     with pytest.raises(LinkError) as too_large:
         protocol.encode("log", bytes(protocol.max_data("log") + 1), level=1)
     assert too_large.value.reason is Reason.TOO_LARGE
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused() -> None:
         assert bad.value.reason is Reason.BAD_INPUT
 
 
-def test_the_largest_sealed_message_fits_a_frame() -> None:
+def test_protocol_largest_sealed_message_fits_a_frame() -> None:
     data, tag = protocol.layout("frame_data").size, protocol.value_of("TAG_BYTES")
     sealed = protocol.layout("frame_sealed").size
     assert sealed + data + protocol.MAX_MESSAGE + tag <= protocol.MAX_BODY

@@ -25,7 +25,7 @@ def test_sample_clock_late_packets_get_steady_times(seed: int, window_s: float) 
 
 
 @pytest.mark.parametrize("window_s", [CALLBACK_WINDOW_S, RADIO_WINDOW_S])
-def test_sample_clock_sound_lost_unnoticed_moves_times_within_two_windows(window_s: float) -> None:
+def test_sample_clock_unnoticed_loss_moves_times_within_two_windows(window_s: float) -> None:
     clock, n_window = SampleClock(RATE_HZ, window_s=window_s), round(window_s * 50)
     for i in range(100):
         clock.time_of(CHUNK, START_NS + i * 20 * MS)

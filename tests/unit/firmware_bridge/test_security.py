@@ -1,4 +1,4 @@
-"""Keys and sealed frames: both sides agree, a known implementation agrees, nothing forged or replayed gets in."""
+"""Keys and sealed frames: both sides and an independent implementation agree; forgeries and replays are refused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def exchange(library: ctypes.CDLL) -> tuple[Sealer, Responder]:
     return handshake.finish(responder.ephemeral, responder.tag), responder
 
 
-def test_host_and_device_understand_each_other(library: ctypes.CDLL) -> None:
+def test_handshake_host_and_device_read_each_other(library: ctypes.CDLL) -> None:
     host, device = exchange(library)
     for i in range(100):
         body = bytes((i,)) * (i * 6 + 1)
@@ -65,8 +65,8 @@ def test_host_and_device_understand_each_other(library: ctypes.CDLL) -> None:
         assert host.open(device.seal(body)) == body
 
 
-def test_the_known_implementation_agrees() -> None:
-    """Against `noiseprotocol`, written by others from the same specification."""
+def test_handshake_with_noiseprotocol_agrees() -> None:
+    """The package `noiseprotocol` was written by others from the same specification."""
     noise = pytest.importorskip("noise.connection")
     other = noise.NoiseConnection.from_name(b"Noise_NNpsk0_25519_ChaChaPoly_BLAKE2b")
     other.set_psks(KEY)
@@ -82,14 +82,14 @@ def test_the_known_implementation_agrees() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["key", "prologue", "first"])
-def test_no_answer_to_anybody_else(library: ctypes.CDLL, wrong: str) -> None:
+def test_handshake_wrong_key_prologue_or_message_gets_no_answer(library: ctypes.CDLL, wrong: str) -> None:
     first = Handshake(bytes(32) if wrong == "key" else KEY, PROLOGUE).first
     if wrong == "first":
         first = first[:40] + bytes((first[40] ^ 1,)) + first[41:]
     assert not Responder(library, KEY, first, b"other greetings" if wrong == "prologue" else PROLOGUE).accepted
 
 
-def test_a_forged_answer_does_not_spoil_the_true_one(library: ctypes.CDLL) -> None:
+def test_handshake_forged_answer_does_not_spoil_the_true_one(library: ctypes.CDLL) -> None:
     handshake = Handshake(KEY, PROLOGUE)
     device = Responder(library, KEY, handshake.first)
     for ephemeral, tag in ((bytes(32), device.tag), (device.ephemeral, bytes(16)), (bytes(range(32)), device.tag)):
@@ -99,7 +99,7 @@ def test_a_forged_answer_does_not_spoil_the_true_one(library: ctypes.CDLL) -> No
     assert device.open(handshake.finish(device.ephemeral, device.tag).seal(7, b"x")) == b"x"
 
 
-def test_every_changed_bit_is_refused(library: ctypes.CDLL) -> None:
+def test_sealed_frame_with_any_bit_changed_is_refused(library: ctypes.CDLL) -> None:
     host, device = exchange(library)
     down, up = host.seal(7, b"secret"), device.seal(b"secret")
     for bit in range(len(down) * 8):
@@ -112,7 +112,7 @@ def test_every_changed_bit_is_refused(library: ctypes.CDLL) -> None:
     assert host.open(up) == b"secret"
 
 
-def test_replays_are_refused_in_any_order(library: ctypes.CDLL) -> None:
+def test_replay_of_a_frame_in_any_order_is_refused(library: ctypes.CDLL) -> None:
     host, device = exchange(library)
     frames = [host.seal(7, bytes((i,))) for i in range(200)]
     rng = random.Random(1)
@@ -124,7 +124,7 @@ def test_replays_are_refused_in_any_order(library: ctypes.CDLL) -> None:
             seen.add(at)
 
 
-def test_counters_are_never_used_twice() -> None:
+def test_sealer_counter_is_never_used_twice() -> None:
     sealer = Sealer(KEY, KEY)
     sealer._counter = MAX_COUNTER - 1
     assert not sealer.worn_out
@@ -132,7 +132,7 @@ def test_counters_are_never_used_twice() -> None:
     assert sealer.worn_out
 
 
-def test_pairing_codes() -> None:
+def test_pairing_code_gives_a_key_and_a_wrong_one_is_refused() -> None:
     code = new_pairing_code()
     assert key_of(code) == key_of(code.lower().replace("-", " "))
     assert len({new_pairing_code() for _ in range(100)}) == 100
@@ -142,7 +142,7 @@ def test_pairing_codes() -> None:
         assert refused.value.reason is Reason.BAD_INPUT
 
 
-def test_the_device_shows_its_code_until_somebody_came_with_it() -> None:
+def test_device_shows_its_code_until_the_first_pairing() -> None:
     code = new_pairing_code()
     world = World(config=Config(key=key_of(code)), code=code)
     assert any(world.device.hud())
@@ -150,7 +150,7 @@ def test_the_device_shows_its_code_until_somebody_came_with_it() -> None:
     assert not any(world.device.hud())
 
 
-def test_nothing_in_clear_is_heard_on_a_sealed_link() -> None:
+def test_sealed_link_ignores_messages_in_clear() -> None:
     code = new_pairing_code()
     world = World(config=Config(key=key_of(code)), code=code)
     assert world.run(lambda: world.is_up)
@@ -163,7 +163,7 @@ def test_nothing_in_clear_is_heard_on_a_sealed_link() -> None:
     assert world.is_up
 
 
-def test_a_recorded_session_played_again_leads_nowhere() -> None:
+def test_sealed_link_recorded_session_played_again_is_ignored() -> None:
     code = new_pairing_code()
     world = World(config=Config(key=key_of(code)), code=code)
     recorded: list[bytes] = []
@@ -178,7 +178,7 @@ def test_a_recorded_session_played_again_leads_nowhere() -> None:
     assert world.link.counters.sessions == 1
 
 
-def test_a_link_without_key_says_that_it_needs_one() -> None:
+def test_link_without_key_says_that_it_needs_one() -> None:
     world = World(code=new_pairing_code())
     world.run(lambda: world.link.state is State.CLOSED)
     assert world.changes[-1][1].why is Why.KEY_NEEDED

@@ -1,4 +1,4 @@
-"""Addresses of a link: what cannot be one is said at once, what may come is tried again; the speed of a serial port."""
+"""Addresses of a link: an impossible one is refused at once, an absent one is tried again; serial speeds."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def refused(address: str) -> LinkError:
 @pytest.mark.parametrize(
     "address", ["/dev/ttyX@300", "/dev/ttyX@9999999", "/dev/ttyX@", "/dev/ttyX@fast", "x:0", "ble:"]
 )
-def test_what_is_no_address(address: str) -> None:
+def test_check_address_impossible_address_is_bad_input(address: str) -> None:
     with pytest.raises(LinkError) as failed:
         check_address(address)
     assert failed.value.reason is Reason.BAD_INPUT
 
 
 @pytest.mark.parametrize("speed", [("", termios.B1000000), ("@460800", termios.B460800)])
-def test_a_serial_port_is_opened_at_its_speed(speed: tuple[str, int]) -> None:
+def test_open_transport_serial_port_has_its_speed(speed: tuple[str, int]) -> None:
     ours, theirs = pty.openpty()
 
     async def settings() -> list[int]:
@@ -54,7 +54,8 @@ def test_a_serial_port_is_opened_at_its_speed(speed: tuple[str, int]) -> None:
         os.close(theirs)
 
 
-def test_a_file_a_folder_and_a_device_that_are_no_terminals(tmp_path: Path) -> None:
+def test_open_transport_path_that_is_no_terminal_is_bad_input(tmp_path: Path) -> None:
+    """An absent path is not found instead: it may be plugged in later."""
     file = tmp_path / "lock"  # the word says nothing
     file.touch()
     for path in (file, tmp_path, Path("/dev/null")):
@@ -62,7 +63,7 @@ def test_a_file_a_folder_and_a_device_that_are_no_terminals(tmp_path: Path) -> N
     assert refused(str(tmp_path / "lock2")).reason is Reason.NOT_FOUND  # it may be plugged in yet
 
 
-def test_a_port_that_another_program_has_open() -> None:
+def test_open_transport_port_open_in_another_program_is_busy() -> None:
     ours, theirs = pty.openpty()
     path = os.ttyname(theirs)
     try:
@@ -74,7 +75,9 @@ def test_a_port_that_another_program_has_open() -> None:
 
 
 @pytest.mark.parametrize("why", [(socket.EAI_NONAME, Reason.BAD_INPUT), (socket.EAI_AGAIN, Reason.NOT_FOUND)])
-def test_a_host_without_an_address(why: tuple[int, Reason], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_transport_host_without_an_address_is_refused(
+    why: tuple[int, Reason], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(why[0], "unknown")
 
@@ -84,7 +87,7 @@ def test_a_host_without_an_address(why: tuple[int, Reason], monkeypatch: pytest.
     assert "nosuch.example" in str(failed)
 
 
-def test_a_link_to_what_is_no_port_ends_at_once_and_says_why() -> None:
+def test_session_to_what_is_no_port_ends_at_once_and_says_why() -> None:
     async def run() -> None:
         async with Session(partial(open_transport, "/dev/null")) as session:
             with pytest.raises(LinkError) as failed:
@@ -96,7 +99,7 @@ def test_a_link_to_what_is_no_port_ends_at_once_and_says_why() -> None:
     asyncio.run(run())
 
 
-def test_one_port_has_one_key_whatever_its_speed(tmp_path: Path) -> None:
+def test_link_key_of_a_port_is_the_same_at_every_speed(tmp_path: Path) -> None:
     names = {
         link_keys.path_of(tmp_path, f"{head}/dev/ttyX{tail}") for head in ("", "serial:") for tail in ("", "@9600")
     }

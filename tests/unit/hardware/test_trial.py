@@ -1,4 +1,4 @@
-"""hardware/trial.sh, start by start: which update stays and which gives way to the program before. No systemd."""
+"""hardware/trial.sh, start by start: when an update stays and when the previous version returns. No systemd."""
 
 from __future__ import annotations
 
@@ -58,9 +58,10 @@ def board(tmp_path: Path) -> Board:
 @pytest.mark.parametrize(
     ("ended", "hears"), [(CRASHED, False), (HUNG, False), (None, False), (CRASHED, True), (HUNG, True)]
 )
-def test_two_crashes_bring_the_program_before_back_at_the_third_start(
+def test_trial_two_crashes_bring_the_previous_version_back(
     board: Board, ended: tuple[str, str] | None, hears: bool
 ) -> None:
+    """The third start runs the previous version, and no later crash changes that."""
     for _ in range(2):
         board.start(ended, hears=hears)
         assert board.runs == "glasses"
@@ -74,14 +75,14 @@ def test_two_crashes_bring_the_program_before_back_at_the_third_start(
 
 
 @pytest.mark.parametrize(("ended", "hears"), [(NO_MICROPHONE, False), (TOLD_TO, False), (TOLD_TO, True), (None, True)])
-def test_what_is_no_crash_counts_for_nothing(board: Board, ended: tuple[str, str] | None, hears: bool) -> None:
+def test_trial_end_that_is_no_crash_does_not_count(board: Board, ended: tuple[str, str] | None, hears: bool) -> None:
     for _ in range(10):
         board.start(ended, hears=hears)
     assert board.runs == "glasses"
     assert board.mark.exists(), "still on trial"
 
 
-def test_what_has_heard_for_a_minute_is_proven(board: Board) -> None:
+def test_trial_version_that_listened_for_a_minute_is_proven(board: Board) -> None:
     board.start(CRASHED)
     board.start(CRASHED, hears=True, after_s=61)
     assert not board.mark.exists()
@@ -90,7 +91,7 @@ def test_what_has_heard_for_a_minute_is_proven(board: Board) -> None:
     assert board.runs == "glasses"
 
 
-def test_without_a_program_before_there_is_nothing_to_go_back_to(board: Board) -> None:
+def test_trial_without_a_previous_version_keeps_the_new_one(board: Board) -> None:
     (board.root / "opt/glasses.old").rename(board.root / "elsewhere")
     for _ in range(4):
         board.start(CRASHED)
@@ -98,7 +99,7 @@ def test_without_a_program_before_there_is_nothing_to_go_back_to(board: Board) -
     assert board.call("nonsense") == 2
 
 
-def test_power_cut_between_two_moves_leaves_the_program_before(board: Board) -> None:
+def test_trial_power_cut_between_two_moves_leaves_the_previous_version(board: Board) -> None:
     (board.root / "opt/glasses").rename(board.root / "opt/glasses.failed")
     board.call("start")
     assert board.runs == "glasses.old"

@@ -88,7 +88,7 @@ def test_manifest_written_before_kinds_is_read_with_a_warning(
     assert "kind is missing" in caplog.text
 
 
-def test_manifest_of_a_voice_written_before_roles_is_read_with_a_warning(
+def test_manifest_of_a_voice_before_roles_is_read_with_a_warning(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     describe(folder, "", "", role="voice")
@@ -118,7 +118,7 @@ def test_bundle_old_and_new_key_together_are_refused(folder: Path) -> None:
         store.load_bundle("mine")
 
 
-def test_bundle_with_another_modality_needs_its_encoder_and_its_connector(folder: Path) -> None:
+def test_bundle_with_another_modality_needs_its_encoder_and_connector(folder: Path) -> None:
     (folder / "mine.toml").write_text(f'{BUNDLE}vad = "v"\nimu_encoder = "i"\n')
     with pytest.raises(ModelError, match="lacks imu_connector"):
         store.load_bundle("mine")

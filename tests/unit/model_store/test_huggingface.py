@@ -1,4 +1,4 @@
-"""The `hf:` source: the real huggingface_hub client against a hub of our own on this machine's loopback."""
+"""The `hf:` source: the real huggingface_hub client against a hub of our own on the loopback interface."""
 
 from __future__ import annotations
 
@@ -122,13 +122,13 @@ def usable(tmp_path: Path) -> bool:
     return (tmp_path / "c" / hashlib.sha256(WEIGHTS).hexdigest() / "w.bin").exists()
 
 
-def test_a_file_comes_from_the_hub(tmp_path: Path, hub: Hub) -> None:
+def test_pull_from_a_hub_brings_the_file(tmp_path: Path, hub: Hub) -> None:
     out, err = finished(start_pull(tmp_path, url(hub)))
     assert Path(out.strip()).read_bytes() == WEIGHTS, err
     assert hub.ranges == [None]
 
 
-def test_a_killed_pull_goes_on_where_it_was(tmp_path: Path, hub: Hub) -> None:
+def test_pull_from_a_hub_that_was_killed_resumes(tmp_path: Path, hub: Hub) -> None:
     hub.stall_after = 20 << 20
     process = start_pull(tmp_path, url(hub))
     assert hub.stalled.wait(300), "the client never asked for the file"
@@ -145,7 +145,7 @@ def test_a_killed_pull_goes_on_where_it_was(tmp_path: Path, hub: Hub) -> None:
     assert int(hub.ranges[-1].removeprefix("bytes=").removesuffix("-")) > 0
 
 
-def test_what_the_hub_lacks_or_changed_is_refused(tmp_path: Path, hub: Hub) -> None:
+def test_pull_from_a_hub_file_absent_or_changed_is_refused(tmp_path: Path, hub: Hub) -> None:
     _, err = finished(start_pull(tmp_path, url(hub), ORIGIN.replace("w.bin", "v.bin")))
     assert err.startswith("not_found:"), err
     hub.content = WEIGHTS[:-1]
@@ -159,7 +159,7 @@ def test_what_the_hub_lacks_or_changed_is_refused(tmp_path: Path, hub: Hub) -> N
     assert not usable(tmp_path)
 
 
-def test_no_hub_is_no_network(tmp_path: Path) -> None:
+def test_pull_without_a_hub_is_no_network(tmp_path: Path) -> None:
     _, err = finished(start_pull(tmp_path, "http://127.0.0.1:9"))  # nobody listens there
     assert "no_network:" in err
     assert "check the network" in err

@@ -1,4 +1,4 @@
-"""Int8 weights whose products no kernel saturates, held against the arithmetic of x86 without VNNI."""
+"""Int8 weights whose products saturate on no kernel, compared with the arithmetic of x86 without VNNI."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def weight() -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((96, 40)).astype(np.float32)
 
 
-def test_products_of_the_largest_activations_are_exact(weight: NDArray[np.float32]) -> None:
+def test_quantize_columns_products_of_the_largest_activations_are_exact(weight: NDArray[np.float32]) -> None:
     whole, _ = quantize_columns(weight)
     activations = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (200, len(weight)))
     exact = activations.astype(np.int64) @ whole.astype(np.int64)
@@ -39,7 +39,7 @@ def test_products_of_the_largest_activations_are_exact(weight: NDArray[np.float3
     assert not is_exact(usual)
 
 
-def test_columns_lose_little_against_the_usual_scale(weight: NDArray[np.float32]) -> None:
+def test_quantize_columns_loses_little_against_the_usual_scale(weight: NDArray[np.float32]) -> None:
     whole, scale = quantize_columns(weight)
     noise = ((whole * scale - weight) ** 2).mean() / (weight**2).mean()
     usual = np.abs(weight).max(axis=0) / 127
@@ -49,7 +49,7 @@ def test_columns_lose_little_against_the_usual_scale(weight: NDArray[np.float32]
 
 
 @pytest.mark.parametrize("n_rows", [1, 7])
-def test_odd_rows_and_a_column_of_zeros_are_kept(n_rows: int) -> None:
+def test_quantize_columns_odd_rows_and_a_column_of_zeros_are_kept(n_rows: int) -> None:
     weight = np.zeros((n_rows, 3), np.float32)
     weight[:, 1] = 0.5
     whole, scale = quantize_columns(weight)
@@ -58,7 +58,7 @@ def test_odd_rows_and_a_column_of_zeros_are_kept(n_rows: int) -> None:
     assert np.allclose(whole * scale, weight, atol=1e-2)
 
 
-def test_a_least_scale_is_kept(weight: NDArray[np.float32]) -> None:
+def test_quantize_columns_least_scale_is_kept(weight: NDArray[np.float32]) -> None:
     whole, scale = quantize_columns(weight, np.full(40, 2.0, np.float32))
     assert (scale == 2.0).all()
     assert np.abs(whole).max() <= 3

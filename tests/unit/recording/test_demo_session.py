@@ -30,19 +30,19 @@ def test_shipped_session_is_what_the_help_says() -> None:
     assert all(max(frame.rgb.shape) <= 427 and not frame.rgb.flags.writeable for frame in frames)
 
 
-def test_every_clip_names_its_source_and_licence() -> None:
+def test_demo_session_clips_all_name_source_and_licence() -> None:
     table = tomllib.loads((SHIPPED / "session.toml").read_text())
     assert {source["what"].split("/")[0] for source in table["sources"]} == {"pictures", "sounds", "speech"}
     assert all(source["from"] and source["licence"] for source in table["sources"])
 
 
-def test_paced_waits_for_the_last_sample() -> None:
+def test_paced_events_wait_for_their_last_sample() -> None:
     start_ns = time.monotonic_ns()
     for event in itertools.islice(paced(events(load_session(), start_ns=start_ns)), 10):
         assert time.monotonic_ns() >= event.t_ns + (20_000_000 if isinstance(event, AudioChunk) else 0)
 
 
-def test_no_session(tmp_path: Path) -> None:
+def test_load_session_without_a_session_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_session(tmp_path)
     assert caught.value.reason is Reason.NOT_FOUND
@@ -57,7 +57,7 @@ def test_no_session(tmp_path: Path) -> None:
         ('audio = "audio.ogg"', 'audio = "frames/000.jpg"', Reason.BAD_INPUT),
     ],
 )
-def test_broken_session(tmp_path: Path, old: str, new: str, reason: Reason) -> None:
+def test_load_session_broken_file_is_refused(tmp_path: Path, old: str, new: str, reason: Reason) -> None:
     shutil.copytree(SHIPPED, tmp_path / "session")
     path = tmp_path / "session" / "session.toml"
     path.write_text(path.read_text().replace(old, new, 1))

@@ -1,4 +1,4 @@
-"""Recordings: what goes in comes out; killed, torn, sealed, full and old ones."""
+"""Recordings are read as they were written; also killed, torn, encrypted, full and old ones."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read(path: Path, key: X25519PrivateKey | None = None) -> list[Entry]:
         return [entry for entry in read_entries(stream, path.name) if not isinstance(entry, dict)]
 
 
-def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+def test_recorder_entries_are_read_as_they_were_written(tmp_path: Path) -> None:
     given = one_of_each()
     recorder = record(tmp_path, given)
     (segment,) = segments(tmp_path)
@@ -90,7 +90,8 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert [button, *rest] == [given[2], *given[4:]]
 
 
-def test_the_indexed_reader_of_other_programs_finds_foxglove_messages(tmp_path: Path) -> None:
+def test_recorder_segments_are_read_by_other_programs_as_foxglove(tmp_path: Path) -> None:
+    """The indexed reader of the MCAP library finds the messages and their schemas."""
     record(tmp_path, one_of_each())
     with segments(tmp_path)[0].path.open("rb") as stream:
         summary = make_reader(stream).get_summary()
@@ -112,7 +113,7 @@ def test_the_indexed_reader_of_other_programs_finds_foxglove_messages(tmp_path: 
         ("/devices", {"state": "lent", "t_ns": 1, "why": ""}),
     ],
 )
-def test_a_word_that_nobody_says_is_damage(tmp_path: Path, topic: str, table: dict[str, object]) -> None:
+def test_read_unknown_word_in_an_entry_is_damage(tmp_path: Path, topic: str, table: dict[str, object]) -> None:
     with (tmp_path / "one.mcap").open("wb") as out:
         writer = SegmentWriter(out, {})
         writer.copy(RawEntry(topic, 1, json.dumps(table).encode()))
@@ -121,7 +122,7 @@ def test_a_word_that_nobody_says_is_damage(tmp_path: Path, topic: str, table: di
         read(tmp_path / "one.mcap")
 
 
-def test_segments_are_cut_by_time_and_numbered_on(tmp_path: Path) -> None:
+def test_recorder_segments_are_cut_by_time_and_numbered_on(tmp_path: Path) -> None:
     for _ in range(2):
         recorder = Recorder(tmp_path, {}, segment_s=0.05)
         for chunk in sound(4):
@@ -134,7 +135,7 @@ def test_segments_are_cut_by_time_and_numbered_on(tmp_path: Path) -> None:
     assert sum(len(read(segment.path)) for segment in segments(tmp_path)) == 8
 
 
-def test_a_file_cut_anywhere_gives_what_came_before_and_says_that_it_was_cut(tmp_path: Path) -> None:
+def test_read_truncated_file_gives_what_came_before_and_says_so(tmp_path: Path) -> None:
     record(tmp_path, list(sound(200)))
     whole = segments(tmp_path)[0].path.read_bytes()
     found = []
@@ -150,7 +151,7 @@ def test_a_file_cut_anywhere_gives_what_came_before_and_says_that_it_was_cut(tmp
     assert found[-1] == 200
 
 
-def test_a_length_that_lies_is_damage_and_not_the_end(tmp_path: Path) -> None:
+def test_read_lying_length_is_damage_and_not_the_end(tmp_path: Path) -> None:
     record(tmp_path, list(sound(100)))
     broken = bytearray(segments(tmp_path)[0].path.read_bytes())
     broken[8 + 1 + 2] ^= 1  # the header's length, 64 KiB more than the file has
@@ -169,7 +170,7 @@ def _count(stream: object) -> int:
     return n
 
 
-def test_flipped_bits_are_errors_and_never_other_sound(tmp_path: Path) -> None:
+def test_read_flipped_bits_are_errors_and_never_other_sound(tmp_path: Path) -> None:
     record(tmp_path, list(sound(100)))
     whole = segments(tmp_path)[0].path.read_bytes()
     true = [chunk.pcm for chunk in sound(100)]
@@ -189,7 +190,7 @@ def test_flipped_bits_are_errors_and_never_other_sound(tmp_path: Path) -> None:
     assert set(reasons) == {Reason.CORRUPT}
 
 
-def test_a_chunk_that_claims_gigabytes_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_read_chunk_that_claims_gigabytes_is_refused_before_unpacking(tmp_path: Path) -> None:
     with (tmp_path / "bomb.mcap").open("wb") as out:
         writer = SegmentWriter(out, {})
         writer.write(Answered(0, 1, "a" * (64 << 20), {}))
@@ -207,7 +208,7 @@ def keys(tmp_path: Path) -> tuple[Path, Path]:
     return private, public
 
 
-def test_sealed_recordings_open_with_the_owners_key_only(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+def test_read_encrypted_recording_opens_only_with_the_owners_key(tmp_path: Path, keys: tuple[Path, Path]) -> None:
     folder, given = tmp_path / "sealed", list(sound(300))
     record(folder, [*given], public_key=read_public_key(keys[1]))
     (segment,) = segments(folder)
@@ -228,7 +229,7 @@ def test_sealed_recordings_open_with_the_owners_key_only(tmp_path: Path, keys: t
         read(segment.path, own)
 
 
-def test_a_sealed_file_cannot_be_changed_shortened_or_reordered_unnoticed() -> None:
+def test_encrypted_reader_changed_cut_or_reordered_file_is_refused() -> None:
     own, plain = X25519PrivateKey.generate(), os.urandom(3 * 1000)
     out = io.BytesIO()
     writer = EncryptedWriter(out, own.public_key())
@@ -255,7 +256,7 @@ def test_a_sealed_file_cannot_be_changed_shortened_or_reordered_unnoticed() -> N
         opened_again(head + b"\xff\xff\xff\xff")
 
 
-def test_what_goes_first() -> None:
+def test_to_delete_old_and_oldest_go_first() -> None:
     now_s, day_s = 1_900_000_000.0, 86_400.0
     held = [
         Segment(Path("1"), 100, 500.0, False),  # written before the board knew the time: not old
@@ -274,7 +275,7 @@ def test_what_goes_first() -> None:
     assert gone(Limits(max_age_s=1e12, min_free_bytes=1000), free_bytes=850) == ["1", "3"]
 
 
-def test_two_processes_do_not_record_into_one_folder(tmp_path: Path) -> None:
+def test_recorder_second_process_in_one_folder_is_busy(tmp_path: Path) -> None:
     first = Recorder(tmp_path, {})
     with pytest.raises(InputError) as error:
         Recorder(tmp_path, {})
@@ -283,14 +284,14 @@ def test_two_processes_do_not_record_into_one_folder(tmp_path: Path) -> None:
     Recorder(tmp_path, {}).close()
 
 
-def test_wipe_leaves_nothing(tmp_path: Path) -> None:
+def test_wipe_of_a_folder_leaves_nothing(tmp_path: Path) -> None:
     record(tmp_path, list(sound(5)))
     (tmp_path / "00000001-x.keep").touch()
     assert wipe(tmp_path) == 1
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+def test_recorder_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot record"):
         Recorder(tmp_path / "file" / "folder", {})
@@ -304,7 +305,7 @@ def test_recorder_picture_that_cannot_be_encoded_loses_that_entry_alone(tmp_path
     assert (recorder.n_written, recorder.n_lost) == (2, 1)
 
 
-def test_recorder_foreign_exception_is_reported_and_recording_goes_on(
+def test_recorder_foreign_exception_is_reported_and_recording_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The MCAP writer fails once with an error of its own: what was not flushed is lost, the next segment is whole."""

@@ -113,7 +113,7 @@ def test_prompt_unknown_modality_is_refused_with_those_that_are_known(bundle: An
         connect(bundle, latents("smell"), PromptState())
 
 
-def test_modality_that_the_bundle_lacks_is_refused_with_those_that_it_has(bundle: Any) -> None:
+def test_prompt_modality_not_in_the_bundle_is_refused_with_those_in_it(bundle: Any) -> None:
     del bundle.connectors["imu"], bundle.connectors["image"]
     with pytest.raises(InputError, match="this bundle has no modality 'image'; it has: audio, sound"):
         connect(bundle, latents("image"), PromptState())

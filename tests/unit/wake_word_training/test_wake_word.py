@@ -1,4 +1,4 @@
-"""The wake phrase: which phrases are taken, what is learned, where it is kept, and that it is but a touch."""
+"""The wake phrase: which phrases are accepted, what is learned and kept, and that it acts as a touch does."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def no_tick(stage: str, done: int, total: int) -> None:
 
 
 @pytest.mark.parametrize("phrase", ["hey", "glasses", "ok", "", "hey 2", "hey; rm", "one two three four five six"])
-def test_a_phrase_that_would_wake_to_anything_or_that_nobody_can_say_is_refused(phrase: str) -> None:
+def test_phrases_too_common_or_unpronounceable_are_refused(phrase: str) -> None:
     with pytest.raises(InputError) as refused:
         phrases.checked(phrase)
     assert refused.value.reason is Reason.BAD_INPUT
 
 
 @pytest.mark.parametrize("phrase", ["Hey  Glasses", "okay computer", "wake up jarvis", "banana"])
-def test_other_phrases_are_taken(phrase: str) -> None:
+def test_phrases_usual_ones_are_accepted(phrase: str) -> None:
     assert phrases.checked(phrase) == " ".join(phrase.lower().split())
 
 
-def test_near_misses_share_its_words_and_are_never_it() -> None:
+def test_near_misses_share_words_of_the_phrase_and_never_equal_it() -> None:
     texts = list(itertools.islice(phrases.near_misses("hey glasses", random.Random(0)), 300))
     assert "hey glasses" not in texts
     assert sum("glasses" in text or "hey" in text for text in texts) > 200
@@ -75,9 +75,7 @@ def learned() -> WakeWordHead:
     return train.fit(windows(np.random.default_rng(0), 900), "hey glasses", SPACE, 1.6, tick=no_tick)
 
 
-def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(
-    learned: WakeWordHead, tmp_path: Path
-) -> None:
+def test_wake_word_head_generalises_and_survives_the_disk(learned: WakeWordHead, tmp_path: Path) -> None:
     learned.save(tmp_path / "taught" / "wake.npz")
     kept = load(tmp_path / "taught" / "wake.npz")
     assert [path.name for path in (tmp_path / "taught").iterdir()] == ["wake.npz"]
@@ -89,7 +87,7 @@ def test_what_is_learned_holds_for_windows_never_seen_and_survives_the_disk(
     assert (tmp_path / "taught" / "wake.npz").stat().st_size < 200_000
 
 
-def test_absence_and_damage_are_told_apart(learned: WakeWordHead, tmp_path: Path) -> None:
+def test_load_tells_an_absent_wake_word_from_a_damaged_one(learned: WakeWordHead, tmp_path: Path) -> None:
     path = tmp_path / "wake.npz"
     with pytest.raises(ModelError) as absent:
         load(path)
@@ -103,7 +101,7 @@ def test_absence_and_damage_are_told_apart(learned: WakeWordHead, tmp_path: Path
         assert corrupt.value.reason is Reason.CORRUPT
 
 
-def test_what_is_learned_from_is_never_tested_with(tmp_path: Path) -> None:
+def test_sound_files_for_training_and_test_never_overlap(tmp_path: Path) -> None:
     for i in range(40):
         (tmp_path / f"{i}.wav").touch()
         (tmp_path / f"{i}.txt").touch()
@@ -140,7 +138,7 @@ def steps(gate: WakeWordDetector, speech: list[float]) -> list[int]:
     return []
 
 
-def test_it_looks_only_while_somebody_speaks_and_shortly_after() -> None:
+def test_wake_word_detector_runs_only_during_speech_and_shortly_after() -> None:
     gate, lengths = gate_of([0.01] * 100)
     assert steps(gate, [0.02] * 200) == []
     assert lengths == []
@@ -148,12 +146,12 @@ def test_it_looks_only_while_somebody_speaks_and_shortly_after() -> None:
     assert len(lengths) == (60 + AFTER_STEPS) // EVERY_STEPS // 2  # every second look is left out
 
 
-def test_one_look_is_not_enough() -> None:
+def test_wake_word_detector_one_detection_is_not_enough() -> None:
     once, _ = gate_of([0.01, 0.97, 0.01, 0.01] + [0.01] * 100)  # the second, the one before it, the one after it
     assert steps(once, [0.9] * 100) == []
 
 
-def test_two_in_a_row_are_whichever_of_them_comes_first() -> None:
+def test_wake_word_detector_two_in_a_row_fire_at_the_later_of_them() -> None:
     with_the_one_before, _ = gate_of([0.01, 0.99, 0.97])
     assert steps(with_the_one_before, [0.9] * 100) == [3 * EVERY_STEPS]
     with_the_one_after, lengths = gate_of([0.01, 0.97, 0.01, 0.99])
@@ -161,7 +159,7 @@ def test_two_in_a_row_are_whichever_of_them_comes_first() -> None:
     assert lengths[1] == lengths[2] + EVERY_STEPS * STEP  # looked back
 
 
-def test_a_head_of_another_encoder_is_refused(learned: WakeWordHead) -> None:
+def test_wake_word_detector_head_of_another_encoder_is_refused(learned: WakeWordHead) -> None:
     with pytest.raises(ModelError) as refused:
         WakeWordDetector(learned, lambda pcm: pytest.fail("not asked"), "other:1111")
     assert refused.value.reason is Reason.WRONG_SPACE
@@ -188,7 +186,8 @@ class At:
 
 
 @pytest.mark.models
-def test_a_woken_turn_gives_the_model_bit_for_bit_what_a_touch_at_that_moment_gives(loaded: LoadedBundle) -> None:
+def test_listener_woken_turn_gives_the_rows_that_a_touch_would_give(loaded: LoadedBundle) -> None:
+    """Bit for bit, for a touch at the moment of the wake phrase."""
     always = ListenerConfig(max_speculative_draft_ms=math.inf)  # however busy this machine is just now
     said = read_audio(SPEECH / "question-090.ogg")
     sound = np.concatenate([np.zeros(SAMPLE_RATE_HZ * 2, np.float32), said, np.zeros(SAMPLE_RATE_HZ * 3, np.float32)])
