@@ -19,7 +19,7 @@ from glasses.runtime.bundle import open_bundle
 from glasses.runtime.modalities import MODALITIES, ModalityEntry
 
 # YAMNet and its connector stand for a sensor's: what is tested is where they are named.
-IMU = 'imu_encoder = "yamnet-int8"\nimu_connector = "sound-connector-pocket"\n'
+RADAR = 'radar_encoder = "yamnet-int8"\nradar_connector = "sound-connector-pocket"\n'
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with `pocket` and, the same with a sensor more, `moving`."""
     pocket = (manifests.BUNDLES / "pocket.toml").read_text()
     (tmp_path / "pocket.toml").write_text(pocket)
-    (tmp_path / "moving.toml").write_text(pocket.replace('name = "pocket"', 'name = "moving"') + IMU)
+    (tmp_path / "moving.toml").write_text(pocket.replace('name = "pocket"', 'name = "moving"') + RADAR)
     monkeypatch.setattr(manifests, "BUNDLES", tmp_path)
     return tmp_path
 
 
 @pytest.mark.usefixtures("bundles")
 def test_open_bundle_with_a_modality_that_is_not_known_names_file_and_key() -> None:
-    with pytest.raises(ModelError, match=r"models/bundles/moving\.toml: imu_encoder: no modality 'imu'") as error:
+    with pytest.raises(ModelError, match=r"models/bundles/moving\.toml: radar_encoder: no modality 'radar'") as error:
         open_bundle("moving")
     assert error.value.reason is Reason.BAD_INPUT
 
@@ -42,14 +42,14 @@ def test_open_bundle_with_a_modality_that_is_not_known_names_file_and_key() -> N
 @pytest.mark.models
 @pytest.mark.usefixtures("bundles")
 def test_open_bundle_opens_another_modality_where_the_bundle_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = ModalityEntry(SoundEncoder, False, "subject", "no", "How do I move?")
+    entry = ModalityEntry(SoundEncoder, False, "subject", "no", "How far is it?")
     for module in (bundle, modalities):
-        monkeypatch.setattr(module, "MODALITIES", {**MODALITIES, "imu": entry})
+        monkeypatch.setattr(module, "MODALITIES", {**MODALITIES, "radar": entry})
     with closing(open_bundle("moving")) as loaded:
-        latents = replace(loaded.encoders["imu"].encode(np.zeros(16_000, np.float32)), modality="imu")
+        latents = replace(loaded.encoders["radar"].encode(np.zeros(16_000, np.float32)), modality="radar")
         assert glasses.ask(loaded, latents, max_tokens=4)
         assert len(loaded.encode_audio(np.zeros(16_000, np.float32))) == 2, "it is no sound"
-    with closing(open_bundle("pocket")) as loaded, pytest.raises(InputError, match="has no modality 'imu'") as error:
+    with closing(open_bundle("pocket")) as loaded, pytest.raises(InputError, match="has no modality 'radar'") as error:
         glasses.ask(loaded, latents)
     assert error.value.reason is Reason.BAD_INPUT
 

@@ -37,7 +37,7 @@ class Bundle:
     """What `connect` uses of a LoadedBundle."""
 
     def __init__(self) -> None:
-        self.connectors = {"audio": Connector(1), "sound": Connector(2), "image": Connector(3), "imu": Connector(4)}
+        self.connectors = {"audio": Connector(1), "sound": Connector(2), "image": Connector(3), "radar": Connector(4)}
         self.ambience = None
         self.backbone = SimpleNamespace(
             tokenize=lambda text, *, special=True: [text], prompt_format=SimpleNamespace(suffix="END")
@@ -109,18 +109,18 @@ def test_prompt_state_copy_is_not_changed_by_the_original(bundle: Any) -> None:
 
 
 def test_prompt_unknown_modality_is_refused_with_those_that_are_known(bundle: Any) -> None:
-    with pytest.raises(InputError, match="no modality 'smell'; known: image, audio, sound"):
+    with pytest.raises(InputError, match=f"no modality 'smell'; known: {', '.join(MODALITIES)}"):
         connect(bundle, latents("smell"), PromptState())
 
 
 def test_prompt_modality_not_in_the_bundle_is_refused_with_those_in_it(bundle: Any) -> None:
-    del bundle.connectors["imu"], bundle.connectors["image"]
+    del bundle.connectors["radar"], bundle.connectors["image"]
     with pytest.raises(InputError, match="this bundle has no modality 'image'; it has: audio, sound"):
         connect(bundle, latents("image"), PromptState())
 
 
 def test_prompt_additional_modality_takes_one_registry_entry(bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", "no", "How do I move?")  # type: ignore[arg-type, return-value]
-    monkeypatch.setattr(modalities, "MODALITIES", {"imu": entry, **MODALITIES})
-    assert shown(bundle, latents("imu", 2)) == [(4, 2), "How do I move?", "END"]
-    assert shown(bundle, latents("audio", 2), latents("sound"), latents("imu")) == [(1, 2), (4, 1), "END"]
+    entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", "no", "How far is it?")  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(modalities, "MODALITIES", {"radar": entry, **MODALITIES})
+    assert shown(bundle, latents("radar", 2)) == [(4, 2), "How far is it?", "END"]
+    assert shown(bundle, latents("audio", 2), latents("sound"), latents("radar")) == [(1, 2), (4, 1), "END"]
