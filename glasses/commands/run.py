@@ -26,7 +26,7 @@ from glasses.decoders.speech import Voice
 from glasses.devices import registry
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.link_errors import as_runtime_error
-from glasses.devices.local import DeviceFactory, LocalDevices
+from glasses.devices.local import DeviceFactory, Hud, LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
 from glasses.errors import ModelError, Reason
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
         events = EventQueue()
         devices = _devices(config, stack, note=note, on_touch=events.put)
-        for hud in services.hud(devices.show if isinstance(devices, RemoteGlasses) else None):
+        for hud in services.hud(devices.show if isinstance(devices, Hud) else None):
             observers.add(hud)
         voice = open_voice_or_none(config.bundle) if config.audio.voice else None
         if voice:
@@ -117,11 +117,11 @@ def _devices(
     local = LocalDevices(config.audio.microphone, config.audio.speaker, camera)
     if config.link is None:
         return local
-    if opener := registry.opener_of(config.link):
-        plugin = opener(config.link, local, on_touch)
-        stack.callback(plugin.close)
-        return plugin
     try:
+        if opener := registry.opener_of(config.link):
+            plugin = opener(config.link, local, on_touch)
+            stack.callback(plugin.close)
+            return plugin
         check_address(config.link)
         key = link_keys.read(link_keys.path_of(link_keys.folder(), config.link))
         remote = RemoteGlasses(config.link, key, local, note=note, on_touch=on_touch)

@@ -64,7 +64,11 @@ def _add_device_options(parser: argparse.ArgumentParser) -> None:
         metavar="N|csi|FILE",
         help="its number or path, csi on a Pi, or a video, over and over (default: none)",
     )
-    parser.add_argument("--link", metavar="ADDRESS", help="use glasses there: /dev/ttyACM0, HOST:PORT or ble:NAME")
+    parser.add_argument(
+        "--link",
+        metavar="ADDRESS",
+        help="use glasses there: /dev/ttyACM0, HOST:PORT, ble:NAME, or SCHEME:... of a package that adds glasses",
+    )
     parser.add_argument("--activation", choices=ACTIVATIONS, help="what starts a turn (default: button)")
     old_names.add_option(
         parser,

@@ -7,7 +7,7 @@ those of glasses over a link.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from glasses.devices import portaudio
 from glasses.devices.camera import Camera
@@ -82,6 +82,15 @@ class DeviceFactory(Protocol):
 
     def rescan(self) -> None:
         """Lists the devices anew; all must be closed before."""
+        ...
+
+
+@runtime_checkable
+class Hud(Protocol):
+    """What devices with a HUD have beside a DeviceFactory's methods."""
+
+    def show(self, text: str) -> None:
+        """Shows the end of `text` as far as it fits, or for "" nothing. Returns at once."""
         ...
 
 

@@ -10,17 +10,27 @@ import pytest
 
 from glasses.assistant.config import AssistantConfig
 from glasses.commands import run
-from glasses.devices.local import LocalDevices
+from glasses.devices.local import Hud, LocalDevices
 from glasses.devices.registry import opener_of
 from glasses.errors import LinkError, Reason
 
 PLUGGED = """
 class Plugged:
     def __init__(self, address, local, on_touch):
-        self.address, self.closed = address, False
+        self.address, self.closed, self.shown = address, False, []
+
+    def show(self, text):
+        self.shown.append(text)
 
     def close(self):
         self.closed = True
+"""
+
+AWAY = """
+from firmware_bridge.errors import LinkError, Reason
+
+def connect(address, local, on_touch):
+    raise LinkError(Reason.NOT_FOUND, f"{address} is in its case")
 """
 
 
@@ -58,6 +68,15 @@ def test_opener_of_a_package_that_fails_to_load_names_it() -> None:
     assert error.value.reason is Reason.NOT_INSTALLED
 
 
+def test_run_says_why_the_devices_of_an_installed_package_do_not_open(installed: Path) -> None:
+    (installed / "acme_away.py").write_text(AWAY)
+    (installed / "acme-1.0.dist-info" / "entry_points.txt").write_text("[glasses.devices]\nacme = acme_away:connect\n")
+    config = replace(AssistantConfig(), link="acme:left")
+    with ExitStack() as stack, pytest.raises(LinkError, match="acme:left is in its case") as error:
+        run._devices(config, stack, note=print, on_touch=lambda button: None)
+    assert error.value.reason is Reason.NOT_FOUND
+
+
 def test_run_uses_the_devices_of_an_installed_package_and_closes_them(installed: Path) -> None:
     (installed / "acme_plugged.py").write_text(PLUGGED)
     (installed / "acme-1.0.dist-info" / "entry_points.txt").write_text(
@@ -66,5 +85,6 @@ def test_run_uses_the_devices_of_an_installed_package_and_closes_them(installed:
     with ExitStack() as stack:
         config = replace(AssistantConfig(), link="acme:left")
         devices = run._devices(config, stack, note=print, on_touch=lambda button: None)
+        assert isinstance(devices, Hud)
         assert getattr(devices, "address") == "acme:left"  # noqa: B009  # a class that only the package knows
     assert getattr(devices, "closed")  # noqa: B009
