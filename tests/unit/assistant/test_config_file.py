@@ -1,4 +1,4 @@
-"""The configuration from files and the command line: what counts, what is refused, and with which words."""
+"""The configuration from files and the command line: which value wins, what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_load_config_paths_follow_the_base_directory_specification(environ: dict
     assert paths({"HOME": "/home/a"}) == [Path("/etc/glasses.toml"), Path("/home/a/.config/glasses/config.toml")]
 
 
-def test_load_config_later_files_and_the_command_line_count_more(environ: dict[str, str]) -> None:
+def test_load_config_later_files_and_the_command_line_win(environ: dict[str, str]) -> None:
     other, system, user = write(
         environ,
         other='bundle = "desk"\nmuted = true\n',
@@ -104,7 +104,7 @@ def test_load_config_paths_in_a_file_are_from_where_it_lies(environ: dict[str, s
         ("#" * 70_000, Reason.TOO_LARGE, "over 65536 bytes"),
     ],
 )
-def test_load_config_wrong_file_is_refused_with_file_key_and_reason(
+def test_load_config_wrong_file_is_refused_with_key_and_reason(
     environ: dict[str, str], text: str, reason: Reason, says: str
 ) -> None:
     (path,) = write(environ, user=text)

@@ -1,4 +1,4 @@
-"""The ear on recorded questions: drafts made early are what the turn will be; talk that asks for nothing passes."""
+"""The listener on recorded questions: speculative drafts equal the final ones; talk to others is not answered."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_turn_that_is_surely_complete_ends_with_the_pause(loaded: LoadedBundle) 
     assert waits_ms == [96, 192, 640]
 
 
-def test_silence_predictor_silence_is_as_quiet_as_the_room_was_before() -> None:
+def test_silence_predictor_threshold_is_the_earlier_noise_of_the_room() -> None:
     predictor, rng = SilencePredictor(), np.random.default_rng(0)
     room, voice = ((level * rng.standard_normal((40, STEP))).astype(np.float32) for level in (0.01, 0.1))
     for step in room:
@@ -144,7 +144,8 @@ def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: 
     return out
 
 
-def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_as_ever(loaded: LoadedBundle) -> None:
+def test_listener_talk_that_asks_for_nothing_is_dropped(loaded: LoadedBundle) -> None:
+    """The final draft of what is answered is the same with and without the addressee head."""
     dropped = signals_of(loaded, "question-090.ogg", 0.1)
     assert not any(isinstance(signal, TurnCompleted) for signal in dropped)
     assert [signal.event for signal in dropped if isinstance(signal, TurnSignal)] == [
@@ -160,11 +161,11 @@ def test_talk_that_asks_for_nothing_is_dropped_and_what_is_answered_is_the_same_
     np.testing.assert_array_equal(finals[0], finals[1])
 
 
-def test_a_touch_is_enough(loaded: LoadedBundle) -> None:
+def test_listener_touched_turn_is_answered_whatever_the_head_says(loaded: LoadedBundle) -> None:
     assert any(isinstance(s, TurnCompleted) for s in signals_of(loaded, "question-090.ogg", 0.1, touched=True))
 
 
-def test_the_head_tells_questions_from_statements(loaded: LoadedBundle) -> None:
+def test_addressee_head_tells_questions_from_statements(loaded: LoadedBundle) -> None:
     judge = open_addressee(loaded)
     assert judge is not None
     scores = {

@@ -1,4 +1,4 @@
-"""What the HUD shows, and when it is blank again."""
+"""What the HUD shows, and when it is cleared."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def reply(outcome: Outcome, audible_ns: int | None = 1) -> Reply:
     return Reply(DRAFT, 1, outcome=outcome, audible_ns=audible_ns)
 
 
-def test_hud_text_of_a_reply_grows_and_is_cleared_some_seconds_after_it_was_said() -> None:
+def test_hud_text_of_a_reply_grows_and_is_cleared_after_it_was_said() -> None:
+    """It stays for some seconds."""
     hud = Hud()
     assert hud.give(ReplyText(1, "It is "), ReplyText(2, "Paris.")) == ["It is ", "It is Paris."]
     assert hud.wait(60) == [], "it is still being said"
@@ -92,7 +93,7 @@ def test_hud_text_is_cleared_at_a_new_turn_and_when_muted(event: object) -> None
         DeviceChange(1, "unmuted"),
     ],
 )
-def test_hud_text_is_not_blanked_by_a_pause_or_a_voice_that_was_no_barge_in(event: object) -> None:
+def test_hud_text_is_not_cleared_by_a_pause_or_a_rejected_barge_in(event: object) -> None:
     hud = Hud()
     hud.give(ReplyText(1, "Paris."))
     assert hud.give(event) == []

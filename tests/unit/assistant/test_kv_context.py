@@ -52,7 +52,8 @@ def apart(cache: Cache, wanted: Float32Array) -> float:
     return float((np.linalg.norm(held - wanted, axis=1) / np.linalg.norm(wanted, axis=1)).max())
 
 
-def test_kv_context_drafts_that_drift_in_small_steps_stay_within_tolerance_of_the_cache() -> None:
+def test_kv_context_drafts_that_drift_stay_within_tolerance_of_the_cache() -> None:
+    """Each draft differs from the last by a small step."""
     context, cache = opened()
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((N_ROWS, N_EMBD)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Observers cannot stop whoever publishes to them, and know what they lost."""
+"""Observers cannot block whoever publishes to them, and are told what they missed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_observer_that_stands_still_never_delays_publish_and_keeps_the_newest() -> None:
+def test_observer_that_blocks_never_delays_publish_and_keeps_the_newest() -> None:
     stuck = Stuck()
     observers = Observers([stuck])
     observers.publish(Button(0, "tap"))
@@ -66,7 +66,7 @@ def test_observer_that_stands_still_never_delays_publish_and_keeps_the_newest() 
     assert stuck.took[1] == EventsDropped(stuck.took[1].t_ns, 4798)
 
 
-def test_observer_that_stands_still_loses_no_event_of_privacy() -> None:
+def test_observer_that_blocks_loses_no_privacy_event() -> None:
     stuck = Stuck()
     waiting = ObserverQueue(stuck, most_waiting={DeviceChange: 2, Wiped: 1})
     waiting.put(Button(0, "tap"))
@@ -93,7 +93,7 @@ def test_observer_takes_events_in_order_and_only_those_it_wants() -> None:
     assert observers.n_dropped == {}
 
 
-def test_observer_that_stands_still_is_left_behind_at_the_end() -> None:
+def test_observer_that_blocks_is_left_behind_at_the_end() -> None:
     stuck = Stuck()
     waiting = ObserverQueue(stuck)
     waiting.put(Wiped(1))

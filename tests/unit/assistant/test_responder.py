@@ -173,7 +173,7 @@ def test_responder_completed_turn_is_said_shown_and_told_once() -> None:
     assert [state.state for state in running.states] == ["audible", "finished"]
 
 
-def test_responder_draft_that_may_be_complete_is_written_ahead_and_not_played() -> None:
+def test_responder_draft_that_may_be_complete_is_written_but_not_played() -> None:
     asked = list[str]()
 
     def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
@@ -193,7 +193,7 @@ def test_responder_draft_that_may_be_complete_is_written_ahead_and_not_played() 
     assert running.backbone.n_fed == len(one.rows)
 
 
-def test_responder_drafts_that_drift_are_answered_from_rows_within_tolerance() -> None:
+def test_responder_drafts_that_drift_are_answered_within_tolerance() -> None:
     given = list[Float32Array]()
 
     def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
@@ -224,7 +224,8 @@ def test_responder_turn_that_is_dropped_is_neither_shown_nor_told(event: TurnEve
     assert {clause.turn_id for clause in running.speaker.clauses} == {2}
 
 
-def test_responder_interruption_within_a_step_ends_the_reply_and_keeps_what_was_heard() -> None:
+def test_responder_interruption_ends_the_reply_and_keeps_what_was_heard() -> None:
+    """It takes effect within one step of the backbone."""
     step = threading.Event()
 
     def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:

@@ -1,4 +1,4 @@
-"""What a double touch brings where a transcript is kept: its own last words, or the sound that came after them."""
+"""What a double tap recalls: the last reply again, or the sound that came after it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class Memory:
         (NO_WORDS, "double_tap", 200, "", (SOUND,)),  # too long ago
     ],
 )
-def test_a_double_touch_after_a_reply_is_that_reply_again(
+def test_memory_recall_double_tap_after_a_reply_repeats_it(
     words: Any, cause: str, at_s: int, wish: str, recalled: tuple[Latents, ...]
 ) -> None:
+    """A sound heard since the reply is recalled instead."""
     memory: Any = Memory()
     recalling = MemoryRecall(PARTS, memory, keep_replies=True)
     recalling.said(1, "The first.", 2 * NS_PER_S)
@@ -52,7 +53,7 @@ def test_a_double_touch_after_a_reply_is_that_reply_again(
     assert recalling.instead(draft) == ("Exactly this, and no other word." if wish else "")
 
 
-def test_nothing_is_kept_unless_asked_for_and_forgotten_when_told() -> None:
+def test_memory_recall_keeps_no_reply_unless_asked_and_forgets_when_told() -> None:
     for recalling in (MemoryRecall(PARTS, None), MemoryRecall(PARTS, None, keep_replies=True)):
         recalling.said(1, "A secret.", 4 * NS_PER_S)
         recalling.forget()

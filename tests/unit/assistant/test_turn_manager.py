@@ -1,4 +1,4 @@
-"""The gate of turns on made-up speech probabilities: when it opens, ends, pauses, is interrupted, and its caps."""
+"""The turn manager on made-up speech probabilities: when a turn starts, ends, pauses and is interrupted; its caps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def kinds(changes: list[TurnChange]) -> list[str]:
     return [change.event for change in changes]
 
 
-def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
+def test_turn_manager_touch_opens_a_turn_that_silence_ends() -> None:
+    """No head judges whether the sentence is complete."""
     voice = Voice(TurnManager())
     assert voice.speaks(1000) == []  # not addressed
     opened = voice.gate.touch(voice.now_ns, wants_image=False)
@@ -47,7 +48,7 @@ def test_a_touch_opens_and_the_timer_ends_where_nobody_judges() -> None:
     assert span.decided_ns - end_ns >= turn_manager.END_SILENCE_MS * NS_PER_MS
 
 
-def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> None:
+def test_turn_manager_surely_complete_sentence_ends_sooner() -> None:
     waits = []
     for complete in (0.99, 0.9, 0.6, 0.3, 0.0):
         voice = Voice(TurnManager())
@@ -64,7 +65,7 @@ def test_the_surer_it_is_that_a_sentence_is_complete_the_sooner_it_ends() -> Non
     assert waits[-1] >= turn_manager.END_SILENCE_MS * NS_PER_MS
 
 
-def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
+def test_turn_manager_pause_within_sentence_resumes_the_same_turn() -> None:
     voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns, wants_image=False)
     voice.speaks(800)
@@ -74,7 +75,8 @@ def test_a_breath_within_a_sentence_resumes_the_same_turn() -> None:
     assert kinds(voice.silent(1000)) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
 
 
-def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_look() -> None:
+def test_turn_manager_touch_without_speech_is_a_turn_of_its_own() -> None:
+    """A second touch adds the picture to it."""
     voice = Voice(TurnManager())
     touched_ns = voice.now_ns
     voice.gate.touch(touched_ns, wants_image=False)
@@ -86,7 +88,7 @@ def test_a_touch_without_a_word_is_a_turn_of_its_own_and_a_second_one_adds_the_l
     assert 0 <= ended.t_ns - touched_ns - turn_manager.NO_SPEECH_MS * NS_PER_MS < STEP_NS
 
 
-def test_a_step_that_began_before_the_touch_does_not_count() -> None:
+def test_turn_manager_step_that_began_before_the_touch_does_not_count() -> None:
     voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns + 10 * NS_PER_MS, wants_image=False)
     voice.speaks(32)
@@ -95,7 +97,7 @@ def test_a_step_that_began_before_the_touch_does_not_count() -> None:
     assert ended.span.spoken_ns is None
 
 
-def test_speech_opens_only_where_it_may_and_a_click_does_not() -> None:
+def test_turn_manager_speech_opens_a_turn_where_allowed_and_a_click_not() -> None:
     voice = Voice(TurnManager(on_speech=True))
     assert voice.speaks(64) == []
     voice.silent(300)
@@ -114,7 +116,7 @@ def replying() -> Voice:
     return voice
 
 
-def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
+def test_turn_manager_voice_over_the_reply_pauses_then_interrupts() -> None:
     voice = replying()
     voice.gate.reply_audible(voice.now_ns)
     voice.silent(2000)
@@ -127,7 +129,7 @@ def test_a_voice_over_the_reply_pauses_at_once_and_then_interrupts() -> None:
     assert kinds(voice.silent(800)) == [TurnEvent.SILENCE_STARTED, TurnEvent.TURN_COMPLETED]
 
 
-def test_a_cough_over_the_reply_only_pauses_it() -> None:
+def test_turn_manager_cough_over_the_reply_only_pauses_it() -> None:
     voice = replying()
     voice.gate.reply_audible(voice.now_ns)
     voice.silent(2000)
@@ -136,7 +138,7 @@ def test_a_cough_over_the_reply_only_pauses_it() -> None:
     assert voice.gate.state == "replying"
 
 
-def test_a_click_over_the_reply_holds_it_for_no_longer_than_a_click() -> None:
+def test_turn_manager_click_over_the_reply_pauses_it_briefly() -> None:
     voice = replying()
     voice.gate.reply_audible(voice.now_ns)
     voice.silent(2000)
@@ -145,7 +147,7 @@ def test_a_click_over_the_reply_holds_it_for_no_longer_than_a_click() -> None:
     assert kinds(voice.speaks(400)) == [TurnEvent.BARGE_IN_PENDING, TurnEvent.INTERRUPTED]
 
 
-def test_speech_before_the_reply_was_heard_goes_on_with_the_turn() -> None:
+def test_turn_manager_speech_before_the_reply_continues_the_turn() -> None:
     voice = replying()
     touched_ns = voice.gate.activated_ns
     changes = voice.speaks(400)
@@ -157,7 +159,7 @@ def test_speech_before_the_reply_was_heard_goes_on_with_the_turn() -> None:
     assert ended.span.activated_ns == touched_ns
 
 
-def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
+def test_turn_manager_speech_soon_after_a_reply_opens_a_turn() -> None:
     voice = replying()
     voice.gate.reply_finished(voice.now_ns)
     voice.silent(2000)
@@ -168,7 +170,7 @@ def test_after_a_reply_speech_is_addressed_for_a_while() -> None:
     assert voice.speaks(400) == []
 
 
-def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
+def test_turn_manager_unbroken_speech_reaches_a_cap_in_every_state() -> None:
     voice = Voice(TurnManager(on_speech=True))
     minutes = 80
     for _ in range(minutes):
@@ -180,7 +182,7 @@ def test_unbroken_speech_runs_into_a_cap_in_every_state() -> None:
     assert len(voice.gate._over_reply_ns) < 50
 
 
-def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
+def test_turn_manager_without_sound_each_state_times_out() -> None:
     voice = Voice(TurnManager())
     voice.gate.touch(voice.now_ns, wants_image=False)
     assert voice.gate.tick(voice.now_ns + 1000 * NS_PER_MS) == []
@@ -191,7 +193,7 @@ def test_no_state_outlives_its_cap_where_the_sound_stopped() -> None:
     assert voice.gate.state == "idle"
 
 
-def test_a_touch_ends_a_reply() -> None:
+def test_turn_manager_touch_ends_a_reply() -> None:
     voice = replying()
     change = voice.gate.touch(voice.now_ns, wants_image=True)
     assert change is not None
@@ -200,7 +202,7 @@ def test_a_touch_ends_a_reply() -> None:
     assert voice.gate.wants_image
 
 
-def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> None:
+def test_turn_manager_end_of_the_wake_phrase_is_no_question() -> None:
     voice = Voice(TurnManager())
     voice.speaks(900)
     voice.gate.wake(voice.now_ns)
@@ -218,7 +220,7 @@ def test_called_by_the_wake_phrase_the_end_of_the_phrase_is_no_question() -> Non
     assert end_ns - span.spoken_ns[0] <= 1250 * NS_PER_MS
 
 
-def test_called_and_nothing_said_ends_as_a_touch_does() -> None:
+def test_turn_manager_wake_without_speech_ends_as_a_touch_does() -> None:
     voice = Voice(TurnManager())
     voice.gate.wake(voice.now_ns)
     changes = voice.silent(4000)

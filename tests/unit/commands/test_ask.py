@@ -1,4 +1,4 @@
-"""`glasses ask` as its user meets it: bad input gets one clear line, good input an answer of the model."""
+"""`glasses ask` as a user sees it: bad input gets one clear line, good input gets an answer of the model."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def _refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return printed.err
 
 
-def test_nothing_given(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ask_without_a_question_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing to answer" in _refused(capsys)
 
 
 @pytest.mark.parametrize("option", ["--audio", "--image"])
 @pytest.mark.parametrize("content", [b"", b"this is a letter, not a recording\n" * 20])
-def test_files_that_are_not_what_their_name_says(
+def test_ask_file_that_is_not_what_its_name_says_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, content: bytes
 ) -> None:
     path = tmp_path / ("letter.wav" if option == "--audio" else "letter.png")
@@ -53,11 +53,11 @@ def test_files_that_are_not_what_their_name_says(
     assert path.name in _refused(capsys, option, str(path))
 
 
-def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ask_absent_file_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "absent.wav" in _refused(capsys, "--audio", str(tmp_path / "absent.wav"))
 
 
-def test_an_unknown_board_and_bundle(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ask_unknown_board_or_bundle_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "toaster" in _refused(capsys, "hello", "--hud", str(tmp_path / "a.png"), "--board", "toaster")
     assert "nosuch" in _refused(capsys, "hello", "--bundle", "nosuch")
 
@@ -72,21 +72,21 @@ def test_an_unknown_board_and_bundle(capsys: pytest.CaptureFixture[str], tmp_pat
         (["--image", "http://x/y.png"], "addresses are not fetched"),
     ],
 )
-def test_what_cannot_be_is_said_before_a_model_is_loaded(
+def test_ask_impossible_option_is_refused_before_a_model_is_loaded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
 ) -> None:
     monkeypatch.setattr(ask, "open_bundle", lambda bundle: pytest.fail("a model was loaded"))
     assert said in _refused(capsys, *args)
 
 
-def test_a_picture_of_a_hundred_megapixels_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ask_picture_of_a_hundred_megapixels_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     Image.new("1", (10_000, 10_001)).save(path)
     assert "huge.png" in _refused(capsys, "--image", str(path))
 
 
 @pytest.mark.models
-def test_typed_parts_lie_between_others_and_a_long_answer_fills_several_pages(
+def test_ask_typed_parts_keep_their_place_and_long_answers_fill_pages(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[Latents | str, ...]] = []
@@ -107,7 +107,7 @@ def test_typed_parts_lie_between_others_and_a_long_answer_fills_several_pages(
 
 
 @pytest.mark.models
-def test_a_question_of_typed_text_is_answered_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ask_typed_question_is_answered_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "What is the opposite of hot?", "--json", "--top-k", "3", "--max-tokens", "12"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert "cold" in report["answer"].lower()
@@ -118,7 +118,7 @@ def test_a_question_of_typed_text_is_answered_as_json(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.models
-def test_sound_and_picture_parts_reach_the_backbone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ask_sound_and_picture_reach_the_backbone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     hud = tmp_path / "hud.png"
     given = ["--image", str(PICTURES / "penguin.jpg"), "--audio", str(SPEECH / "question-090.ogg")]
     assert main(["ask", *given, "--hud", str(hud), "--max-tokens", "8"]) == 0
@@ -138,7 +138,7 @@ def test_sound_and_picture_parts_reach_the_backbone(capsys: pytest.CaptureFixtur
         ("--hud", "folder.png", "a folder"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused_before_anything_is_asked(
+def test_ask_output_that_cannot_be_written_is_refused_first(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, name: str, words: str
 ) -> None:
     (tmp_path / "folder.png").mkdir()
@@ -147,16 +147,14 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_asked(
 
 
 @pytest.mark.models
-def test_too_long_a_text_is_said_in_words_of_the_wearer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ask_too_long_a_text_is_refused_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
     error = _refused(capsys, "a word of it " * 3000)
     assert "give a shorter text" in error
     assert "roll" not in error
 
 
 @pytest.mark.models
-def test_what_is_said_of_the_offload_stands_on_lines_of_its_own(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_ask_offload_notes_stand_on_lines_of_their_own(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     url = f"unix:{tmp_path}/nobody"
     assert main(["ask", "What is the opposite of hot?", "--offload", url, "--max-tokens", "4"]) == 0
     printed = capfd.readouterr()
@@ -164,13 +162,13 @@ def test_what_is_said_of_the_offload_stands_on_lines_of_its_own(
     assert [line[:6] for line in printed.err.splitlines()] == ["note: "] * 2
 
 
-def test_a_token_that_cannot_be_read_is_said_without_numbers(tmp_path: Path) -> None:
+def test_read_token_unreadable_file_is_refused_without_numbers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the token in .*: No such file or directory$"):
         read_token(tmp_path / "nosuch")
 
 
 @pytest.mark.models
-def test_silence_one_pixel_and_ten_minutes_are_handled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ask_silence_one_pixel_and_ten_minutes_are_handled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     silent = _wav(tmp_path / "silent.wav", np.zeros(32_000))
     assert main(["ask", "--audio", str(silent), "--max-tokens", "4"]) == 0
     assert "silent" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What `glasses check` finds, on this machine and on trees of /sys as boards have them."""
+"""What `glasses check` finds, on this machine and on copies of /sys as boards have them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def place(tmp_path: Path, **changed: object) -> CheckContext:
     )  # pyright: ignore[reportArgumentType]
 
 
-def test_a_hot_board_with_a_weak_supply_an_empty_battery_and_a_camera(tmp_path: Path) -> None:
+def test_check_hot_board_with_bad_supply_and_battery_is_reported(tmp_path: Path) -> None:
     sys_tree(
         tmp_path,
         {
@@ -63,7 +63,7 @@ def test_a_hot_board_with_a_weak_supply_an_empty_battery_and_a_camera(tmp_path: 
     )
 
 
-def test_a_board_without_sensors_is_well_and_an_unreadable_one_is_absent_not_zero(tmp_path: Path) -> None:
+def test_check_sensors_absent_are_fine_and_unreadable_ones_are_no_zero(tmp_path: Path) -> None:
     sys_tree(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "not a number"})
     findings = found(place(tmp_path))
     assert findings["heat"].state == findings["power"].state == "ok"
@@ -71,9 +71,7 @@ def test_a_board_without_sensors_is_well_and_an_unreadable_one_is_absent_not_zer
     assert read_board(0, tmp_path).heat_c is None
 
 
-def test_models_that_are_not_there_are_named_with_the_command_that_brings_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_missing_models_are_named_with_the_pull_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLASSES_MODELS", str(tmp_path))
     finding = found(place(tmp_path))["models"]
     backbone = store.load_bundle("pocket").backbone
@@ -83,7 +81,7 @@ def test_models_that_are_not_there_are_named_with_the_command_that_brings_them(
     assert backbone in finding.advice
 
 
-def test_every_finding_that_is_not_ok_says_what_to_do(tmp_path: Path) -> None:
+def test_check_every_finding_that_is_not_ok_has_advice(tmp_path: Path) -> None:
     for finding in check(place(tmp_path)):
         assert finding.found
         assert finding.state == "ok" or finding.advice
@@ -102,13 +100,13 @@ def test_every_finding_that_is_not_ok_says_what_to_do(tmp_path: Path) -> None:
         ({"LoadState": "loaded", "ActiveState": "failed", "Result": "watchdog", "NRestarts": "9"}, "fail", "watchdog"),
     ],
 )
-def test_service(shown: dict[str, str], state: str, says: str) -> None:
+def test_service_finding_of_each_state_says_what_it_is(shown: dict[str, str], state: str, says: str) -> None:
     finding = service_finding(shown)
     assert finding.state == state
     assert says in finding.found
 
 
-def test_command_as_json_and_for_people(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_check_command_prints_json_or_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code = main(["check", "--json", "--recordings", str(tmp_path)])
     findings = json.loads(capsys.readouterr().out)
     assert code == any(finding["state"] == "fail" for finding in findings)

@@ -1,4 +1,4 @@
-"""`glasses devices`: lists what is there, says what is not, never a traceback."""
+"""`glasses devices` lists what is there and says what is not, without a traceback."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.emulator.radio import Air
 from tests.hil.wires import ReferencePeripheral
 
 
-def test_json_has_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+def test_devices_json_has_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
     out = json.loads(capsys.readouterr().out)
     assert list(out) == ["cameras", "microphones", "speakers", "serial_ports"]
     assert all(isinstance(part["devices"], list) for part in out.values())
 
 
-def test_absent_portaudio_and_bluetooth_are_said(
+def test_devices_absent_portaudio_and_bluetooth_are_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)  # how sounddevice looks for PortAudio
@@ -42,13 +42,13 @@ def test_absent_portaudio_and_bluetooth_are_said(
     assert "no Bluetooth service" in out
 
 
-def test_scan_time_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_devices_scan_time_out_of_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for bad in ("0", "-1", "1e9", "nan"):
         assert main(["devices", f"--scan={bad}"]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_glasses_in_reach_with_what_they_can_do() -> None:
+def test_glasses_in_reach_are_listed_with_their_abilities() -> None:
     async def scanned() -> devices.Part:
         air = Air()
         await air.start()
@@ -75,7 +75,7 @@ def test_glasses_in_reach_with_what_they_can_do() -> None:
     assert "Frame 4F  Frame  F3:00:00:00:00:01  -60 dBm  can: battery, microphone, photo, text, touch" in text
 
 
-def test_bluetooth_switched_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glasses_in_reach_with_bluetooth_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     async def off(_: float, **__: object) -> list[ble.Seen]:
         raise LinkError(Reason.NOT_AVAILABLE, "Bluetooth is off")
 
@@ -83,7 +83,7 @@ def test_bluetooth_switched_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     assert asyncio.run(devices.glasses_in_reach(1.0)) == devices.Part("glasses", [], "Bluetooth is off")
 
 
-def test_video_nodes_that_cannot_be_used_are_listed_with_the_reason(tmp_path: Path) -> None:
+def test_v4l2_cameras_unusable_nodes_are_listed_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "video0").write_bytes(b"")  # not a device
     (tmp_path / "video10").symlink_to(tmp_path / "gone")
     found = v4l2.cameras(tmp_path)

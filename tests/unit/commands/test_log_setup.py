@@ -1,4 +1,4 @@
-"""A level for each package, and a log that nobody reads stops nobody."""
+"""Each package has its log level, and a log that nobody reads blocks nobody."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_set_up_sets_a_level_for_each_package() -> None:
         ("llama_cpp=error,memory.writer=info", {"glasses.llama_cpp": 40, "glasses.memory.writer": 20}),
     ],
 )
-def test_levels_of_glasses_log(text: str, found: dict[str, int]) -> None:
+def test_levels_of_the_environment_variable_are_read(text: str, found: dict[str, int]) -> None:
     assert levels(text) == found
 
 

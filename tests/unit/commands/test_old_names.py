@@ -1,4 +1,4 @@
-"""Names of version 0.1 still work, are not in --help, and say what to type; every example of --help parses."""
+"""Names of version 0.1 still work, are not in --help, and say what to type; every example in --help parses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads and types at `glasses run`, at a real terminal; and that nothing stays behind it."""
+"""What a person reads and types at `glasses run`, at a real terminal; and that nothing remains afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs beside the pipeline, as `glasses run` builds it."""
+"""The services that `glasses run` starts beside the pipeline."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ def test_run_services_delete_recordings_older_than_configured(tmp_path: Path) ->
     "wrong",
     [{"board": "pi99"}, {"recording": RecordingConfig(enabled=True, folder=Path("/proc/no"))}],
 )
-def test_run_services_that_cannot_be_are_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+def test_run_services_impossible_ones_are_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
     with ExitStack() as stack, pytest.raises(InputError):
         RunServices(replace(AssistantConfig(), **wrong), stack)
 
 
-def test_run_services_page_says_how_the_assistant_is_and_what_the_governor_does(tmp_path: Path) -> None:
+def test_run_services_page_shows_the_assistant_and_the_governor(tmp_path: Path) -> None:
     assistant: Any = Assistant()
     config = AssistantConfig(dashboard=PAGE, recording=RecordingConfig(enabled=True, folder=tmp_path))
     with ExitStack() as stack:

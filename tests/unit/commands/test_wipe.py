@@ -1,4 +1,4 @@
-"""`glasses wipe`: waits for the running process, deletes recordings beside somebody who records, starts light."""
+"""`glasses wipe` waits for the running process, deletes recordings during a recording, and loads few modules."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_wipe_without_a_running_process_is_an_error(capsys: pytest.CaptureFixtur
 
 
 def test_wipe_recordings_deletes_what_is_being_recorded(tmp_path: Path) -> None:
-    """As `glasses run --record` is told by `glasses wipe --recordings`; here both are this process."""
+    """This is the case of `glasses run --record` and `glasses wipe --recordings`; here both are this process."""
     folder = tmp_path / "recordings"
     recorder = Recorder(folder, {})
     try:
@@ -99,7 +99,7 @@ def test_wipe_recordings_deletes_what_is_being_recorded(tmp_path: Path) -> None:
 
 
 def test_wipe_starts_with_few_modules() -> None:
-    """It is the panic button of a board with 512 MB: it loads itself, the process file, and what the two need."""
+    """It is the panic button of a board with 512 MB: it loads itself, the process file and what the two need."""
     program = (
         "import sys; from glasses.__main__ import main; main(['wipe']); "
         "print(*[name for name in sys.modules if name.split('.')[0] in ('glasses', 'firmware_bridge')])"

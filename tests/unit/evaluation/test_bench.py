@@ -1,4 +1,4 @@
-"""What the benches make of their measurements: waits off a tape, where a wait went, which sound is heard."""
+"""What the benches compute: waits from a tape, where a wait was spent, and which sound is heard."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def tape(asked_ms: list[tuple[int, int]], said_ms: list[tuple[int, int]], second
     return out
 
 
-def test_a_wait_is_from_the_end_of_a_question_to_the_next_sound_on_the_speaker() -> None:
+def test_acoustic_waits_run_from_the_end_of_a_question_to_the_next_sound() -> None:
     sound = tape([(500, 2000), (6000, 7500), (11_000, 12_000)], [(2300, 4000), (8000, 9000)], 16)
     waits = acoustic_waits_ms(sound, 3)
     assert waits[:2] == [pytest.approx(300, abs=0.2), pytest.approx(500, abs=0.2)]
     assert waits[2] is None  # nobody answered
 
 
-def test_one_question_and_a_silent_tape() -> None:
+def test_acoustic_waits_of_a_silent_tape_are_none() -> None:
     assert acoustic_waits_ms(tape([(500, 900)], [(1000, 1100)], 2), 1) == [pytest.approx(100, abs=0.2)]
     assert acoustic_waits_ms(tape([], [], 2), 4) == [None] * 4
 
@@ -67,7 +67,7 @@ def reply() -> Reply:
     return said
 
 
-def test_where_the_wait_went() -> None:
+def test_waterfall_shows_where_the_wait_was_spent() -> None:
     assert waterfall_ms(reply()) == {"silence": 200.0, "encode": 50.0, "write": 160.0, "other": 100.0}
     assert early_share(reply()) == pytest.approx(100 / 410)
     unheard = reply()
@@ -76,14 +76,15 @@ def test_where_the_wait_went() -> None:
     assert early_share(unheard) == 0.0
 
 
-def test_a_turn_without_a_stage_counts_as_none_of_it() -> None:
+def test_median_waterfall_turn_without_a_stage_counts_as_none_of_it() -> None:
     assert median_waterfall_ms([{"silence": 1.0}, {"silence": 2.0, "write": 9.0}, {"silence": 6.0}]) == {
         "silence": 2.0,
         "write": 0.0,
     }
 
 
-def test_growth_is_told_from_a_page_that_came_late_and_from_what_comes_and_goes() -> None:
+def test_slope_an_hour_ignores_a_single_late_page() -> None:
+    """in_use_mb ignores memory that was freed again."""
     assert slope_an_hour([100 + i / 60 for i in range(24)]) == pytest.approx(1.0)
     assert slope_an_hour([100.0] * 12 + [101.0] + [100.0] * 11) == 0.0
     before_mb = in_use_mb()
@@ -102,7 +103,7 @@ def tones(folder: Path, first_hz: int, n: int, seconds: float) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_each_sound_is_heard_once_alone_in_noise_or_on_top_of_another(tmp_path: Path) -> None:
+def test_mixed_plays_each_sound_once_alone_in_noise_or_over_another(tmp_path: Path) -> None:
     files = tones(tmp_path / "tones", 200, 40, 1)
     (tmp_path / "again").mkdir()
     again = [Path(shutil.copy(files[3], tmp_path / "again"))]  # the same sound in another package
@@ -112,9 +113,10 @@ def test_each_sound_is_heard_once_alone_in_noise_or_on_top_of_another(tmp_path: 
     assert all(0.05 < np.abs(stretch.pcm).max() < 0.95 for stretch in heard)
 
 
-def test_kinds_of_sound_have_the_same_share_while_they_last_and_long_files_are_heard_to_their_end(
+def test_mixed_kinds_have_equal_shares_and_long_files_play_to_their_end(
     tmp_path: Path,
 ) -> None:
+    """Shares are equal while each kind lasts."""
     kinds = {"long": tones(tmp_path / "long", 200, 2, 150), "short": tones(tmp_path / "short", 1000, 100, 2)}
     heard_s = {"long": 0.0, "short": 0.0}
     for stretch in mixed(kinds):
@@ -125,7 +127,7 @@ def test_kinds_of_sound_have_the_same_share_while_they_last_and_long_files_are_h
     assert abs(heard_s["long"] - heard_s["short"]) < 1.5 * STRETCH_S
 
 
-def test_what_the_phrase_was_learned_from_is_left_out_whatever_its_name(tmp_path: Path) -> None:
+def test_unlearned_leaves_out_training_sounds_whatever_their_name(tmp_path: Path) -> None:
     files = tones(tmp_path / "others", 200, 20, 0.1)
     learned = set(sound_files([tmp_path / "others"], learn=True))
     (tmp_path / "test").mkdir()
@@ -143,7 +145,8 @@ def test_what_the_phrase_was_learned_from_is_left_out_whatever_its_name(tmp_path
 
 
 @pytest.mark.models
-def test_what_asks_for_nothing_opens_fewer_turns_than_speech_and_a_tone_opens_none() -> None:
+def test_turn_counter_fewer_turns_for_other_sounds_and_none_for_a_tone() -> None:
+    """Speech opens more turns than sounds that ask for nothing."""
     said = np.concatenate([read_audio(EVAL / "speech" / f"question-{i:03d}.ogg") for i in (90, 91)])
     loaded = open_bundle(n_threads=1)
     speech, request = (TurnCounter(loaded, how) for how in ("speech", "request"))
@@ -168,7 +171,7 @@ def test_bench_amount_not_above_zero_is_refused(name: str, what: str, capsys: py
         assert f"--{what} {float(amount) if what in ('hours', 'minutes') else amount}" in capsys.readouterr().err
 
 
-def test_figures_within_figures_are_lines_of_their_own() -> None:
+def test_report_nested_figures_are_lines_of_their_own() -> None:
     lines = report({"load_average": 0.2, "latents": {"wait_ms": {"p50": 297}, "answered": "49 of 50"}}).splitlines()
     assert [line.split() for line in lines] == [
         ["load", "average", "0.2"],

@@ -1,4 +1,4 @@
-"""The judging rule of the sound evaluation, and its probes."""
+"""The scoring rule of the sound evaluation, and its probes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NAMES = {"dog": ("dog", "barking"), "train": ("train",), "rain": ("rain", "raini
         ("", None),
     ],
 )
-def test_the_first_name_in_the_first_sentence_decides(answer: str, label: str | None) -> None:
+def test_said_class_first_name_in_the_first_sentence_decides(answer: str, label: str | None) -> None:
     assert said_class(answer, NAMES) == label
 
 
-def test_the_probe_finds_what_is_linear_and_nothing_in_noise() -> None:
+def test_ridge_probe_finds_what_is_linear_and_nothing_in_noise() -> None:
     rng = np.random.default_rng(0)
     y = [("a", "b", "c")[i % 3] for i in range(90)]
     noise = rng.standard_normal((90, 200))
@@ -41,7 +41,7 @@ def test_the_probe_finds_what_is_linear_and_nothing_in_noise() -> None:
     assert chance(y) == pytest.approx(1 / 3)
 
 
-def test_equal_transcripts_tell_nothing() -> None:
+def test_by_fold_equal_transcripts_score_at_chance() -> None:
     bags = words(["Come here.", "come HERE", "Go away"])
     assert (bags[0] == bags[1]).all()
     assert (bags[0] != bags[2]).any()

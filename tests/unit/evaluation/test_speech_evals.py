@@ -1,4 +1,4 @@
-"""The measures of `glasses evaluate`, by hand-counted examples."""
+"""The measures of `glasses evaluate`, on examples counted by hand."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from glasses.types import SAMPLE_RATE_HZ
         ("the cat sat", "", 3),
     ],
 )
-def test_word_errors(said: str, heard: str, edits: int) -> None:
+def test_word_errors_of_known_texts_are_as_counted(said: str, heard: str, edits: int) -> None:
     assert word_errors(said, heard) == (edits, 3)
 
 
-def test_overlap_is_one_for_the_same_words_and_zero_for_none() -> None:
+def test_overlap_f1_is_one_for_the_same_words_and_zero_for_none() -> None:
     assert overlap_f1("A week has 7 days.", "a week has 7 days") == 1
     assert overlap_f1("yes", "no") == 0
     assert overlap_f1("", "") == 0
     assert overlap_f1("a week has seven days", "a week is seven") == pytest.approx(6 / 9)
 
 
-def test_noise_stands_10_db_under_the_clip() -> None:
+def test_with_noise_is_10_db_below_the_clip() -> None:
     tone = np.sin(2 * np.pi * 300 * np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ).astype(np.float32)
     added = with_noise(tone) - tone
     assert 10 * np.log10((tone**2).mean() / (added**2).mean()) == pytest.approx(10, abs=0.01)
 
 
-def test_a_telephone_keeps_its_band_only() -> None:
+def test_telephone_keeps_only_its_band() -> None:
     t = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     kept, dropped = (0.5 * np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (1000, 6000))
     assert np.abs(telephone(kept) - kept).max() < 0.05

@@ -1,4 +1,4 @@
-"""The sound connector's recipe: what is exported computes what was trained; the units find what is there."""
+"""The recipe of the sound connector: the exported file computes what was trained; the units find what is there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def connector(modality: Modality) -> SoundConnector:
 
 
 @pytest.mark.parametrize("modality", get_args(Modality))
-def test_the_exported_file_gives_the_rows_of_the_trained_one(tmp_path: Path, modality: Modality) -> None:
+def test_recipe_sound_exported_file_gives_the_rows_of_the_trained_one(tmp_path: Path, modality: Modality) -> None:
     model, path = connector(modality), tmp_path / "connector.onnx"
     export(model, path, modality, {"space": "s:0", **({"beside_space": "a:0"} if modality == "sound" else {})})
     latents = latents_of(1)
@@ -62,7 +62,7 @@ def test_the_exported_file_gives_the_rows_of_the_trained_one(tmp_path: Path, mod
     assert np.array_equal(runtime.apply(own), rows) == (modality == "audio")
 
 
-def test_a_clips_two_latents_are_cut_at_the_same_moments(tmp_path: Path) -> None:
+def test_recipe_sound_two_latents_of_a_clip_are_cut_at_the_same_moments(tmp_path: Path) -> None:
     moments = np.arange(240, dtype=np.float32)  # 4.8 s
     patches = np.stack([moments[24 * i : 24 * i + 48].mean() for i in range(9)])
     np.savez(
@@ -77,7 +77,7 @@ def test_a_clips_two_latents_are_cut_at_the_same_moments(tmp_path: Path) -> None
         assert abs(own - mean) <= 1  # Whisper's window may end 24 latents after the last whole patch
 
 
-def test_units_name_clips_of_packages_they_have_not_seen() -> None:
+def test_recipe_sound_units_name_clips_of_unseen_packages() -> None:
     rng = np.random.default_rng(0)
     n = 9600  # the ridge's strength is meant for about as many
     y, fold = np.arange(n) % 3, np.arange(n) // 3 % sound_units.FOLDS
@@ -92,7 +92,7 @@ def test_units_name_clips_of_packages_they_have_not_seen() -> None:
     assert best < sound_units.log_loss(scores, y[ask], sharpness * 2)
 
 
-def test_examples_are_a_function_of_the_step_and_ask_for_the_name() -> None:
+def test_recipe_sound_examples_depend_on_the_step_and_ask_for_the_name() -> None:
     model = connector("sound")
     clips = Pooled(
         "sound",

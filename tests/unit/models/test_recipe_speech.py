@@ -1,4 +1,4 @@
-"""The speech recipes: text, what the listener is taught, rows that are learned. Needs the train extra."""
+"""The speech recipes: text, what the soft decoder is taught, and learned rows. They need the train extra."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def latents() -> list[np.ndarray]:
         ("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen", None),
     ],
 )
-def test_sentences_are_written_as_they_are_spoken(raw: str, spoken: str | None) -> None:
+def test_recipe_speech_sentences_are_written_as_they_are_spoken(raw: str, spoken: str | None) -> None:
     assert speech_text.normalise(raw) == spoken
 
 
-def test_no_sentence_is_on_both_sides() -> None:
+def test_recipe_speech_no_sentence_is_in_both_sides_of_the_split() -> None:
     raw = [f"{a} {b} {c}" for a in ("look", "listen") for b in speech_text.THINGS for c in speech_text.FAMILY]
     train, test = speech_text.split([*raw, *(text.title() for text in raw)], random.Random(0))
     assert len(test) > 10
@@ -81,7 +81,7 @@ def test_no_sentence_is_on_both_sides() -> None:
 
 
 @pytest.mark.models
-def test_the_shipped_graphs_and_weights_are_made_again(
+def test_recipe_speech_shipped_graphs_and_weights_are_reproduced(
     source: Path, never: list[int], tail: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     whisper_decoder_weights.make(source, tmp_path / "weights.bin")
@@ -98,10 +98,10 @@ def test_the_shipped_graphs_and_weights_are_made_again(
 
 
 @pytest.mark.models
-def test_the_deployed_listener_hears_what_the_trained_one_does(
+def test_recipe_speech_deployed_decoder_hears_what_the_trained_one_does(
     source: Path, never: list[int], tail: dict[str, np.ndarray], latents: list[np.ndarray]
 ) -> None:
-    """int8 and soft rows on one side, float32 and chosen pieces on the other: the same words of clear speech."""
+    """Int8 with soft rows and float32 with chosen subwords give the same words of clear speech."""
     decoder = Decoder.load(source, never)
     learned = Tail(decoder, np.zeros((1500, 384), np.float32), tail["k"].shape[1])
     learned.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in tail.items()})
@@ -118,7 +118,9 @@ def test_the_deployed_listener_hears_what_the_trained_one_does(
 
 
 @pytest.mark.models
-def test_a_few_steps_teach_the_rows_to_end(source: Path, never: list[int], latents: list[np.ndarray]) -> None:
+def test_recipe_speech_few_steps_teach_the_rows_to_end(
+    source: Path, never: list[int], latents: list[np.ndarray]
+) -> None:
     torch.manual_seed(0)
     decoder = Decoder.load(source, never)
     tail = Tail(decoder, np.random.default_rng(0).standard_normal((1500, 384)).astype(np.float32), 4)
@@ -150,7 +152,7 @@ class Near:
         return torch.stack([(parts[0].sum() - 1) ** 2 for parts in asked]).mean()
 
 
-def test_only_the_rows_around_words_are_learned() -> None:
+def test_recipe_speech_only_rows_around_words_are_learned() -> None:
     rows = speech_align.Rows(torch.tensor([0.1, 0.2]))
     voices = [("man", torch.ones(2, 2)), ("woman", torch.ones(1, 2))]
     course = speech_align.Course(Near(), None, voices)  # pyright: ignore[reportArgumentType]
@@ -164,7 +166,9 @@ def test_only_the_rows_around_words_are_learned() -> None:
 
 
 @pytest.mark.models
-def test_a_frozen_backbone_spells_as_the_deployed_one(gguf_path: Path, shared_backbone: LlamaBackbone) -> None:
+def test_recipe_speech_frozen_backbone_spells_as_the_deployed_one(
+    gguf_path: Path, shared_backbone: LlamaBackbone
+) -> None:
     from models.recipes.frozen_backbone import open_backbone  # noqa: PLC0415  (slow)
 
     spells = speech_align.Spells(open_backbone(gguf_path))

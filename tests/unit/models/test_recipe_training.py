@@ -1,4 +1,4 @@
-"""The training loop: a run that was stopped and resumed ends where one that was not does. Needs the train extra."""
+"""The training loop: a resumed run ends where an unbroken one does. It needs the train extra."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _run(path: Path, steps: int, budget: int) -> Any:
     return model
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(
+def test_training_resumed_run_ends_where_an_unbroken_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unbroken = _run(tmp_path / "whole.pt", -1, 20)
@@ -48,14 +48,14 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_rate_rises_then_falls_to_its_floor() -> None:
+def test_warm_cosine_rises_then_falls_to_its_floor() -> None:
     rate = training.warm_cosine(1.0, warm_steps=10, floor=0.05)
     assert rate(0, 0.0) == pytest.approx(0.1)
     assert rate(100, 0.0) == pytest.approx(1.0)
     assert rate(100, 1.0) == pytest.approx(0.05)
 
 
-def test_the_steps_of_a_checkpoint(tmp_path: Path) -> None:
+def test_steps_done_of_a_checkpoint_is_its_step(tmp_path: Path) -> None:
     training.save(tmp_path / "a.pt", {"model": {}, "state": {"step": 7}})
     assert training.steps_done(tmp_path / "a.pt") == 7
     assert training.steps_done(tmp_path / "none.pt") == 0

@@ -1,4 +1,4 @@
-"""The recipe of told connectors: what is trained is what will run, from where the backbone reads it already."""
+"""The recipe of the backbone adapters: it trains what will run, from the token rows the backbone already knows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rows_that_run(latents: Latents, path: Path | None) -> Float32Array:
     return SoftTokenConnector(*files, Words(), adapter_path=path, backbone_sha256="a").apply(latents)
 
 
-def test_training_begins_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path) -> None:
+def test_tune_adapter_starts_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path) -> None:
     sentence, latents = told.Sentence(spelled.image(), Words()), latents_of(0)
     units = Network(NETWORK, n_threads=1, also="n6").run("n6", latents, None)[0]
     model = told.Told(sentence)
@@ -104,7 +104,7 @@ class One:
         return label in answer
 
 
-def test_everything_that_is_learned_moves_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
+def test_tune_adapter_all_parameters_move_and_a_stopped_run_resumes(tmp_path: Path) -> None:
     courses = {"image": One("image", "A llama."), "sound": One("sound", "Rain falling.")}
 
     def fresh() -> Any:
@@ -124,7 +124,7 @@ def test_everything_that_is_learned_moves_and_a_stopped_run_goes_on(tmp_path: Pa
         assert all(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_turn_holds_the_other_sense_beside_what_is_asked_about() -> None:
+def test_tune_adapter_turn_holds_the_other_modality_too() -> None:
     pictures, sounds = (One(sense, sense).batch(0, 40) for sense in ("image", "sound"))
     mixed = told_examples.together(pictures, sounds, 0.5, np.random.default_rng(0))
     assert [one.reply for one in mixed] == ["image"] * 40 + ["sound"] * 40
@@ -134,7 +134,7 @@ def test_a_turn_holds_the_other_sense_beside_what_is_asked_about() -> None:
     assert all(len(one.units) == 1 for one in told_examples.together(pictures, sounds, 0.0, np.random.default_rng(0)))
 
 
-def test_the_classifier_read_from_a_network_gives_its_units() -> None:
+def test_tune_adapter_classifier_of_a_network_gives_its_units() -> None:
     latents = latents_of(1)
     found = told_examples.classifier(NETWORK, spelled.IMAGE_UNITS)
     pooled = torch.from_numpy(latents.data.mean(axis=0))
@@ -143,7 +143,7 @@ def test_the_classifier_read_from_a_network_gives_its_units() -> None:
     np.testing.assert_allclose(units, ours, atol=1e-4)
 
 
-def test_units_of_a_clip_are_found_without_its_package() -> None:
+def test_tune_adapter_units_of_a_clip_are_found_without_its_package() -> None:
     rng = np.random.default_rng(0)
     y, fold = np.arange(1200) % 3, np.arange(1200) // 3 % 4
     x = rng.standard_normal((1200, 1024 + 2304)).astype(np.float32)  # nothing in common, so nothing to be learned
@@ -157,7 +157,7 @@ def test_units_of_a_clip_are_found_without_its_package() -> None:
 
 
 @pytest.mark.parametrize("space", [SPACE])
-def test_pictures_that_are_held_out_are_never_learned_from(tmp_path: Path, space: str) -> None:
+def test_tune_adapter_held_out_pictures_are_never_learned_from(tmp_path: Path, space: str) -> None:
     names = ["dog", "cat", "teapot", "owl", "street", "", "goat", "horse", "apple", "moon", "wrench", "tower"] * 3
     regions = np.random.default_rng(0).standard_normal((len(names), 5, 1280)).astype(np.float16)
     np.savez(tmp_path / "features.npz", regions=regions, names=np.array(names), space=space)

@@ -1,4 +1,4 @@
-"""The shipped sounds and the table they come from: both sides of the split, names, what archives hold."""
+"""The shipped sounds and their table: both sides of the split, names, and what archives hold."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def wav(pcm: np.ndarray, rate_hz: int = 16_000) -> bytes:
     return out.getvalue()
 
 
-def test_no_package_gives_a_class_to_both_sides() -> None:
+def test_sound_sets_no_package_gives_a_class_to_both_sides() -> None:
     sides = {}
     for rule in rules():
         assert sides.setdefault((rule.label, rule.package), rule.split) == rule.split
@@ -35,13 +35,13 @@ def test_no_package_gives_a_class_to_both_sides() -> None:
         assert rule.package in packages()
 
 
-def test_a_table_with_a_package_on_both_sides_is_refused(tmp_path: Path) -> None:
+def test_sound_sets_table_with_a_package_on_both_sides_is_refused(tmp_path: Path) -> None:
     (table := tmp_path / "t.tsv").write_text("dog\ttrain\tp\ta\ndog\ttest\tp\tb\n")
     with pytest.raises(ValueError, match="both sides"):
         rules(table)
 
 
-def test_every_class_has_a_held_out_clip_from_a_package_it_was_not_trained_on() -> None:
+def test_sound_sets_every_class_has_a_clip_from_an_unseen_package() -> None:
     train = {(rule.label, rule.package) for rule in rules() if rule.split == "train"}
     labels = set()
     for line in (SOUNDS / "index.jsonl").read_text().splitlines():
@@ -52,7 +52,7 @@ def test_every_class_has_a_held_out_clip_from_a_package_it_was_not_trained_on() 
     assert labels == set(CLASSES)
 
 
-def test_shipped_clips_are_short_and_readable() -> None:
+def test_sound_sets_shipped_clips_are_short_and_readable() -> None:
     for sound in read_index():
         pcm = read_audio(SOUNDS / sound.file)
         assert 0.1 < len(pcm) / 16_000 <= 5.1, sound.file
@@ -60,12 +60,12 @@ def test_shipped_clips_are_short_and_readable() -> None:
         assert sound.accept == CLASSES[sound.label][1]
 
 
-def test_a_name_belongs_to_one_class() -> None:
+def test_sound_sets_name_belongs_to_one_class() -> None:
     names = [name for _, accepted in CLASSES.values() for name in accepted]
     assert len(names) == len(set(names))
 
 
-def test_zip_and_openttd_archives_give_their_sounds_back(tmp_path: Path) -> None:
+def test_members_of_zip_and_openttd_archives_are_their_sounds(tmp_path: Path) -> None:
     sound = wav(np.sin(np.arange(1600) / 5).astype(np.float32))
     with zipfile.ZipFile(tmp_path / "a.pk3", "w") as archive:
         archive.writestr("sound/step.wav", sound)
@@ -86,14 +86,14 @@ def test_decode_trims_silence_and_sets_the_peak() -> None:
     assert decode(wav(np.zeros(4000, np.float32))) is None
 
 
-def test_long_sounds_are_pinned_and_have_a_kind() -> None:
+def test_sound_sets_long_packages_are_pinned_and_have_a_kind() -> None:
     long = packages(TABLE.with_name("long_packages.tsv"))
     assert {package.kind for package in long.values()} == {"people", "music", "text"}
     assert all(len(package.sha256) == 64 and package.licence for package in long.values())
     assert not long.keys() & packages().keys()  # what something was learned from is in the other table
 
 
-def test_a_package_of_text_is_unpacked_whole_and_one_of_sounds_without_its_text(tmp_path: Path) -> None:
+def test_unpack_keeps_text_only_of_a_package_of_text(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a.wav", "fortunes"):
         (tmp_path / "in" / name).write_text("something")

@@ -1,4 +1,4 @@
-"""`quantize backbone`, `imatrix` and the divergence of two backbones, on the bundle's own GGUF."""
+"""`quantize backbone`, `imatrix` and the divergence of two backbones, on the GGUF of the pocket bundle."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def small(gguf_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(gguf_path, tmp_path_factory.mktemp("gguf") / "small.gguf", "Q4_0")
 
 
-def test_the_same_command_gives_the_same_bytes(gguf_path, small, tmp_path) -> None:
+def test_quantize_backbone_same_command_gives_the_same_bytes(gguf_path, small, tmp_path) -> None:
     again = made(gguf_path, tmp_path / "again.gguf", "Q4_0")
     assert again.read_bytes() == small.read_bytes()
     assert small.stat().st_size < gguf_path.stat().st_size
     assert max(backbone.tensor_types(small).items(), key=lambda item: item[1])[0] == "Q4_0"
 
 
-def test_mixed_copies_the_layers_of_a_q4_1_source(gguf_path, tmp_path) -> None:
+def test_quantize_backbone_mixed_copies_the_layers_of_a_q4_1_source(gguf_path, tmp_path) -> None:
     mixed = made(gguf_path, tmp_path / "mixed.gguf", "mixed")
     readers = [{t.name: t for t in backbone.check(path).tensors} for path in (gguf_path, mixed)]
     name = "blk.7.ffn_down.weight"
@@ -54,7 +54,7 @@ def test_mixed_copies_the_layers_of_a_q4_1_source(gguf_path, tmp_path) -> None:
     assert readers[1]["token_embd.weight"].tensor_type.name == "Q5_1"
 
 
-def test_divergence_from_itself_is_nothing_and_from_less_bits_is_something(gguf_path, small, tokens) -> None:
+def test_divergence_from_itself_is_zero_and_from_fewer_bits_is_not(gguf_path, small, tokens) -> None:
     prompts = [Prompt("text", "cat", (tokens,), 1), Prompt("turn", "cat", (tokens[:9], tokens[9:]), 9)]
     same = divergence.compare(gguf_path, gguf_path, prompts)
     for domain, scored in (("text", len(tokens) - 1), ("turn", len(tokens) - 9)):
@@ -81,7 +81,7 @@ def test_log_probabilities_are_those_of_feeding_token_by_token(gguf_path, tokens
             assert np.abs(found[i - 1] - expected).max() < 0.5  # another batch shape: other rounding in Q8 products
 
 
-def test_importance_of_latents_is_that_of_their_tokens(gguf_path, tokens, tmp_path) -> None:
+def test_imatrix_of_latents_is_that_of_their_tokens(gguf_path, tokens, tmp_path) -> None:
     with LlamaBackbone(gguf_path, n_ctx=64, n_threads=1) as opened:
         rows = opened.token_rows(tokens)
     by_token, by_row = (imatrix.collect(gguf_path, [(part,)]) for part in (tokens, rows))
@@ -100,7 +100,7 @@ def test_importance_of_latents_is_that_of_their_tokens(gguf_path, tokens, tmp_pa
     assert all(np.array_equal(back.sums[name], total) for name, total in by_token.sums.items())
 
 
-def test_an_importance_matrix_changes_what_is_written(gguf_path, small, tokens, tmp_path) -> None:
+def test_quantize_backbone_with_an_imatrix_writes_other_weights(gguf_path, small, tokens, tmp_path) -> None:
     importance = imatrix.collect(gguf_path, [(tokens,)])
     weighed = made(gguf_path, tmp_path / "weighed.gguf", "Q4_0", importance)
     assert weighed.stat().st_size >= small.stat().st_size
@@ -111,14 +111,14 @@ def test_an_importance_matrix_changes_what_is_written(gguf_path, small, tokens, 
     ("kind", "reason", "says"),
     [("Q9", Reason.BAD_INPUT, "unknown type 'Q9'"), ("IQ1_S", Reason.BAD_INPUT, "needs an importance matrix")],
 )
-def test_wrong_types_are_refused(gguf_path, tmp_path, kind, reason, says) -> None:
+def test_quantize_backbone_wrong_types_are_refused(gguf_path, tmp_path, kind, reason, says) -> None:
     with pytest.raises(GlassesError, match=says) as caught:
         made(gguf_path, tmp_path / "x.gguf", kind)
     assert caught.value.reason is reason
     assert not list(tmp_path.iterdir())
 
 
-def test_a_truncated_model_is_corrupt(gguf_path, tmp_path) -> None:
+def test_quantize_backbone_truncated_model_is_corrupt(gguf_path, tmp_path) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(gguf_path.read_bytes()[:30_000_000])
     with pytest.raises(GlassesError) as caught:
@@ -130,7 +130,7 @@ def test_a_truncated_model_is_corrupt(gguf_path, tmp_path) -> None:
     assert caught.value.reason is Reason.CORRUPT
 
 
-def test_backbones_of_other_widths_are_no_pair(gguf_path, tmp_path) -> None:
+def test_check_pair_of_backbones_of_other_widths_is_refused(gguf_path, tmp_path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "b.gguf", "llama")
     writer.add_tensor("token_embd.weight", np.zeros((8, 4), np.float32))
     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
@@ -142,7 +142,7 @@ def test_backbones_of_other_widths_are_no_pair(gguf_path, tmp_path) -> None:
     backbone.check_pair(gguf_path, gguf_path)
 
 
-def test_a_full_disk_leaves_nothing(gguf_path, tmp_path) -> None:
+def test_quantize_backbone_on_a_full_disk_leaves_nothing(gguf_path, tmp_path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "quantize", "backbone", str(gguf_path), "--type", "Q4_0", "--out", tmp_path / "x.gguf"],
         capture_output=True,

@@ -89,7 +89,7 @@ SCHEMES = [
 
 
 @pytest.mark.parametrize(("scheme", "make", "shape", "least"), SCHEMES)
-def test_a_scheme_keeps_the_output_and_gives_the_same_bytes_twice(tmp_path, scheme, make, shape, least) -> None:
+def test_quantize_encoder_scheme_keeps_the_output_and_repeats_its_bytes(tmp_path, scheme, make, shape, least) -> None:
     source, data = make(tmp_path / "float.onnx"), arrays(tmp_path / "data", shape)
     made = [quantized(source, tmp_path / f"{i}.onnx", Options(scheme), data) for i in range(2)]
     assert made[0].read_bytes() == made[1].read_bytes()
@@ -105,7 +105,7 @@ def test_a_scheme_keeps_the_output_and_gives_the_same_bytes_twice(tmp_path, sche
 
 
 @pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
-def test_every_calibration_method_gives_ranges(tmp_path, method) -> None:
+def test_quantize_encoder_every_calibration_method_gives_ranges(tmp_path, method) -> None:
     source, data = network(tmp_path / "float.onnx"), arrays(tmp_path / "data")
     made = quantized(source, tmp_path / "int8.onnx", Options("static-qdq", method=method), data)
     kinds = [node.op_type for node in onnx_file.load(made).graph.node]
@@ -113,7 +113,7 @@ def test_every_calibration_method_gives_ranges(tmp_path, method) -> None:
     assert "DequantizeLinear" in kinds
 
 
-def test_calibration_is_read_one_input_at_a_time(tmp_path, monkeypatch) -> None:
+def test_calibration_inputs_are_read_one_at_a_time(tmp_path, monkeypatch) -> None:
     source, data = network(tmp_path / "float.onnx"), arrays(tmp_path / "data", n=5)
     log: list[str] = []
     collect = schemes._Stream.get_next
@@ -140,7 +140,7 @@ def test_auto_exclude_leaves_the_worst_node_in_float(tmp_path) -> None:
     assert 0 < len(excluded) < len(ranking)
 
 
-def test_an_int8_connector_is_unpacked_to_what_it_multiplies(tmp_path) -> None:
+def test_unpack_of_an_int8_connector_gives_what_it_multiplies(tmp_path) -> None:
     source, data = network(tmp_path / "float.onnx"), arrays(tmp_path / "data")
     made = quantized(source, tmp_path / "int8.onnx", Options("dynamic-int8"), data)
     back = unpack.to_float(onnx_file.load(made), tmp_path / "back.onnx")
@@ -149,7 +149,7 @@ def test_an_int8_connector_is_unpacked_to_what_it_multiplies(tmp_path) -> None:
     assert fidelity.least_cosine(fidelity.compare(source, back, named)) > 0.9995
 
 
-def test_figures_of_a_known_difference() -> None:
+def test_difference_of_known_arrays_gives_the_computed_figures() -> None:
     one = fidelity.Difference()
     one.add(np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]), "a")
     found = one.figures()
@@ -212,13 +212,13 @@ def broken(tmp_path: Path, what: str) -> list[str]:
         ("integers", "none of most holds floats"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_left(tmp_path, capsys, what, says) -> None:
+def test_quantize_encoder_wrong_input_is_refused_and_leaves_nothing(tmp_path, capsys, what, says) -> None:
     assert main(broken(tmp_path, what)) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_a_full_disk_leaves_nothing(tmp_path) -> None:
+def test_quantize_encoder_on_a_full_disk_leaves_nothing(tmp_path) -> None:
     arguments = broken(tmp_path, "nothing")
     done = subprocess.run(
         [sys.executable, "-m", "quantize", *arguments],
@@ -232,7 +232,7 @@ def test_a_full_disk_leaves_nothing(tmp_path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_an_interrupted_write_leaves_nothing(tmp_path) -> None:
+def test_whole_file_interrupted_write_leaves_nothing(tmp_path) -> None:
     def write() -> None:
         with files.whole(tmp_path / "model.onnx") as part:
             part.write_bytes(b"half")
@@ -243,7 +243,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_prints_what_it_lost(tmp_path, capsys) -> None:
+def test_quantize_encoder_prints_what_was_lost(tmp_path, capsys) -> None:
     arguments = broken(tmp_path, "nothing")
     assert main([*arguments, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
@@ -251,7 +251,7 @@ def test_the_command_prints_what_it_lost(tmp_path, capsys) -> None:
     assert Path(figures["file"]).stat().st_size == figures["bytes"]
 
 
-def test_a_missed_target_is_status_1_and_the_file_is_there(tmp_path, capsys) -> None:
+def test_quantize_encoder_missed_target_is_status_1_and_keeps_the_file(tmp_path, capsys) -> None:
     assert main([*broken(tmp_path, "--target 1"), "--json"]) == 1
     figures = json.loads(capsys.readouterr().out)
     assert figures["least_cosine"] < figures["target"] == 1
@@ -263,7 +263,7 @@ def test_a_missed_target_is_status_1_and_the_file_is_there(tmp_path, capsys) -> 
     ("extra", "says"),
     [("--limit -3", "--limit -3: at least 1"), ("--data {}", "no item is long enough")],
 )
-def test_a_connector_that_cannot_be_compared_is_not_written(tmp_path, capsys, extra, says) -> None:
+def test_quantize_connector_that_cannot_be_compared_is_not_written(tmp_path, capsys, extra, says) -> None:
     (tmp_path / "short").mkdir()
     soundfile.write(tmp_path / "short" / "click.wav", np.zeros(8, np.float32), 16_000)
     out = tmp_path / "out" / "made.onnx"
@@ -274,9 +274,7 @@ def test_a_connector_that_cannot_be_compared_is_not_written(tmp_path, capsys, ex
 
 
 @pytest.mark.parametrize("make", [convolutions, lambda path: network(path, width=WIDTH + 1)])
-def test_a_report_of_two_models_with_other_inputs_is_refused_before_any_work(
-    tmp_path, capsys, monkeypatch, make
-) -> None:
+def test_report_of_models_with_other_inputs_is_refused_before_any_work(tmp_path, capsys, monkeypatch, make) -> None:
     monkeypatch.setattr(feeds, "role_of", lambda *_: pytest.fail("work has begun"))
     network(tmp_path / "a.onnx")
     make(tmp_path / "b.onnx")
@@ -286,7 +284,7 @@ def test_a_report_of_two_models_with_other_inputs_is_refused_before_any_work(
     assert "no pair to compare" in said
 
 
-def test_feeds_of_another_pair_are_refused(tmp_path) -> None:
+def test_compare_feeds_of_another_pair_are_refused(tmp_path) -> None:
     first, second = network(tmp_path / "a.onnx"), convolutions(tmp_path / "b.onnx")
     with pytest.raises(GlassesError) as caught:
         fidelity.compare(first, second, [Named("0", "d", {"x": np.zeros((2, WIDTH), np.float32)})])

@@ -1,4 +1,4 @@
-"""Every subcommand that writes, on a disk that fills up while it writes: it says so and leaves nothing behind."""
+"""Each subcommand that writes, on a disk that fills up during the write: it says so and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def full(arguments: list[str], n_bytes: int, cwd: Path) -> str:
 
 @pytest.mark.models
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, command: str) -> None:
+def test_quantize_on_a_full_disk_says_so_and_leaves_nothing(folder: Path, command: str) -> None:
     arguments, n_bytes = COMMANDS[command]
     assert "is full" in full(arguments.split(), n_bytes, folder)
     assert not list((folder / "out").iterdir())
 
 
 @pytest.mark.models
-def test_a_bundle_whose_second_file_finds_the_disk_full_leaves_not_the_first(folder: Path) -> None:
+def test_quantize_bundle_disk_full_at_the_second_file_removes_the_first(folder: Path) -> None:
     store.pull(["whisper-tiny-en-ct2"])
     before = set(bundle.BUILT.glob("*")) | set(bundle.BUILT.glob(".*"))
     arguments = ["bundle", "--board", "zero2w", "--name", NAME]

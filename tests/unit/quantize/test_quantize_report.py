@@ -1,4 +1,4 @@
-"""Verdict, page, plan, export and bundle: what `quantize` says and packages."""
+"""Verdict, report page, plan, export and bundle: what `quantize` says and packages."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def result(cosine: float = 0.995, speed: float = 2.5, b_percent: float = 60.0, i
         ({"speed": 0.2}, "A", "no reason to change"),
     ],
 )
-def test_the_verdict_weighs_fidelity_tasks_and_gain(changes, better, says) -> None:
+def test_verdict_weighs_fidelity_tasks_and_gain(changes, better, says) -> None:
     found = verdict(result(**changes))
     assert found["better"] == better
     assert says in " ".join(found["why"])
 
 
 @pytest.mark.parametrize(("items", "better"), [(20, "B"), (2000, "A")])
-def test_one_answer_that_runs_on_is_no_loss_of_words(items: int, better: str) -> None:
+def test_verdict_single_runaway_answer_is_no_loss_of_words(items: int, better: str) -> None:
     found = result()
     figures = {"a_percent": 120.0, "b_percent": 150.0, "items": items, "higher_is_better": False}
     assert verdict(found | {"tasks": {"words wrong: human captions": figures}})["better"] == better
@@ -96,7 +96,7 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_fetches_nothing() -> None:
+def test_report_page_is_complete_and_fetches_nothing() -> None:
     found = result()
     found["verdict"] = verdict(found)
     text = page.render(found)
@@ -116,7 +116,8 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
         ("quantize.plan", "import of quantize.plan halted"),  # ours: a defect, which its traceback shows
     ],
 )
-def test_only_a_missing_package_of_the_extra_is_called_that(missing, says) -> None:
+def test_quantize_missing_package_of_the_extra_names_the_extra(missing, says) -> None:
+    """A missing module of our own is a defect, and its traceback is shown."""
     code = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_module('quantize', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -124,13 +125,13 @@ def test_only_a_missing_package_of_the_extra_is_called_that(missing, says) -> No
     assert ("install the extra" in done.stderr) is not missing.startswith("quantize")
 
 
-def test_the_extra_is_what_pyproject_says() -> None:
+def test_quantize_extra_is_the_one_in_pyproject() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     named = {one.partition(">")[0].replace("-", "_") for one in project["optional-dependencies"]["quantize"]}
     assert named == set(quantize_main._EXTRA)
 
 
-def test_every_board_that_runs_us_says_what_it_can_compute() -> None:
+def test_board_compute_of_every_board_we_run_on_is_known() -> None:
     for name in board_names():
         if name in ("desktop", "even-g1", "frame"):  # nothing of ours is estimated on these
             with pytest.raises(GlassesError) as caught:
@@ -140,14 +141,14 @@ def test_every_board_that_runs_us_says_what_it_can_compute() -> None:
             assert processors.board_compute(name).int8_gmacs > processors.board_compute(name).float_gmacs
 
 
-def test_integer_kernels_scale_by_integer_peaks() -> None:
+def test_scaled_ms_integer_kernels_scale_by_integer_peaks() -> None:
     here = processors.Compute((), 2000, 16, 64, 10.0)
     there = processors.Compute((), 1000, 4, 8, 1.0)
     spent = {"DynamicQuantizeMatMul": 1.0, "MatMulIntegerToFloat": 1.0, "Conv": 3.0}
     assert processors.scaled_ms(spent, here, there) == pytest.approx(2.0 * 16 + 3.0 * 8)
 
 
-def test_a_board_file_with_a_wrong_compute_table_is_named(tmp_path) -> None:
+def test_board_compute_wrong_table_is_named(tmp_path) -> None:
     text = (processors.BOARDS_DIR / "pi5.toml").read_text()
     (tmp_path / "odd.toml").write_text(text.replace("clock_mhz = 2400", "clock_mhz = -1"))
     with pytest.raises(GlassesError, match=r"odd\.toml: compute\.clock_mhz"):
@@ -158,7 +159,7 @@ def test_a_board_file_with_a_wrong_compute_table_is_named(tmp_path) -> None:
 
 
 @pytest.mark.models
-def test_the_plan_of_the_smallest_board(capsys) -> None:
+def test_plan_of_the_smallest_board_says_what_does_not_fit(capsys) -> None:
     assert main(["plan", "--board", "zero2w", "--bundle", "pocket", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["variants"]
     assert 300 < row["memory_mb"]["memory"] < 700
@@ -169,7 +170,7 @@ def test_the_plan_of_the_smallest_board(capsys) -> None:
 
 
 @pytest.mark.models
-def test_the_plan_counts_what_a_variant_takes_more(monkeypatch) -> None:
+def test_plan_counts_what_a_variant_takes_in_addition(monkeypatch) -> None:
     store.pull(["whisper-tiny-en-ct2"])
     monkeypatch.setattr(bundle, "SCHEMES", ("int8-weight-only",))
     monkeypatch.setattr(plan, "BACKBONES", ("mixed",))
@@ -182,14 +183,14 @@ def test_the_plan_counts_what_a_variant_takes_more(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("board", ["zero2w", "pi5", "orin-nano"])
-def test_what_is_advised_for_a_board_is_what_its_bundle_is_made_with(board: str) -> None:
+def test_recipe_of_a_board_is_the_scheme_that_is_advised_for_it(board: str) -> None:
     advised, _ = processors.session_options(board)["scheme of the audio encoder"]
     made = bundle.recipe_for(board).audio
     assert made is not None
     assert advised.split() == [made.scheme, *(["--every-product"] if made.every_product else [])]
 
 
-def test_dynamic_axes_are_named_and_run_at_any_length(tmp_path, capsys) -> None:
+def test_export_dynamic_axes_are_named_and_run_at_any_length(tmp_path, capsys) -> None:
     value = [onnx.helper.make_tensor_value_info(name, 1, [1, 4]) for name in ("x", "y")]
     node = onnx.helper.make_node("Relu", ["x"], ["y"])
     body = onnx.helper.make_graph([node], "relu", [value[0]], [value[1]])
@@ -206,7 +207,7 @@ def test_dynamic_axes_are_named_and_run_at_any_length(tmp_path, capsys) -> None:
 
 
 @pytest.mark.train
-def test_a_hugging_face_whisper_equals_transformers(tmp_path) -> None:
+def test_export_of_a_hugging_face_whisper_equals_transformers(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -225,7 +226,7 @@ def test_a_hugging_face_whisper_equals_transformers(tmp_path) -> None:
 
 @pytest.mark.train
 @pytest.mark.models
-def test_the_exported_image_encoder_equals_torch(tmp_path) -> None:
+def test_export_of_the_image_encoder_equals_torch(tmp_path) -> None:
     pytest.importorskip("torch")
     store.pull(["efficientnet-lite0-pth"])
     source = export.source_of(store.path_of("efficientnet-lite0-pth"))
@@ -236,7 +237,7 @@ def test_the_exported_image_encoder_equals_torch(tmp_path) -> None:
 
 
 @pytest.mark.models
-def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(request) -> None:
+def test_bundle_variant_loads_and_refuses_latents_of_the_shipped_one(request) -> None:
     store.pull(["whisper-tiny-en-ct2"])
     name = "pocket-test-variant"
     request.addfinalizer(lambda: [path.unlink() for path in _files_of(name)])
@@ -258,7 +259,7 @@ def test_a_bundle_variant_loads_whole_and_refuses_latents_of_the_shipped_one(req
 
 
 @pytest.mark.models
-def test_the_shipped_encoders_are_made_again_bit_for_bit(tmp_path) -> None:
+def test_rebuild_pocket_makes_the_shipped_encoders_bit_for_bit(tmp_path) -> None:
     store.pull(["whisper-tiny-en-ct2", "yamnet-onnx"])
     rows = {row["model"]: row["result"] for row in bundle.rebuild_pocket(None, tmp_path, lambda what: None)}
     assert rows["whisper-tiny-en-encoder-int8"] == rows["yamnet-int8"] == "made again, same sha256"
@@ -268,7 +269,7 @@ def test_the_shipped_encoders_are_made_again_bit_for_bit(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../evil", "pocket", "", "a/b", ".hidden", "Ünder"])
-def test_a_bundle_of_a_bad_or_a_taken_name_is_refused_before_any_work(name: str) -> None:
+def test_make_bundle_bad_or_taken_name_is_refused_before_any_work(name: str) -> None:
     with pytest.raises(GlassesError) as caught:
         bundle.make(name, bundle.Recipe(), importance=None, step=lambda what: pytest.fail(f"began: {what}"))
     assert caught.value.reason is Reason.BAD_INPUT
@@ -283,7 +284,7 @@ def _files_of(name: str) -> list[Path]:
     return [*found, manifests.BUNDLES / f"{name}.toml"]
 
 
-def test_roles_are_told_by_inputs() -> None:
+def test_role_of_a_network_is_told_by_its_inputs() -> None:
     def model(name: str, shape: list):
         value = onnx.helper.make_tensor_value_info(name, 1, shape)
         return onnx.helper.make_model(onnx.helper.make_graph([], "g", [value], []))
