@@ -1,4 +1,4 @@
-"""A small connector of the sound recipe and made-up clips for it: what a training of any length needs. Needs torch."""
+"""A small connector of the sound recipe and synthetic clips to train it on. Needs torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH, RANK = 12, 4
 
 
 def connector() -> SoundConnector:
-    """The same every time; its rows are about as long as token rows."""
+    """A connector that is the same every time; its rows have about the norm of token rows."""
     rng, n = np.random.default_rng(0), len(NAMES)
     shapes = {
         "shift": (WIDTH,),
@@ -28,7 +28,7 @@ def connector() -> SoundConnector:
 
 
 def clips() -> Pooled:
-    """Nine clips of three kinds."""
+    """Nine clips of three classes."""
     kinds = np.arange(9) % 3
     latents = np.random.default_rng(1).standard_normal((9, WIDTH)).astype(np.float32) + 2 * np.eye(3, WIDTH)[kinds]
     return Pooled("audio", latents.astype(np.float32), kinds, np.zeros(9, np.int64), NAMES)

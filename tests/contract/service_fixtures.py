@@ -1,5 +1,6 @@
-"""One real service in a thread, reached in process, over a Unix socket, over TCP + TLS with a bearer token, and over
-TCP + mutual TLS without one. No fakes.
+"""A real service in a thread, for tests of all transports.
+
+It is reached in process, over a Unix socket, over TCP + TLS with a bearer token, and over TCP + mutual TLS without one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class Served:
-    """`service` on its own event loop; `addresses` where it listens besides, `folder` where its files are."""
+    """A service on its own event loop. `addresses`: where it listens; `folder`: where its files are."""
 
     loop: asyncio.AbstractEventLoop
     service: Service
@@ -100,7 +101,7 @@ async def _start(
 
 
 def _written(certificate: trustme.LeafCert, stem: Path) -> tuple[Path, Path]:
-    """Files of a certificate's chain and of its key."""
+    """Writes a certificate's chain and key; returns both files."""
     chain, key = stem.with_suffix(".chain.pem"), stem.with_suffix(".key.pem")
     certificate.private_key_pem.write_to_path(key)
     chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))

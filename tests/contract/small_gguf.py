@@ -1,4 +1,4 @@
-"""The pocket backbone cut to its first layers: the same rows, tokenizer and kernels, a tenth of the time."""
+"""Writes the pocket backbone cut to its first layers: same rows, tokenizer and kernels in a tenth of the time."""
 
 from __future__ import annotations
 

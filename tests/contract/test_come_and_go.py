@@ -26,7 +26,7 @@ PATIENCE_S = 30.0
 
 
 class Microphone:
-    """Hears nothing, until it is pulled."""
+    """A silent microphone that can be pulled."""
 
     device = SoundDevice(0, "fake", SAMPLE_RATE_HZ)
     overruns = 0
@@ -36,7 +36,7 @@ class Microphone:
 
 
 class Desk:
-    """One microphone that can be pulled; looked for `n_asked` times."""
+    """Devices with one microphone that can be pulled. `n_asked`: how often it was opened."""
 
     muted = sees = False
 

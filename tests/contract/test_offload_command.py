@@ -162,8 +162,8 @@ def test_responder_offloaded_says_the_services_words_until_it_dies(
     assert "".join(texts).strip() == reply.text
 
 
-class Spied(WebSocket):
-    """Keeps what was sent, pings and empty sessions aside."""
+class RecordingWebSocket(WebSocket):
+    """A transport that keeps what was sent, except pings and empty sessions."""
 
     sent: ClassVar[list[bytes]] = []
 
@@ -210,7 +210,7 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
     vad, encoder = Vad(store.path_of(loaded.bundle.vad)), TurnEncoder(loaded, addressee=lambda latents: asks)
     hears = Listener(vad, TurnManager(on_speech=True), encoder, config=config)
     asked, replies, signals, done = threading.Event(), list[Reply](), list[Signal](), threading.Event()
-    Spied.sent.clear()
+    RecordingWebSocket.sent.clear()
 
     def watched(write: Write) -> Write:
         def asking(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
@@ -232,7 +232,7 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
                     assert asked.wait(60), "a draft that may be complete is answered before the turn is"
                     time.sleep(0.5)  # as long as it likes to take
                     if not any(isinstance(other, TurnCompleted) for other in signals):
-                        assert Spied.sent == []
+                        assert RecordingWebSocket.sent == []
                 elif not isinstance(one, Draft):
                     responder.put(one)
                 signals.append(one)
@@ -242,7 +242,7 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
             done.wait(60)
         responder.stop()
 
-    with HedgedAnswerer(lambda: Spied(service[0]), PATIENT) as answerer:
+    with HedgedAnswerer(lambda: RecordingWebSocket(service[0]), PATIENT) as answerer:
         assert answerer.wait_connected(60)
         parts: Any = loaded, Voice(), Loudspeaker()
         responder = Responder(
@@ -258,9 +258,9 @@ def test_offload_sentence_of_a_bystander_sends_no_latents(
     loaded.backbone.rollback(loaded.n_prefix)
     if asks < config.addressed_probability:
         assert not any(isinstance(one, TurnCompleted) for one in signals)
-        assert (Spied.sent, replies) == ([], [])
+        assert (RecordingWebSocket.sent, replies) == ([], [])
     else:
-        assert any(b'"feed"' in data for data in Spied.sent)
+        assert any(b'"feed"' in data for data in RecordingWebSocket.sent)
         assert len(replies) == 1
 
 
@@ -283,7 +283,7 @@ def test_offload_radio_shed_sends_nothing_and_answers_locally(service: tuple[str
     assert whys[1] == "local: only this device can do it"
 
 
-class Impatient(CompletedTurn):
+class AbandonedTurn(CompletedTurn):
     """A turn that nobody waits for once `gave_up` is set."""
 
     gave_up: ClassVar[threading.Event] = threading.Event()
@@ -296,8 +296,8 @@ class Impatient(CompletedTurn):
 def test_offload_answer_nobody_waits_for_raises(loaded: LoadedBundle, tmp_path: Path) -> None:
     turn = Turn(9, 0, "test", ("Tell me a long story.",))
     with HedgedAnswerer(transport_of(f"unix:{tmp_path}/none", None, None)) as answerer:
-        stream = answerer.answer(turn, prompted(loaded, turn), max_tokens=200, progress=Impatient())
+        stream = answerer.answer(turn, prompted(loaded, turn), max_tokens=200, progress=AbandonedTurn())
         next(stream)
-        Impatient.gave_up.set()
+        AbandonedTurn.gave_up.set()
         with pytest.raises(ModelError, match="nobody waits"):
             list(stream)

@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 
 
 class Microphone:
-    """Has heard a question, and then silence, by the time it is open."""
+    """A microphone that has heard a question and then silence when it is opened."""
 
     device = SoundDevice(0, "fake", SAMPLE_RATE_HZ)
     overruns = 0
@@ -46,7 +46,7 @@ class Microphone:
 
 
 class Room:
-    """A microphone, no speaker and no camera."""
+    """Devices with a microphone, no speaker and no camera."""
 
     muted = sees = False
 

@@ -61,7 +61,7 @@ def sound(name: str) -> dict[str, Any]:
 
 
 def chat(http: httpx.Client, *content: dict[str, Any], stream: bool) -> str:
-    """What the openai package sends and reads."""
+    """Sends a chat request as the openai package does; returns the answer."""
     body = {"model": "pocket", "messages": [{"role": "user", "content": content}], "max_tokens": 24, "stream": stream}
     answer = http.post("/v1/chat/completions", json=body)
     assert answer.status_code == 200, answer.text

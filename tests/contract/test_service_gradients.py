@@ -1,4 +1,4 @@
-"""The Gradient API against torch's own autograd through the same network, in process and over the wire."""
+"""The Gradient API compared with torch's own autograd through the same network, in process and over the wire."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def rows_like(service: Served, seed: int, n: int = 5) -> np.ndarray:
 
 
 def own_loss(service: Served, kind: str, rows: list[torch.Tensor], targets: list[list[int]]) -> torch.Tensor:
-    """The same by plain torch: the whole sequence with the system prompt, no cache, one sequence at a time."""
+    """The loss by plain torch: the whole sequence with the system prompt, no cache, one sequence at a time."""
     model, backbone = service.service.host.engine.model, service.service.host.loaded.backbone  # type: ignore[attr-defined]
     embed = model.get_input_embeddings()
 

@@ -55,7 +55,7 @@ class Timed(sound_align.Source):
 
 
 def trained(folder: Path, gguf: Path, through: str | None) -> tuple[list[np.ndarray], float]:
-    """What `sound_align` makes of the small connector, and its steps/s."""
+    """Trains the small connector by `sound_align`; returns its parameters and steps/s."""
     model, path = recipe_fixtures.connector(), folder / (through or "here").replace("/", "-")
     sound_align.train(model, recipe_fixtures.clips(), gguf=gguf, path=path, steps=STEPS, batch=8, through=through)
     rate = STEPS / (time.monotonic() - Timed.began)
@@ -84,8 +84,8 @@ def test_sound_align_over_the_wire_trains_as_in_process(
         assert np.linalg.norm(mine - theirs) < 0.02 * moved
 
 
-class MadeUp:
-    """Pictures and sounds that nobody saw or heard."""
+class RandomCourse:
+    """A course of random class probabilities for pictures or sounds."""
 
     space = "none:0"
 
@@ -115,7 +115,7 @@ def test_told_recipe_over_the_wire_trains_as_in_process(
 ) -> None:
     monkeypatch.setattr(remote_backbone, "open_backbone", partial(frozen_backbone.open_backbone, dtype=torch.float32))
     monkeypatch.setattr(remote_backbone, "WebSocket", lambda address: service.transport("unix"))
-    courses = {sense: MadeUp(sense) for sense in told.WORDINGS}
+    courses = {sense: RandomCourse(sense) for sense in told.WORDINGS}
     ends: list[dict[str, Any]] = []
     for i, through in enumerate((None, None, service.addresses["unix"])):
         torch.manual_seed(0)

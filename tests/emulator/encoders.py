@@ -1,4 +1,4 @@
-"""Encoders that only tests need: the reference libraries', for what a device with an encoder would send."""
+"""Reference encoders (Opus, LC3), which stand for those of a device; only tests need them."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def build(target: str = "host") -> Path:
 
 @contextmanager
 def built(target: str) -> Iterator[Path]:
-    """As `build`, and nobody else builds until the end of the block: for who copies what was built."""
+    """As `build`; no other process builds until the end of the block, so that the result can be copied."""
     folder = FIRMWARE / "build"
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -56,7 +56,7 @@ def built(target: str) -> Iterator[Path]:
 
 
 class Firmware:
-    """One device. Every one loads its own copy of the library, as its state is static."""
+    """One device. Each loads its own copy of the library, because the firmware's state is static."""
 
     def __init__(self, *, code: str | None = None, seed: int = 1, now_us: int = 0) -> None:
         with tempfile.TemporaryDirectory() as folder, built("host") as made:
@@ -74,7 +74,7 @@ class Firmware:
         return self.slot
 
     def power_cycle(self, now_us: int) -> int:
-        """Off and on again."""
+        """Switches the device off and on again."""
         self.lib.host_power_on()
         return self.boot(now_us)
 
@@ -89,18 +89,18 @@ class Firmware:
         return self._out.raw[:size]
 
     def watchdog(self, now_us: int) -> None:
-        """The watchdog's time is over."""
+        """Lets the watchdog time out."""
         self.lib.host_watchdog()
         if self.lib.host_resets():
             self.boot(now_us)
 
     def show(self, jpeg: bytes) -> None:
-        """Puts a picture before the camera."""
+        """Sets the picture that the camera takes."""
         self._photo = jpeg
         self.lib.host_photo(self._photo, ctypes.c_uint32(len(jpeg)))
 
     def hear(self, encoded: bytes) -> bool:
-        """Lays 20 ms before the microphone, as an encoder would make them; False: those before were not taken yet."""
+        """Gives the microphone an encoded packet of 20 ms. False: it has not taken the one before yet."""
         return bool(self.lib.host_mic(encoded, ctypes.c_size_t(len(encoded))))
 
     def sound(self, pcm: Int16Array) -> None:
@@ -110,20 +110,20 @@ class Firmware:
 
     @property
     def sounding(self) -> bool:
-        """Whether some of that is still to be heard; only a microphone that is on hears."""
+        """Whether part of that sound was not heard yet. Only a microphone that is on hears."""
         return bool(self.lib.host_sound_left())
 
     def listen(self, heard: Callable[[bytes], None]) -> None:
-        """Stands before the speaker: `heard` gets PCM16 as it comes."""
+        """Calls `heard` with the PCM16 that the speaker plays."""
         self._listener = _LISTENER(lambda pcm, size: heard(ctypes.string_at(pcm, size)))
         self.lib.host_heard_by(self._listener)
 
     def simulate(self, what: str, value: int) -> None:
-        """Plays a hand or a fault: "touch", "button", "mute", ... as protocol.h numbers them."""
+        """Simulates an input or a fault: "touch", "button", "mute", ... as protocol.h numbers them."""
         self.lib.board_simulate(ctypes.c_uint8(value_of(f"SIMULATED_{what.upper()}")), ctypes.c_int32(value))
 
     def flash(self, slot: int, image: bytes) -> None:
-        """Writes a slot as a factory does."""
+        """Writes a firmware slot, as a factory does."""
         self.lib.host_flash(slot, image, ctypes.c_size_t(len(image)))
 
     def hud(self) -> bytes:

@@ -1,4 +1,4 @@
-"""An emulated Frame or Halo: runs the Lua it is sent in a real Lua 5.4, over a camera, microphone and display here."""
+"""An emulated Frame or Halo: it runs the Lua it is sent in a real Lua 5.4, with emulated devices."""
 
 from __future__ import annotations
 

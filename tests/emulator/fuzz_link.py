@@ -1,7 +1,7 @@
-"""Mutated frames against both ends of the link: no crash, and nothing taken for intact that was changed.
+"""Sends mutated frames to both ends of the link: neither crashes, and neither accepts a changed frame as intact.
 
-Half of them are what a peer really says in the session, sealed where the link is, with one to three changes; the rest
-is made up. Only frames that can no longer be read count as harmed; half as many again go out untouched.
+Half of them are real frames of the session (sealed where the link is) with one to three changes; the rest is random.
+Only frames that can no longer be read count as harmed; half as many again are sent unchanged.
 
 `python -m tests.emulator.fuzz_link --frames 10000000` prints the figures; the C side runs under sanitizers.
 """

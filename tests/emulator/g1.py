@@ -1,4 +1,4 @@
-"""One emulated arm of an Even G1: answers as the facts about it say, and refuses or falls silent when told to."""
+"""An emulated arm of an Even G1: it answers as the real one is known to, and refuses or stays silent on demand."""
 
 from __future__ import annotations
 

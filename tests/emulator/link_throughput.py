@@ -1,4 +1,4 @@
-"""The link's host side beside pyserial's raw copy, all through a pty, in one run: bytes a second at 100% of one core.
+"""Compares the link's host side with pyserial's raw copy through a pty, in bytes a second at 100% of one core.
 
 CPU time of the thread under test alone is counted, the kernel's work for it included, so a busy machine changes little;
 the other end of the pty is another thread. It is the Link alone, without the asyncio tasks that drive it.

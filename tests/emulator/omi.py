@@ -1,4 +1,4 @@
-"""An emulated OMI Glass or Omi pendant: behaves as the facts about its firmware say, and loses what it is told to."""
+"""An emulated OMI Glass or Omi pendant: it behaves as its firmware is known to, and loses packets on demand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Radio in one process: bleak's backends over bumble's LocalLink. Does NOT know any product.
+"""An emulated Bluetooth radio in one process: bleak backends over bumble's LocalLink.
 
 The real BleakClient and BleakScanner run above it; below it are bumble's whole host stacks (GATT, ATT, L2CAP, HCI)
-and emulated controllers. LocalLink loses nothing: losses are made by the peripherals.
+and emulated controllers. LocalLink loses nothing; the emulated peripherals drop what a test wants lost.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class GattPeripheral:
     """An advertising peripheral with the services given: {service: {characteristic: read value, or "write", "notify"}}.
 
     `on_write(uuid, value)` gets what is written; `notify(uuid, value)` sends. Subclasses behave like a product.
-    It is to be found again when the central has ended the link; after `drop` only once `advertise` is called.
+    It advertises again when the central has ended the link; after `drop` only once `advertise` is called.
     """
 
     name = "peripheral"
@@ -138,7 +138,7 @@ class GattPeripheral:
         self.on_drop()
 
     def on_drop(self) -> None:
-        """The link went down."""
+        """Called when the link went down."""
 
     def read(self, uuid: str) -> bytes:
         """The value of a readable characteristic."""
@@ -149,7 +149,7 @@ class GattPeripheral:
         self.on_write(uuid, data)
 
     def on_write(self, uuid: str, data: bytes) -> None:
-        """Something was written."""
+        """Called when something was written."""
 
     async def notify(self, uuid: str, data: bytes) -> None:
         """Sends to the central if it subscribed; awaiting it keeps the order."""
@@ -157,7 +157,7 @@ class GattPeripheral:
             await self.device.notify_subscriber(self.connection, self._characteristics[uuid], data)
 
     async def drop(self) -> None:
-        """The peripheral ends the link, as one that is switched off does not even do; nobody hears of it any more."""
+        """Ends the link from the peripheral's side; it no longer advertises."""
         if self.connection is not None:
             self._dropping = True
             await self.connection.disconnect()
@@ -285,7 +285,7 @@ def _text(uuid: core.UUID) -> str:
 
 @contextmanager
 def _bleak_errors() -> Iterator[None]:
-    """What a platform's backend raises; a request cut off by a disconnection is cancelled inside bumble."""
+    """Raises what a platform's backend raises; bumble cancels a request that a disconnection cuts off."""
     try:
         yield
     except att.ATT_Error as error:

@@ -1,8 +1,8 @@
-"""Glasses to try the commands on: the board "host" behind a pseudo-terminal or a TCP port, in real time.
+"""Emulated glasses: the firmware's board "host" behind a pseudo-terminal or a TCP port, in real time.
 
-`python -m tests.emulator.stand_in --tcp 7700` says where it is and which code it shows; t, l, m and the name of a sound
-file (with Enter) touch it, mute it, speak to it. In tests `StandIn` runs it in a
-thread, for the command under test blocks its own. Does NOT know who connects.
+`python -m tests.emulator.stand_in --tcp 7700` prints its address and pairing code. Typed with Enter: t is a touch, l a
+long touch, m mutes, and the name of a sound file is played to its microphone. In tests `StandIn` runs it in a thread,
+because the command under test blocks the main thread.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Kind = Literal["pty", "tcp"]
 
 
 class Pump:
-    """Runs a Firmware against the clock: what is put into `waiting` reaches it, what it says goes to `write`."""
+    """Runs a Firmware in real time: it receives the bytes in `waiting` and sends through `write`."""
 
     def __init__(self, firmware: Firmware, write: Callable[[bytes], Awaitable[None]]) -> None:
         self.waiting = bytearray()
@@ -57,13 +57,13 @@ class Pump:
             await asyncio.sleep(POLL_S)
 
     async def stop(self) -> None:
-        """Ends it."""
+        """Cancels the task."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Plug:
-    """A device's wire: `plug_in` and `unplug` as a hand would; the address stays the same."""
+    """The cable of a device. Its address stays the same over `unplug` and `plug_in`."""
 
     def __init__(self, firmware: Firmware, kind: Kind, port: int = 0) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -76,11 +76,11 @@ class Plug:
 
     @property
     def address(self) -> str:
-        """What `glasses link` takes."""
+        """The address for `glasses link`."""
         return str(self._path) if self._kind == "pty" else f"127.0.0.1:{self._port}"
 
     async def plug_in(self) -> None:
-        """It can be reached from now on."""
+        """Connects the cable."""
         if self._kind == "tcp":
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
             self._port = self._server.sockets[0].getsockname()[1]
@@ -90,7 +90,7 @@ class Plug:
         self._reader = asyncio.create_task(self._read(self._pty))
 
     async def unplug(self) -> None:
-        """The cable is pulled: the device goes on by itself."""
+        """Pulls the cable; the device keeps running."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -104,7 +104,7 @@ class Plug:
             self._pty = None
 
     async def close(self) -> None:
-        """Ends it."""
+        """Unplugs the device and stops its firmware."""
         await self.unplug()
         await self._pump.stop()
         self._folder.cleanup()
@@ -137,10 +137,10 @@ class Plug:
 
 
 class StandIn:
-    """`with StandIn("pty") as glasses`: a device with a code, served by a thread until the end of the block."""
+    """A device with a pairing code, run by a thread inside the block: `with StandIn("pty") as glasses`."""
 
     def __init__(self, kind: Kind = "pty", *, code: str | None = "", port: int = 0) -> None:
-        """`code`: None is an open link, "" a new one."""
+        """`code`: the pairing code; "" makes a new one, None opens the link without a key."""
         self.code = new_pairing_code() if code == "" else code
         self.firmware = Firmware(code=self.code, seed=int.from_bytes(os.urandom(4)), now_us=now_us())
         self._kind: Kind = kind
@@ -164,11 +164,11 @@ class StandIn:
 
     @property
     def address(self) -> str:
-        """What `glasses link` takes; the same after `unplug` and `plug_in`."""
+        """The address for `glasses link`; the same after `unplug` and `plug_in`."""
         return self._plug.address
 
     def plug_in(self) -> None:
-        """It can be reached from now on."""
+        """Connects the cable."""
         self._do(self._plug.plug_in())
 
     def unplug(self) -> None:
@@ -176,7 +176,7 @@ class StandIn:
         self._do(self._plug.unplug())
 
     def between_steps(self, what: Callable[[], Any]) -> Any:
-        """Runs `what` while the firmware stands still; what it returns."""
+        """Calls `what` between two steps of the firmware and returns its result."""
 
         async def run() -> Any:
             return what()
@@ -187,8 +187,8 @@ class StandIn:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
 
 
-class _Heard:
-    """Says how much the speaker was given, a second at a time."""
+class _SpeakerReport:
+    """Prints a line for each second of sound that the speaker got."""
 
     def __init__(self) -> None:
         self._n = 0
@@ -200,8 +200,8 @@ class _Heard:
             print("the speaker has said another second", flush=True)
 
 
-def _hand(glasses: StandIn, line: str) -> None:
-    """What a hand, or a voice, does to the glasses."""
+def _simulate_line(glasses: StandIn, line: str) -> None:
+    """Touches, mutes or speaks to the glasses as the typed `line` says."""
     touches, firmware = {"t": 1, "d": 2, "l": 3}, glasses.firmware
     if line in touches:
         glasses.between_steps(lambda: firmware.simulate("touch", touches[line]))
@@ -215,7 +215,7 @@ def _hand(glasses: StandIn, line: str) -> None:
 
 
 def main() -> None:
-    """Serves one until Ctrl-C."""
+    """Runs one device until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tcp", type=int, metavar="PORT", help="behind that port of this machine, not a pty")
     parser.add_argument("--open", action="store_true", help="without a pairing code")
@@ -224,12 +224,12 @@ def main() -> None:
     with StandIn(kind, code=None if args.open else "", port=args.tcp or 0) as glasses:
         print(glasses.address, glasses.code or "open", flush=True)
         glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
-        glasses.between_steps(lambda: glasses.firmware.listen(_Heard().take))
+        glasses.between_steps(lambda: glasses.firmware.listen(_SpeakerReport().take))
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background (&) it goes on without anybody's hands
         with suppress(KeyboardInterrupt):
             with suppress(OSError):
                 for line in sys.stdin:
-                    _hand(glasses, line.strip())
+                    _simulate_line(glasses, line.strip())
             threading.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""A command in a terminal of its own, typed to and read as a person would. Does NOT know which command."""
+"""Runs a `glasses` command in a pseudo-terminal, types keys and reads its output as a person would."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 class Terminal:
-    """`with Terminal("link", ...) as terminal`; `said` is all its output so far."""
+    """A running command: `with Terminal("link", ...) as terminal`. `said`: all its output so far."""
 
     def __init__(self, *words: str) -> None:
         self._master, slave = pty.openpty()
@@ -54,7 +54,7 @@ class Terminal:
         os.close(self._slave)
 
     def expect(self, pattern: str) -> re.Match[str]:
-        """Waits until the output since the last match has the pattern; what was matched is done with."""
+        """Waits until the output since the last match contains the pattern, and consumes the match."""
         end_s = time.monotonic() + _PATIENCE_S
         while not (match := re.search(pattern, self._unread)):
             ended = self.process.poll() is not None
@@ -65,11 +65,11 @@ class Terminal:
         return match
 
     def type(self, keys: str) -> None:
-        """Presses keys."""
+        """Types keys."""
         os.write(self._master, keys.encode())
 
     def finish(self) -> int:
-        """Waits for the end and reads the rest; the exit code."""
+        """Waits for the end, reads the rest of the output, and returns the exit code."""
         end_s = time.monotonic() + _PATIENCE_S
         while self.process.poll() is None:
             assert time.monotonic() < end_s, f"it does not end: {self.said[-2000:]!r}"

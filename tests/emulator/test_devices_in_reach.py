@@ -20,8 +20,8 @@ from tests.emulator.omi import OmiPeripheral
 from tests.emulator.radio import Air, GattPeripheral
 
 
-class Heart(GattPeripheral):
-    """Not glasses."""
+class HeartRateMonitor(GattPeripheral):
+    """A heart rate monitor, which is no glasses."""
 
     name = "Heart"
     address = "F9:00:00:00:00:01"
@@ -32,7 +32,13 @@ def test_scan_recognises_and_opens_every_product() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
-        peripherals = [OmiPeripheral(air), FramePeripheral(air), G1Arm(air, "L", []), G1Arm(air, "R", []), Heart(air)]
+        peripherals = [
+            OmiPeripheral(air),
+            FramePeripheral(air),
+            G1Arm(air, "L", []),
+            G1Arm(air, "R", []),
+            HeartRateMonitor(air),
+        ]
         for peripheral in peripherals:
             await peripheral.start()
         glasses = catalogue.recognise(await ble.scan(0.4, backends=air.backends))
@@ -106,9 +112,9 @@ def test_keep_connected_other_product_is_not_tried_for_ever() -> None:
     async def main() -> None:
         air = Air()
         await air.start()
-        await Heart(air).start()
+        await HeartRateMonitor(air).start()
         with pytest.raises(LinkError) as caught:
-            await keep_connected(OmiGlass(Heart.address, backends=air.backends))
+            await keep_connected(OmiGlass(HeartRateMonitor.address, backends=air.backends))
         assert caught.value.reason is Reason.WRONG_PROTOCOL
 
     asyncio.run(main())

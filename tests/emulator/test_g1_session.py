@@ -1,4 +1,4 @@
-"""A whole session with two emulated arms: connect, battery, sound, text, bitmap, the drop of one arm, reconnect."""
+"""A whole session with two emulated arms: connect, battery, sound, text, bitmap, drop of one arm, reconnect."""
 
 from __future__ import annotations
 

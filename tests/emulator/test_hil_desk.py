@@ -22,15 +22,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def hil(address: str, config: Path, *words: str) -> str:
-    """What `pytest tests/hil` says of it, whether it passed or not."""
+    """The output of `pytest tests/hil` for the device, passed or not."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/hil", f"--hil=serial:{address}", *words]
     environment = os.environ | {"XDG_CONFIG_HOME": str(config)}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return ran.stdout + ran.stderr
 
 
-def kept(device: StandIn, config: Path) -> None:
-    """As after `glasses link pair ADDRESS`."""
+def keep_key(device: StandIn, config: Path) -> None:
+    """Keeps the key of the device, as `glasses link pair ADDRESS` does."""
     link_keys.keep(link_keys.path_of(config / "glasses" / "links", device.address), key_of(str(device.code)))
 
 
@@ -46,7 +46,7 @@ def test_hil_sealed_and_open_device_pass_all_that_a_desk_allows(tmp_path: Path) 
     with StandIn("pty") as sealed, StandIn("pty", code=None) as opened, ThreadPoolExecutor() as both:
         sealed.between_steps(lambda: sealed.firmware.flash(0, image.read_bytes()))
         sealed.between_steps(lambda: sealed.firmware.power_cycle(now_us()))
-        kept(sealed, tmp_path)
+        keep_key(sealed, tmp_path)
         with_image = both.submit(hil, sealed.address, tmp_path, f"--hil-image={image}")
         without = both.submit(hil, opened.address, tmp_path).result()
         assert re.search(r"\b18 passed, 2 skipped", with_image.result()), with_image.result()
@@ -73,7 +73,7 @@ def test_hil_image_that_does_not_run_there_is_not_uploaded(tmp_path: Path) -> No
         other = build_image(b"what it runs" * 100, read_key(FIRMWARE / "build" / "development.key"))
         device.between_steps(lambda: device.firmware.flash(0, other))
         device.between_steps(lambda: device.firmware.power_cycle(now_us()))
-        kept(device, tmp_path)
+        keep_key(device, tmp_path)
         said = hil(device.address, tmp_path, "-k", "confirmed_stays", f"--hil-image={image}")
     assert "1 failed" in said, said
     assert "nothing uploaded" in said

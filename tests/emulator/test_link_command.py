@@ -33,14 +33,14 @@ OTHER_CODE = "WXYZ-WXYZ-WXYZ-WXYZ-WXYZ"
 
 @pytest.fixture(params=["pty", "tcp"])
 def glasses(request: pytest.FixtureRequest) -> Iterator[StandIn]:
-    """A paired-by-code device behind each kind of wire that needs no radio."""
+    """A device with a pairing code behind each kind of wire that needs no radio."""
     with StandIn(request.param) as device:
         yield device
 
 
 @pytest.fixture
 def plugged() -> Iterator[StandIn]:
-    """One behind a pty."""
+    """A device behind a pty."""
     with StandIn("pty") as device:
         yield device
 
@@ -60,7 +60,7 @@ def hud_line(glasses: StandIn, y: int) -> str:
 
 
 def paired(glasses: StandIn, keys: Path, code: str | None = None) -> list[str]:
-    """The words after the verb of a command that finds this key kept. The address is the first."""
+    """Keeps the key and returns the arguments after the verb: the address and the key folder."""
     link_keys.keep(link_keys.path_of(keys, glasses.address), link.security.key_of(code or str(glasses.code)))
     return [glasses.address, "--key-dir", str(keys)]
 
@@ -170,7 +170,7 @@ def test_link_monitor_unplugged_and_back_prints_json_lines(glasses: StandIn, tmp
 
 
 def next_event(lines: Iterator[dict[str, Any]], event: str, **fields: object) -> dict[str, Any]:
-    """The next line that says this."""
+    """The next line of this kind with these fields."""
     for line in lines:
         if line["event"] == event and fields.items() <= line.items():
             return line
@@ -209,7 +209,7 @@ def test_link_pair_ctrl_c_at_the_prompt_restores_the_terminal(plugged: StandIn, 
 
 
 def image(body: bytes, *, seed: bytes | None = None) -> bytes:
-    """Another firmware for the board "host", which runs none: any bytes will do."""
+    """A firmware image for the board "host", which does not run it: any bytes will do."""
     return build_image(body, seed or read_key(FIRMWARE / "build" / "development.key"), (0, 2, 0))
 
 

@@ -31,7 +31,7 @@ def lc3() -> Callable[[np.ndarray], bytes]:
 
 
 async def heard(device: ReferenceGlasses, firmware: Firmware, packets: list[bytes]) -> list[Sound | Message]:
-    """Lays the packets before the microphone one after the other; what comes of each."""
+    """Gives the microphone the packets one after the other; returns the sounds received."""
     out: list[Sound | Message] = []
     async with asyncio.timeout(60):
         for packet in packets:

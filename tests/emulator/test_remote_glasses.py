@@ -24,7 +24,7 @@ PATIENCE_S = 30.0
 
 
 class World:
-    """Glasses, the link to them, and what came of both: `events` of the queue, `notes`, `said` by their speaker."""
+    """Glasses, the link to them, and their output: `events` of the queue, `notes`, and the sound `said`."""
 
     def __init__(self, glasses: StandIn) -> None:
         self.glasses, self.queue = glasses, EventQueue()
@@ -37,7 +37,7 @@ class World:
         self.on_device(lambda: glasses.firmware.listen(self.heard.extend))
 
     def on_device(self, what: Callable[[], object]) -> None:
-        """Does something to the glasses."""
+        """Calls `what` between two steps of the firmware."""
         self.glasses.between_steps(what)
 
     def sound(self, pcm: np.ndarray) -> None:
@@ -45,11 +45,11 @@ class World:
         self.on_device(lambda: self.glasses.firmware.sound(pcm))
 
     def simulate(self, what: str, value: int) -> None:
-        """A hand or a fault."""
+        """Simulates an input or a fault."""
         self.on_device(lambda: self.glasses.firmware.simulate(what, value))
 
     def until(self, true: Callable[[], object], what: str) -> None:
-        """Takes events until it is so."""
+        """Takes events until `true` holds."""
         end_s = time.monotonic() + PATIENCE_S
         while not true():
             assert time.monotonic() < end_s, f"not within {PATIENCE_S:.0f} s: {what}; notes: {self.notes}"
@@ -59,23 +59,23 @@ class World:
 
     @property
     def pcm(self) -> np.ndarray:
-        """All sound that came, int16 (N,)."""
+        """All sound received, int16 (N,)."""
         return np.concatenate([np.zeros(0, np.int16), *(e.pcm for e in self.events if isinstance(e, AudioChunk))])
 
     @property
     def frames(self) -> list[Frame]:
-        """All pictures that came."""
+        """All pictures received."""
         return [event for event in self.events if isinstance(event, Frame)]
 
     @property
     def said(self) -> np.ndarray:
-        """What their speaker was given, int16 (N,)."""
+        """All sound that the speaker got, int16 (N,)."""
         return np.frombuffer(bytes(self.heard), np.int16)
 
 
 @pytest.fixture(params=["pty", "tcp"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Connected, nothing opened."""
+    """Connected glasses with no device opened."""
     with StandIn(request.param) as glasses:
         glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
         world = World(glasses)
@@ -85,7 +85,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def tone(seconds: float) -> np.ndarray:
-    """int16 that is nowhere silence."""
+    """int16 samples without a zero."""
     return np.random.default_rng(1).integers(1000, 8000, round(seconds * SAMPLE_RATE_HZ)).astype(np.int16)
 
 

@@ -24,7 +24,7 @@ from glasses.devices import link_thread
 from tests.emulator.firmware import PHOTO
 from tests.emulator.stand_in import StandIn
 from tests.emulator.test_link_command import hud_line
-from tests.live.worn import Worn, lines_of
+from tests.live.glasses_run import GlassesRun, lines_of
 
 pytestmark = pytest.mark.models
 SPEECH = Path(__file__).parents[2] / "models/eval/speech"
@@ -35,7 +35,7 @@ COLUMNS = 41  # of the HUD of 256 pixels
 
 
 class Wearer:
-    """Somebody with paired glasses on."""
+    """A person who wears paired glasses."""
 
     def __init__(self, glasses: StandIn) -> None:
         self.glasses, self.firmware = glasses, glasses.firmware
@@ -45,38 +45,38 @@ class Wearer:
         kept = link_keys.path_of(link_keys.folder(), glasses.address)
         link_keys.keep(kept, key_of(str(glasses.code)))
 
-    def ask(self, worn: Worn, index: int, touch: int = TAP) -> dict[str, Any]:
-        """Touches them and asks a held-out question until it is answered; the reply."""
+    def ask(self, glasses_run: GlassesRun, index: int, touch: int = TAP) -> dict[str, Any]:
+        """Touches the glasses, asks a held-out question until it is answered, and returns the reply."""
         pcm = read_audio(SPEECH / lines_of(SPEECH, "question")[index]["file"])
         spoken = np.concatenate([np.zeros(4800, np.int16), np.round(pcm * 32767).astype(np.int16)])
         for _ in range(TRIES):
-            before, replies = len(worn.events), list[dict[str, Any]]()
+            before, replies = len(glasses_run.events), list[dict[str, Any]]()
             self.heard.clear()
             self.glasses.between_steps(lambda: (self.firmware.simulate("touch", touch), self.firmware.sound(spoken)))
             end_s = time.monotonic() + 40
-            while time.monotonic() < end_s and not (replies := replies_of(worn, before)):
+            while time.monotonic() < end_s and not (replies := replies_of(glasses_run, before)):
                 time.sleep(0.02)
             if replies and replies[0]["outcome"] == "completed":
                 return replies[0]
-        raise AssertionError(f"not answered {TRIES} times: {worn.events[-20:]}")
+        raise AssertionError(f"not answered {TRIES} times: {glasses_run.events[-20:]}")
 
     def reads(self, answer: str) -> None:
-        """The answer stands on the HUD, soon."""
+        """Waits until the HUD shows the answer."""
         lines = [line[:40] for line in textwrap.wrap(answer, COLUMNS)]
         soon(lambda: [hud_line(self.glasses, 4 + 11 * i) for i in range(len(lines))] == lines, f"{lines} on the HUD")
 
     def hears(self) -> None:
-        """Something was said by the speaker that is no silence."""
+        """Asserts that the speaker played something else than silence."""
         soon(lambda: np.abs(np.frombuffer(bytes(self.heard), np.int16).astype(int)).max(initial=0) > 300, "a voice")
 
 
-def replies_of(worn: Worn, after: int) -> list[dict[str, Any]]:
-    """Since that event."""
-    return [event for event in worn.events[after:] if event["what"] == "reply"]
+def replies_of(glasses_run: GlassesRun, after: int) -> list[dict[str, Any]]:
+    """The replies since that event."""
+    return [event for event in glasses_run.events[after:] if event["what"] == "reply"]
 
 
 def soon(true: Callable[[], bool], what: str) -> None:
-    """Waits until it is so."""
+    """Waits until `true` holds."""
     end_s = time.monotonic() + 30
     while not true():
         assert time.monotonic() < end_s, f"no {what}"
@@ -85,7 +85,7 @@ def soon(true: Callable[[], bool], what: str) -> None:
 
 @pytest.fixture
 def wearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wearer]:
-    """With a key that was kept by pairing."""
+    """A wearer whose glasses' key was kept by pairing."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with StandIn("pty") as glasses:
         yield Wearer(glasses)
@@ -93,18 +93,18 @@ def wearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wearer]:
 
 def test_run_link_cable_pulled_and_back_answers_again(wearer: Wearer) -> None:
     """Asked through the glasses it answers there, and again after the cable was pulled."""
-    with Worn(None, "--link", wearer.glasses.address) as worn:
-        assert worn.wait_for("ready")["microphone"] == f"host at {wearer.glasses.address}"
-        wearer.reads(wearer.ask(worn, SHORT)["answer"])
+    with GlassesRun(None, "--link", wearer.glasses.address) as glasses_run:
+        assert glasses_run.wait_for("ready")["microphone"] == f"host at {wearer.glasses.address}"
+        wearer.reads(wearer.ask(glasses_run, SHORT)["answer"])
         wearer.hears()
-        before = len(worn.events)
+        before = len(glasses_run.events)
         wearer.glasses.unplug()
-        worn.wait_for("devices", after=before, state="disconnected")
+        glasses_run.wait_for("devices", after=before, state="disconnected")
         wearer.glasses.plug_in()
-        worn.wait_for("devices", after=before, state="reconnected", why="")  # sound; the camera is sooner
-        wearer.reads(wearer.ask(worn, SHORT)["answer"])
+        glasses_run.wait_for("devices", after=before, state="reconnected", why="")  # sound; the camera is sooner
+        wearer.reads(wearer.ask(glasses_run, SHORT)["answer"])
         wearer.hears()
-        assert worn.stop() == 0
+        assert glasses_run.stop() == 0
     soon(lambda: not wearer.firmware.light, "capture light that is out")
     assert hud_line(wearer.glasses, 4) == ""
 
@@ -113,41 +113,41 @@ def test_run_link_cable_pulled_and_back_answers_again(wearer: Wearer) -> None:
 def test_run_link_long_touch_adds_the_picture_to_the_turn(wearer: Wearer) -> None:
     """A camera that fails costs only the picture."""
     glasses, firmware = wearer.glasses, wearer.firmware
-    with Worn(None, "--link", glasses.address) as worn:
-        tapped = wearer.ask(worn, SHORT)
+    with GlassesRun(None, "--link", glasses.address) as glasses_run:
+        tapped = wearer.ask(glasses_run, SHORT)
         glasses.between_steps(lambda: firmware.show(PHOTO.read_bytes()))
-        looked = wearer.ask(worn, SHORT, HOLD)
+        looked = wearer.ask(glasses_run, SHORT, HOLD)
         assert looked["rows"] > tapped["rows"], "the picture is no part of the turn"
-        assert not notes(worn)
+        assert not notes(glasses_run)
         for spoil in (lambda: firmware.show(b"rubbish" * 500), lambda: firmware.simulate("camera_fault", 1)):
-            n_notes = len(notes(worn))
+            n_notes = len(notes(glasses_run))
             glasses.between_steps(spoil)
-            assert wearer.ask(worn, SHORT, HOLD)["answer"]
-            assert len(notes(worn)) > n_notes
-        assert worn.stop() == 0
+            assert wearer.ask(glasses_run, SHORT, HOLD)["answer"]
+            assert len(notes(glasses_run)) > n_notes
+        assert glasses_run.stop() == 0
 
 
 @pytest.mark.slow
 def test_run_link_mute_switch_mutes(wearer: Wearer) -> None:
     glasses, firmware = wearer.glasses, wearer.firmware
-    with Worn(None, "--link", glasses.address) as worn:
+    with GlassesRun(None, "--link", glasses.address) as glasses_run:
         soon(lambda: firmware.light, "capture light: it listens")
         glasses.between_steps(lambda: firmware.simulate("mute", 1))
-        worn.wait_for("devices", state="muted")
+        glasses_run.wait_for("devices", state="muted")
         soon(lambda: not firmware.light, "capture light that is out")
         glasses.between_steps(lambda: firmware.simulate("touch", TAP))
         time.sleep(2)  # taken, and for nothing
-        assert "turn_started" not in [event["what"] for event in worn.events], "a touch while muted"
+        assert "turn_started" not in [event["what"] for event in glasses_run.events], "a touch while muted"
         glasses.between_steps(lambda: firmware.simulate("mute", 0))
-        worn.wait_for("devices", state="unmuted")
-        wearer.reads(wearer.ask(worn, SHORT)["answer"])
-        assert worn.stop() == 0
+        glasses_run.wait_for("devices", state="unmuted")
+        wearer.reads(wearer.ask(glasses_run, SHORT)["answer"])
+        assert glasses_run.stop() == 0
 
 
 def test_run_link_dashboard_shows_the_link_and_its_faults(wearer: Wearer) -> None:
     glasses = wearer.glasses
-    with Worn(None, "--link", glasses.address, "--no-voice", "--dashboard", "127.0.0.1:0") as worn:
-        texts = [event["text"] for event in worn.events if event["what"] == "note"]
+    with GlassesRun(None, "--link", glasses.address, "--no-voice", "--dashboard", "127.0.0.1:0") as glasses_run:
+        texts = [event["text"] for event in glasses_run.events if event["what"] == "note"]
         url = next(text for text in texts if text.startswith("dashboard: ")).removeprefix("dashboard: ")
         with httpx.Client(follow_redirects=True, timeout=30) as client:
             assert client.get(url).status_code == 200
@@ -163,12 +163,12 @@ def test_run_link_dashboard_shows_the_link_and_its_faults(wearer: Wearer) -> Non
             soon(lambda: shown("gone, trying again"), "lost link on the page")
             glasses.plug_in()
             soon(lambda: shown("there and back"), "link on the page again")
-        assert worn.stop() == 0
+        assert glasses_run.stop() == 0
 
 
-def notes(worn: Worn) -> list[str]:
-    """That there was no picture."""
-    return [event["text"] for event in worn.events if event["what"] == "note" and "no picture" in event["text"]]
+def notes(glasses_run: GlassesRun) -> list[str]:
+    """The notes that there was no picture."""
+    return [event["text"] for event in glasses_run.events if event["what"] == "note" and "no picture" in event["text"]]
 
 
 def test_run_link_bad_address_fails_before_any_model_is_loaded(

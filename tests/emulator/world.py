@@ -1,4 +1,4 @@
-"""Host link and firmware on a bad wire, in simulated time: ten minutes take seconds, and a run can be run again."""
+"""Host link and firmware over a bad wire in simulated time: ten minutes take seconds, and runs are repeatable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_US = 1_000_000_000
 
 @dataclass
 class Wire:
-    """One direction. Shares are of frames; a frame is late by `delay_us` and up to `jitter_us`, so it may overtake."""
+    """One direction. Shares are of frames. A frame takes `delay_us` plus up to `jitter_us`, so frames may overtake."""
 
     random: random.Random
     loss: float = 0.0
@@ -59,7 +59,7 @@ class Wire:
 
 
 class World:
-    """`run` lets time pass; messages of the device pile up in `messages`, with their time of arrival."""
+    """Host and device. `run` advances time; `messages` collects (time of arrival, message) of the device."""
 
     def __init__(self, *, config: Config | None = None, code: str | None = None, seed: int = 1, **wire: float) -> None:
         self.random = random.Random(seed)
@@ -74,7 +74,7 @@ class World:
         self.link.start(self.now_us)
 
     def run(self, until: Callable[[], bool] | None = None, *, for_us: int = 10_000_000) -> bool:
-        """Steps until `until()` or the time is over; whether `until` came true."""
+        """Steps until `until()` is true or the time is over; returns whether it became true."""
         end_us = self.now_us + for_us
         while self.now_us < end_us:
             self._step()

@@ -1,8 +1,8 @@
-"""A backbone that counts, so that a lost, doubled or mixed answer shows: whatever is asked, it says "0 1 2 ... 12.".
+"""A fake backbone that answers every question with "0 1 2 ... 12.", so that lost, doubled or mixed answers show.
 
-What is tested with it are the service, its client and the offload, all real; only the model is not. Run as a program
-it is a service to be killed: each line on stdin starts one on the Unix socket named by the first argument, in a fork of
-a process that has loaded everything, and its process id comes back on stdout.
+The service, its client and the offload that are tested with it are real. Run as a program it starts services to be
+killed: each line on stdin forks one, with everything loaded, on the Unix socket that the first argument names; it
+prints the process id on stdout.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ N_VOCAB, N_EMBD, EOS, OTHER = 258, 4, 256, 257
 
 
 class Bytes:
-    """A tokenizer of bytes."""
+    """A tokenizer with one token a byte."""
 
     n_vocab, eos = N_VOCAB, frozenset({EOS})
 
@@ -63,7 +63,7 @@ class CountingParts:
 
 
 class CountingEngine:
-    """The state of a context is the bytes fed; rows are one OTHER each."""
+    """An engine whose context is the bytes fed to it; each row counts as one OTHER."""
 
     can: tuple[Ability, ...] = ("latent", "hidden", "tokens", "gradient")
     gradient: Any = staticmethod(_squares)

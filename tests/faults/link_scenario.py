@@ -29,10 +29,11 @@ IN_STEP_S = 1.0  # after an outage, the most that it may take
 
 @dataclass
 class Report:
-    """What one run showed. Latencies: microphone sound outside the outage, from its last sample to its arrival.
+    """The figures of one run. Latencies: of microphone sound outside the outage, from its last sample to its arrival.
 
-    In step again, from the outage's end: `heard` when sound younger than 400 ms arrives, `spoken` when sound that was
-    handed over after the outage is acknowledged, `photo` when a message of a photograph arrives; in all, the last one.
+    Seconds from the end of the outage: `heard_again_s` until sound younger than 400 ms arrives, `spoken_again_s` until
+    sound sent after it is acknowledged, `photo_again_s` until a message of a photograph arrives; `in_step_again_s`: the
+    largest of them.
     """
 
     seconds: int
@@ -56,7 +57,7 @@ class Report:
 
 
 class Scenario:
-    """One run; `wrong` collects whatever contradicts a promise."""
+    """One run; `wrong` collects what breaks a promise of the link."""
 
     def __init__(self, *, loss: float, jitter_ms: float, sealed: bool, seed: int = 1) -> None:
         code = new_pairing_code() if sealed else None

@@ -1,7 +1,7 @@
-"""Turns that may be answered over a network that is slow, loses packets, and goes; run in a namespace of its own.
+"""Answers turns over a network that is slow, loses packets and disappears; runs in its own network namespace.
 
-`python slow_network.py N_TURNS TC_ARGUMENT...`: N_TURNS turns with the loopback device as `tc qdisc` makes it (no
-arguments: as it is), then some in which it goes in the middle of a reply, then some without it. One JSON line a turn.
+`python slow_network.py N_TURNS TC_ARGUMENT...` answers N_TURNS turns with the loopback device as `tc qdisc` sets it (no
+arguments: unchanged), then some during which it goes down, then some without it. It prints one JSON line a turn.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EAGER = 1200.0, Limits(sure_nats=-1.0, reserve_ms=300.0, remote_start_ms=5.0)
 
 
 class UnhurriedEngine(CountingEngine):
-    """Takes as long for a token as a model, so that the network can go in the middle of an answer."""
+    """Takes as long for a token as a model does, so that the network can go down during an answer."""
 
     def feed(self, context: Context, inputs: Sequence[ModelInput], *, hidden: bool) -> Output:
         time.sleep(TOKEN_S)
@@ -49,7 +49,7 @@ def network(*command: str) -> None:
 
 
 def counted(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
-    """The local backbone: it counts on from what was said. Its first token leaves it undecided."""
+    """The local backbone: it continues the count from `said`. Its first token is an uncertain one."""
     rest = ANSWER[len(said) :][:max_tokens]
     undecided = tuple((i, -3.0) for i in range(top_k))
     for i, char in enumerate([*rest, ""]):
@@ -57,7 +57,7 @@ def counted(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
 
 
 def one_turn(n: int, phase: str, remote: RemoteModel) -> None:
-    """Answers a turn, and says how; in the phase "goes" the network does, after the fifth token."""
+    """Answers a turn and returns how. In the phase "goes" the network goes down after the fifth token."""
     wait_ms, limits = EAGER if n % 2 else SHIPPED
     signals = Signals(False, None, None, 0, remaining_ms=wait_ms, privacy="latents may leave")
     inputs: Any = (*(np.ones((5, 4), np.float32) for _ in range(3)), "Count!")
@@ -81,7 +81,7 @@ def one_turn(n: int, phase: str, remote: RemoteModel) -> None:
 
 
 def answer_all(address: str, n_turns: int) -> None:
-    """All turns, in a thread of their own beside the service's event loop."""
+    """Answers all turns, in a thread beside the service's event loop."""
     with RemoteModel(lambda: WebSocket(address)) as remote:
         assert remote.wait_connected(60)
         for n in range(n_turns):

@@ -1,7 +1,7 @@
-"""`glasses run` with a made-up microphone into which questions are said: python -m tests.faults.talking_run N OPTION...
+"""Runs `glasses run` with a fake microphone that hears N questions: python -m tests.faults.talking_run N OPTION...
 
-Each of N questions is followed by PAUSE_S of quiet; then the program goes on until it is stopped. The number of
-questions that were said to their end stands in the file that $TALKING_RUN_SAID names.
+PAUSE_S of quiet follows each question; then the program runs until it is stopped. It writes the number of finished
+questions to the file that $TALKING_RUN_SAID names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHUNK, CHUNK_NS = SAMPLE_RATE_HZ // 50, 20 * NS_PER_MS
 
 
 class Microphone:
-    """Hears the questions in real time, and quiet noise between them."""
+    """A microphone that hears the questions in real time, and quiet noise between them."""
 
     device, overruns, gone = SoundDevice(0, "questions", SAMPLE_RATE_HZ), 0, False
 
@@ -58,7 +58,7 @@ class Microphone:
 
 
 class Devices:
-    """That microphone, and nothing else."""
+    """Devices with that microphone and nothing else."""
 
     muted = sees = False
 

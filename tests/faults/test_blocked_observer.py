@@ -26,7 +26,7 @@ SHORT, LONG = 1, 16  # questions; about 4 s each
 
 
 class Service:
-    """tests/faults/talking_run.py under a watchdog as systemd's, with standard output and error where a test wants."""
+    """Runs tests/faults/talking_run.py with a watchdog like systemd's; standard output and error go to `output`."""
 
     def __init__(self, folder: Path, n_questions: int, output: int, *options: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -46,7 +46,7 @@ class Service:
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def listen(self) -> None:
-        """Takes what was sent to the watchdog."""
+        """Reads the messages that were sent to the watchdog."""
         with suppress(BlockingIOError):
             while True:
                 message = self._socket.recv(4096).decode()
@@ -80,7 +80,7 @@ class Service:
 
 @contextmanager
 def full_pipe() -> Iterator[tuple[int, int]]:
-    """(read end, write end) of a pipe into which nothing fits any more."""
+    """(read end, write end) of a full pipe."""
     reading, writing = os.pipe()
     size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.write(writing, b"\n" * size)
@@ -94,7 +94,7 @@ def full_pipe() -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def open_terminal() -> Iterator[tuple[int, int]]:
-    """(keyboard, terminal)."""
+    """(master, slave) of a pseudo-terminal."""
     keyboard, terminal = os.openpty()
     try:
         yield keyboard, terminal
@@ -105,7 +105,7 @@ def open_terminal() -> Iterator[tuple[int, int]]:
 
 
 def check(service: Service, recordings: Path, n_questions: int) -> None:
-    """Every question was decided on and answered, and the watchdog was fed all the while."""
+    """Asserts that every question was decided on and answered, and that the watchdog was always fed."""
     assert service.complaints == []
     waits_s = [after - before for before, after in zip(service.pings_s, service.pings_s[1:], strict=False)]
     assert waits_s

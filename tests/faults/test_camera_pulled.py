@@ -37,7 +37,7 @@ def film(path: Path) -> Path:
 
 
 def soon(true: Callable[[], bool], what: str, within_s: float = 30.0) -> float:
-    """Seconds until it is so."""
+    """Waits until `true` holds; returns the seconds it took."""
     began_s = time.monotonic()
     while not true():
         assert time.monotonic() - began_s < within_s, f"no {what} within {within_s} s"
@@ -80,7 +80,7 @@ def test_supervisor_camera_pulled_sees_again_soon_and_leaks_nothing(tmp_path: Pa
 
 
 class Microphone:
-    """Hears nothing: a machine without sound devices runs this too."""
+    """A silent microphone: this runs on machines without sound devices too."""
 
     device, overruns, gone = SoundDevice(0, "none", SAMPLE_RATE_HZ), 0, False
 

@@ -17,8 +17,8 @@ from glasses.evaluation.bench.virtual_room import Room
 from glasses.recording.folder import segments
 from glasses.replay.session import entries_of
 from glasses.types import AudioChunk
+from tests.live.glasses_run import GlassesRun
 from tests.live.test_talk import say
-from tests.live.worn import Worn
 
 # What the kernel's clock does when it is set: only the wall clock moves, never the monotonic one. (libfaketime also
 # changes how long threads wait, and then hangs them.)
@@ -75,7 +75,7 @@ print(seq, recorder.n_lost, time.monotonic() - began, int(time.time()))
 
 
 def shimmed(folder: Path, began: str) -> tuple[Path, dict[str, str]]:
-    """The file that says by how many seconds the wall clock is off, and the environment of who believes it."""
+    """The file that holds the wall clock's offset in seconds, and the environment of a process that obeys it."""
     clock, shim = folder / "clock", folder / "shim.so"
     clock.write_text(began)
     (folder / "shim.c").write_text(SHIM)
@@ -109,20 +109,20 @@ def test_run_clock_jumps_between_and_within_turns_still_answers(tmp_path: Path) 
     # PortAudio waits for its thread by the wall clock of the kernel, which no shim moves: it is started in the present.
     clock, faked = shimmed(tmp_path, "0")
     recordings = tmp_path / "recordings"
-    with Room(tmp_path / "room") as room, Worn(room, "--record", str(recordings), env=faked) as worn:
+    with Room(tmp_path / "room") as room, GlassesRun(room, "--record", str(recordings), env=faked) as glasses_run:
         for jump in (-3600, 10 - now, 0):
-            before = len(worn.events)
-            os.kill(worn.pid, signal.SIGUSR1)
-            worn.wait_for("turn_started", after=before)
+            before = len(glasses_run.events)
+            os.kill(glasses_run.pid, signal.SIGUSR1)
+            glasses_run.wait_for("turn_started", after=before)
             clock.write_text(str(jump))  # while somebody speaks
             say(room, 0)
-            reply = worn.wait_for("reply", after=before, outcome="completed")
+            reply = glasses_run.wait_for("reply", after=before, outcome="completed")
             assert 0 < reply["first_audio_ms"] < 60_000, "a wait that took an hour, or less than none"
-        cpu_s = psutil.Process(worn.pid).cpu_times().user
+        cpu_s = psutil.Process(glasses_run.pid).cpu_times().user
         time.sleep(3)
-        assert psutil.Process(worn.pid).cpu_times().user - cpu_s < 2, "a storm of timers"
-        assert not any(event["what"] == "devices" for event in worn.events), "nothing was taken for gone"
-        assert worn.stop() == 0
+        assert psutil.Process(glasses_run.pid).cpu_times().user - cpu_s < 2, "a storm of timers"
+        assert not any(event["what"] == "devices" for event in glasses_run.events), "nothing was taken for gone"
+        assert glasses_run.stop() == 0
     heard = [entry for entry in entries_of(recordings) if isinstance(entry, AudioChunk)]
     assert heard
     assert all(a.t_ns < b.t_ns for a, b in pairwise(heard))

@@ -23,7 +23,7 @@ import pytest
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.replay.session import entries_of
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Frame, Latents
-from tests.live.worn import Worn
+from tests.live.glasses_run import GlassesRun
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
 MARK = 0x2A5A  # a constant sample: survives resampling
@@ -41,7 +41,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 def film(path: Path) -> Path:
-    """Half a minute of noise in colours, as a camera."""
+    """A video of half a minute of coloured noise, to be used as a camera."""
     noise = np.random.default_rng(0)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
     for _ in range(300):
@@ -51,7 +51,7 @@ def film(path: Path) -> Path:
 
 
 def traced(trace: Path, offset: int) -> tuple[bool, bool, set[str]]:
-    """Of the calls from `offset` on: whether MARK or a JPEG is in any buffer, and names of calls that hide theirs."""
+    """Of system calls from `offset` on: whether a buffer holds MARK, a JPEG, and calls whose buffers are not shown."""
     sound, picture, hidden = False, False, set[str]()
     with trace.open() as file:
         file.seek(offset)
@@ -65,33 +65,33 @@ def traced(trace: Path, offset: int) -> tuple[bool, bool, set[str]]:
 
 
 def is_marked(data: bytes) -> bool:
-    """Whether eight samples on end are near MARK."""
+    """Whether eight consecutive samples are near MARK."""
     near = np.abs(np.frombuffer(data[: len(data) // 2 * 2], np.int16).astype(np.int32) - MARK) < 200
     return len(near) >= 8 and bool(np.convolve(near, np.ones(8), "valid").max() == 8)
 
 
 class Page:
-    """The dashboard of a worn pair, as a person with a browser uses it."""
+    """The dashboard of a `glasses run`, used as by a person with a browser."""
 
-    def __init__(self, worn: Worn, client: httpx.Client) -> None:
-        address = next(e["text"] for e in worn.events if "dashboard: " in e.get("text", ""))
-        self._worn, self._client = worn, client
+    def __init__(self, glasses_run: GlassesRun, client: httpx.Client) -> None:
+        address = next(e["text"] for e in glasses_run.events if "dashboard: " in e.get("text", ""))
+        self._glasses_run, self._client = glasses_run, client
         assert client.get(address.removeprefix("dashboard: ")).status_code == 200
         self._url = address.removeprefix("dashboard: ").split("/?")[0]
 
     def sees(self) -> bool:
-        """Whether it gives a picture of the camera."""
+        """Whether the page serves a picture of the camera."""
         return self._client.get(f"{self._url}/camera.jpg").content.startswith(b"\xff\xd8")
 
     def mute(self, muted: bool) -> int:
-        """By its button; when the glasses had done it."""
-        before = len(self._worn.events)
+        """Sets mute as the page's button does; returns the time (ns) at which it was done."""
+        before = len(self._glasses_run.events)
         assert self._client.post(f"{self._url}/mute", json={"muted": muted}).status_code < 300
-        return self._worn.wait_for("devices", after=before, state="muted" if muted else "unmuted")["t_ns"]
+        return self._glasses_run.wait_for("devices", after=before, state="muted" if muted else "unmuted")["t_ns"]
 
 
 def while_marked(room: Room, page: Page, trace: Path) -> tuple[bool, bool, bool, set[str]]:
-    """Two seconds of MARK in the room, the page looked at meanwhile: whether it sees, and what `traced` says."""
+    """Plays MARK for two seconds and polls the page: whether it served a picture, and what `traced` returns."""
     offset = trace.stat().st_size
     playing = room.play(np.full(SAMPLE_RATE_HZ * 2, MARK / 32767, np.float32))
     sees = False
@@ -112,18 +112,18 @@ def test_run_muted_by_the_page_reads_sends_and_keeps_nothing(room: Room, tmp_pat
     (tmp_path / "client.conf").write_text("enable-shm = no\n")  # so that sound crosses the socket, in the trace's sight
     env = {"PULSE_CLIENTCONFIG": str(tmp_path / "client.conf")}
     with (
-        Worn(room, *options, "--dashboard", "127.0.0.1:0", under=strace, env=env) as worn,
+        GlassesRun(room, *options, "--dashboard", "127.0.0.1:0", under=strace, env=env) as glasses_run,
         httpx.Client(follow_redirects=True, timeout=60) as client,
     ):
-        page = Page(worn, client)
+        page = Page(glasses_run, client)
         assert while_marked(room, page, trace)[:3] == (True, True, True), "the search finds nothing where there is much"
         muted_ns = page.mute(True)
         time.sleep(SETTLED_S)
         assert while_marked(room, page, trace) == (False, False, False, set())
         unmuted_ns = page.mute(False)
         assert while_marked(room, page, trace)[:2] == (True, True), "unmuted it hears and sees again"
-        os.kill(psutil.Process(worn.pid).children()[0].pid, signal.SIGTERM)
-        worn.wait_for("stopped")
+        os.kill(psutil.Process(glasses_run.pid).children()[0].pid, signal.SIGTERM)
+        glasses_run.wait_for("stopped")
     kept = [entry for entry in entries_of(recordings) if isinstance(entry, (AudioChunk, Frame, Latents))]
     assert {AudioChunk, Frame} <= {type(entry) for entry in kept if entry.t_ns < muted_ns}
     assert {AudioChunk, Frame} <= {type(entry) for entry in kept if entry.t_ns > unmuted_ns}

@@ -34,7 +34,7 @@ LIMITS = Limits(sure_nats=-1.0, reserve_ms=300.0, remote_start_ms=5.0)
 
 
 class Link:
-    """Between client and service on one Unix socket each: passes, delays, swallows or resets what goes by."""
+    """A relay between client and service, on one Unix socket each: passes, delays, drops or resets the bytes."""
 
     def __init__(self, inner: Path, outer: Path) -> None:
         self.inner, self.outer, self.delay_s, self.swallow = inner, outer, 0.0, False
@@ -98,7 +98,7 @@ class Killable:
 
 
 class Watched(WebSocket):
-    """A link whose user is told before and after a turn's latents are sent; it keeps what was sent, pings aside."""
+    """A transport that reports before and after a turn's latents are sent and keeps what was sent, except pings."""
 
     def __init__(self, address: str, at: Callable[[str], None], sent: list[bytes]) -> None:
         super().__init__(address)
@@ -116,7 +116,7 @@ class Watched(WebSocket):
 
 
 class World:
-    """A remote model behind a link and a process that faults can strike; they run on an event loop of their own."""
+    """A remote model behind a link and in a process that the tests can break, on an event loop of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.killable, self.link = Killable(folder / "service"), Link(folder / "service", folder / "link")
@@ -130,7 +130,7 @@ class World:
         self.at(stage)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Runs `work` on the loop of the link and the process, to its end."""
+        """Runs `work` to its end on the loop of the link and the process."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def __enter__(self) -> Self:
@@ -159,7 +159,7 @@ async def reset(link: Link) -> None:
     link.reset()
 
 
-async def strike(fault: str, link: Link, killable: Killable) -> None:
+async def inject_fault(fault: str, link: Link, killable: Killable) -> None:
     if fault == "delay":
         link.delay_s = 0.08
     elif fault == "black hole":
@@ -172,7 +172,7 @@ async def strike(fault: str, link: Link, killable: Killable) -> None:
 
 
 def counted(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
-    """The local backbone: it counts on from what was said. Its first token leaves it undecided."""
+    """The local backbone: it continues the count from `said`. Its first token is an uncertain one."""
     rest = ANSWER[len(said) :][:max_tokens]
     undecided = tuple((i, -3.0) for i in range(top_k))
     for i, char in enumerate([*rest, ""]):
@@ -180,7 +180,7 @@ def counted(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
 
 
 def one_turn(n: int, world: World) -> tuple[str, int, OffloadedTurn]:
-    """What was said, and how many last tokens there were."""
+    """The text of the answer, and its number of last tokens."""
     world.at("before")
     signals = Signals(False, None, None, 0, remaining_ms=1500.0, privacy="latents may leave")
     inputs: Any = (*(np.ones((5, 4), np.float32) for _ in range(3)), "Count!")
@@ -195,7 +195,7 @@ def one_turn(n: int, world: World) -> tuple[str, int, OffloadedTurn]:
 
 
 def many_turns(folder: Path, n_turns: int, seed: int) -> tuple[list[float], int]:
-    """How long fallbacks in the middle of a reply took in ms and how many turns were tried remotely."""
+    """The ms that each fallback during a reply took, and the number of turns tried remotely."""
     rng, fallback_ms, n_tried = random.Random(seed), list[float](), 0
     with World(folder) as world:
         link, remote = world.link, world.remote
@@ -206,7 +206,7 @@ def many_turns(folder: Path, n_turns: int, seed: int) -> tuple[list[float], int]
             def at(now: str, fault: str = fault, stage: str = stage, struck: threading.Event = struck) -> None:
                 if now == stage and not struck.is_set():
                     struck.set()
-                    world.do(strike(fault, link, world.killable))
+                    world.do(inject_fault(fault, link, world.killable))
 
             world.at = at
             said, n_last, turn = one_turn(n, world)

@@ -23,7 +23,7 @@ from glasses.audio.media import read_audio
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH
-from tests.live.worn import Worn, lines_of
+from tests.live.glasses_run import GlassesRun, lines_of
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
 PULLS = int(os.environ.get("GLASSES_TEST_PULLS", "10"))
@@ -33,16 +33,16 @@ MARK = 0x2A5A  # a constant sample: survives resampling, and is found wherever a
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
-    """Room and speaker without an echo between them."""
+    """A room in which the microphone does not hear the speaker."""
     with Room(tmp_path / "room") as opened:
         yield opened
 
 
-def ask(room: Room, worn: Worn) -> None:
-    """Says a held-out question and waits until it was answered; a reply begun in a pause of it may come before."""
-    before = len(worn.events)
+def ask(room: Room, glasses_run: GlassesRun) -> None:
+    """Plays a held-out question and waits for its answer. A reply to a pause within it may come first."""
+    before = len(glasses_run.events)
     room.play(read_audio(SPEECH / lines_of(SPEECH, "question")[0]["file"])).wait(60)
-    worn.wait_for("reply", after=before, outcome="completed")
+    glasses_run.wait_for("reply", after=before, outcome="completed")
 
 
 def test_run_sound_devices_pulled_repeatedly_come_back_and_leak_nothing(room: Room) -> None:
@@ -51,22 +51,22 @@ def test_run_sound_devices_pulled_repeatedly_come_back_and_leak_nothing(room: Ro
     """
     counts: list[tuple[int, int]] = []
     back_s: list[float] = []
-    worn = Worn(room, "--activation", "speech")
+    glasses_run = GlassesRun(room, "--activation", "speech")
     for _ in range(PULLS):
-        before = len(worn.events)
+        before = len(glasses_run.events)
         room.kill()
         time.sleep(0.5)
         began_s = time.monotonic()
         room.start()
-        if worn.comes_back(after=before):
+        if glasses_run.comes_back(after=before):
             back_s.append(time.monotonic() - began_s)
-            counts.append((psutil.Process(worn.pid).num_fds(), psutil.Process(worn.pid).num_threads()))
+            counts.append((psutil.Process(glasses_run.pid).num_fds(), psutil.Process(glasses_run.pid).num_threads()))
             continue
-        assert worn.stop() == 2
-        worn, counts = Worn(room, "--activation", "speech"), []
-    with worn:
-        ask(room, worn)
-        assert worn.stop() == 0
+        assert glasses_run.stop() == 2
+        glasses_run, counts = GlassesRun(room, "--activation", "speech"), []
+    with glasses_run:
+        ask(room, glasses_run)
+        assert glasses_run.stop() == 0
     print(f"{PULLS} pulls: back after {max(back_s, default=0):.1f} s at most, {PULLS - len(back_s)} ended the process")
     assert max(back_s, default=0) < BACK_S
     assert not counts or counts[-1][0] <= counts[0][0] + 2, f"descriptors, threads: {counts}"
@@ -97,12 +97,12 @@ def test_run_stage_that_hangs_starves_the_watchdog(room: Room, tmp_path: Path, s
 
 
 def test_run_too_hot_says_so_and_sheds_in_the_declared_order(room: Room) -> None:
-    with Worn(room, "--activation", "speech", "--inject", "too-hot") as worn:
-        note = worn.wait_for("note", text="shed: camera, remote, backbone (200.0 deg C)")
-        before = worn.events.index(note)
+    with GlassesRun(room, "--activation", "speech", "--inject", "too-hot") as glasses_run:
+        note = glasses_run.wait_for("note", text="shed: camera, remote, backbone (200.0 deg C)")
+        before = glasses_run.events.index(note)
         room.play(read_audio(SPEECH / lines_of(SPEECH, "question")[0]["file"])).wait(60)
-        assert worn.wait_for("reply", after=before, outcome="completed")["answer"] == TOO_HOT
-        assert worn.stop() == 0
+        assert glasses_run.wait_for("reply", after=before, outcome="completed")["answer"] == TOO_HOT
+        assert glasses_run.stop() == 0
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (make test-live does)")
@@ -128,7 +128,7 @@ def test_run_muted_reads_and_writes_no_byte_of_the_room(room: Room, tmp_path: Pa
 
 
 def holds_mark(trace: Path, offset: int) -> bool:
-    """Whether eight samples on end near MARK lie in any buffer of the trace."""
+    """Whether a buffer of the trace holds eight consecutive samples near MARK."""
     with trace.open() as file:
         file.seek(offset)
         for line in file:

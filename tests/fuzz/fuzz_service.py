@@ -1,4 +1,4 @@
-"""Bad input for the real server process: Schemathesis makes requests up from the schema that the service publishes.
+"""Sends bad input to a real server process: Schemathesis generates requests from the schema that it publishes.
 
     python -m tests.fuzz.fuzz_service --examples 1000          # as long as you like; `make fuzz-service`
 
@@ -86,7 +86,7 @@ def fuzz(folder: Path, *, examples: int, phases: str = "fuzzing") -> Outcome:
 
 
 def ask(url: str) -> bool:
-    """Whether a plain question is answered; places may still be taken by what was asked last."""
+    """Whether a plain question is answered. Retries: the last requests may still hold sessions."""
     body = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 4}
     for _ in range(60):
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)

@@ -1,4 +1,4 @@
-"""Teaches Schemathesis the wire: what it made up of the schema of a message becomes that message's bytes.
+"""Lets Schemathesis send wire messages: encodes what it generated from a message's schema into bytes.
 
 SCHEMATHESIS_HOOKS=tests.fuzz.service_hooks schemathesis run http://127.0.0.1:PORT/v1/openapi.json
 """

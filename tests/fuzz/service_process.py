@@ -1,4 +1,4 @@
-"""The service in a process of its own, as `glasses serve` runs it, around the pocket backbone cut to three layers.
+"""Runs the service in its own process, as `glasses serve` does, with the pocket backbone cut to three layers.
 
 `python -m tests.fuzz.service_process FOLDER` prints its address; SIGINT ends it.
 """

@@ -1,4 +1,8 @@
-"""`--hil` says which devices the numbered tests run on; every test's end asserts that nothing went wrong unnoticed."""
+"""`--hil` selects the devices that the numbered files run on; each test ends by checking the counters of its device.
+
+The tests depend on the order of the files, which their numbers set: test_01_device.py uses the device as it is,
+test_02_faults.py breaks and restarts it, and test_03_update.py replaces its firmware, so it comes last.
+"""
 
 from __future__ import annotations
 
@@ -56,17 +60,17 @@ def _bench(name: str, key: str | None, image: str | None) -> Bench:
 
 
 class Bench:
-    """Runs a test body with a connected device, and looks at its counters when it is done."""
+    """Runs a test body with a connected device and checks its counters afterwards."""
 
     def __init__(self, name: str, key: bytes | None = None, image: bytes | None = None) -> None:
-        """`key`, `image`: of a device on a desk."""
+        """`key`, `image`: for a device on a desk."""
         self.name, self.key, self.image = name, key, image
 
     def __str__(self) -> str:
         return self.name.replace("/", "_")
 
     def run(self, body: TestBody, *, faults: int = 0) -> None:
-        """`faults`: how many the test has provoked on the device since its last start."""
+        """`faults`: the number that the test has provoked on the device since its last start."""
         asyncio.run(self._run(body, faults))
 
     async def _run(self, body: TestBody, faults: int) -> None:
@@ -106,7 +110,7 @@ class Bench:
 
 
 async def fresh_heartbeat(device: ReferenceGlasses) -> dict[str, Any]:
-    """The device's own account, made from now on: the next heartbeat may have been under way already."""
+    """A heartbeat that the device makes from now on: the next one may already be under way."""
     for _ in range(2):
         device.heartbeat = {}
         while not device.heartbeat:
@@ -115,7 +119,7 @@ async def fresh_heartbeat(device: ReferenceGlasses) -> dict[str, Any]:
 
 
 async def _as_after_a_start(opened: Way) -> None:
-    """A simulated board is restarted; of any other, what it has counted so far goes to `before`."""
+    """Restarts a simulated board; for any other, keeps its counters so far in `before`."""
     device = ReferenceGlasses(opened.open, opened.config, answer_s=60)
     try:
         await device.connect(60)
@@ -130,19 +134,19 @@ async def _as_after_a_start(opened: Way) -> None:
 
 
 def has(device: ReferenceGlasses, name: str) -> bool:
-    """Whether the device has that of protocol.h's capabilities."""
+    """Whether the device has this capability of protocol.h."""
     return bool(device.info["capabilities"] & value_of(f"CAP_{name}"))
 
 
 def needs(device: ReferenceGlasses, *names: str) -> None:
-    """Skips the test on a device that lacks one of them."""
+    """Skips the test on a device that lacks one of these capabilities."""
     lacks = [name.lower() for name in names if not has(device, name)]
     if lacks:
         pytest.skip(f"{device.capabilities.product} is not, or has no: {', '.join(lacks)}")
 
 
 def check_photo(device: ReferenceGlasses, jpeg: bytes) -> None:
-    """The picture before a simulated camera, or a whole JPEG of a real one."""
+    """Asserts the picture of a simulated camera, or a whole JPEG of a real one."""
     if has(device, "SIMULATED"):
         assert jpeg == PHOTO.read_bytes()
     else:

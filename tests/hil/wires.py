@@ -1,4 +1,4 @@
-"""Every way to a device that the same tests run over: the firmware in this process, in an emulator, or on a desk.
+"""The ways to a device that the tests of this folder run over: firmware in this process, in an emulator, on a desk.
 
 `host` is the firmware as a library behind a plain pipe, `faulty` the same behind a bad one, `open` without a key,
 `pty` behind a pseudo-terminal, `tcp` behind a port of this machine, `ble` behind GATT and the real BleakClient,
@@ -34,7 +34,7 @@ BUILT_HERE = (*LOCAL, "emulator")  # a fresh device for every test; any other na
 
 @dataclass
 class Way:
-    """An open way to a device. `drop` breaks it at once, `reset` restarts the device; None where nobody can."""
+    """An open way to a device. `drop` breaks it at once and `reset` restarts the device; None where impossible."""
 
     open: Callable[[], Awaitable[Transport]]
     config: Config
@@ -46,7 +46,7 @@ class Way:
 
 
 class _Pipe:
-    """A Transport in this process; `up` and `down` harm what passes."""
+    """A Transport in this process; `up` and `down` damage what passes."""
 
     def __init__(self, firmware: Firmware, up: Wire, down: Wire) -> None:
         self._up, self._down = up, down
@@ -108,7 +108,7 @@ class ReferencePeripheral(GattPeripheral):
 
 @asynccontextmanager
 async def way(name: str, key: bytes | None = None) -> AsyncIterator[Way]:
-    """Opens the way called `name`, see the module, and closes it. `key`: of a device on a desk."""
+    """Opens the way called `name` (see the module) and closes it. `key`: for a device on a desk."""
     if name in ("host", "faulty", "open"):
         async with _in_process(name) as opened:
             yield opened

@@ -1,5 +1,6 @@
-"""The boot service as it is installed, under a real systemd that is process 1 of namespaces of its own, on a root that
-cannot be written. Only the folders of its test are; needs root, systemd and the room's PulseAudio.
+"""Installs the boot service and runs it under a real systemd, which is process 1 of its own namespaces.
+
+The root is read-only; only the folders of the test can be written. Needs root, systemd and PulseAudio.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ StandardError=append:/run/room/err
 """
 
 
-class Booted:
-    """Installed from this checkout into a folder; `boot` starts it, leaving it ends it."""
+class BootedService:
+    """The boot service of this checkout, installed into `folder`. `boot` starts systemd; leaving the block ends it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.room = folder, Room(folder / "room")
@@ -44,7 +45,7 @@ class Booted:
         self.install()
 
     def install(self) -> Path:
-        """As a person does, again for an update; where the program lies."""
+        """Runs install.sh, as for a first installation or an update. Returns the folder of the program."""
         root, opt = self._folder / "image", self._folder / "opt"
         subprocess.run([INSTALL, "--root", root, "--board", "desktop"], check=True, capture_output=True, timeout=60)
         program = root / "opt/glasses/.venv/bin/glasses"
@@ -61,7 +62,7 @@ class Booted:
         return root / "opt/glasses"
 
     def boot(self, options: str) -> None:
-        """Starts systemd; `options` are those of `glasses run`."""
+        """Starts systemd. `options`: of `glasses run`."""
         (self._folder / "image/etc/glasses/environment").write_text(f"GLASSES_OPTIONS={options}\n")
         apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount", "--cgroup", "--uts", "--ipc"]
         packages = sysconfig.get_paths()["purelib"]
@@ -72,35 +73,35 @@ class Booted:
             )
 
     def events(self) -> list[dict[str, Any]]:
-        """All that the service has said."""
+        """The JSON lines that the service has printed."""
         out = self._folder / "room/out"
         lines = out.read_text().split("\n")[:-1] if out.exists() else []
         return [json.loads(line) for line in lines]
 
     def wait(self, true: Callable[[], Any], what: str) -> Any:
-        """What `true` gives as soon as it is something; fails the test where that takes too long."""
+        """Waits until `true` returns something true, and returns it. Fails the test after PATIENCE_S."""
         end_s = time.monotonic() + PATIENCE_S
         while not (found := true()):
             assert self._process is not None
-            assert self._process.poll() is None, f"systemd ended: {self.told()}"
-            assert time.monotonic() < end_s, f"no {what}: {self.told()}"
+            assert self._process.poll() is None, f"systemd ended: {self.recent_output()}"
+            assert time.monotonic() < end_s, f"no {what}: {self.recent_output()}"
             time.sleep(0.05)
         return found
 
     def show(self, *names: str) -> dict[str, str]:
-        """Properties of the service, as systemctl says them."""
+        """Properties of the service, as systemctl shows them."""
         shown = self.inside("systemctl", "show", "glasses", "--property", ",".join(names))
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def inside(self, *command: str) -> str:
-        """What a command says that runs beside the service."""
+        """Runs a command in the namespaces of the service and returns its output."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         apart = ["nsenter", "--target", children[0], "--mount", "--pid", "--cgroup", "--uts", "--ipc"]
         return subprocess.run([*apart, *command], capture_output=True, text=True, timeout=60, check=False).stdout
 
-    def told(self) -> str:
-        """The end of what systemd and the service said, for a person."""
+    def recent_output(self) -> str:
+        """The last output of systemd and of the service, for a failure message."""
         texts = [path.read_text(errors="replace")[-1500:] for path in self._files() if path.exists()]
         return "\n".join([*texts, self.inside("systemctl", "status", "glasses", "--no-pager")])
 
@@ -117,8 +118,8 @@ class Booted:
         self.room.close()
 
 
-def cannot() -> str:
-    """Why this machine cannot do it; "" is that it can."""
+def why_unavailable() -> str:
+    """Why this machine cannot boot the service; empty where it can."""
     missing = [name for name in ("unshare", "nsenter", "systemd-sysusers", "pulseaudio") if shutil.which(name) is None]
     if os.getuid() != 0 or missing or not Path("/lib/systemd/systemd").exists():
         return f"root and systemd are needed; missing: {', '.join(missing) or 'root or systemd'}"

@@ -1,4 +1,4 @@
-"""The room, and clips to say in it. Needs PulseAudio (make test-live)."""
+"""Virtual rooms on PulseAudio, and the folder of clips to play in them (make test-live)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SPEECH = Path(__file__).parents[2] / "models/eval/speech"
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
-    """Room and speaker without an echo between them."""
+    """A room in which the microphone does not hear the speaker."""
     with Room(tmp_path / "room") as opened:
         yield opened
 
 
 @pytest.fixture
 def echoing_room(tmp_path: Path) -> Iterator[Room]:
-    """The speaker is heard in the room at -6 dB."""
+    """A room in which the microphone hears the speaker at -6 dB."""
     with Room(tmp_path / "room", echo_db=-6) as opened:
         yield opened

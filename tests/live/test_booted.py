@@ -12,28 +12,34 @@ from typing import Any
 
 import pytest
 
-from tests.live.booted import Booted, cannot
+from tests.live.booted import BootedService, why_unavailable
 from tests.live.test_talk import say
 
-pytestmark = [pytest.mark.models, pytest.mark.live, pytest.mark.skipif(cannot() != "", reason=cannot())]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.live,
+    pytest.mark.skipif(why_unavailable() != "", reason=why_unavailable()),
+]
 TIMES = ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
 READY_S = 3.0  # goal of design.md, on an idle machine
 BUSY = 4.0  # times as long, where other jobs run
 
 
 @pytest.fixture
-def booted(tmp_path: Path) -> Iterator[Booted]:
-    with Booted(tmp_path) as made:
+def booted(tmp_path: Path) -> Iterator[BootedService]:
+    with BootedService(tmp_path) as made:
         yield made
 
 
-def ready(booted: Booted, n: int = 1) -> dict[str, Any]:
-    """The n-th time that it was."""
+def ready(booted: BootedService, n: int = 1) -> dict[str, Any]:
+    """Waits for the n-th `ready` event and returns it."""
     found = booted.wait(lambda: [e for e in booted.events() if e["what"] == "ready"][n - 1 : n], f"start number {n}")
     return found[0]
 
 
-def test_boot_service_on_a_read_only_root_hears_and_answers(booted: Booted, capsys: pytest.CaptureFixture[str]) -> None:
+def test_boot_service_on_a_read_only_root_hears_and_answers(
+    booted: BootedService, capsys: pytest.CaptureFixture[str]
+) -> None:
     booted.boot("--json --address speech --record")
     ready(booted)
     booted.wait(lambda: booted.show("ActiveState")["ActiveState"] == "active", "active service")
@@ -57,7 +63,7 @@ def test_boot_service_on_a_read_only_root_hears_and_answers(booted: Booted, caps
     assert booted.show("Result")["Result"] == "success"
 
 
-def test_boot_service_stage_that_hangs_is_killed_and_hears_again(booted: Booted) -> None:
+def test_boot_service_stage_that_hangs_is_killed_and_hears_again(booted: BootedService) -> None:
     booted.boot("--json --activation speech --inject listener-hangs")
     ready(booted)
     injected = booted.wait(lambda: [e for e in booted.events() if "injected" in str(e.get("text"))], "fault")
@@ -66,8 +72,8 @@ def test_boot_service_stage_that_hangs_is_killed_and_hears_again(booted: Booted)
     assert int(booted.show("NRestarts")["NRestarts"]) >= 1
 
 
-def test_boot_service_crashing_update_is_taken_back_at_the_third_start(booted: Booted) -> None:
-    program = booted.install()  # an update of what Booted installed
+def test_boot_service_crashing_update_is_taken_back_at_the_third_start(booted: BootedService) -> None:
+    program = booted.install()  # an update of what BootedService installed
     assert (program / ".trial").read_text() == "0 0 0\n"
     (program / "glasses/assistant/assistant.py").write_text("raise RuntimeError('a bad update')\n")
     booted.boot("--json --address speech")

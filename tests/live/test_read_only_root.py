@@ -13,8 +13,8 @@ import pytest
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.replay.session import entries_of
 from glasses.types import AudioChunk
+from tests.live.glasses_run import GlassesRun
 from tests.live.test_talk import say
-from tests.live.worn import Worn
 
 pytestmark = [pytest.mark.models, pytest.mark.live, pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")]
 READ_ONLY = """
@@ -33,9 +33,9 @@ def test_run_on_a_read_only_root_hears_answers_and_records(room: Room, tmp_path:
     runtime.mkdir()
     env = {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(runtime), "PYTHONDONTWRITEBYTECODE": "1"}
     under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", READ_ONLY, "sh"]
-    with Worn(room, "--activation", "speech", "--record", under=under, env=env) as worn:
+    with GlassesRun(room, "--activation", "speech", "--record", under=under, env=env) as glasses_run:
         say(room, 0)
-        assert worn.wait_for("reply", outcome="completed")["answer"]
-        assert (runtime / "glasses-run.pid").read_text().split()[0] == str(worn.pid), "glasses wipe finds it"
-        assert worn.stop() == 0
+        assert glasses_run.wait_for("reply", outcome="completed")["answer"]
+        assert (runtime / "glasses-run.pid").read_text().split()[0] == str(glasses_run.pid), "glasses wipe finds it"
+        assert glasses_run.stop() == 0
     assert sum(isinstance(entry, AudioChunk) for entry in entries_of(state / "recordings")) > 50

@@ -14,7 +14,7 @@ from glasses.evaluation.bench.virtual_room import Room
 from glasses.recording.demo_session import load_session
 from glasses.system.process_file import WIPE
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
-from tests.live.worn import Worn
+from tests.live.glasses_run import GlassesRun
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
 BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minute: a dog, then "What is this sound?"
@@ -26,26 +26,26 @@ def cut(span_ms: tuple[int, int]) -> Float32Array:
     return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
 
 
-def asked(room: Room, worn: Worn, touch: int | None = None) -> str:
-    """Asks what the sound is; the answer."""
-    before = len(worn.events)
+def asked(room: Room, glasses_run: GlassesRun, touch: int | None = None) -> str:
+    """Asks what the sound is and returns the answer."""
+    before = len(glasses_run.events)
     if touch is not None:
-        os.kill(worn.pid, touch)
-        worn.wait_for("turn_started", after=before)
+        os.kill(glasses_run.pid, touch)
+        glasses_run.wait_for("turn_started", after=before)
     room.play(cut(QUESTION_MS)).wait(60)
-    return worn.wait_for("reply", after=before, outcome="completed")["answer"].lower()
+    return glasses_run.wait_for("reply", after=before, outcome="completed")["answer"].lower()
 
 
 def test_run_earlier_bark_is_named_until_it_is_wiped(room: Room) -> None:
-    with Worn(room) as worn:
+    with GlassesRun(room) as glasses_run:
         room.play(cut(BARKS_MS)).wait(60)
         time.sleep(6)  # longer than what a touch takes along of the seconds before it
-        assert NAMED.search(asked(room, worn, signal.SIGUSR1)), "asked by voice"
+        assert NAMED.search(asked(room, glasses_run, signal.SIGUSR1)), "asked by voice"
         time.sleep(6)
-        assert NAMED.search(asked(room, worn, signal.SIGRTMIN + 1)), "asked by touch"
-        before = len(worn.events)
-        os.kill(worn.pid, WIPE)
-        assert worn.wait_for("wiped", after=before)["windows"] > 0
+        assert NAMED.search(asked(room, glasses_run, signal.SIGRTMIN + 1)), "asked by touch"
+        before = len(glasses_run.events)
+        os.kill(glasses_run.pid, WIPE)
+        assert glasses_run.wait_for("wiped", after=before)["windows"] > 0
         time.sleep(6)
-        assert not NAMED.search(asked(room, worn, signal.SIGRTMIN + 1)), "wiped"
-        assert worn.stop() == 0
+        assert not NAMED.search(asked(room, glasses_run, signal.SIGRTMIN + 1)), "wiped"
+        assert glasses_run.stop() == 0

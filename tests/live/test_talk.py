@@ -18,7 +18,7 @@ from glasses.events import TurnEvent
 from glasses.replay.session import recorded
 from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH
-from tests.live.worn import Worn, lines_of
+from tests.live.glasses_run import GlassesRun, lines_of
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
 LOUD = 300  # of 32768: anything said
@@ -39,10 +39,10 @@ def say(room: Room, index: int) -> str:
 
 def test_run_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Path) -> None:
     tape = room.tape(tmp_path / "tape.raw")
-    with Worn(room, "--activation", "speech") as worn:
+    with GlassesRun(room, "--activation", "speech") as glasses_run:
         say(room, 0)
-        reply = worn.wait_for("reply", outcome="completed")  # after "continued", where the turn went on
-        assert worn.stop() == 0
+        reply = glasses_run.wait_for("reply", outcome="completed")  # after "continued", where the turn went on
+        assert glasses_run.stop() == 0
     tape.terminate()
     tape.wait(10)
     assert reply["outcome"] == "completed"
@@ -55,45 +55,45 @@ def test_run_spoken_question_is_answered_on_the_speaker(room: Room, tmp_path: Pa
 
 
 def test_run_answers_only_after_a_touch(room: Room) -> None:
-    with Worn(room) as worn:
+    with GlassesRun(room) as glasses_run:
         say(room, 0)
         time.sleep(1.5)
-        assert [event["what"] for event in worn.events] == ["ready"]
-        os.kill(worn.pid, signal.SIGUSR1)
-        worn.wait_for("turn_started")
+        assert [event["what"] for event in glasses_run.events] == ["ready"]
+        os.kill(glasses_run.pid, signal.SIGUSR1)
+        glasses_run.wait_for("turn_started")
         say(room, 1)
-        assert worn.wait_for("reply")["turn"] == 1
-        assert worn.stop() == 0
+        assert glasses_run.wait_for("reply")["turn"] == 1
+        assert glasses_run.stop() == 0
 
 
-def talk_over(room: Room, worn: Worn) -> dict[str, Any]:
-    """Asks, and asks the next while the first is answered; the interruption. An answer may be over before that."""
+def talk_over(room: Room, glasses_run: GlassesRun) -> dict[str, Any]:
+    """Asks again during the reply to a question; returns the interruption. Retries where the reply was over."""
     for index in range(0, 12, 2):
-        before = len(worn.events)
+        before = len(glasses_run.events)
         say(room, index)
-        asked = worn.events.index(worn.wait_for("audible", after=before))
+        asked = glasses_run.events.index(glasses_run.wait_for("audible", after=before))
         say(room, index + 1)
-        reply = worn.wait_for("reply", after=asked)
+        reply = glasses_run.wait_for("reply", after=asked)
         if reply["outcome"] in ("interrupted", "continued"):
-            return worn.wait_for("interrupted", after=asked)
-        worn.wait_for("reply", after=worn.events.index(reply) + 1, outcome="completed")
-    raise AssertionError(f"six replies, none was interrupted: {[event['what'] for event in worn.events]}")
+            return glasses_run.wait_for("interrupted", after=asked)
+        glasses_run.wait_for("reply", after=glasses_run.events.index(reply) + 1, outcome="completed")
+    raise AssertionError(f"six replies, none was interrupted: {[event['what'] for event in glasses_run.events]}")
 
 
 def test_run_talked_over_falls_silent_and_replays_the_same(room: Room, tmp_path: Path) -> None:
     tape, recordings = room.tape(tmp_path / "tape.raw"), tmp_path / "recordings"
-    with Worn(room, "--activation", "speech", "--record", str(recordings)) as worn:
-        cut = talk_over(room, worn)
-        ended = worn.wait_for("turn_completed", after=worn.events.index(cut))
-        worn.wait_for("reply", after=worn.events.index(ended), outcome="completed")
-        worn.stop()
+    with GlassesRun(room, "--activation", "speech", "--record", str(recordings)) as glasses_run:
+        cut = talk_over(room, glasses_run)
+        ended = glasses_run.wait_for("turn_completed", after=glasses_run.events.index(cut))
+        glasses_run.wait_for("reply", after=glasses_run.events.index(ended), outcome="completed")
+        glasses_run.stop()
     tape.terminate()
     tape.wait(10)
     sound = np.abs(read_tape(tmp_path / "tape.raw").astype(np.int32)) > LOUD
     spoke, asked = sound[:, 1], np.flatnonzero(sound[:, 0])
     pauses = np.flatnonzero(np.diff(asked) > SAMPLE_RATE_HZ)
     onset, last = asked[pauses[-1] + 1], asked[-1]  # of the question that was put over a reply
-    audible_ns = [event["at_ns"] for event in worn.events if event["what"] == "audible"]
+    audible_ns = [event["at_ns"] for event in glasses_run.events if event["what"] == "audible"]
     answered_ns = next(t_ns for t_ns in audible_ns if t_ns > cut["at_ns"])
     answered = int(np.flatnonzero(spoke)[0]) + (answered_ns - audible_ns[0]) * SAMPLE_RATE_HZ // 1_000_000_000
     silent = spoke[(onset + last) // 2 : min(last, answered - SAMPLE_RATE_HZ // 10)]
@@ -107,14 +107,14 @@ def test_run_talked_over_falls_silent_and_replays_the_same(room: Room, tmp_path:
 
 
 def test_run_own_voice_in_the_room_neither_wakes_nor_interrupts_it(echoing_room: Room) -> None:
-    with Worn(echoing_room, "--activation", "speech") as worn:
+    with GlassesRun(echoing_room, "--activation", "speech") as glasses_run:
         for index in range(3):
-            before = len(worn.events)
+            before = len(glasses_run.events)
             say(echoing_room, index)
-            worn.wait_for("reply", after=before, outcome="completed")
+            glasses_run.wait_for("reply", after=before, outcome="completed")
         time.sleep(2)
-        kinds = [event["what"] for event in worn.events]
-        assert worn.stop() == 0
+        kinds = [event["what"] for event in glasses_run.events]
+        assert glasses_run.stop() == 0
     assert kinds.count("turn_started") == 3
     assert kinds.count("interrupted") == 0
-    assert [event["outcome"] for event in worn.events if event["what"] == "reply"] == ["completed"] * 3
+    assert [event["outcome"] for event in glasses_run.events if event["what"] == "reply"] == ["completed"] * 3

@@ -149,7 +149,7 @@ def test_gateway_answers_as_the_same_network_in_torch(service: Served, model: An
 
 
 class _Engine:
-    """What `greedy_torch` reads."""
+    """The fields that `greedy_torch` reads."""
 
     def __init__(self, service: Served, model: Any) -> None:
         self.loaded, self.model = service.service.host.loaded, model

@@ -1,4 +1,4 @@
-""" "What was that sound just now?", half a minute later, is answered from latents alone by the real models."""
+"""The question "What was that sound just now?", half a minute later, is answered from latents alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def loaded() -> Iterator[LoadedBundle]:
 
 @pytest.fixture
 def memory(loaded: LoadedBundle) -> LatentMemory:
-    """What is remembered of the minute with the question, heard as the microphone gave it."""
+    """The memory after the minute with the question, heard as the microphone delivered it."""
     held, detector = LatentMemory(), Vad(store.path_of(store.load_bundle().vad))
     keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),)), False
     for event in events(load_session()):

@@ -27,7 +27,7 @@ S, MS = 1_000_000_000, 1_000_000
 
 
 def recording_of_the_demo(path: Path, *, until_ms: int, start_ns: int) -> None:
-    """What the sensors gave in the shipped minute, as `Recorder` writes it."""
+    """Writes a recording of the shipped minute's sensor events, as `Recorder` does."""
     with path.open("wb") as out:
         writer = SegmentWriter(out, {"board": "desktop"})
         for event in events(load_session(), start_ns=start_ns):

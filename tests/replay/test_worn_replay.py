@@ -37,10 +37,10 @@ BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minut
 PATIENCE_S = 120.0
 
 
-class Air(AudioOutput):
-    """Microphone, speaker and camera in one: what is said into it, and half of what it plays, is what it hears."""
+class FakeDevices(AudioOutput):
+    """Microphone, speaker and camera in one: it hears what is said into it and half of what it plays."""
 
-    device = SoundDevice(0, "air", SAMPLE_RATE_HZ)
+    device = SoundDevice(0, "fake", SAMPLE_RATE_HZ)
     overruns = 0
 
     def __init__(self) -> None:
@@ -55,25 +55,25 @@ class Air(AudioOutput):
 
     @property
     def gone(self) -> bool:
-        """It never is."""
+        """Always False: this device is never lost."""
         return False
 
     def microphone(self, queue: EventQueue) -> Any:
         self._queue = queue
         self._open.set()
-        return Ear(self)
+        return FakeMicrophone(self)
 
     def speaker(self, rate_hz: int) -> AudioOutput:
         self.given_hz = rate_hz
         return self
 
     def camera(self, queue: EventQueue) -> Any:
-        return Eye(queue)
+        return FakeCamera(queue)
 
     def rescan(self) -> None: ...
 
     def say(self, pcm: Float32Array) -> None:
-        """Said to its end when this returns."""
+        """Plays the sound to the microphone; returns when all of it was heard."""
         self._said += [np.resize(pcm[i : i + CHUNK], CHUNK) for i in range(0, len(pcm) - CHUNK, CHUNK)]
         while self._said:
             time.sleep(0.01)
@@ -105,19 +105,19 @@ class Air(AudioOutput):
         self._thread.join()
 
 
-class Ear:
-    """The air's microphone."""
+class FakeMicrophone:
+    """The microphone of a FakeDevices."""
 
-    device, overruns, gone = Air.device, 0, False
+    device, overruns, gone = FakeDevices.device, 0, False
 
-    def __init__(self, air: Air) -> None:
-        self._air = air
+    def __init__(self, devices: FakeDevices) -> None:
+        self._devices = devices
 
     def close(self) -> None:
-        self._air.shut()
+        self._devices.shut()
 
 
-class Eye:
+class FakeCamera:
     """A camera that takes a picture when it is asked to."""
 
     gone, is_seeing = False, True
@@ -137,8 +137,8 @@ def cut(span_ms: tuple[int, int]) -> Float32Array:
     return load_session().pcm[first:after].astype(np.float32) / np.float32(32768)
 
 
-class Seen(list[Any]):
-    """What the spine lets watch."""
+class EventLog(list[Any]):
+    """All events that were published to the observers."""
 
     def wait_for(self, is_it: Callable[[Any], bool]) -> Any:
         until_s = time.monotonic() + PATIENCE_S
@@ -150,33 +150,33 @@ class Seen(list[Any]):
         raise AssertionError(f"it did not come in {PATIENCE_S} s; there were {[type(what).__name__ for what in self]}")
 
 
-def converse(air: Air, seen: Seen) -> None:
-    """A look and a question; another one over its reply; a sound, and what it was; muted while it listens."""
+def converse(devices: FakeDevices, seen: EventLog) -> None:
+    """Looks and asks; asks again over the reply; plays a sound and asks what it was; mutes while it listens."""
     questions = spoken_questions(2)
     seen.wait_for(lambda what: isinstance(what, AudioChunk))
-    air.touch("long_press")
-    air.say(questions[0])
+    devices.touch("long_press")
+    devices.say(questions[0])
     seen.wait_for(lambda what: isinstance(what, ReplyState) and what.state == "audible")
     time.sleep(2)  # well into the reply: it was heard
-    air.say(questions[1])
+    devices.say(questions[1])
     seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.event is TurnEvent.INTERRUPTED)
     seen.wait_for(lambda what: isinstance(what, Reply) and what.outcome is Outcome.COMPLETED)
     time.sleep(7)  # speech after a reply would be for it
-    air.say(cut(BARKS_MS))
+    devices.say(cut(BARKS_MS))
     time.sleep(6)  # longer than what a touch takes along of the seconds before it
-    air.touch("tap")
-    air.say(cut(QUESTION_MS))
+    devices.touch("tap")
+    devices.say(cut(QUESTION_MS))
     seen.wait_for(lambda what: isinstance(what, TurnCompleted) and what.memory_intent == "sound")
     seen.wait_for(lambda what: isinstance(what, Reply) and what.draft.memory_intent == "sound")
-    air.touch("tap")
+    devices.touch("tap")
     time.sleep(0.5)
-    air.muted = True
+    devices.muted = True
     seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.event is TurnEvent.TIMED_OUT)
 
 
-def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """`glasses run` in the air, recorded to `folder`; the first reply is a long one."""
-    air, seen = Air(), Seen()
+def run_and_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> EventLog:
+    """Runs `glasses run` with the fake devices and records to `folder`; the first reply is a long one."""
+    devices, seen = FakeDevices(), EventLog()
     publish, canned_reply = Observers.publish, MemoryLink.canned_reply
 
     def watched(self: Observers, event: Any) -> None:
@@ -186,14 +186,14 @@ def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     def first_long(self: MemoryLink, draft: Draft) -> str:
         return TEXT if draft.turn.id == 1 else canned_reply(self, draft)
 
-    monkeypatch.setattr(run, "_devices", lambda config, stack, **told: air)
+    monkeypatch.setattr(run, "_devices", lambda config, stack, **told: devices)
     monkeypatch.setattr(Observers, "publish", watched)
     monkeypatch.setattr(MemoryLink, "canned_reply", first_long)
     failed: list[BaseException] = []
 
     def talk() -> None:
         try:
-            converse(air, seen)
+            converse(devices, seen)
         except BaseException as error:
             failed.append(error)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -202,14 +202,14 @@ def wear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     thread.start()
     assert main(["run", "--record", str(folder), "--json"]) == 0
     thread.join()
-    air.end()
+    devices.end()
     if failed:
         raise failed[0]
     return seen
 
 
-def without_what_the_ear_was_told(folder: Path, path: Path) -> None:
-    """The recording as if of sensors alone, though it says otherwise."""
+def copy_sensor_entries(folder: Path, path: Path) -> None:
+    """Copies a recording without reply states and own-voice entries."""
     with path.open("wb") as out:
         entries = entries_of(folder)
         about = next(entries)
@@ -225,7 +225,7 @@ def test_replay_recording_of_run_repeats_every_decision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "recordings"
-    seen = wear(folder, monkeypatch)
+    seen = run_and_record(folder, monkeypatch)
     told = recorded(folder)
     assert [one.decision.cause for one in told.turns] == ["long_press", "barge_in", "tap"]
     assert [one.decision.memory_intent for one in told.turns][-1] == "sound"
@@ -243,5 +243,5 @@ def test_replay_recording_of_run_repeats_every_decision(
     assert compared.count("gate") == len(told.gates)
     assert {"activated", "end", "decided", "parts", "memory intent", "latents", "answer"} <= set(compared)
     deaf = tmp_path / "sensors.mcap"
-    without_what_the_ear_was_told(folder, deaf)
+    copy_sensor_entries(folder, deaf)
     assert main(["replay", str(deaf), *alike, "--compare", str(folder)]) == 1, "the ear hangs on what it is told"

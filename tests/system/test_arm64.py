@@ -54,7 +54,7 @@ def weights_of(name: str) -> Path | None:
 
 
 def spoken() -> Feed:
-    """The listener's fifth step or so."""
+    """The inputs of about the fifth step of the listener."""
     question = read_audio(EVAL / "speech" / "question-090.ogg")
     latents = AudioEncoder(store.path_of("whisper-tiny-en-encoder-int8"), n_threads=1).encode(question)
     opened = (open_session(path_of(name), n_threads=1, weights=weights_of(name)) for name in INPUTS if weights_of(name))
@@ -102,7 +102,7 @@ INPUTS: dict[str, Callable[[], Feed]] = {
 
 @pytest.fixture(scope="module")
 def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with Debian's arm64 Python in root/ and the wheels in site/; GLASSES_ARM64 names one made before."""
+    """A folder with Debian's arm64 Python in root/ and the wheels in site/; GLASSES_ARM64 names an existing one."""
     if made := os.environ.get("GLASSES_ARM64"):
         return Path(made)
     folder = tmp_path_factory.mktemp("arm64")

@@ -55,7 +55,7 @@ class Browser:
         return result["result"].get("value")
 
     def until(self, script: str) -> None:
-        """Waits until a condition holds on the page; a minute is for a machine that does much else."""
+        """Waits up to a minute (for busy machines) until a condition holds on the page."""
         end_s = time.monotonic() + 60
         while not self.value(script):
             assert time.monotonic() < end_s, (
@@ -109,7 +109,7 @@ class Worn:
 
 @pytest.fixture
 def worn() -> Iterator[Worn]:
-    """A panel as the spine fills it in the shipped minute."""
+    """A panel filled as in the shipped minute."""
     panel, muted = Panel(), list[bool]()
     panel.saw(Frame(0, 0, read_image(SHIPPED / "frames" / "036.jpg")))
     panel.showed(hud.render("A giraffe.", load_board().require_display(), "0:37")[0].rgb())

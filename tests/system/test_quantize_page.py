@@ -42,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def backbone_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two items of everything, tasks too: what the page says of a backbone, not how good one is."""
+    """A page about two items of each set and task: it shows what a page holds, not how good a backbone is."""
     folder = tmp_path_factory.mktemp("backbone")
     shipped, smaller = "smollm2-135m-instruct-q4_1", str(folder / "mixed.gguf")
     assert main(["backbone", shipped, "--type", "mixed", "--out", smaller]) == 0

@@ -1,6 +1,4 @@
-"""`glasses run` as a program of its own in a room without a sound card, or with glasses over a link (no room), and what
-its JSON lines say.
-"""
+"""Runs `glasses run --json` as a process, in a virtual room or with glasses over a link, and reads its events."""
 
 from __future__ import annotations
 
@@ -19,13 +17,13 @@ from glasses.evaluation.bench.virtual_room import Room
 PATIENCE_S = 90.0  # of a test for one event, on a machine that also does other things
 
 
-class Worn:
-    """A running `glasses run --json`; `events` grows as it speaks."""
+class GlassesRun:
+    """A running `glasses run --json`; `events` holds the JSON lines it has printed so far."""
 
     def __init__(
         self, room: Room | None, *options: str, under: Sequence[str] = (), env: Mapping[str, str] | None = None
     ) -> None:
-        """`under` is a command that runs it, as strace; `env` what its environment has besides."""
+        """`under`: a command that starts it, such as strace. `env`: added to its environment."""
         self._process = subprocess.Popen(
             [*under, sys.executable, "-m", "glasses", "run", "--json", *options],
             env={**os.environ, **(room.env if room else {}), **(env or {})},
@@ -40,7 +38,7 @@ class Worn:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started, which is `under` where there is one."""
+        """The process id of `under` where that is given, else of `glasses run`."""
         return self._process.pid
 
     def _read(self) -> None:
@@ -49,7 +47,7 @@ class Worn:
             self.events.append(json.loads(line))
 
     def wait_for(self, what: str, *, after: int = 0, **fields: Any) -> dict[str, Any]:
-        """The first event of this kind, with these fields, from index `after` on; fails the test where none comes."""
+        """Returns the first event of this kind with these fields from index `after` on; fails the test without one."""
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             for event in self.events[after:]:
@@ -60,7 +58,7 @@ class Worn:
         raise AssertionError(f"no {what!r} in {PATIENCE_S} s; there were {[event['what'] for event in self.events]}")
 
     def comes_back(self, *, after: int) -> bool:
-        """Whether sound devices that went since event `after` are back; False where the process ended over it."""
+        """Waits until the sound devices lost since event `after` are back. False: the process ended instead."""
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s and self._process.poll() is None:
             if any(event.get("state") == "reconnected" and not event["why"] for event in self.events[after:]):
@@ -70,7 +68,7 @@ class Worn:
         return False
 
     def stop(self) -> int:
-        """Ends it as a person would; its exit code."""
+        """Sends SIGTERM and returns the exit code."""
         self._process.terminate()
         code = self._process.wait(PATIENCE_S)
         self._end()
@@ -92,6 +90,6 @@ class Worn:
 
 
 def lines_of(folder: Path, kind: str) -> list[dict[str, str]]:
-    """Clips of one set of the held-out speech, with their files."""
+    """The index entries of one set of the held-out speech."""
     items = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
     return [item for item in items if item["set"] == kind]
