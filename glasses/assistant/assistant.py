@@ -70,7 +70,7 @@ class Assistant:
         self._progress, self._is_allowed, self._canned = progress, is_allowed, canned_reply
         self.memory = MemoryLink(config.memory, loaded, self._publish)
         self._listener = listener or open_listener(loaded, config.activation, self.memory.recall)
-        self.events = events or EventQueue()
+        self.events = EventQueue() if events is None else events
         self.devices = DeviceSupervisor(
             devices,
             self.events,

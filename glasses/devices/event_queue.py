@@ -59,9 +59,6 @@ class EventQueue:
         """Whether `close` was called."""
         return self._closed
 
-    def __len__(self) -> int:
-        return len(self._events)
-
     def events(self, idle_s: float = 0.2) -> Iterator[SensorEvent | None]:
         """Events until closed; None each `idle_s` in which nothing came, so that the listener can look at the clock."""
         while not (self._closed and not self._events):

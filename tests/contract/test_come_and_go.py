@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,8 +18,9 @@ from glasses.assistant.observers import FunctionObserver
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.errors import Reason, SensorError
+from glasses.events import TurnEvent, TurnSignal
 from glasses.runtime.bundle import open_bundle
-from glasses.types import SAMPLE_RATE_HZ, DeviceChange
+from glasses.types import SAMPLE_RATE_HZ, Button, DeviceChange
 
 pytestmark = pytest.mark.models
 PATIENCE_S = 30.0
@@ -87,6 +88,23 @@ def test_device_supervisor_unmuted_between_two_looks_reports_no_fault() -> None:
         assert states == ["muted", "unmuted"]
     finally:
         supervisor.close()
+
+
+def test_assistant_touch_of_devices_made_before_it_starts_a_turn() -> None:
+    loaded, devices, events, states = open_bundle(n_threads=1), Desk(), EventQueue(), list[TurnEvent]()
+
+    def watch(signal: TurnSignal) -> None:
+        states.append(signal.event)
+        assistant.stop()
+
+    observers = [FunctionObserver(watch, TurnSignal)]
+    assistant = Assistant(NO_MEMORY, loaded, None, cast(Any, devices), events=events, observers=observers)
+    end = threading.Timer(PATIENCE_S, assistant.stop)
+    end.start()
+    assistant.run(lambda: events.put(Button(time.monotonic_ns(), "tap")))
+    end.cancel()
+    loaded.close()
+    assert states == [TurnEvent.TURN_STARTED]
 
 
 def test_assistant_microphone_away_is_reported_once_and_mute_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
