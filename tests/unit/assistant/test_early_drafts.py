@@ -50,7 +50,7 @@ def asked(
     judge: Head | None = None,
     predictor: SilencePredictor | None = None,
 ) -> list[Signal]:
-    """Touched, and then asked: what comes of the turn up to its end."""
+    """The signals of a turn that a touch started, up to its end."""
     rng = np.random.default_rng(0)
     sound = np.concatenate(
         [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
@@ -70,7 +70,7 @@ def asked(
 def drafts(
     loaded: LoadedBundle, name: str, config: ListenerConfig, predictor: SilencePredictor | None = None
 ) -> list[Draft]:
-    """Of a question; the last is final."""
+    """The drafts of a question; the last is final."""
     return [signal for signal in asked(loaded, name, config, predictor=predictor) if isinstance(signal, Draft)]
 
 
@@ -130,7 +130,7 @@ def test_silence_predictor_threshold_is_the_earlier_noise_of_the_room() -> None:
 
 
 def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: bool = False) -> list[Signal]:
-    """What becomes of a question said without a touch, if it seems to ask for something with the probability `asks`."""
+    """The signals of a question said without a touch, if the addressee head gives the probability `asks`."""
     sound = np.concatenate(
         [np.zeros(SAMPLE_RATE_HZ, np.float32), read_audio(SPEECH / name), np.zeros(SAMPLE_RATE_HZ, np.float32)]
     )

@@ -76,7 +76,7 @@ class Backbone:
 
 
 class Voice:
-    """Ten milliseconds a clause."""
+    """A voice that gives ten milliseconds of sound for each clause."""
 
     rate_hz = 16_000
 

@@ -10,7 +10,7 @@ from glasses.types import NS_PER_MS
 
 
 class Voice:
-    """Feeds a gate with stretches of speech and silence, 32 ms a step, and keeps what changed."""
+    """Feeds a turn manager with stretches of speech and silence, 32 ms a step, and keeps the changes."""
 
     def __init__(self, gate: TurnManager) -> None:
         self.gate, self.now_ns, self.changes = gate, 10**12, list[TurnChange]()

@@ -38,7 +38,11 @@ def test_backbone_opened_reports_its_sizes_and_end_tokens(backbone: LlamaBackbon
     assert len(backbone.sha256) == 64
 
 
-@pytest.mark.parametrize("text", ["", "Hello, wearer", "naïve café 日本語", "👍🏽 🧑‍🚀", "tab\tnul\0end"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "Hello, wearer", "naïve café 日本語", "👍🏽 🧑‍🚀", "tab\tnul\0end"],
+    ids=["empty", "ascii", "accents and kanji", "emoji", "control characters"],
+)
 def test_tokenize_then_detokenize_loses_nothing(backbone: LlamaBackbone, text: str):
     assert backbone.detokenize(backbone.tokenize(text)) == text
 

@@ -18,7 +18,7 @@ from glasses.errors import InputError
 
 @pytest.fixture(autouse=True)
 def levels_as_before() -> Iterator[None]:
-    """Logger levels are the process's own: what a test sets goes."""
+    """Restores the logger levels of the process after a test."""
     names = ("glasses", "glasses.assistant", "glasses.devices", "glasses.llama_cpp")
     before = {name: logging.getLogger(name).level for name in names}
     yield

@@ -152,6 +152,16 @@ def test_soft_token_connector_adapter_rows_surround_corrected_soft_tokens(tmp_pa
         ({"up": np.full((2, 4), np.nan)}, OURS, Reason.CORRUPT),
         ({"up": np.ones((2, 400_000))}, OURS, Reason.TOO_LARGE),
     ],
+    ids=[
+        "other backbone",
+        "text too few",
+        "wider rows",
+        "temperature missing",
+        "temperature of zero",
+        "down of another shape",
+        "nan",
+        "too large",
+    ],
 )
 def test_soft_token_connector_adapter_of_another_backbone_is_refused(
     tmp_path: Path, changed: dict[str, object], sha256: str, reason: Reason

@@ -20,7 +20,7 @@ from glasses.types import AudioChunk, Frame
 
 @dataclass
 class Spine:
-    """What the switches were told."""
+    """Keeps what the switches of the page were set to."""
 
     muted: list[bool] = field(default_factory=list)
     wiped: int = 0

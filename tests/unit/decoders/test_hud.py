@@ -19,8 +19,12 @@ PANELS = [FRAME, EVEN_G1, Display(128, 32, 2), Display(240, 240, 256), Display(3
 SENTENCE = "That is a kettle whistling, about two metres to your left: switch off the stove. "
 
 
-@pytest.mark.parametrize("panel", PANELS)
-@pytest.mark.parametrize("text", [SENTENCE, SENTENCE * 20, "x" * 3000, "a\n\n\nb", "café Ž Ελλάδα Москва 日本 😀👩‍🚀"])
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: f"{panel.width}x{panel.height}x{panel.colours}")
+@pytest.mark.parametrize(
+    "text",
+    [SENTENCE, SENTENCE * 20, "x" * 3000, "a\n\n\nb", "café Ž Ελλάδα Москва 日本 😀👩‍🚀"],
+    ids=["sentence", "long", "one word", "empty lines", "scripts"],
+)
 def test_render_any_text_fits_the_panel(panel: Display, text: str) -> None:
     for page in hud.render(text, panel, status="14:23 · 82%"):
         assert page.indices.shape == (panel.height, panel.width)

@@ -19,7 +19,7 @@ from glasses.types import AudioChunk, DeviceChange, frozen
 
 
 class Capture:
-    """OpenCV's face; `grab` waits while `stalled`, and raises what it is told to. Notes which thread does what."""
+    """A capture with OpenCV's interface; `grab` waits while `stalled` and raises what it is told to. Notes threads."""
 
     made: list[Capture]
 

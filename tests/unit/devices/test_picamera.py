@@ -18,7 +18,7 @@ from glasses.types import Frame
 
 
 class Picamera2:
-    """The calls that sensors/csi.py makes; signatures and errors as in picamera2 0.3.38."""
+    """The calls that glasses/devices/picamera.py makes; signatures and errors as in picamera2 0.3.38."""
 
     opened: ClassVar[list[Picamera2]] = []
     fails: ClassVar[str] = ""

@@ -17,7 +17,7 @@ ROUNDS = 20_000
 
 
 def noise(rng: random.Random, starts: list[bytes]) -> bytes:
-    """Up to 260 bytes, three in four beginning like something true."""
+    """Up to 260 random bytes; three in four begin as a valid packet does."""
     body = rng.randbytes(rng.choice((0, 1, 2, 3, 8, 200, 244, 260)))
     return body if rng.random() < 0.25 else rng.choice(starts) + body
 

@@ -6,7 +6,7 @@ from tests.emulator.fuzz_link import fuzz_c, fuzz_python
 
 
 def check(figures: dict[str, object], harmed: int) -> None:
-    """Nothing harmed was taken, and the fuzz reached what it is for."""
+    """Asserts that no corrupted message was accepted and that the fuzzer reached the code it is for."""
     numbers = {name: int(str(figures[name])) for name in ("harmed", "intact", "genuine", "passed_crc", "messages")}
     assert figures["accepted_corruption"] == 0
     assert numbers["harmed"] == harmed

@@ -68,6 +68,16 @@ def test_protocol_hash_ignores_comments_and_sees_every_change() -> None:
         MINIMAL + "typedef int number;\n",
         MINIMAL + "#define SIZE (2 * 3)\n",
     ],
+    ids=[
+        "unknown type",
+        "unknown array length",
+        "open array not last",
+        "id without value",
+        "id used twice",
+        "struct not packed",
+        "typedef",
+        "computed define",
+    ],
 )
 def test_protocol_parse_header_not_fully_understood_is_refused(broken: str) -> None:
     protocol.parse(MINIMAL)

@@ -21,7 +21,7 @@ from glasses.commands import link_keys
 
 
 def refused(address: str) -> LinkError:
-    """What opening it says."""
+    """The error of opening this address."""
     with pytest.raises(LinkError) as failed:
         asyncio.run(open_transport(address))
     return failed.value

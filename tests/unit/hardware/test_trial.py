@@ -14,7 +14,7 @@ HUNG = ("killed", "ABRT")
 
 
 class Board:
-    """What lies in /opt of one, and what systemd calls."""
+    """A board: the programs in its /opt, and the calls that systemd makes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -166,7 +166,7 @@ def test_view_filter_steady_views_are_kept_at_a_third_of_the_cost() -> None:
 
 
 class ForeignError(Exception):
-    """What a library raises: no GlassesError."""
+    """An exception of a library, which is no GlassesError."""
 
 
 def test_writer_foreign_exception_loses_one_event_and_is_reported(encoders: Encoders) -> None:

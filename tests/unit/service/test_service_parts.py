@@ -21,7 +21,7 @@ from glasses.service.tokens.token_training import State, fit, fit_deep
 
 
 def test_worker_with_a_hundred_jobs_of_one_key_serves_another_next() -> None:
-    """A hundred jobs of one do not keep another's only one waiting for more than the one under way."""
+    """The only job of another key waits for no more than the job that is running."""
     order: list[str] = []
 
     async def scenario() -> None:

@@ -13,7 +13,7 @@ from glasses.system.watchdog import Notifier, Watchdog
 
 
 class ForeignError(BaseException):
-    """An exception of a family that no `except Exception` takes."""
+    """An exception that no `except Exception` catches."""
 
 
 def raising(error: BaseException) -> Callable[[], None]:

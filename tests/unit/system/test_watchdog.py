@@ -32,7 +32,7 @@ def received(held: socket.socket) -> list[str]:
 
 
 class Clock:
-    """Time that a test moves."""
+    """A clock that the test moves."""
 
     now_s = 100.0
 

@@ -57,7 +57,7 @@ def test_near_misses_share_words_of_the_phrase_and_never_equal_it() -> None:
 
 
 def windows(rng: np.random.Generator, n: int) -> examples.Windows:
-    """Noise, in whose last bins a pattern stands where the label is True."""
+    """Windows of noise; those whose label is True have a pattern in their last bins."""
     out = examples.Windows()
     pattern = np.random.default_rng(5).standard_normal((5, WIDTH))
     for i in range(n):
@@ -112,7 +112,7 @@ def test_sound_files_for_training_and_test_never_overlap(tmp_path: Path) -> None
 
 
 def gate_of(probabilities: list[float]) -> tuple[WakeWordDetector, list[int]]:
-    """A gate whose head says one after the other of `probabilities`; and the lengths of the windows it was given."""
+    """A detector whose head returns `probabilities` in turn, and the lengths of the windows the head was given."""
     lengths: list[int] = []
     said, n = iter(probabilities), examples.n_bins(1.6)
     ones, none = np.ones(n, np.float32), np.zeros((n, 1), np.float32)
@@ -129,7 +129,7 @@ def gate_of(probabilities: list[float]) -> tuple[WakeWordDetector, list[int]]:
 
 
 def steps(gate: WakeWordDetector, speech: list[float]) -> list[int]:
-    """The number of the step at which it wakes, none if it does not."""
+    """The number of the first step at which it wakes; an empty list if it does not."""
     ring = RingBuffer(4)
     for i, probability in enumerate(speech):
         ring.append(AudioChunk(i * STEP_NS, i, np.full(STEP, 500, np.int16), SAMPLE_RATE_HZ))
