@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from firmware_bridge import transport
 from firmware_bridge.ble import SYSTEM, Backends, Seen
 from firmware_bridge.devices import even_g1_wire, frame_wire, omi_glass
-from firmware_bridge.devices.device import Capabilities
+from firmware_bridge.devices.device import Capabilities, Device
 from firmware_bridge.devices.even_g1 import EvenG1
 from firmware_bridge.devices.frame import Frame
 from firmware_bridge.devices.omi_glass import OmiGlass
-from firmware_bridge.devices.reconnect import Device
 from firmware_bridge.errors import LinkError, Reason
 
 REFERENCE = Capabilities("reference glasses", frozenset())  # as far as advertising says

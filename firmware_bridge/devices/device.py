@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from firmware_bridge.codecs import Decoder, Int16Array
 from firmware_bridge.errors import LinkError, Reason
@@ -129,6 +129,56 @@ class Inbox:
         events = list(self._events)
         self._events.clear()
         return events
+
+
+class Device(Protocol):
+    """A session with one product over its vendor's own protocol; `keep_connected` (reconnect.py) keeps it up.
+
+    All methods raise LinkError; one that the product has no ability for raises NOT_SUPPORTED. `connect` may be called
+    again after a drop and sets everything up anew, sound that was on included.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as far as is known by now."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """Gets what it reports."""
+        ...
+
+    async def connect(self) -> None:
+        """Connects and sets it up; does nothing while it is connected."""
+        ...
+
+    async def wait_dropped(self) -> str:
+        """Returns, saying which, when a link is down."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the session."""
+        ...
+
+    async def battery(self) -> int:
+        """Charge in percent."""
+        ...
+
+    async def start_audio(self) -> None:
+        """Sounds come to the inbox from now on."""
+        ...
+
+    async def stop_audio(self) -> None:
+        """Ends the stream of sound."""
+        ...
+
+    async def take_photo(self) -> Any:
+        """One photograph, a `photo.Photo`."""
+        ...
+
+    async def show_text(self, text: str) -> Any:
+        """Shows text."""
+        ...
 
 
 class Stream:

@@ -14,13 +14,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from firmware_bridge.devices.device import LinkChanged
-from firmware_bridge.devices.even_g1 import EvenG1
-from firmware_bridge.devices.frame import Frame
-from firmware_bridge.devices.omi_glass import OmiGlass
+from firmware_bridge.devices.device import Device, LinkChanged
 from firmware_bridge.errors import LinkError, Reason
 
-Device = OmiGlass | Frame | EvenG1
 # What trying again does not change: another product, a library that is not installed, arguments.
 _FOR_GOOD = (Reason.WRONG_PROTOCOL, Reason.NOT_SUPPORTED, Reason.BAD_INPUT)
 

@@ -198,7 +198,7 @@ def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, w
     """
     name = store.load_bundle(bundle_name).voice
     if name is None:
-        raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice: its answers are text only")
+        raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice")
     paths = _paths(store.load_manifest(name))
     voice = Voice(paths["network"], paths["config"], threads=n_threads, warm=warm)
     give_back_memory()
