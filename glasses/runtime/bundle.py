@@ -118,7 +118,7 @@ def open_bundle(
     """Opens all models of a bundle and brings the backbone to the end of the system prompt.
 
     Raises ModelError: NOT_FOUND (not pulled), CORRUPT, UNSUPPORTED (a backbone whose chat format is not known),
-    BAD_INPUT (a modality that there is no entry of).
+    BAD_INPUT (a modality that there is no entry of), WRONG_SPACE (a connector of another encoder).
     """
     bundle = store.load_bundle(bundle_name)
     if unknown := [name for name in bundle.encoders if name not in MODALITIES]:
@@ -144,7 +144,23 @@ def open_bundle(
             n_prefix=backbone.n_past,
         )
     give_back_memory()
+    try:
+        _check_spaces(loaded)
+    except ModelError:
+        loaded.close()
+        raise
     return loaded
+
+
+def _check_spaces(loaded: LoadedBundle) -> None:
+    """Raises ModelError(WRONG_SPACE) where a connector was trained for another encoder than the bundle's."""
+    for name, encoder in loaded.encoders.items():
+        if (reads := loaded.connectors[name].space) != encoder.space:
+            raise ModelError(
+                Reason.WRONG_SPACE,
+                f"models/bundles/{loaded.bundle.name}.toml: {name}_connector reads latents of {reads}, "
+                f"but {name}_encoder makes those of {encoder.space}: train a connector for this encoder",
+            )
 
 
 def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: int) -> Connector:

@@ -54,6 +54,17 @@ def test_open_bundle_opens_another_modality_where_the_bundle_names_it(monkeypatc
     assert error.value.reason is Reason.BAD_INPUT
 
 
+@pytest.mark.models
+def test_open_bundle_with_a_connector_of_another_encoder_names_file_key_and_spaces(bundles: Path) -> None:
+    text = (bundles / "pocket.toml").read_text()
+    assert '"image-connector-pocket"' in text
+    (bundles / "pocket.toml").write_text(text.replace('"image-connector-pocket"', '"sound-connector-pocket"'))
+    told = r"models/bundles/pocket\.toml: image_connector reads latents of yamnet:.* those of efficientnet-lite0:"
+    with pytest.raises(ModelError, match=told) as error:
+        open_bundle("pocket")
+    assert error.value.reason is Reason.WRONG_SPACE
+
+
 def test_open_connector_of_another_backbone_warns_and_names_the_file(caplog: pytest.LogCaptureFixture) -> None:
     unused = SimpleNamespace()  # a pooled connector mixes no token rows
     own = manifests.load_manifest(store.load_bundle().backbone).files[0].sha256
