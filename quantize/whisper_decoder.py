@@ -1,12 +1,12 @@
-"""Whisper's decoder half as two ONNX graphs that hear in latents. Knows its architecture, nothing of a backbone.
+"""Builds Whisper's decoder as two ONNX graphs for soft decoding (`glasses.connectors.soft_decoder`).
 
-`begin` turns the encoder's latents into what the decoder looks at (keys and values of its cross-attention), with
-learned rows after them that stand for the silence to the 30th second: Whisper was only ever shown windows of 30 s, and
-without them it never stops on a shorter one (models/recipes/listener_tail.py). `step` takes the row of what was heard
-last and gives the likeliest pieces of what comes next, how likely each is, and their mean row, which is the next step's
-input: no piece is ever chosen, doubt is passed on.
+`begin` turns the encoder's latents into keys and values of the cross-attention, followed by learned rows that stand for
+silence up to 30 s. Whisper was trained on windows of 30 s only; without these rows it never ends a shorter one
+(models/recipes/soft_decoder_tail.py). `step` takes the previous step's row and gives the likeliest subwords, their
+probabilities and the mean of their rows, which is the next step's input. No subword is ever chosen, so uncertainty
+reaches the backbone.
 
-The weights lie in a file of their own (`glasses/model_store/whisper_decoder_weights.py`), to which both graphs point.
+Both graphs point to the weights in a file of their own (`glasses/model_store/whisper_decoder_weights.py`).
 
     python -m quantize.whisper_decoder model.bin config.json tail.npz SPACE OUT_FOLDER
 """
@@ -28,7 +28,7 @@ from glasses.model_store.whisper_decoder_weights import N_PIECES, Arrays, arrays
 from quantize.graph import Graph
 
 WEIGHTS = "whisper-tiny-en-decoder-int8.bin"
-N_MIXED = 8  # pieces mixed in one row; the rest of the distribution is noise
+N_MIXED = 8  # subwords mixed in one row; the rest of the distribution is noise
 END = 50_256  # of the text
 NEVER = -1e9
 _TYPES = {np.dtype(np.int8): TensorProto.INT8, np.dtype(np.float32): TensorProto.FLOAT}
@@ -221,8 +221,8 @@ def _model(graph: DecoderGraph, name: str, inputs: list[Any], outputs: list[Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="CTranslate2 model.bin of a Whisper model")
-    parser.add_argument("config", type=Path, help="its config.json: what it never says")
-    parser.add_argument("tail", type=Path, help="the learned rows, of models.recipes.listener_tail")
+    parser.add_argument("config", type=Path, help="its config.json, which names the suppressed subwords")
+    parser.add_argument("tail", type=Path, help="the learned rows, of models.recipes.soft_decoder_tail")
     parser.add_argument("space", help="of the latents, as the encoder names it")
     parser.add_argument("out", type=Path, help="folder")
     args = parser.parse_args()

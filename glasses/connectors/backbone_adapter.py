@@ -2,8 +2,8 @@
 
 `glasses.connectors.soft_tokens` places soft tokens in a sentence. An adapter replaces the sentence's own token rows by
 learned ones (`prompt_rows`), raises the probabilities of each slot to a power before they are mixed
-(`inverse_temperature`) and adds `row @ down @ up` to each soft token. `models/recipes/told.py` trains it through the
-frozen backbone; it serves that backbone and those classes only.
+(`inverse_temperature`) and adds `row @ down @ up` to each soft token. `models/recipes/tune_adapter.py` trains it
+through the frozen backbone; it serves that backbone and those classes only.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A's class probabilities weight B's own token embeddings (`glasses.connectors.token_mixture`): what a network finds in a
 picture or a sound does not depend on the backbone that reads it, only the rows it is expressed in do. A
-`glasses.connectors.backbone_adapter` trained for B makes it better. `models/recipes/spelled.py` writes the wording
-files (JSON).
+`glasses.connectors.backbone_adapter` trained for B makes it better. `models/recipes/soft_token_wording.py` writes the
+wording files (JSON).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The deployed backbone in torch, frozen: weights dequantised from the GGUF that will run. Knows no sensor.
+"""The deployed backbone in torch, frozen, with the weights of the GGUF that will run.
 
-Recipes ask for the loss of a reply through `Frozen`, so that the same code trains through this network in its own
-process or, with `--through`, through that of a service (`remote_backbone`).
+Recipes compute the loss of a reply through `Frozen`, so the same code trains through this network in its own process
+or, with `--through`, through a service (`remote_backbone`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from models.recipes.chat_frame import PREFIX, check_frame
 
-Asked = Sequence[Tensor | list[int]]  # rows (n, n_embd) and token ids, in order
+Prompt = Sequence[Tensor | list[int]]  # rows (n, n_embd) and token ids, in order
 
 
 class Frozen(Protocol):
@@ -32,8 +32,8 @@ class Frozen(Protocol):
         """Token rows float32 (n, n_embd)."""
         ...
 
-    def answer_loss(self, asked: Sequence[Asked], replies: Sequence[list[int]]) -> Tensor:
-        """Mean cross-entropy of the replies' tokens after `asked` (everything past the prompt's head)."""
+    def answer_loss(self, prompts: Sequence[Prompt], replies: Sequence[list[int]]) -> Tensor:
+        """Mean cross-entropy of the replies' tokens after `prompts` (everything past the prompt's head)."""
         ...
 
 
@@ -75,11 +75,11 @@ class Backbone:
             cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
         return cache
 
-    def answer_loss(self, asked: Sequence[Asked], replies: Sequence[list[int]]) -> Tensor:
+    def answer_loss(self, prompts: Sequence[Prompt], replies: Sequence[list[int]]) -> Tensor:
         """See `Frozen.answer_loss`."""
         sequences = [
             torch.cat([self.embed(part) if isinstance(part, list) else part.to(self.model.dtype) for part in parts])
-            for parts in asked
+            for parts in prompts
         ]
         ends = [(len(rows) - 1, len(reply)) for rows, reply in zip(sequences, replies, strict=True)]
         sequences = [torch.cat([rows, self.embed(reply)]) for rows, reply in zip(sequences, replies, strict=True)]

@@ -1,6 +1,7 @@
 """The frozen backbone of a service, for recipes: `--through URL` trains the same code through its Gradient API.
 
-A killed or unreachable service is waited for: the step that was not answered is asked again, and none is done twice.
+The recipe waits for a service that was killed or cannot be reached, and sends the unanswered step again. No step is
+done twice.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from glasses.service.client.gradient_client import GradientClient
 from glasses.service.client.sync_client import SyncClient
 from glasses.service.client.transport import WebSocket
 from glasses.service.engines.torch.autograd import RemoteLoss
-from models.recipes.frozen_backbone import Asked, Frozen, open_backbone
+from models.recipes.frozen_backbone import Frozen, Prompt, open_backbone
 
 WAIT_S = 900.0  # for a service that is gone
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteBackbone:
-    """`Frozen` over the wire; texts are asked about once."""
+    """`Frozen` over the wire; each text is tokenized once."""
 
     client: SyncClient
     loss: RemoteLoss
@@ -38,9 +39,9 @@ class RemoteBackbone:
         """See `Frozen.rows`."""
         return self._tokens(text)[1]
 
-    def answer_loss(self, asked: Sequence[Asked], replies: Sequence[list[int]]) -> Tensor:
+    def answer_loss(self, prompts: Sequence[Prompt], replies: Sequence[list[int]]) -> Tensor:
         """See `Frozen.answer_loss`. Raises RemoteError."""
-        return self.loss.cross_entropy(asked, replies)
+        return self.loss.cross_entropy(prompts, replies)
 
     def _tokens(self, text: str) -> tuple[list[int], Tensor]:
         if text not in self._known:

@@ -27,10 +27,10 @@ from glasses.service.client.transport import WebSocket  # noqa: E402
 from glasses.service.examples import buzz  # noqa: E402
 from glasses.service.protocol.messages import AddToken, Example, RemoveToken  # noqa: E402
 from glasses.service.server.service import Service  # noqa: E402
-from models.recipes import frozen_backbone, remote_backbone, sound_align, spelled, told  # noqa: E402
+from models.recipes import frozen_backbone, remote_backbone, soft_token_wording, sound_align, tune_adapter  # noqa: E402
+from models.recipes.adapter_examples import AdapterExample  # noqa: E402
 from models.recipes.sound_classes import UNITS, reply_to  # noqa: E402
 from models.recipes.speech_align import Spells  # noqa: E402
-from models.recipes.told_examples import Asked  # noqa: E402
 
 pytestmark = [pytest.mark.models, pytest.mark.train]
 STEPS = 10
@@ -91,39 +91,41 @@ class RandomCourse:
 
     def __init__(self, sense: str) -> None:
         self.sense = sense
-        self.names = spelled.image()["names"][:40] if sense == "image" else [reply_to(unit) for unit in UNITS]
-        self.n_units = len(spelled.image()["names"]) if sense == "image" else len(UNITS)
+        names = soft_token_wording.image()["names"]
+        self.names = names[:40] if sense == "image" else [reply_to(unit) for unit in UNITS]
+        self.n_units = len(names if sense == "image" else UNITS)
 
-    def batch(self, step: int, size: int) -> list[Asked]:
+    def batch(self, step: int, size: int) -> list[AdapterExample]:
         rng = np.random.default_rng((step, len(self.names)))
         found = []
         for _ in range(size):
             units = np.zeros(self.n_units, np.float32)
             units[: len(self.names)] = rng.dirichlet(np.full(len(self.names), 0.03))
-            found.append(Asked({self.sense: units}, "", "What is it?" + CHATML.suffix, self.names[int(units.argmax())]))
+            reply = self.names[int(units.argmax())]
+            found.append(AdapterExample({self.sense: units}, "", "What is it?" + CHATML.suffix, reply))
         return found
 
-    def held_out(self, n: int) -> list[Asked]:
+    def held_out(self, n: int) -> list[AdapterExample]:
         return self.batch(-1, n)
 
-    def right(self, label: str, answer: str) -> bool:
+    def is_right(self, label: str, answer: str) -> bool:
         return label in answer
 
 
-def test_told_recipe_over_the_wire_trains_as_in_process(
+def test_tune_adapter_over_the_wire_trains_as_in_process(
     service: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_backbone, "open_backbone", partial(frozen_backbone.open_backbone, dtype=torch.float32))
     monkeypatch.setattr(remote_backbone, "WebSocket", lambda address: service.transport("unix"))
-    courses = {sense: RandomCourse(sense) for sense in told.WORDINGS}
+    courses = {sense: RandomCourse(sense) for sense in tune_adapter.WORDINGS}
     ends: list[dict[str, Any]] = []
     for i, through in enumerate((None, None, service.addresses["unix"])):
         torch.manual_seed(0)
         with remote_backbone.open_frozen(service.folder / "small.gguf", through) as backbone:
-            models = torch.nn.ModuleDict(told.senses(Spells(backbone)))
+            models = torch.nn.ModuleDict(tune_adapter.new_adapters(Spells(backbone)))
             if i:
                 options = {"steps": 5, "batch": 4, "rate": 1e-3}
-                told.train(dict(models.items()), backbone, courses, tmp_path / f"{i}.pt", **options)
+                tune_adapter.train(dict(models.items()), backbone, courses, tmp_path / f"{i}.pt", **options)
         ends.append({name: value.detach().numpy().copy() for name, value in models.state_dict().items()})
     start, here, there = ends
     for name, before in start.items():

@@ -22,7 +22,7 @@ from glasses.encoders.image import ImageEncoder
 from glasses.errors import ModelError, Reason
 from glasses.model_store import store
 from glasses.types import Float32Array, Latents
-from models.recipes import spelled
+from models.recipes import soft_token_wording
 
 MODELS = Path(__file__).parents[3] / "models"
 ARTIFACTS, EVAL = MODELS / "artifacts", MODELS / "eval"
@@ -50,9 +50,12 @@ def test_token_mixture_mixes_the_likeliest_texts_at_each_position() -> None:
     assert len(spelling.rows(np.array([0.7, 0.1, 0.1, 0.1], np.float32))) == 1
 
 
-@pytest.mark.parametrize(("name", "told"), [("image-connector", spelled.image()), ("sound-connector", spelled.sound())])
-def test_spelled_files_as_shipped_are_what_the_recipe_makes(name: str, told: dict[str, object]) -> None:
-    assert json.loads((ARTIFACTS / f"{name}-spelled.json").read_text()) == told
+WORDINGS = [("image", soft_token_wording.image()), ("sound", soft_token_wording.sound())]
+
+
+@pytest.mark.parametrize(("sense", "wording"), WORDINGS)
+def test_wording_files_as_shipped_are_what_the_recipe_makes(sense: str, wording: dict[str, object]) -> None:
+    assert json.loads((ARTIFACTS / f"{sense}-connector-soft-tokens.json").read_text()) == wording
 
 
 def test_desk_bundle_uses_the_encoders_of_the_pocket_bundle() -> None:
@@ -69,14 +72,14 @@ def test_desk_bundle_uses_the_encoders_of_the_pocket_bundle() -> None:
 
 @pytest.mark.parametrize(("name", "n_regions"), [("image-connector", 5), ("sound-connector", 1)])
 def test_soft_token_connector_units_come_with_unchanged_rows(name: str, n_regions: int) -> None:
-    told = json.loads((ARTIFACTS / f"{name}-spelled.json").read_text())
-    opened = SoftTokenConnector(ARTIFACTS / f"{name}-spelled.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
+    wording = json.loads((ARTIFACTS / f"{name}-soft-tokens.json").read_text())
+    opened = SoftTokenConnector(ARTIFACTS / f"{name}-soft-tokens.json", ARTIFACTS / f"{name}-pocket.onnx", Plain())
     plain = PooledConnector(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1)
     data = np.random.default_rng(0).standard_normal((49, opened.width)).astype(np.float32)
     latents = Latents(0, 0, "image", data, plain.space)
-    network = Network(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1, also=told["units"])
-    units, rows = (network.run(output, latents, None) for output in (told["units"], "rows"))
-    assert units.shape == (n_regions, len(told["names"]))
+    network = Network(ARTIFACTS / f"{name}-pocket.onnx", n_threads=1, also=wording["units"])
+    units, rows = (network.run(output, latents, None) for output in (wording["units"], "rows"))
+    assert units.shape == (n_regions, len(wording["names"]))
     np.testing.assert_allclose(units.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(plain.apply(latents), rows, atol=1e-5)  # other outputs, other fusions
     assert opened.apply(latents).shape[1] == 4
@@ -113,8 +116,8 @@ def learned_for_plain(**changed: object) -> BackboneAdapter:
 
 
 def opened(path: Path | None, sha256: str = OURS) -> SoftTokenConnector:
-    told, units = (ARTIFACTS / f"image-connector-{name}" for name in ("spelled.json", "pocket.onnx"))
-    return SoftTokenConnector(told, units, Plain(), adapter_path=path, backbone_sha256=sha256)
+    wording, units = (ARTIFACTS / f"image-connector-{name}" for name in ("soft-tokens.json", "pocket.onnx"))
+    return SoftTokenConnector(wording, units, Plain(), adapter_path=path, backbone_sha256=sha256)
 
 
 def test_soft_token_connector_adapter_rows_surround_corrected_soft_tokens(tmp_path: Path) -> None:
@@ -126,9 +129,9 @@ def test_soft_token_connector_adapter_rows_surround_corrected_soft_tokens(tmp_pa
         opened(path).apply(latents),
         Network(ARTIFACTS / "image-connector-pocket.onnx", n_threads=1, also="n6"),
     )
-    units, told = network.run("n6", latents, None)[0], spelled.image()
+    units, wording = network.run("n6", latents, None)[0], soft_token_wording.image()
     kind, name = (
-        TokenMixture([f" {text}" for text in told[what]], Plain()).rows(units**power)
+        TokenMixture([f" {text}" for text in wording[what]], Plain()).rows(units**power)
         for what, power in (("kinds", 1.5), ("names", 0.5))
     )
     expected = [mine.prompt_rows[0], *(soft + soft @ mine.down @ mine.up for soft in (kind, name)), mine.prompt_rows[2]]
@@ -199,7 +202,7 @@ def test_soft_token_connector_truncated_adapter_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("content", ["no json", "[]", '{"units": "n6"}', "\xff"])
 def test_soft_token_connector_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "told.json"
+    path = tmp_path / "wording.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ModelError) as caught:
         SoftTokenConnector(path, ARTIFACTS / "image-connector-pocket.onnx", Plain())
@@ -210,18 +213,18 @@ def test_soft_token_connector_damaged_file_is_refused(tmp_path: Path, content: s
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-@pytest.mark.parametrize(("part", "told"), [("image", spelled.image()), ("sound", spelled.sound())])
-def test_desk_bundle_has_adapters_trained_for_its_own_backbone(part: str, told: dict[str, list[object]]) -> None:
+@pytest.mark.parametrize(("part", "wording"), WORDINGS)
+def test_desk_bundle_has_adapters_trained_for_its_own_backbone(part: str, wording: dict[str, list[object]]) -> None:
     desk = store.load_bundle("desk")
     name = desk.connectors[part]
     _, units, rows = (store.path_of(name, file.name) for file in store.load_manifest(name).files)
-    n_texts = sum(isinstance(one, str) for one in told["sentence"])
+    n_texts = sum(isinstance(one, str) for one in wording["sentence"])
     found = backbone_adapter.read(
         rows,
         backbone=store.load_manifest(desk.backbone).files[0].sha256,
         space=Network(units, n_threads=1).space,
         n_texts=n_texts,
-        n_slots=len(told["sentence"]) - n_texts,
+        n_slots=len(wording["sentence"]) - n_texts,
         n_embd=896,
     )
     assert np.linalg.norm(found.down @ found.up) > 0  # it was trained
@@ -230,10 +233,10 @@ def test_desk_bundle_has_adapters_trained_for_its_own_backbone(part: str, told: 
 @pytest.mark.models
 def test_soft_token_connector_untrained_backbone_names_what_is_in_view(backbone: LlamaBackbone) -> None:
     encoder = ImageEncoder(store.path_of("efficientnet-lite0-int8"), n_threads=1)
-    paths = [ARTIFACTS / name for name in ("image-connector-spelled.json", "image-connector-pocket.onnx")]
+    paths = [ARTIFACTS / name for name in ("image-connector-soft-tokens.json", "image-connector-pocket.onnx")]
     connector = SoftTokenConnector(paths[0], paths[1], backbone, n_threads=1)
     rows = connector.apply(encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg")))
     backbone.feed(
         [backbone.tokenize(CHATML.prefix(SYSTEM)), rows, backbone.tokenize("What is in view?" + CHATML.suffix)]
     )
-    assert "cheetah" in "".join(piece.text for piece in backbone.generate(0, max_tokens=16))
+    assert "cheetah" in "".join(token.text for token in backbone.generate(0, max_tokens=16))

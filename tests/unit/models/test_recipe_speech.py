@@ -21,8 +21,8 @@ from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.evaluation.speech import items  # noqa: E402
 from glasses.model_store import store, whisper_decoder_weights  # noqa: E402
 from glasses.types import Latents  # noqa: E402
-from models.recipes import listener_tail, speech_align, speech_text  # noqa: E402
-from models.recipes.listener_model import Decoder, Tail  # noqa: E402
+from models.recipes import soft_decoder_tail, speech_align, speech_text  # noqa: E402
+from models.recipes.soft_decoder_model import Decoder, Tail  # noqa: E402
 from quantize import whisper_decoder  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -109,7 +109,7 @@ def test_recipe_speech_deployed_decoder_hears_what_the_trained_one_does(
     listener = SoftDecoder(*(store.path_of("audio-words-pocket", name) for name in names))
     alike = total = 0
     for rows in latents:
-        seen = decoder.look(*listener_tail.batch_of([rows[:, :384].copy()]), learned)
+        seen = decoder.look(*soft_decoder_tail.batch_of([rows[:, :384].copy()]), learned)
         (theirs,) = decoder.greedy(seen, 60)
         ours = [int(one.subwords[0]) for one in listener.decode(Latents(0, 0, "audio", rows, listener.space))]
         alike += sum(a == b for a, b in zip(ours, theirs, strict=False))
@@ -128,13 +128,13 @@ def test_recipe_speech_few_steps_teach_the_rows_to_end(
     batch = [(rows[:, :384].copy(), [464, 4495 + i]) for i, rows in enumerate(latents)]
     losses = []
     for _ in range(12):
-        loss = listener_tail.losses_of(decoder, tail, batch)[0].mean()
+        loss = soft_decoder_tail.losses_of(decoder, tail, batch)[0].mean()
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert losses[-1] < 0.8 * losses[0]
-    figures = listener_tail.errors(decoder, tail, batch, [(rows, []) for rows, _ in batch])
+    figures = soft_decoder_tail.errors(decoder, tail, batch, [(rows, []) for rows, _ in batch])
     assert figures["pieces_wrong"] >= 0 <= figures["quiet_heard"] <= 1
 
 
@@ -156,7 +156,7 @@ def test_recipe_speech_only_rows_around_words_are_learned() -> None:
     rows = speech_align.Rows(torch.tensor([0.1, 0.2]))
     voices = [("man", torch.ones(2, 2)), ("woman", torch.ones(1, 2))]
     course = speech_align.Course(Near(), None, voices)  # pyright: ignore[reportArgumentType]
-    clip = listener_tail.Clip(np.zeros((8, 4), np.int8), np.ones((8, 1), np.float16), "what is it?")
+    clip = soft_decoder_tail.Clip(np.zeros((8, 4), np.int8), np.ones((8, 1), np.float16), "what is it?")
     words = np.ones((3, 2), np.float32)
     loss = speech_align.loss_of(rows, course, [(clip, words)] * 4, random.Random(0))
     loss.backward()

@@ -17,9 +17,9 @@ from glasses.connectors.pooled import Network  # noqa: E402
 from glasses.connectors.soft_tokens import SoftTokenConnector  # noqa: E402
 from glasses.model_store import store  # noqa: E402
 from glasses.types import Float32Array, Latents  # noqa: E402
-from models.recipes import spelled, told, told_examples  # noqa: E402
+from models.recipes import adapter_examples, soft_token_wording, tune_adapter  # noqa: E402
+from models.recipes.adapter_examples import AdapterExample  # noqa: E402
 from models.recipes.sound_units import Pooled  # noqa: E402
-from models.recipes.told_examples import Asked  # noqa: E402
 
 pytestmark = pytest.mark.train
 ARTIFACTS = Path(__file__).parents[3] / "models" / "artifacts"
@@ -45,26 +45,26 @@ def latents_of(seed: int) -> Latents:
 
 
 def rows_that_run(latents: Latents, path: Path | None) -> Float32Array:
-    files = (ARTIFACTS / "image-connector-spelled.json", NETWORK)
+    files = (ARTIFACTS / "image-connector-soft-tokens.json", NETWORK)
     return SoftTokenConnector(*files, Words(), adapter_path=path, backbone_sha256="a").apply(latents)
 
 
 def test_tune_adapter_starts_at_the_token_rows_and_ends_at_what_runs(tmp_path: Path) -> None:
-    sentence, latents = told.Sentence(spelled.image(), Words()), latents_of(0)
+    sentence, latents = tune_adapter.Sentence(soft_token_wording.image(), Words()), latents_of(0)
     units = Network(NETWORK, n_threads=1, also="n6").run("n6", latents, None)[0]
-    model = told.Told(sentence)
+    model = tune_adapter.TorchAdapter(sentence)
     with torch.no_grad():
         np.testing.assert_allclose(model.rows(units).numpy(), rows_that_run(latents, None), atol=1e-6)
         generator = torch.Generator().manual_seed(0)
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.rand(parameter.shape, generator=generator))
         trained = model.rows(units).numpy()
-    backbone_adapter.write(tmp_path / "told.npz", model.learned(), backbone="a", space=SPACE)
-    run = rows_that_run(latents, tmp_path / "told.npz")
+    backbone_adapter.write(tmp_path / "adapter.npz", model.to_adapter(), backbone="a", space=SPACE)
+    run = rows_that_run(latents, tmp_path / "adapter.npz")
     assert np.abs(run - rows_that_run(latents, None)).max() > 0.1
     np.testing.assert_allclose(run, trained, atol=2e-3 * np.abs(trained).max())  # float16
-    again = told.Told(sentence)
-    told.load(again, tmp_path / "told.npz", "a", SPACE)
+    again = tune_adapter.TorchAdapter(sentence)
+    tune_adapter.load(again, tmp_path / "adapter.npz", "a", SPACE)
     np.testing.assert_allclose(again.rows(units).detach().numpy(), run, atol=1e-6)
 
 
@@ -77,9 +77,9 @@ class Nearest:
     def rows(self, text: str) -> Any:
         return torch.from_numpy(Words().token_rows(self.ids(text)))
 
-    def answer_loss(self, asked: Sequence[Any], replies: Sequence[list[int]]) -> Any:
+    def answer_loss(self, prompts: Sequence[Any], replies: Sequence[list[int]]) -> Any:
         wanted = [torch.from_numpy(Words().token_rows(reply)).mean(0) for reply in replies]
-        got = [next(part for part in parts if torch.is_tensor(part)).mean(0) for parts in asked]
+        got = [next(part for part in parts if torch.is_tensor(part)).mean(0) for parts in prompts]
         return sum(((a - b) ** 2).sum() for a, b in zip(got, wanted, strict=True)) / len(wanted)
 
 
@@ -91,16 +91,16 @@ class One:
     def __init__(self, sense: str, reply: str) -> None:
         self.sense, self.reply = sense, reply
 
-    def batch(self, step: int, size: int) -> list[Asked]:
+    def batch(self, step: int, size: int) -> list[AdapterExample]:
         del step
-        units = np.full(len(spelled.image()["names"] if self.sense == "image" else spelled.sound()["names"]), 1e-5)
+        units = np.full(len(tune_adapter.WORDINGS[self.sense]()["names"]), 1e-5)
         units[[3, 7]] = 0.6, 0.3
-        return [Asked({self.sense: units.astype(np.float32)}, "", "What is this?", self.reply)] * size
+        return [AdapterExample({self.sense: units.astype(np.float32)}, "", "What is this?", self.reply)] * size
 
-    def held_out(self, n: int) -> list[Asked]:
+    def held_out(self, n: int) -> list[AdapterExample]:
         return self.batch(0, n)
 
-    def right(self, label: str, answer: str) -> bool:
+    def is_right(self, label: str, answer: str) -> bool:
         return label in answer
 
 
@@ -109,16 +109,16 @@ def test_tune_adapter_all_parameters_move_and_a_stopped_run_resumes(tmp_path: Pa
 
     def fresh() -> Any:
         torch.manual_seed(0)
-        return told.senses(Words())
+        return tune_adapter.new_adapters(Words())
 
     def run(budget: int) -> Any:
         models = fresh()
-        told.train(models, Nearest(), courses, tmp_path / "a.pt", steps=budget, batch=4, rate=1e-3)
+        tune_adapter.train(models, Nearest(), courses, tmp_path / "a.pt", steps=budget, batch=4, rate=1e-3)
         return models
 
     run(3)
     moved, start = run(6), fresh()
-    assert told.training.steps_done(tmp_path / "a.pt") == 6
+    assert tune_adapter.training.steps_done(tmp_path / "a.pt") == 6
     for sense, model in moved.items():
         before = start[sense].state_dict()
         assert all(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -126,20 +126,24 @@ def test_tune_adapter_all_parameters_move_and_a_stopped_run_resumes(tmp_path: Pa
 
 def test_tune_adapter_turn_holds_the_other_modality_too() -> None:
     pictures, sounds = (One(sense, sense).batch(0, 40) for sense in ("image", "sound"))
-    mixed = told_examples.together(pictures, sounds, 0.5, np.random.default_rng(0))
+    mixed = adapter_examples.mix_senses(pictures, sounds, 0.5, np.random.default_rng(0))
     assert [one.reply for one in mixed] == ["image"] * 40 + ["sound"] * 40
     orders = {tuple(one.units) for one in mixed[:40]}
     assert orders == {("image",), ("image", "sound"), ("sound", "image")}
     assert 20 < sum(len(one.units) == 2 for one in mixed) < 60
-    assert all(len(one.units) == 1 for one in told_examples.together(pictures, sounds, 0.0, np.random.default_rng(0)))
+    assert all(
+        len(one.units) == 1 for one in adapter_examples.mix_senses(pictures, sounds, 0.0, np.random.default_rng(0))
+    )
 
 
 def test_tune_adapter_classifier_of_a_network_gives_its_units() -> None:
     latents = latents_of(1)
-    found = told_examples.classifier(NETWORK, spelled.IMAGE_UNITS)
+    found = adapter_examples.classifier(NETWORK, soft_token_wording.IMAGE_UNITS)
     pooled = torch.from_numpy(latents.data.mean(axis=0))
     units = torch.softmax((pooled @ found.head.T + found.bias) * found.sharpness, 0).numpy()
-    ours = Network(NETWORK, n_threads=1, also=spelled.IMAGE_UNITS).run(spelled.IMAGE_UNITS, latents, None)[0]
+    ours = Network(NETWORK, n_threads=1, also=soft_token_wording.IMAGE_UNITS).run(
+        soft_token_wording.IMAGE_UNITS, latents, None
+    )[0]
     np.testing.assert_allclose(units, ours, atol=1e-4)
 
 
@@ -148,11 +152,11 @@ def test_tune_adapter_units_of_a_clip_are_found_without_its_package() -> None:
     y, fold = np.arange(1200) % 3, np.arange(1200) // 3 % 4
     x = rng.standard_normal((1200, 1024 + 2304)).astype(np.float32)  # nothing in common, so nothing to be learned
     pooled = Pooled("sound", x, y, fold, ["dog", "cat", "bird"])
-    units = told_examples.units_without_their_package(pooled, 6.0)
+    units = adapter_examples.units_without_their_package(pooled, 6.0)
     np.testing.assert_allclose(units.sum(axis=1), 1, rtol=1e-5)
     assert np.mean(units.argmax(1) == y) < 0.45  # by heart it would be all
     alone = np.where(y == 0, 0, fold)  # every dog is in one fold
-    known = told_examples.units_without_their_package(Pooled("sound", x, y, alone, pooled.names), 6.0)
+    known = adapter_examples.units_without_their_package(Pooled("sound", x, y, alone, pooled.names), 6.0)
     assert np.mean(known[y == 0].argmax(1) == 0) > 0.9
 
 
@@ -161,7 +165,7 @@ def test_tune_adapter_held_out_pictures_are_never_learned_from(tmp_path: Path, s
     names = ["dog", "cat", "teapot", "owl", "street", "", "goat", "horse", "apple", "moon", "wrench", "tower"] * 3
     regions = np.random.default_rng(0).standard_normal((len(names), 5, 1280)).astype(np.float16)
     np.savez(tmp_path / "features.npz", regions=regions, names=np.array(names), space=space)
-    course = told_examples.Pictures(tmp_path / "features.npz", NETWORK, spelled.IMAGE_UNITS)
+    course = adapter_examples.Pictures(tmp_path / "features.npz", NETWORK, soft_token_wording.IMAGE_UNITS)
     asked = course.held_out(10)
     out = {one.label for one in asked}
     assert out
@@ -170,5 +174,5 @@ def test_tune_adapter_held_out_pictures_are_never_learned_from(tmp_path: Path, s
     first, again = course.batch(3, 8), course.batch(3, 8)
     assert [one.reply for one in first] == [one.reply for one in again]
     assert all(one.units["image"].sum() == pytest.approx(1, abs=1e-3) for one in (*first, *asked))
-    assert course.right("teapot", "A teapot.")
-    assert not course.right("teapot", "A horse.")
+    assert course.is_right("teapot", "A teapot.")
+    assert not course.is_right("teapot", "A horse.")

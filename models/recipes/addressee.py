@@ -1,7 +1,8 @@
 """Trains the head that says whether what was said asks for something: questions and requests against all else. Knows no
 microphone, and no mind: a question put to somebody else is a question to it.
 
-    python -m models.recipes.for_me data/speech/written data/speech/wide --out models/artifacts/for-me-whisper-tiny.npz
+    python -m models.recipes.addressee data/speech/written data/speech/wide \\
+        --out models/artifacts/for-me-whisper-tiny.npz
 
 The folders are shards of models.recipes.speech_clips: latents of synthetic voices with their texts. What a text asks is
 read off its words, once, here; the head sees latents only.

@@ -3,8 +3,8 @@
 A whole sentence ends in its own melody; a cut one either stops in mid-flow at a quiet moment, or hangs as a voice does
 before a comma. Both are followed by the same 60 to 190 ms of room. Debian: espeak-ng, flite.
 
-    python -m models.recipes.turn_end --texts questions.jsonl --out models/artifacts/turn-end-whisper-tiny.npz
-    python -m models.recipes.turn_end --measure --out models/artifacts/turn-end-whisper-tiny.npz
+    python -m models.recipes.end_of_turn --texts questions.jsonl --out models/artifacts/turn-end-whisper-tiny.npz
+    python -m models.recipes.end_of_turn --measure --out models/artifacts/turn-end-whisper-tiny.npz
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a told connector is trained and asked on: units of pocket's networks, the texts around the rows, the reply
-wanted. Knows no backbone.
+"""Examples for training and testing backbone adapters (see tune_adapter).
 
-Pictures: half made-up units around every class, half training pictures. Sounds: most made up, else training clips,
-whose units come from networks fitted without their package: those that ship know every training clip and doubt none. Of
-both a part is never trained on: pictures of some names, clips of some packages.
+An example holds the class probabilities ("units") of pocket's networks, the texts around their rows and the wanted
+reply. Pictures: half made-up units around every class, half training pictures. Sounds: mostly made up, the others
+training clips, whose units come from networks fitted without their package: the shipped networks have seen every
+training clip and would be too sure. Some are held out: pictures of some names, clips of some packages.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ HELD_OUT_ONE_IN = 8  # names of pictures
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """`units` (n,) that sum to 1 of each sense that has rows in the turn, in the turn's order; texts before and after
-    the rows; the reply; `label` is what it is that was asked about.
+class AdapterExample:
+    """One turn and the reply to it.
+
+    `units`: class probabilities (n,) by sense, in the order of the turn. `before` and `after`: the texts around their
+    rows. `label` is the class that is asked about.
     """
 
     units: dict[str, Array]
@@ -47,40 +49,42 @@ class Asked:
     label: str = ""
 
 
-class Course(Protocol):
-    """Where examples of a sense come from."""
+class ExampleSource(Protocol):
+    """Makes the examples of one sense."""
 
     space: str  # of the latents that the units are made of
 
-    def batch(self, step: int, size: int) -> list[Asked]:
-        """Examples to learn from: a function of the step."""
+    def batch(self, step: int, size: int) -> list[AdapterExample]:
+        """Training examples, the same each time for the same step."""
         ...
 
-    def held_out(self, n: int) -> list[Asked]:
-        """Examples that are never learned from, spread over what there is."""
+    def held_out(self, n: int) -> list[AdapterExample]:
+        """Up to `n` examples that training never uses, spread over all that are held out."""
         ...
 
-    def right(self, label: str, answer: str) -> bool:
-        """Whether an answer names what it is."""
+    def is_right(self, label: str, answer: str) -> bool:
+        """Whether the answer names `label`."""
         ...
 
 
-def together(pictures: Sequence[Asked], sounds: Sequence[Asked], share: float, rng: np.random.Generator) -> list[Asked]:
-    """All of both; `share` of them get, before or after, what another of the other sense is of: it is not asked about.
+def mix_senses(
+    pictures: Sequence[AdapterExample], sounds: Sequence[AdapterExample], share: float, rng: np.random.Generator
+) -> list[AdapterExample]:
+    """All examples of both senses; `share` of them also hold units of the other sense, before or after their own.
 
-    Without that a sound beside a picture drowns it.
+    Those are not asked about. Without such examples a sound beside a picture decides the answer.
     """
     found = []
     for mine, others in ((pictures, sounds), (sounds, pictures)):
         for one in mine:
-            beside = others[rng.integers(len(others))].units
-            turns = (one.units | beside, beside | one.units)
+            other = others[rng.integers(len(others))].units
+            turns = (one.units | other, other | one.units)
             found.append(replace(one, units=turns[rng.integers(2)]) if rng.random() < share else one)
     return found
 
 
 class Classifier(NamedTuple):
-    """What finds the units of a shipped connector: softmax((x @ head.T + bias) * sharpness)."""
+    """The classifier of a shipped connector: units are softmax((x @ head.T + bias) * sharpness)."""
 
     head: Tensor
     bias: Tensor
@@ -88,7 +92,7 @@ class Classifier(NamedTuple):
 
 
 class Graph:
-    """An ONNX file of image_model.Graph: which node made a tensor, and its constants."""
+    """Reads an ONNX file that image_model.Graph wrote: the node that makes each tensor, and the constants."""
 
     def __init__(self, path: Path) -> None:
         model = onnx.load(path)
@@ -97,13 +101,13 @@ class Graph:
         self.space = next(one.value for one in model.metadata_props if one.key == "space")
 
     def sharpened(self, units: str) -> tuple[str, float]:
-        """What the softmax `units` is of: the name of the scores, and by how much they are multiplied."""
+        """The input of the softmax `units`: the name of the scores and the factor on them."""
         scores, sharpness = self.made[self.made[units].input[0]].input
         return scores, float(self.constants[sharpness].flat[0])
 
 
 def classifier(path: Path, units: str) -> Classifier:
-    """Of the picture network whose softmax is the tensor `units`."""
+    """The classifier of the picture network whose softmax is the tensor `units`."""
     graph = Graph(path)
     scores, sharpness = graph.sharpened(units)
     product, bias = graph.made[scores].input
@@ -114,7 +118,7 @@ def classifier(path: Path, units: str) -> Classifier:
 
 
 class Pictures:
-    """`features` is what image_pictures writes, `network` the pocket connector whose units are mixed."""
+    """Pictures: `features` is the file that image_pictures writes, `network` the pocket connector that classifies."""
 
     def __init__(self, features: Path, network: Path, units: str) -> None:
         with np.load(features) as data:
@@ -126,20 +130,22 @@ class Pictures:
         self._source: Any = image_examples.Source(self._names, self._classifier, whole[~kept], learned)
         self._kept = [(whole[i], labels[i]) for i in np.flatnonzero(kept)]
 
-    def batch(self, step: int, size: int) -> list[Asked]:
-        """See `Course`."""
+    def batch(self, step: int, size: int) -> list[AdapterExample]:
+        """See `ExampleSource`."""
         drawn = self._source.batch(step, size)
         units = [self._units(e.regions) if e.units is None else e.units[0] for e in drawn]
-        return [Asked({"image": u}, e.before, e.after, e.reply) for u, e in zip(units, drawn, strict=True)]
+        return [AdapterExample({"image": u}, e.before, e.after, e.reply) for u, e in zip(units, drawn, strict=True)]
 
-    def held_out(self, n: int) -> list[Asked]:
-        """See `Course`."""
+    def held_out(self, n: int) -> list[AdapterExample]:
+        """See `ExampleSource`."""
         spread = np.linspace(0, len(self._kept) - 1, min(n, len(self._kept))).astype(int)
         found = [self._kept[i] for i in spread]
-        return [Asked({"image": self._units(seen)}, "", ABOUT_VIEW + SUFFIX, "", label) for seen, label in found]
+        return [
+            AdapterExample({"image": self._units(seen)}, "", ABOUT_VIEW + SUFFIX, "", label) for seen, label in found
+        ]
 
-    def right(self, label: str, answer: str) -> bool:
-        """See `Course`."""
+    def is_right(self, label: str, answer: str) -> bool:
+        """See `ExampleSource`."""
         fits = self._names.classes(label)
         return hits(answer, [label, *{self._names.group(c) for c in fits}])
 
@@ -149,7 +155,7 @@ class Pictures:
 
 
 class Sounds:
-    """`clips` is the folder that sound_clips writes, `network` the pocket connector whose units are mixed."""
+    """Sounds: `clips` is the folder that sound_clips writes, `network` the pocket connector that classifies."""
 
     def __init__(self, clips: Path, network: Path, units: str) -> None:
         graph, pooled = Graph(network), sound_units.load_clips(clips, "sound")
@@ -159,37 +165,39 @@ class Sounds:
         elsewhere = np.isin(pooled.y, pooled.y[learned])
         learned |= ~elsewhere
         of_one = replace(pooled, x=found[learned], y=pooled.y[learned], fold=pooled.fold[learned])
-        self._source: Any = sound_examples.Source(Known(), of_one)  # type: ignore[arg-type]
+        self._source: Any = sound_examples.Source(PrecomputedUnits(), of_one)  # type: ignore[arg-type]
         names = [(found[i], pooled.names[pooled.y[i]]) for i in np.flatnonzero(~learned)]
         self._kept = [(known, label) for known, label in names if label in CLASSES]
 
-    def batch(self, step: int, size: int) -> list[Asked]:
-        """See `Course`."""
-        return [Asked({"sound": e.units.numpy()}, "", e.after, e.reply) for e in self._source.batch(step, size)]
+    def batch(self, step: int, size: int) -> list[AdapterExample]:
+        """See `ExampleSource`."""
+        return [
+            AdapterExample({"sound": e.units.numpy()}, "", e.after, e.reply) for e in self._source.batch(step, size)
+        ]
 
-    def held_out(self, n: int) -> list[Asked]:
-        """See `Course`."""
+    def held_out(self, n: int) -> list[AdapterExample]:
+        """See `ExampleSource`."""
         spread = np.linspace(0, len(self._kept) - 1, min(n, len(self._kept))).astype(int)
         found = [self._kept[i] for i in spread]
-        return [Asked({"sound": units}, "", ABOUT_SOUND + SUFFIX, "", label) for units, label in found]
+        return [AdapterExample({"sound": units}, "", ABOUT_SOUND + SUFFIX, "", label) for units, label in found]
 
-    def right(self, label: str, answer: str) -> bool:
-        """See `Course`."""
+    def is_right(self, label: str, answer: str) -> bool:
+        """See `ExampleSource`."""
         return said_class(answer, {one: names for one, (_, names) in CLASSES.items()}) == label
 
 
-class Known:
-    """Stands for the connector where the clips' units are what is given of them."""
+class PrecomputedUnits:
+    """Takes a connector's place where a clip's units are known already."""
 
     def units(self, pooled: Tensor) -> Tensor:
-        """They are known already."""
+        """Returns its argument."""
         return pooled
 
 
 def units_without_their_package(pooled: sound_units.Pooled, sharpness: float) -> Array:
-    """Units (n, n_units) of every clip by networks fitted on the packages of other folds, as of sounds never heard.
+    """Units (n, n_units) of every clip, by networks that were fitted on the packages of the other folds.
 
-    Clips of a sound that only one fold has are judged by what is fitted on all.
+    A class that only one fold has is classified by a network fitted on all folds.
     """
     x = (pooled.x - pooled.x.mean(0)) / (pooled.x.std(0) + 1e-3)
     scores = np.zeros((len(x), len(pooled.names)), np.float32)
@@ -199,5 +207,5 @@ def units_without_their_package(pooled: sound_units.Pooled, sharpness: float) ->
         ask = ~known & np.isin(pooled.y, pooled.y[known]) if fold is not None else known
         scores[ask] = x[ask] @ weights + bias
     scores = scores * sharpness
-    likely = np.exp(scores - scores.max(1, keepdims=True))
-    return (likely / likely.sum(1, keepdims=True)).astype(np.float32)
+    exponentials = np.exp(scores - scores.max(1, keepdims=True))
+    return (exponentials / exponentials.sum(1, keepdims=True)).astype(np.float32)

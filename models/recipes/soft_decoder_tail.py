@@ -1,7 +1,7 @@
 """Learns the rows that stand after a short window's latents, so that Whisper's decoder hears it as it would hear the
 same sound followed by silence to the 30th second, and stays silent where nobody speaks.
 
-    python -m models.recipes.listener_tail ENCODER.onnx model.bin config.json SHARDS... --quiet SOUNDS --out DIR
+    python -m models.recipes.soft_decoder_tail ENCODER.onnx model.bin config.json SHARDS... --quiet SOUNDS --out DIR
 
 The teacher is the decoder itself with those 30 s before it (1,500 latents to look at in every step); its pieces are
 what the decoder with a few learned rows is taught to say. Shards are those of speech_clips, sounds those of
@@ -33,7 +33,7 @@ from glasses.model_store.whisper_decoder_weights import NO_TIMESTAMPS, START
 from glasses.types import SAMPLE_RATE_HZ, Latents
 from models.recipes import training
 from models.recipes.latent_shards import Clip, Shards
-from models.recipes.listener_model import WINDOW, Decoder, Tail
+from models.recipes.soft_decoder_model import WINDOW, Decoder, Tail
 from quantize import whisper_decoder
 from quantize.whisper_decoder import END
 

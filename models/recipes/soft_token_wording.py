@@ -1,6 +1,6 @@
 """Writes the files by which any backbone is told what pocket's connectors find (see glasses.connectors.soft_tokens).
 
-    python -m models.recipes.spelled models/artifacts
+    python -m models.recipes.soft_token_wording models/artifacts
 
 They hold texts and the wording around them, no weights, and depend on no backbone.
 """
@@ -47,8 +47,8 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder")
     args = parser.parse_args()
     made = {
-        "image-connector-spelled": image(),
-        "sound-connector-spelled": sound(),
+        "image-connector-soft-tokens": image(),
+        "sound-connector-soft-tokens": sound(),
     }
     for name, told in made.items():
         path = args.out / f"{name}.json"

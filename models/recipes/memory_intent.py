@@ -3,7 +3,7 @@
 Sentences are spoken by machine, heard by the bundle's own encoder and word connector, and what the head sees are the
 rows that the backbone would: no word is ever chosen. Debian: espeak-ng, flite.
 
-    python -m models.recipes.wishes --questions questions.jsonl --out models/artifacts
+    python -m models.recipes.memory_intent --questions questions.jsonl --out models/artifacts
 
 `questions.jsonl` is what models.recipes.speech_answers makes: what people ask of an assistant, which no wish is.
 """
