@@ -149,7 +149,7 @@ class Near:
 
     def answer_loss(self, asked: list[list[Any]], replies: list[list[int]]) -> Any:
         assert all(replies)
-        return torch.stack([(parts[0].sum() - 1) ** 2 for parts in asked]).mean()
+        return torch.stack([(parts[0].sum() - 1) ** 2 for parts in prompts]).mean()
 
 
 def test_recipe_speech_only_rows_around_words_are_learned() -> None:
