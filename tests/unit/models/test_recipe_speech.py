@@ -147,7 +147,7 @@ class Near:
     def rows(self, text: str) -> Any:
         return torch.tensor([[float(one), 1.0] for one in self.ids(text)])
 
-    def answer_loss(self, asked: list[list[Any]], replies: list[list[int]]) -> Any:
+    def answer_loss(self, prompts: list[list[Any]], replies: list[list[int]]) -> Any:
         assert all(replies)
         return torch.stack([(parts[0].sum() - 1) ** 2 for parts in prompts]).mean()
 
