@@ -95,8 +95,9 @@ install -D -m 644 "$here/hardware/glasses.service" "$unit"
 install -D -m 644 "$here/hardware/99-glasses.rules" "$rules"
 install -D -m 644 "$here/hardware/glasses.sysusers" "$users"
 if [ ! -f "$root/etc/glasses.toml" ]; then
-    printf '# How the boot service runs; `glasses config show` prints every key, `glasses config check` checks this file.\n' \
-        >"$root/etc/glasses.toml"
+    cat >"$root/etc/glasses.toml" <<'TOML'
+# How the boot service runs; `glasses config show` prints every key, `glasses config check` checks this file.
+TOML
     # A board that an installation of version 0.1 chose is in /etc/glasses/environment.
     if [ ! -f "$root/etc/glasses/environment" ]; then printf 'board = "%s"\n' "$board" >>"$root/etc/glasses.toml"; fi
 fi

@@ -102,8 +102,8 @@ def test_install_unknown_boards_and_options_are_refused(image: Path) -> None:
         assert (HARDWARE / "boards" / f"{board}.toml").is_file()
 
 
-def test_install_script_passes_shellcheck() -> None:
-    run("shellcheck", HARDWARE / "install.sh")
+def test_shell_scripts_of_hardware_pass_shellcheck() -> None:
+    run("shellcheck", *sorted(HARDWARE.glob("*.sh")))
 
 
 def _take(manager: socket.socket, n: int) -> None:
