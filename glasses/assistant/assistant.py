@@ -125,9 +125,17 @@ class Assistant:
         """Whether the sensors are switched off, here or by a switch of the devices' own."""
         return self.devices.muted
 
-    def mute(self, muted: bool) -> None:
-        """Closes microphone and camera, or opens them again; a turn that is open is dropped. From any thread."""
+    def mute(self, muted: bool, *, wait_s: float = 0.0) -> bool:
+        """Closes microphone and camera, or opens them again; a turn that is open is dropped. From any thread.
+
+        From now on nothing that is sensed while muted is heard, remembered or published. Waits up to `wait_s` until
+        the devices are closed, or opened, and that is published; whether it is.
+        """
         self.devices.mute(muted)
+        until_s = time.monotonic() + wait_s
+        while self.devices.is_muting and time.monotonic() < until_s:
+            time.sleep(0.01)
+        return not self.devices.is_muting
 
     def wipe(self) -> None:
         """Forgets all that is remembered before it returns; from any thread, but from no signal handler."""
@@ -149,10 +157,11 @@ class Assistant:
             signals += self._listener.forget(now_ns)
         if now_ns >= self._check_ns:
             self._check_ns = now_ns + round(CHECK_S * NS_PER_S)
-            signals += self._listener.tick(now_ns)
+            if not self.devices.is_muting:  # a turn that is to be dropped is not completed
+                signals += self._listener.tick(now_ns)
             self._follow_devices()
         try:
-            if event is not None and not self.muted:
+            if event is not None and self.devices.may_take(event):
                 signals += self._take(event)
         except GlassesError as error:  # one turn is lost, not the listener
             log.error("the listener: %s", error)

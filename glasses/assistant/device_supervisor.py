@@ -14,10 +14,12 @@ from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import AudioInput, DeviceFactory
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import SensorError
-from glasses.types import NS_PER_S, DeviceChange, Load
+from glasses.types import NS_PER_S, DeviceChange, Load, SensorEvent
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.5
+MUTE_S = 0.5  # "muted" is reported this late at the latest, whatever the camera does
+CAMERA_STALLS = "the camera has not stopped yet; its pictures are dropped"
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class DeviceSupervisor:
         self._muted, self._retry_ns = muted, 0
         self._audio_gone, self._last_error = False, ""
         self._was_muted = self.muted
+        self._mute_due_ns: int | None = None  # muted, and not reported yet
+        self._since_ns = 0
         self.counts = Counts()
         self.microphone: AudioInput | None = None
         self.speaker: AudioOutput | None = None
@@ -66,32 +70,53 @@ class DeviceSupervisor:
         return self._muted or self._devices.muted
 
     def mute(self, muted: bool) -> None:
-        """The next `follow_mute` closes microphone and camera, or opens them again."""
+        """From now on `may_take` lets nothing pass; the next `follow_mute` closes the sensors, or opens them again."""
         self._muted = muted
 
-    def follow_mute(self) -> bool:
-        """Closes or opens what `mute` asked for; True where something changed.
+    @property
+    def is_muting(self) -> bool:
+        """Whether the sensors are being closed, or opened, and that is not reported yet."""
+        return self.muted != self._was_muted or self._mute_due_ns is not None
 
-        Closed, not ignored: so that the system's own sign that something records goes out too.
+    def may_take(self, event: SensorEvent) -> bool:
+        """Whether the pipeline may have this event: not while muted, and nothing that was sensed while it was muted."""
+        return not self.muted and event.t_ns >= self._since_ns
+
+    def follow_mute(self) -> bool:
+        """Closes or opens what `mute` asked for; True where that was now reported as "muted" or "unmuted".
+
+        Closed, not ignored: so that the system's own sign that something records goes out too. "muted" is reported
+        once the camera is closed; of a camera that stalls for MUTE_S the report says so, and its pictures are dropped.
         """
         muted = self.muted
         if muted == self._was_muted:
-            return False
+            return self._report_muted()
         self._was_muted = muted
         if muted:
-            is_open = self.microphone is not None or self.camera.is_open
             if self.microphone:
                 self.microphone.close()
                 self.microphone = None
             self.camera.follow(False)
-            if is_open:
-                self._publish(DeviceChange(time.monotonic_ns(), "muted"))
-        else:
-            with suppress(SensorError):  # it went while it was closed: `follow` tells that and looks for it anew
-                self.microphone = self._devices.microphone(self._events)
-            if self.speaker:
-                self.speaker.reference.take()  # what was played meanwhile is no echo in what is heard from now on
-            self._publish(DeviceChange(time.monotonic_ns(), "unmuted"))
+            self._mute_due_ns = time.monotonic_ns() + round(MUTE_S * NS_PER_S)
+            return self._report_muted()
+        self._report_muted(now=True)
+        self._since_ns = time.monotonic_ns()
+        with suppress(SensorError):  # it went while it was closed: `follow` tells that and looks for it anew
+            self.microphone = self._devices.microphone(self._events)
+        if self.speaker:
+            self.speaker.reference.take()  # what was played meanwhile is no echo in what is heard from now on
+        self._publish(DeviceChange(time.monotonic_ns(), "unmuted"))
+        return True
+
+    def _report_muted(self, *, now: bool = False) -> bool:
+        """Reports "muted" where that is due, with `now` also before the camera is closed; whether it did."""
+        if self._mute_due_ns is None:
+            return False
+        now_ns, is_closed = time.monotonic_ns(), self.camera.is_closed
+        if not (is_closed or now or now_ns >= self._mute_due_ns):
+            return False
+        self._mute_due_ns = None
+        self._publish(DeviceChange(now_ns, "muted", "" if is_closed else CAMERA_STALLS))
         return True
 
     def follow(self) -> bool:

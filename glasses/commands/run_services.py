@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ from glasses.system.governor import Governed, Limits, Reading
 
 if TYPE_CHECKING:
     from glasses.dashboard.status import Panel
+
+MUTE_WAIT_S = 3.0  # the page answers this late at the latest; the listener's longest step takes about as long
 
 
 class RunServices:
@@ -110,7 +113,9 @@ class RunServices:
         from glasses.dashboard.server import serving  # noqa: PLC0415 (the extra may be missing)
 
         host, port = self._config.dashboard.host_and_port()
-        with serving(panel, mute=assistant.mute, wipe=assistant.wipe, host=host, port=port) as url:
+        with serving(
+            panel, mute=partial(assistant.mute, wait_s=MUTE_WAIT_S), wipe=assistant.wipe, host=host, port=port
+        ) as url:
             panel.state("listening")
             note(f"dashboard: {url}")
             yield

@@ -131,7 +131,7 @@ function follow(name, pauseMs) {
 }
 
 function post(path, body) {
-  fetch(path, { method: "POST", body: JSON.stringify(body) }).catch(lost);
+  fetch(path, { method: "POST", body: JSON.stringify(body) }).then((answer) => answer.ok || lost()).catch(lost);
 }
 
 function lost() {

@@ -52,8 +52,8 @@ _FILES = {"/": "page.html", "/page.js": "page.js", "/page.css": "page.css"}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def app(panel: Panel, token: str, *, mute: Callable[[bool], None], wipe: Callable[[], None]) -> Starlette:
-    """The page as ASGI. `mute(True)` must have switched the sensors off when it returns; `wipe` forgets the latents."""
+def app(panel: Panel, token: str, *, mute: Callable[[bool], bool], wipe: Callable[[], None]) -> Starlette:
+    """The page as ASGI. `mute` says whether it was done when it returns; `wipe` forgets the latents."""
     page = _Page(panel, token, mute, wipe)
 
     def guarded(handler: Handler) -> Handler:
@@ -82,7 +82,7 @@ class _Page:
 
     panel: Panel
     token: str
-    mute: Callable[[bool], None]
+    mute: Callable[[bool], bool]
     wipe: Callable[[], None]
     watchers: int = 0
 
@@ -131,14 +131,15 @@ class _Page:
             muted = None
         if not isinstance(muted, bool):
             return JSONResponse({"error": 'the body must be {"muted": true} or {"muted": false}'}, 400)
-        await run_in_threadpool(self.mute, muted)
+        if not await run_in_threadpool(self.mute, muted):
+            return JSONResponse({"error": "the devices have not followed yet"}, 503)
         self.panel.muted(muted)
         return JSONResponse({"muted": muted})
 
 
 @contextmanager
 def serving(
-    panel: Panel, *, mute: Callable[[bool], None], wipe: Callable[[], None], host: str = "127.0.0.1", port: int = 8766
+    panel: Panel, *, mute: Callable[[bool], bool], wipe: Callable[[], None], host: str = "127.0.0.1", port: int = 8766
 ) -> Iterator[str]:
     """Serves in a thread of its own; gives the address with its token. Raises InputError(BUSY, BAD_INPUT)."""
     token = secrets.token_urlsafe(24)

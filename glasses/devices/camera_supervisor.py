@@ -36,7 +36,8 @@ class CameraSupervisor:
     ) -> None:
         self._devices, self._queue, self._on_change, self._retry_s = devices, queue, on_change, retry_s
         self._camera: VideoInput | None = None  # written by the thread, once that runs
-        self._wanted = False
+        self._lock = threading.Lock()  # of the two that follow: what is not wanted is not opened any more
+        self._wanted = self._in_use = False
         self._wake, self._closing = threading.Event(), threading.Event()
         self._problem: str | None = None  # of a wanted camera: "" where it gives pictures, None where not known yet
         self._reported_gone = False
@@ -50,18 +51,20 @@ class CameraSupervisor:
         if self._devices.sees:
             self._wanted = wanted
             if wanted:
-                self._camera = self._devices.camera(self._queue)
+                self._camera, self._in_use = self._devices.camera(self._queue), True
             self._thread.start()
 
     @property
-    def is_open(self) -> bool:
-        """Whether a camera is open, gone or not."""
-        return self._camera is not None
+    def is_closed(self) -> bool:
+        """Whether no camera is open, nor is being opened or closed."""
+        with self._lock:
+            return not self._in_use
 
     def follow(self, wanted: bool) -> None:
         """Says whether the camera is wanted from now on, and reports what has become of it."""
         if wanted != self._wanted:
-            self._wanted = wanted
+            with self._lock:
+                self._wanted = wanted
             self._wake.set()
         problem = self._problem
         if wanted and problem is not None and bool(problem) != self._reported_gone:
@@ -89,7 +92,7 @@ class CameraSupervisor:
         try:
             while not self._closing.is_set():
                 self._wake.clear()
-                if not self._wanted:
+                if not self._may_use():
                     self._problem = None
                     self._close_camera()
                 elif self._camera is None:
@@ -107,6 +110,12 @@ class CameraSupervisor:
         finally:  # also where this raises: the thread's supervisor begins it anew
             self._close_camera()
 
+    def _may_use(self) -> bool:
+        """Whether a camera is wanted; it is in use then, until `_close_camera` after one is no longer wanted."""
+        with self._lock:
+            self._in_use = self._in_use or self._wanted
+            return self._wanted
+
     def _open_camera(self) -> bool:
         try:
             self._camera = self._devices.camera(self._queue)
@@ -119,3 +128,5 @@ class CameraSupervisor:
         camera, self._camera = self._camera, None
         if camera is not None:
             camera.close()
+        with self._lock:
+            self._in_use = self._wanted

@@ -64,14 +64,14 @@ def test_supervisor_camera_pulled_sees_again_soon_and_leaks_nothing(tmp_path: Pa
         soon(sees, "picture")
         for _ in range(PULLS):
             there.rename(away)
-            soon(lambda: said("gone"), "camera that says it is gone")
+            soon(lambda: said("disconnected"), "camera that says it is gone")
             while queue.get(0) is not None:  # what it saw before
                 pass
             time.sleep(1.2)  # at least one try in vain
             assert queue.get(0) is None, "it sees with nothing there"
             away.rename(there)
             back_s.append(soon(sees, "picture after it is back", BACK_S))
-            soon(lambda: said("back"), "camera that says it is back")
+            soon(lambda: said("reconnected"), "camera that says it is back")
             held.append((process.num_fds(), process.num_threads()))
     finally:
         supervisor.close()

@@ -131,7 +131,7 @@ def worn() -> Iterator[Worn]:
     panel.turn(TurnView(2, now_ns, "long_press", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
     panel.vitals(rss_mb=358, free_mb=2900, heat_c=61.5, battery_percent=64, remembered_s=300, remembered_mb=8.1)
     panel.vitals(link="Frame, -61 dBm", shed=("camera",), why="71 deg C", counts={"sound_lost": 0, "overruns": 2})
-    with serving(panel, mute=muted.append, wipe=lambda: None, port=0) as url:
+    with serving(panel, mute=lambda on: muted.append(on) is None, wipe=lambda: None, port=0) as url:
         yield Worn(panel, muted, url)
 
 
@@ -174,7 +174,7 @@ def test_dashboard_page_mute_by_tap_and_key_shows_the_glasses_state(browser: Bro
 
 def test_dashboard_page_lost_connection_is_not_shown_as_silence(browser: Browser, worn: Worn) -> None:
     panel = Panel()
-    with serving(panel, mute=lambda on: None, wipe=lambda: None, port=0) as url:
+    with serving(panel, mute=lambda on: True, wipe=lambda: None, port=0) as url:
         browser.open(url, PHONE)
         browser.until("document.getElementById('state').textContent === 'starting'")
     browser.until("document.getElementById('state').textContent.startsWith('no connection')")

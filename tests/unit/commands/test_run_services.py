@@ -37,11 +37,15 @@ class Assistant:
 
     def __init__(self) -> None:
         self.muted: list[bool] = []
-        self.mute = self.muted.append
         self.wipe = lambda: None
         self.devices = SimpleNamespace(microphone=None, speaker=None, counts=Counts(underruns=3))
         self.memory = SimpleNamespace(n_lost=0, usage=lambda: (60.0, 1.5))
         self.observers = SimpleNamespace(n_dropped={"screen": 7})
+
+    def mute(self, muted: bool, *, wait_s: float) -> bool:
+        assert wait_s > 0
+        self.muted.append(muted)
+        return True
 
 
 def until(true: Callable[[], bool]) -> None:

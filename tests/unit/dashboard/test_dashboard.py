@@ -24,6 +24,11 @@ class Spine:
 
     muted: list[bool] = field(default_factory=list)
     wiped: int = 0
+    follows: bool = True
+
+    def mute(self, muted: bool) -> bool:
+        self.muted.append(muted)
+        return self.follows
 
     def wipe(self) -> None:
         self.wiped += 1
@@ -40,7 +45,7 @@ class Served:
 @pytest.fixture
 def served() -> Iterator[Served]:
     panel, spine = Panel(), Spine()
-    with serving(panel, mute=spine.muted.append, wipe=spine.wipe, port=0) as url:
+    with serving(panel, mute=spine.mute, wipe=spine.wipe, port=0) as url:
         address, _, token = url.partition("/?token=")
         yield Served(panel, spine, address, token)
 
@@ -133,6 +138,14 @@ def test_dashboard_mute_reaches_the_assistant_and_clears_what_was_sensed(served:
     assert served.spine.wiped == 1
 
 
+def test_dashboard_mute_that_the_devices_have_not_followed_is_not_said_to_be_done(
+    served: Served, client: httpx.Client
+) -> None:
+    served.spine.follows = False
+    assert client.post("/mute", json={"muted": True}).status_code == 503
+    assert first_event(client)["muted"] is False
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"muted": 1}', b'{"muted": "no"}', b"\xff"])
 def test_dashboard_switch_takes_true_or_false_and_nothing_else(
     served: Served, client: httpx.Client, body: bytes
@@ -182,7 +195,7 @@ def test_dashboard_port_that_is_taken_is_busy() -> None:
         held.listen()
         with (
             pytest.raises(InputError) as error,
-            serving(Panel(), mute=lambda on: None, wipe=lambda: None, port=held.getsockname()[1]),
+            serving(Panel(), mute=lambda on: True, wipe=lambda: None, port=held.getsockname()[1]),
         ):
             pass
     assert error.value.reason is Reason.BUSY

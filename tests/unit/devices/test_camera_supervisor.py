@@ -99,6 +99,26 @@ def test_supervisor_camera_that_stalls_holds_up_nobody(watched: Watched) -> None
     assert watched.changes == []
 
 
+def test_supervisor_camera_unwanted_while_it_opens_counts_as_open_until_it_is_closed(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_open, opening = threading.Event(), threading.Event()
+
+    def open_slowly(source: object) -> Capture:
+        opening.set()
+        assert may_open.wait(30)
+        return Capture()
+
+    watched.until(lambda: watched.supervisor.is_closed, wanted=False)
+    monkeypatch.setattr(cameras, "open_capture", open_slowly)
+    watched.until(opening.is_set)
+    watched.supervisor.follow(False)
+    assert not watched.supervisor.is_closed
+    may_open.set()
+    watched.until(lambda: watched.supervisor.is_closed, wanted=False)
+    assert all(one.released_by is not None for one in Capture.made)
+
+
 def test_supervisor_exception_in_the_camera_thread_reopens_it(watched: Watched) -> None:
     (broken,) = Capture.made
     watched.until(lambda: broken.n_grabbed)
