@@ -141,7 +141,7 @@ class Session:
     @property
     def _last(self) -> str:
         change = self._ended
-        return f"{change.why}{': ' + change.detail if change.detail else ''}" if change else f"still {self.link.state}"
+        return (change.detail or str(change.why)) if change else f"still {self.link.state}"
 
     def _notify(self) -> None:
         while self.link.changes:

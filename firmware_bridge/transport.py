@@ -155,6 +155,8 @@ def _open_serial(path: str, baud: int) -> FdTransport:
             raise LinkError(Reason.BAD_INPUT, f"{path} is no serial port: `glasses devices` lists them") from error
         if isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.EBUSY):
             raise LinkError(Reason.BUSY, f"{path}: another program has it open") from error
+        if isinstance(error, OSError) and error.errno == errno.ENOENT:
+            raise LinkError(Reason.NOT_FOUND, f"there is no {path}: `glasses devices` lists serial ports") from error
         raise LinkError(Reason.NOT_FOUND, f"{path}: cannot be opened as a serial port ({error})") from error
     fd = os.dup(port.fileno())
     port.close()  # the line's settings stay; the descriptor is ours

@@ -59,13 +59,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     argv, named = _with_new_name(sys.argv[1:] if argv is None else argv)
-    _add_commands(subparsers, named)
-    args = parser.parse_args(argv)
     try:
+        _add_commands(subparsers, named)  # imports for a second: Ctrl-C may come here already
+        args = parser.parse_args(argv)
         log_setup.set_up(verbose=args.verbose)
         return args.run(args)
     except GlassesError as error:
-        print(f"glasses {args.command}: {error}", file=sys.stderr)
+        print(f"glasses {named}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -10,7 +10,11 @@ from __future__ import annotations
 import collections
 import ctypes
 import logging
+import signal
+import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +67,26 @@ def drain_errors() -> str:
     return text or "llama.cpp gave no reason"
 
 
+@contextmanager
+def interrupt_held_back() -> Iterator[None]:
+    """While open, Ctrl-C waits until the end: Python drops a KeyboardInterrupt that is raised in a C callback.
+
+    llama.cpp calls `_route_log` some hundred times while it loads a model. Another thread than the main one is never
+    interrupted, so there this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _free(context: Any, model: Any) -> None:
     c.llama_free(context)
     c.llama_model_free(model)
@@ -84,7 +108,8 @@ class Native:
         _recent_errors.clear()
         model_params = c.llama_model_default_params()
         model_params.n_gpu_layers = 0  # only the CPU backend can be aborted
-        model = c.llama_model_load_from_file(str(path).encode(), model_params)  # by default through mmap
+        with interrupt_held_back():
+            model = c.llama_model_load_from_file(str(path).encode(), model_params)  # by default through mmap
         if not model:
             raise ModelError(Reason.CORRUPT, f"{path}: not a model llama.cpp can load: {drain_errors()}")
         trained: int = c.llama_model_n_ctx_train(model)
@@ -92,7 +117,8 @@ class Native:
             c.llama_model_free(model)
             raise ModelError(Reason.BAD_INPUT, f"{path}: n_ctx {n_ctx} is over the {trained} it was trained with")
         self.abort_flag = ctypes.create_string_buffer(2)
-        context = c.llama_init_from_model(model, self._context_params(n_ctx, n_batch, n_threads))
+        with interrupt_held_back():
+            context = c.llama_init_from_model(model, self._context_params(n_ctx, n_batch, n_threads))
         if not context:
             c.llama_model_free(model)
             raise ModelError(Reason.INTERNAL, f"{path}: no context of {n_ctx} rows: {drain_errors()}")

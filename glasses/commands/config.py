@@ -31,7 +31,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("path", "show", "check"), help="list the files, show the values, check them")
+    parser.add_argument(
+        "what",
+        choices=("path", "show", "check"),
+        metavar="path|show|check",
+        help="list the files, show the values, check them",
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run)
 

@@ -91,7 +91,7 @@ def _apply_verb(args: argparse.Namespace) -> None:
             old_names.say("glasses link ADDRESS", "`glasses link show ADDRESS`")
         return
     if args.address is None:
-        raise InputError(Reason.BAD_INPUT, f"link {args.verb}: needs the ADDRESS of the glasses: {_ADDRESS}")
+        raise InputError(Reason.BAD_INPUT, f"{args.verb} needs the ADDRESS of the glasses: {_ADDRESS}")
     if (args.verb == "update") != (args.image is not None):
         raise InputError(Reason.BAD_INPUT, "an IMAGE goes with update, and update with an IMAGE")
     args.pair, args.monitor, args.update = args.verb == "pair", args.verb == "monitor", args.image

@@ -7,6 +7,7 @@ at its own rate and begins again at its end, as a camera would go on.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -31,6 +32,8 @@ _MAX_FAILED_READS = 10  # in a row: the camera is gone
 _RETRY_READ_S = 0.05
 _FILE_FPS = 1.0, 120.0  # rates that a video file's header is believed; files of varying rate say anything
 _DEFAULT_FILE_FPS = 25.0
+if "OPENCV_LOG_LEVEL" not in os.environ:  # its warnings of a camera that is away, at every attempt to open it
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 _CSI = re.compile(r"csi(?::([0-9]{1,2}))?")
 
 

@@ -24,7 +24,7 @@ GONE_S = 0.7  # one that runs and then gives nothing for so long is gone
 _PREFERRED = ("pulse", "pipewire", "default")
 _NONE: dict[Direction, str] = {
     "input": "there is no microphone: plug one in, or start PulseAudio or PipeWire",
-    "output": "there is no speaker: plug one in, or start PulseAudio or PipeWire; glasses run --text needs none",
+    "output": "there is no speaker: plug one in, or start PulseAudio or PipeWire; glasses run --no-voice needs none",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from glasses.assistant.observers import EventsDropped
-from glasses.commands.run_controls import HELP, controls
+from glasses.commands.run_controls import HELP, MUTED, NO_MICROPHONE, controls
 from glasses.commands.run_screen import Notice, Screen, write_stdout
 from glasses.events import ReplyState, ReplyText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
@@ -25,10 +25,11 @@ from glasses.types import DeviceChange, Wiped
 class Controlled:
     """Counts what keys do, in the place of a running assistant."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, muted: bool = False, microphone: str | None = "mic") -> None:
         self.did: list[str] = []
         self.assistant = SimpleNamespace(
-            muted=False,
+            muted=muted,
+            devices=SimpleNamespace(microphone=microphone),
             mute=lambda muted: self.did.append(f"mute {muted}"),
             stop=lambda: self.did.append("stop"),
             wipe=lambda: self.did.append("wipe"),
@@ -69,6 +70,29 @@ def test_controls_keys_act_and_afterwards_nobody_reads_them(monkeypatch: pytest.
             del on, stack
             gc.collect()
             assert gone() is None
+    finally:
+        os.close(keyboard)
+
+
+@pytest.mark.parametrize(
+    ("on", "did"),
+    [
+        (Controlled(muted=True), [HELP, MUTED, "stop"]),
+        (Controlled(microphone=None), [HELP, NO_MICROPHONE, "tap", "stop"]),
+    ],
+)
+def test_controls_touch_that_nobody_hears_says_why(on: Any, did: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    keyboard, terminal = os.openpty()
+    try:
+        with os.fdopen(terminal, "r") as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            with ExitStack() as stack:
+                controls(argparse.Namespace(inject=None, seconds=None), on, stack)
+                os.write(keyboard, b"t\nq\n")
+                until_s = time.monotonic() + 10
+                while "stop" not in on.did and time.monotonic() < until_s:
+                    time.sleep(0.01)
+        assert on.did == did
     finally:
         os.close(keyboard)
 

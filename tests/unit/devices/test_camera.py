@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from glasses.devices.camera import Camera
+from glasses.devices.camera import Camera, open_capture
 from glasses.devices.event_queue import EventQueue
+from glasses.errors import SensorError
 from glasses.types import Frame
 
 N = 10
@@ -44,3 +45,9 @@ def test_film_camera_plays_at_its_own_rate_again_and_again(tmp_path: Path, rate:
     pictures, took_s = shown(film(tmp_path / "film.avi", rate))
     assert pictures[: 2 * N] == [*range(N), *range(N)], "all of it, in order, and then from its beginning"
     assert len(pictures) - 1 <= took_s * taken_as * 1.05 + 1, "quicker than it was taken"
+
+
+def test_open_capture_absent_camera_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SensorError, match="no camera at 97; list them with: glasses devices"):
+        open_capture(97)
+    assert capfd.readouterr().err == ""

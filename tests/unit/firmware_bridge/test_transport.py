@@ -60,7 +60,9 @@ def test_open_transport_path_that_is_no_terminal_is_bad_input(tmp_path: Path) ->
     file.touch()
     for path in (file, tmp_path, Path("/dev/null")):
         assert refused(str(path)).reason is Reason.BAD_INPUT
-    assert refused(str(tmp_path / "lock2")).reason is Reason.NOT_FOUND  # it may be plugged in yet
+    absent = refused(str(tmp_path / "lock2"))
+    assert absent.reason is Reason.NOT_FOUND  # it may be plugged in yet
+    assert str(absent) == f"there is no {tmp_path / 'lock2'}: `glasses devices` lists serial ports"
 
 
 def test_open_transport_port_open_in_another_program_is_busy() -> None:
