@@ -117,7 +117,10 @@ class Screen:
             self._line(f"[{change.why or _DEVICES[change.state]}]")
 
     def _wiped(self, wiped: Wiped) -> None:
-        self._say("wiped", windows=wiped.windows)
+        if self._as_json:
+            self._say("wiped", windows=wiped.windows)
+        else:
+            self._line("[everything is forgotten]")
 
     def _audible(self, state: ReplyState) -> None:
         if state.state == "audible":

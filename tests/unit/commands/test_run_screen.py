@@ -117,7 +117,7 @@ def test_screen_answer_stands_on_lines_of_its_own() -> None:
     ) == (
         "[listening to you]\nThe capital of France is Paris.\n[interrupted]\n[microphone or speaker gone]\n"
         "[the camera gives no picture]\n[audio devices reconnected]\n[ignored: not addressed to the assistant]\n"
-        "[turn continued]\ndashboard: http://127.0.0.1:8766/\n[stopped: reopened 1]\n[wiped: windows 3]\n"
+        "[turn continued]\ndashboard: http://127.0.0.1:8766/\n[stopped: reopened 1]\n[everything is forgotten]\n"
         "[12 events not shown: the output was not read]\n"
     )
 
