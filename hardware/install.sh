@@ -78,6 +78,8 @@ if [ -z "$root" ]; then
     # picamera2 belongs to the system's libcamera and cannot come from PyPI; elsewhere the environment stays closed.
     if python3 -c 'import picamera2' 2>/dev/null; then system=--system-site-packages; else system=; fi
     python3 -m venv $system "$new/.venv"
+    # pip's cache of built wheels does not record CMAKE_ARGS, so it is bypassed where they are set.
+    if [ -n "${CMAKE_ARGS:-}" ]; then export PIP_NO_CACHE_DIR=1; fi
     # Editable: board files and manifests lie beside the package. The paths inside are those of the final place.
     CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_PROJECT_llama_cpp_INCLUDE=$here/.ci/llama_cpp.cmake" \
         "$new/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
