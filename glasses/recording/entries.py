@@ -41,8 +41,8 @@ _JPEG = (  # colour at full resolution: an answer about a picture should not han
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 )
-# What recordings of version 0.1.0 and before call it (their manifest names no vocabulary), by topic: fields, then
-# values. `decode` reads both; `encode` writes the new words only.
+# What recordings of version 0.1.0 and before call it, by topic: fields, then values. A recording does not say its
+# version: `decode` reads both words in any, `encode` writes the new ones only.
 _OLD_FIELDS = {
     "/gate": {"what": "event", "merged": "continues_turn"},
     "/reply": {"what": "state"},
