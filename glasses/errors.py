@@ -1,4 +1,4 @@
-"""The one error family of the runtime. Knows nothing of devices, models or networks.
+"""The one error family of the runtime.
 
 Every error carries a `reason` a program can branch on and a message a person can act on: what was
 wrong, where, what to do. The command line prints the message and exits with `exit_code`.

@@ -1,7 +1,7 @@
 """Rewrites size_bytes and sha256 of the committed files in a manifest: `python -m models.refresh NAME...`
 
-For whoever retrained an artifact: only [[files]] with a `file:` source change, everything else in the manifest
-stays as it was typed. Does NOT know what the files are.
+Run it after retraining an artifact. Only [[files]] with a `file:` source change; everything else in the manifest stays
+as it was typed.
 """
 
 from __future__ import annotations

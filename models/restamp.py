@@ -1,8 +1,9 @@
 """Writes an encoder's new latent space into the artifacts that read it: `python -m models.restamp OLD NEW`.
 
-OLD and NEW are spaces (`<encoder id>:<head of its sha256>`, see `glasses.types.Latents`). Only for an encoder whose
-latents are the old one's but for rounding: measure the cosine, evaluate what reads it again and state both in the
-cards. Each artifact keeps the space that it was trained on as `trained_on`. Then: `python -m models.refresh NAME...`.
+OLD and NEW are latent spaces (`<encoder id>:<head of its sha256>`, see `glasses.types.Latents`). Use it only if
+the new encoder's latents differ from the old one's by rounding: measure the cosine, evaluate the artifacts again and
+state both in the cards. Each artifact keeps the space that it was trained on as `trained_on`. Then run
+`python -m models.refresh NAME...`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def restamp_graph(path: Path, old: str, new: str) -> bool:
         return False
     helper.set_model_props(model, {**metadata, **renewed, "trained_on": metadata.get("trained_on", old)})
     part = path.with_suffix(".part")
-    part.write_bytes(model.SerializeToString())  # what lies in a file of its own stays there
+    part.write_bytes(model.SerializeToString())  # external weights stay in their file
     os.replace(part, path)
     return True
 

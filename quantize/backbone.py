@@ -1,4 +1,4 @@
-"""Quantizes a GGUF backbone through llama.cpp's own llama_model_quantize. Measures nothing, knows no text.
+"""Quantizes a GGUF backbone through llama.cpp's own llama_model_quantize.
 
 K-quants pack 256 weights in a block. Where a matrix is narrower than a multiple of that (SmolLM2-135M: 576 columns)
 llama.cpp takes a type with blocks of 32 instead, so Q4_K_M of such a model is mostly Q5_0: `tensor_types` shows it.

@@ -257,10 +257,10 @@ upstream = "{original.upstream}"
 
 
 def _entry(name: str, role: str, size_bytes: int, sha256: str, origins: list[str | list[str]]) -> str:
-    told = f'\nrole = "{role}"' if role else ""
+    role_line = f'\nrole = "{role}"' if role else ""
     return f"""
 [[files]]
-name = "{name}"{told}
+name = "{name}"{role_line}
 size_bytes = {size_bytes}
 sha256 = "{sha256}"
 sources = {json.dumps(origins)}

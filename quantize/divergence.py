@@ -1,4 +1,4 @@
-"""How far the token probabilities of one GGUF are from another's, on text and on latents. Knows no encoder.
+"""Compares the token probabilities of two GGUF files on text and on latents.
 
 Definitions as llama.cpp's `llama-perplexity --kl-divergence` prints them: KLD is the Kullback-Leibler divergence of the
 other model's distribution from the reference's, in nats; "same top" the share of positions where both find the same

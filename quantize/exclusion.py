@@ -1,7 +1,4 @@
-"""Which nodes to leave in float: ranks them by the error each adds alone, then leaves out as few as the target needs.
-
-Knows no scheme's inside; asks for quantized models and compares their outputs.
-"""
+"""Chooses nodes to leave in float: ranks them by the error that each adds alone, then excludes as few as needed."""
 
 from __future__ import annotations
 

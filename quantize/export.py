@@ -1,4 +1,4 @@
-"""Rebuilds or takes over an encoder as float32 ONNX, and holds it against its source. Quantizes nothing.
+"""Rebuilds or copies an encoder as float32 ONNX and compares it with its source.
 
 Sources: a Whisper model of CTranslate2 (model.bin) or Hugging Face (model.safetensors beside config.json) of any size,
 EfficientNet-Lite0's PyTorch weights, or any ONNX file. Parity is measured with the source's own program where that is

@@ -1,7 +1,7 @@
-"""Streams of inputs for a model: what it is calibrated with and what it is measured on. Knows no quantization.
+"""Streams a model's inputs for calibration and measuring.
 
-What a model takes is told by its input: `mel` and `patches` are sound, `pixels` are pictures, `latents` is what one of
-the bundle's encoders makes of either, anything else is fed from .npz files that hold one array an input.
+The name of a model's input decides what it gets: `mel` and `patches` are sound, `pixels` are pictures, `latents` are
+the output of one of the bundle's encoders. Any other model is fed from .npz files that hold one array for each input.
 """
 
 from __future__ import annotations

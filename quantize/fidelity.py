@@ -1,7 +1,7 @@
-"""How far the outputs and the inner tensors of one ONNX model are from another's. Knows no scheme and no task.
+"""Compares the outputs and inner tensors of two ONNX models.
 
-For every domain (speech, sounds, pictures) apart: the cosine and the signal-to-noise ratio of each output, the rows
-that lost most, and the same for every inner tensor that both graphs name alike. All sums are kept, no activation is.
+For each domain (speech, sounds, pictures) it gives the cosine and signal-to-noise ratio of each output, the rows that
+lost most, and the same for every inner tensor with the same name in both graphs. It keeps sums, not activations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all, and says plainly when a disk is full. Knows no model format."""
+"""Writes a file completely or not at all, and reports a full disk as such."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds ONNX graphs node by node, for models whose weights we hold as arrays. Knows operators, no architecture."""
+"""Builds ONNX graphs node by node, for models whose weights we hold as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a Whisper of Hugging Face (model.safetensors, config.json) under CTranslate2's names. Knows no graph."""
+"""Reads a Hugging Face Whisper (model.safetensors, config.json) and renames its tensors as CTranslate2 does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Builds EfficientNet-Lite0's spatial features as ONNX from its PyTorch weights and quantizes them to int8.
 
-Knows the architecture and nothing of what reads the features. The 1000-class head is left out of the
-encoder; `head()` returns it for training connectors and for measuring them.
+The encoder leaves out the 1000-class head; `head()` returns it for training and measuring connectors.
 
 Architecture: Tan & Le, "EfficientNet" (2019), the Lite variant of tensorflow/tpu (no squeeze-excite, ReLU6 for
 swish, stem and head not scaled). The weights were converted from TensorFlow, so "SAME" padding pads more on the
@@ -10,7 +9,7 @@ bottom and right where the stride is 2, and batch norm's epsilon is 1e-3.
     python -m quantize.image_encoder --weights W.pth --photos DIR/photos \\
         --out models/artifacts/efficientnet-lite0-int8.onnx
 
-prints how the two compare on the held-out photographs.
+prints how float32 and int8 compare on the held-out photographs.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 llama.cpp's library takes such a matrix but only its example program collects one; here it is collected through the
 evaluation callback of the context: for every matrix product with a weight the squares of its input are summed. Files
 are llama-imatrix's own GGUF form (`<tensor>.in_sum2`, `<tensor>.counts`), so either program can read the other's.
-
-Knows no connector and no encoder: rows come in ready.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time and memory of two models side by side. Knows no scheme; prints nothing.
+"""Measures time and memory of two models side by side.
 
 Times are ratios of one paired run: every input goes through both models in turn, and the processor time of the one
 thread is counted, so that whatever else the machine does takes no part in it.

@@ -1,4 +1,4 @@
-"""Reads and checks ONNX files before anything is done with them. Knows no model in particular."""
+"""Reads and checks ONNX files before anything else is done with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a comparison: no script, no font, nothing fetched. Measures nothing."""
+"""Writes a comparison as one self-contained HTML page, without scripts, fonts or anything fetched."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ a variant's is that, plus what its files take alone and less what those they rep
 Every time here is an ESTIMATE: the kernels of each model are timed on this machine by kind of operation, and scaled by
 the ratio of peak throughputs for integer and float arithmetic or of memory bandwidth. Real kernels reach different
 shares of the peak on different processors, so a figure may be off by a factor of two; only the board itself tells.
-What runs in numpy (log-mel, the word connector's scores) is not in them.
+What runs in numpy (log-mel, the speech connector's scores) is not in them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from quantize import backbone, bundle, feeds, measure, onnx_file
 from quantize.processors import Compute, board_compute, scaled_ms, this_machine
 
 RUNS = 5
-RESERVED_MB = 100  # for the system beside us
-PIECES_PER_S = 4  # of words, in speech without haste
+RESERVED_MB = 100  # for the operating system
+SUBWORDS_PER_S = 4  # in unhurried speech
 TURN_S, TURN_ROWS, TURN_TOKENS = 5, 64, 24  # 5 s of sound, a picture, one short answer that takes 5 s to say
 AS_IT_IS = "as it is"
 BACKBONES = ("mixed", "Q8_0", "Q4_K_M")
@@ -171,7 +171,7 @@ def _listener_ms(name: str, here: Compute, there: Compute) -> float:
     opened = open_session(begin, n_threads=1, weights=weights.parent)
     latents = np.zeros((TURN_S * LATENTS_PER_S, opened.get_inputs()[0].shape[-1]), np.float32)
     cross, bias, rows = map(np.asarray, opened.run(["cross", "bias", "start_rows"], {"latents": latents}))
-    n = TURN_S * PIECES_PER_S
+    n = TURN_S * SUBWORDS_PER_S
     past = np.zeros((*cross.shape[:3], n, cross.shape[4]), np.float32)
     feed = {"rows": rows[:1], "positions_at": np.array([n]), "mask": np.zeros((1, n + 1), np.float32)}
     feed |= {"past": past, "cross": cross, "bias": bias}

@@ -1,4 +1,4 @@
-"""Draws line and bar plots as SVG text. Knows numbers and labels, not what they mean."""
+"""Draws line and bar plots as SVG text."""
 
 from __future__ import annotations
 

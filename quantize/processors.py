@@ -1,4 +1,4 @@
-"""What a board's processor can do at best, and what follows for onnxruntime and schemes. Measures only this machine.
+"""Peak figures of a board's processor, and the onnxruntime options and schemes that follow from them.
 
 The figures of a board stand in the [compute] table of hardware/boards/NAME.toml.
 """

@@ -1,7 +1,4 @@
-"""What a backbone is calibrated and measured on: prompts of text, and of the latents it will really read.
-
-Knows the runtime (encoders, connectors, the wording around latents); quantizes and measures nothing.
-"""
+"""Prompts for calibrating and measuring a backbone: text, and rows that the runtime's connectors make."""
 
 from __future__ import annotations
 

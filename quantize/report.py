@@ -1,4 +1,4 @@
-"""What B costs against A: fidelity, speed, memory and tasks of one pair, as one dict. Draws nothing (see page)."""
+"""Measures what model B costs against model A: fidelity, speed, memory and tasks, as one dict (`page` draws it)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Wanted:
 
 
 def compare(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[], None]]) -> dict[str, Any]:
-    """Measures everything; `step(what)` is told what begins and returns the tick for it.
+    """Measures everything; `step(what)` is called when a measurement begins and returns its tick callback.
 
     Raises InputError(BAD_INPUT) for two files that are no pair, and whatever the measurements raise.
     """

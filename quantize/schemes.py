@@ -1,4 +1,4 @@
-"""The four ways an ONNX encoder or connector is made smaller, all of them ONNX Runtime's. Measures nothing.
+"""Makes an ONNX encoder or connector smaller in one of four ways, all of them ONNX Runtime's.
 
 - `dynamic-int8`: weights of matrix products int8, activations quantized at run time, so no calibration.
 - `static-qdq`: int8 weights and activations with ranges seen in calibration, as QuantizeLinear/DequantizeLinear pairs.

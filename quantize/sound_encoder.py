@@ -1,9 +1,9 @@
-"""Rebuilds YAMNet's convolutions as ONNX with int8 weights from a quantized export. Knows no audio and no connector.
+"""Rebuilds YAMNet's convolutions as ONNX with int8 weights from a quantized export.
 
 YAMNet (Plakal & Ellis 2019, tensorflow/models, Apache-2.0) is MobileNet v1 trained on AudioSet: 27 convolutions with
 their batch norms folded in, each with a ReLU, and a mean over what is left of time and frequency. The export holds the
-float weights between QuantizeLinear pairs. Its own ranges of activations are not used: with them the latents fall to a
-cosine of 0.98 (at the least 0.54). So weights are int8 with one scale an output channel, unpacked once when the
+float weights between QuantizeLinear pairs. Its own activation ranges are not used, because they lower the cosine of the
+latents to 0.98 (minimum 0.54). So weights are int8 with one scale an output channel, unpacked once when the
 session opens, and the arithmetic is float32. The 521-class head is left out; `head` returns it for measuring.
 
     glasses models pull yamnet-onnx

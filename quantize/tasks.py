@@ -1,7 +1,7 @@
-"""What a variant costs end to end: `glasses evaluate` with the bundle as it is, and with one of its files replaced.
+"""Measures a variant end to end: `glasses evaluate` with the bundle as it is and with one of its files replaced.
 
-Knows the runtime. A connector refuses latents of an encoder it was not trained on; here the variant stands in for its
-original on purpose, so it takes over that one's name.
+A connector refuses latents of an encoder it was not trained on. Here a variant replaces its original on purpose, so it
+gets the original's latent space.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Turns an int8 connector back into the float32 model it stands for. Knows two forms of int8, no model.
-
-What quantization took is not brought back: the weights are the rounded ones, exactly as the int8 file multiplies them.
-"""
+"""Turns an int8 connector back into a float32 model with the same, rounded weights. It reads two forms of int8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of variants of the pocket bundle: bytes, memory, time, divergence, cosine and tasks of each. Prints nothing.
+"""Measures variants of the pocket bundle: bytes, memory, time, divergence, cosine and tasks of each.
 
 Every variant is the shipped bundle with some files replaced. Only the eval sets that a replaced file can change are run
 again. Times are processor time of one thread, all variants in one run, of one turn: 5 s of sound, a picture, 128 rows

@@ -1,4 +1,4 @@
-"""Says which of A and B to put on a board, and why, in sentences. Knows figures, measures nothing.
+"""Says which of A and B to put on a board, and why, in sentences, from the figures of a report.
 
 The limits below are ours: the fidelity goal of the design, and for backbones what keeps nine of ten tokens the same.
 """

@@ -124,8 +124,8 @@ def step(held: Arrays, never: list[int]) -> onnx.ModelProto:
     """One or more `rows` (m, n_state) at `position`.. -> what follows the last of them.
 
     `past` (n_layer, 2, n_head, n, 64) are keys and values of the rows before, `mask` (m, n + m) what each may look at.
-    Out come `pieces` (N_MIXED,) the likeliest, END among them; `shares` (N_MIXED,) how likely each is; `row` (1,
-    n_state) their mean without END; `past` with this step's. `never` are pieces that are not heard.
+    Outputs: `pieces` (N_MIXED,), the likeliest subwords, END among them; `shares` (N_MIXED,), their probabilities;
+    `row` (1, n_state), their mean row without END; `past` with this step's. `never` are suppressed subwords.
     """
     graph = DecoderGraph(held)
     x = graph.op("Add", "rows", graph.op("Gather", graph.weight("positions"), "positions_at", axis=0))

@@ -1,7 +1,7 @@
 """Rebuilds Whisper's encoder half from CTranslate2 tensors as ONNX and quantizes it to int8.
 
-Knows Whisper's architecture (Radford et al. 2022, section 2.2; pre-norm transformer, GELU, sinusoidal positions) and
-nothing of audio files or connectors. Any even number of log-mel frames up to 3000 (30 s) goes in.
+Whisper's architecture: Radford et al. 2022, section 2.2; pre-norm transformer, GELU, sinusoidal positions. The graph
+takes any even number of log-mel frames up to 3000 (30 s).
 
 The output row of one 20 ms position is 2 x n_state wide: the final, layer-normed state (words) beside the mean of the
 normalised states before it (embedding and all layers but the last), which keeps far more of sounds that are not speech

@@ -1,7 +1,7 @@
-"""What is wrong with this installation and what to do about it, for a person. Changes nothing and opens no device.
+"""Checks this installation and tells a person what to do about each problem. It changes nothing and opens no device.
 
-Every check gives one Finding; a check never raises for what it looks for. `root` is where /sys lies, so that the same
-code reads a board and a picture of one. Knows no spine: what the running service says comes from systemd.
+Every check gives one CheckResult and never raises for what it looks for. `root` is where /sys lies, so that the same
+code reads a board and a picture of one. The state of the running service comes from systemd.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the page shows, filled by the live spine from any thread and read by the server. Knows no network and no stage.
+"""State of the dashboard page. The pipeline fills it from any thread and the server reads it.
 
 Newest wins: nothing here grows. While muted it holds no picture and no level, whoever puts one in.
 """

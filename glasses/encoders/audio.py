@@ -1,4 +1,4 @@
-"""Whisper's encoder on onnxruntime: sound in, pre-connector latents out. Knows no backbone and no words."""
+"""Whisper's encoder on onnxruntime: sound in, pre-connector latents out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the image encoder: one picture in, a grid of latents out. Knows no connector, no class names, no camera.
+"""Runs the image encoder: one picture in, a grid of latents out.
 
 EfficientNet-Lite0 (Apache-2.0) without its classifier, int8, through onnxruntime. Every position of the 7x7 grid is
 kept, so that where a thing is survives as well as what it is.

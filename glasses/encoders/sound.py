@@ -1,4 +1,4 @@
-"""YAMNet on onnxruntime: sound in, latents of what it is out. Knows no backbone, no words and no class names.
+"""YAMNet on onnxruntime: sound in, latents of what it is out.
 
 Whisper's latents know little of what is not speech; YAMNet was trained on AudioSet, on any sound. Its log-mel front
 end is here too, in numpy. Formula and constants: tensorflow/models, research/audioset/yamnet, params.py and features.py

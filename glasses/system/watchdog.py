@@ -3,7 +3,7 @@
 There is no timer: `progress` itself pings, and only while every stage that was declared has made progress within its
 own budget. When one stage hangs the others' progress sees it and says so, for which systemd does not wait for the
 watchdog to run out; when all hang nobody calls. A budget follows the board: SLACK times the longest that the stage was
-seen to take, within what was declared. Knows no stage.
+seen to take, within what was declared.
 
 The protocol is sd_notify(3), which asks to be spoken without a library: datagrams to the socket in $NOTIFY_SOCKET.
 """

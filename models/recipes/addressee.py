@@ -1,11 +1,12 @@
-"""Trains the head that says whether what was said asks for something: questions and requests against all else. Knows no
-microphone, and no mind: a question put to somebody else is a question to it.
+"""Trains the addressee head, which tells questions and requests from all other speech.
+
+The head hears words only: it takes a question to another person for a request too.
 
     python -m models.recipes.addressee data/speech/written data/speech/wide \\
         --out models/artifacts/for-me-whisper-tiny.npz
 
-The folders are shards of models.recipes.speech_clips: latents of synthetic voices with their texts. What a text asks is
-read off its words, once, here; the head sees latents only.
+The folders are shards of models.recipes.speech_clips: latents of synthetic voices with their texts. The label
+of a clip comes from the words of its text; the head sees latents only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a backbone can do with typed words, before any connector is made for it: is it worth one?
+"""Measures what a backbone can do with typed words, before a connector is trained for it.
 
     python -m models.recipes.backbone_choice B.gguf [OTHER.gguf ...]
 
 Word error rate of "Repeat the words." after each third of the held-out sentences, and how many of 15 everyday questions
-are answered with a right word in the first sentence. Greedy. Knows no latents.
+are answered with a right word in the first sentence. Decoding is greedy.
 """
 
 from __future__ import annotations

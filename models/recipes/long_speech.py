@@ -1,4 +1,4 @@
-"""Hours of synthetic talk to measure with: quotations, said by voices that nothing is learned from. Knows no gate.
+"""Makes hours of synthetic talk for measuring: quotations, spoken by voices that no training uses.
 
 `python -m models.recipes.long_speech OUT --texts DIR --hours 1.2` reads the quotations of Debian's `fortunes` (unpacked
 by sound_fetch) and writes them as Ogg files below OUT, one a quotation, a text never twice. Debian: espeak-ng, flite.

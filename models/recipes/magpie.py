@@ -1,4 +1,4 @@
-"""Draws questions from the backbone itself: an empty user turn, sampled (Magpie, Xu et al. 2024). Knows no sound.
+"""Draws questions from the backbone itself: an empty user turn, sampled (Magpie, Xu et al. 2024).
 
 `python -m models.recipes.magpie GGUF OUT.txt --count 2000` writes one raw line of a user a line; it appends, so it
 resumes.
@@ -36,8 +36,8 @@ def main() -> None:
                 n_prompt, last = backbone.n_past, backbone.tokenize(prompt)[-1:]
             backbone.rollback(n_prompt)
             backbone.feed([last])
-            pieces = backbone.generate(i, max_tokens=MAX_TOKENS, temperature=1.0, top_p=0.95, seed=i)
-            text = "".join(piece.text for piece in pieces).strip().split("\n")[0]
+            tokens = backbone.generate(i, max_tokens=MAX_TOKENS, temperature=1.0, top_p=0.95, seed=i)
+            text = "".join(token.text for token in tokens).strip().split("\n")[0]
             print(text, file=out, flush=i % 20 == 0)
 
 

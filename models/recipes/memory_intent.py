@@ -1,11 +1,11 @@
-"""Trains the heads that tell a wish of the memory from any other question: "what was that sound?", "forget everything".
+"""Trains the memory-intent heads, which tell "what was that sound?" or "forget everything" from any other question.
 
-Sentences are spoken by machine, heard by the bundle's own encoder and word connector, and what the head sees are the
-rows that the backbone would: no word is ever chosen. Debian: espeak-ng, flite.
+Sentences are spoken by synthetic voices and go through the bundle's own encoder and speech connector. The heads read
+the rows that the backbone would read: no word is ever chosen. Debian: espeak-ng, flite.
 
     python -m models.recipes.memory_intent --questions questions.jsonl --out models/artifacts
 
-`questions.jsonl` is what models.recipes.speech_answers makes: what people ask of an assistant, which no wish is.
+`questions.jsonl` is what models.recipes.speech_answers makes: other questions to an assistant, without memory intent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import augment, voices
 
 PHRASES = Path(__file__).with_suffix(".toml")
-# Of other speech that may be taken for a wish, when its threshold is chosen: recalling in vain costs little.
+# Share of other speech that may be taken for an intent; it sets the threshold. A needless recall costs little.
 FALSE: dict[MemoryIntent, float] = {"sound": 0.005, "picture": 0.005, "wipe": 0.002}
 L2 = 0.01
 
@@ -50,18 +50,18 @@ def spoken(text: str, rng: random.Random, noise_rng: np.random.Generator, *, hel
 
 
 def heard(loaded: LoadedBundle, pcm: Float32Array) -> Float32Array | None:
-    """Features of what was said; None where no word was heard."""
+    """Features of the spoken words; None where the speech connector found none."""
     soft = loaded.speech_connector.apply(loaded.audio_encoder.encode(pcm))
     return features(soft) if len(soft) else None
 
 
 def typed(loaded: LoadedBundle, text: str) -> Float32Array:
-    """The same of the rows that the backbone reads for typed text: where words are heard well, rows come close."""
+    """Features of a typed text's token rows. Rows of clearly spoken words are close to them."""
     return features(np.asarray(loaded.backbone.token_rows(loaded.backbone.tokenize(" " + text, special=False))))
 
 
 def examples(loaded: LoadedBundle, which: str, others: list[str], times: int) -> Iterator[tuple[str, Float32Array]]:
-    """(wish, features) of every phrase of `which`, spoken `times` over, and of as many `others` ("" is no wish)."""
+    """(intent, features) of every phrase of `which`, spoken `times` over, and of as many `others` ("" is no intent)."""
     phrases = tomllib.loads(PHRASES.read_text())
     rng, noise_rng = random.Random(which), np.random.default_rng(len(which))
     said = [(name if name in NAMES else "", text) for name in phrases for text in phrases[name][which]] * times
@@ -75,16 +75,16 @@ def examples(loaded: LoadedBundle, which: str, others: list[str], times: int) ->
 
 
 def fit_head(name: MemoryIntent, pairs: list[tuple[str, Float32Array]], others: list[Float32Array], space: str) -> Head:
-    """Fitted on `pairs` and half of `others`; the other half and the pairs without a wish set its threshold."""
+    """Fitted on `pairs` and half of `others`; the other half and the pairs without an intent set the threshold."""
     x = np.stack([found for _, found in pairs] + others[::2])
     head = fit(x, np.array([wish == name for wish, _ in pairs] + [False] * len(others[::2])), space, l2=L2)
-    told = [found for wish, found in pairs if not wish] + others[1::2]
-    scores = np.sort((np.stack(told) - head.mean) / head.scale @ head.weights + head.bias)
+    negatives = [found for wish, found in pairs if not wish] + others[1::2]
+    scores = np.sort((np.stack(negatives) - head.mean) / head.scale @ head.weights + head.bias)
     return replace(head, bias=head.bias - max(0.0, float(scores[int((1 - FALSE[name]) * len(scores))])))
 
 
 def read_set(loaded: LoadedBundle, folder: Path) -> dict[str, list[Float32Array]]:
-    """Features of all held-out speech by set; none of it is a wish."""
+    """Features of all held-out speech by set; none of it has a memory intent."""
     out: dict[str, list[Float32Array]] = {}
     for item in map(json.loads, (folder / "index.jsonl").read_text().splitlines()):
         found = heard(loaded, read_audio(folder / item["file"]))
@@ -96,17 +96,19 @@ def read_set(loaded: LoadedBundle, folder: Path) -> dict[str, list[Float32Array]
 def measure(
     heads: dict[MemoryIntent, Head], pairs: list[tuple[str, Float32Array]], sets: dict[str, list[Float32Array]]
 ) -> dict[str, str]:
-    """Hits by wish on held-out wordings in a held-out voice, and what is falsely taken for a wish."""
+    """Hits by wish on held-out wordings in a held-out voice, and false positives."""
 
     def wish(found: Float32Array) -> str:
         return MemoryIntentHead(heads, next(iter(heads.values())).space).of(found[None])
 
-    told = [(meant, wish(found)) for meant, found in pairs]
+    results = [(meant, wish(found)) for meant, found in pairs]
     out = {}
     for name in NAMES:
-        mine = [what for meant, what in told if meant == name]
-        wrong = sum(what == name for meant, what in told if meant != name)
-        out[name] = f"{sum(what == name for what in mine)} of {len(mine)}, falsely {wrong} of {len(told) - len(mine)}"
+        mine = [what for meant, what in results if meant == name]
+        wrong = sum(what == name for meant, what in results if meant != name)
+        out[name] = (
+            f"{sum(what == name for what in mine)} of {len(mine)}, falsely {wrong} of {len(results) - len(mine)}"
+        )
     for name, others in sets.items():
         falsely = {which: sum(wish(one) == which for one in others) for which in NAMES}
         out[f"falsely, {name}"] = f"{falsely} of {len(others)}"

@@ -1,6 +1,4 @@
-"""Whisper's decoder in torch, frozen, looking at latents and at the rows that are learned to stand after them. Knows no
-training and no sound.
-"""
+"""Whisper's decoder in torch, frozen. Its cross-attention reads latents and, after them, learned rows (`Tail`)."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ class Tail(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """The network's tensors by their names in CTranslate2's file, and the pieces it never says."""
+    """The network's tensors by their names in CTranslate2's file, and the scores that suppress subwords."""
 
     weights: dict[str, Tensor]
     never: Tensor
@@ -86,7 +84,7 @@ class Decoder:
         return out
 
     def __call__(self, ids: Tensor, seen: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """Pieces (B, n) -> states (B, n, n_state)."""
+        """Subwords (B, n) -> states (B, n, n_state)."""
         x = self.weights["decoder/embeddings/weight"][ids]
         x = x + self.weights["decoder/position_encodings/encodings"][: ids.shape[1]]
         for i, (keys, values, bias) in enumerate(seen):
@@ -109,7 +107,7 @@ class Decoder:
 
     @torch.no_grad()
     def greedy(self, seen: Sequence[tuple[Tensor, Tensor, Tensor]], most: int) -> list[list[int]]:
-        """What it takes each sequence for, at most `most` pieces."""
+        """The likeliest subwords of each sequence, at most `most`."""
         ids = torch.tensor([[START, NO_TIMESTAMPS]]).expand(len(seen[0][0]), -1)
         over = torch.zeros(len(ids), dtype=torch.bool)
         while ids.shape[1] < most + 2 and not over.all():
@@ -117,7 +115,7 @@ class Decoder:
             best[over] = END
             over |= best == END
             ids = torch.cat([ids, best[:, None]], 1)
-        return [[piece for piece in row[2:].tolist() if piece != END] for row in ids]
+        return [[subword for subword in row[2:].tolist() if subword != END] for row in ids]
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.weights[f"{name}/weight"], self.weights[f"{name}/bias"])

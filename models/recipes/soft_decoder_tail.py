@@ -1,11 +1,13 @@
-"""Learns the rows that stand after a short window's latents, so that Whisper's decoder hears it as it would hear the
-same sound followed by silence to the 30th second, and stays silent where nobody speaks.
+"""Trains the rows after a short window's latents that take the place of silence up to 30 s.
+
+With them Whisper's decoder gives for a short window what it gives for the same sound padded to 30 s, and nothing where
+nobody speaks.
 
     python -m models.recipes.soft_decoder_tail ENCODER.onnx model.bin config.json SHARDS... --quiet SOUNDS --out DIR
 
-The teacher is the decoder itself with those 30 s before it (1,500 latents to look at in every step); its pieces are
-what the decoder with a few learned rows is taught to say. Shards are those of speech_clips, sounds those of
-sound_clips. The teacher's answers are kept in DIR and not asked for again. Nothing but the rows is trained.
+The teacher is the decoder itself with all 30 s (1,500 latents in every step); its subwords are the targets for the
+decoder with a few learned rows. SHARDS come from speech_clips, SOUNDS from sound_clips. The teacher's answers are kept
+in DIR and not computed again. Only the rows are trained.
 """
 
 from __future__ import annotations
@@ -42,11 +44,11 @@ N_HELD = 96
 TAUGHT_AT_ONCE = 24
 MAX_RATE = 3e-3
 
-Heard = tuple[NDArray[Any], list[int]]  # latents (T, n_state) and the pieces in them
+Heard = tuple[NDArray[Any], list[int]]  # latents (T, n_state) and their subwords
 
 
 def batch_of(latents: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
-    """Latents beside each other (B, T, n_state), and which are real (B, T)."""
+    """Padded latents (B, T, n_state), and which are real (B, T)."""
     lengths = torch.tensor([len(rows) for rows in latents])
     batch = torch.zeros(len(latents), int(lengths.max()), latents[0].shape[1])
     for i, rows in enumerate(latents):
@@ -55,7 +57,7 @@ def batch_of(latents: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
 
 
 def teacher(model: Path, never: list[int], space: str, folder: Path) -> SoftDecoder:
-    """The decoder as it is deployed, with rows after the latents that nothing looks at."""
+    """The deployed decoder, with rows after the latents that attention ignores."""
     held = whisper_decoder_weights.arrays(whisper_decoder_weights.read_tensors(model))
     n_state = held["start"].shape[1]
     n_layer, n_head = sum(name.endswith("ffn.gamma") for name in held), n_state // 64
@@ -68,15 +70,15 @@ def teacher(model: Path, never: list[int], space: str, folder: Path) -> SoftDeco
 
 
 def teach(listener: SoftDecoder, silence: Latents, clips: Sequence[Clip], path: Path) -> list[Heard]:
-    """What the decoder takes each clip for when silence follows to the 30th second; kept in `path`."""
+    """The decoder's subwords for each clip padded with silence to 30 s; kept in `path`."""
     known: list[list[int]] = json.loads(path.read_text()) if path.exists() else []
     heard = []
     for i, clip in enumerate(clips):
         rows = clip.latents()
         if i >= len(known):
             window = replace(silence, data=np.concatenate([rows, silence.data[len(rows) :]]))
-            pieces = [int(one.subwords[0]) for one in listener.decode(window)]
-            known.append(pieces[: N_FREE + len(rows) // LATENTS_PER_SUBWORD])
+            subwords = [int(one.subwords[0]) for one in listener.decode(window)]
+            known.append(subwords[: N_FREE + len(rows) // LATENTS_PER_SUBWORD])
         if i % 200 == 199 or i == len(clips) - 1:
             path.write_text(json.dumps(known))
             print(f"taught {i + 1} of {len(clips)}", flush=True)
@@ -86,20 +88,20 @@ def teach(listener: SoftDecoder, silence: Latents, clips: Sequence[Clip], path: 
 
 
 def losses_of(decoder: Decoder, tail: Tail, batch: Sequence[Heard]) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of every piece and of the end of each clip; and what each was, (n,)."""
-    width = max(len(pieces) for _, pieces in batch) + 1
+    """Cross-entropy of every subword and of the end of each clip; and the wanted subwords, (n,)."""
+    width = max(len(subwords) for _, subwords in batch) + 1
     ids = torch.full((len(batch), width + 2), END)
     ids[:, 0], ids[:, 1] = START, NO_TIMESTAMPS
-    for i, (_, pieces) in enumerate(batch):
-        ids[i, 2 : 2 + len(pieces)] = torch.tensor(pieces, dtype=torch.long)
-    counted = torch.arange(width)[None] <= torch.tensor([len(pieces) for _, pieces in batch])[:, None]
+    for i, (_, subwords) in enumerate(batch):
+        ids[i, 2 : 2 + len(subwords)] = torch.tensor(subwords, dtype=torch.long)
+    counted = torch.arange(width)[None] <= torch.tensor([len(subwords) for _, subwords in batch])[:, None]
     states = decoder(ids[:, :-1], decoder.look(*batch_of([rows for rows, _ in batch]), tail))[:, 1:]
     wanted = ids[:, 2:][counted]
     return F.cross_entropy(decoder.scores(states[counted]), wanted, reduction="none"), wanted
 
 
 def errors(decoder: Decoder, tail: Tail, held: Sequence[Heard], quiet: Sequence[Heard]) -> dict[str, float]:
-    """Share of pieces that come out otherwise than the teacher's, and of quiet clips in which one is heard."""
+    """Share of subwords that differ from the teacher's, and of quiet clips that give any subword."""
     wrong = total = talked = 0
     with torch.no_grad():
         for group in (held, quiet):
@@ -110,7 +112,7 @@ def errors(decoder: Decoder, tail: Tail, held: Sequence[Heard], quiet: Sequence[
                     wrong += edits(wanted, got) if wanted else 0
                     total += len(wanted)
                     talked += bool(got) and not wanted
-    return {"pieces_wrong": round(wrong / max(1, total), 4), "quiet_heard": round(talked / max(1, len(quiet)), 4)}
+    return {"subwords_wrong": round(wrong / max(1, total), 4), "quiet_heard": round(talked / max(1, len(quiet)), 4)}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -135,7 +137,7 @@ def train(args: argparse.Namespace) -> None:
         alike = sorted(rng.sample(heard, 4 * CLIPS), key=lambda pair: len(pair[0]))  # little of a batch is padding
         at = rng.randrange(4) * CLIPS
         loss, _ = losses_of(decoder, tail, alike[at : at + CLIPS] + rng.sample(quiet, min(QUIET, len(quiet))))
-        return {"pieces": loss.mean()}
+        return {"subwords": loss.mean()}
 
     training.train(
         tail,

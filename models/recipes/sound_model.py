@@ -1,8 +1,8 @@
-"""The two sound connectors in torch, and their ONNX form. Knows neither recordings nor the backbone's weights.
+"""The two sound connectors in torch, and their ONNX form.
 
     latents (T, 768 or 1024) -> rows (10, 576):  three of a begin, four of the name, air, air, end
 
-The sound connector reads YAMNet's latents, and Whisper's beside them where it is given them, and says what is heard
+The sound connector reads YAMNet's latents, and Whisper's beside them where it is given them, and names the sound
 where nobody speaks. The ambience connector is of the same make and reads Whisper's alone; of its rows only the air goes
 to the backbone: whose voice, and how.
 

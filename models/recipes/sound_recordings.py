@@ -2,8 +2,7 @@
 split.
 
 The table `sound_recordings.tsv` is the data; this module reads it and the unpacked packages (see sound_fetch). A
-package never gives
-the same class to both sides. Knows no encoder and no model.
+package never gives the same class to both sides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Simulated tones of voice: a calm recording made into a whisper or a shout. Knows signals, no model.
+"""Simulated tones of voice: a calm recording made into a whisper or a shout.
 
 There is no recorded tone data among the packages, so tones are simulated. Whisper: the vocal tract's filter of each
 frame (linear prediction, order 18) is driven by noise in place of the glottal pulses; low frequencies fall away. Shout:

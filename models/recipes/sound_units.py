@@ -1,4 +1,4 @@
-"""The units of the sound connectors: which sound a pooled clip is. Closed form in numpy; knows no backbone.
+"""The units of the sound connectors: class probabilities of a pooled clip. Closed form in numpy.
 
 Ridge regression on one-hot labels is solved once; a softmax over its scores, as sharp as the clips of left-out packages
 ask for, gives the units. With a handful of recordings a class nothing deeper was found to be better.

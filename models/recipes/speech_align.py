@@ -1,12 +1,11 @@
-"""Learns the rows that stand between spoken words and a typed request about them, through the frozen backbone.
+"""Trains the rows between spoken words and a typed request about them, through the frozen backbone.
 
     python -m models.recipes.speech_align GGUF SHARDS... --out DIR --minutes 15
 
-What is said comes from the bundle's own listener as soft tokens, which the backbone answers as it would the typed
-words; nothing is put around them, or it would answer something else. Asked to repeat them, a small backbone talks about
-them instead. A few rows before the request teach it what is meant: to repeat is trained against the transcript. After
-them come the rows of the sound ("a man speaking"), and what is asked decides which of both is answered. Nothing but
-these rows is trained. DIR/heard.json keeps what the listener heard.
+Speech comes from the bundle's own soft decoder as soft tokens, which the backbone answers as it answers typed words, if
+nothing surrounds them. But a small backbone that is asked to repeat them talks about them instead. A few learned rows
+before the request prevent that: the targets are transcripts. The rows of the sound ("a man speaking") follow, and the
+request decides which of the two is answered. Only the learned rows are trained. DIR/heard.json keeps the soft tokens.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ from models.recipes.speech_text import split, written
 REPEAT = (" Repeat the words.", " Repeat what was said.", " What did I say?", " What was said?", " Say that again.")
 ABOUT_SOUND = (" What is this sound?", " What is that sound?", " What do you hear?")
 CLIPS = 12
-N_VOICES = 48  # in whose rows as a sound the words' own voice is told
+N_VOICES = 48  # whose sound rows stand for the voice
 N_ROWS = 8
 MISHEARD_ONE_IN = 8  # words, at most
 LISTENER_FILES = ("listener-begin.onnx", "listener-step.onnx", "whisper-tiny-en-decoder-int8.bin")
 Said = tuple[Clip, Float32Array]  # a clip and the rows of its words (n, n_embd)
-Voice = tuple[str, Tensor]  # "man" or "woman", and the rows (n, n_embd) by which such a voice is told as a sound
+Voice = tuple[str, Tensor]  # "man" or "woman", and the rows (n, n_embd) of such a voice as a sound
 
 
 class Rows(nn.Module):

@@ -1,4 +1,4 @@
-"""What the backbone answers to the typed sentences: the teacher's side of step 2. Knows no sound.
+"""Collects the backbone's answers to typed sentences, as targets for training.
 
 `python -m models.recipes.speech_answers GGUF SHARDS... --out OUT.jsonl` writes {"text", "answer"} lines for what is
 said in the shards, questions first; texts that OUT already has are not answered again, so it resumes.

@@ -1,6 +1,4 @@
-"""The loop of every long training: step after step until the budget is used, watched, saved and resumed. Knows no
-model's insides.
-"""
+"""The recipes' training loop: runs steps until the budget is used, reports figures, saves checkpoints, resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic voices for training clips: sentence in, 16 kHz sound out. Knows no encoder.
+"""Synthetic voices for training clips: sentence in, 16 kHz sound out.
 
 Train voices: espeak-ng's variants, flite (kal, awb, slt), Piper joe, and Kokoro with three of the speakers at hand.
 Held-out voices: flite rms and Kokoro's `jm_kumo` and `jf_nezumi`. Kokoro's speakers are Japanese; fed with

@@ -1,4 +1,4 @@
-/* What the glasses do with messages: microphone, camera, HUD, buttons, settings. Knows no wire and no chip. */
+/* What the glasses do with messages: microphone, camera, HUD, buttons, settings. It talks to wire and chip through callbacks. */
 #ifndef APP_H
 #define APP_H
 

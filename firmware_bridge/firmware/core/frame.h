@@ -1,4 +1,4 @@
-/* Frames on a byte stream: COBS(body + CRC-32), zero byte. Knows nothing of what a body says. */
+/* Frames on a byte stream: COBS(body + CRC-32), zero byte. Bodies are opaque. */
 #ifndef FRAME_H
 #define FRAME_H
 

@@ -135,7 +135,7 @@ def test_recipe_speech_few_steps_teach_the_rows_to_end(
         optimizer.step()
     assert losses[-1] < 0.8 * losses[0]
     figures = soft_decoder_tail.errors(decoder, tail, batch, [(rows, []) for rows, _ in batch])
-    assert figures["pieces_wrong"] >= 0 <= figures["quiet_heard"] <= 1
+    assert figures["subwords_wrong"] >= 0 <= figures["quiet_heard"] <= 1
 
 
 class Near:
