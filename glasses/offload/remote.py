@@ -46,6 +46,7 @@ class RemoteConnection:
         self._opening = asyncio.Lock()
         self._broken = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
+        self._told = False  # that the service is away: once, not with every attempt
 
     def start(self) -> None:
         """Connects, and connects again whenever the link is lost, until `close`."""
@@ -97,24 +98,35 @@ class RemoteConnection:
             client = Client(self._make(), dtype="i8", resume_s=0.0)
             try:
                 await client.__aenter__()
-            except RemoteError:
+            except RemoteError as error:
+                self._tell_away(error)
                 await asyncio.sleep(RETRY_S)
                 continue
             self._broken.clear()
             try:
                 await self._ping(client)
                 self.client = client
+                if self._told:
+                    self._told = False
+                    log.warning("the service of --offload answers again")
                 while not self._broken.is_set():
                     await self._open_spare(client)
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._broken.wait(), PING_S)
                         break
                     await self._ping(client)
-            except (RemoteError, TimeoutError):
+            except (RemoteError, TimeoutError) as error:
+                self._tell_away(error)
                 self.report_lost()
             finally:
                 self.client = None
                 await client.__aexit__()
+
+    def _tell_away(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            why = str(error) or "no answer in time"
+            log.warning("the service of --offload is away, so every answer is made here: %s", why)
 
     async def _open_spare(self, client: Client) -> None:
         """Does nothing where there is a fresh one. Raises RemoteError, but not for a service that has no room."""
