@@ -17,6 +17,7 @@ from glasses.assistant.config import ACTIVATIONS, FORMER_ACTIVATIONS, MAX_MEMORY
 from glasses.errors import InputError, Reason
 
 MAX_FILE_BYTES = 64 * 1024
+MAX_SHOWN = 80  # characters of a wrong value in an error
 FILE_NAME = "glasses.toml"  # of the system's file, in each of $GLASSES_CONFIG_DIRS
 BUILT_IN, COMMAND_LINE = "built in", "command line"
 
@@ -56,7 +57,7 @@ def load_config(options: Mapping[str, Any] | None = None, *, environ: Mapping[st
     layers: list[tuple[str, Path | None, Mapping[str, Any]]] = []
     if board := environ.get("GLASSES_BOARD"):
         layers.append(("$GLASSES_BOARD", None, {"board": board}))
-    layers += [(str(path), path.parent, read_file(path)) for path in paths(environ) if path.exists()]
+    layers += [(str(path), path.parent, read_file(path)) for path in paths(environ) if _is_there(path)]
     layers.append((COMMAND_LINE, None, options or {}))
     for source, folder, values in layers:
         for key, value in values.items():
@@ -68,14 +69,28 @@ def load_config(options: Mapping[str, Any] | None = None, *, environ: Mapping[st
 def read_file(path: Path) -> dict[str, Any]:
     """The file's values by key, `section.name`; not checked yet. Raises InputError: CORRUPT, TOO_LARGE, BAD_INPUT."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_FILE_BYTES} bytes, a configuration is a few lines")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(Reason.CORRUPT, f"{path}: not a TOML file: {error}") from error
+        # Read without waiting and no further than the limit, whatever is there: a pipe, a device, a file that grows.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise InputError(Reason.BAD_INPUT, f"{path}: cannot be read: {error.strerror}") from error
-    return dict(_flat(table))
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_FILE_BYTES} bytes, a configuration is a few lines")
+    try:
+        return dict(_flat(tomllib.loads(data.decode("utf-8"))))
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, arrays nested as deeply
+        raise InputError(Reason.CORRUPT, f"{path}: not a TOML file: {error}") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something to read, or that should be: a dangling link or a closed folder is no absent file."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def items(config: AssistantConfig) -> Iterator[tuple[str, Any]]:
@@ -113,16 +128,25 @@ def _checked(key: str, value: Any, source: str, folder: Path | None) -> Any:
     try:
         checked = _RULES[key](value)
     except ValueError as error:
-        raise InputError(Reason.BAD_INPUT, f"{source}: key '{key}': {error}, found {value!r}") from error
+        raise InputError(Reason.BAD_INPUT, f"{source}: key '{key}': {error}, found {_shown(value)}") from error
     if isinstance(checked, Path):
-        checked = checked.expanduser()
         return folder / checked if folder else checked  # in a file: from where the file lies
     return checked
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number too long to show"
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a text")
+    if not value.isprintable():
+        raise ValueError("must be a text without control characters")
     return value
 
 
@@ -133,7 +157,10 @@ def _flag(value: Any) -> bool:
 
 
 def _path(value: Any) -> Path:
-    return value if isinstance(value, Path) else Path(_text(value))
+    try:
+        return Path(_text(str(value) if isinstance(value, Path) else value)).expanduser()
+    except RuntimeError as error:  # "~somebody/...": no such user
+        raise ValueError("must be a path in a home folder that exists") from error
 
 
 def _source(value: Any) -> str:
@@ -151,6 +178,7 @@ def _number(low: float, high: float) -> Callable[[Any], float]:
 
 
 def _activation(value: Any) -> str:
+    value = _text(value)
     if value in FORMER_ACTIVATIONS:
         raise ValueError(f"is now called {FORMER_ACTIVATIONS[value]!r}")
     if value not in ACTIVATIONS:
@@ -160,7 +188,7 @@ def _activation(value: Any) -> str:
 
 def _listen(value: Any) -> str:
     host, _, port = _text(value).rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError("must be HOST:PORT, as 127.0.0.1:8766")
     return value
 

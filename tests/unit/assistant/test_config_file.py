@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,14 @@ def test_load_config_paths_in_a_file_are_from_where_it_lies(environ: dict[str, s
         ('link = ""', Reason.BAD_INPUT, "key 'link': must be a text"),
         ("muted =", Reason.CORRUPT, "not a TOML file"),
         ("#" * 70_000, Reason.TOO_LARGE, "over 65536 bytes"),
+        ("bundle = " + "9" * 5000, Reason.CORRUPT, "not a TOML file"),
+        ("bundle = " + "[" * 30_000, Reason.CORRUPT, "not a TOML file"),
+        ("bundle = 0x" + "f" * 1000, Reason.BAD_INPUT, "..."),
+        ("bundle = 0x" + "f" * 5000, Reason.BAD_INPUT, "found a number too long to show"),
+        ('activation = ["speech"]', Reason.BAD_INPUT, "key 'activation': must be a text"),
+        ('bundle = "pocket\\u0000"', Reason.BAD_INPUT, "key 'bundle': must be a text without control characters"),
+        ('[recording]\nfolder = "~nobody-of-that-name/x"', Reason.BAD_INPUT, "key 'recording.folder': must be a path"),
+        ('[dashboard]\nlisten = "here:\u00b2"', Reason.BAD_INPUT, "must be HOST:PORT"),
     ],
 )
 def test_load_config_wrong_file_is_refused_with_key_and_reason(
@@ -113,6 +122,35 @@ def test_load_config_wrong_file_is_refused_with_key_and_reason(
     assert refused.value.reason is reason
     assert str(path) in str(refused.value)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(("target", "says"), [("/dev/zero", "over 65536"), ("/no/such/file", "cannot be read")])
+def test_load_config_link_to_what_is_no_configuration_is_refused(
+    environ: dict[str, str], target: str, says: str
+) -> None:
+    (path,) = write(environ, user="#")
+    path.unlink()
+    path.symlink_to(target)
+    with pytest.raises(InputError, match=says):
+        load_config(environ=environ)
+
+
+def test_load_config_pipe_that_nobody_writes_to_is_not_waited_for(environ: dict[str, str]) -> None:
+    (path,) = write(environ, user="#")
+    path.unlink()
+    os.mkfifo(path)
+    assert load_config(environ=environ).config == AssistantConfig()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_load_config_folder_that_is_closed_to_this_user_is_an_error(environ: dict[str, str]) -> None:
+    (path,) = write(environ, user="#")
+    path.parent.chmod(0)
+    try:
+        with pytest.raises(InputError, match="cannot be read"):
+            load_config(environ=environ)
+    finally:
+        path.parent.chmod(0o700)
 
 
 @pytest.mark.parametrize("key", [key for key, _ in items(AssistantConfig()) if key != "hud.clear_after_s"])
