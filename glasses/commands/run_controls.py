@@ -89,10 +89,15 @@ def _wipe(on: Controlled, process_file: ProcessFile) -> None:
 
 
 def _later(seconds: float, action: Callable[[], None], stack: ExitStack) -> None:
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()
-    stack.callback(timer.cancel)
+    cancelled = threading.Event()
+
+    def wait() -> None:
+        if not cancelled.wait(seconds):
+            action()
+
+    thread = SupervisedThread(wait, "timer").start()
+    stack.callback(thread.close)
+    stack.callback(cancelled.set)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from glasses.devices import quiet_stderr
 from glasses.errors import Reason, SensorError
+from glasses.system.supervised import SupervisedThread
 
 Direction = Literal["input", "output"]
 START_S = 3.0  # a device may take so long to begin
@@ -104,10 +104,13 @@ def rescan() -> None:
 
 def close(devices: Sequence[Closing]) -> None:
     """Closes all. Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""
-    closing = threading.Thread(target=lambda: [device.close() for device in devices], daemon=True)
-    closing.start()
-    closing.join(CLOSE_S)
-    if closing.is_alive():
+
+    def close_all() -> None:
+        for device in devices:
+            device.close()
+
+    closing = SupervisedThread(close_all, "closing sound devices").start()
+    if not closing.close(CLOSE_S):
         # Private as well: its exit handler would wait for the same device, and the process must be able to end.
         atexit.unregister(portaudio()._exit_handler)
         raise SensorError(Reason.TIMEOUT, "PortAudio does not let go of a device that vanished; start again")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from glasses.offload.policy import LinkMeter
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.client.transport import Transport
 from glasses.service.protocol.packing import Input
+from glasses.system.supervised import SupervisedThread
 from glasses.types import Latents, Token
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ class RemoteModel:
 
     def __init__(self, make_transport: Callable[[], Transport]) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="offload", daemon=True)
+        self._thread = SupervisedThread(self._loop.run_forever, "offload")
         self._connection = RemoteConnection(make_transport)
 
     def __enter__(self) -> Self:
@@ -167,7 +167,7 @@ class RemoteModel:
     def __exit__(self, *_: object) -> None:
         asyncio.run_coroutine_threadsafe(self._connection.close(), self._loop).result(CLOSE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.close(5)
         self._loop.close()
 
     @property
