@@ -23,18 +23,7 @@ from glasses.types import Float32Array
 
 pytestmark = [pytest.mark.system, pytest.mark.models, pytest.mark.slow]
 REPO = Path(__file__).parents[2]
-_RUN = """
-import sys, platform, numpy as np, onnxruntime
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads, options.log_severity_level = 1, 3
-model = sys.argv[1]
-if len(sys.argv) > 5:  # its weights lie in a folder
-    options.add_session_config_entry(sys.argv[4], sys.argv[5])
-    model = open(model, "rb").read()
-session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-np.savez(sys.argv[3], *session.run(None, dict(np.load(sys.argv[2]))))
-print(platform.machine(), onnxruntime.__version__)
-"""
+RUNNER = REPO / "quantize" / "run_onnx.py"
 EVAL = REPO / "models" / "eval"
 WORDS = "audio-words-pocket"
 Feed = dict[str, np.ndarray]
@@ -68,8 +57,7 @@ def spoken() -> Feed:
         mask = np.triu(np.full((m, n + m), -1e9, np.float32), n + 1)
         feed |= {"positions_at": np.arange(n, n + m), "mask": mask}
         if n < 4:
-            told = step.run(["row", "past_out"], feed)
-            feed["rows"], feed["past"] = map(np.asarray, told)
+            feed["rows"], feed["past"] = map(np.asarray, step.run(["row", "past_out"], feed))
     return feed
 
 
@@ -116,27 +104,13 @@ def test_model_on_arm64_gives_what_it_gives_here(name: str, arm64: Path, tmp_pat
     feed = INPUTS[name]()
     given, made, model = tmp_path / "in.npz", tmp_path / "out.npz", path_of(name)
     weights = weights_of(name)
-    np.savez(given, allow_pickle=False, **feed)
-    command = [
-        "qemu-aarch64-static",
-        "-cpu",
-        "cortex-a76",
-        "-L",
-        str(arm64 / "root"),
-        "-E",
-        f"PYTHONPATH={arm64 / 'site'}",
-    ]
+    np.savez(given, allow_pickle=False, **{f"0/{key}": value for key, value in feed.items()})
     python = str(arm64 / "root" / "usr" / "bin" / "python3.11")
-    arguments = [
-        python,
-        "-c",
-        _RUN,
-        str(model),
-        str(given),
-        str(made),
-        *([WEIGHTS_FOLDER, str(weights)] if weights else []),
-    ]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    emulator = ["qemu-aarch64-static", "-cpu", "cortex-a76", "-L", str(arm64 / "root")]
+    command = [*emulator, "-E", f"PYTHONPATH={arm64 / 'site'}", python, str(RUNNER), str(model), str(given), str(made)]
+    if weights:
+        command += [WEIGHTS_FOLDER, str(weights)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["aarch64", version("onnxruntime")]
     expected = open_session(model, n_threads=1, weights=weights).run(None, feed)
@@ -145,7 +119,7 @@ def test_model_on_arm64_gives_what_it_gives_here(name: str, arm64: Path, tmp_pat
         for key, here in zip(arrays.files, map(np.asarray, expected), strict=True):
             there = arrays[key]
             assert there.shape == here.shape
-            if here.dtype == np.int64:  # pieces, the likeliest first
+            if here.dtype == np.int64:  # subwords, the likeliest first
                 assert there[0] == here[0]
                 continue
             cosine = float((there * here).sum() / np.sqrt((there**2).sum() * (here**2).sum()))
