@@ -29,6 +29,7 @@ $(VENV)/.bare:
 # llama-cpp-python comes as source: some minutes on two cores, once for all environments. pip's cache of built wheels does
 # not record CMAKE_ARGS, so it is bypassed where they are set.
 $(WHEELS)/.ready: $(CONSTRAINTS) .ci/llama_cpp.cmake | $(VENV)/.bare
+	@echo "compiling llama.cpp: some minutes, once"
 	CMAKE_ARGS="$(CMAKE_ARGS) -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/.ci/llama_cpp.cmake" \
 		$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) \
 		$(if $(CMAKE_ARGS),--no-cache-dir) --no-deps --wheel-dir $(WHEELS) llama-cpp-python
