@@ -124,6 +124,8 @@ def _keys(on: Controlled, terminal: int, ended: int) -> None:
         except OSError:  # the terminal was closed
             return
         if not read:
+            if os.isatty(terminal):  # Ctrl-D; a terminal that hung up is none any more, and under nohup it all goes on
+                on.assistant.stop()
             return
         *lines, held = (held[-_LINE:] + read).split(b"\n")
         for line in lines:

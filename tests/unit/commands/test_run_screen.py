@@ -97,6 +97,23 @@ def test_controls_touch_that_nobody_hears_says_why(on: Any, did: list[str], monk
         os.close(keyboard)
 
 
+def test_controls_end_of_input_quits(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyboard, terminal = os.openpty()
+    try:
+        with os.fdopen(terminal, "r") as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            on: Any = Controlled()
+            with ExitStack() as stack:
+                controls(argparse.Namespace(inject=None, seconds=None), on, stack)
+                os.write(keyboard, b"\x04")
+                until_s = time.monotonic() + 10
+                while "stop" not in on.did and time.monotonic() < until_s:
+                    time.sleep(0.01)
+        assert on.did == [HELP, "stop"]
+    finally:
+        os.close(keyboard)
+
+
 def test_screen_answer_stands_on_lines_of_its_own() -> None:
     assert shown(
         TurnSignal(TurnEvent.TURN_STARTED, 1, 1),
