@@ -86,7 +86,7 @@ class Status:
 
 
 class Panel:
-    """Spine: `heard`, `saw`, `spoke`, `showed`, `decided`, `turn`, `vitals`, `state`; server: `snapshot`."""
+    """Assistant: `heard`, `saw`, `spoke`, `showed`, `decided`, `turn`, `vitals`, `state`; server: `snapshot`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -136,12 +136,12 @@ class Panel:
             self._vitals = replace(self._vitals, **changed)
 
     def state(self, state: str) -> None:
-        """What the spine does: listening, thinking, speaking."""
+        """What the assistant does: listening, thinking, speaking."""
         with self._lock:
             self._state = state
 
     def muted(self, muted: bool) -> None:
-        """The spine was muted or not; what was sensed goes at once."""
+        """The assistant was muted or not; what was sensed goes at once."""
         with self._lock:
             self._muted = muted
             if muted:

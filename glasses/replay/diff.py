@@ -95,7 +95,7 @@ def _compare_turn(i: int, old: RecordedTurn, new: RecordedTurn, limits: Toleranc
 
 
 def compare_gates(before: Sequence[TurnSignal], after: Sequence[TurnSignal], limits: Tolerances) -> list[Difference]:
-    """What the gates told the mouth: each word of theirs has its like in the other run, at the same time."""
+    """Turn events: each has its like in the other run, at the same time."""
     out: list[Difference] = []
     left = list(after)
     for old in before:

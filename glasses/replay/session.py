@@ -139,7 +139,7 @@ def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = lo
 
 
 def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: int) -> Iterator[Given]:
-    """What the ear was given, `passes` times over, the first sensor entry at `start_ns`. Raises as `entries_of`."""
+    """What the listener got, `passes` times over, the first sensor entry at `start_ns`. Raises as `entries_of`."""
     at_ns, turn_id = start_ns, 0
     for number in range(passes):
         first_ns, last_ns = None, at_ns

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from glasses.types import NS_PER_S, Load
 
-# Camera first: pictures cost most and are asked for least. Then the radio. Last the backbone: the ears and a spoken
-# "I am too hot" stay, whatever happens.
+# Camera first: pictures cost most and are asked for least. Then the radio. Last the backbone: the microphone and a
+# spoken "I am too hot" stay, whatever happens.
 SHED_ORDER: tuple[Load, ...] = ("camera", "remote", "backbone")
 
 

@@ -68,8 +68,8 @@ def detector() -> Vad:
 
 def test_listener_speech_makes_drafts_and_the_last_is_the_turn(loaded: LoadedBundle) -> None:
     """Drafts are made while the wearer speaks; the last one is what is answered."""
-    ear = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
-    signals = [signal for chunk in asked(0) for signal in ear.feed(chunk)]
+    listener = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
+    signals = [signal for chunk in asked(0) for signal in listener.feed(chunk)]
     drafts = [signal for signal in signals if isinstance(signal, Draft)]
     ended = [signal for signal in signals if isinstance(signal, TurnCompleted)]
     assert len(ended) == 1
@@ -125,16 +125,16 @@ def test_responder_interrupted_keeps_what_was_heard_in_its_context(loaded: Loade
     speaker: Any = Loudspeaker(heard)
     voice: Any = Voice()
     responder = Responder(loaded, voice, speaker, on_state=lambda state: audible.set(), on_reply=replies.append)
-    ear = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
+    listener = Listener(detector(), TurnManager(on_speech=True), TurnEncoder(loaded))
 
     def interrupt() -> None:
         for chunk in asked(0):
-            for signal in ear.feed(chunk):
+            for signal in listener.feed(chunk):
                 responder.put(signal)
         assert audible.wait(60)
         threading.Event().wait(1.0)  # some of the reply is written
         responder.put(TurnSignal(TurnEvent.INTERRUPTED, _START_NS, 1))
-        threading.Event().wait(1.0)  # the mouth follows
+        threading.Event().wait(1.0)  # the responder follows
         responder.stop()
 
     thread = threading.Thread(target=interrupt)

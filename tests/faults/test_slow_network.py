@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.live
 NETEM = ("netem", "delay", "300ms", "loss", "5%")  # each way: a round trip is 600 ms
-ANSWERS_S = 1.5  # of facts/always_on.md, to the first token
+ANSWERS_S = 1.5  # to the first token: the goal after a remote model is lost
 OWN = ("unshare", "--user", "--map-root-user", "--net")
 PROGRAM = str(Path(__file__).with_name("slow_network.py"))
 

@@ -244,4 +244,4 @@ def test_replay_recording_of_run_repeats_every_decision(
     assert {"activated", "end", "decided", "parts", "memory intent", "latents", "answer"} <= set(compared)
     deaf = tmp_path / "sensors.mcap"
     copy_sensor_entries(folder, deaf)
-    assert main(["replay", str(deaf), *alike, "--compare", str(folder)]) == 1, "the ear hangs on what it is told"
+    assert main(["replay", str(deaf), *alike, "--compare", str(folder)]) == 1, "the listener depends on what it is told"

@@ -119,7 +119,7 @@ def report(figures: dict[str, Any]) -> str:
 
 
 def _maker(loaded: LoadedBundle, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Listener]:
-    """Ears with the same gates, that give the mouth rows, or with `transcribe` a transcript."""
+    """Listeners alike, that give the responder rows, or with `transcribe` a transcript."""
     detector_path, judge = store.path_of(loaded.bundle.vad), open_end_of_turn(loaded)
 
     def make() -> Listener:

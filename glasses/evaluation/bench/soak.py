@@ -44,7 +44,7 @@ _WAITING = 1000  # entries for the recorder, from which the replay waits: it is 
 SETTLED = 0.6  # of the run: until then the memory's half hour fills
 BUDGETS: dict[str, float] = {
     "cpu_percent gates": 0.9,
-    "cpu_percent ear": 0.9,
+    "cpu_percent encode": 0.9,
     "cpu_percent answer": 1.5,
     "cpu_percent voice": 1.5,
     "cpu_percent memory": 0.3,
@@ -181,7 +181,7 @@ class _Worn:
         detector = Vad(store.path_of(loaded.bundle.vad))
         self._loaded, self._voice, self._recorder, self._cost = loaded, voice, recorder, cost
         self._encoder = _TimedEncoder(loaded, end_of_turn=open_end_of_turn(loaded))
-        self._ear = Listener(detector, TurnManager(), self._encoder)
+        self._listener = Listener(detector, TurnManager(), self._encoder)
         self._memory = LatentMemory()
         self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
         self._view = ViewFilter()
@@ -193,9 +193,9 @@ class _Worn:
             time.sleep(0.01)
         self._recorder.put(event)
         with self._cost.stage("gates"):
-            signals = self._ear.feed(event)
+            signals = self._listener.feed(event)
         self._cost.cpu_s["gates"] -= self._encoder.spent_s
-        self._cost.cpu_s["ear"] = self._cost.cpu_s.get("ear", 0.0) + self._encoder.spent_s
+        self._cost.cpu_s["encode"] = self._cost.cpu_s.get("encode", 0.0) + self._encoder.spent_s
         self._encoder.spent_s = 0.0
         with self._cost.stage("memory"):
             self._remember(event)
@@ -205,12 +205,12 @@ class _Worn:
 
     def _remember(self, event: SensorEvent) -> None:
         if isinstance(event, AudioChunk):
-            self._keeper.feed(event, speech=self._ear.hears_speech)
+            self._keeper.feed(event, speech=self._listener.hears_speech)
         elif isinstance(event, Frame) and self._view.is_new(event.rgb, event.t_ns):
             self._memory.remember(self._loaded.image_encoder.encode(event.rgb, event.t_ns))
 
     def _answer(self, ended: TurnCompleted) -> None:
-        draft = self._ear.last_draft
+        draft = self._listener.last_draft
         assert draft is not None
         with self._cost.stage("answer"):
             self._loaded.backbone.rollback(self._loaded.n_prefix)
@@ -219,5 +219,5 @@ class _Worn:
         with self._cost.stage("voice"):
             for _ in self._voice.speak(clauses(iter(texts))):
                 pass
-        self._ear.feed(ReplyState(ended.span.decided_ns, draft.turn.id, "finished"))
+        self._listener.feed(ReplyState(ended.span.decided_ns, draft.turn.id, "finished"))
         self.n_turns += 1

@@ -46,7 +46,7 @@ def early_share(reply: Reply) -> float:
 def waterfall_ms(reply: Reply) -> dict[str, float]:
     """Where the wait went: the silence waited out, then the work that was left, by stage, and what is neither.
 
-    Work on the ear's and the mouth's threads may overlap, so the stages may add up to more than the wait.
+    Work on the listener's and the responder's threads may overlap, so the stages may add up to more than the wait.
     """
     if reply.ended is None or reply.audible_ns is None:
         return {}

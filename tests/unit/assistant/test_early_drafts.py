@@ -58,10 +58,10 @@ def asked(
     pcm = ((sound + 3e-4 * rng.standard_normal(len(sound))) * 32767).astype(np.int16)
     encoder = TurnEncoder(loaded, end_of_turn=judge)
     vad = Vad(store.path_of(loaded.bundle.vad))
-    ear = Listener(vad, TurnManager(), encoder, config=config, predictor=predictor)
-    out = ear.feed(Button(STEP_NS // 2, "tap"))
+    listener = Listener(vad, TurnManager(), encoder, config=config, predictor=predictor)
+    out = listener.feed(Button(STEP_NS // 2, "tap"))
     for i in range(len(pcm) // STEP):
-        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
+        out += listener.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
         if isinstance(out[-1] if out else None, TurnCompleted):
             break
     return out
@@ -137,10 +137,10 @@ def signals_of(loaded: LoadedBundle, name: str, asks: float | None, *, touched: 
     pcm = (sound * 32767).astype(np.int16)
     addressee = None if asks is None else lambda latents: asks
     vad = Vad(store.path_of(loaded.bundle.vad))
-    ear = Listener(vad, TurnManager(on_speech=not touched), TurnEncoder(loaded, addressee=addressee))
-    out = ear.feed(Button(STEP_NS // 2, "tap")) if touched else []
+    listener = Listener(vad, TurnManager(on_speech=not touched), TurnEncoder(loaded, addressee=addressee))
+    out = listener.feed(Button(STEP_NS // 2, "tap")) if touched else []
     for i in range(len(pcm) // STEP):
-        out += ear.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
+        out += listener.feed(AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ))
     return out
 
 

@@ -22,15 +22,15 @@ SOUND = Latents(20 * NS_PER_S, NS_PER_S, "sound", np.ones((2, 4), np.float32), "
 class Memory:
     """Stands in for MemoryWriter: one sound, from its time on."""
 
-    def recall(self, wish: str, before_ns: int) -> tuple[Latents, ...]:
-        return (SOUND,) if wish == "sound" and SOUND.t_ns < before_ns else ()
+    def recall(self, intent: str, before_ns: int) -> tuple[Latents, ...]:
+        return (SOUND,) if intent == "sound" and SOUND.t_ns < before_ns else ()
 
     def recall_last(self, before_ns: int) -> tuple[Latents, ...]:
         return self.recall("sound", before_ns)
 
 
 @pytest.mark.parametrize(
-    ("words", "cause", "at_s", "wish", "recalled"),
+    ("words", "cause", "at_s", "intent", "recalled"),
     [
         (NO_WORDS, "double_tap", 15, "repeat", ()),
         (NO_WORDS, "tap", 15, "", ()),
@@ -41,16 +41,16 @@ class Memory:
     ],
 )
 def test_memory_recall_double_tap_after_a_reply_repeats_it(
-    words: Any, cause: str, at_s: int, wish: str, recalled: tuple[Latents, ...]
+    words: Any, cause: str, at_s: int, intent: str, recalled: tuple[Latents, ...]
 ) -> None:
     """A sound heard since the reply is recalled instead."""
     memory: Any = Memory()
     recalling = MemoryRecall(PARTS, memory, keep_replies=True)
     recalling.said(1, "The first.", 2 * NS_PER_S)
     recalling.said(2, "Exactly this, and no other word.", 4 * NS_PER_S)
-    assert recalling.recall(words, cause, at_s * NS_PER_S) == (wish, recalled)
-    draft = Draft(Turn(3, at_s * NS_PER_S, cause, ()), WORDS, True, True, False, (0, 0), "repeat" if wish else "")
-    assert recalling.instead(draft) == ("Exactly this, and no other word." if wish else "")
+    assert recalling.recall(words, cause, at_s * NS_PER_S) == (intent, recalled)
+    draft = Draft(Turn(3, at_s * NS_PER_S, cause, ()), WORDS, True, True, False, (0, 0), "repeat" if intent else "")
+    assert recalling.instead(draft) == ("Exactly this, and no other word." if intent else "")
 
 
 def test_memory_recall_keeps_no_reply_unless_asked_and_forgets_when_told() -> None:

@@ -19,7 +19,7 @@ from glasses.types import AudioChunk, Frame
 
 
 @dataclass
-class Spine:
+class Switches:
     """Keeps what the switches of the page were set to."""
 
     muted: list[bool] = field(default_factory=list)
@@ -37,17 +37,17 @@ class Spine:
 @dataclass
 class Served:
     panel: Panel
-    spine: Spine
+    switches: Switches
     address: str
     token: str
 
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    panel, spine = Panel(), Spine()
-    with serving(panel, mute=spine.mute, wipe=spine.wipe, port=0) as url:
+    panel, switches = Panel(), Switches()
+    with serving(panel, mute=switches.mute, wipe=switches.wipe, port=0) as url:
         address, _, token = url.partition("/?token=")
-        yield Served(panel, spine, address, token)
+        yield Served(panel, switches, address, token)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_dashboard_without_the_token_shows_and_switches_nothing(served: Served) 
             answers += [stranger.post(path, json={"muted": True}) for path in ("/mute", "/wipe")]
         assert {answer.status_code for answer in answers} == {401}
         assert not any(served.token in answer.text for answer in answers)
-    assert (served.spine.muted, served.spine.wiped) == ([], 0)
+    assert (served.switches.muted, served.switches.wiped) == ([], 0)
 
 
 def test_dashboard_listens_on_this_machine_only(served: Served) -> None:
@@ -126,22 +126,22 @@ def test_dashboard_mute_reaches_the_assistant_and_clears_what_was_sensed(served:
     served.panel.heard(chunk)
     served.panel.saw(frame)
     assert client.post("/mute", json={"muted": True}).json() == {"muted": True}
-    assert served.spine.muted == [True]
+    assert served.switches.muted == [True]
     served.panel.heard(chunk)  # what was still on its way
     served.panel.saw(frame)
     event = first_event(client)
     assert (event["muted"], event["microphone_dbfs"], event["has_camera"]) == (True, SILENT_DBFS, False)
     assert client.get("/camera.jpg").status_code == 204
     client.post("/mute", json={"muted": False})
-    assert served.spine.muted == [True, False]
+    assert served.switches.muted == [True, False]
     assert client.post("/wipe").json() == {"wiped": True}
-    assert served.spine.wiped == 1
+    assert served.switches.wiped == 1
 
 
 def test_dashboard_mute_that_the_devices_have_not_followed_is_not_said_to_be_done(
     served: Served, client: httpx.Client
 ) -> None:
-    served.spine.follows = False
+    served.switches.follows = False
     assert client.post("/mute", json={"muted": True}).status_code == 503
     assert first_event(client)["muted"] is False
 
@@ -151,7 +151,7 @@ def test_dashboard_switch_takes_true_or_false_and_nothing_else(
     served: Served, client: httpx.Client, body: bytes
 ) -> None:
     assert client.post("/mute", content=body).status_code == 400
-    assert served.spine.muted == []
+    assert served.switches.muted == []
 
 
 def test_dashboard_switch_of_other_sites_and_long_bodies_is_refused(served: Served, client: httpx.Client) -> None:
@@ -159,7 +159,7 @@ def test_dashboard_switch_of_other_sites_and_long_bodies_is_refused(served: Serv
     assert client.post("/mute", json={"muted": False}, headers=other).status_code == 401
     assert client.post("/wipe", headers={"origin": "null"}).status_code == 401
     assert client.post("/mute", content=b" " * 5000).status_code == 413
-    assert (served.spine.muted, served.spine.wiped) == ([], 0)
+    assert (served.switches.muted, served.switches.wiped) == ([], 0)
     assert client.post("/mute", json={"muted": True}, headers={"origin": served.address}).status_code == 200
 
 

@@ -195,7 +195,7 @@ def test_listener_woken_turn_gives_the_rows_that_a_touch_would_give(loaded: Load
     at_ns = 50 * STEP_NS
     drafts: dict[str, list[Draft]] = {"touch": [], "wake": []}
     for how, found in drafts.items():
-        ear = Listener(
+        listener = Listener(
             Vad(store.path_of(loaded.bundle.vad)),
             TurnManager(),
             TurnEncoder(loaded),
@@ -205,9 +205,9 @@ def test_listener_woken_turn_gives_the_rows_that_a_touch_would_give(loaded: Load
         kinds = []
         for i in range(len(pcm) // STEP):
             chunk = AudioChunk(i * STEP_NS, i, pcm[i * STEP : (i + 1) * STEP], SAMPLE_RATE_HZ)
-            signals = ear.feed(chunk)
+            signals = listener.feed(chunk)
             if how == "touch" and (i + 1) * STEP_NS == at_ns:
-                signals += ear.feed(Button(at_ns, "tap"))
+                signals += listener.feed(Button(at_ns, "tap"))
             found += [signal for signal in signals if isinstance(signal, Draft) and signal.is_final]
             kinds += [signal.event for signal in signals if isinstance(signal, TurnSignal)]
             if any(isinstance(signal, TurnCompleted) for signal in signals):
