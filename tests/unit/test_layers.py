@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def test_service_client_imports_where_no_model_runtime_is_installed(statement: s
     command = [sys.executable, "-W", "error", "-c", program]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
+
+
+def test_test_modules_have_unique_file_names() -> None:
+    """pytest imports them by file name alone: two with one name are an error of collection, and no test runs."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []
 
 
 def main() -> None:
