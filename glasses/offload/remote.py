@@ -31,7 +31,8 @@ SPARE_S = 240.0  # an unused session is replaced after so long: a service ends o
 
 
 class RemoteConnection:
-    """`client` is the connected client or None. All methods belong to one event loop; `connected` may be read anywhere.
+    """`client` is the connected client or None. All methods belong to one event loop; `connected` may be read, and
+    `client` be set to None, anywhere.
 
     One session is open before any turn needs it, so that a turn costs one round trip. Nothing of a turn is in it.
     """
@@ -188,7 +189,8 @@ class RemoteModel:
         return self.connected
 
     def report_lost(self) -> None:
-        """Connects anew: the caller saw the link fail."""
+        """Connects anew: the caller saw the link fail. `connected` is false when it returns."""
+        self._connection.client = None  # here, not on the event loop: the next turn may begin before that runs
         self._loop.call_soon_threadsafe(self._connection.report_lost)
 
     def answer(self, inputs: Sequence[Input], max_tokens: int) -> RemoteStream:

@@ -41,3 +41,19 @@ def test_remote_model_unreachable_service_is_told_once(
         "the service of --offload is away, so every answer is made here: "
         "ws://desk:8765 answered HTTP 401: check the token"
     ]
+
+
+class Connected:
+    """A client whose link has not failed yet."""
+
+    lost = False
+
+
+def test_remote_model_reported_lost_is_not_connected_at_once() -> None:
+    """The next turn may begin before the event loop runs."""
+    remote = RemoteModel(Away)
+    remote._connection.client = Connected()  # pyright: ignore[reportAttributeAccessIssue]
+    assert remote.connected
+    remote.report_lost()
+    assert not remote.connected
+    remote._loop.close()
