@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from glasses.types import DeviceChange, Float32Array, Frame, Int16Array, OwnVoice, SensorEvent, Token, Turn, Wiped
+from glasses.types import Float32Array, Frame, Int16Array, Token, Turn
 
 MemoryIntent = Literal["", "sound", "picture", "wipe", "repeat"]
 ReplyPhase = Literal["audible", "finished"]
@@ -174,6 +174,3 @@ class Played:
 
     t_ns: int
     pcm: Int16Array
-
-
-Observed = SensorEvent | OwnVoice | Signal | ReplyState | Reply | ReplyText | DeviceChange | Played | Wiped

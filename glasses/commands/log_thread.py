@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from glasses.commands.log_setup import FORMAT
 from glasses.system.supervised import SupervisedThread
@@ -48,16 +48,18 @@ class _WaitingHandler(logging.Handler):
                 if not self._lines:
                     return
                 line = self._lines.popleft()
-            _write(f"{line}\n".encode())
+            with suppress(OSError):  # nobody can be told
+                write_unbuffered(2, f"{line}\n")
 
 
-def _write(waiting: bytes) -> None:
-    """Past Python's buffer, whose lock a writer that stands still would hold when the process ends."""
-    try:
-        while waiting:
-            waiting = waiting[os.write(2, waiting) :]
-    except OSError:  # nobody can be told
-        return
+def write_unbuffered(descriptor: int, text: str) -> None:
+    """Writes all of `text` past Python's buffer, whose lock a writer that stands still would hold for ever.
+
+    Raises OSError.
+    """
+    waiting = text.encode()
+    while waiting:
+        waiting = waiting[os.write(descriptor, waiting) :]
 
 
 @contextmanager

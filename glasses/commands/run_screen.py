@@ -12,6 +12,7 @@ from typing import Any
 
 from glasses.assistant.observers import EventsDropped, Handlers
 from glasses.assistant.reply import reply_fields
+from glasses.commands.log_thread import write_unbuffered
 from glasses.events import Outcome, Reply, ReplyState, ReplyText, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
 
@@ -41,14 +42,9 @@ class Notice:
 
 
 def write_stdout(text: str) -> None:
-    """Writes to file descriptor 1 past Python's buffer, whose lock a writer that stands still would hold for ever.
-
-    A reader that has gone ends the process, as SIGPIPE would; not at once, but as if it were told to stop.
-    """
-    waiting = text.encode()
+    """A reader that has gone ends the process, as SIGPIPE would; not at once, but as if it were told to stop."""
     try:
-        while waiting:
-            waiting = waiting[os.write(1, waiting) :]
+        write_unbuffered(1, text)
     except BrokenPipeError:
         os.kill(os.getpid(), signal.SIGTERM)
 
