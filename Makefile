@@ -10,7 +10,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile -
 INSTALL := $(BIN)/python $(PIP_INSTALL) --editable
 FAST := not models and not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk
 
-.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train test-desk test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
+.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train wild test-desk test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
 
 setup: $(VENV)/.ready models
 
@@ -89,6 +89,10 @@ bench: setup
 test-train: .venv-train/.ready models
 	.venv-train/bin/pyright --pythonpath .venv-train/bin/python quantize
 	.venv-train/bin/pytest -m '(train or slow or quantize) and not system'
+
+# Inputs and habits from the wild: a table of all cases, what is right and what came. Some minutes.
+wild: setup
+	$(BIN)/python -m tests.wild.table
 
 # The bundle for the service behind the glasses, 491 MB.
 test-desk: setup
