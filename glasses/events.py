@@ -58,11 +58,11 @@ class TurnSpan:
 class Draft:
     """The prompt for the turn as heard so far.
 
-    `rows`: input embeddings float32 (n, n_embd) after the system prompt.
-    `may_be_complete`: the user stopped speaking, so this may be the whole turn and `rows` ends with the assistant
-    header. `is_final`: the turn manager considers it complete; a later draft can still replace it if speech resumes.
-    `follows_interruption`: the turn interrupted a reply, so the part of that reply which was heard stays in the KV
-    cache. `work_ns`: when making the draft began and ended. `memory_intent`: what the turn asks of the memory.
+    `rows`: the user's input embeddings float32 (n, n_embd), between the system prompt and the suffix of the prompt
+    format. `may_be_complete`: the user stopped speaking, so this may be the whole turn. `is_final`: the turn manager
+    considers it complete; a later draft can still replace it if speech resumes. `follows_interruption`: the turn
+    interrupted a reply, so the part of that reply which was heard stays in the KV cache. `work_ns`: when making the
+    draft began and ended. `memory_intent`: what the turn asks of the memory.
     """
 
     turn: Turn
@@ -144,7 +144,7 @@ class Reply:
     draft: Draft
     number: int  # of the draft within its turn, from 1
     ended: TurnCompleted | None = None
-    n_reused_rows: int = 0  # rows that were in the KV cache already
+    n_reused_rows: int = 0  # of the draft's rows, those that were in the KV cache already
     tokens: list[Token] = field(default_factory=list)
     clauses: list[str] = field(default_factory=list)
     first_token_ns: int | None = None

@@ -191,7 +191,7 @@ class Responder:
         if not reply.draft.may_be_complete:
             self._stage = ReplyStage.FED
             return
-        draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.fed)
+        draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.user_rows)
         progress = _Progress(reply, self._poll)
         if self._voice is None or self._inbox.speaker is None:
             progress.wait_completed()
@@ -212,9 +212,9 @@ class Responder:
             since_ns = time.monotonic_ns()
             reply.n_reused_rows = self._context.prefill(reply.draft)
             record_work(reply, "prefill", since_ns)
-            self._inbox.fed(self._basis, self._context.fed)
+            self._inbox.fed(self._basis, self._context.user_rows)
             self._poll(reply)
-            if same_rows(self._context.fed, reply.draft.rows) == len(reply.draft.rows):
+            if same_rows(self._context.user_rows, reply.draft.rows) == len(reply.draft.rows):
                 return
 
     def _poll(self, reply: Reply, wait_s: float = 0.0) -> None:

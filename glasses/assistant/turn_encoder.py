@@ -17,7 +17,7 @@ from glasses.assistant.turn_manager import SURE
 from glasses.audio.loudness import is_audible
 from glasses.events import MemoryIntent
 from glasses.runtime.bundle import LoadedBundle
-from glasses.runtime.prompt import ConnectedInput, prompt_of
+from glasses.runtime.prompt import ConnectedInput, request_of
 from glasses.types import NS_PER_MS, Float32Array, Frame, Latents, Turn
 
 NOT_ADDRESSED_COMPLETENESS = (
@@ -37,7 +37,7 @@ def no_recall(rows: Float32Array, cause: str, t_ns: int) -> tuple[MemoryIntent, 
 
 @dataclass(frozen=True, slots=True)
 class EncodedTurn:
-    """The turn as it stands, and its rows float32 (n, n_embd), which end with the assistant header if it may be whole.
+    """The turn as it stands, and the user's rows float32 (n, n_embd) in its prompt.
 
     `completeness`: probability that the words are a complete sentence; None without a head, or for a part of a turn.
     """
@@ -63,7 +63,6 @@ class TurnEncoder:
         """`addressee` judges turns that speech started; without it all are answered."""
         self._loaded, self._end_of_turn, self._addressee, self._recall = loaded, end_of_turn, addressee, recall
         self._config = config or ListenerConfig()
-        self._n_suffix = len(loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix))
         self.turn_id, self.start_ns, self.cause = 0, 0, "tap"
         self._frame: Frame | None = None  # newest
         self._view: tuple[Frame, Latents] | None = None  # the picture that the turn is about
@@ -127,7 +126,7 @@ class TurnEncoder:
         if (intent == "sound" and self._before) or (intent == "picture" and seen):
             recalled = ()  # what was heard right before the activation, or is looked at, is what is meant
         turn = Turn(self.turn_id, end_ns, self.cause, (*seen, *recalled, *self._before, *heard))
-        return EncodedTurn(turn, self._rows(turn, speech, words, state), completeness, intent)
+        return EncodedTurn(turn, self._rows(turn, speech, words), completeness, intent)
 
     def with_all_latents(self, turn: Turn) -> Turn:
         """The turn of the last draft with the latents that its rows did not need."""
@@ -145,10 +144,9 @@ class TurnEncoder:
     def _look(self, frame: Frame) -> None:
         self._view = frame, self._loaded.image_encoder.encode(frame.rgb, frame.t_ns)
 
-    def _rows(self, turn: Turn, speech: Latents, words: Float32Array, state: DraftState) -> Float32Array:
+    def _rows(self, turn: Turn, speech: Latents, words: Float32Array) -> Float32Array:
         connected = [ConnectedInput(speech, words) if one is speech else one for one in turn.inputs]
-        parts = prompt_of(self._loaded, connected)
-        rows = np.concatenate(
+        parts = request_of(self._loaded, connected)
+        return np.concatenate(
             [part if isinstance(part, np.ndarray) else self._loaded.backbone.token_rows(part) for part in parts]
         )
-        return rows[: -self._n_suffix] if state is DraftState.PARTIAL and len(rows) > self._n_suffix else rows

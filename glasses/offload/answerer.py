@@ -20,6 +20,7 @@ from glasses.events import Draft
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import RemoteModel
 from glasses.offload.turn import LocalModel, OffloadedTurn
+from glasses.runtime.prompt import suffix_of
 from glasses.service.client.transport import Transport, WebSocket
 from glasses.service.server.token_file import read_token
 from glasses.types import Token, Turn
@@ -97,7 +98,7 @@ class HedgedAnswerer:
         """
 
         def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
-            local, tokens = PromptedBackbone(backbone, draft.turn.id, draft.rows[-1:]), list[Token]()
+            local, tokens = PromptedBackbone(backbone, draft.turn.id), list[Token]()
             only = draft.follows_interruption or not allowed()
             answered = self.answer(draft.turn, local, max_tokens=max_tokens, progress=progress, local_only=only)
             try:
@@ -113,11 +114,10 @@ class HedgedAnswerer:
 
 @dataclass(slots=True)
 class PromptedBackbone:
-    """The LocalModel over a backbone whose cache ends with the prompt; `last` is the prompt's last row or token."""
+    """The LocalModel over a backbone whose cache ends with a prompt."""
 
     backbone: LlamaBackbone
     turn_id: int
-    last: ModelInput
     _n_prompt: int = field(init=False)
     _made: list[Token] | None = None  # by the backbone since the prompt
 
@@ -149,4 +149,4 @@ class PromptedBackbone:
 
     def _rewind(self, inputs: list[ModelInput]) -> None:
         self.backbone.rollback(self._n_prompt - 1)
-        self.backbone.feed([self.last, *inputs])
+        self.backbone.feed([suffix_of(self.backbone)[-1:], *inputs])  # the prompt's last row gives the logits again

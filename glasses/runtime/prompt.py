@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glasses.backbone.inputs import ModelInput
+from glasses.backbone.llama import LlamaBackbone
 from glasses.errors import InputError, Reason
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.modalities import entry_of, question_about
@@ -94,7 +95,12 @@ def _request(loaded: LoadedBundle, latents: Latents, rows: Float32Array, state: 
 
 
 def prompt_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput | str]) -> list[ModelInput]:
-    """Everything after the system prompt: the inputs in order, a question where none was put, the suffix."""
+    """Everything after the system prompt: what the user says (see `request_of`), and the suffix."""
+    return [*request_of(loaded, inputs), suffix_of(loaded.backbone)]
+
+
+def request_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput | str]) -> list[ModelInput]:
+    """What the user says in a turn: its inputs in order, and a question where none was put."""
     out: list[ModelInput] = []
     state = PromptState()
     for one in inputs:
@@ -102,10 +108,18 @@ def prompt_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput | 
             out += [*state.begin_text(), loaded.backbone.tokenize(one, special=False)]
         else:
             out.append(connect(loaded, one, state))
-    return out + ending(loaded, state)
+    return out + _question(loaded, state)
 
 
 def ending(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
     """What stands between a turn's inputs and its answer: a question where none was put, and the suffix."""
-    question = [] if state.has_question else [question_about(state.modalities)]
-    return [loaded.backbone.tokenize(text) for text in (*question, loaded.backbone.prompt_format.suffix)]
+    return [*_question(loaded, state), suffix_of(loaded.backbone)]
+
+
+def suffix_of(backbone: LlamaBackbone) -> list[int]:
+    """The tokens that end the user's turn and begin the answer: the last thing in the cache before an answer."""
+    return backbone.tokenize(backbone.prompt_format.suffix)
+
+
+def _question(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
+    return [] if state.has_question else [loaded.backbone.tokenize(question_about(state.modalities))]

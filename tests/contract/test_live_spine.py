@@ -27,7 +27,7 @@ from glasses.backbone.prompt_format import CHATML
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.runtime.prompt import prompt_of
+from glasses.runtime.prompt import request_of, suffix_of
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Token, Turn, frozen
 
 pytestmark = pytest.mark.models
@@ -78,7 +78,7 @@ def test_listener_speech_makes_drafts_and_the_last_is_the_turn(loaded: LoadedBun
     assert ended[0].turn is drafts[-1].turn
     fed = [
         part if isinstance(part, np.ndarray) else loaded.backbone.token_rows(part)
-        for part in prompt_of(loaded, ended[0].turn.inputs)
+        for part in request_of(loaded, ended[0].turn.inputs)
     ]
     np.testing.assert_array_equal(drafts[-1].rows, np.concatenate(fed))
 
@@ -142,7 +142,7 @@ def test_responder_interrupted_keeps_what_was_heard_in_its_context(loaded: Loade
     responder.run()
     thread.join()
     assert [reply.outcome for reply in replies] == [Outcome.INTERRUPTED]
-    n_prompt = loaded.n_prefix + len(replies[0].draft.rows)
+    n_prompt = loaded.n_prefix + len(replies[0].draft.rows) + len(suffix_of(loaded.backbone))
     if heard == 0.0:
         assert responder._context.base == loaded.n_prefix
     else:
@@ -159,8 +159,7 @@ def test_responder_draft_is_answered_only_if_it_may_be_complete(loaded: LoadedBu
     first_clause = threading.Event()
     speaker: Any = Loudspeaker(1.0)
     voice: Any = Voice()
-    texts = ("What is the capital of France?", CHATML.suffix)
-    asking, ending = (loaded.backbone.token_rows(loaded.backbone.tokenize(text)) for text in texts)
+    asking = loaded.backbone.token_rows(loaded.backbone.tokenize("What is the capital of France?"))
     spoken = Draft(
         Turn(1, 0, "tap", ("",)),
         asking,
@@ -169,7 +168,6 @@ def test_responder_draft_is_answered_only_if_it_may_be_complete(loaded: LoadedBu
         follows_interruption=False,
         work_ns=(0, 0),
     )
-    whole = np.concatenate([asking, ending])
 
     def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
         answered.append(draft.may_be_complete)
@@ -180,9 +178,9 @@ def test_responder_draft_is_answered_only_if_it_may_be_complete(loaded: LoadedBu
     def talk() -> None:
         responder.put(spoken)
         threading.Event().wait(0.5)
-        responder.put(replace(spoken, rows=whole, may_be_complete=True))
+        responder.put(replace(spoken, may_be_complete=True))
         first_clause.wait(30)
-        responder.put(replace(spoken, rows=whole))  # it was no end: speech goes on
+        responder.put(spoken)  # it was no end: speech goes on
         threading.Event().wait(0.5)
         responder.stop()
 
@@ -193,7 +191,7 @@ def test_responder_draft_is_answered_only_if_it_may_be_complete(loaded: LoadedBu
     thread.join()
     assert answered == [True]
     assert speaker.clauses == []
-    assert loaded.backbone.n_past >= loaded.n_prefix + len(whole)
+    assert loaded.backbone.n_past >= loaded.n_prefix + len(asking)
     loaded.backbone.clear_abort()
     loaded.backbone.rollback(loaded.n_prefix)
 
@@ -213,7 +211,7 @@ def test_responder_reply_nobody_waits_for_is_not_begun(loaded: LoadedBundle, lat
 
     responder = Responder(loaded, voice, speaker, on_state=on_state, on_reply=replies.append, on_text=texts.append)
     turn = Turn(1, 0, "tap", ("What is the capital of France?",))
-    rows = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in prompt_of(loaded, turn.inputs)]
+    rows = [p if isinstance(p, np.ndarray) else loaded.backbone.token_rows(p) for p in request_of(loaded, turn.inputs)]
     decided_ns = time.monotonic_ns() - late_ms * 1_000_000
     responder.put(
         Draft(

@@ -33,7 +33,7 @@ from glasses.model_store import store
 from glasses.offload.answerer import HedgedAnswerer, PromptedBackbone, transport_of
 from glasses.offload.policy import Limits
 from glasses.runtime.bundle import LoadedBundle, open_bundle
-from glasses.runtime.prompt import prompt_of
+from glasses.runtime.prompt import prompt_of, request_of, suffix_of
 from glasses.service.client.transport import WebSocket
 from glasses.system.governor import Governed, Reading, step
 from glasses.system.governor import Limits as ShedLimits
@@ -85,11 +85,11 @@ def prompted(loaded: LoadedBundle, turn: Turn) -> PromptedBackbone:
     fed = prompt_of(loaded, turn.inputs)
     loaded.backbone.rollback(loaded.n_prefix)
     loaded.backbone.feed(fed)
-    return PromptedBackbone(loaded.backbone, turn.id, fed[-1][-1:])
+    return PromptedBackbone(loaded.backbone, turn.id)
 
 
 def rows_of(loaded: LoadedBundle, turn: Turn) -> Float32Array:
-    given = prompt_of(loaded, turn.inputs)
+    given = request_of(loaded, turn.inputs)
     return np.concatenate([one if isinstance(one, np.ndarray) else loaded.backbone.token_rows(one) for one in given])
 
 
@@ -275,7 +275,7 @@ def test_offload_radio_shed_sends_nothing_and_answers_locally(service: tuple[str
         for heat_c in (20.0, 77.0):  # well; camera and remote are shed
             governed = step(governed, Reading(0, heat_c=heat_c), ShedLimits())
             loaded.backbone.rollback(loaded.n_prefix)
-            loaded.backbone.feed([rows])
+            loaded.backbone.feed([rows, suffix_of(loaded.backbone)])
             draft = Draft(turn, rows, True, True, False, (0, 0))
             assert "Paris" in "".join(token.text for token in write(draft, CompletedTurn()))
             whys.append(answerer.why)

@@ -44,9 +44,9 @@ def transcriber() -> Transcribe:
 
 
 def text_rows(loaded: LoadedBundle, text: str) -> Float32Array:
-    """The rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
+    """The user's rows of a typed turn, float32 (n, n_embd): bit for bit what its tokens are looked up to."""
     asked = loaded.backbone.tokenize(text, special=False) or loaded.backbone.tokenize(question_about(frozenset()))
-    return loaded.backbone.token_rows([*asked, *loaded.backbone.tokenize(loaded.backbone.prompt_format.suffix)])
+    return loaded.backbone.token_rows(asked)
 
 
 class CascadeEncoder(TurnEncoder):

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from glasses.assistant.kv_context import KvContext
 from glasses.assistant.listener import Listener
 from glasses.assistant.speculator import DraftState
 from glasses.assistant.turn_encoder import EncodedTurn, TurnEncoder
@@ -185,6 +186,7 @@ class _Worn:
         self._memory = LatentMemory()
         self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
         self._view = ViewFilter()
+        self._context = KvContext(loaded)
         self.n_turns = 0
 
     def feed(self, event: SensorEvent) -> None:
@@ -213,8 +215,7 @@ class _Worn:
         draft = self._listener.last_draft
         assert draft is not None
         with self._cost.stage("answer"):
-            self._loaded.backbone.rollback(self._loaded.n_prefix)
-            self._loaded.backbone.feed([draft.rows])
+            self._context.prefill(draft)
             texts = [piece.text for piece in self._loaded.backbone.generate(draft.turn.id, max_tokens=64)]
         with self._cost.stage("voice"):
             for _ in self._voice.speak(clauses(iter(texts))):

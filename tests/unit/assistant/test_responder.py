@@ -20,7 +20,7 @@ from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, TurnComple
 from glasses.types import Float32Array, Token, Turn
 
 TOKENS = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]
-N_EMBD = 16
+N_EMBD, N_SUFFIX = 16, 1
 WAIT_S = 20.0
 
 
@@ -50,7 +50,7 @@ class Backbone:
     """A cache of rows, and what aborted."""
 
     n_embd, n_ctx = N_EMBD, 512
-    prompt_format = SimpleNamespace(turn_break="end")
+    prompt_format = SimpleNamespace(turn_break="end", suffix="answer:")
 
     def __init__(self) -> None:
         self.n_past, self.n_fed, self.aborted = 0, 0, False
@@ -67,6 +67,9 @@ class Backbone:
 
     def tokenize(self, text: str) -> list[int]:
         return [0] * len(text.split())
+
+    def token_rows(self, ids: list[int]) -> Float32Array:
+        return np.full((len(ids), N_EMBD), 7, np.float32)
 
     def abort(self) -> None:
         self.aborted = True
@@ -190,7 +193,7 @@ def test_responder_draft_that_may_be_complete_is_written_but_not_played() -> Non
         running.put(completed(one))
         running.wait_for(lambda: running.replies)
     assert asked == ["a"]
-    assert running.backbone.n_fed == len(one.rows)
+    assert running.backbone.n_fed == len(one.rows) + N_SUFFIX
 
 
 def test_responder_drafts_that_drift_are_answered_within_tolerance() -> None:
@@ -242,7 +245,8 @@ def test_responder_interruption_ends_the_reply_and_keeps_what_was_heard() -> Non
         assert running.speaker.calls == [("silence", threading.get_ident())], "in the caller's thread"
         assert running.backbone.aborted
         step.set()
-        running.wait_for(lambda: running.backbone.n_past == len(one.rows) + 1)  # the end of the assistant's turn
+        n_turn_break = 1  # the end of the assistant's turn
+        running.wait_for(lambda: running.backbone.n_past == len(one.rows) + N_SUFFIX + n_turn_break)
     (reply,) = running.replies
     assert reply.outcome is Outcome.INTERRUPTED
     assert reply.n_tokens_played >= 1
