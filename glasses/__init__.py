@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from glasses import errors, types
     from glasses.assistant.answer import ask
     from glasses.assistant.assistant import Assistant
-    from glasses.audio.media import read_audio, read_image
+    from glasses.audio.sound_files import read_audio
+    from glasses.media.pictures import read_image
     from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
     from glasses.service.client.client import Client
     from glasses.service.client.sync_client import SyncClient
@@ -50,8 +51,8 @@ _EXPORTED = {
     "ask": "glasses.assistant.answer",
     "open_bundle": "glasses.runtime.bundle",
     "open_voice": "glasses.runtime.bundle",
-    "read_audio": "glasses.audio.media",
-    "read_image": "glasses.audio.media",
+    "read_audio": "glasses.audio.sound_files",
+    "read_image": "glasses.media.pictures",
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.data import data_path
 from glasses.encoders.audio import MAX_S, MIN_SAMPLES, AudioEncoder, windows
 from glasses.encoders.image import ImageEncoder, preprocess
@@ -26,6 +26,7 @@ from glasses.encoders.sound import SoundEncoder, log_mel_patches
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.evaluation import sounds, speech
 from glasses.evaluation.subset import spread
+from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.types import SAMPLE_RATE_HZ
 from quantize import onnx_file

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glasses.assistant.answer import Times, answer
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.backbone.inputs import ModelInput
 from glasses.backbone.prompt import SYSTEM
 from glasses.errors import InputError, Reason
 from glasses.evaluation import sounds, speech
 from glasses.evaluation.subset import spread
+from glasses.media.pictures import read_image
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import prompt_of
 from glasses.types import Turn

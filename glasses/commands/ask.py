@@ -16,11 +16,12 @@ import numpy as np
 import psutil
 
 from glasses.assistant.answer import Times, answer, encode
-from glasses.audio.media import is_silent, read_audio, read_image, write_wav
+from glasses.audio.sound_files import is_silent, read_audio, write_wav
 from glasses.commands import offload_options
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.errors import InputError, ModelError, Reason
+from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.prompt import prompt_of

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
 from glasses.commands import old_names
 from glasses.decoders.speech import Voice

@@ -11,13 +11,13 @@ from firmware_bridge.devices.photo import Deadlines
 from firmware_bridge.errors import LinkError
 from firmware_bridge.link import AUDIO
 from glasses.audio.chunker import Chunker
-from glasses.audio.media import decode_image
 from glasses.devices.camera import shrunk
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.link_thread import ANSWER_S, LinkWorker
 from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import InputError, Reason, SensorError
+from glasses.media.pictures import decode_image
 from glasses.types import NS_PER_MS, Frame, frozen
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.data import data_path
 from glasses.errors import InputError, Reason
 from glasses.evaluation.sounds import SOUNDS, EncodeAudio, read_index, ridge_probe

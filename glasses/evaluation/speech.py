@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from glasses.assistant.answer import Times, answer
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation.degrade import telephone, with_noise
 from glasses.evaluation.subset import spread
 from glasses.runtime.bundle import LoadedBundle

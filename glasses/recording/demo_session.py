@@ -16,8 +16,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.errors import InputError, Reason
+from glasses.media.pictures import read_image
 from glasses.types import (
     NS_PER_MS,
     NS_PER_S,

@@ -19,9 +19,9 @@ from foxglove_schemas_protobuf.RawAudio_pb2 import RawAudio
 from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image, UnidentifiedImageError
 
-from glasses.audio.media import MAX_PIXELS
 from glasses.errors import InputError, Reason
 from glasses.events import Outcome, ReplyPhase, ReplyState, TurnCompleted, TurnEvent, TurnSignal
+from glasses.media.pictures import MAX_PIXELS
 from glasses.types import (
     NS_PER_S,
     AudioChunk,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glasses.audio.media import write_wav
 from glasses.audio.ring_buffer import samples
+from glasses.audio.sound_files import write_wav
 from glasses.decoders import hud
 from glasses.recording.demo_session import Said, Session
 from glasses.replay.contact_sheet import Row, contact_sheet, envelope

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RingBuffer
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import SPEECH, STEP, Vad
 from glasses.errors import GlassesError
 from glasses.heads.wake_word import WakeWordDetector, WakeWordHead

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.encoders.audio import AudioEncoder
 from glasses.heads.addressee import features
 from glasses.heads.linear import Head, fit

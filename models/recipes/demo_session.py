@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import soundfile
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from models.recipes import voices
 

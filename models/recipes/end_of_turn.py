@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from glasses.assistant.turn_manager import silence_that_ends_ms
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.encoders.audio import AudioEncoder
 from glasses.heads.end_of_turn import EndOfTurnHead, features
 from glasses.heads.linear import Head, fit, load

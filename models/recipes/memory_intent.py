@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.events import MemoryIntent
 from glasses.heads.linear import Head, fit
 from glasses.heads.memory_intent import NAMES, MemoryIntentHead, features

@@ -21,7 +21,7 @@ from glasses.assistant.reply import TurnProgress
 from glasses.assistant.responder import EXPIRES_MS, Responder
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
 from glasses.backbone.prompt_format import CHATML
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal, TurnSpan

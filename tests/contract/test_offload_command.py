@@ -25,7 +25,7 @@ from glasses.assistant.reply import CompletedTurn, TurnProgress, Write
 from glasses.assistant.responder import Responder
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Outcome, Reply, Signal, TurnCompleted, TurnSpan

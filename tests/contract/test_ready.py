@@ -16,7 +16,7 @@ from glasses.assistant.assistant import Assistant
 from glasses.assistant.config import NO_MEMORY
 from glasses.assistant.observers import FunctionObserver
 from glasses.audio.chunker import Chunker
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
 from glasses.events import Reply, TurnCompleted

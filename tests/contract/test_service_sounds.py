@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.errors import InputError
 from glasses.service.client.sync_client import SyncClient
 from glasses.service.examples import sound_out

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from glasses.assistant.answer import Times, answer
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.backbone.prompt_format import CHATML
 from glasses.errors import ModelError, Reason
 from glasses.evaluation.speech import reply
+from glasses.media.pictures import read_image
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.modalities import question_about
 from glasses.runtime.prompt import PromptState, connect, prompt_of

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation.speech import reply
+from glasses.media.pictures import read_image
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 
 pytestmark = pytest.mark.desk

@@ -26,7 +26,7 @@ from firmware_bridge.errors import LinkError
 from firmware_bridge.security import new_pairing_code
 from firmware_bridge.session import now_us
 from firmware_bridge.transport import FdTransport, open_pty
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from tests.emulator.firmware import Firmware
 
 POLL_S = 0.001

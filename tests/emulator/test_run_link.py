@@ -18,7 +18,7 @@ import pytest
 
 from firmware_bridge.security import key_of
 from glasses.__main__ import main
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.commands import link_keys
 from glasses.devices import link_thread
 from tests.emulator.firmware import PHOTO

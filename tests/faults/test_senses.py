@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from glasses.assistant.assistant import TOO_HOT
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.types import SAMPLE_RATE_HZ
 from tests.live.conftest import SPEECH

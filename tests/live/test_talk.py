@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from glasses.__main__ import main
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation.bench.virtual_room import Room
 from glasses.events import TurnEvent
 from glasses.replay.session import recorded

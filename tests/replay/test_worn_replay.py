@@ -18,7 +18,6 @@ import pytest
 from glasses.__main__ import main
 from glasses.assistant.memory_link import MemoryLink
 from glasses.assistant.observers import Observers
-from glasses.audio.media import read_image
 from glasses.commands import run
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
@@ -26,6 +25,7 @@ from glasses.devices.speaker import AudioOutput
 from glasses.evaluation.bench.barge_in import TEXT
 from glasses.evaluation.bench.latency import spoken_questions
 from glasses.events import Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal
+from glasses.media.pictures import read_image
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.session import entries_of, recorded

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder, preprocess
 from glasses.encoders.mel import log_mel
 from glasses.encoders.sound import SoundEncoder, log_mel_patches
+from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.model_store.onnx import WEIGHTS_FOLDER, open_session
 from glasses.types import Float32Array

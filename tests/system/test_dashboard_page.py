@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from glasses.audio.media import read_image
 from glasses.dashboard.server import serving
 from glasses.dashboard.status import Bar, Panel, TurnView
 from glasses.decoders import hud
+from glasses.media.pictures import read_image
 from glasses.recording.demo_session import SHIPPED
 from glasses.system.board import load_board
 from glasses.types import AudioChunk, Frame

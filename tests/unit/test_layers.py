@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 LEVELS = (
     ("types", "errors", "data"),
     ("events",),
-    ("model_store", "backbone", "system"),
+    ("model_store", "backbone", "system", "media"),
     ("audio", "encoders", "connectors", "decoders", "dashboard"),
     ("heads", "devices", "memory", "recording"),
     ("runtime", "wake_word_training"),

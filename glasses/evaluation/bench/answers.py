@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation import pictures, probes, sounds, speech
 from glasses.evaluation.bench.cascade import transcriber
 from glasses.evaluation.bench.latency import SPEECH

@@ -22,7 +22,7 @@ from glasses.assistant.listener import Listener
 from glasses.assistant.speculator import DraftState
 from glasses.assistant.turn_encoder import EncodedTurn, TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.events import ReplyState, TurnCompleted

@@ -27,7 +27,7 @@ from glasses.assistant.listener import Listener
 from glasses.assistant.observers import FunctionObserver
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
 from glasses.data import data_path
 from glasses.decoders.speech import Voice

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from glasses.assistant.answer import Times, answer
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation.bench import views
 from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread

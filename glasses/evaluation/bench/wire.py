@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import soundfile
 
-from glasses.audio.media import read_image
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
+from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Said, Session, load_session
 from glasses.service.protocol import messages, wire

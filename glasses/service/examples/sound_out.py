@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.audio.media import read_audio, write_wav
+from glasses.audio.sound_files import read_audio, write_wav
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.client import AddToken, Example, ListTokens, SyncClient, TokenInfo, WebSocket
 from glasses.service.engines.llama import LlamaEngine

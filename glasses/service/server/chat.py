@@ -24,11 +24,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from glasses.audio.media import read_audio, read_image
+from glasses.audio.sound_files import read_audio
 from glasses.backbone import prompt
 from glasses.backbone.prompt_format import Role
 from glasses.encoders.audio import windows
 from glasses.errors import GlassesError, InputError, Reason
+from glasses.media.pictures import read_image
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.protocol import messages
 from glasses.service.protocol.packing import Input

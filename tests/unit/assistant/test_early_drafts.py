@@ -14,8 +14,8 @@ from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply import same_rows
 from glasses.assistant.turn_encoder import Head, TurnEncoder
 from glasses.assistant.turn_manager import SURE, TurnManager
-from glasses.audio.media import read_audio
 from glasses.audio.silence_predictor import SilencePredictor
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.events import Draft, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.model_store import store

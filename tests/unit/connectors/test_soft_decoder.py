@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.connectors.soft_decoder import MAX_VOCABULARY_BYTES, SoftDecoder, is_repeating, read_subwords
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import ModelError, Reason

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.audio.media import read_image
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import SYSTEM
 from glasses.backbone.prompt_format import CHATML
@@ -20,6 +19,7 @@ from glasses.connectors.soft_tokens import SoftTokenConnector
 from glasses.connectors.token_mixture import TokenMixture
 from glasses.encoders.image import ImageEncoder
 from glasses.errors import ModelError, Reason
+from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.types import Float32Array, Latents
 from models.recipes import soft_token_wording

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.connectors.pooled import PooledConnector
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.sound import SoundEncoder

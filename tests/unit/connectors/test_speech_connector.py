@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.backbone.llama import LlamaBackbone
 from glasses.connectors.soft_decoder import SoftSubword
 from glasses.connectors.speech import SpeechConnector, read_task_prefix

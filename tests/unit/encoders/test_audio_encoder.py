@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.encoders.audio import MAX_S, AudioEncoder, windows
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store

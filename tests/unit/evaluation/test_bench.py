@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from glasses.__main__ import main
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.errors import InputError
 from glasses.evaluation.bench.false_wakes import STRETCH_S, TurnCounter, mixed, unlearned
 from glasses.evaluation.bench.latency import report

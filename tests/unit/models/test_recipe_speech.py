@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the train extra is not installed")
 pytest.importorskip("transformers", reason="the train extra is not installed")
 
-from glasses.audio.media import read_audio  # noqa: E402
+from glasses.audio.sound_files import read_audio  # noqa: E402
 from glasses.backbone.llama import LlamaBackbone  # noqa: E402
 from glasses.connectors.soft_decoder import SoftDecoder  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from glasses.audio.media import read_audio
+from glasses.audio.sound_files import read_audio
 from glasses.evaluation.sounds import SOUNDS, read_index
 from models.recipes.long_speech import quotations
 from models.recipes.sound_archives import members

@@ -17,8 +17,8 @@ from glasses.assistant.listener import Listener
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
-from glasses.audio.media import read_audio
 from glasses.audio.ring_buffer import RingBuffer
+from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.errors import InputError, ModelError, Reason
 from glasses.events import Draft, TurnCompleted, TurnEvent, TurnSignal

@@ -1,0 +1,1 @@
+"""What users hand in as files or bytes: the kinds of files, their checks, and pictures. Sounds: glasses/audio."""
