@@ -101,6 +101,7 @@ class Peripheral:
         self.dropped = asyncio.Event()
         self.on_drop: Callable[[], None] = lambda: None
         self._client: BleakClient | None = None
+        self._receivers: dict[str, Callable[[bytes, int], None]] = {}
 
     @classmethod
     async def connect(
@@ -170,16 +171,24 @@ class Peripheral:
         await _within(timeout_s, self._connected().write_gatt_char(characteristic, data, response=response), doing)
 
     async def subscribe(self, uuid: str, receive: Callable[[bytes, int], None], *, timeout_s: float = 5.0) -> None:
-        """Calls `receive(value, t_ns)` for every notification, with the monotonic time of its arrival."""
+        """Calls `receive(value, t_ns)` for every notification, with the monotonic time of its arrival.
+
+        A second subscription takes the place of the first; a link that was lost brings nothing more.
+        """
 
         def notified(_: BleakGATTCharacteristic, data: bytearray) -> None:
-            receive(bytes(data), time.monotonic_ns())
+            if self._receivers.get(uuid) is receive and not self.dropped.is_set():
+                receive(bytes(data), time.monotonic_ns())
 
+        if self._receivers.get(uuid) is not None:
+            await self.unsubscribe(uuid, timeout_s=timeout_s)
+        self._receivers[uuid] = receive
         doing = f"{self.name}: subscribing to {uuid}"
         await _within(timeout_s, self._connected().start_notify(self._characteristic(uuid), notified), doing)
 
     async def unsubscribe(self, uuid: str, *, timeout_s: float = 5.0) -> None:
         """Ends the notifications of a characteristic."""
+        self._receivers.pop(uuid, None)
         doing = f"{self.name}: unsubscribing from {uuid}"
         await _within(timeout_s, self._connected().stop_notify(self._characteristic(uuid)), doing)
 

@@ -37,15 +37,17 @@ class Glasses:
 
 
 def recognise(seen: Iterable[Seen]) -> list[Glasses]:
-    """The glasses among all advertisers, in their order; a G1 needs both its arms."""
+    """The glasses among all advertisers, in their order; a G1 needs both its arms, and no third of the same number."""
     seen = list(seen)
-    by_name = {one.name: one for one in seen}
+    names = [one.name for one in seen]
+    by_name = dict(zip(names, seen, strict=True))
     found = [glasses for one in seen if (glasses := _alone(one)) is not None]
-    pairs = even_g1_wire.pair(by_name)
+    pairs = even_g1_wire.pair(names)
     found += [Glasses((by_name[left], by_name[right]), even_g1_wire.CAPABILITIES) for left, right in pairs]
     paired = {name for names in pairs for name in names}
     lonely = [one for one in seen if even_g1_wire.ARM_NAME.match(one.name) and one.name not in paired]
-    found += [Glasses((one,), even_g1_wire.CAPABILITIES, "the other arm is not in reach") for one in lonely]
+    why = even_g1_wire.why_alone
+    found += [Glasses((one,), even_g1_wire.CAPABILITIES, why(one.name, names)) for one in lonely]
     return found
 
 
@@ -63,11 +65,11 @@ def _alone(one: Seen) -> Glasses | None:
 def session(glasses: Glasses, *, backends: Backends = SYSTEM) -> Device:
     """The session for glasses in reach.
 
-    Raises LinkError: NOT_FOUND (an arm is missing), NOT_SUPPORTED (the reference link).
+    Raises LinkError: NOT_FOUND (an arm is missing, or nobody can tell which it is), NOT_SUPPORTED (the reference link).
     """
     if glasses.capabilities is even_g1_wire.CAPABILITIES:
         if len(glasses.parts) != 2:
-            raise LinkError(Reason.NOT_FOUND, f"{glasses.name}: {glasses.note}; take both arms out of the case")
+            raise LinkError(Reason.NOT_FOUND, f"{glasses.name}: {glasses.note}")
         left, right = glasses.parts
         return EvenG1(left.device, right.device, backends=backends)
     if glasses.capabilities is omi_glass.GLASS:

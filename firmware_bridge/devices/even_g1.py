@@ -19,6 +19,7 @@ from firmware_bridge.ble import SYSTEM, Backends, Peripheral
 from firmware_bridge.codecs import Lc3Decoder
 from firmware_bridge.devices import even_g1_wire as wire
 from firmware_bridge.devices.device import Battery, Inbox, Message, Stream, Touch
+from firmware_bridge.devices.sequence import Sequence
 from firmware_bridge.errors import LinkError, Reason
 
 HEARTBEAT_S = 5.0  # the vendor's application sends one every 8 s; the link is dropped after some 30 s without
@@ -84,7 +85,7 @@ class EvenG1:
         self._down = asyncio.Event()
         self._wants_audio = False
         self._stream: Stream | None = None
-        self._next_mic: int | None = None
+        self._microphone = _mic_sequence()
         self._text_seq = 0
         self._beating: asyncio.Task[None] | None = None
 
@@ -167,7 +168,7 @@ class EvenG1:
 
     async def _listen(self) -> None:
         self._stream = Stream(Lc3Decoder(16_000, wire.LC3_FRAME_BYTES), self.inbox)
-        self._next_mic = None
+        self._microphone = _mic_sequence()
         (await self._right.ask(wire.MIC_ON)).check(self._right.name)
 
     async def _beat(self) -> None:
@@ -205,8 +206,11 @@ class EvenG1:
     def _heard(self, packet: wire.MicPacket, t_ns: int) -> None:
         if self._stream is None:
             return
-        lost = 0 if self._next_mic is None else (packet.seq - self._next_mic) % 256
-        if lost >= 128:  # an old one again
-            return
-        self._next_mic = (packet.seq + 1) % 256
-        self._stream.frame(packet.lc3, t_ns, lost_before=lost)
+        lost = self._microphone.lost_before(packet.seq)
+        if lost is not None:
+            self._stream.frame(packet.lc3, t_ns, lost_before=lost)
+
+
+def _mic_sequence() -> Sequence:
+    """Packets of 100 ms."""
+    return Sequence(8, late=8, most_lost=64)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.devices import display_text
 from firmware_bridge.devices.device import Capabilities, Panel
 from firmware_bridge.errors import LinkError, Reason
 
@@ -52,10 +53,10 @@ def text_packets(page_text: str, *, seq: int, page: int = 1, pages: int = 1) -> 
 
     Raises LinkError TOO_LARGE over 255 packets.
     """
-    data = page_text.encode()
-    parts = [data[start : start + _TEXT_BYTES] for start in range(0, len(data), _TEXT_BYTES)] or [b""]
+    parts = display_text.pieces(display_text.clean(page_text), _TEXT_BYTES)
     if len(parts) > 255:
-        raise LinkError(Reason.TOO_LARGE, f"a page of {len(data)} bytes; the G1 takes {CAPABILITIES.max_text_bytes}")
+        n_bytes = sum(map(len, parts))
+        raise LinkError(Reason.TOO_LARGE, f"a page of {n_bytes} bytes; the G1 takes {CAPABILITIES.max_text_bytes}")
     header = (0x4E, seq & 0xFF, len(parts))
     return [bytes((*header, i, _SHOW_NEW_TEXT, 0, 0, page, pages)) + part for i, part in enumerate(parts)]
 
@@ -96,7 +97,7 @@ def heartbeat(seq: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class MicPacket:
-    """`F1 seq` and 200 bytes: 100 ms."""
+    """`F1 seq` and whole frames of 10 ms, ten of them in today's firmware."""
 
     seq: int
     lc3: bytes
@@ -129,9 +130,10 @@ def parse(packet: bytes) -> MicPacket | Gesture | Reply:
     if len(packet) < 2:
         raise LinkError(Reason.CORRUPT, f"Even G1: a packet of {len(packet)} bytes")
     if packet[0] == 0xF1:
-        if len(packet) != 2 + LC3_FRAME_BYTES * _FRAMES_A_PACKET:
+        lc3 = packet[2 : 2 + LC3_FRAME_BYTES * _FRAMES_A_PACKET]  # what follows is of a firmware to come
+        if not lc3 or len(lc3) % LC3_FRAME_BYTES:
             raise LinkError(Reason.CORRUPT, f"Even G1: a packet of sound of {len(packet)} bytes")
-        return MicPacket(packet[1], packet[2:])
+        return MicPacket(packet[1], lc3)
     if packet[0] == 0xF5:
         return Gesture(_TOUCHES.get(packet[1]), packet[1])
     return Reply(packet[0], packet)
@@ -145,13 +147,28 @@ def battery_percent(reply: bytes) -> int:
 
 
 def text_pages(text: str) -> list[str]:
-    """Pages of five lines."""
-    lines = text.split("\n")
+    """Pages of five lines, cleaned."""
+    lines = display_text.clean(text).split("\n")
     return ["\n".join(lines[start : start + LINES_A_PAGE]) for start in range(0, len(lines), LINES_A_PAGE)]
 
 
 def pair(names: Iterable[str]) -> list[tuple[str, str]]:
-    """The (left, right) names among advertised ones that belong together; an arm without its other half is left out."""
-    arms = {name: match.groups() for name in names if (match := ARM_NAME.match(name))}
-    lefts = {groups[0]: name for name, groups in arms.items() if groups[1] in "lL"}
-    return [(lefts[groups[0]], name) for name, groups in arms.items() if groups[1] in "rR" and groups[0] in lefts]
+    """The (left, right) names among advertised ones that belong together: the two arms of one number.
+
+    An arm without its other half is left out, and so are all of a number that has two arms of one side.
+    """
+    arms: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        if match := ARM_NAME.match(name):
+            arms.setdefault(match[1].casefold(), {"l": [], "r": []})[match[2].casefold()].append(name)
+    return [(sides["l"][0], sides["r"][0]) for sides in arms.values() if len(sides["l"]) == len(sides["r"]) == 1]
+
+
+def why_alone(name: str, names: Iterable[str]) -> str:
+    """Why the arm `name` has no pair among advertised names, and what to do."""
+    mine = ARM_NAME.match(name)
+    others = [match for other in names if (match := ARM_NAME.match(other))]
+    of_number = [other for other in others if mine and other[1].casefold() == mine[1].casefold()]
+    if len(of_number) > 2 or (mine and sum(other[2].casefold() == mine[2].casefold() for other in of_number) > 1):
+        return f"{len(of_number)} arms of {of_number[0][1]} are in reach: put all but one pair into their case"
+    return "the other arm is not in reach: take both out of the case"

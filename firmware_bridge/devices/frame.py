@@ -21,6 +21,7 @@ from firmware_bridge.codecs import PcmDecoder
 from firmware_bridge.devices import frame_wire as wire
 from firmware_bridge.devices.device import Battery, Inbox, Message, Stream, Touch
 from firmware_bridge.devices.photo import Camera, Deadlines, Photo
+from firmware_bridge.devices.sequence import Sequence
 from firmware_bridge.errors import LinkError, Reason
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Frame:
         self._backends = backends
         self._peripheral = Peripheral(self.name)
         self._printed: asyncio.Queue[str] | None = None  # a queue while somebody waits for Lua to print
+        self._last_printed = ""
         self._level: asyncio.Future[int] | None = None
         self._sending = asyncio.Lock()
         self._unacknowledged = 0
@@ -52,7 +54,7 @@ class Frame:
         self._acknowledged = asyncio.Event()
         self._wants_audio = self._speaking = False
         self._stream: Stream | None = None
-        self._next_sound: int | None = None
+        self._microphone = _mic_sequence()
         self._camera = self._new_camera()
 
     def _new_camera(self) -> Camera:
@@ -148,7 +150,7 @@ class Frame:
         await self._message(wire.PHOTO, wire.photo_message(self.capabilities.product))
 
     async def _listen(self) -> None:
-        self._stream, self._next_sound = Stream(PcmDecoder(16_000), self.inbox), None
+        self._stream, self._microphone = Stream(PcmDecoder(16_000), self.inbox), _mic_sequence()
         await self._message(wire.MIC, b"\x01")
 
     async def _start_app(self) -> None:
@@ -159,7 +161,7 @@ class Frame:
             there = f"local ok,f=pcall(frame.file.open,'{name}.lua','r');if ok then f:close() end;print(ok)"
             if await self._lua(there) != "true":
                 for line in wire.upload_lines(name, text, self._peripheral.max_write_bytes(wire.WRITE)):
-                    if (said := await self._lua(line)) != "1":
+                    if (said := await self._lua(line, "1")) != "1":
                         raise LinkError(Reason.REFUSED, f"{self.name}: uploading its application: {said}")
             if (said := await self._lua(f"require('{name}')")) != wire.READY:
                 raise LinkError(Reason.REFUSED, f"{self.name}: its application does not start: {said}")
@@ -181,14 +183,19 @@ class Frame:
             return
         raise LinkError(Reason.TIMEOUT, f"{self.name}: Lua does not answer; restart the glasses")
 
-    async def _lua(self, line: str) -> str:
-        """Runs one line and returns what it prints, or its error."""
+    async def _lua(self, line: str, hoped_for: str = "") -> str:
+        """Runs one line and returns what it prints, or its error; the answer before, come again, is let go."""
+        before = self._last_printed
         await self._peripheral.write(wire.WRITE, line.encode())
-        return await self._peripheral.answer(self._next_printed(), _LUA_TIMEOUT_S, f"Lua: {line[:40]}")
+        while True:
+            said = await self._peripheral.answer(self._next_printed(), _LUA_TIMEOUT_S, f"Lua: {line[:40]}")
+            if said != before or said == hoped_for:
+                return said
 
     async def _next_printed(self) -> str:
         assert self._printed is not None
-        return (await self._printed.get()).strip()
+        self._last_printed = (await self._printed.get()).strip()
+        return self._last_printed
 
     async def _message(self, code: int, payload: bytes) -> None:
         """Sends one message, and returns when all its packets are acknowledged.
@@ -222,7 +229,8 @@ class Frame:
         try:
             said = wire.parse(value)
         except LinkError as error:
-            said = wire.Printed(str(error))
+            self.inbox.put(Message(t_ns, str(error)))
+            return
         match said:
             case wire.Printed(text):
                 if self._printed is not None:
@@ -247,7 +255,11 @@ class Frame:
     def _heard(self, seq: int, pcm: bytes, t_ns: int) -> None:
         if self._stream is None:
             return
-        lost = 0 if self._next_sound is None else (seq - self._next_sound) % 256
-        if lost < 128:  # else an old one again
-            self._next_sound = (seq + 1) % 256
+        lost = self._microphone.lost_before(seq)
+        if lost is not None:
             self._stream.frame(pcm, t_ns, lost_before=lost)
+
+
+def _mic_sequence() -> Sequence:
+    """Packets of 7.5 ms."""
+    return Sequence(8, late=64, most_lost=191)

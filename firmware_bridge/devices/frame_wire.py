@@ -13,8 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
+from firmware_bridge.devices import display_text
 from firmware_bridge.devices.device import Ability, Capabilities, Panel
-from firmware_bridge.devices.photo import MAX_PHOTO_BYTES, Assembled, Assembler, PhotoError, PhotoFailure
+from firmware_bridge.devices.photo import (
+    MAX_PHOTO_BYTES,
+    MAX_PHOTO_CHUNKS,
+    Assembled,
+    Assembler,
+    PhotoError,
+    PhotoFailure,
+)
 from firmware_bridge.errors import LinkError, Reason
 
 SERVICE = "7a230001-5475-a6a4-654c-8431f6ad49c4"
@@ -58,11 +66,16 @@ def message_packets(code: int, payload: bytes, max_write_bytes: int) -> list[byt
 
 
 def text_message(text: str, product: str) -> bytes:
-    """Line height and lines. Raises LinkError TOO_LARGE over 1,024 bytes."""
-    data = text.encode()
+    """Line height and lines, in the characters of Frame's font. Raises LinkError TOO_LARGE over 1,024 bytes."""
+    data = display_text.in_font(display_text.clean(text), _is_drawn).encode()
     if len(data) > FRAME.max_text_bytes:
         raise LinkError(Reason.TOO_LARGE, f"a text of {len(data)} bytes; {product} takes {FRAME.max_text_bytes}")
     return bytes((LINE_HEIGHT[product],)) + data
+
+
+def _is_drawn(char: str) -> bool:
+    """Whether Frame's font has it: ASCII and Latin-1 (the vendor's graphical_assets). Of Halo's nothing is stated."""
+    return char == "\n" or " " <= char <= "~" or ("\xa1" <= char <= "\xff" and char != "\xad")
 
 
 def photo_message(product: str, *, quality: int = 4) -> bytes:
@@ -156,8 +169,12 @@ _SAID: dict[int, Callable[[bytes], Said]] = {
 
 
 def assemble(turn_deg: int | None) -> Assembler:
-    """One photograph from its chunks: `07 data` ..., `08 size(4, BE)`."""
-    jpeg = bytearray()
+    """One photograph from its chunks: `07 data` ..., `08 size(4, BE)`.
+
+    The size says whether all came once, or some came again, as they do where a peer is subscribed to twice.
+    """
+    chunks: list[bytes] = []
+    n_bytes = 0
     while True:
         chunk = yield
         flag, data = chunk[0], chunk[1:]
@@ -166,11 +183,13 @@ def assemble(turn_deg: int | None) -> Assembler:
             raise PhotoError(failure, "first chunk", f"Frame: {data[1:].decode(errors='replace')}")
         if flag == _IMAGE_END:
             size = int.from_bytes(data, "big") if len(data) == 4 else -1
-            if size != len(jpeg):
-                raise PhotoError(PhotoFailure.GAP, "whole", f"Frame: {len(jpeg)} of {size} bytes of the photo came")
-            return Assembled(bytes(jpeg), turn_deg)
-        jpeg += data
-        if len(jpeg) > MAX_PHOTO_BYTES:
+            for jpeg in (b"".join(chunks), b"".join(dict.fromkeys(chunks))):
+                if len(jpeg) == size:
+                    return Assembled(jpeg, turn_deg)
+            raise PhotoError(PhotoFailure.GAP, "whole", f"Frame: {n_bytes} of {size} bytes of the photo came")
+        chunks.append(data)
+        n_bytes += len(data)
+        if n_bytes > MAX_PHOTO_BYTES or len(chunks) > MAX_PHOTO_CHUNKS:
             raise PhotoError(PhotoFailure.CAPTURE, "next chunk", f"Frame: a photo over {MAX_PHOTO_BYTES} bytes")
 
 
@@ -187,9 +206,19 @@ def app() -> tuple[str, str]:
 
 
 def upload_lines(name: str, text: str, max_write_bytes: int) -> list[str]:
-    """Lua lines that write NAME.lua by way of another name, so that half a file is never run; each prints 1."""
-    room = max_write_bytes - len("f:write('');print(1)")
+    """Lua lines that write NAME.lua by way of another name, so that half a file is never run; each prints 1.
+
+    Raises LinkError TOO_LARGE where one of them does not fit into a write.
+    """
     lines = ["f=frame.file.open('glasses.part','w');print(1)"]
+    last = f"frame.file.rename('glasses.part','{name}.lua');print(1)"
+    if max_write_bytes < len(last):
+        raise LinkError(
+            Reason.TOO_LARGE,
+            f"the link carries {max_write_bytes} bytes in one write, the application's upload needs {len(last)}: "
+            "connect again, or with another Bluetooth adapter",
+        )
+    room = max_write_bytes - len("f:write('');print(1)")
     piece = ""
     for escaped in map(_escaped, text):
         if len((piece + escaped).encode()) > room:
@@ -197,7 +226,7 @@ def upload_lines(name: str, text: str, max_write_bytes: int) -> list[str]:
             piece = ""
         piece += escaped
     lines += [f"f:write('{piece}');print(1)", "f:close();print(1)"]
-    return [*lines, f"frame.file.rename('glasses.part','{name}.lua');print(1)"]
+    return [*lines, last]
 
 
 def _escaped(character: str) -> str:

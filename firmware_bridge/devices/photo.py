@@ -15,7 +15,7 @@ from enum import StrEnum
 from firmware_bridge.errors import LinkError, Reason
 
 MAX_PHOTO_BYTES = 1 << 20
-_MAX_WAITING_CHUNKS = 1 << 13  # MAX_PHOTO_BYTES in the smallest chunks seen, of 128 bytes
+MAX_PHOTO_CHUNKS = 1 << 13  # MAX_PHOTO_BYTES in the smallest chunks seen, of 128 bytes
 
 
 class PhotoFailure(StrEnum):
@@ -98,7 +98,7 @@ class Camera:
         self._is_last = is_last
         self._busy = False
         self._ended = True  # nothing of an earlier picture is still to come
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_WAITING_CHUNKS)  # None: the link went down
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_PHOTO_CHUNKS)  # None: the link went down
 
     def feed(self, chunk: bytes) -> None:
         """Takes a chunk the device sent; what nobody asked for is let go."""

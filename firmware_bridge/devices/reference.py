@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge import protocol
+from firmware_bridge.devices import display_text
 from firmware_bridge.devices import reference_wire as wire
 from firmware_bridge.devices.device import Capabilities, Inbox, LinkChanged
 from firmware_bridge.devices.device import Message as Line
@@ -87,7 +88,9 @@ class ReferenceGlasses:
     async def battery(self) -> int:
         """Charge in percent, as the device last said; asked for anew with every connection."""
         self.capabilities.require("battery")
-        return self.info["battery_percent"]
+        if (percent := self.info["battery_percent"]) > 100:
+            raise LinkError(Reason.CORRUPT, f"{self.capabilities.product}: a battery at {percent} percent")
+        return percent
 
     async def start_audio(self, codec: Codec = "pcm16") -> None:
         """Sounds come to the inbox from now on; `codec` is what they travel in.
@@ -127,7 +130,7 @@ class ReferenceGlasses:
         """Clears the HUD and writes `text`. Raises LinkError: NOT_SUPPORTED, TOO_LARGE."""
         self.capabilities.require("text")
         await self.command("hud_clear")
-        await self.command("hud_text", text.encode(), x=x, y=y, level=255)
+        await self.command("hud_text", display_text.clean(text).encode(), x=x, y=y, level=255)
 
     async def show_bitmap(self, pixels: NDArray[np.uint8], *, x: int = 0, y: int = 0) -> None:
         """Puts pixels uint8 (H, W) there; as many rows a message as fit."""
@@ -237,7 +240,7 @@ class ReferenceGlasses:
         elif message.name == "smp":
             if not self.smp.full():  # each question waits for its answer: more than a few are nobody's
                 self.smp.put_nowait(message.data)
-        elif message.name == "battery":
+        elif message.name == "battery" and fields["percent"] <= 100:
             self.info |= {"battery_percent": fields["percent"]}
         waiting = self._answers.get((message.name, fields["message"] if message.name == "result" else 0))
         if waiting is not None and not waiting.done():
@@ -248,7 +251,7 @@ class ReferenceGlasses:
             )
         if message.name == "audio":
             expected, self._audio_seq = self._audio_seq, fields["seq"] + 1
-            self.audio_lost += fields["seq"] - expected if expected is not None else 0
+            self.audio_lost += max(0, fields["seq"] - expected) if expected is not None else 0
         t_ns = self.session.link.clock.to_ours_us(fields["t_us"]) * 1000 if "t_us" in fields else _now_ns()
         event = self._microphone.heard(message, t_ns) if message.name == "audio" else wire.event(message, t_ns)
         if event is not None:

@@ -74,7 +74,8 @@ def event(message: Message, t_ns: int) -> Event | None:
     """What goes to the inbox, at `t_ns` of this host; None for answers, records and sound."""
     fields, found = message.fields, None
     if message.name == "battery":
-        found = Battery(t_ns, fields["percent"])
+        percent = fields["percent"]
+        found = Battery(t_ns, percent) if percent <= 100 else Line(t_ns, f"a battery at {percent} percent")
     elif message.name == "touch":
         found = Touch(t_ns, _GESTURES.get(fields["gesture"], f"gesture {fields['gesture']}"))
     elif message.name == "button":

@@ -19,14 +19,14 @@ def test_g1_text_packet_has_the_documented_bytes() -> None:
 
 
 def test_g1_text_packets_of_a_long_text_hold_191_bytes_each() -> None:
-    text = "é" * 200  # 400 bytes of UTF-8, cut wherever it falls
+    text = "é" * 200  # 400 bytes of UTF-8, cut between letters
     packets = wire.text_packets(text, seq=1)
     assert [packet[:9].hex(" ") for packet in packets] == [
         "4e 01 03 00 71 00 00 01 01",
         "4e 01 03 01 71 00 00 01 01",
         "4e 01 03 02 71 00 00 01 01",
     ]
-    assert [len(packet) - 9 for packet in packets] == [191, 191, 18]
+    assert [len(packet) - 9 for packet in packets] == [190, 190, 20]
     assert b"".join(packet[9:] for packet in packets).decode() == text
     with pytest.raises(LinkError) as caught:
         wire.text_packets("x" * (255 * 191 + 1), seq=1)
@@ -90,6 +90,21 @@ def test_g1_parse_of_an_acknowledgement_gives_a_reply_or_is_refused() -> None:
         with pytest.raises(LinkError) as caught:
             reply.check("left arm")
         assert caught.value.reason is Reason.REFUSED
+
+
+def test_g1_sound_of_other_lengths_is_whole_frames() -> None:
+    assert wire.parse(b"\xf1\x09" + bytes(100)) == wire.MicPacket(9, bytes(100))
+    assert wire.parse(b"\xf1\x09" + bytes(202)) == wire.MicPacket(9, bytes(200))
+    for damaged in (b"\xf1\x09", b"\xf1\x09" + bytes(19)):
+        with pytest.raises(LinkError):
+            wire.parse(damaged)
+
+
+def test_g1_pair_two_arms_of_one_number_are_refused() -> None:
+    two = ["Even G1_17_L_AAAAAA", "Even G1_17_L_BBBBBB", "Even G1_17_R_CCCCCC", "Even G1_8_R_1", "even g1_8_l_2"]
+    assert wire.pair(two) == [("even g1_8_l_2", "Even G1_8_R_1")]
+    assert "3 arms of Even G1_17 are in reach" in wire.why_alone(two[2], two)
+    assert "the other arm is not in reach" in wire.why_alone(two[2], two[2:])
 
 
 def test_g1_pair_finds_the_two_arms_of_each_pair() -> None:

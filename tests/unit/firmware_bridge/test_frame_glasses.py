@@ -99,6 +99,29 @@ def test_frame_upload_lines_never_split_an_escape_and_fit() -> None:
         assert joined.replace("\\\\", "\0").replace("\\'", "'").replace("\\n", "\n").replace("\0", "\\") == text
 
 
+@pytest.mark.parametrize("room", [20, 59])
+def test_frame_upload_over_a_link_that_is_too_narrow_is_refused(room: int) -> None:
+    with pytest.raises(LinkError) as caught:
+        wire.upload_lines("glasses_00000000", "a = 1", room)
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_frame_photo_whose_chunks_come_twice_is_put_together() -> None:
+    assert put_together(*["07 ff d8"] * 2, *["07 11 d9"] * 2, "08 00 00 00 04").jpeg == bytes.fromhex("ff d8 11 d9")
+    assert put_together(*["07 11 11"] * 2, "08 00 00 00 04").jpeg == bytes.fromhex("11 11 11 11")  # once, and alike
+
+
+def test_frame_text_is_in_the_characters_of_its_font() -> None:
+    for text, shown in (
+        ("na\u00efve caf\u00e9 \u2014 5\u00a0\u00b0C", "na\u00efve caf\u00e9 - 5 \u00b0C"),
+        ("a\tb\rc\0d\ud800", "a b\ncd"),
+        ("\u0141\u00f3d\u017a \u201e\u2026\u201c", 'L\u00f3dz "..."'),
+        ("\U0001f44d\U0001f3fd \u6f22", "? ?"),
+        ("\u202eabc\u2066", "abc"),
+    ):
+        assert wire.text_message(text, "Frame")[1:].decode() == shown
+
+
 def test_frame_settings_out_of_range_are_refused() -> None:
     assert wire.photo_message("Frame") == bytes.fromhex("04 02 00")
     assert wire.photo_message("Halo", quality=0) == bytes.fromhex("00 02 80")

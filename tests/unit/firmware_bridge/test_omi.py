@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.devices.omi_glass import AudioFramer, Heard, assemble, audio_format, is_last, pressed
+from firmware_bridge.devices.omi_audio import AudioFramer, Heard, audio_format
+from firmware_bridge.devices.omi_glass import assemble, battery_percent, is_last, pressed
 from firmware_bridge.devices.photo import Assembled, PhotoError, PhotoFailure
 from firmware_bridge.errors import LinkError, Reason
 
@@ -20,30 +21,50 @@ def put_together(*chunks: str) -> Assembled:
     raise AssertionError("not complete")
 
 
+def heard(*packets: str) -> list[Heard]:
+    """What packets are, and after them a pause."""
+    framer = AudioFramer()
+    return [one for packet in packets for one in framer.feed(bytes.fromhex(packet))] + framer.flush()
+
+
 def test_omi_sound_packet_is_counter_part_payload() -> None:
-    framer = AudioFramer(241)
-    assert framer.feed(bytes.fromhex("fe ff 00 aa bb")) == [Heard(0, b"\xaa\xbb")]
-    assert framer.feed(bytes.fromhex("ff ff 00 cc")) == [Heard(0, b"\xcc")]
-    assert framer.feed(bytes.fromhex("00 00 00 dd")) == [Heard(0, b"\xdd")]  # u16 wraps
+    framer = AudioFramer()
+    assert framer.feed(bytes.fromhex("fe ff 00 aa bb"), 7) == []
+    assert framer.feed(bytes.fromhex("ff ff 00 cc"), 8) == [Heard(0, b"\xaa\xbb", 7)]
+    assert framer.feed(bytes.fromhex("00 00 00 dd")) == [Heard(0, b"\xcc", 8)]  # u16 wraps
     assert framer.feed(bytes.fromhex("00 00 00 dd")) == []  # once more
-    assert framer.feed(bytes.fromhex("04 00 00 ee")) == [Heard(3, b"\xee")]
+    assert framer.feed(bytes.fromhex("04 00 00 ee")) == [Heard(0, b"\xdd")]
+    assert framer.flush() == [Heard(3, b"\xee")]
+    assert framer.flush() == []
 
 
 def test_omi_frame_longer_than_a_packet_continues_in_parts() -> None:
-    framer = AudioFramer(4)
-    assert framer.feed(bytes.fromhex("01 00 00 01 02 03 04")) == []
-    assert framer.feed(bytes.fromhex("02 00 01 05 06")) == [Heard(0, bytes(range(1, 7)))]
-    assert framer.feed(bytes.fromhex("03 00 00 01 02 03 04")) == []  # full, so the frame may go on
-    assert framer.feed(bytes.fromhex("04 00 00 09")) == [Heard(0, b"\x01\x02\x03\x04"), Heard(0, b"\x09")]
+    assert heard("01 00 00 01 02 03 04", "02 00 01 05 06") == [Heard(0, bytes(range(1, 7)))]
+    assert heard("03 00 00 01 02 03 04", "04 00 00 09") == [Heard(0, b"\x01\x02\x03\x04"), Heard(0, b"\x09")]
+    assert heard("05 00 00 01", "06 00 01 02 03 04", "07 00 02 05") == [Heard(0, bytes(range(1, 6)))]
 
 
 def test_omi_frame_without_its_beginning_is_lost_whole() -> None:
-    framer = AudioFramer(4)
-    for packet in ("00 00 00 01 02 03 04", "01 00 01 05"):
-        framer.feed(bytes.fromhex(packet))
-    framer.feed(bytes.fromhex("02 00 00 01 02 03 04"))
-    assert framer.feed(bytes.fromhex("05 00 01 07")) == []  # 3 and 4 are missing: the end of one frame, all of another
-    assert framer.feed(bytes.fromhex("06 00 00 08")) == [Heard(2, b"\x08")]
+    whole = ("00 00 00 01 02 03 04", "01 00 01 05")
+    # 3 and 4 are missing: the end of one frame, all of another
+    assert heard(*whole, "02 00 00 01 02 03 04", "05 00 01 07", "06 00 00 08") == [
+        Heard(0, bytes(range(1, 6))),
+        Heard(2, b"\x08"),
+    ]
+
+
+def test_omi_frame_whose_parts_are_numbered_wrongly_is_lost() -> None:
+    assert heard("00 00 00 01", "01 00 02 02", "02 00 00 03") == [Heard(1, b"\x03")]
+
+
+@pytest.mark.parametrize("n_before", [3, 1_000, 30_000, 60_000])
+def test_omi_sound_counter_that_restarts_silences_half_a_second_at_most(n_before: int) -> None:
+    framer = AudioFramer()
+    for number in range(n_before):
+        framer.feed(number.to_bytes(2, "little") + b"\0x")
+    frames = [one for number in range(100) for one in framer.feed(number.to_bytes(2, "little") + b"\0y")]
+    assert len([one for one in frames if one.frame == b"y"]) >= 74
+    assert sum(one.lost for one in frames) <= 1
 
 
 @pytest.mark.parametrize("packet", ["", "01", "01 00 00"])
@@ -84,6 +105,21 @@ def test_omi_photo_with_a_gap_fails() -> None:
     with pytest.raises(PhotoError) as caught:
         put_together("01 00 11 22")  # the first one is missing
     assert caught.value.failure is PhotoFailure.GAP
+
+
+def test_omi_photo_chunk_that_comes_again_is_dropped() -> None:
+    whole = put_together("00 00 01 ff d8", "00 00 01 ff d8", "01 00 11", "00 00 01 ff d8", "01 00 11", "ff ff")
+    assert whole == Assembled(bytes.fromhex("ff d8 11"), 90)
+    with pytest.raises(PhotoError) as caught:
+        put_together("00 00 01 ff d8", "00 00 01 ff d9")  # another picture
+    assert caught.value.failure is PhotoFailure.GAP
+
+
+@pytest.mark.parametrize("value", ["", "65", "ff"])
+def test_omi_battery_out_of_range_is_corrupt(value: str) -> None:
+    with pytest.raises(LinkError) as caught:
+        battery_percent(bytes.fromhex(value))
+    assert caught.value.reason is Reason.CORRUPT
 
 
 def test_omi_photo_end_without_picture_is_a_failed_capture() -> None:
