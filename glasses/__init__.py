@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as typing has it, whose import takes milliseconds in which Ctrl-C would not be ours
 if TYPE_CHECKING:
+    from typing import Any
+
     from glasses import errors, types
     from glasses.assistant.answer import ask
     from glasses.assistant.assistant import Assistant

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from glasses import folders
 from glasses.assistant.config import ACTIVATIONS, FORMER_ACTIVATIONS, MAX_MEMORY_MIN, AssistantConfig
 from glasses.errors import InputError, Reason
 
@@ -38,8 +39,7 @@ def system_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
 
 def user_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's own file, as the XDG base directory specification has it."""
-    home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config"
-    return Path(home) / "glasses" / "config.toml"
+    return folders.config_folder(environ) / "glasses" / "config.toml"
 
 
 def paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
@@ -158,8 +158,8 @@ def _flag(value: Any) -> bool:
 
 def _path(value: Any) -> Path:
     try:
-        return Path(_text(str(value) if isinstance(value, Path) else value)).expanduser()
-    except RuntimeError as error:  # "~somebody/...": no such user
+        return folders.expanded(_text(str(value) if isinstance(value, Path) else value))
+    except InputError as error:  # "~somebody/...": no such user
         raise ValueError("must be a path in a home folder that exists") from error
 
 

@@ -61,7 +61,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `ask`."""
     parser = subparsers.add_parser(
         "ask",
-        help="answer sounds, pictures and text",
         description="Answer a question asked in any mix of sound files, pictures and text.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

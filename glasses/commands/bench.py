@@ -31,7 +31,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `bench`, with a subcommand for each benchmark."""
     parser = subparsers.add_parser(
         "bench",
-        help="measure this machine",
         description="Measure this machine.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -30,7 +30,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `check`."""
     parser = subparsers.add_parser(
         "check",
-        help="what is wrong here and what to do",
         description="Look at models, microphone, speaker, camera, disk, memory, heat, power and the boot service.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -26,7 +26,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `config`."""
     parser = subparsers.add_parser(
         "config",
-        help="what glasses run is configured to do",
         description="Show or check the configuration of `glasses run`.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

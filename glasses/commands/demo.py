@@ -41,7 +41,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `demo`."""
     parser = subparsers.add_parser(
         "demo",
-        help="answer a recorded minute of sound and pictures",
         description="Play a recorded minute to the assistant and watch.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -42,7 +42,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `devices`."""
     parser = subparsers.add_parser(
         "devices",
-        help="list cameras, microphones, speakers, serial ports and glasses in reach",
         description="List what can be used, with what it can do.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -37,7 +37,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `evaluate`."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="measure a bundle on the held-out sets",
         description="Measure a bundle on the held-out speech, pictures and sounds.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -45,7 +45,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `link`."""
     parser = subparsers.add_parser(
         "link",
-        help="talk to glasses that speak our own protocol",
         description="Connect to glasses over serial, TCP or Bluetooth LE.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,9 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help=_ADDRESS)
     parser.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="for `update`: a signed firmware image")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after that long (with monitor)")
-    keys = link_keys.folder()
     how: dict[str, Any] = {"type": Path, "metavar": "DIR"}
-    parser.add_argument("--key-dir", **how, default=keys, help=f"keys of paired glasses (default: {keys})")
+    parser.add_argument("--key-dir", **how, help="keys of paired glasses (default: ~/.config/glasses/links)")
     old_names.add_option(parser, "--keys", "--key-dir", **how)
     for verb in ("pair", "monitor"):
         old_names.add_option(parser, f"--{verb}", f"`glasses link {verb} ADDRESS`", dest=verb, action="store_true")
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     _apply_verb(args)
     if args.seconds is not None and not (math.isfinite(args.seconds) and args.seconds > 0):
         raise InputError(Reason.BAD_INPUT, f"--seconds {args.seconds:g}: how long to measure, above 0")
-    key_path = link_keys.path_of(args.key_dir, args.address)
+    key_path = link_keys.path_of(args.key_dir or link_keys.folder(), args.address)
     try:
         check_address(args.address)
         image = _image(args.update) if args.update else None  # a bad file must not cost a connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from glasses import folders
 from glasses.errors import InputError, Reason
 
 _KEY_BYTES = 32
@@ -12,8 +13,8 @@ _MOST_BYTES = 1024  # of a file that holds 64 hex digits
 
 
 def folder() -> Path:
-    """The default folder of keys (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "glasses" / "links"
+    """The default folder of keys. Raises InputError(NOT_FOUND) where this user has no home folder."""
+    return folders.config_folder() / "glasses" / "links"
 
 
 def path_of(keys: Path, address: str) -> Path:

@@ -28,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `models` and its three verbs."""
     parser = subparsers.add_parser(
         "models",
-        help="list, fetch and check model files",
         description="List, fetch and check model files.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

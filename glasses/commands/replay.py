@@ -47,7 +47,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `replay`."""
     parser = subparsers.add_parser(
         "replay",
-        help="replay a recorded session and compare decisions and answers",
         description="Replay a recorded session through the pipeline of `glasses run`; compare decisions and answers.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -46,7 +46,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     run_options.add_options(
         subparsers.add_parser(
             "run",
-            help="listen, watch and answer",
             description="Listen, watch and answer until told to stop.",
             epilog=run_options.EXAMPLE,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -13,6 +13,7 @@ from glasses.commands import offload_options, old_names
 from glasses.model_store import store
 from glasses.recording.folder import default_folder
 
+_DEFAULT_FOLDER = Path()  # stands for --record without a folder, which is looked up when it is needed
 EXAMPLE = """\
 examples:
   glasses run                                  Enter is a touch: speak, and it answers; talk over it and it falls silent
@@ -49,7 +50,8 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
     known = {key for key, _ in items(AssistantConfig())}
     values = {key: value for key, value in vars(args).items() if key in known}
     if folder := getattr(args, "record", None):
-        values |= {"recording.enabled": True, "recording.folder": folder}
+        values |= {"recording.enabled": True}
+        values |= {"recording.folder": default_folder() if folder == _DEFAULT_FOLDER else folder}
     if listen := getattr(args, "dashboard", None):
         values |= {"dashboard.enabled": True, "dashboard.listen": listen}
     return values
@@ -108,7 +110,7 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
         "--dashboard", nargs="?", const="127.0.0.1:8766", metavar="HOST:PORT", help="a page to look at, and a mute"
     )
     parser.add_argument(
-        "--record", nargs="?", type=Path, const=default_folder(), metavar="DIR", help="keep what sensors give, as MCAP"
+        "--record", nargs="?", type=Path, const=_DEFAULT_FOLDER, metavar="DIR", help="keep what sensors give, as MCAP"
     )
     parser.add_argument(
         "--record-hours",

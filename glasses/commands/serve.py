@@ -31,7 +31,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `serve`."""
     parser = subparsers.add_parser(
         "serve",
-        help="serve the model over HTTP and WebSocket",
         description="Serve the backbone of a bundle over HTTP and WebSocket: its Latent, Gradient and Tokenizer APIs, "
         "and an OpenAI-compatible chat that takes pictures and sound.",
         epilog=_EXAMPLE,

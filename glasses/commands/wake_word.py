@@ -44,7 +44,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `wake-word`."""
     parser = subparsers.add_parser(
         "wake-word",
-        help="train a wake phrase, show or delete it",
         description="Choose a wake phrase and train its detector, on this machine.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -29,7 +29,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `wipe`."""
     parser = subparsers.add_parser(
         "wipe",
-        help="forget what was heard and seen",
         description="Forget what was heard and seen. A glasses run without --record holds it in memory only.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--recordings", nargs="?", type=Path, const=_DEFAULT_FOLDER, metavar="DIR", help="delete recordings too"
     )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, logs=False)  # logging is one module more
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from glasses import folders
 from glasses.data import data_path
 from glasses.errors import ModelError, Reason
 from glasses.model_store import sources
@@ -63,10 +64,10 @@ class FileState:
 
 
 def cache_dir() -> Path:
-    """The root of the cache; it need not exist."""
+    """The root of the cache; it need not exist. Raises InputError(NOT_FOUND) where this user has no home folder."""
     if chosen := os.environ.get("GLASSES_MODELS"):
-        return Path(chosen).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "glasses" / "models"
+        return folders.expanded(chosen).absolute()
+    return folders.cache_folder() / "glasses" / "models"
 
 
 def path_of(name: str, file: str | None = None) -> Path:
@@ -81,7 +82,7 @@ def path_of(name: str, file: str | None = None) -> Path:
         known = ", ".join(f.name for f in manifest.files)
         raise ModelError(Reason.NOT_FOUND, f"model {name} has no file {file!r}; it has {known}")
     path = _place(found)
-    state = _state(found, path, full=False)
+    state = _state(found, path, full=False, keep=True)
     if state == "absent":
         raise ModelError(Reason.NOT_FOUND, f"{name}/{found.name} is not at {path}; run: glasses models pull {name}")
     if state == "corrupt":
@@ -92,7 +93,7 @@ def path_of(name: str, file: str | None = None) -> Path:
 
 
 def states(names: Sequence[str]) -> list[FileState]:
-    """The state of every file of `names`, as cheaply as `path_of` finds it."""
+    """The state of every file of `names`, as cheaply as `path_of` finds it. Writes nothing, as `verify` does not."""
     return _states(names, full=False)
 
 
@@ -135,7 +136,7 @@ def sha256_of(path: Path) -> str:
 def _pull_model(manifest: Manifest, progress: Progress) -> None:
     stage = cache_dir() / ".stage" / manifest.name
     for file in manifest.files:
-        if _state(file, _place(file), full=True) != "present":
+        if _state(file, _place(file), full=True, keep=True) != "present":
             _pull_file(manifest.name, file, stage, progress)
         progress(f"{manifest.name}/{file.name}", file.size_bytes, file.size_bytes)
     shutil.rmtree(stage, ignore_errors=True)
@@ -218,7 +219,8 @@ def _states(names: Sequence[str], *, full: bool) -> list[FileState]:
     return [FileState(name, file, path, _state(file, path, full=full)) for name, file, path in places]
 
 
-def _state(file: ModelFile, path: Path, *, full: bool) -> State:
+def _state(file: ModelFile, path: Path, *, full: bool, keep: bool = False) -> State:
+    """Reads the file if `full` or if it was not read before. `keep` writes down that it was: a listing does not."""
     try:
         if path.stat().st_size != file.size_bytes:
             return "corrupt"
@@ -229,7 +231,8 @@ def _state(file: ModelFile, path: Path, *, full: bool) -> State:
             return "absent"
     if sha256_of(path) != file.sha256:
         return "corrupt"
-    _write_stamp(file, path)
+    if keep:
+        _write_stamp(file, path)
     return "present"
 
 

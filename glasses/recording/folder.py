@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from glasses import folders
 from glasses.errors import InputError, Reason
 from glasses.recording.encryption import EncryptedReader
 from glasses.recording.mcap_file import SegmentWriter, read_raw
@@ -51,10 +52,13 @@ class Segment:
 
 
 def default_folder() -> Path:
-    """Where systemd says that state belongs, else $XDG_STATE_HOME/glasses/recordings; it need not exist."""
+    """Where systemd says that state belongs, else $XDG_STATE_HOME/glasses/recordings; it need not exist.
+
+    Raises InputError(NOT_FOUND) where this user has no home folder.
+    """
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0]) / "recordings"
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser().absolute() / "glasses" / "recordings"
+    return folders.state_folder() / "glasses" / "recordings"
 
 
 def segments(folder: Path) -> list[Segment]:

@@ -28,12 +28,17 @@ _MAX_BYTES = 64  # two numbers
 
 
 def process_file_path() -> Path:
-    """Where the file of this user's running process lies; it need not exist."""
+    """Where the file of this user's running process lies; it need not exist.
+
+    Raises InputError(NOT_FOUND) where this user has no home folder and no folder for runtime files.
+    """
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "STATE_DIRECTORY"):
-        if given := os.environ.get(name):
-            return Path(given.split(":")[0]) / "glasses-run.pid"
-    state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser().absolute()
-    return state / "glasses" / "glasses-run.pid"
+        folder = Path(os.environ.get(name, "").split(":")[0])
+        if folder.is_absolute():
+            return folder / "glasses-run.pid"
+    from glasses.folders import state_folder  # noqa: PLC0415  # `wipe` seldom needs it
+
+    return state_folder() / "glasses" / "glasses-run.pid"
 
 
 class ProcessFile:

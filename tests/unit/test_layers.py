@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # From the bottom. What stands on one level does not import each other.
 LEVELS = (
     ("types", "errors", "data"),
-    ("events",),
+    ("events", "folders"),
     ("model_store", "backbone", "system", "media"),
     ("audio", "encoders", "connectors", "decoders", "dashboard"),
     ("heads", "devices", "memory", "recording"),

@@ -109,18 +109,20 @@ def test_report_page_is_complete_and_fetches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "says"),
+    ("missing", "command", "says"),
     [
-        ("onnx", "quantize: onnx is not installed; install the extra"),
-        ("gguf", "quantize: gguf is not installed; install the extra"),
-        ("quantize.plan", "import of quantize.plan halted"),  # ours: a defect, which its traceback shows
+        ("onnx", "plan", "quantize plan: onnx is not installed; install the extra"),
+        ("gguf", "backbone", "quantize backbone: gguf is not installed; install the extra"),
+        ("quantize.plan", "plan", "import of quantize.plan halted"),  # ours: a defect, which its traceback shows
     ],
 )
-def test_quantize_missing_package_of_the_extra_names_the_extra(missing, says) -> None:
-    """A missing module of our own is a defect, and its traceback is shown."""
+def test_quantize_missing_package_of_the_extra_names_the_extra(missing, command, says) -> None:
+    """A missing module of our own is a defect, and --verbose shows its traceback."""
     code = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_module('quantize', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    arguments = [sys.executable, "-c", code, "--verbose", command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert ("Traceback" in done.stderr) is missing.startswith("quantize")
     assert says in done.stderr
     assert ("install the extra" in done.stderr) is not missing.startswith("quantize")
 

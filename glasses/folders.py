@@ -1,0 +1,56 @@
+"""The user's own folders, by the XDG base directory specification: configuration, cache and state.
+
+A variable that is not set, is empty or holds a relative path does not count, as the specification says. Nothing here
+looks at the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from glasses.errors import InputError, Reason
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's home folder. Raises InputError(NOT_FOUND) where neither $HOME nor the system's user list has one."""
+    if given := environ.get("HOME"):
+        return Path(given).absolute()
+    try:
+        return Path.home().absolute()
+    except RuntimeError as error:
+        raise InputError(
+            Reason.NOT_FOUND, f"user {os.getuid()} has no home folder: set HOME to a folder of yours"
+        ) from error
+
+
+def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """$XDG_CONFIG_HOME, else ~/.config. Raises InputError as `home` does."""
+    return _absolute(environ.get("XDG_CONFIG_HOME")) or home(environ) / ".config"
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """$XDG_CACHE_HOME, else ~/.cache. Raises InputError as `home` does."""
+    return _absolute(environ.get("XDG_CACHE_HOME")) or home(environ) / ".cache"
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """$XDG_STATE_HOME, else ~/.local/state. Raises InputError as `home` does."""
+    return _absolute(environ.get("XDG_STATE_HOME")) or home(environ) / ".local" / "state"
+
+
+def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:
+    """`path` with a leading ~ replaced, of this user or of a named one. Raises InputError(NOT_FOUND)."""
+    first, *rest = Path(path).parts or (".",)
+    if first == "~":
+        return home(environ).joinpath(*rest)
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(Reason.NOT_FOUND, f"{path}: there is no user {first[1:]}") from error
+
+
+def _absolute(given: str | None) -> Path | None:
+    path = Path(given) if given else None
+    return path if path and path.is_absolute() else None
