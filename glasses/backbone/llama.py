@@ -55,7 +55,8 @@ class LlamaBackbone:
         if sha256 is not None:
             self.sha256 = sha256
         self._native = Native(path, n_ctx=n_ctx, n_batch=min(n_batch, n_ctx), n_threads=n_threads)
-        self.n_embd, self.n_vocab, self.n_ctx = self._native.n_embd, self._native.n_vocab, self._native.n_ctx
+        self.n_batch, self.n_embd = self._native.n_batch, self._native.n_embd
+        self.n_vocab, self.n_ctx = self._native.n_vocab, self._native.n_ctx
         try:
             self.vocabulary = Vocabulary(self._native)
             self._rows = TokenRows(path, self.n_vocab, self.n_embd, row_scale(path, self._native))
@@ -63,8 +64,10 @@ class LlamaBackbone:
             self._native.close()
             raise
         self.name = path.stem
-        self.n_past = 0
-        self._calls = 0  # of methods that change the context, so that a running generation notices them
+        self.n_past, self._calls = (
+            0,
+            0,
+        )  # calls: of methods that change the context, so that a running generation notices them
         self._logits: Float32Array | None = None
         self._hidden: Float32Array | None = None
 

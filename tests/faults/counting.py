@@ -98,6 +98,9 @@ class CountingEngine:
         logits[ord(ANSWER[len(said)]) if said != ANSWER else EOS] = 9.0
         return Output(logits, np.zeros(N_EMBD, np.float32) if hidden else None)
 
+    def slices(self, inputs: Any) -> list[list[Any]]:
+        return [list(inputs)]
+
     def truncate(self, context: Context, n_past: int) -> None:
         context.state, context.n_past = (context.state or ())[:n_past], n_past
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from glasses.backbone.inputs import ModelInput
+from glasses.backbone.inputs import ModelInput, check
+from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import LoadedBundle
 from glasses.service.protocol.events import Gradients
 from glasses.service.protocol.messages import Example, GenerationParams, GradientRequest
@@ -51,6 +53,12 @@ class Engine(Protocol):
 
     def feed(self, context: Context, inputs: Sequence[ModelInput], *, hidden: bool) -> Output:
         """Appends inputs to the context."""
+        ...
+
+    def slices(self, inputs: Sequence[ModelInput]) -> list[list[ModelInput]]:
+        """Cuts inputs (at least one) into slices, each of which takes `feed` a fraction of a second. Fed one after the
+        other they give what all of them at once would give.
+        """
         ...
 
     def truncate(self, context: Context, n_past: int) -> None:
@@ -128,3 +136,34 @@ class StreamsTokens(Protocol):
     def stream(self, context: Context, params: GenerationParams) -> AsyncGenerator[StreamedToken, None]:
         """Generates after the context, on the event loop."""
         ...
+
+
+def cut(inputs: Sequence[ModelInput], rows: int, batch: int) -> list[list[ModelInput]]:
+    """Slices of about `rows` rows: short inputs together; a long one in even parts of at least `rows` rows, which do
+    not cross a multiple of `batch`. Inputs of under 2 * rows rows stay whole.
+    """
+    out: list[list[ModelInput]] = [[]]
+    n_rows = 0
+    for item in inputs:
+        for start in range(0, max(1, len(item)), batch):
+            whole = item[start : start + batch]
+            n_parts = max(1, len(whole) // rows)
+            bounds = [i * len(whole) // n_parts for i in range(n_parts + 1)]
+            for part in (whole[a:b] for a, b in pairwise(bounds)):
+                if n_rows and n_rows + len(part) > rows:
+                    out.append([])
+                    n_rows = 0
+                out[-1].append(part)
+                n_rows += len(part)
+    return out
+
+
+def check_all(inputs: Sequence[ModelInput], backbone: Any, n_past: int) -> None:
+    """Raises ModelError: BAD_INPUT as `backbone.inputs.check`, CONTEXT_FULL, before anything is fed after `n_past`."""
+    sizes = {"n_vocab": backbone.n_vocab, "n_embd": backbone.n_embd}
+    n_rows = sum(len(check(item, f"part {i}", **sizes)) for i, item in enumerate(inputs))
+    if n_past + n_rows > backbone.n_ctx:
+        raise ModelError(
+            Reason.CONTEXT_FULL,
+            f"{n_rows} more rows do not fit: {n_past} of {backbone.n_ctx} are taken; roll back or open with more",
+        )

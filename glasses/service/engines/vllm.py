@@ -60,6 +60,10 @@ class VllmEngine:
         context.n_past += n_rows
         return Output(np.zeros(0, np.float32), None)
 
+    def slices(self, inputs: Sequence[ModelInput]) -> list[list[ModelInput]]:
+        """See `Engine.slices`; rows are only kept here."""
+        return [list(inputs)]
+
     async def stream(self, context: Context, params: GenerationParams) -> AsyncGenerator[StreamedToken, None]:
         """See `StreamsTokens.stream`. Raises RemoteError(NO_NETWORK), InputError(BAD_INPUT) if vLLM refuses."""
         rows = np.concatenate(context.state or [np.zeros((0, self._sizes["n_embd"]), np.float32)])

@@ -30,11 +30,11 @@ from glasses.backbone.prompt_format import Role
 from glasses.encoders.audio import windows
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.media.pictures import read_image
-from glasses.service.client.client import Client, RemoteSession
+from glasses.service.client.client import RemoteSession
 from glasses.service.protocol import messages
 from glasses.service.protocol.packing import Input
+from glasses.service.server.client_work import client_for
 from glasses.service.server.http_app import problem, read_body
-from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import Token
 
@@ -128,7 +128,7 @@ def routes(service: Service) -> list[Route]:
             return problem(InputError(Reason.BAD_INPUT, f"the request cannot be used: {error}"))
         except GlassesError as error:
             return problem(error)
-        return await _answer(service, asked)
+        return await _answer(service, asked, request)
 
     async def models(_: Request) -> Response:
         data = [{"id": service.host.loaded.bundle.name, "object": "model", "created": 0, "owned_by": "glasses"}]
@@ -137,22 +137,16 @@ def routes(service: Service) -> list[Route]:
     return [Route("/v1/chat/completions", completions, methods=["POST"]), Route("/v1/models", models)]
 
 
-async def _answer(service: Service, asked: ChatRequest) -> Response:
-    client, session = Client(InProcess(service)), None
-    await client.__aenter__()
+async def _answer(service: Service, asked: ChatRequest, request: Request) -> Response:
     try:
+        client = await client_for(request, service)
         session = await client.open(chat=False)
         n_prompt = await _feed(service, session, asked)
         tokens = session.generate(**asked.params())
         first = await anext(tokens)  # an error shows here, while a status can still be sent
-    except BaseException as error:
-        if session:
-            await session.close()
-        await client.__aexit__()
-        if isinstance(error, GlassesError):
-            return problem(error)
-        raise
-    stream = _tokens(client, session, first, tokens)
+    except GlassesError as error:
+        return problem(error)
+    stream = _tokens(first, tokens)
     about = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "created": int(time.time()),
@@ -163,16 +157,10 @@ async def _answer(service: Service, asked: ChatRequest) -> Response:
     return JSONResponse(_whole([token async for token in stream], about, asked, n_prompt))
 
 
-async def _tokens(
-    client: Client, session: RemoteSession, first: Token, rest: AsyncIterator[Token]
-) -> AsyncIterator[Token]:
-    try:
-        yield first
-        async for token in rest:
-            yield token
-    finally:
-        await session.close()
-        await client.__aexit__()
+async def _tokens(first: Token, rest: AsyncIterator[Token]) -> AsyncIterator[Token]:
+    yield first
+    async for token in rest:
+        yield token
 
 
 async def _feed(service: Service, session: RemoteSession, asked: ChatRequest) -> int:

@@ -49,8 +49,13 @@ class EngineHost:
         """Fails what waits and frees the engine."""
         await self._worker.close(self.engine.close)
 
-    async def run(self, key: str, function: Callable[[], _T]) -> _T:
-        """Runs `function` on the engine's thread; keys take turns. Raises what it raises, and RemoteError(BUSY)."""
+    async def run(
+        self, key: str, function: Callable[[], _T], *, client: str | None = None, deadline_ns: int | None = None
+    ) -> _T:
+        """Runs `function`, a slice of the work for `key`, on the engine's thread, whose time clients share as
+        `Worker.run` says; a key is a client of its own where none is given. Raises what it raises, and
+        RemoteError(BUSY).
+        """
 
         def guarded() -> _T:
             self._running = key
@@ -60,7 +65,7 @@ class EngineHost:
             finally:
                 self._running = ""
 
-        return await self._worker.run(key, guarded)
+        return await self._worker.run(client or key, guarded, deadline_ns)
 
     def runner(self, key: str) -> Run:
         """`run` with this key."""

@@ -11,11 +11,13 @@ from glasses.service.server.service import Service
 
 class InProcess:
     """Connects to a service on the same event loop. Messages are encoded as on a network, so the same checks apply.
-    With `owns` the service is started and closed with the connection.
+    With `owns` the service is started and closed with the connection; with `ends_sessions` the sessions opened on it
+    end with it, instead of staying for a client that may come back.
     """
 
-    def __init__(self, service: Service, *, owns: bool = False) -> None:
+    def __init__(self, service: Service, *, owns: bool = False, ends_sessions: bool = False) -> None:
         self._service, self._owns, self._peer = service, owns, None
+        self._ends_sessions = ends_sessions
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -37,9 +39,16 @@ class InProcess:
         return data
 
     async def close(self) -> None:
-        if self._peer:
-            self._service.detach(self._peer)
-            self._peer.unsent.put_nowait(None)
-            self._peer = None
-            if self._owns:
-                await self._service.close()
+        if self._peer is None:
+            return
+        peer, self._peer = self._peer, None
+        if not peer.unsent.full():
+            peer.unsent.put_nowait(None)
+        if self._ends_sessions:
+            for task in list(self._tasks):  # else one of them could still open a session
+                task.cancel()
+            await self._service.end_sessions(peer)
+        else:
+            self._service.detach(peer)
+        if self._owns:
+            await self._service.close()

@@ -22,6 +22,7 @@ from glasses.errors import InputError, Reason
 from glasses.service.protocol import wire
 from glasses.service.server import chat, openapi
 from glasses.service.server.auth import App, BearerAuth
+from glasses.service.server.client_work import TiedToClient
 from glasses.service.server.http_app import make_app
 from glasses.service.server.service import Service
 
@@ -152,7 +153,7 @@ def _address(sock: socket.socket, listen: Listen) -> str:
 def _make_server(app: App, listen: Listen) -> uvicorn.Server:
     """A uvicorn server for `app`."""
     config = uvicorn.Config(
-        BearerAuth(app, listen.token),
+        BearerAuth(TiedToClient(app), listen.token),
         ws="websockets-sansio",
         ws_max_size=wire.MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # latents hardly compress, and a small frame could expand to a large one

@@ -102,9 +102,16 @@ class Service:
 
     def detach(self, peer: Peer) -> None:
         """Notes that a connection is gone; its sessions stay for `linger_s`."""
-        for session in self._sessions.values():
-            if isinstance(session.send, Sender) and session.send.peer is peer:
-                session.send, session.touched = None, time.monotonic()
+        for session in self._of(peer):
+            session.detach()
+
+    async def end_sessions(self, peer: Peer) -> None:
+        """Ends the sessions of a connection that is gone and will not come back."""
+        for session in self._of(peer):
+            await self._end(session)
+
+    def _of(self, peer: Peer) -> list[Session]:
+        return [s for s in self._sessions.values() if isinstance(s.send, Sender) and s.send.peer is peer]
 
     async def _take(self, peer: Peer, request: messages.Request, arrays: list[Float32Array]) -> None:
         send = Sender(peer)
@@ -154,7 +161,7 @@ class Service:
     def _open(self, request: Open, send: Send) -> Session:
         known = next((s for s in self._sessions.values() if request.key and s.key == request.key), None)
         if known:
-            known.send = send
+            known.attach(send)
             return known
         chat = self.host.engine.chat
         context = Context(chat.n_past, chat.state) if request.chat else Context()

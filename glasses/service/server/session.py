@@ -1,7 +1,8 @@
 """One session of the Latent API: its requests in order, each done once.
 
-A session outlives the connection on which it was opened. Its requests wait in a queue. Every step of the backbone is
-one call on the engine's thread, so sessions take turns from token to token.
+A session outlives the connection on which it was opened, but does no work until its client is back. Its requests wait
+in a queue. Work is done in slices, each one call on the engine's thread: a token, or some 64 rows of a prompt. Between
+two slices others have their turn, and a cancelled request stops.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+import msgspec
 
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.service.engines.engine import StreamsTokens
@@ -21,7 +24,7 @@ from glasses.service.protocol.events import Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Feed, Generate, Rollback, SessionRequest
 from glasses.service.server.conversation import Conversation
 from glasses.service.server.generation import Generated, Generation
-from glasses.types import NS_PER_MS, Float32Array
+from glasses.types import NS_PER_MS, NS_PER_S, Float32Array
 
 log = logging.getLogger(__name__)
 MAX_QUEUED = 256  # requests that wait
@@ -29,13 +32,15 @@ MAX_QUEUED_BYTES = 32 << 20  # of their arrays
 KEPT_ANSWERS = 256  # for requests that are repeated
 Send = Callable[[Event, Sequence[Float32Array]], None]
 _T = TypeVar("_T")
+_END = object()  # no slice is left
 Queued = tuple[SessionRequest, list[Float32Array]]
 
 
 @dataclass(slots=True, eq=False)
 class Session:
     """`send` is where its events go, None while nobody is connected. `adopt` makes a session of the service from a
-    branched conversation. `touched` is the monotonic time of the last use.
+    branched conversation. `touched` is the monotonic time of the last use. `client` is whose share of the worker's time
+    its work is counted to.
     """
 
     id: str
@@ -43,6 +48,7 @@ class Session:
     send: Send | None
     adopt: Callable[[Conversation, Session], Session]
     key: str = ""
+    client: str = ""
     received: int = 0  # the newest seq
     generation: Generation | None = None
     touched: float = field(default_factory=time.monotonic)
@@ -51,9 +57,14 @@ class Session:
     _queued_bytes: int = 0
     _task: asyncio.Task[None] | None = None
     _stop_before: int = 0  # feeds and generations up to this seq were cancelled
+    _connected: asyncio.Event = field(default_factory=asyncio.Event)
+    _following: asyncio.Task[None] | None = None  # takes the tokens of an engine that generates by itself
+    _deadline_ns: int | None = None  # of the newest generation that was asked for, on the monotonic clock
 
     def start(self) -> None:
         """Begins to serve the queue."""
+        if self.send is not None:
+            self._connected.set()
         self._task = asyncio.create_task(self._serve())
 
     async def close(self) -> None:
@@ -95,6 +106,8 @@ class Session:
         self._queued_bytes += n_bytes
         self._queue.put_nowait((request, arrays))
         self.received = request.seq
+        if isinstance(request, Generate) and request.params.budget_ms is not None:  # what is fed before it hurries, too
+            self._deadline_ns = time.monotonic_ns() + request.params.budget_ms * NS_PER_MS
 
     def refused(self, failed: Failed) -> None:
         """Notes the answer to the next request, which could not be queued."""
@@ -106,13 +119,23 @@ class Session:
         running = self.generation
         if running and not running.ended and generation in (None, running.params.generation):
             running.cancelled = True
+            if self._following:
+                self._following.cancel()
         if generation is None:
             self._stop_before = self.received
             self.conversation.host.abort(self.id)
 
-    def attach(self, send: Send, generation: int, have: int) -> None:
+    def detach(self) -> None:
+        """Notes that nobody is connected: no slice of work begins until `attach`."""
+        self.send, self.touched = None, time.monotonic()
+        self._connected.clear()
+        if self._following:
+            self._following.cancel()
+
+    def attach(self, send: Send, generation: int = 0, have: int = 0) -> None:
         """Sends events here from now on, and first the tokens of `generation` after the first `have`."""
         self.send, self.touched = send, time.monotonic()
+        self._connected.set()
         if self.generation and self.generation.params.generation == generation:
             for token in self.generation.tokens[have:]:
                 self._emit_token(token)
@@ -155,13 +178,23 @@ class Session:
         elif isinstance(request, Feed):
             if request.seq <= self._stop_before:
                 raise ModelError(Reason.ABORTED, "cancelled before it was fed")
-            await self._run(lambda: conversation.feed(request.parts, arrays))
+            await self._run_slices(conversation.feed(request.parts, arrays), request.seq)
         else:
             await self._run(lambda: conversation.rollback(request.n_past))
         return Done(request.rid, self.id, self.n_past, request.seq)
 
     async def _run(self, function: Callable[[], _T]) -> _T:
-        return await self.conversation.host.run(self.id, function)
+        """Runs one slice of work, once a client is connected and it is this session's turn."""
+        await self._connected.wait()
+        return await self.conversation.host.run(
+            self.id, function, client=self.client or self.id, deadline_ns=self._deadline_ns
+        )
+
+    async def _run_slices(self, slices: Generator[None], seq: int) -> None:
+        """Runs all slices of request `seq`. Raises ModelError(ABORTED) after it was cancelled."""
+        while await self._run(lambda: next(slices, _END)) is not _END:
+            if seq <= self._stop_before:
+                await self._run(lambda: _abort(slices))
 
     async def _generate(self, request: Generate) -> None:
         params, host = request.params, self.conversation.host
@@ -171,8 +204,7 @@ class Session:
             newest = self.generation.params.generation
             raise InputError(Reason.REPLAYED, f"generation {params.generation} is not over {newest}")
         generation = Generation(self.id, params, host.loaded.backbone.vocabulary, host.added)
-        if params.budget_ms is not None:
-            generation.deadline_ns = time.monotonic_ns() + params.budget_ms * NS_PER_MS
+        generation.deadline_ns = None if params.budget_ms is None else self._deadline_ns
         generation.cancelled = request.seq <= self._stop_before
         self.generation = generation
         try:
@@ -182,46 +214,83 @@ class Session:
                 await self._step_by_step(generation)
             self.touched = time.monotonic()
             self.conversation.end_turn()
+            self._deadline_ns = None
         except BaseException:
             generation.stop("failed")
             self._emit_token(generation.tokens[-1])
             raise
 
     async def _step_by_step(self, generation: Generation) -> None:
-        step = self.conversation.begin if self.conversation.chat else self.conversation.step
+        slices = self.conversation.answer(generation)
         while not generation.ended:
             n_sent = len(generation.tokens)
-            if generation.cancelled:
-                generation.stop("cancelled")
-            elif _late(generation):
-                generation.stop("deadline")
+            if generation.cancelled or _late(generation):
+                if n_sent == 0:  # the prompt may be half fed
+                    with suppress(ModelError):
+                        await self._run(lambda: _abort(slices))
+                generation.stop("cancelled" if generation.cancelled else "deadline")
             else:
                 try:
-                    await self._run(lambda step=step: step(generation))
+                    await self._run(lambda: next(slices))
                 except ModelError as error:
                     if error.reason is not Reason.ABORTED:
                         raise
                     generation.cancelled = True
-                step = self.conversation.step
             for token in generation.tokens[n_sent:]:
                 self._emit_token(token)
 
     async def _stream(self, generation: Generation, engine: StreamsTokens) -> None:
-        """Takes the tokens of an engine that generates by itself. Leaving the stream ends the generation there."""
-        conversation, late = self.conversation, False
+        """Takes the tokens of an engine that generates by itself. Without its client the generation is given up there;
+        once the client is back, another one continues it.
+        """
+        conversation, n_fed = self.conversation, 0
         await self._run(lambda: conversation.feed_prompt(generation))
-        async with aclosing(engine.stream(conversation.context, generation.params)) as stream:
-            async for token in stream:
-                late = _late(generation)
-                if generation.cancelled or late:
-                    break
-                generation.append(token)
+        while not generation.ended:
+            await self._connected.wait()
+            is_whole = await self._follow(generation, engine)
+            made = generation.tokens[n_fed:]
+            await conversation.host.run(self.id, lambda made=made: conversation.feed_answer(made))
+            n_fed += len(made)
+            if generation.ended:
+                return
+            if generation.cancelled or _late(generation) or is_whole:
+                generation.stop("cancelled" if generation.cancelled else "failed" if is_whole else "deadline")
                 self._emit_token(generation.tokens[-1])
-        await self._run(lambda: conversation.feed_answer(generation))
-        if not generation.ended:
-            generation.stop("cancelled" if generation.cancelled else "deadline" if late else "failed")
-            self._emit_token(generation.tokens[-1])
+
+    async def _follow(self, generation: Generation, engine: StreamsTokens) -> bool:
+        """Emits the engine's tokens; False where it was left before its end: cancelled, late, or without a client."""
+        left = generation.params.max_tokens - len(generation.tokens)
+        params = msgspec.structs.replace(generation.params, max_tokens=left)
+
+        async def follow() -> None:
+            async with aclosing(engine.stream(self.conversation.context, params)) as stream:
+                async for token in stream:
+                    generation.append(token)
+                    self._emit_token(generation.tokens[-1])
+
+        self._following = asyncio.create_task(follow())
+        if generation.cancelled:
+            self._following.cancel()
+        late_s = None
+        if generation.deadline_ns is not None:
+            late_s = max(0.0, (generation.deadline_ns - time.monotonic_ns()) / NS_PER_S)
+        try:
+            await asyncio.wait({self._following}, timeout=late_s)
+        finally:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        if self._following.cancelled():
+            return False
+        self._following.result()  # raises what the engine raised
+        return True
 
 
 def _late(generation: Generation) -> bool:
     return generation.deadline_ns is not None and time.monotonic_ns() > generation.deadline_ns
+
+
+def _abort(slices: Generator[None]) -> None:
+    """Ends work that is half done, on the engine's thread: it leaves the context as it was, and raises
+    ModelError(ABORTED).
+    """
+    slices.throw(ModelError(Reason.ABORTED, "cancelled before it was all fed"))

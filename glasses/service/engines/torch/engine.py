@@ -20,7 +20,7 @@ from glasses.backbone.inputs import ModelInput, check
 from glasses.backbone.prompt import SYSTEM
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import LoadedBundle
-from glasses.service.engines.engine import Ability, Context, Output
+from glasses.service.engines.engine import Ability, Context, Output, cut
 
 CHUNK = 64  # rows between two checks of the abort flag
 
@@ -72,6 +72,10 @@ class TorchEngine:
             raise
         context.n_past = start + len(rows)
         return Output(logits, state if hidden else None)
+
+    def slices(self, inputs: Sequence[ModelInput]) -> list[list[ModelInput]]:
+        """See `Engine.slices`."""
+        return cut(inputs, CHUNK, self.loaded.backbone.n_ctx)
 
     def _run(self, rows: Tensor, cache: Any) -> tuple[np.ndarray, np.ndarray]:
         state = rows[:0]
