@@ -13,10 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
+from glasses.assistant.follow_ups import EARLY_MS
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.speculator import Decision, DraftState, Speculator
 from glasses.assistant.turn_encoder import TurnEncoder
-from glasses.assistant.turn_manager import LONGEST_MS, TurnChange, TurnManager, TurnState
+from glasses.assistant.turn_manager import TurnChange, TurnManager
+from glasses.assistant.turn_states import LONGEST_MS, TurnState
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.silence_predictor import STEP_END, SilencePredictor
 from glasses.audio.vad import SPEECH, STEP_NS, Vad
@@ -66,6 +68,7 @@ class Listener:
         self._ring = self._new_ring()
         self._n_steps = 0  # of the voice detector in the ring's stream
         self._talk_steps = self._talk_until_ns = 0  # steps of speech without a break; where the last talk ended
+        self._judged_ns = 0  # when it was last looked at whose voice the open turn is
         self._done_ns = 0  # sound up to here belongs to earlier turns
         self._draft: Draft | None = None
         self._completeness: float | None = None
@@ -101,14 +104,16 @@ class Listener:
         if isinstance(event, AudioChunk):
             return self._hear(event, own_voice)
         if isinstance(event, Button):
-            change = self._turns.touch(event.t_ns, wants_image=event.press == "long_press")
-            return self._follow(change, cause=event.press) if change else []
+            return self._touched(event)
         if isinstance(event, Frame):
             if self._encoder.see(event, wanted=self._turns.is_open and self._turns.wants_image):
                 self._speculator.cancel()
         elif event.turn_id == self.turn_id:
-            is_audible = event.state == "audible"
-            (self._turns.reply_audible if is_audible else self._turns.reply_finished)(event.t_ns)
+            if event.state == "audible":
+                self._turns.reply_audible(event.t_ns)
+            else:
+                self._turns.most_follow_ups = self._encoder.most_follow_ups
+                self._turns.reply_finished(event.t_ns)
         return []
 
     def tick(self, now_ns: int) -> list[Signal]:
@@ -122,6 +127,17 @@ class Listener:
         self._encoder.forget()
         self._speculator.forget()
         return [TurnSignal(TurnEvent.TIMED_OUT, now_ns, self.turn_id)] if self._turns.drop(now_ns) else []
+
+    def _touched(self, event: Button) -> list[Signal]:
+        """A touch starts a turn, or makes an open one the wearer's; somebody else's that is open gives way."""
+        signals: list[Signal] = []
+        if self._turns.is_open:
+            if self._encoder.is_somebody_else(self._sound_of_turn(event.t_ns, 0)):
+                signals = self._dismiss(event.t_ns)
+            else:
+                self._encoder.touched(event.press)
+        change = self._turns.touch(event.t_ns, wants_image=event.press == "long_press")
+        return [*signals, *(self._follow(change, cause=event.press) if change else [])]
 
     def _hear(self, chunk: AudioChunk, own_voice: bool) -> list[Signal]:
         signals: list[Signal] = []
@@ -151,13 +167,15 @@ class Listener:
 
     def _listen_for_wake_word(self, now_ns: int, probability: float) -> list[Signal]:
         """The wake word starts a turn as a button press now would; nothing of the wake word goes into the turn."""
-        if self._wake_word is None or self._turns.state is not TurnState.IDLE:
+        is_unasked = self._turns.is_open and self._turns.is_follow_up
+        if self._wake_word is None or not (is_unasked or self._turns.state is TurnState.IDLE):
             return []
         if not self._wake_word.step(self._ring, now_ns, probability):
             return []
         self._wake_word.reset()
+        signals = self._dismiss(now_ns) if is_unasked else []
         change = self._turns.wake(now_ns)
-        return self._follow(change, cause="wake_word") if change else []
+        return [*signals, *(self._follow(change, cause="wake_word") if change else [])]
 
     def _follow(self, change: TurnChange, cause: str = "speech") -> list[Signal]:
         """What a change of the turn means for its drafts, and what the responder is told."""
@@ -180,7 +198,8 @@ class Listener:
         self._draft = None
         start_ns = max(activated_ns - self._config.lead_ms * NS_PER_MS, self._done_ns)
         self._speculator.begin_turn(start_ns)
-        self._encoder.begin(cause, activated_ns, start_ns)
+        self._encoder.begin(cause, activated_ns, start_ns, is_follow_up=self._turns.is_follow_up)
+        self._judged_ns = activated_ns
         if cause not in ("speech", "barge_in"):
             earliest_ns = start_ns - self._config.before_ms * NS_PER_MS
             before_ns = max(earliest_ns, self._done_ns, self._ring.begin_ns, self._talk_until_ns)
@@ -191,6 +210,10 @@ class Listener:
         turns, speculator = self._turns, self._speculator
         if not turns.is_open or turns.spoken_ns is None:
             return []
+        if now_ns - self._judged_ns >= EARLY_MS * NS_PER_MS:
+            self._judged_ns = now_ns
+            if self._encoder.is_somebody_else(self._sound_of_turn(now_ns, 0)):
+                return self._dismiss(now_ns)
         decision = speculator.decide(now_ns, turns.spoken_ns[1])
         if decision is Decision.KEEP:
             turns.set_completeness(self._completeness)
@@ -228,11 +251,19 @@ class Listener:
             draft = self._make(end_ns, DraftState.FINAL)
             signals.append(draft)
         self._done_ns = end_ns
-        if not self._encoder.is_addressed:
-            self._turns.dismiss(span.decided_ns)
-            return [*signals, TurnSignal(TurnEvent.NOT_ADDRESSED, span.decided_ns, self.turn_id)]
+        if not self._encoder.is_addressed or self._turns.n_follow_ups > self._turns.most_follow_ups:
+            return [*signals, *self._dismiss(span.decided_ns)]
+        if span.spoken_ns:
+            self._encoder.remember_voice(self._ring.between(span.spoken_ns[0], end_ns))
         view = self._encoder.view if span.wants_image else None
         return [*signals, TurnCompleted(draft.turn, span, view, decided_ns, draft.memory_intent)]
+
+    def _dismiss(self, now_ns: int) -> list[Signal]:
+        """The turn that is open, or was just completed, is somebody else's."""
+        self._turns.dismiss(now_ns)
+        self._speculator.forget()
+        self._draft = None
+        return [TurnSignal(TurnEvent.NOT_ADDRESSED, now_ns, self.turn_id)]
 
     def _make(self, end_ns: int, state: DraftState, *, quiet_ns: int = 0) -> Draft:
         """A draft of the sound up to `end_ns`, followed by `quiet_ns` that are assumed to sound as its last 16 ms."""

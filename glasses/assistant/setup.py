@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glasses.assistant.config import Activation
+from glasses.assistant.follow_ups import FollowUpJudge
 from glasses.assistant.listener import Listener
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.turn_encoder import Recall, TurnEncoder
@@ -13,7 +14,14 @@ from glasses.events import Draft, MemoryIntent, Outcome
 from glasses.memory.latent_memory import PastReplies, PastReply
 from glasses.memory.writer import WITHIN_S, MemoryWriter
 from glasses.model_store import store
-from glasses.runtime.bundle import LoadedBundle, open_addressee, open_end_of_turn, open_memory_intent, open_wake_word
+from glasses.runtime.bundle import (
+    LoadedBundle,
+    open_addressee,
+    open_end_of_turn,
+    open_memory_intent,
+    open_speaker,
+    open_wake_word,
+)
 from glasses.types import Float32Array, Latents
 
 CONFIRM_WIPE = "Touch me now, and I forget everything."
@@ -37,16 +45,28 @@ def open_listener(
             f"the bundle {loaded.bundle.name} has no addressee head, so it cannot tell requests from other speech: "
             "use --activation button or wake-word, or speech to have everything answered",
         )
+    on_speech = activation in ("speech", "request")
     encoder = TurnEncoder(
-        loaded, end_of_turn=open_end_of_turn(loaded), addressee=addressee, recall=recall, config=config
+        loaded,
+        end_of_turn=open_end_of_turn(loaded),
+        addressee=addressee,
+        follow_ups=None if on_speech else open_follow_ups(loaded),
+        recall=recall,
+        config=config,
     )
     return Listener(
         Vad(store.path_of(loaded.bundle.vad)),
-        TurnManager(on_speech=activation in ("speech", "request")),
+        TurnManager(on_speech=on_speech),
         encoder,
         wake_word=open_wake_word(loaded) if activation == "wake-word" else None,
         config=config,
     )
+
+
+def open_follow_ups(loaded: LoadedBundle) -> FollowUpJudge:
+    """What tells the wearer's follow-ups from other speech. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
+    speaker = open_speaker(loaded)
+    return FollowUpJudge(speaker.encode if speaker else None, open_addressee(loaded))
 
 
 class MemoryRecall:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glasses.assistant.follow_ups import MOST, UNLIKE, FollowUpJudge
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.speculator import DraftState
 from glasses.assistant.turn_manager import SURE
@@ -57,11 +58,15 @@ class TurnEncoder:
         *,
         end_of_turn: Head | None = None,
         addressee: Head | None = None,
+        follow_ups: FollowUpJudge | None = None,
         recall: Recall = no_recall,
         config: ListenerConfig | None = None,
     ) -> None:
-        """`addressee` judges turns that speech started; without it all are answered."""
+        """`addressee` judges turns that speech started, `follow_ups` those that went on without a touch where one is
+        needed; without them all are answered.
+        """
         self._loaded, self._end_of_turn, self._addressee, self._recall = loaded, end_of_turn, addressee, recall
+        self._follow_ups, self._is_follow_up = follow_ups, False
         self._config = config or ListenerConfig()
         self.turn_id, self.start_ns, self.cause = 0, 0, "tap"
         self._frame: Frame | None = None  # newest
@@ -80,9 +85,35 @@ class TurnEncoder:
         """The picture that the turn is about."""
         return self._view[0] if self._view else None
 
-    def begin(self, cause: str, activated_ns: int, start_ns: int) -> None:
-        """A new turn, whose sound starts at `start_ns`."""
+    @property
+    def most_follow_ups(self) -> int:
+        """How many turns without a touch may follow the one that was activated."""
+        return self._follow_ups.most if self._follow_ups else MOST
+
+    def remember_voice(self, pcm: Float32Array) -> None:
+        """Takes what was said in the turn, from its first word on: the wearer's voice, where the turn was activated."""
+        if self._follow_ups and not self._is_follow_up:
+            self._follow_ups.remember(pcm)
+
+    def is_somebody_else(self, pcm: Float32Array) -> bool:
+        """Whether the sound of the turn so far is surely not the wearer's, where speech alone began it."""
+        if self._follow_ups is None or not self._is_follow_up:
+            return False
+        similarity = self._follow_ups.similarity(pcm)
+        return similarity is not None and similarity < UNLIKE
+
+    def touched(self, press: str) -> None:
+        """The wearer touched during the turn: whatever began it, it is theirs."""
+        if self.cause == "speech":
+            self.cause = press
+        self._addressed, self._is_follow_up = 1.0, False
+
+    def begin(self, cause: str, activated_ns: int, start_ns: int, *, is_follow_up: bool = False) -> None:
+        """A new turn, whose sound starts at `start_ns`; `is_follow_up`: it needs an activation, and has none."""
         self.turn_id += 1
+        self._is_follow_up = is_follow_up
+        if self._follow_ups and not is_follow_up:
+            self._follow_ups.forget()
         self.cause, self.start_ns = cause, start_ns
         self._view, self._before, self._addressed = None, (), 1.0
         if self._frame is not None and activated_ns - self._frame.t_ns > self._config.frame_max_age_ms * NS_PER_MS:
@@ -111,7 +142,7 @@ class TurnEncoder:
     def encode(self, pcm: Float32Array, end_ns: int, state: DraftState, *, wants_image: bool) -> EncodedTurn:
         """The turn of the sound float32 (N,) up to `end_ns`. Raises ModelError and InputError as the encoders do."""
         speech = self._loaded.audio_encoder.encode(pcm, self.start_ns)
-        completeness = self._classify(speech) if state is not DraftState.PARTIAL else None
+        completeness = self._classify(pcm, speech) if state is not DraftState.PARTIAL else None
         if state is not DraftState.PARTIAL and wants_image and self._view is None and self._frame is not None:
             self._look(self._frame)  # none came after the activation
         words = self._loaded.speech_connector.apply(speech)
@@ -134,8 +165,10 @@ class TurnEncoder:
             return turn
         return replace(turn, inputs=(*turn.inputs, self._loaded.sound_encoder.encode(self._unencoded, self.start_ns)))
 
-    def _classify(self, speech: Latents) -> float | None:
-        if self._addressee is not None and self.cause == "speech":
+    def _classify(self, pcm: Float32Array, speech: Latents) -> float | None:
+        if self._is_follow_up:
+            self._addressed = float(self._follow_ups is None or self._follow_ups.is_wearer(pcm, speech))
+        elif self._addressee is not None and self.cause == "speech":
             self._addressed = self._addressee(speech)
         if self._end_of_turn is None:
             return None

@@ -1,20 +1,20 @@
 """Decides when a turn starts, when the user may be done, and when a reply is interrupted: from speech probabilities.
 
-`TRANSITIONS` is the whole state machine. It runs on the sound's own clock, so a recording decides as
+`turn_states.TRANSITIONS` is the whole state machine. It runs on the sound's own clock, so a recording decides as
 the live sound did. Speech that goes on before the reply was heard continues the same turn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from glasses.assistant.follow_ups import MOST
+from glasses.assistant.turn_states import CAPS, CONFIRM_MS, LONGEST_MS, REPLY_MS, TRANSITIONS, Trigger, TurnState
 from glasses.audio.vad import SPEECH
 from glasses.events import TurnEvent, TurnSpan
 from glasses.types import NS_PER_MS
 
 NO_SPEECH_MS = 2500  # without a word after an activation the turn ends: what was heard or seen is the question
-LONGEST_MS = 15_000  # the longest turn: whatever is going on, it is answered then
 START_STEPS = 4  # 128 ms of speech without a break start a turn where speech alone may; a click or a cough is shorter
 PAUSE_MS = 90  # of silence, after which the user may be done: the reply is prepared, but nothing is said yet
 SURE = 0.9  # from this completeness on the pause ends the turn; speech that resumes before the reply continues it
@@ -22,68 +22,10 @@ UNSURE_SILENCE_MS = 160  # silence that ends a turn whose completeness is just b
 END_SILENCE_MS = 640  # silence that ends a turn whose completeness is 0 or unknown
 DOUBT_MS = 64  # one step of voice over the reply holds it, for this long where no second step follows
 CONFIRM_STEPS = 6  # 192 ms of voice within CONFIRM_MS interrupt the reply
-CONFIRM_MS = 450
 CONTINUE_MS = 2000  # speech this soon after the end of a turn continues it, if the reply was not heard yet
 HEARD_MS = 400  # of a reply: from then on the user has heard it
-FOLLOW_UP_MS = 6000  # after a reply speech is addressed to the assistant without another activation
-REPLY_MS = 60_000  # the longest reply
+FOLLOW_UP_MS = 6000  # after a reply speech may be addressed to the assistant without another activation
 
-
-class TurnState(StrEnum):
-    """Where the conversation stands."""
-
-    IDLE = "idle"
-    LISTENING = "listening"  # a turn is open, and the user speaks or has not begun
-    PAUSED = "paused"  # a turn is open, and the user has stopped speaking
-    REPLYING = "replying"  # a reply is made or said
-    BARGE_IN = "barge_in"  # a voice over the reply, not yet sure that it is an interruption
-
-
-class Trigger(StrEnum):
-    """What moves the state on."""
-
-    ACTIVATED = "activated"  # by button, by the wake word, or by speech where speech is enough
-    SPEECH = "speech"
-    PAUSE = "pause"  # PAUSE_MS of silence
-    DONE = "done"  # enough silence, or the turn's cap
-    CONFIRMED = "confirmed"  # the voice over the reply goes on
-    FADED = "faded"  # it does not
-    REPLY_FINISHED = "reply_finished"
-    DISMISSED = "dismissed"  # the completed turn was not addressed to the assistant
-    DROPPED = "dropped"  # muted
-    TIMED_OUT = "timed_out"
-
-
-_S, _T, _E = TurnState, Trigger, TurnEvent
-TRANSITIONS: dict[tuple[TurnState, Trigger], tuple[TurnState, TurnEvent | None]] = {
-    (_S.IDLE, _T.ACTIVATED): (_S.LISTENING, _E.TURN_STARTED),
-    (_S.LISTENING, _T.PAUSE): (_S.PAUSED, _E.SILENCE_STARTED),
-    (_S.LISTENING, _T.DONE): (_S.REPLYING, _E.TURN_COMPLETED),
-    (_S.LISTENING, _T.DROPPED): (_S.IDLE, None),
-    (_S.LISTENING, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
-    (_S.PAUSED, _T.SPEECH): (_S.LISTENING, _E.SPEECH_RESUMED),
-    (_S.PAUSED, _T.DONE): (_S.REPLYING, _E.TURN_COMPLETED),
-    (_S.PAUSED, _T.DROPPED): (_S.IDLE, None),
-    (_S.PAUSED, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
-    (_S.REPLYING, _T.ACTIVATED): (_S.LISTENING, _E.INTERRUPTED),
-    (_S.REPLYING, _T.SPEECH): (_S.BARGE_IN, _E.BARGE_IN_PENDING),
-    (_S.REPLYING, _T.REPLY_FINISHED): (_S.IDLE, None),
-    (_S.REPLYING, _T.DISMISSED): (_S.IDLE, None),
-    (_S.REPLYING, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
-    (_S.BARGE_IN, _T.ACTIVATED): (_S.LISTENING, _E.INTERRUPTED),
-    (_S.BARGE_IN, _T.CONFIRMED): (_S.LISTENING, _E.INTERRUPTED),
-    (_S.BARGE_IN, _T.FADED): (_S.REPLYING, _E.BARGE_IN_REJECTED),
-    (_S.BARGE_IN, _T.REPLY_FINISHED): (_S.IDLE, None),
-    (_S.BARGE_IN, _T.DISMISSED): (_S.IDLE, None),
-    (_S.BARGE_IN, _T.TIMED_OUT): (_S.IDLE, _E.TIMED_OUT),
-}
-# How long a state lasts at most, and what ends it where the sound itself has stopped.
-CAPS: dict[TurnState, tuple[int, Trigger]] = {
-    TurnState.LISTENING: (LONGEST_MS, Trigger.TIMED_OUT),
-    TurnState.PAUSED: (LONGEST_MS, Trigger.TIMED_OUT),
-    TurnState.REPLYING: (REPLY_MS, Trigger.TIMED_OUT),
-    TurnState.BARGE_IN: (CONFIRM_MS, Trigger.FADED),
-}
 _OPEN = (TurnState.LISTENING, TurnState.PAUSED)
 
 
@@ -104,7 +46,7 @@ class TurnManager:
     """The state machine. Its methods are called as things happen; each returns what changed, often nothing.
 
     `activated_ns`, `wants_image` and `spoken_ns` (first and last speech, None before any) are those of the turn that is
-    open, or was last.
+    open, or was last. After `most_follow_ups` in a row a turn needs an activation again.
     """
 
     def __init__(self, *, on_speech: bool = False) -> None:
@@ -115,13 +57,15 @@ class TurnManager:
         self._on_speech = on_speech
         self._since_ns = 0  # when the phase began; LISTENING and PAUSED are one
         self._speech_run = 0  # steps of speech without a break
-        self._by_wake_word = False
+        self._by_wake_word = self._is_follow_up = False
         self._completeness: float | None = None
         self._last: TurnSpan | None = None
         self._reply_ns = 0  # when the reply was begun
         self._audible_ns: int | None = None
         self._over_reply_ns: list[int] = []  # times of the steps of speech over the reply
         self._follow_up_until_ns = 0
+        self.most_follow_ups = MOST
+        self._n_follow_ups = 0  # answered since the last activation
 
     @property
     def is_open(self) -> bool:
@@ -133,6 +77,16 @@ class TurnManager:
         """Whether a reply is made or said."""
         return self.state in (TurnState.REPLYING, TurnState.BARGE_IN)
 
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether the turn that is open, or was last, was begun by speech where turns need an activation."""
+        return self._is_follow_up
+
+    @property
+    def n_follow_ups(self) -> int:
+        """Completed since the last activation, one that was completed just now among them."""
+        return self._n_follow_ups
+
     def touch(self, t_ns: int, *, wants_image: bool) -> TurnChange | None:
         """The button was pressed: starts a turn or interrupts a reply. An open turn can only come to want an image."""
         if self.is_open:
@@ -140,6 +94,7 @@ class TurnManager:
             return None
         change = self._move(Trigger.ACTIVATED, t_ns)
         self._begin_turn(t_ns, wants_image=wants_image)
+        self._n_follow_ups = 0
         return change
 
     def wake(self, t_ns: int) -> TurnChange | None:
@@ -147,7 +102,7 @@ class TurnManager:
         change = self._move(Trigger.ACTIVATED, t_ns)
         if change:
             self._begin_turn(t_ns, wants_image=False)
-            self._speech_run, self._by_wake_word = 0, True
+            self._speech_run, self._by_wake_word, self._n_follow_ups = 0, True, 0
         return change
 
     def set_completeness(self, completeness: float | None) -> None:
@@ -162,11 +117,18 @@ class TurnManager:
         """The reply has been said, or there is none."""
         if self.is_replying:
             self._move(Trigger.REPLY_FINISHED, t_ns)
-            self._follow_up_until_ns = t_ns + FOLLOW_UP_MS * NS_PER_MS
+            invites = self._n_follow_ups < self.most_follow_ups
+            self._follow_up_until_ns = t_ns + FOLLOW_UP_MS * NS_PER_MS * invites
 
     def dismiss(self, t_ns: int) -> None:
-        """The turn that just completed was for somebody else: it gets no reply and invites no follow-up."""
+        """The turn that is open or just completed is somebody else's: it gets no reply and invites no follow-up.
+
+        What goes on of its speech is no turn of its own.
+        """
+        if self.is_replying:
+            self._n_follow_ups -= self._is_follow_up
         self._move(Trigger.DISMISSED, t_ns)
+        self._speech_run = 0
 
     def drop(self, t_ns: int) -> bool:
         """Drops an open turn; tells whether there was one."""
@@ -209,11 +171,18 @@ class TurnManager:
         return TurnChange(event, t_ns, span, continues_turn) if event else None
 
     def _begin_turn(
-        self, activated_ns: int, *, wants_image: bool, spoken_ns: tuple[int, int] | None = None, since_ns: int = 0
+        self,
+        activated_ns: int,
+        *,
+        wants_image: bool,
+        spoken_ns: tuple[int, int] | None = None,
+        since_ns: int = 0,
+        is_follow_up: bool = False,
     ) -> None:
         self.activated_ns, self.wants_image, self.spoken_ns = activated_ns, wants_image, spoken_ns
         self._since_ns = since_ns or activated_ns
         self._completeness, self._audible_ns, self._by_wake_word = None, None, False
+        self._is_follow_up = is_follow_up and not self._on_speech
 
     def _step_idle(self, from_ns: int, to_ns: int) -> TurnChange | None:
         is_addressed = self._on_speech or from_ns < self._follow_up_until_ns
@@ -221,7 +190,7 @@ class TurnManager:
             return None
         onset_ns = to_ns - self._speech_run * (to_ns - from_ns)
         change = self._move(Trigger.ACTIVATED, onset_ns)
-        self._begin_turn(onset_ns, wants_image=False, spoken_ns=(onset_ns, to_ns))
+        self._begin_turn(onset_ns, wants_image=False, spoken_ns=(onset_ns, to_ns), is_follow_up=True)
         return change
 
     def _step_open(self, from_ns: int, to_ns: int, is_speech: bool) -> list[TurnChange | None]:
@@ -241,6 +210,7 @@ class TurnManager:
             self._last = TurnSpan(self.activated_ns, self.wants_image, self.spoken_ns, to_ns)
             self._reply_ns = to_ns
             self._over_reply_ns.clear()
+            self._n_follow_ups += self._is_follow_up
             changes.append(self._move(Trigger.DONE, to_ns, self._last))
         return changes
 
@@ -266,11 +236,18 @@ class TurnManager:
         onset_ns, last = self._over_reply_ns[0], self._last
         if last and last.spoken_ns and self._continues(last, onset_ns):
             change = self._move(Trigger.CONFIRMED, to_ns, continues_turn=True)
-            spoken_ns = last.spoken_ns[0], to_ns
-            self._begin_turn(last.activated_ns, wants_image=last.wants_image, spoken_ns=spoken_ns, since_ns=to_ns)
+            spoken_ns, is_follow_up = (last.spoken_ns[0], to_ns), self._is_follow_up
+            self._n_follow_ups -= is_follow_up  # it is completed once more
+            self._begin_turn(
+                last.activated_ns,
+                wants_image=last.wants_image,
+                spoken_ns=spoken_ns,
+                since_ns=to_ns,
+                is_follow_up=is_follow_up,
+            )
         else:
             change = self._move(Trigger.CONFIRMED, to_ns)
-            self._begin_turn(onset_ns, wants_image=False, spoken_ns=(onset_ns, to_ns))
+            self._begin_turn(onset_ns, wants_image=False, spoken_ns=(onset_ns, to_ns), is_follow_up=True)
         return change
 
     def _continues(self, last: TurnSpan, onset_ns: int) -> bool:

@@ -1,4 +1,4 @@
-"""Whisper's log-mel front end in numpy. Knows samples and mel frames, no model.
+"""Mel front ends in numpy: Whisper's logarithmic one, and plain power. Knows samples and mel frames, no model.
 
 Formula and constants: OpenAI Whisper, audio.py (n_fft 400, hop 160, 80 Slaney mel bands, log10 clamped 8 below the
 maximum); mel filters as in librosa.filters.mel (Slaney scale and area normalisation).
@@ -28,10 +28,10 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 @cache
-def mel_filters() -> Float32Array:
-    """Returns the triangular filter bank, float32 (80, 201)."""
+def mel_filters(n_mels: int = N_MELS) -> Float32Array:
+    """Returns the triangular filter bank, float32 (n_mels, 201)."""
     bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, N_FFT // 2 + 1)
-    edges_hz = _mel_to_hz(np.linspace(0, float(_hz_to_mel(SAMPLE_RATE_HZ / 2)), N_MELS + 2))
+    edges_hz = _mel_to_hz(np.linspace(0, float(_hz_to_mel(SAMPLE_RATE_HZ / 2)), n_mels + 2))
     slopes = edges_hz[:, None] - bins_hz[None, :]
     widths = np.diff(edges_hz)
     rising = -slopes[:-2] / widths[:-1, None]
@@ -45,10 +45,15 @@ def _window() -> Float32Array:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)  # periodic Hann
 
 
-def log_mel(pcm: Float32Array) -> Float32Array:
-    """Turns float32 (N,) at 16 kHz in [-1, 1] into float32 (80, N // 160), one column for 10 ms."""
+def mel_power(pcm: Float32Array, n_mels: int = N_MELS) -> Float32Array:
+    """Turns float32 (N,) at 16 kHz, over 200 samples of it, into the power of each band, float32 (N // 160, n_mels)."""
     padded = np.pad(pcm, N_FFT // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][: len(pcm) // HOP]
     power = np.abs(np.fft.rfft(frames * _window(), axis=1)).astype(np.float32) ** 2
-    log = np.log10(np.maximum(power @ mel_filters().T, 1e-10))
+    return power @ mel_filters(n_mels).T
+
+
+def log_mel(pcm: Float32Array) -> Float32Array:
+    """Turns float32 (N,) at 16 kHz in [-1, 1] into float32 (80, N // 160), one column for 10 ms."""
+    log = np.log10(np.maximum(mel_power(pcm), 1e-10))
     return np.ascontiguousarray(((np.maximum(log, log.max() - 8.0) + 4.0) / 4.0).T, dtype=np.float32)

@@ -22,7 +22,7 @@ MAX_FILE_BYTES = 4 << 30  # no board we aim at can load more
 DEFAULT_BUNDLE = "pocket"
 
 # What a model is. An encoder or connector is named after its modality: "image-encoder", "image-connector".
-ROLES = ("backbone", "vad", "end-of-turn", "addressee", "memory-intent", "voice", "reference", "source")
+ROLES = ("backbone", "vad", "end-of-turn", "addressee", "speaker", "memory-intent", "voice", "reference", "source")
 _MODALITY_ROLE = re.compile(r"[a-z]+-(encoder|connector)")
 _OLD_ROLES = ("voice-gate",)  # of what is now vad, end-of-turn, addressee or memory-intent
 # The roles of the files of a connector by its kind, and of other models of several files: those that it must have, then
@@ -92,6 +92,7 @@ class Bundle:
     audio_ambience: str | None = None  # acoustic context of speech: who speaks, how and where. None: not given
     end_of_turn: str | None = None  # None: a timer alone ends a turn
     addressee: str | None = None  # None: whether speech asks for something is not known
+    speaker: str | None = None  # None: a follow-up is judged by the addressee head, not by its voice
     memory_intent: str | None = None  # None: a touch asks for the memory, speech does not
     voice: str | None = None  # None: answers are text only
     chat_template: str | None = None  # Jinja, instead of the one in the backbone's GGUF

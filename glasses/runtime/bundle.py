@@ -23,6 +23,7 @@ from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
+from glasses.encoders.speaker import SpeakerEncoder
 from glasses.errors import ModelError, Reason
 from glasses.events import MemoryIntent
 from glasses.heads.addressee import AddresseeHead
@@ -234,6 +235,12 @@ def open_addressee(loaded: LoadedBundle) -> AddresseeHead | None:
     """
     name = loaded.bundle.addressee
     return None if name is None else AddresseeHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
+
+
+def open_speaker(loaded: LoadedBundle) -> SpeakerEncoder | None:
+    """The bundle's speaker encoder (whose voice?), None where it has none. Raises ModelError: NOT_FOUND, CORRUPT."""
+    name = loaded.bundle.speaker
+    return None if name is None else SpeakerEncoder(store.path_of(name))
 
 
 def open_memory_intent(loaded: LoadedBundle) -> MemoryIntentHead | None:
