@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import ctranslate2
-from quantize import hugging_face, onnx_file, whisper_encoder
+from quantize import float32, hugging_face, onnx_file, whisper_encoder
 
 Array = NDArray[np.float32]
 MAX_FRAMES = 3000  # 30 s: Whisper's position table, and the only length its own programs take
@@ -58,8 +58,8 @@ def parity(source: Source, built: Path) -> dict[str, Any]:
         return {"measured": False, "why": source.needs}
     session = onnxruntime.InferenceSession(str(built), providers=["CPUExecutionProvider"])
     name, value = next(iter(source.inputs.items()))
-    ours = np.asarray(session.run(None, {name: value})[0])
-    theirs = source.run(value)
+    ours = np.asarray(session.run(None, {name: value.astype(_dtype(session.get_inputs()[0].type))})[0])
+    theirs = np.asarray(source.run(value)).astype(np.float32)
     gap = np.abs(ours.reshape(-1, ours.shape[-1])[:, : theirs.shape[-1]] - theirs.reshape(-1, theirs.shape[-1]))
     scale = float(np.abs(theirs).mean())
     return {
@@ -97,7 +97,7 @@ def check_runs(built: Path, lengths: tuple[int, ...] = (2, 3)) -> list[dict[str,
     for length in lengths:
         feed = {
             one.name: rng.standard_normal([d if isinstance(d, int) else 2 * length for d in one.shape]).astype(
-                np.float32
+                _dtype(one.type)
             )
             for one in session.get_inputs()
         }
@@ -110,6 +110,12 @@ def check_runs(built: Path, lengths: tuple[int, ...] = (2, 3)) -> list[dict[str,
         }
         shapes.append({"inputs": {name: list(value.shape) for name, value in feed.items()}, "outputs": outputs})
     return shapes
+
+
+def _dtype(kind: str) -> str:
+    """numpy's name of onnxruntime's `tensor(float)`."""
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def _mel(n_mels: int) -> dict[str, Array]:
@@ -164,12 +170,16 @@ def _onnx(file: Path) -> Source:
         name: rng.standard_normal([d if isinstance(d, int) and d else 16 for d in dims]).astype(np.float32)
         for name, dims in shapes.items()
     }
+    whole = model.SerializeToString()  # with the weights that lie beside the file
 
     def run(value: Array) -> Array:
-        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        return np.asarray(session.run(None, {next(iter(values)): value})[0])
+        session = onnxruntime.InferenceSession(whole, providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+        return np.asarray(session.run(None, {given.name: value.astype(_dtype(given.type))})[0])
 
-    return Source("ONNX", lambda: model, values, run if len(values) == 1 else None, "a model of one input")
+    changed = "" if onnx_file.is_quantized(model) else "; ".join(float32.convert(model))
+    kind = f"ONNX ({changed})" if changed else "ONNX"
+    return Source(kind, lambda: model, values, run if len(values) == 1 else None, "a model of one input")
 
 
 _KINDS: dict[str, Callable[[Path], Source]] = {

@@ -157,6 +157,11 @@ def held_out(role: Role, *, limit: int | None = None, folder: Path | None = None
                 yield Named(path.name, domain, feed)
 
 
+def check_held_out(role: Role, folder: Path | None) -> None:
+    """Raises InputError as `held_out`, where it would find nothing."""
+    _domains(role, folder)
+
+
 def _domains(role: Role, folder: Path | None) -> dict[str, Sequence[Path]]:
     if folder:
         return {folder.name: files(role, folder)}

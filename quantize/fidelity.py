@@ -102,7 +102,7 @@ def compare(
     Raises ModelError(BAD_INPUT) where the two models are no pair or give no floats, InputError(BAD_INPUT) where a feed
     does not fit or none came.
     """
-    models = [onnx.load(reference), onnx.load(other)]
+    models = [onnx_file.load(reference), onnx_file.load(other)]
     onnx_file.check_pair(models, (reference, other))
     outputs = [one.name for one in models[0].graph.output]  # before the sessions add the inner ones
     inner = _shared_layers(models) if layers else {}

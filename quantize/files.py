@@ -1,4 +1,8 @@
-"""Writes a file completely or not at all, and reports a full disk as such."""
+"""Writes a file completely or not at all, reports a full disk as such, and refuses an output that cannot be one.
+
+`check_out` is asked before any work is done: minutes of it must not end at a folder that cannot be written, and no
+command may write over what it reads.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,51 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from glasses.errors import ModelError, Reason
+from glasses.errors import InputError, ModelError, Reason
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What C++ libraries (onnxruntime, llama.cpp) say in an exception of their own, and numpy of a write that is cut short.
 _FULL_TEXTS = (*map(os.strerror, _FULL), "basic_ios::clear", "system error number 28", " requested and ")
+
+
+def check_out(out: Path, *inputs: Path) -> None:
+    """Tries whether `out` can be written, and leaves nothing behind.
+
+    Raises InputError(BAD_INPUT): `out` is one of `inputs` (or a file directly in one that is a folder) under this or
+    another name, a folder, or no regular file (renaming a file over /dev/null would replace that).
+    ModelError: NO_SPACE, INTERNAL for a folder that cannot be written.
+    """
+    if out.exists() and not out.is_file():
+        raise InputError(Reason.BAD_INPUT, f"{out} is {'a folder' if out.is_dir() else 'no regular file'}: name a file")
+    for one in inputs:
+        if clash := next((each for each in _files_in(one) if _is_same(each, out)), None):
+            under = "" if clash.absolute() == out.absolute() else f", under the name {clash}"
+            raise InputError(Reason.BAD_INPUT, f"{out} is what is read here{under}: give another --out")
+    try_folder(out.parent)
+
+
+def try_folder(folder: Path) -> None:
+    """Raises ModelError, NO_SPACE or INTERNAL, where no file can be written in `folder`; makes nothing that stays."""
+    there = next((one for one in (folder, *folder.absolute().parents) if one.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise _as_model_error(error, folder) from error
+
+
+def _files_in(path: Path) -> list[Path]:
+    return [one for one in path.iterdir() if one.is_file()] if path.is_dir() else [path]
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    """Whether two paths lead to one file: by name, by a link, or as two hard links of it."""
+    with suppress(OSError):
+        return a.absolute() == b.absolute() or os.path.samefile(a, b)
+    return False
 
 
 @contextmanager
@@ -22,9 +63,11 @@ def whole(out: Path) -> Iterator[Path]:
     """Yields a path in a scratch folder beside `out`; after the block it is synced and renamed to `out`.
 
     Intermediate files may lie beside the yielded path: the folder goes, whatever happens. Beside `out`,
-    for /tmp may be a smaller disk. Raises ModelError: NO_SPACE, INTERNAL (other file errors).
+    for /tmp may be a smaller disk. Folders that were made for `out` go too where it was not written.
+    Raises ModelError: NO_SPACE, INTERNAL (other file errors).
     """
     scratch = None
+    made = [one for one in (out.parent, *out.absolute().parent.parents) if not one.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -34,16 +77,23 @@ def whole(out: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         part.replace(out)
     except Exception as error:  # libraries raise classes of their own for a full disk: all pass through, or as NO_SPACE
-        if is_full(error):
-            raise ModelError(
-                Reason.NO_SPACE, f"the disk of {out.parent} is full: {out.name} was not written; free some space"
-            ) from error
-        if isinstance(error, OSError):
-            raise ModelError(Reason.INTERNAL, f"cannot write {out}: {error}") from error
+        if is_full(error) or isinstance(error, OSError):
+            raise _as_model_error(error, out) from error
         raise
     finally:
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # it holds `out`, or something of another process
+                folder.rmdir()
+
+
+def _as_model_error(error: BaseException, out: Path) -> ModelError:
+    if is_full(error):
+        return ModelError(
+            Reason.NO_SPACE, f"the disk of {out.parent} is full: {out.name} was not written; free some space"
+        )
+    return ModelError(Reason.INTERNAL, f"cannot write {out}: {getattr(error, 'strerror', None) or error}")
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -7,33 +7,59 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 
 from glasses.errors import ModelError, Reason
+from quantize import external_data
 
-MAX_BYTES = 2 << 30  # protobuf's own limit for one message
+MAX_BYTES = external_data.MAX_BYTES
 MIN_OPSET = 13  # the first with a scale per channel in QuantizeLinear and DequantizeLinear
+# What the onnx package raises for bytes that are no model: its own, and numpy's for tensors unlike their shape.
+_DAMAGED = (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, KeyError, OverflowError)
 QUANTIZED_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits"}
 )
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Reads one self-contained ONNX file. Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, BAD_INPUT (opset)."""
-    if not path.is_file():
-        raise ModelError(Reason.NOT_FOUND, f"{path}: no such file")
-    if path.stat().st_size > MAX_BYTES:
-        raise ModelError(Reason.TOO_LARGE, f"{path}: over {MAX_BYTES >> 30} GiB; an encoder for a board is far smaller")
+    """Reads an ONNX file with the weights that lie in files beside it; the model holds everything.
+
+    Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT, BAD_INPUT (opset, weights outside of the model's folder).
+    """
+    if path.is_dir() or not path.exists():
+        raise ModelError(
+            Reason.NOT_FOUND, f"{path}: {'a folder, not an ONNX file' if path.is_dir() else 'no such file'}"
+        )
     try:
-        model = onnx.load(path, load_external_data=False)
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            raise ModelError(
+                Reason.TOO_LARGE, f"{path}: over {MAX_BYTES >> 30} GiB; an encoder for a board is far smaller"
+            )
+        model = read(path)
         opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
         if not model.graph.node or not opset:
             raise ModelError(Reason.CORRUPT, f"{path}: not an ONNX model, it has no nodes or no opset")
         check_opset(opset, path)
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
+        external_data.embed(model, path)
+        check(model)
+    except OSError as error:
+        raise ModelError(Reason.NOT_FOUND, f"{path}: cannot be read ({error.strerror or error})") from error
+    except _DAMAGED as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise ModelError(Reason.CORRUPT, f"{path}: damaged or not ONNX ({reason}); export or pull it again") from error
     return model
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """The message as it lies in the file, neither checked nor whole. Raises one of _DAMAGED, OSError."""
+    return onnx.load(path, load_external_data=False)
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Raises one of _DAMAGED for a model that contradicts itself, or holds less than its tensors' shapes need."""
+    onnx.checker.check_model(model)
+    for tensor in external_data.tensors(model):
+        numpy_helper.to_array(tensor)
 
 
 def check_opset(opset: int, path: Path) -> None:

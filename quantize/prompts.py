@@ -35,16 +35,24 @@ class Prompt:
     scored: int  # rows before the first token that is scored
 
 
-def texts(path: Path, loaded: LoadedBundle, limit: int | None = None) -> Iterator[Prompt]:
-    """Pieces of TEXT_TOKENS tokens of a text file. Raises InputError: NOT_FOUND, TOO_LARGE, BAD_INPUT (not text)."""
+def check_text(path: Path) -> str:
+    """The text of a file. Raises InputError: NOT_FOUND, TOO_LARGE, BAD_INPUT (not text, none in it)."""
     if not path.is_file():
         raise InputError(Reason.NOT_FOUND, f"{path}: no such text file")
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_TEXT_BYTES >> 20} MiB; a few hundred KB are enough")
     try:
-        ids = loaded.backbone.tokenize(path.read_text(encoding="utf-8"), special=False)
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(Reason.BAD_INPUT, f"{path}: not UTF-8 text; calibration text is plain text") from error
+    if not text.strip():
+        raise InputError(Reason.BAD_INPUT, f"{path}: no text in it")
+    return text
+
+
+def texts(path: Path, loaded: LoadedBundle, limit: int | None = None) -> Iterator[Prompt]:
+    """Pieces of TEXT_TOKENS tokens of a text file. Raises InputError as `check_text`."""
+    ids = loaded.backbone.tokenize(check_text(path), special=False)
     if len(ids) < 2:
         raise InputError(Reason.BAD_INPUT, f"{path}: no text in it")
     pieces = [ids[at : at + TEXT_TOKENS] for at in range(0, len(ids), TEXT_TOKENS)]

@@ -59,6 +59,7 @@ def _networks(a: Path, b: Path, wanted: Wanted, step: Callable[[str], Callable[[
     model = onnx_file.load(a)
     onnx_file.check_pair((model, onnx_file.load(b)), (a, b))
     role = feeds.role_of(model, wanted.bundle)
+    feeds.check_held_out(role, wanted.data)
 
     def items() -> Iterator[feeds.Named]:
         return feeds.held_out(role, limit=wanted.limit, folder=wanted.data)

@@ -99,7 +99,7 @@ def prepare(
         raise ModelError(Reason.BAD_INPUT, f"{source}: is quantized already; start from the float32 model")
     kinds = kinds_of(options.scheme, model)
     if options.scheme != "fp16" and not onnx_file.weight_nodes(model, kinds):
-        raise ModelError(Reason.BAD_INPUT, f"{source}: no {' or '.join(kinds)} with a weight for {options.scheme}")
+        raise ModelError(Reason.BAD_INPUT, _nothing(model, source, options.scheme))
     _check_exclude(model, options)
     if options.scheme != "static-qdq":
         return Prepared(source, None)
@@ -107,6 +107,14 @@ def prepare(
     with quiet():
         quant_pre_process(source, path, skip_symbolic_shape=True)
     return Prepared(path, _calibrate(path, scratch, options, feeds, tick))
+
+
+def _nothing(model: onnx.ModelProto, source: Path, scheme: Scheme) -> str:
+    """Why a scheme finds nothing to quantize, and which schemes would."""
+    others = [one for one in SCHEMES if one != "fp16" and onnx_file.weight_nodes(model, kinds_of(one, model))]
+    return f"{source}: no {' or '.join(kinds_of(scheme, model))} with a stored weight for {scheme}: try --scheme " + (
+        " or ".join([*others, "fp16"])
+    )
 
 
 def write(prepared: Prepared, out: Path, options: Options) -> None:

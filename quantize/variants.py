@@ -15,6 +15,7 @@ from typing import Any
 
 import onnx
 
+from glasses.errors import ModelError, Reason
 from glasses.model_store import ctranslate2, store
 from glasses.runtime.bundle import open_bundle
 from quantize import (
@@ -31,11 +32,11 @@ from quantize import (
     tasks,
     whisper_encoder,
 )
-from quantize.files import whole, write_text
+from quantize.files import check_out, whole, write_text
 from quantize.schemes import Options
 
 Step = Callable[[str], Callable[[], None]]
-ROLES = {"audio-encoder": "audio_encoder", "image-encoder": "image_encoder", "backbone": "backbone"}
+ROLES = ("audio-encoder", "image-encoder", "backbone")
 AUDIO = {
     "sound: float32": None,
     "sound: attention int8 too": Options("dynamic-int8", every_product=True),
@@ -51,6 +52,29 @@ class Variant:
 
     name: str
     files: dict[str, Path]
+
+
+def check(out: Path, image_float: Path | None) -> None:
+    """Tries what `make` and `rows` read and write, before the minutes they take.
+
+    Raises ModelError or InputError for a float image encoder that is none or lies where a variant's file goes, a source
+    that was not pulled, a folder that cannot be written.
+    """
+    source = store.path_of(bundle.AUDIO_SOURCE)
+    for model in store.load_bundle().models():
+        if model != store.load_bundle().voice:
+            for file in store.load_manifest(model).files:
+                store.path_of(model, file.name)
+    kept = [*(out / f"{_slug(name)}.onnx" for name in AUDIO), *(out / f"backbone-{kind}.gguf" for kind in BACKBONES)]
+    given = [source] if image_float is None else [source, image_float]
+    for path in (*kept, out / "measured.json", out / "importance.gguf"):
+        check_out(path, *given)
+    if image_float is not None:
+        shipped = store.path_of(store.load_bundle().encoders["image"])
+        models = (onnx_file.load(shipped), onnx_file.load(image_float))
+        onnx_file.check_pair(models, (shipped, image_float))
+        if onnx_file.is_quantized(models[1]):
+            raise ModelError(Reason.BAD_INPUT, f"{image_float}: is quantized; --image-float is the float32 encoder")
 
 
 def make(out: Path, image_float: Path | None, limit: int, step: Step) -> list[Variant]:
@@ -102,7 +126,11 @@ def rows(
     Raises whatever the measurements raise.
     """
     names = store.load_bundle()
-    shipped = {role: store.path_of(getattr(names, key)) for role, key in ROLES.items()}
+    shipped = {
+        "audio-encoder": store.path_of(names.encoders["audio"]),
+        "image-encoder": store.path_of(names.encoders["image"]),
+        "backbone": store.path_of(names.backbone),
+    }
     kept = Kept(out / "measured.json")
     costs = {role: _costs(role, _files(variants, role, shipped), kept, step) for role in ROLES}
     floats = {"audio-encoder": variants[1].files["audio-encoder"], "image-encoder": image_float}
@@ -178,7 +206,7 @@ def _cosines(
 
 
 def _cosine(plain: Path, other: Path, limit: int, step: Step) -> dict[str, float]:
-    held = feeds.held_out(feeds.role_of(onnx.load(plain)), limit=limit)
+    held = feeds.held_out(feeds.role_of(onnx_file.load(plain)), limit=limit)
     lost = fidelity.compare(plain, other, held, layers=False, tick=step("cosine"))
     return {domain: round(one["outputs"]["latents"]["cosine_mean"], 5) for domain, one in lost.items()}
 

@@ -11,7 +11,7 @@ from glasses.model_store import store
 from glasses.runtime import bundle
 from quantize import backbone, imatrix, prompts
 from quantize.commands import shared
-from quantize.files import whole
+from quantize.files import check_out, whole
 
 _BACKBONE = """\
   quantize backbone smollm2-135m-instruct-q4_1 --type Q8_0 --out smollm2-q8_0.gguf
@@ -48,8 +48,10 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantizes. Raises GlassesError, before anything is written where that can be seen."""
     source = shared.model_path(args.model)
-    importance = imatrix.read(args.imatrix) if args.imatrix else None
+    backbone.check_type(args.type)
     out = args.out or Path(f"{source.stem}-{args.type}.gguf")
+    check_out(out, source, *([args.imatrix] if args.imatrix else []))
+    importance = imatrix.read(args.imatrix) if args.imatrix else None
     with shared.steps() as step, whole(out) as part:
         step(f"llama.cpp writes {args.type}")
         backbone.quantize(source, part, args.type, importance)
@@ -67,6 +69,9 @@ def run_imatrix(args: argparse.Namespace) -> int:
     source = shared.model_path(args.model)
     backbone.check(source)
     out = args.out or Path(f"{source.stem}.imatrix.gguf")
+    check_out(out, source, *([args.text] if args.text else []))
+    if args.text:
+        prompts.check_text(args.text)
     with shared.steps() as step:
         given, datasets = _prompts(args, step("prompts"))
         importance = imatrix.collect(source, given, tick=step("importance"))

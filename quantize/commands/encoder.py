@@ -9,9 +9,9 @@ from typing import Any
 
 from glasses.errors import InputError, Reason
 from glasses.model_store import store
-from quantize import exclusion, feeds, fidelity, onnx_file, schemes, unpack
+from quantize import exclusion, external_data, feeds, fidelity, float32, onnx_file, schemes, unpack
 from quantize.commands import shared
-from quantize.files import whole
+from quantize.files import check_out, whole
 from quantize.schemes import METHODS, SCHEMES, Options
 
 CHOSEN_FEEDS = 24  # of the calibration data, on which --auto-exclude decides
@@ -80,15 +80,20 @@ def _quantize(args: argparse.Namespace, source: Path, options: Options) -> int:
     shared.check_least(1, limit=args.limit, samples=args.samples)
     if not 0 < args.target <= 1:
         raise InputError(Reason.BAD_INPUT, f"--target {args.target}: a cosine above 0 and at most 1")
-    model = onnx_file.load(source)
-    role = feeds.role_of(model, args.bundle)
     out = args.out or Path(f"{source.stem}-{options.scheme}.onnx")
+    check_out(out, source)
+    model = onnx_file.load(source)
+    check_out(out, *external_data.files_of(onnx_file.read(source), source))
+    role = feeds.role_of(model, args.bundle)
+    _check_data(role, args)
     if options.scheme == "static-qdq" and not args.calibration:
         raise InputError(Reason.BAD_INPUT, "static-qdq needs calibration data: --calibration DIR or bundle")
     with shared.steps() as step:
         with whole(out) as part:
             if role.name.endswith("connector") and onnx_file.is_quantized(model):
                 source = unpack.to_float(model, part.with_name("float.onnx"))
+            splits = options.scheme in ("dynamic-int8", "int8-weight-only")
+            source, changed = float32.plain(onnx_file.load(source), source, part.parent, split_gemm=splits)
             data = feeds.calibration(role, args.calibration, limit=args.samples) if args.calibration else iter(())
             prepared = schemes.prepare(source, part.parent, options, data, step("calibration"))
             ranking: list[tuple[str, float]] = []
@@ -102,13 +107,21 @@ def _quantize(args: argparse.Namespace, source: Path, options: Options) -> int:
             held = feeds.held_out(role, limit=args.limit, folder=args.data)
             lost = fidelity.compare(source, part, held, layers=False, tick=step("comparing"))
         figures = shared.described(out) | {"excluded": list(options.exclude), "ranking": ranking, "fidelity": lost}
+        figures |= {"changed first": changed}
     figures |= {"target": args.target, "least_cosine": fidelity.least_cosine(lost)}
     shared.show(figures, _text(figures), as_json=args.json)
     return int(figures["least_cosine"] < args.target)
 
 
+def _check_data(role: feeds.Role, args: argparse.Namespace) -> None:
+    """Raises InputError for a folder that the data cannot come from, before the minutes that come first."""
+    if args.calibration:
+        feeds.files(role, args.calibration)
+    feeds.check_held_out(role, args.data)
+
+
 def _text(figures: dict[str, Any]) -> str:
-    rows = [shared.line(figures)]
+    rows = [shared.line(figures), *(f"first, {one}" for one in figures["changed first"])]
     if figures["excluded"]:
         rows.append(f"left in float: {', '.join(figures['excluded'])}")
     for name, error in figures["ranking"][:8]:

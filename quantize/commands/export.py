@@ -10,9 +10,9 @@ from typing import Any
 import onnx
 
 from glasses.errors import InputError, Reason
-from quantize import export
+from quantize import export, external_data, onnx_file
 from quantize.commands import shared
-from quantize.files import whole
+from quantize.files import check_out, whole
 
 _EXAMPLES = """\
   quantize export whisper-tiny-en-ct2 --to onnx --out whisper.onnx     a model of models/manifests
@@ -36,6 +36,10 @@ def run(args: argparse.Namespace) -> int:
     """Builds, checks, compares, then writes. Raises GlassesError."""
     axes = dict(_axis(text) for text in args.dynamic)
     path = shared.model_path(args.source)
+    check_out(args.out, path)
+    if path.suffix == ".onnx":
+        onnx_file.load(path)
+        check_out(args.out, *external_data.files_of(onnx_file.read(path), path))
     with shared.steps() as step, whole(args.out) as part:
         step("building")
         source = export.source_of(path)

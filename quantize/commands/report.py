@@ -6,10 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
+from glasses.errors import InputError, Reason
 from glasses.model_store import store
-from quantize import page, report
+from quantize import page, prompts, report
 from quantize.commands import shared
-from quantize.files import write_text
+from quantize.files import check_out, write_text
 
 _EXAMPLES = """\
   quantize report whisper-float32.onnx whisper-tiny-en-encoder-int8 --html report.html
@@ -48,8 +49,16 @@ def run(args: argparse.Namespace) -> int:
         data=args.data,
         text=args.text,
     )
+    a, b = shared.model_path(args.a), shared.model_path(args.b)
+    for out in (args.html, args.out_json):
+        if out:
+            check_out(out, a, b, *([args.text] if args.text else []))
+    if args.html and args.out_json and args.html.absolute() == args.out_json.absolute():
+        raise InputError(Reason.BAD_INPUT, f"--html and --out-json are both {args.html}: name two files")
+    if args.text:
+        prompts.check_text(args.text)
     with shared.steps() as step:
-        result = report.compare(shared.model_path(args.a), shared.model_path(args.b), wanted, step)
+        result = report.compare(a, b, wanted, step)
     if args.html:
         write_text(args.html, page.render(result))
     if args.out_json:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from glasses.errors import InputError, Reason
 from glasses.model_store import store
 
 Subparsers = Any  # argparse's own class is private
 Step = Callable[[str], Callable[[], None]]
+LINE_EVERY_S = 10.0
 
 
 def parser(subparsers: Subparsers, name: str, what: str, examples: str) -> argparse.ArgumentParser:
@@ -34,16 +38,39 @@ def parser(subparsers: Subparsers, name: str, what: str, examples: str) -> argpa
 
 @contextmanager
 def steps() -> Iterator[Step]:
-    """Yields `step(what) -> tick`: a line of progress for each thing that is done."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    """Yields `step(what) -> tick`: progress on standard error, one moving line of a terminal that is gone at the end.
+
+    Elsewhere a line every LINE_EVERY_S seconds, so nothing of what is quick.
+    """
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}{task.fields[count]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
 
         def step(what: str) -> Callable[[], None]:
             for task in progress.tasks:
                 progress.update(task.id, visible=False)
-            task_id = progress.add_task(what, total=None)
-            return lambda: progress.advance(task_id)
+            task_id, done = progress.add_task(what, total=None, count=""), itertools.count(1)
+            return lambda: progress.update(task_id, count=f": {next(done)}")
 
         yield step
+
+
+def _lines() -> Step:
+    due_s = [time.monotonic() + LINE_EVERY_S]
+
+    def say(text: str) -> None:
+        if time.monotonic() >= due_s[0]:
+            print(text, file=sys.stderr, flush=True)
+            due_s[0] = time.monotonic() + LINE_EVERY_S
+
+    def step(what: str) -> Callable[[], None]:
+        say(f"{what} ...")
+        done = itertools.count(1)
+        return lambda: say(f"{what}: {next(done)} done")
+
+    return step
 
 
 def check_least(least: int, **options: int | None) -> None:

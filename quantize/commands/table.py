@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quantize import variants
 from quantize.commands import shared
-from quantize.files import write_text
+from quantize.files import check_out, write_text
 
 _EXAMPLES = """\
   quantize table --out out/variants --tasks 20
@@ -34,6 +34,9 @@ def run(args: argparse.Namespace) -> int:
     """Makes, measures, prints. Raises GlassesError."""
     shared.check_least(1, limit=args.limit)
     task_limit = shared.task_limit(args.tasks)
+    variants.check(args.out, args.image_float)
+    for name in ("table.md", "table.json"):
+        check_out(args.out / name)
     with shared.steps() as step:
         made = variants.make(args.out, args.image_float, args.limit, step)
         table = variants.rows(
