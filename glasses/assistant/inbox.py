@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from glasses.assistant.reply import same_rows
+from glasses.assistant.clock import Clock
+from glasses.assistant.reply import Synthesizer, same_rows
 from glasses.backbone.llama import LlamaBackbone
-from glasses.decoders.speech import Voice
 from glasses.devices.speaker import AudioOutput
 from glasses.events import Clause, Draft, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import Float32Array
@@ -60,8 +60,10 @@ Command = NewDraft | TurnCompleted | Cut | Stop
 class Inbox:
     """`put` and `stop` may be called from any thread and never wait; the rest belongs to the responder's thread."""
 
-    def __init__(self, backbone: LlamaBackbone, voice: Voice | None, speaker: AudioOutput | None) -> None:
-        self._backbone, self._voice, self._speaker = backbone, voice, speaker
+    def __init__(
+        self, backbone: LlamaBackbone, voice: Synthesizer | None, speaker: AudioOutput | None, clock: Clock
+    ) -> None:
+        self._backbone, self._voice, self._speaker, self._clock = backbone, voice, speaker, clock
         self._arrived = threading.Condition()
         self._commands: list[Command] = []
         self._basis: Basis | None = None  # of the newest draft, while its turn is not completed
@@ -118,7 +120,7 @@ class Inbox:
         """The commands that wait, oldest first; where there are none, those that come within `wait_s`."""
         with self._arrived:
             if not self._commands and wait_s > 0:
-                self._arrived.wait(wait_s)
+                self._clock.wait(self._arrived, wait_s)
             commands, self._commands = self._commands, []
             if commands:
                 self._backbone.clear_abort()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,9 +32,26 @@ class TurnProgress(Protocol):
         ...
 
 
+class Synthesizer(Protocol):
+    """What makes the sound of a reply; see `Voice`."""
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of what `speak` yields."""
+        ...
+
+    def speak(self, clauses: Iterable[str], /) -> Iterator[Float32Array]:
+        """Yields the sound of each clause as soon as the clause comes: float32 (N,). Raises ModelError."""
+        ...
+
+    def abort(self) -> None:
+        """Stops the running synthesis, from any thread: `speak` raises ModelError(ABORTED)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CompletedTurn:
-    """The TurnProgress of a turn that is given whole and always waited for, as in `glasses ask` and in a replay."""
+    """The TurnProgress of a turn that is given whole and always waited for, as in `glasses ask`."""
 
     is_completed: bool = True
 

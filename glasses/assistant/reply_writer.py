@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from glasses.assistant.reply import TurnProgress, Write, record_work
+from glasses.assistant.reply import Synthesizer, TurnProgress, Write, record_work
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.clauses import clauses
-from glasses.decoders.speech import Voice
 from glasses.events import Draft, Reply
 from glasses.types import Float32Array, Token
 
@@ -32,7 +31,7 @@ class SpokenClause(NamedTuple):
 class ReplyWriter:
     """Fills in a Reply's tokens and work as it goes. Each step is taken only when its result is asked for."""
 
-    def __init__(self, write: Write, voice: Voice | None, on_token: Callable[[Reply], None]) -> None:
+    def __init__(self, write: Write, voice: Synthesizer | None, on_token: Callable[[Reply], None]) -> None:
         """`on_token` is called after each token that was added to a reply."""
         self._write, self._voice, self._on_token = write, voice, on_token
 

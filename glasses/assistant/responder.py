@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from glasses.assistant.clock import Clock, HostClock
 from glasses.assistant.inbox import Basis, Cut, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
-from glasses.assistant.reply import Write, record_work, same_rows, tokens_heard
+from glasses.assistant.reply import Synthesizer, Write, record_work, same_rows, tokens_heard
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
-from glasses.decoders.speech import Voice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
@@ -51,7 +51,7 @@ class Responder:
     def __init__(
         self,
         loaded: LoadedBundle,
-        voice: Voice | None,
+        voice: Synthesizer | None,
         speaker: AudioOutput | None,
         *,
         on_state: Callable[[ReplyState], None],
@@ -60,18 +60,19 @@ class Responder:
         on_progress: Callable[[], None] = lambda: None,
         canned_reply: Callable[[Draft], str] = lambda draft: "",
         write: Write | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Without `voice` or `speaker` replies are text only.
 
         `on_state`: a reply is audible or finished. `on_reply`: a reply to a completed turn ended. `on_text`: the next
         text of a reply to a completed turn. `on_progress`: a sign of life. `canned_reply`: what is said to a draft
         without asking the backbone, "" for nothing. `write`: what makes the tokens of a reply once the draft is in the
-        KV cache (default: the backbone).
+        KV cache (default: the backbone). `clock`: the host's by default.
         """
-        self._voice = voice
+        self._voice, self._clock = voice, clock or HostClock()
         self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
         self._canned_reply = canned_reply
-        self._inbox = Inbox(loaded.backbone, voice, speaker)
+        self._inbox = Inbox(loaded.backbone, voice, speaker, self._clock)
         self._context = KvContext(loaded)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
         self._reply: Reply | None = None
@@ -228,7 +229,7 @@ class Responder:
     def _is_late(self, reply: Reply) -> bool:
         if reply.ended is None or reply.audible_ns or reply.clauses:
             return False
-        return time.monotonic_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
+        return self._clock.now_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
 
     def _show(self, reply: Reply) -> None:
         """Gives the text that was not shown yet to `on_text`, where the turn is completed."""
@@ -245,10 +246,10 @@ class Responder:
 
     def _wait_audible(self, reply: Reply, clause: Clause) -> None:
         """Notes when the first sample leaves the device."""
-        limit_ns = time.monotonic_ns() + _AUDIBLE_MS * NS_PER_MS
-        while clause.first_ns is None and time.monotonic_ns() < limit_ns:
+        limit_ns = self._clock.now_ns() + _AUDIBLE_MS * NS_PER_MS
+        while clause.first_ns is None and self._clock.now_ns() < limit_ns:
             self._poll(reply, 0.002)
-        reply.audible_ns = clause.first_ns or time.monotonic_ns()
+        reply.audible_ns = clause.first_ns or self._clock.now_ns()
         self._on_state(ReplyState(reply.audible_ns, reply.draft.turn.id, "audible"))
 
     def _wait_played(self, reply: Reply) -> None:
@@ -258,7 +259,7 @@ class Responder:
 
     def _finish(self, reply: Reply, outcome: Outcome) -> None:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED
-        self._on_state(ReplyState(time.monotonic_ns(), reply.draft.turn.id, "finished"))
+        self._on_state(ReplyState(self._clock.now_ns(), reply.draft.turn.id, "finished"))
         self._on_reply(reply)
 
 

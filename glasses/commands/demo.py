@@ -22,7 +22,8 @@ from glasses.events import TurnCompleted
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
 from glasses.replay import demo_report
-from glasses.replay.replayer import ReplayedReply, ReplayEngine
+from glasses.replay.replayed_reply import ReplayedReply
+from glasses.replay.replayer import ReplayEngine, Told
 from glasses.runtime.bundle import open_bundle, open_memory, open_voice
 from glasses.system.board import load_board
 from glasses.types import NS_PER_MS, SensorEvent
@@ -74,14 +75,21 @@ def run(args: argparse.Namespace) -> int:
         live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
         start_ns = time.monotonic_ns()
         memory = stack.enter_context(open_memory(loaded))
-        again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
+        engine = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
         stream = events(session, start_ns=start_ns)
         stream = screen.watched(stream if args.fast else paced(stream), start_ns)
         replies: list[ReplayedReply] = []
+
+        def tell(what: Told) -> None:
+            if isinstance(what, TurnCompleted):
+                screen.begin(what, start_ns)
+            elif isinstance(what, ReplayedReply):
+                screen.answered(what)
+                demo_report.save_reply(args.out, what, display, voice.rate_hz if voice else None, start_ns)
+                replies.append(what)
+
         with live:
-            for one in _replies(stream, again, screen, start_ns):
-                demo_report.save_reply(args.out, one, display, voice.rate_hz if voice else None, start_ns)
-                replies.append(one)
+            engine.run(stream, tell)
             screen.finished(demo_report.unanswered(session, replies, start_ns))
         sheet = demo_report.sheet(args.out, session, replies, display, start_ns)
     if args.json:
@@ -97,19 +105,6 @@ def run(args: argparse.Namespace) -> int:
         print(demo_report.latency_line(one))
     print(f"{sheet}: the session at a glance; beside it the replies and the display's pictures")
     return 0
-
-
-def _replies(
-    stream: Iterable[SensorEvent], again: ReplayEngine, screen: _Screen, start_ns: int
-) -> Iterator[ReplayedReply]:
-    """The replies to the turns; the screen shows each as it comes."""
-    for event in stream:
-        for what in again.feed(event):
-            if isinstance(what, TurnCompleted):
-                screen.begin(what, start_ns)
-            elif isinstance(what, ReplayedReply):
-                screen.answered(what)
-                yield what
 
 
 def _voice(bundle: str) -> Voice | None:

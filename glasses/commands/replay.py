@@ -26,7 +26,8 @@ from glasses.recording.demo_session import paced
 from glasses.recording.encryption import read_private_key
 from glasses.recording.mcap_file import SegmentWriter
 from glasses.replay.diff import Difference, RecordedTurn, Tolerances, compare, compare_gates
-from glasses.replay.replayer import ReplayedReply, ReplayEngine
+from glasses.replay.replayed_reply import ReplayedReply
+from glasses.replay.replayer import ReplayEngine, Told
 from glasses.replay.session import ReplayOutcome, SessionConfig, given, note, play, recorded, worn_of
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
 
@@ -122,14 +123,15 @@ def _play(
         memory = stack.enter_context(_memory(loaded, worn)) if worn.memory else None
         how: dict[str, Any] = {"activation": args.activation or worn.activation, "replies_recorded": worn.replies}
         how["keep_replies"] = worn.keep_replies
-        again = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, **how)
+        engine = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)
         put = writer.write if writer else lambda entry: None
         process, seen, memory_mb = psutil.Process(), ReplayOutcome(), list[float]()
         cpu_s, began = time.process_time(), process.num_fds()
         events = given(args.file, key, passes=args.passes, start_ns=start_ns)
-        for what in play(events if args.fast else paced(events), again, put=put):
+
+        def tell(what: Told) -> None:
             note(what, seen, start_ns)
             if isinstance(what, ReplayedReply):
                 if len(seen.turns) > n_compared:
@@ -137,6 +139,8 @@ def _play(
                 memory_mb.append(round(process.memory_info().rss / 1e6, 1))
                 if not args.json:
                     print(f"turn {what.ended.turn.id}: {what.text or '(nothing)'}", file=sys.stderr)
+
+        play(events if args.fast else paced(events), engine, tell, put=put)
         cost = {
             "cpu_s": round(time.process_time() - cpu_s, 2),
             "memory_mb": memory_mb,

@@ -11,7 +11,7 @@ from glasses.audio.sound_files import write_wav
 from glasses.decoders import hud
 from glasses.recording.demo_session import Said, Session
 from glasses.replay.contact_sheet import Row, contact_sheet, envelope
-from glasses.replay.replayer import ReplayedReply
+from glasses.replay.replayed_reply import ReplayedReply
 from glasses.types import NS_PER_MS, Display, Float32Array
 
 _CONTEXT_MS = 400  # of sound shown before and after what was said to nobody here

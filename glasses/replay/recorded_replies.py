@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glasses.events import ReplyState, TurnCompleted
+from glasses.events import Outcome, ReplyState, TurnCompleted
+from glasses.recording.entries import Answered
 from glasses.types import NS_PER_S
 
 _NO_REPLY_NS = NS_PER_S  # a turn that the recording does not have by then had no reply there
@@ -17,6 +18,7 @@ class RecordedReplies:
         self._turns: dict[int, int] = {}  # turn id of the recording -> turn id of the replay
         self._early: list[ReplyState] = []  # of turns that the replay has not completed yet
         self._unclaimed: TurnCompleted | None = None  # completed in the replay, not in the recording so far
+        self._played: dict[int, int] = {}  # turn id of the replay -> tokens heard of its reply, which was interrupted
 
     def decided(self, recorded_id: int, turn_id: int) -> None:
         """The recording decided on a turn while the replay has `turn_id`."""
@@ -31,6 +33,15 @@ class RecordedReplies:
             self._early.append(state)
             return None
         return state
+
+    def answered(self, answer: Answered) -> None:
+        """What became of a reply."""
+        if answer.outcome is Outcome.INTERRUPTED:
+            self._played[self._turns.get(answer.turn_id, -1)] = answer.n_tokens_played
+
+    def take_played(self, turn_id: int) -> int | None:
+        """How many tokens of the interrupted reply to the replay's turn were heard; None while that is not known."""
+        return self._played.pop(turn_id, None)
 
     def completed(self, completed: TurnCompleted) -> list[ReplyState]:
         """The replay completed a turn: the states of its reply that came before, oldest first."""

@@ -1,58 +1,45 @@
-"""Runs the live pipeline from a recorded stream: the same listener, heads, memory and reply writer, on one thread.
+"""Runs the live pipeline from a recorded stream: the same listener, heads, memory and responder, on one thread.
 
-A recording of `glasses run` holds when its replies were audible and finished, and when the microphone heard the
-assistant's own voice. The listener is given the same again, for the sound that follows depends on it. A stream of
-sensor events alone, such as the shipped demo session, has no replies: each sounds from the decision on for as long as
-it is.
+The responder runs as in `glasses run`, with a clock that is the stream's: whenever it would wait, the next thing of the
+stream is given to the listener, and the signals that this makes come to its inbox. Work takes no time on that clock.
+
+A recording of `glasses run` holds when its replies were audible and finished, how much of an interrupted one was heard,
+and when the microphone heard the assistant's own voice. Listener and responder are given the same again, for the sound
+that follows depends on it. A stream of sensor events alone, such as the shipped demo session, has no replies: each
+sounds from the decision on for as long as it is.
 """
 
 from __future__ import annotations
 
 import math
-import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import replace
 
 from glasses.assistant.config import Activation
-from glasses.assistant.kv_context import KvContext
 from glasses.assistant.listener_config import ListenerConfig
-from glasses.assistant.reply import CompletedTurn, record_work, tokens_heard
-from glasses.assistant.reply_writer import ReplyWriter, write_locally
+from glasses.assistant.reply import TurnProgress
+from glasses.assistant.reply_writer import write_locally
+from glasses.assistant.responder import Responder
 from glasses.assistant.setup import SAID, MemoryRecall, open_listener
 from glasses.decoders.speech import Voice
-from glasses.events import Clause, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal
+from glasses.errors import ModelError
+from glasses.events import Draft, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.memory.writer import MemoryWriter
 from glasses.recording.entries import Answered, Decision
 from glasses.replay.recorded_replies import RecordedReplies
+from glasses.replay.replayed_reply import ReplayedReply, replayed
+from glasses.replay.virtual_devices import RecordedSpeaker, SilentVoice, StreamClock, VirtualSpeaker
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import NS_PER_MS, NS_PER_S, DeviceChange, Float32Array, OwnVoice, SensorEvent, Wiped
+from glasses.types import DeviceChange, OwnVoice, SensorEvent, Token, Wiped
 
 Given = SensorEvent | ReplyState | OwnVoice | DeviceChange | Wiped | Decision | Answered
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayedReply:
-    """The reply to a turn.
-
-    `wait_ms`: from the end of speech to the first sound, or to the first text without a voice, stage by stage in order.
-    """
-
-    ended: TurnCompleted
-    tokens: tuple[str, ...]
-    pcm: Float32Array | None  # at the voice's rate; None without a voice
-    clauses: tuple[Clause, ...]
-    wait_ms: dict[str, float]
-
-    @property
-    def text(self) -> str:
-        """All that was written."""
-        return "".join(self.tokens).strip()
+Told = TurnCompleted | TurnSignal | ReplayedReply
+_Turn = tuple[Draft, TurnCompleted]  # a turn, and the last draft of it
 
 
 class ReplayEngine:
-    """`feed` one thing at a time; it yields the listener's signals in order, and after each TurnCompleted its reply."""
+    """`run` it once."""
 
     def __init__(
         self,
@@ -71,44 +58,138 @@ class ReplayEngine:
 
         Raises ModelError as `open_listener` does.
         """
-        self._voice, self._memory = voice, memory
+        self._voice, self._memory, self._on_clock = voice, memory, on_clock
         self._recalling = MemoryRecall(loaded, memory, keep_replies=keep_replies)
         # As fast as it goes, what is decided must not hang on how long a draft takes on this machine.
         config = ListenerConfig() if on_clock else ListenerConfig(max_speculative_draft_ms=math.inf)
         self._listener = open_listener(loaded, activation, self._recalling.recall, config=config)
-        self._context = KvContext(loaded)
-        self._writer = ReplyWriter(write_locally(loaded.backbone), voice, lambda reply: on_text(reply.tokens[-1].text))
+        self._clock = StreamClock(self._step)
+        speaks = voice or SilentVoice()
+        self._write_locally = write_locally(loaded.backbone)
         self._recorded = RecordedReplies() if replies_recorded else None
-        self._on_clock = on_clock
+        self._speaker = (RecordedSpeaker if replies_recorded else VirtualSpeaker)(speaks.rate_hz, self._clock)
+        self._responder = Responder(
+            loaded,
+            speaks,
+            self._speaker,
+            on_state=self._on_state,
+            on_reply=self._on_reply,
+            on_text=on_text,
+            canned_reply=self._recalling.instead,
+            write=self._write,
+            clock=self._clock,
+        )
         self._own_voice = False
-        self._sounding: ReplayedReply | None = None  # made here, until its last sample would have been played
+        self._waiting: deque[TurnSignal | _Turn | ReplyState] = deque()  # for the responder, oldest first
+        self._ended: TurnCompleted | None = None  # the turn whose reply is not over
+        self._texts: list[str] = []  # tokens of that reply
+        self._stream: Iterator[Given] = iter(())
+        self._next: Given | None = None
+        self._tell: Callable[[Told], None] = lambda what: None
+        self._failure: ModelError | None = None
 
-    def feed(self, given: Given) -> Iterator[Signal | ReplayedReply]:
-        """Takes one thing, in order of time. Raises InputError and ModelError as listener and backbone do."""
-        yield from self._answered(self._finished_by(given.t_ns))
-        yield from self._answered(self._take(given))
+    def run(self, stream: Iterable[Given], tell: Callable[[Told], None] = lambda what: None) -> None:
+        """Plays the stream, in order of time. `tell` gets the listener's turn events, the turns that are completed, and
+        each reply when it is over.
 
-    def _answered(self, signals: Iterable[Signal]) -> Iterator[Signal | ReplayedReply]:
-        for signal in signals:
-            if isinstance(signal, TurnSignal) and signal.event is TurnEvent.INTERRUPTED:
-                self._cut(signal)
-            yield signal  # before the reply is made: whoever shows its text as it comes has seen the turn
-            if isinstance(signal, TurnCompleted):
-                yield self._reply(signal)
-                for state in self._recorded.completed(signal) if self._recorded else ():
-                    self._listener.feed(state)
+        Raises InputError and ModelError as the listener does, and what `tell` and the stream raise.
+        """
+        self._stream, self._tell = iter(stream), tell
+        self._next = next(self._stream, None)
+        self._responder.run()
+        if self._failure:
+            raise self._failure
+
+    def _step(self) -> None:
+        """Lets time pass: the responder gets its next signals, or the listener the next thing of the stream."""
+        try:
+            if not self._give() and not self._end_reply():
+                self._take_next()
+        except ModelError as error:  # the listener's; the responder would take it for its own
+            self._failure = error
+            self._responder.stop()
+
+    def _give(self) -> bool:
+        """Gives the responder what waits for it, up to the next turn; False where nothing can be given yet."""
+        n_before = len(self._waiting)
+        while self._waiting:
+            signal = self._waiting[0]
+            if isinstance(signal, tuple) and self._ended and self._speaker.is_speaking:
+                self._speaker.silence()  # the recording does not tell that the reply before was over
+                return True
+            if isinstance(signal, TurnSignal) and not self._know_what_was_heard(signal):
+                break
+            self._waiting.popleft()
+            if isinstance(signal, ReplyState):
+                self._feed_state(signal)
+            elif isinstance(signal, tuple):
+                self._give_turn(*signal)
+                break
+            else:
+                self._responder.put(signal)
+        return len(self._waiting) < n_before
+
+    def _give_turn(self, draft: Draft, completed: TurnCompleted) -> None:
+        """Of a turn's drafts the responder gets the last: how many there are hangs on how fast this machine encodes."""
+        self._clock.advance(completed.span.decided_ns)
+        self._ended, self._texts = completed, []
+        self._responder.put(draft)
+        self._responder.put(replace(completed, decided_ns=completed.span.decided_ns))
+
+    def _know_what_was_heard(self, signal: TurnSignal) -> bool:
+        """Whether the recording has told by now what was heard of the reply that the signal interrupts."""
+        is_cut = signal.event is TurnEvent.INTERRUPTED and not signal.continues_turn
+        if not is_cut or not self._recorded or not isinstance(self._speaker, RecordedSpeaker):
+            return True
+        n_tokens = self._recorded.take_played(signal.turn_id)
+        if n_tokens is None and self._next and not any(isinstance(one, tuple) for one in self._waiting):
+            return False
+        self._speaker.heard = "".join(self._texts[:n_tokens]) if n_tokens else ""
+        return True
+
+    def _end_reply(self) -> bool:
+        """Lets a reply end whose last sample is played before the next thing of the stream; False for none."""
+        end_ns = self._speaker.end_ns
+        if end_ns is not None and (self._next is None or end_ns <= self._next.t_ns):
+            self._clock.advance(end_ns)
+            self._speaker.advance(end_ns)
+        elif self._next is None and self._speaker.is_speaking:
+            self._speaker.silence()
+        else:
+            return False
+        return True
+
+    def _take_next(self) -> None:
+        given = self._next
+        if given is None:
+            self._responder.stop()
+            return
+        self._next = next(self._stream, None)
+        self._clock.advance(given.t_ns)
+        self._speaker.advance(given.t_ns)
+        if self._recorded and (state := self._recorded.without_reply(given.t_ns)):
+            self._feed_state(state)
+        for signal in self._take(given):
+            if isinstance(signal, Draft):
+                continue
+            self._tell(signal)
+            if isinstance(signal, TurnSignal):
+                self._waiting.append(signal)
+            elif draft := self._listener.last_draft:
+                self._waiting.append((draft, signal))
+                self._waiting += self._recorded.completed(signal) if self._recorded else ()
 
     def _take(self, given: Given) -> list[Signal]:
         if isinstance(given, ReplyState):
-            return self._state(given)
-        if isinstance(given, Decision):
+            self._take_state(given)
+        elif isinstance(given, Decision):
             if self._recorded:
                 self._recorded.decided(given.turn_id, self._listener.turn_id)
         elif isinstance(given, Answered):
             if given.outcome in SAID:
                 self._recalling.said(given.turn_id, given.text, given.t_ns)
-            if given.outcome is Outcome.INTERRUPTED:
-                self._context.keep_heard(given.n_tokens_played)
+            if self._recorded:
+                self._recorded.answered(given)
         elif isinstance(given, OwnVoice):
             self._own_voice = given.on
         elif isinstance(given, Wiped):
@@ -134,77 +215,32 @@ class ReplayEngine:
             self._memory.discard_unfinished()
         return self._listener.forget(change.t_ns) if change.state in ("muted", "unmuted") else []
 
-    def _state(self, recorded: ReplyState) -> list[Signal]:
-        if self._recorded is None:
-            return []
-        turn_id, completed = self._listener.turn_id, self._listener.replying
-        state = self._recorded.state(recorded, turn_id, is_completed=completed)
-        return self._listener.feed(state) if state else []
-
-    def _finished_by(self, t_ns: int) -> list[Signal]:
-        """Replies that are over by now, of which no recording tells."""
+    def _take_state(self, recorded: ReplyState) -> None:
         if self._recorded:
-            state = self._recorded.without_reply(t_ns)
-            return self._listener.feed(state) if state else []
-        if self._sounding is None or t_ns < (end_ns := self._end_ns(self._sounding)):
-            return []
-        turn_id, self._sounding = self._sounding.ended.turn.id, None
-        return self._listener.feed(ReplyState(end_ns, turn_id, "finished"))
+            turn_id, completed = self._listener.turn_id, self._listener.replying
+            if state := self._recorded.state(recorded, turn_id, is_completed=completed):
+                self._feed_state(state)
 
-    def _end_ns(self, reply: ReplayedReply) -> int:
-        rate_hz = self._voice.rate_hz if self._voice else 1
-        return reply.ended.span.decided_ns + sum(one.n_samples for one in reply.clauses) * NS_PER_S // rate_hz
+    def _feed_state(self, state: ReplyState) -> None:
+        """Tells the listener what a recording says of a reply, and ends it at the speaker where it was over."""
+        self._listener.feed(state)
+        if state.state == "finished" and self._ended and state.turn_id == self._ended.turn.id:
+            self._speaker.silence()
 
-    def _cut(self, signal: TurnSignal) -> None:
-        """A reply made here is interrupted: the KV cache keeps what was heard of it."""
-        reply, self._sounding = self._sounding, None
-        if reply is None or signal.continues_turn or self._voice is None:
-            return
-        left = (signal.t_ns - reply.ended.span.decided_ns) * self._voice.rate_hz // NS_PER_S
-        for clause in reply.clauses:
-            clause.n_samples_played = min(max(left, 0), clause.n_samples)
-            left -= clause.n_samples_played
-        self._context.keep_heard(tokens_heard(list(reply.tokens), list(reply.clauses)))
-
-    def _reply(self, completed: TurnCompleted) -> ReplayedReply:
-        draft = self._listener.last_draft
-        assert draft is not None
-        reply = Reply(draft, 1, ended=completed, canned_reply=self._recalling.instead(draft))
-        replied = self._write(reply, completed)
+    def _on_state(self, state: ReplyState) -> None:
         if self._recorded is None:
-            self._sounding = replied
-            if draft.memory_intent != "repeat":
-                self._recalling.said(completed.turn.id, replied.text, completed.span.decided_ns)
-            self._listener.feed(ReplyState(completed.span.decided_ns, completed.turn.id, "audible"))
-        return replied
+            self._listener.feed(state)
 
-    def _write(self, reply: Reply, completed: TurnCompleted) -> ReplayedReply:
-        draft, since_ns = reply.draft, time.monotonic_ns()
-        if not reply.canned_reply:
-            self._context.prefill(draft)
-            record_work(reply, "prefill", since_ns)
-        clauses, sounds, pcm = list[Clause](), list[Float32Array](), None
-        if self._voice is None:
-            since_ns = time.monotonic_ns()
-            for i, _ in enumerate(self._writer.tokens(reply, draft, CompletedTurn())):
-                if i == 0:
-                    record_work(reply, "write", since_ns)
-        else:
-            for clause in self._writer.spoken(reply, draft, CompletedTurn()):
-                clauses.append(Clause(draft.turn.id, clause.text, len(clause.pcm)))
-                sounds.append(clause.pcm)
-            pcm = np.concatenate(sounds) if sounds else np.zeros(1, np.float32)
-        tokens = tuple(token.text for token in reply.tokens)
-        return ReplayedReply(completed, tokens, pcm, tuple(clauses), self._wait_ms(reply, completed))
+    def _write(self, draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        for token in self._write_locally(draft, progress):
+            self._texts.append(token.text)
+            yield token
 
-    def _wait_ms(self, reply: Reply, completed: TurnCompleted) -> dict[str, float]:
-        """What the first sound waited for: the end of a silence, then the first work of each stage."""
-        decided_ns = completed.decided_ns if self._on_clock else completed.span.decided_ns
-        began_ns, ended_ns = reply.draft.work_ns
-        ms = {
-            "silence": (decided_ns - completed.span.end_ns) / NS_PER_MS,
-            "encode": max(0, ended_ns - max(began_ns, completed.decided_ns)) / NS_PER_MS,
-        }
-        for work in reply.work:
-            ms.setdefault(work.stage, (work.ended_ns - work.began_ns) / NS_PER_MS)
-        return ms
+    def _on_reply(self, reply: Reply) -> None:
+        ended, self._ended = self._ended, None
+        sounds = self._speaker.take_sounds()
+        if ended is None or reply.outcome is None:
+            return
+        if self._recorded is None and not reply.canned_reply and reply.outcome in SAID:
+            self._recalling.said(ended.turn.id, reply.text, ended.span.decided_ns)
+        self._tell(replayed(reply, ended, sounds if self._voice else None, on_clock=self._on_clock))

@@ -22,7 +22,8 @@ from glasses.recording.entries import Answered, Decision, Entry, decision_of
 from glasses.recording.folder import opened, segments
 from glasses.recording.mcap_file import CutOffError, read_entries
 from glasses.replay.diff import RecordedTurn, shifted
-from glasses.replay.replayer import Given, ReplayedReply, ReplayEngine
+from glasses.replay.replayed_reply import ReplayedReply
+from glasses.replay.replayer import Given, ReplayEngine, Told
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents
 
 log = logging.getLogger(__name__)
@@ -162,33 +163,36 @@ def given(path: Path, key: X25519PrivateKey | None, *, passes: int, start_ns: in
 
 
 def play(
-    events: Iterable[Given], again: ReplayEngine, *, put: Callable[[Entry], None] = lambda entry: None
-) -> Iterator[TurnCompleted | TurnSignal | ReplayedReply]:
-    """What the gates tell, what turns end and what they are answered, which also goes to `put`. Raises as
-    `ReplayEngine`.
-    """
-    for event in events:
-        for what in again.feed(event):
-            if isinstance(what, TurnSignal):
-                put(what)
-            elif isinstance(what, TurnCompleted):
-                for part in what.turn.inputs:
-                    if isinstance(part, Latents):
-                        put(part)
-                put(decision_of(what))
-            elif isinstance(what, ReplayedReply):
-                put(answered_of(what))
-            else:
-                continue
-            yield what
+    events: Iterable[Given],
+    engine: ReplayEngine,
+    tell: Callable[[Told], None],
+    *,
+    put: Callable[[Entry], None] = lambda entry: None,
+) -> None:
+    """Runs the engine; what it tells goes to `put` too, as entries of a recording. Raises as `ReplayEngine.run`."""
+
+    def on_told(what: Told) -> None:
+        if isinstance(what, TurnSignal):
+            put(what)
+        elif isinstance(what, TurnCompleted):
+            for part in what.turn.inputs:
+                if isinstance(part, Latents):
+                    put(part)
+            put(decision_of(what))
+        else:
+            put(answered_of(what))
+        tell(what)
+
+    engine.run(events, on_told)
 
 
 def answered_of(replied: ReplayedReply) -> Answered:
     """What is recorded of an answer."""
-    return Answered(replied.ended.span.decided_ns, replied.ended.turn.id, replied.text, replied.wait_ms)
+    ended, n_played = replied.ended, replied.n_tokens_played
+    return Answered(ended.span.decided_ns, ended.turn.id, replied.text, replied.wait_ms, replied.outcome, n_played)
 
 
-def note(what: TurnCompleted | TurnSignal | ReplayedReply, seen: ReplayOutcome, origin_ns: int) -> None:
+def note(what: Told, seen: ReplayOutcome, origin_ns: int) -> None:
     """Adds what `play` gave."""
     if isinstance(what, TurnSignal):
         seen.gates.append(replace(what, t_ns=what.t_ns - origin_ns))

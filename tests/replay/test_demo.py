@@ -15,7 +15,8 @@ from glasses.__main__ import main
 from glasses.commands import demo
 from glasses.events import TurnCompleted
 from glasses.recording.demo_session import events, load_session
-from glasses.replay.replayer import ReplayedReply, ReplayEngine
+from glasses.replay.replayed_reply import ReplayedReply
+from glasses.replay.replayer import ReplayEngine, Told
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory
 from glasses.types import NS_PER_MS, Latents
 
@@ -31,8 +32,8 @@ def loaded() -> Iterator[LoadedBundle]:
 
 def replies(loaded: LoadedBundle, chunk_ms: int) -> list[ReplayedReply]:
     with open_memory(loaded) as memory:
-        again = ReplayEngine(loaded, None, memory=memory)
-        told = [what for event in events(load_session(), chunk_ms=chunk_ms) for what in again.feed(event)]
+        told = list[Told]()
+        ReplayEngine(loaded, None, memory=memory).run(events(load_session(), chunk_ms=chunk_ms), told.append)
     return [what for what in told if isinstance(what, ReplayedReply)]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glasses.assistant.clock import HostClock
 from glasses.assistant.inbox import Cut, Inbox, NewDraft, Stop
 from glasses.assistant.reply import SAME_ROW, TurnProgress, same_rows, tokens_heard
 from glasses.assistant.responder import Responder
@@ -294,7 +295,7 @@ def test_responder_failing_voice_ends_the_reply_not_the_thread() -> None:
 
 def opened() -> tuple[Inbox, Backbone, Speaker]:
     backbone, speaker = Backbone(), Speaker()
-    parts: Any = backbone, None, speaker
+    parts: Any = backbone, None, speaker, HostClock()
     inbox = Inbox(*parts)
     inbox.open()
     return inbox, backbone, speaker
@@ -329,7 +330,7 @@ def test_inbox_draft_that_says_the_same_aborts_nothing() -> None:
 
 def test_inbox_that_is_not_open_aborts_nothing() -> None:
     backbone = Backbone()
-    parts: Any = backbone, None, None
+    parts: Any = backbone, None, None, HostClock()
     inbox = Inbox(*parts)
     inbox.put(draft())
     inbox.stop()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from glasses.events import ReplyState, TurnCompleted, TurnSpan
+from glasses.events import Outcome, ReplyState, TurnCompleted, TurnSpan
+from glasses.recording.entries import Answered
 from glasses.replay.recorded_replies import RecordedReplies
 from glasses.types import NS_PER_S, Turn
 
@@ -40,3 +41,13 @@ def test_recorded_replies_turn_not_in_the_recording_ends_after_a_second() -> Non
     replies.completed(completed(2, decided_ns=10))
     replies.decided(7, 2)
     assert replies.without_reply(5 * NS_PER_S) is None
+
+
+def test_recorded_interruption_is_told_once_and_in_the_turns_of_the_replay() -> None:
+    replies = RecordedReplies()
+    replies.decided(7, 1)
+    assert replies.take_played(1) is None
+    replies.answered(Answered(5, 7, "Yes, it is.", {}, Outcome.INTERRUPTED, 2))
+    assert replies.take_played(7) is None
+    assert replies.take_played(1) == 2
+    assert replies.take_played(1) is None
