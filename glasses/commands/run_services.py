@@ -18,7 +18,7 @@ from glasses.assistant.observers import Observer
 from glasses.assistant.recording_observer import RecordingObserver
 from glasses.commands.load_governor import INTERVAL_S, LoadGovernor
 from glasses.commands.run_vitals import vitals
-from glasses.decoders.hud import render
+from glasses.decoders.hud import render_newest
 from glasses.devices.local import DeviceFactory
 from glasses.errors import ModelError, Reason
 from glasses.recording.encryption import read_public_key
@@ -84,14 +84,14 @@ class RunServices:
             shed = f"shed: {', '.join(governed.shed) or 'nothing'}"
             note(f"{shed} ({governed.why or 'back'})")
             if self.panel:
-                self.panel.decided("governor", shed, governed.why or "all is well again")
+                self.panel.add_decision("governor", shed, governed.why or "all is well again")
 
         def on_reading(reading: Reading, governed: Governed) -> None:
             if self.panel:
                 told = {name: value for name, value in asdict(reading).items() if name != "t_ns"}
                 told |= vitals(assistant, devices, self.recorder)
                 told |= {"rss_mb": process.memory_info().rss / 1e6, "shed": governed.shed, "why": governed.why}
-                self.panel.vitals(**told)
+                self.panel.set_vitals(**told)
 
         with ExitStack() as stack:
             if self.panel:
@@ -116,13 +116,13 @@ class RunServices:
         with serving(
             panel, mute=partial(assistant.mute, wait_s=MUTE_WAIT_S), wipe=assistant.wipe, host=host, port=port
         ) as url:
-            panel.state("listening")
+            panel.set_state("listening")
             note(f"dashboard: {url}")
             yield
 
     def _show_on_page(self, text: str) -> None:
         if self.panel and self._display:
-            self.panel.showed(render(text, self._display)[-1].rgb())
+            self.panel.set_hud(render_newest(text, self._display).rgb())
 
 
 def _open_panel() -> Panel:

@@ -60,10 +60,10 @@ class PanelFeed:
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
         """What the page shows."""
         return {
-            AudioChunk: self._panel.heard,
-            Frame: self._panel.saw,
+            AudioChunk: self._panel.set_microphone,
+            Frame: self._panel.set_camera,
             Button: self._on_button,
-            Played: lambda played: self._panel.spoke(played.pcm.astype(np.float32) / np.float32(32768)),
+            Played: lambda played: self._panel.set_speaker(played.pcm.astype(np.float32) / np.float32(32768)),
             ReplyState: self._on_reply_state,
             OwnVoice: self._on_own_voice,
             DeviceChange: self._on_device_change,
@@ -78,17 +78,17 @@ class PanelFeed:
 
     def _on_reply_state(self, state: ReplyState) -> None:
         if state.state == "audible":
-            self._panel.state("speaking")
+            self._panel.set_state("speaking")
 
     def _on_own_voice(self, own_voice: OwnVoice) -> None:
         if own_voice.on:
-            self._panel.decided("echo", "own voice", "the microphone hears the reply itself", own_voice.t_ns)
+            self._panel.add_decision("echo", "own voice", "the microphone hears the reply itself", own_voice.t_ns)
 
     def _on_device_change(self, change: DeviceChange) -> None:
         if change.state in ("muted", "unmuted"):
             self._muted = change.state == "muted"
-            self._panel.muted(self._muted)
-        self._panel.decided("devices", change.state, change.why or _DEVICES[change.state], change.t_ns)
+            self._panel.set_muted(self._muted)
+        self._panel.add_decision("devices", change.state, change.why or _DEVICES[change.state], change.t_ns)
 
     def _on_turn_event(self, signal: TurnSignal) -> None:
         if signal.event not in _TURN_EVENTS:
@@ -101,29 +101,29 @@ class PanelFeed:
             why = "speech went on before the reply was heard: it is the same turn"
         elif signal.event == TurnEvent.TIMED_OUT and self._muted:
             gate, decision, why = "turn", "dropped", _DEVICES["muted"]
-        self._panel.decided(gate, decision, why, signal.t_ns)
-        self._panel.state(state)
+        self._panel.add_decision(gate, decision, why, signal.t_ns)
+        self._panel.set_state(state)
 
     def _on_draft(self, draft: Draft) -> None:
         if draft.turn.cause == "wake_word" and self._called_turn != draft.turn.id:
             self._called_turn = draft.turn.id
-            self._panel.decided("activation", "called", "the wake word was heard", draft.turn.t_ns)
+            self._panel.add_decision("activation", "called", "the wake word was heard", draft.turn.t_ns)
         if draft.is_final:
-            self._panel.state("thinking")
+            self._panel.set_state("thinking")
 
     def _on_turn_completed(self, completed: TurnCompleted) -> None:
         silent_ms = (completed.decided_ns - completed.span.end_ns) / NS_PER_MS
         why = f"{silent_ms:.0f} ms after the end of speech" if completed.span.spoken_ns else "nothing was said"
-        self._panel.decided("turn", "completed", why, completed.decided_ns)
+        self._panel.add_decision("turn", "completed", why, completed.decided_ns)
         if completed.view is not None:
-            self._panel.decided("camera", "looked", "the touch was a long one", completed.view.t_ns)
+            self._panel.add_decision("camera", "looked", "the touch was a long one", completed.view.t_ns)
         if completed.memory_intent:
-            self._panel.decided("memory", "asked", _MEMORY_INTENTS[completed.memory_intent], completed.decided_ns)
-        self._panel.state("thinking")
+            self._panel.add_decision("memory", "asked", _MEMORY_INTENTS[completed.memory_intent], completed.decided_ns)
+        self._panel.set_state("thinking")
 
     def _on_reply(self, reply: Reply) -> None:
-        self._panel.turn(turn_view(reply))
-        self._panel.state("listening")
+        self._panel.add_turn(turn_view(reply))
+        self._panel.set_state("listening")
 
 
 def turn_view(reply: Reply) -> TurnView:

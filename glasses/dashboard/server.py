@@ -133,7 +133,7 @@ class _Page:
             return JSONResponse({"error": 'the body must be {"muted": true} or {"muted": false}'}, 400)
         if not await run_in_threadpool(self.mute, muted):
             return JSONResponse({"error": "the devices have not followed yet"}, 503)
-        self.panel.muted(muted)
+        self.panel.set_muted(muted)
         return JSONResponse({"muted": muted})
 
 

@@ -86,7 +86,7 @@ class Status:
 
 
 class Panel:
-    """Assistant: `heard`, `saw`, `spoke`, `showed`, `decided`, `turn`, `vitals`, `state`; server: `snapshot`."""
+    """The pipeline calls `set_...` and `add_...`, the server `snapshot` and `pictures`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -97,50 +97,50 @@ class Panel:
         self._camera: UInt8Array | None = None
         self._hud: UInt8Array | None = None
 
-    def heard(self, chunk: AudioChunk) -> None:
+    def set_microphone(self, chunk: AudioChunk) -> None:
         """Sound of the microphone: only its level is kept."""
         level = _dbfs(chunk.pcm.astype(np.float32) / np.float32(32768))
         with self._lock:
             self._microphone_dbfs = SILENT_DBFS if self._muted else max(level, self._microphone_dbfs - 3)
 
-    def spoke(self, pcm: Float32Array) -> None:
+    def set_speaker(self, pcm: Float32Array) -> None:
         """Sound that goes to the speaker, (N,) in -1..1: only its level is kept."""
         level = _dbfs(pcm)
         with self._lock:
             self._speaker_dbfs = max(level, self._speaker_dbfs - 3)
 
-    def saw(self, frame: Frame) -> None:
+    def set_camera(self, frame: Frame) -> None:
         """A picture of the camera."""
         with self._lock:
             self._camera = None if self._muted else frame.rgb
 
-    def showed(self, rgb: UInt8Array | None) -> None:
+    def set_hud(self, rgb: UInt8Array | None) -> None:
         """What the HUD shows now, uint8 (H, W, 3)."""
         with self._lock:
             self._hud = rgb
 
-    def decided(self, gate: str, decision: str, why: str, t_ns: int | None = None) -> None:
+    def add_decision(self, gate: str, decision: str, why: str, t_ns: int | None = None) -> None:
         """A gate decided something."""
         with self._lock:
             self._gates.append(Gate(time.monotonic_ns() if t_ns is None else t_ns, gate, decision, why))
 
-    def turn(self, view: TurnView) -> None:
+    def add_turn(self, view: TurnView) -> None:
         """A turn, or what is newly known of one: the same id takes the old one's place."""
         with self._lock:
             kept = [view if old.id == view.id else old for old in self._turns]
             self._turns = deque(kept if view in kept else [*kept, view], maxlen=TURNS_KEPT)
 
-    def vitals(self, **changed: Any) -> None:
+    def set_vitals(self, **changed: Any) -> None:
         """Changes fields of Vitals."""
         with self._lock:
             self._vitals = replace(self._vitals, **changed)
 
-    def state(self, state: str) -> None:
+    def set_state(self, state: str) -> None:
         """What the assistant does: listening, thinking, speaking."""
         with self._lock:
             self._state = state
 
-    def muted(self, muted: bool) -> None:
+    def set_muted(self, muted: bool) -> None:
         """The assistant was muted or not; what was sensed goes at once."""
         with self._lock:
             self._muted = muted

@@ -89,6 +89,11 @@ def lay_out(text: str, display: Display, *, cell: Cell | None = None, has_status
     return Layout(tuple(lines), max(1, free_px // typeface.line_px(font)))
 
 
+def newest(text: str, display: Display, *, cell: Cell | None = None) -> tuple[str, ...]:
+    """The last lines that fit of a text that is still being written; `cell` as in `lay_out`."""
+    return lay_out(text[-MAX_TEXT_CHARS:], display, cell=cell).newest
+
+
 def render(text: str, display: Display, status: str = "") -> list[Page]:
     """`text` as one or more pages for `display`.
 
@@ -101,8 +106,8 @@ def render(text: str, display: Display, status: str = "") -> list[Page]:
 
 
 def render_newest(text: str, display: Display) -> Page:
-    """One page with the end of `text`, as much as fits: for a text that is still being written. Errors as `render`."""
-    return _drawn(lay_out(text, display).newest, display, "", 0, 1)
+    """One page with the `newest` lines of `text`, as glasses show it that draw the text themselves."""
+    return _drawn(newest(text, display), display, "", 0, 1)
 
 
 def _drawn(lines: Iterable[str], display: Display, status: str, number: int, n_pages: int) -> Page:

@@ -161,4 +161,4 @@ class RemoteGlasses:
 def hud_text(text: str, panel: Panel) -> str:
     """The last lines of `text` that fit on `panel`, in the firmware's font."""
     display = Display(panel.width, panel.height, panel.colours)
-    return "\n".join(hud.lay_out(text[-hud.MAX_TEXT_CHARS :], display, cell=FONT).newest)
+    return "\n".join(hud.newest(text, display, cell=FONT))

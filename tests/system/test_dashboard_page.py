@@ -111,15 +111,15 @@ class Worn:
 def worn() -> Iterator[Worn]:
     """A panel filled as in the shipped minute."""
     panel, muted = Panel(), list[bool]()
-    panel.saw(Frame(0, 0, read_image(SHIPPED / "frames" / "036.jpg")))
-    panel.showed(hud.render("A giraffe.", load_board().require_display(), "0:37")[0].rgb())
-    panel.heard(AudioChunk(0, 0, np.full(320, 2000, np.int16), 16_000))
-    panel.state("listening")
+    panel.set_camera(Frame(0, 0, read_image(SHIPPED / "frames" / "036.jpg")))
+    panel.set_hud(hud.render("A giraffe.", load_board().require_display(), "0:37")[0].rgb())
+    panel.set_microphone(AudioChunk(0, 0, np.full(320, 2000, np.int16), 16_000))
+    panel.set_state("listening")
     now_ns = time.monotonic_ns()
-    panel.decided("voice", "speech", "somebody speaks", now_ns - 9_000_000_000)
-    panel.decided("address", "opened", "a long touch", now_ns - 8_000_000_000)
-    panel.decided("camera", "looked", "the touch was a long one", now_ns - 8_000_000_000)
-    panel.decided("address", "closed", "500 ms of silence after speech", now_ns - 5_000_000_000)
+    panel.add_decision("voice", "speech", "somebody speaks", now_ns - 9_000_000_000)
+    panel.add_decision("address", "opened", "a long touch", now_ns - 8_000_000_000)
+    panel.add_decision("camera", "looked", "the touch was a long one", now_ns - 8_000_000_000)
+    panel.add_decision("address", "closed", "500 ms of silence after speech", now_ns - 5_000_000_000)
     bars = (Bar("encode", -1400, -1290), Bar("connect", -1290, -1260), Bar("prefill", -1260, -420))
     late = (
         Bar("wait for silence", 0, 500),
@@ -127,10 +127,10 @@ def worn() -> Iterator[Worn]:
         Bar("prefill", 540, 610),
         Bar("first piece", 610, 660),
     )
-    panel.turn(TurnView(1, now_ns, "tap", "The capital of France is Paris.", "spoken", (*bars, *late), 742.0))
-    panel.turn(TurnView(2, now_ns, "long_press", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
-    panel.vitals(rss_mb=358, free_mb=2900, heat_c=61.5, battery_percent=64, remembered_s=300, remembered_mb=8.1)
-    panel.vitals(link="Frame, -61 dBm", shed=("camera",), why="71 deg C", counts={"sound_lost": 0, "overruns": 2})
+    panel.add_turn(TurnView(1, now_ns, "tap", "The capital of France is Paris.", "spoken", (*bars, *late), 742.0))
+    panel.add_turn(TurnView(2, now_ns, "long_press", "<b>A giraffe</b>.", "interrupted", (*bars, *late), 760.0))
+    panel.set_vitals(rss_mb=358, free_mb=2900, heat_c=61.5, battery_percent=64, remembered_s=300, remembered_mb=8.1)
+    panel.set_vitals(link="Frame, -61 dBm", shed=("camera",), why="71 deg C", counts={"sound_lost": 0, "overruns": 2})
     with serving(panel, mute=lambda on: muted.append(on) is None, wipe=lambda: None, port=0) as url:
         yield Worn(panel, muted, url)
 
@@ -168,7 +168,7 @@ def test_dashboard_page_mute_by_tap_and_key_shows_the_glasses_state(browser: Bro
     browser.call("Input.dispatchKeyEvent", type="keyDown", key="m", code="KeyM", text="m")
     browser.until("!document.body.classList.contains('muted')")
     assert worn.muted == [True, False]
-    worn.panel.muted(True)  # by voice, say: the page did not do it and shows it all the same
+    worn.panel.set_muted(True)  # by voice, say: the page did not do it and shows it all the same
     browser.until("document.body.classList.contains('muted')")
 
 

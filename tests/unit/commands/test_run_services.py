@@ -20,10 +20,13 @@ from glasses.assistant.device_supervisor import Counts
 from glasses.assistant.fault_injection import INJECTED, FaultHooks
 from glasses.assistant.observers import Observers
 from glasses.commands.run_services import RunServices
+from glasses.decoders import hud
 from glasses.devices.local import LocalDevices
 from glasses.errors import InputError
+from glasses.events import ReplyText
 from glasses.recording.folder import segments
 from glasses.replay.session import entries_of
+from glasses.system.board import load_board
 from glasses.system.governor import Reading
 from glasses.types import AudioChunk, DeviceChange
 
@@ -177,3 +180,19 @@ def test_run_services_injected_board_is_shed_and_noted(fault: str, says: str) ->
         INJECTED[fault](assistant, hooks)
         until(lambda: says in noted)
         assert not services.governor.is_allowed("camera")
+
+
+def test_run_services_page_pictures_the_newest_lines_as_glasses_show_them() -> None:
+    """Of a reply that fills more than one page, which `render` would spread evenly."""
+    board, text = load_board("even-g1"), "The glasses show the end of a long reply while it is written. " * 6
+    display = board.require_display()
+    with ExitStack() as stack:
+        services = RunServices(AssistantConfig(board="even-g1", dashboard=PAGE), stack)
+        assert services.panel is not None
+        panel, observers = services.panel, stack.enter_context(Observers(services.hud(None)))
+        observers.publish(ReplyText(1, text))
+        until(lambda: panel.pictures()["hud"] is not None)
+        shown = panel.pictures()["hud"]
+    assert shown is not None
+    assert np.array_equal(shown, hud.render("\n".join(hud.newest(text, display)), display)[0].rgb())
+    assert not np.array_equal(shown, hud.render(text, display)[-1].rgb())

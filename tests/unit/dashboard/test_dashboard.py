@@ -94,12 +94,12 @@ def test_dashboard_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Ser
 
 def test_dashboard_snapshot_is_what_the_panel_was_given(served: Served, client: httpx.Client) -> None:
     panel = served.panel
-    panel.heard(AudioChunk(0, 0, np.full(320, 3277, np.int16), 16_000))
-    panel.state("thinking")
-    panel.decided("address", "opened", "a touch", 5)
-    panel.turn(TurnView(1, 6, "tap", "", "thinking", ()))
-    panel.turn(TurnView(1, 6, "tap", "Paris.", "spoken", (Bar("prefill", -200.0, 30.0),), 210.0))
-    panel.vitals(heat_c=61.0, shed=("camera",), why="battery at 9 %")
+    panel.set_microphone(AudioChunk(0, 0, np.full(320, 3277, np.int16), 16_000))
+    panel.set_state("thinking")
+    panel.add_decision("address", "opened", "a touch", 5)
+    panel.add_turn(TurnView(1, 6, "tap", "", "thinking", ()))
+    panel.add_turn(TurnView(1, 6, "tap", "Paris.", "spoken", (Bar("prefill", -200.0, 30.0),), 210.0))
+    panel.set_vitals(heat_c=61.0, shed=("camera",), why="battery at 9 %")
     event = first_event(client)
     assert event["state"] == "thinking"
     assert event["microphone_dbfs"] == -20.0
@@ -113,7 +113,7 @@ def test_dashboard_snapshot_is_what_the_panel_was_given(served: Served, client: 
 
 def test_dashboard_camera_picture_is_sent_smaller_and_absent_is_204(served: Served, client: httpx.Client) -> None:
     assert client.get("/camera.jpg").status_code == 204
-    served.panel.saw(Frame(0, 0, np.full((960, 1280, 3), (200, 40, 40), np.uint8)))
+    served.panel.set_camera(Frame(0, 0, np.full((960, 1280, 3), (200, 40, 40), np.uint8)))
     picture = cv2.imdecode(np.frombuffer(client.get("/camera.jpg").content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (480, 640, 3)
@@ -123,12 +123,12 @@ def test_dashboard_camera_picture_is_sent_smaller_and_absent_is_204(served: Serv
 
 def test_dashboard_mute_reaches_the_assistant_and_clears_what_was_sensed(served: Served, client: httpx.Client) -> None:
     chunk, frame = AudioChunk(0, 0, np.full(320, 9999, np.int16), 16_000), Frame(0, 0, np.zeros((9, 9, 3), np.uint8))
-    served.panel.heard(chunk)
-    served.panel.saw(frame)
+    served.panel.set_microphone(chunk)
+    served.panel.set_camera(frame)
     assert client.post("/mute", json={"muted": True}).json() == {"muted": True}
     assert served.switches.muted == [True]
-    served.panel.heard(chunk)  # what was still on its way
-    served.panel.saw(frame)
+    served.panel.set_microphone(chunk)  # what was still on its way
+    served.panel.set_camera(frame)
     event = first_event(client)
     assert (event["muted"], event["microphone_dbfs"], event["has_camera"]) == (True, SILENT_DBFS, False)
     assert client.get("/camera.jpg").status_code == 204
@@ -182,8 +182,8 @@ def test_dashboard_pages_are_limited_and_a_closed_one_makes_room(served: Served,
 def test_panel_after_many_events_keeps_a_bounded_number() -> None:
     panel = Panel()
     for i in range(1000):
-        panel.decided("voice", "speech", "loud", i)
-        panel.turn(TurnView(i, i, "tap", "", "", ()))
+        panel.add_decision("voice", "speech", "loud", i)
+        panel.add_turn(TurnView(i, i, "tap", "", "", ()))
     status = panel.snapshot()
     assert (len(status.gates), len(status.turns)) == (GATES_KEPT, TURNS_KEPT)
     assert status.turns[-1].id == 999
