@@ -44,6 +44,8 @@ __all__ = [
 
 # onnxruntime as it is published keeps a device id in the user's cache and sends events to its maker; read as it loads.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# OpenCV warns of users' files and cameras on their terminal; what matters is raised by us. Read as it loads.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _EXPORTED = {
     "Assistant": "glasses.assistant.assistant",

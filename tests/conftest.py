@@ -18,7 +18,14 @@ from glasses.system.supervised import failed_threads
 EXTRAS = {
     **dict.fromkeys(("starlette", "uvicorn", "websockets", "httpx", "msgspec"), "service"),
     **dict.fromkeys(("gguf", "trustme", "bumble", "lupa", "noise", "brilliant"), "dev"),
-    **{"piper": "voice", "smpclient": "update", "opuslib_next": "codecs", "onnx": "quantize", "torch": "train"},
+    **{
+        "piper": "voice",
+        "smpclient": "update",
+        "opuslib_next": "codecs",
+        "onnx": "quantize",
+        "pillow_heif": "heic",
+        "torch": "train",
+    },
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from glasses.assistant.answer import Times, answer, encode
+from glasses.assistant.answer import Given, Times, answer, encode, what_shows_something
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
 from glasses.commands import offload_options
 from glasses.decoders import hud
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_TOP_K = 1000  # a vocabulary has tens of thousands of tokens
 MAX_HEARD_S = 120  # of each sound; more would fill the context
+_CANNED = -1  # the token id of a reply that no model made
 _EXAMPLE = """\
 examples:
   glasses ask --audio question.wav                         answer what was said
@@ -98,37 +99,52 @@ def run(args: argparse.Namespace) -> int:
     if not args.parts:
         raise InputError(Reason.BAD_INPUT, "nothing to answer: give TEXT, --audio FILE or --image FILE (see --help)")
     _check(args)
-    inputs = [_read(kind, value) for kind, value in args.parts]
+    notes = list[str]()
+    given = [_read(kind, value, notes) for kind, value in args.parts]
+    inputs, canned_reply = what_shows_something(given)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     display = load_board(args.board).require_display() if args.hud else None
     times, tokens = Times(), list[Token]()
     with ExitStack() as stack:
         voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
-        since_ns = time.monotonic_ns()
-        loaded = open_bundle(args.bundle)
-        stack.callback(loaded.close)
-        since_ns = times.add("load", since_ns)
-        encoded = tuple(part for item in inputs for part in encode(loaded, item))
-        times.add("encode", since_ns)
-        turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
-        hedged = offload_options.open_answerer(offload_options.given(args), stack)
-        if hedged is None:
-            answered = answer(loaded, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
+        if canned_reply:
+            answered, hedged = iter([Token(1, _CANNED, canned_reply, 0.0, None, last=True)]), None
         else:
-            answered = _hedged(hedged, loaded, turn, times, args)
-        stream = _collected(_if_it_fits(answered, loaded), tokens, args.json)
+            answered, hedged = _answered(inputs, times, args, stack)
+        stream = _collected(answered, tokens, args.json)
         if voice:
             spoken = list(voice.speak(clauses(stream)))
             write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
         else:
             for _ in stream:
                 pass
-        report = _report(tokens, times)
+        report = _report(tokens, times, notes)
     print(json.dumps(report, ensure_ascii=False) if args.json else "", flush=True)
     if hedged:
         print(f"note: {hedged.why}", file=sys.stderr)
     for i, page in enumerate(hud.render(report["answer"], display) if display else (), 1):
         hud.write_png(args.hud if i == 1 else args.hud.with_stem(f"{args.hud.stem}-{i}"), page)
     return 0
+
+
+def _answered(
+    inputs: list[Given], times: Times, args: argparse.Namespace, stack: ExitStack
+) -> tuple[Iterator[Token], HedgedAnswerer | None]:
+    """The answer of the models, which stay open as long as `stack`, and what decides between here and the service."""
+    since_ns = time.monotonic_ns()
+    loaded = open_bundle(args.bundle)
+    stack.callback(loaded.close)
+    since_ns = times.add("load", since_ns)
+    encoded = tuple(part for item in inputs for part in encode(loaded, item))
+    times.add("encode", since_ns)
+    turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
+    hedged = offload_options.open_answerer(offload_options.given(args), stack)
+    if hedged is None:
+        answered = answer(loaded, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
+    else:
+        answered = _hedged(hedged, loaded, turn, times, args)
+    return _if_it_fits(answered, loaded), hedged
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -181,21 +197,19 @@ def _if_it_fits(answered: Iterator[Token], loaded: LoadedBundle) -> Iterator[Tok
         ) from error
 
 
-def _read(kind: str, value: str) -> str | np.ndarray:
+def _read(kind: str, value: str, notes: list[str]) -> Given:
     if kind == "text":
         return value
     if "://" in value:
         raise InputError(Reason.BAD_INPUT, f"{value}: addresses are not fetched; save it and give the file")
     if kind == "image":
-        return read_image(Path(value))
-    pcm = read_audio(Path(value))
+        return read_image(Path(value), on_note=notes.append)
+    pcm = read_audio(Path(value), on_note=notes.append)
     if is_silent(pcm):
-        print(f"note: {value} is silent", file=sys.stderr)
+        notes.append(f"{value} is silent")
     if len(pcm) > MAX_HEARD_S * SAMPLE_RATE_HZ:
-        print(
-            f"note: {value} is {len(pcm) / SAMPLE_RATE_HZ:.0f} s long; only its last {MAX_HEARD_S} s are heard",
-            file=sys.stderr,
-        )
+        seconds = len(pcm) / SAMPLE_RATE_HZ
+        notes.append(f"{value} is {seconds:.0f} s long; only its last {MAX_HEARD_S} s are heard")
     return pcm[-MAX_HEARD_S * SAMPLE_RATE_HZ :]
 
 
@@ -208,7 +222,7 @@ def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Itera
         yield token.text
 
 
-def _report(tokens: list[Token], times: Times) -> dict[str, Any]:
+def _report(tokens: list[Token], times: Times, notes: list[str]) -> dict[str, Any]:
     """What --json prints; the keys are stable."""
     return {
         "answer": "".join(token.text for token in tokens).strip(),
@@ -216,7 +230,9 @@ def _report(tokens: list[Token], times: Times) -> dict[str, Any]:
             {"token": p.token_id, "text": p.text, "logprob": round(p.logprob, 4)}
             | ({"top": [[token, round(logprob, 4)] for token, logprob in p.top]} if p.top else {})
             for p in tokens
+            if p.token_id != _CANNED
         ],
+        "notes": notes,
         "times_ms": {stage: round(ms, 1) for stage, ms in times.stages_ms.items()},
         "memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1),
     }

@@ -108,7 +108,9 @@ def test_media_path_without_content_is_refused(tmp_path: Path, read: object) -> 
     os.mkfifo(tmp_path / "pipe")
     refused(lambda: read(tmp_path / "pipe"), Reason.BAD_INPUT, "pipe")
     (tmp_path / "text.wav").write_text("This is a text.\n" * 100)
-    refused(lambda: read(tmp_path / "text.wav"), Reason.BAD_INPUT, "text.wav", "known format", "use ")
+    refused(lambda: read(tmp_path / "text.wav"), Reason.BAD_INPUT, "text.wav")
+    (tmp_path / "noise.wav").write_bytes(bytes(range(0, 256, 5)) * 100)
+    refused(lambda: read(tmp_path / "noise.wav"), Reason.BAD_INPUT, "noise.wav", "known format", "use ")
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff"])
