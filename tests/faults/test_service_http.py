@@ -67,7 +67,7 @@ def test_service_without_the_token_allows_only_health(tmp_path: Path) -> None:
 def test_service_without_a_token_refuses_web_pages(tmp_path: Path) -> None:
     async def scenario(http: httpx.AsyncClient, _address: str) -> None:
         assert (await http.get("/v1/schema")).status_code == 200
-        assert (await http.get("/v1/schema", headers={"Origin": "https://example.org"})).status_code == 401
+        assert (await http.get("/v1/schema", headers={"Origin": "https://example.org"})).status_code == 403
         with pytest.raises(websockets.InvalidStatus):
             await websockets.unix_connect(f"{tmp_path}/s", "ws://here/v1/ws", origin="https://example.org")  # type: ignore[arg-type]
 

@@ -1,37 +1,70 @@
-"""Access to the service: an ASGI wrapper that checks the bearer token."""
+"""Access to the service: an ASGI wrapper that checks the bearer token, or what web pages cannot help sending."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.responses import JSONResponse
 
+from glasses.service.server.clients import Complaints
+
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 OPEN_PATHS = frozenset({"/health"})
+_complain = Complaints(logging.getLogger(__name__))
 
 
 class BearerAuth:
     """Lets requests with the bearer token `token` pass. Without a token, all requests pass but those with an Origin
     header: web pages send it, and any page that the user opens could otherwise reach a service on this machine.
+
+    `checks_host` also refuses those whose Host header names another machine. A page can have its own name resolve to
+    the loopback (DNS rebinding); its requests are then of one origin and need no Origin header.
     """
 
-    def __init__(self, app: App, token: str | None) -> None:
+    def __init__(self, app: App, token: str | None, *, checks_host: bool = False) -> None:
         self._app, self._expected = app, None if token is None else f"Bearer {token}".encode()
+        self._checks_host = checks_host
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan" or scope.get("path") in OPEN_PATHS or self._allowed(dict(scope["headers"])):
+        refusal = None if scope["type"] == "lifespan" else self._refusal(scope, dict(scope["headers"]))
+        if refusal is None:
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return
+        status, message = refusal
+        _complain(scope.get("client"), f"was refused with {status}: {message}")
+        headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+        response = JSONResponse({"error": {"type": "refused", "message": message}}, status, headers)
+        if scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            body = {"error": {"type": "refused", "message": "a valid Authorization: Bearer TOKEN header is needed"}}
-            await JSONResponse(body, 401, {"www-authenticate": "Bearer"})(scope, receive, send)
+        await response(scope, receive, send)
 
-    def _allowed(self, headers: dict[bytes, bytes]) -> bool:
-        if self._expected is None:
-            return b"origin" not in headers
-        return hmac.compare_digest(headers.get(b"authorization", b""), self._expected)
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+        """The status and the reason, in words, why a request is refused."""
+        if self._checks_host and b"host" in headers and not _is_loopback(headers[b"host"].decode("latin-1")):
+            return 421, "the Host header names another machine: ask for 127.0.0.1, [::1] or localhost"
+        if scope.get("path") in OPEN_PATHS:
+            return None
+        if self._expected is not None:
+            if hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+                return None
+            return 401, "a valid Authorization: Bearer TOKEN header is needed"
+        if b"origin" in headers:
+            return 403, "because of its Origin header, which web pages send: serve with --token-file to let them in"
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a Host header, with or without a port, names this machine."""
+    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    name = name.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -15,6 +15,8 @@ from starlette.requests import Request
 
 from glasses.service.client.client import Client
 from glasses.service.server.auth import App, Scope
+from glasses.service.server.budget import Memory
+from glasses.service.server.clients import account_of
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 
@@ -25,8 +27,14 @@ def exit_stack(request: Request) -> AsyncExitStack:
 
 
 async def client_for(request: Request, service: Service) -> Client:
-    """A client of `service` for the work of one request: its sessions end with the request, however that ends."""
-    return await exit_stack(request).enter_async_context(Client(InProcess(service, ends_sessions=True)))
+    """A client of `service` for the work of one request: its sessions end with the request, however that ends.
+
+    Waits for its turn where as much is worked on as there is room for. Raises RemoteError(BUSY).
+    """
+    stack = exit_stack(request)
+    await stack.enter_async_context(service.places.place(request.client))
+    transport = InProcess(service, ends_sessions=True, account=account_of(request.client))
+    return await stack.enter_async_context(Client(transport))
 
 
 class TiedToClient:
@@ -34,16 +42,17 @@ class TiedToClient:
 
     The application is told ASGI 2.4, in which it is the server that notices a client that left. Starlette would
     otherwise watch for that itself, and cancel in a way (anyio's) that keeps `finally` blocks from awaiting anything.
+    The bytes of a body count to `memory` until the request is done.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, memory: Memory) -> None:
+        self._app, self._memory = app, memory
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        connection = _Connection(receive, send)
+        connection = _Connection(receive, send, scope.get("client"), self._memory)
         work = asyncio.create_task(self._work(scope, connection))
         gone = asyncio.create_task(connection.wait_gone())
         try:
@@ -55,6 +64,7 @@ class TiedToClient:
             work.cancel()
             gone.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
+            connection.release()
         if was_done and not work.cancelled():
             work.result()  # raises what the application raised
 
@@ -68,13 +78,17 @@ class TiedToClient:
 class _Connection:
     """Passes the messages of one request on, and notes when its client is gone."""
 
-    def __init__(self, receive: Any, send: Any) -> None:
+    def __init__(self, receive: Any, send: Any, address: Any, memory: Memory) -> None:
         self._receive, self._send = receive, send
+        self._address, self._memory, self._n_bytes = address, memory, 0
         self._has_body, self._gone = asyncio.Event(), asyncio.Event()
         self.is_answered = False  # the last byte of the answer was sent
 
     async def receive(self) -> Any:
-        """The next part of the body. After that nothing comes: whoever waits is cancelled when the client leaves."""
+        """The next part of the body. After that nothing comes: whoever waits is cancelled when the client leaves.
+
+        Raises RemoteError(BUSY) where the requests of this client, or of all, take too much memory.
+        """
         if self._has_body.is_set():
             await self._gone.wait()
             return {"type": "http.disconnect"}
@@ -82,6 +96,9 @@ class _Connection:
         if message["type"] == "http.disconnect":
             self._gone.set()
             await asyncio.Event().wait()
+        size = len(message.get("body", b""))
+        self._memory.take(self._address, size, has=self._n_bytes)
+        self._n_bytes += size
         if not message.get("more_body", False):
             self._has_body.set()
         return message
@@ -91,6 +108,10 @@ class _Connection:
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.is_answered = True
         await self._send(message)
+
+    def release(self) -> None:
+        """Counts the body as gone."""
+        self._memory.release(self._address, self._n_bytes)
 
     async def wait_gone(self) -> None:
         """Returns once the client is gone. Does not read the body, which is the application's to read."""

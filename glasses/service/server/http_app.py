@@ -22,13 +22,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from glasses.errors import GlassesError, InputError, Reason
+from glasses.errors import GlassesError, InputError, Reason, RemoteError
 from glasses.service.protocol import wire
 from glasses.service.protocol.messages import Describe, GradientRequest, OneShot, Ping, Tokenize, TokenRequest
+from glasses.service.server.budget import RETRY_AFTER_S
+from glasses.service.server.clients import account_of
 from glasses.service.server.service import Service
 
-MAX_UNSENT = 2048  # messages that wait for a slow reader; over that its connection is dropped, and its sessions linger
-MAX_AT_ONCE = 16  # requests of one connection in progress (256 MB at worst); over that it is not read from
+# Messages that wait for a slow reader; over that its connection is dropped, and its sessions linger.
+MAX_UNSENT, MAX_UNSENT_BYTES = 2048, 64 << 20
+MAX_AT_ONCE = 16  # requests of one connection in progress; over that it is not read from
 READ_BODY_S = 30.0
 LENGTH = struct.Struct("<I")
 WIRE_TYPE = "application/x-glasses-wire"
@@ -39,18 +42,35 @@ _counter = iter(range(1, 1 << 62))
 
 
 class QueuePeer:
-    """The outgoing messages of a connection; None ends it."""
+    """The outgoing messages of a connection. `key` is whose share of the worker's time its requests count to."""
 
     def __init__(self, dtype: wire.Dtype, key: str | None = None) -> None:
         self.dtype: wire.Dtype = dtype
         self.key: str = key or f"peer {next(_counter)}"
-        self.unsent: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_UNSENT + 1)
+        self._unsent: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._n_bytes = 0
+        self._has_ended = False
 
     def send(self, data: bytes) -> None:
-        if self.unsent.qsize() < MAX_UNSENT:
-            self.unsent.put_nowait(data)
-        elif not self.unsent.full():
-            self.unsent.put_nowait(None)
+        if self._has_ended:
+            return
+        n_bytes = self._n_bytes + len(data)
+        if self._unsent.qsize() >= MAX_UNSENT or (self._n_bytes and n_bytes > MAX_UNSENT_BYTES):
+            self.end()
+            return
+        self._n_bytes = n_bytes
+        self._unsent.put_nowait(data)
+
+    def end(self) -> None:
+        """No message is taken any more."""
+        self._has_ended = True
+        self._unsent.put_nowait(None)
+
+    async def next(self) -> bytes | None:
+        """The oldest message; None after the last."""
+        data = await self._unsent.get()
+        self._n_bytes -= len(data or b"")
+        return data
 
 
 def make_app(service: Service, extra_routes: list[Any] | None = None) -> Starlette:
@@ -94,7 +114,9 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def problem(error: GlassesError) -> JSONResponse:
     """An error as an HTTP response."""
-    return JSONResponse({"error": {"type": error.reason, "message": str(error)}}, _STATUS.get(error.reason, 400))
+    headers = {"retry-after": str(RETRY_AFTER_S)} if error.reason is Reason.BUSY else {}
+    body = {"error": {"type": error.reason, "message": str(error)}}
+    return JSONResponse(body, _STATUS.get(error.reason, 400), headers)
 
 
 async def _websocket(service: Service, ws: WebSocket) -> None:
@@ -103,14 +125,15 @@ async def _websocket(service: Service, ws: WebSocket) -> None:
         await ws.close(1008)
         return
     await ws.accept()
-    peer, places = QueuePeer(dtype), asyncio.Semaphore(MAX_AT_ONCE)  # type: ignore[arg-type]
+    peer = QueuePeer(dtype, account_of(ws.client) or None)  # type: ignore[arg-type]
+    places = asyncio.Semaphore(MAX_AT_ONCE)
     tasks: set[asyncio.Task[None]] = set()
     writer = asyncio.create_task(_write(ws, peer))
     try:
         while True:
             data = await ws.receive_bytes()
             await places.acquire()
-            task = asyncio.create_task(service.receive(peer, data))  # tasks begin in the order of their messages
+            task = asyncio.create_task(_receive(service, ws, peer, data))  # tasks begin in the order of their messages
             tasks.add(task)
             task.add_done_callback(lambda done: (tasks.discard(done), places.release()))
     except (WebSocketDisconnect, KeyError, RuntimeError):  # KeyError: a text frame; RuntimeError: closed by the writer
@@ -122,8 +145,21 @@ async def _websocket(service: Service, ws: WebSocket) -> None:
         await asyncio.gather(*tasks, writer, return_exceptions=True)
 
 
+async def _receive(service: Service, ws: WebSocket, peer: QueuePeer, data: bytes) -> None:
+    """Does one request; its bytes count to the client's memory meanwhile."""
+    try:
+        service.memory.take(ws.client, len(data))
+    except RemoteError as error:
+        service.refuse(peer, data, error)
+        return
+    try:
+        await service.receive(peer, data)
+    finally:
+        service.memory.release(ws.client, len(data))
+
+
 async def _write(ws: WebSocket, peer: QueuePeer) -> None:
-    while (data := await peer.unsent.get()) is not None:
+    while (data := await peer.next()) is not None:
         await ws.send_bytes(data)
     await ws.close(1013)
 
@@ -137,15 +173,17 @@ async def _message(service: Service, request: Request) -> Response:
         body, _ = service.decode(data)
         if not isinstance(body, SESSIONLESS):
             raise InputError(Reason.BAD_INPUT, "sessions need the WebSocket; here go once, gradients and tokens")
+        if isinstance(body, OneShot):  # it takes a session
+            await request.state.exit_stack.enter_async_context(service.places.place(request.client))
     except GlassesError as error:
         return problem(error)
-    peer = QueuePeer(dtype)  # type: ignore[arg-type]
+    peer = QueuePeer(dtype, account_of(request.client) or None)  # type: ignore[arg-type]
 
     async def answers() -> AsyncIterator[bytes]:
         task = asyncio.create_task(service.receive(peer, data))
-        task.add_done_callback(lambda _: peer.unsent.put_nowait(None))
+        task.add_done_callback(lambda _: peer.end())
         try:
-            while (answer := await peer.unsent.get()) is not None:
+            while (answer := await peer.next()) is not None:
                 yield LENGTH.pack(len(answer)) + answer
         finally:
             task.cancel()

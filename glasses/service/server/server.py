@@ -14,6 +14,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +24,7 @@ from glasses.service.protocol import wire
 from glasses.service.server import chat, openapi
 from glasses.service.server.auth import App, BearerAuth
 from glasses.service.server.client_work import TiedToClient
+from glasses.service.server.door import Connection, Door
 from glasses.service.server.http_app import make_app
 from glasses.service.server.service import Service
 
@@ -53,6 +55,28 @@ class Listen:
                 f"{self.address} can be reached from other machines: give --token-file or --client-ca, "
                 "or listen on 127.0.0.1 or unix:PATH",
             )
+
+    @property
+    def is_for_this_machine(self) -> bool:
+        """Whether only the address keeps strangers out: the loopback, without a token or client certificates."""
+        return not self.address.startswith("unix:") and self.token is None and self.client_ca is None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The server's side of TLS, None for plain TCP. Raises InputError(BAD_INPUT) for files that cannot be used."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        path = self.tls_cert
+        try:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+            if self.client_ca:
+                path = self.client_ca
+                context.load_verify_locations(self.client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except OSError as error:
+            which = f"--client-ca {path}" if path is self.client_ca else f"--tls-cert {path} with {self.tls_key}"
+            raise InputError(Reason.BAD_INPUT, f"{which} cannot be used: {error.strerror or error}") from error
+        return context
 
     def _is_local(self) -> bool:
         if self.address.startswith("unix:"):
@@ -114,11 +138,13 @@ async def serving(
     With `signals` Ctrl-C and SIGTERM end it (uvicorn's handlers, main thread only). Without `owns` the service was
     started elsewhere and stays open: this is a second place to listen.
     """
+    door = Door(listen.tls())
     sock = bind(listen)
     try:
         if owns:
             await service.start()
-        server = _make_server(make_app(service, [*chat.routes(service), openapi.route()]), listen)
+        app = TiedToClient(make_app(service, [*chat.routes(service), openapi.route()]), service.memory)
+        server = _make_server(app, listen, door)
         task = asyncio.create_task(server.serve(sockets=[sock]) if signals else server._serve([sock]))
         try:
             while not server.started and not task.done():
@@ -126,6 +152,7 @@ async def serving(
             yield Running(_address(sock, listen), task)
         finally:
             server.should_exit = True
+            door.close()
             await task
             if owns:
                 await service.close()
@@ -150,24 +177,20 @@ def _address(sock: socket.socket, listen: Listen) -> str:
     return f"{'wss' if listen.tls_cert else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _make_server(app: App, listen: Listen) -> uvicorn.Server:
-    """A uvicorn server for `app`."""
+def _make_server(app: App, listen: Listen, door: Door) -> uvicorn.Server:
+    """A uvicorn server for `app` behind `door`, which does TLS: uvicorn itself waits a minute for a handshake."""
     config = uvicorn.Config(
-        BearerAuth(TiedToClient(app), listen.token),
+        BearerAuth(app, listen.token, checks_host=listen.is_for_this_machine),
+        http=partial(Connection, door=door),  # type: ignore[arg-type]  # called like the class
         ws="websockets-sansio",
         ws_max_size=wire.MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # latents hardly compress, and a small frame could expand to a large one
         ws_ping_interval=10.0,
         ws_ping_timeout=10.0,
-        limit_concurrency=64,
         timeout_graceful_shutdown=3,
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        ssl_certfile=listen.tls_cert,
-        ssl_keyfile=listen.tls_key,
-        ssl_ca_certs=str(listen.client_ca) if listen.client_ca else None,
-        ssl_cert_reqs=ssl.CERT_REQUIRED if listen.client_ca else ssl.CERT_NONE,
     )
     return uvicorn.Server(config)

@@ -18,6 +18,7 @@ from glasses.service.engines.engine import Context, Engine, GivesGradients
 from glasses.service.protocol import events, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, OneShot, Open
+from glasses.service.server.budget import Memory, Places
 from glasses.service.server.conversation import Conversation
 from glasses.service.server.engine_host import EngineHost
 from glasses.service.server.session import Send, Session
@@ -35,6 +36,11 @@ class Caps:
     sessions: int = 8
     linger_s: float = 60.0  # how long a session stays after its connection is lost
     idle_s: float = 600.0  # how long a connected session may do nothing
+
+    @property
+    def for_http(self) -> int:
+        """HTTP requests that have a session at the same time; the others are for WebSockets, such as a wearer's."""
+        return max(1, self.sessions - max(1, self.sessions // 4))
 
 
 class Peer(Protocol):
@@ -58,7 +64,9 @@ class Service:
     ) -> None:
         self.host = EngineHost(open_engine, backend=backend, tokens_path=tokens)
         self._tokens, self._caps = TokensAPI(self.host), caps
+        self.memory, self.places = Memory(), Places(caps.for_http)
         self._sessions: dict[str, Session] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._janitor: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -85,16 +93,16 @@ class Service:
             request, arrays = self.decode(data)
             await self._take(peer, request, arrays)
         except GlassesError as error:
-            self._refuse(peer, data, error.reason, str(error))
+            self.refuse(peer, data, error)
         except Exception as error:
             log.exception("request failed")
-            self._refuse(peer, data, Reason.INTERNAL, f"the service failed: {type(error).__name__}")
+            self.refuse(peer, data, RemoteError(Reason.INTERNAL, f"the service failed: {type(error).__name__}"))
 
-    def _refuse(self, peer: Peer, data: bytes, reason: Reason, message: str) -> None:
+    def refuse(self, peer: Peer, data: bytes, error: GlassesError) -> None:
         """Answers a request that was not taken. On a session its seq counts as done, or the next would leave a gap."""
         envelope = wire.envelope_of(data)
         rid = envelope.rid if envelope.rid is not None and envelope.rid >= 0 else None
-        failed = Failed(rid, reason, message, max(0, envelope.seq))
+        failed = Failed(rid, error.reason, str(error), max(0, envelope.seq))
         session = self._sessions.get(envelope.session)
         if session is not None and envelope.seq == session.received + 1:
             session.refused(failed)
@@ -173,11 +181,23 @@ class Service:
 
     def _new(self, conversation: Conversation, send: Send | None, key: str = "") -> Session:
         if len(self._sessions) >= self._caps.sessions:
-            raise RemoteError(Reason.BUSY, f"all {self._caps.sessions} sessions are taken; close one, or try later")
-        session = Session(secrets.token_urlsafe(16), conversation, send, self._adopt, key)
+            self._make_room()
+        account = send.peer.key if isinstance(send, Sender) else ""
+        session = Session(secrets.token_urlsafe(16), conversation, send, self._adopt, key, account)
         self._sessions[session.id] = session
         session.start()
         return session
+
+    def _make_room(self) -> None:
+        """Ends the session whose client has been away longest. Raises RemoteError(BUSY) if all are connected."""
+        away = [session for session in self._sessions.values() if session.send is None]
+        if not away:
+            raise RemoteError(Reason.BUSY, f"all {self._caps.sessions} sessions are taken; close one, or try later")
+        oldest = min(away, key=lambda session: session.touched)
+        del self._sessions[oldest.id]
+        task = asyncio.create_task(oldest.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _end(self, session: Session) -> None:
         self._sessions.pop(session.id, None)
