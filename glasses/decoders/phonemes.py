@@ -25,17 +25,6 @@ _REPLY_TIMEOUT_S = 10.0  # starting takes 0.1 s here and espeak far less: this l
 _LENGTH = struct.Struct("<I")
 _WORKER = Path(__file__).resolve().parent / "espeak_worker.py"
 _LANGUAGE_FLAG = re.compile(r"\([^)]+\)")  # espeak marks a foreign word "(fr)...(en)"
-_TITLE_DOT = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr)\.(?=\s)")  # espeak would end the sentence there
-_MARKUP = str.maketrans({"*": None, "`": None, "|": None, "#": None, "~": None, "_": " "})
-_FIRST_PICTOGRAPH = "\u2600"  # symbols from here on are pictures; those before, as the degree sign, are read out
-
-
-def speakable(text: str) -> str:
-    """`text` without what is not read aloud: markdown, emoji, a title's dot. Empty if no letter or digit is left."""
-    text = _TITLE_DOT.sub(r"\1", text.translate(_MARKUP))
-    text = "".join(c for c in text if c < _FIRST_PICTOGRAPH or unicodedata.category(c) not in ("So", "Cs", "Co"))
-    text = " ".join(text.replace("\0", " ").split())
-    return text if any(c.isalnum() for c in text) else ""
 
 
 class Phonemizer:

@@ -17,7 +17,8 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
-from glasses.decoders.phonemes import Phonemizer, speakable
+from glasses.decoders.phonemes import Phonemizer
+from glasses.decoders.read_aloud import speakable_clauses
 from glasses.errors import ModelError, Reason
 from glasses.model_store.onnx import give_back_memory, open_session
 from glasses.types import Float32Array, frozen
@@ -88,8 +89,7 @@ class Voice:
         self.warm_up()
         pause_s = 0.0
         try:
-            for clause in clauses:
-                text = speakable(clause)
+            for clause, text in speakable_clauses(clauses):
                 if not text:
                     continue
                 pcm = self._trim(self._network(self._phonemizer.phonemes(text)))
