@@ -21,9 +21,10 @@ from PIL import Image, UnidentifiedImageError
 
 from glasses.errors import InputError, Reason
 from glasses.events import Outcome, ReplyPhase, ReplyState, TurnCompleted, TurnEvent, TurnSignal
-from glasses.media.pictures import MAX_PIXELS
+from glasses.media.pictures import MAX_PIXELS, decode_image
 from glasses.types import (
     NS_PER_S,
+    SAMPLE_RATE_HZ,
     AudioChunk,
     Button,
     DeviceChange,
@@ -106,6 +107,10 @@ class Answered:
     n_tokens_played: int = 0
 
 
+class UnreadableEntry(Exception):  # noqa: N818  # becomes an InputError with the file's name
+    """An entry is whole, but of a form that is not read here."""
+
+
 # Beside sensor events: the other inputs of the listener, and its turn events.
 Entry = SensorEvent | Latents | Decision | Answered | TurnSignal | ReplyState | OwnVoice | DeviceChange | Wiped
 
@@ -151,11 +156,16 @@ def encode(entry: Entry) -> tuple[str, bytes]:
 
 
 def decode(topic: str, data: bytes) -> Entry:
-    """The entry again. Raises DecodeError, KeyError, ValueError, TypeError or IndexError for damaged bytes."""
+    """The entry again. Raises UnreadableEntry, and for damaged bytes DecodeError, KeyError, ValueError, TypeError,
+    IndexError, AttributeError or OverflowError."""
     if topic == "/microphone":
         audio = RawAudio.FromString(data)
-        if audio.format != "pcm-s16" or audio.number_of_channels != 1:
-            raise ValueError(f"sound of {audio.number_of_channels} channels as {audio.format!r}")
+        form = (audio.format, audio.number_of_channels, audio.sample_rate)
+        if form != ("pcm-s16", 1, SAMPLE_RATE_HZ):
+            raise UnreadableEntry(
+                f"has sound of {form[1]} channels, {form[2]} Hz, as {form[0][:40]!r}; "
+                f"read is one channel, {SAMPLE_RATE_HZ} Hz, as 'pcm-s16'"
+            )
         pcm = frozen(np.frombuffer(audio.data, "<i2").astype(np.int16))
         return AudioChunk(audio.timestamp.ToNanoseconds(), 0, pcm, audio.sample_rate)
     if topic == "/camera":
@@ -210,7 +220,17 @@ def _one_of(word: object, known: Any) -> object:
     return word
 
 
-def _picture(jpeg: bytes) -> Any:
+def _picture(data: bytes) -> Any:
+    """JPEG, as all of ours are, or what another writer's camera gives."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(data)
+    try:
+        return frozen(decode_image(data, "its picture"))
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _jpeg(jpeg: bytes) -> Any:
     try:
         with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:  # reads the size only
             width, height = header.size

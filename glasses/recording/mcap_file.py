@@ -7,30 +7,26 @@ what to add for wall-clock time. Pictures are kept as JPEG, so latents of a repl
 
 from __future__ import annotations
 
-import io
-import itertools
-import struct
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, Self
 
-import zstandard
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
 from foxglove_schemas_protobuf.RawAudio_pb2 import RawAudio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
-from mcap.exceptions import McapError
-from mcap.records import Channel, Chunk, Footer, Message, Metadata
-from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+from mcap.records import Channel, Message, Metadata, Schema
 from mcap.writer import IndexType, Writer
 
 from glasses.errors import InputError, Reason
-from glasses.recording.entries import TOPICS, Entry, decode, encode
+from glasses.recording.channels import Channels, Tell
+from glasses.recording.entries import TOPICS, Entry, UnreadableEntry, decode, encode
+from glasses.recording.mcap_records import DAMAGE, UnknownCompression, records
 
 CHUNK_BYTES = 64 * 1024
-MAX_RECORD_BYTES = 32 << 20  # a picture of 25 megapixels as JPEG fits; nothing larger is ever written
-_MAGIC = b"\x89MCAP0\r\n"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,37 +94,40 @@ class SegmentWriter:
         return self._writer.register_channel(topic, "protobuf", schema_id)
 
 
-def read_raw(source: BinaryIO, name: str) -> Iterator[RawEntry | dict[str, str]]:
-    """The session's metadata, then the entries in the order they were written.
+def read_raw(source: BinaryIO, name: str, *, tell: Tell = log.warning) -> Iterator[RawEntry | dict[str, str]]:
+    """The session's metadata, then the entries in the order they were written; `tell` is told of what is left out.
 
-    Raises InputError(CORRUPT) for damage, CutOffError at the end of a file that was cut off.
+    Raises InputError(CORRUPT) for damage and for what is written in a way that is not read here, CutOffError at the end
+    of a file that was cut off.
     """
-    topics: dict[int, str] = {}
+    channels = Channels(name, tell)
     try:
-        for record in _records(source):
-            if isinstance(record, Channel):
-                topics[record.id] = record.topic
+        for record in records(source):
+            if isinstance(record, Schema | Channel):
+                channels.add(record)
             elif isinstance(record, Metadata) and record.name == "session":
                 yield record.metadata
-            elif isinstance(record, Message) and topics.get(record.channel_id) in TOPICS:
-                yield RawEntry(topics[record.channel_id], record.log_time, record.data)
-            elif isinstance(record, Footer):
-                return
+            elif isinstance(record, Message) and (topic := channels.topic_of(record)) is not None:
+                yield RawEntry(topic, record.log_time, record.data)
     except EOFError as error:
         raise CutOffError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
-    except (McapError, CRCValidationError, zstandard.ZstdError, struct.error, ValueError) as error:
+    except UnknownCompression as error:
+        raise InputError(Reason.CORRUPT, f"{name}: {error}") from error
+    except DAMAGE as error:
         raise InputError(Reason.CORRUPT, f"{name} is damaged: {_why(error)}") from error
 
 
-def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]]:
+def read_entries(source: BinaryIO, name: str, *, tell: Tell = log.warning) -> Iterator[Entry | dict[str, str]]:
     """As `read_raw`, decoded. Raises InputError(CORRUPT) as that does, and for an entry that is not what it claims."""
-    for raw in read_raw(source, name):
+    for raw in read_raw(source, name, tell=tell):
         if isinstance(raw, dict):
             yield raw
             continue
         try:
             entry = decode(raw.topic, raw.data)
-        except (DecodeError, KeyError, ValueError, TypeError, IndexError) as error:
+        except UnreadableEntry as error:
+            raise InputError(Reason.CORRUPT, f"{name}: {raw.topic} {error}") from error
+        except (DecodeError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise InputError(Reason.CORRUPT, f"{name}: a damaged entry of {raw.topic}: {_why(error)}") from error
         yield entry
 
@@ -136,39 +135,6 @@ def read_entries(source: BinaryIO, name: str) -> Iterator[Entry | dict[str, str]
 def _why(error: Exception) -> str:
     """In words: the text of a KeyError is the bare key."""
     return f"it lacks {error}" if isinstance(error, KeyError) else str(error) or "nothing is known of how"
-
-
-def _records(source: BinaryIO) -> Iterator[Any]:
-    if not _MAGIC.startswith(_exactly(source, len(_MAGIC))):
-        raise ValueError("it does not begin as an MCAP file does")
-    while True:
-        head = _exactly(source, 9)  # opcode u8, length u64: https://mcap.dev/spec#records
-        length = int.from_bytes(head[1:], "little")
-        if length > MAX_RECORD_BYTES:
-            raise ValueError(f"a record claims {length:,} bytes")
-        body = _exactly(source, length)
-        # one record alone, so that the library cannot read past it: what it lacks then is damage, not the file's end
-        for record in itertools.islice(
-            StreamReader(io.BytesIO(head + body), skip_magic=True, emit_chunks=True).records, 1
-        ):
-            yield from _of_chunk(record) if isinstance(record, Chunk) else (record,)
-
-
-def _exactly(source: BinaryIO, n_bytes: int) -> bytes:
-    """Raises EOFError where the file was cut off; ValueError where it ends as a whole one does, so the length lied."""
-    data = source.read(n_bytes)
-    if len(data) < n_bytes:
-        raise ValueError("a record reaches past the end") if data.endswith(_MAGIC) else EOFError
-    return data
-
-
-def _of_chunk(chunk: Chunk) -> list[Any]:
-    sizes = [chunk.uncompressed_size]
-    if chunk.compression == "zstd":
-        sizes.append(zstandard.frame_content_size(chunk.data))
-    if max(sizes) > MAX_RECORD_BYTES or min(sizes) < 0:
-        raise ValueError(f"a chunk claims {max(sizes):,} bytes")
-    return breakup_chunk(chunk, validate_crc=True)
 
 
 def _descriptor_set(file: FileDescriptor) -> bytes:

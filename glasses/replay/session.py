@@ -73,7 +73,7 @@ def entries_of(
     for file in session_files(path):
         try:
             with opened(file, key) as stream:
-                yield from read_entries(stream, file.name)
+                yield from read_entries(stream, file.name, tell=tell)
         except CutOffError as error:  # by a kill while it was sealed, or by a full disk: the session goes on after it
             tell("%s", error)
         except InputError as error:
