@@ -9,8 +9,8 @@ from glasses.assistant.config import MemoryConfig
 from glasses.assistant.setup import CONFIRM_WIPE, SAID, MemoryRecall
 from glasses.events import Draft, MemoryIntent, Outcome, Reply
 from glasses.memory.latent_memory import LatentMemory, tiers_within
-from glasses.memory.writer import MemoryWriter
-from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.bundle import LoadedBundle, open_memory
+from glasses.runtime.modalities import memory_policies
 from glasses.types import Button, DeviceChange, Float32Array, Latents, SensorEvent, Wiped
 
 
@@ -22,8 +22,8 @@ class MemoryLink:
         self._publish = publish
         self._writer = None
         if config.minutes > 0:
-            kept = LatentMemory(tiers=tiers_within(60 * config.minutes))
-            self._writer = MemoryWriter(loaded.sound_encoder.encode, loaded.image_encoder.encode, kept)
+            kept = LatentMemory(memory_policies(), tiers=tiers_within(60 * config.minutes))
+            self._writer = open_memory(loaded, kept)
         self._recall = MemoryRecall(loaded, self._writer, keep_replies=config.keep_replies)
 
     def on_sensor_event(self, event: SensorEvent, *, has_speech: bool) -> None:

@@ -30,6 +30,7 @@ from glasses.replay.replayed_reply import ReplayedReply
 from glasses.replay.replayer import ReplayEngine, Told
 from glasses.replay.session import ReplayOutcome, SessionConfig, given, note, play, recorded, worn_of
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
+from glasses.runtime.modalities import memory_policies
 
 _T = TypeVar("_T")
 _NAMES = [field.name for field in fields(Tolerances)]
@@ -151,7 +152,7 @@ def _play(
 
 
 def _memory(loaded: LoadedBundle, worn: SessionConfig) -> MemoryWriter:
-    return open_memory(loaded, LatentMemory(tiers=tiers_within(worn.remember_s)))
+    return open_memory(loaded, LatentMemory(memory_policies(), tiers=tiers_within(worn.remember_s)))
 
 
 def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> SegmentWriter | None:

@@ -1,20 +1,21 @@
 """The last minutes of sound and pictures as latents, in RAM only: never on disk, never as sound or picture.
 
-Questions such as "what was that sound just now?" are answered from it. Older latents are kept coarser: sound is
-mean-pooled, pictures are thinned out, because a pooled picture shows nothing. Bounded in time and in bytes. Every time
-comes from the caller.
+Questions such as "what was that sound just now?" are answered from it. Older latents are kept coarser, as the policy of
+their modality says (policy.py). Bounded in time and in bytes. Every time comes from the caller.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glasses.audio.loudness import is_audible
+from glasses.events import MemoryIntent
+from glasses.memory.policy import MemoryPolicy
 from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents, Modality, frozen
 
 JOINED_NS = NS_PER_S  # pieces with a smaller gap between them are one sound: a dog barks twice
@@ -28,11 +29,13 @@ HOLE_NS = 100_000_000  # chunks further apart than this are two streams
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """How things are kept until they are `until_s` old: `rate_hz` latents a second, a picture every `picture_s`."""
+    """How things are kept until they are `until_s` old: pooled ones with `rate_hz` rows a second, of thinned ones one
+    every `every_s`.
+    """
 
     until_s: float
     rate_hz: float
-    picture_s: float
+    every_s: float
 
 
 # A minute as it came, five at a tenth to a fifth of it, half an hour as a sketch: 9 MB for sound at 50 x 768 a second.
@@ -64,17 +67,17 @@ class _Kept:
 
 
 class LatentMemory:
-    """`remember` as it happens, `last_sound`, `last_picture` and `between` when asked, `wipe` when told."""
+    """`remember` as it happens, `recall` and `between` when asked, `wipe` when told."""
 
     def __init__(
         self,
+        policies: Mapping[Modality, MemoryPolicy],
         *,
         tiers: tuple[Tier, ...] = TIERS,
         max_bytes: int = 24 << 20,
-        thinned: frozenset[Modality] = frozenset({"image"}),
     ) -> None:
-        """Latents of `thinned` modalities are kept whole and ever more seldom as they age; all others are pooled."""
-        self._tiers, self._max_bytes, self._thinned = tiers, max_bytes, thinned
+        """`policies` of the modalities that may be remembered."""
+        self._policies, self._tiers, self._max_bytes = policies, tiers, max_bytes
         self._kept: list[deque[_Kept]] = [deque() for _ in tiers]  # one for each tier, oldest first
         self._newest_ns = 0
 
@@ -108,32 +111,34 @@ class LatentMemory:
         while self.n_bytes > self._max_bytes:
             next(tier for tier in reversed(self._kept) if tier).popleft()
 
-    def last_sound(self, before_ns: int, *, modality: Modality = "audio", within_s: float = 60.0) -> Latents | None:
-        """The last stretch that was heard before a moment and was not talk; None where there was none."""
-        sounds = [k for k in self._all() if k.latents.modality == modality and not k.talk and k.end_ns <= before_ns]
-        if not sounds or before_ns - sounds[-1].end_ns > within_s * NS_PER_S:
+    def recall(self, intent: MemoryIntent, before_ns: int, *, within_s: float = 60.0) -> tuple[Latents, ...]:
+        """What a turn carries of the last thing of the kind it asks for; empty where nothing of the kind is held."""
+        for modality, policy in self._policies.items():
+            if policy.answers == intent != "":
+                last = self._last_whole if policy.ages == "thinned" else self._last_stretch
+                if found := last(modality, before_ns, within_s):
+                    return (found,)
+        return ()
+
+    def _last_stretch(self, modality: Modality, before_ns: int, within_s: float) -> Latents | None:
+        """The last windows in a row that ended before a moment and were not talk; None where there were none."""
+        held = [k for k in self._all() if k.latents.modality == modality and not k.talk and k.end_ns <= before_ns]
+        if not held or before_ns - held[-1].end_ns > within_s * NS_PER_S:
             return None
-        run = [sounds[-1]]
-        for kept in reversed(sounds[:-1]):
+        run = [held[-1]]
+        for kept in reversed(held[:-1]):
             joined = run[0].t_ns - kept.end_ns <= JOINED_NS and kept.latents.space == run[0].latents.space
             if not joined or run[-1].end_ns - kept.t_ns > RECALLED_NS:
                 break
             run.insert(0, kept)
         return _joined(run)
 
-    def recall_sound(self, before_ns: int, *, within_s: float = 60.0) -> tuple[Latents, ...]:
-        """What a Turn carries of the last sound: by the encoder of sounds where it was remembered by that, else by the
-        encoder of speech, which hears words in a dog's bark; empty if there was none.
-        """
-        found = [self.last_sound(before_ns, modality=one, within_s=within_s) for one in ("sound", "audio")]
-        return tuple(latents for latents in found if latents)[:1]
-
-    def last_picture(self, before_ns: int, *, within_s: float = 60.0) -> Latents | None:
-        """The last picture seen before a moment."""
-        seen = [
-            k for k in self._all() if k.latents.modality == "image" and 0 <= before_ns - k.t_ns <= within_s * NS_PER_S
+    def _last_whole(self, modality: Modality, before_ns: int, within_s: float) -> Latents | None:
+        """The last window that began before a moment."""
+        held = [
+            k for k in self._all() if k.latents.modality == modality and 0 <= before_ns - k.t_ns <= within_s * NS_PER_S
         ]
-        return _joined(seen[-1:]) if seen else None
+        return _joined(held[-1:]) if held else None
 
     def between(self, from_ns: int, to_ns: int, *, modality: Modality) -> list[Latents]:
         """Every window that touches a stretch of time, in order."""
@@ -156,9 +161,10 @@ class LatentMemory:
 
     def _demote(self, kept: _Kept, to: int) -> None:
         tier, here = self._tiers[to], self._kept[to]
-        if (modality := kept.latents.modality) in self._thinned:
+        modality = kept.latents.modality
+        if modality in self._policies and self._policies[modality].ages == "thinned":
             last = next((k.t_ns for k in reversed(here) if k.latents.modality == modality), None)
-            if last is None or kept.t_ns - last >= tier.picture_s * NS_PER_S:
+            if last is None or kept.t_ns - last >= tier.every_s * NS_PER_S:
                 here.append(kept)
             return
         rate_hz = len(kept.data) / max(kept.latents.duration_ns / NS_PER_S, 1e-3)

@@ -41,13 +41,13 @@ class MemoryWriter:
         self,
         encode_sound: Callable[[Float32Array, int], Latents],
         encode_image: Callable[[UInt8Array, int], Latents],
-        memory: LatentMemory | None = None,
+        memory: LatentMemory,
         *,
         age_s: float = AGE_S,
         close_s: float = CLOSE_S,
     ) -> None:
         """`encode_sound` takes float32 (N,) at 16 kHz, `encode_image` uint8 (H, W, 3), each with its time in ns."""
-        self._memory = memory or LatentMemory()
+        self._memory = memory
         self._segmenter = SoundSegmenter(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
         self._view_filter = ViewFilter()
         self._encode_image = encode_image
@@ -77,10 +77,7 @@ class MemoryWriter:
         """What a turn that began at `before_ns` is given for an intent; empty where nothing of the kind is held."""
         with self._lock:
             self._memory.age(before_ns)
-            if intent == "sound":
-                return self._memory.recall_sound(before_ns, within_s=WITHIN_S)
-            seen = self._memory.last_picture(before_ns, within_s=WITHIN_S) if intent == "picture" else None
-            return (seen,) if seen else ()
+            return self._memory.recall(intent, before_ns, within_s=WITHIN_S)
 
     def recall_last(self, before_ns: int) -> tuple[Latents, ...]:
         """The last sound, or the last picture where there was no sound: for a touch that asks "what was that?"."""

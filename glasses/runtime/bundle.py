@@ -37,7 +37,7 @@ from glasses.memory.latent_memory import LatentMemory
 from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
-from glasses.runtime.modalities import MODALITIES, Encoder, MemoryPolicy
+from glasses.runtime.modalities import MODALITIES, Encoder, memory_policies
 from glasses.types import Float32Array, Latents, Modality
 
 log = logging.getLogger(__name__)
@@ -258,10 +258,11 @@ def open_memory_intent(loaded: LoadedBundle) -> MemoryIntentHead | None:
 def open_memory(loaded: LoadedBundle, memory: LatentMemory | None = None) -> MemoryWriter:
     """Starts recording what the sensors give into a latent memory, by the modalities' memory policies."""
 
-    def encoder_for(policy: MemoryPolicy) -> Encoder:
-        return next(loaded.encoders[name] for name, entry in MODALITIES.items() if entry.memory == policy)
+    def encoder_of(records: str) -> Encoder:
+        return next(loaded.encoders[name] for name, policy in memory_policies().items() if policy.records == records)
 
-    return MemoryWriter(encoder_for("sounds").encode, encoder_for("views").encode, memory)
+    memory = memory or LatentMemory(memory_policies())
+    return MemoryWriter(encoder_of("sounds").encode, encoder_of("views").encode, memory)
 
 
 def wake_word_path() -> Path:

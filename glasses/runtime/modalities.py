@@ -15,6 +15,7 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, Reason
+from glasses.memory.policy import MemoryPolicy
 from glasses.types import Latents, Modality
 
 
@@ -34,9 +35,6 @@ class Encoder(Protocol):
 #              dropped beside spoken words, unless the request is typed: then both are what it is about.
 #   subject:   something to ask about; its rows stand where it was given.
 Placement = Literal["request", "companion", "subject"]
-# How the latent memory records a modality from the live sensors:
-#   sounds: each audible sound, cut where it falls silent; views: each picture that shows something new; no: not at all.
-MemoryPolicy = Literal["sounds", "views", "no"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +56,17 @@ class ModalityEntry:
 _ABOUT_SOUND = "What is this sound?"
 # Where a turn brings several, the first of them here gives the question. Connectors are trained with these questions.
 MODALITIES: dict[Modality, ModalityEntry] = {
-    "image": ModalityEntry(ImageEncoder, False, "subject", "views", "What is in view?"),
-    "audio": ModalityEntry(AudioEncoder, True, "request", "no", _ABOUT_SOUND),
-    "sound": ModalityEntry(SoundEncoder, True, "companion", "sounds", _ABOUT_SOUND),
+    "image": ModalityEntry(
+        ImageEncoder, False, "subject", MemoryPolicy("views", "thinned", "picture"), "What is in view?"
+    ),
+    "audio": ModalityEntry(AudioEncoder, True, "request", MemoryPolicy(), _ABOUT_SOUND),
+    "sound": ModalityEntry(SoundEncoder, True, "companion", MemoryPolicy("sounds", "pooled", "sound"), _ABOUT_SOUND),
 }
+
+
+def memory_policies() -> dict[Modality, MemoryPolicy]:
+    """The memory's part of each entry."""
+    return {name: entry.memory for name, entry in MODALITIES.items()}
 
 
 def entry_of(modality: Modality) -> ModalityEntry:

@@ -10,6 +10,7 @@ from glasses.audio.ring_buffer import RingBuffer
 from glasses.events import TurnEvent
 from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.runtime.modalities import memory_policies
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents
 
 MS, STEP_MS, MINUTES = 1_000_000, 32, 80
@@ -44,7 +45,7 @@ def test_turn_manager_reply_that_never_comes_times_out_in_silence() -> None:
 @pytest.mark.parametrize("talk", [True, False])
 def test_memory_and_ring_buffer_endless_sound_stay_within_bounds(talk: bool) -> None:
     most = 1 << 20
-    memory, ring, lengths = LatentMemory(max_bytes=most), RingBuffer(20), list[int]()
+    memory, ring, lengths = LatentMemory(memory_policies(), max_bytes=most), RingBuffer(20), list[int]()
 
     def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
         lengths.append(len(pcm))

@@ -14,6 +14,7 @@ from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.runtime.modalities import memory_policies
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents, Turn
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -32,7 +33,7 @@ def loaded() -> Iterator[LoadedBundle]:
 @pytest.fixture
 def memory(loaded: LoadedBundle) -> LatentMemory:
     """The memory after the minute with the question, heard as the microphone delivered it."""
-    held, detector = LatentMemory(), Vad(store.path_of(store.load_bundle().vad))
+    held, detector = LatentMemory(memory_policies()), Vad(store.path_of(store.load_bundle().vad))
     keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),)), False
     for event in events(load_session()):
         if isinstance(event, AudioChunk) and event.t_ns < ASKED_MS[1] * MS:
@@ -58,7 +59,7 @@ def test_memory_sound_of_minutes_ago_is_recalled_and_named(
 ) -> None:
     now_ns = BARKED_UNTIL_MS * MS + later_s * S
     memory.age(now_ns)
-    recalled = memory.recall_sound(now_ns, within_s=300)
+    recalled = memory.recall("sound", now_ns, within_s=300)
     assert recalled
     assert all(part.t_ns > 5 * S for part in recalled), "what was said at 2.4 s is not taken for a sound"
     assert NAMED.search(said(loaded, (*recalled, "What is this sound?")))
@@ -67,11 +68,11 @@ def test_memory_sound_of_minutes_ago_is_recalled_and_named(
 def test_memory_sound_asked_for_by_voice_is_named(loaded: LoadedBundle, memory: LatentMemory) -> None:
     now_ns = BARKED_UNTIL_MS * MS + 30 * S
     question = loaded.encode_audio(spoken_question(), now_ns)
-    assert NAMED.search(said(loaded, (*memory.recall_sound(now_ns), *question)))
+    assert NAMED.search(said(loaded, (*memory.recall("sound", now_ns), *question)))
     assert not NAMED.search(said(loaded, question)), "the question alone does not hold the answer"
 
 
 def test_memory_wiped_recalls_nothing(loaded: LoadedBundle, memory: LatentMemory) -> None:
     memory.wipe()
-    assert memory.recall_sound(20 * S) == ()
+    assert memory.recall("sound", 20 * S) == ()
     assert memory.n_bytes == 0

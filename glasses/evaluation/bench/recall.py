@@ -1,7 +1,7 @@
 """Which held-out sounds are still named when they come from the latent memory, at once and after minutes.
 
 Each clip is fed to the memory as the microphone would, in 20 ms chunks; then time passes, and "What is this sound?" is
-asked about what `recall_sound` gives. `views` adds which pictures the view filter keeps.
+asked about what the memory gives. `views` adds which pictures the view filter keeps.
 The clips and the rule are those of `glasses evaluate --only sounds`.
 """
 
@@ -18,6 +18,7 @@ from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread
 from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
 from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.runtime.modalities import memory_policies
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents, Turn
 
 AGES_S = (5, 120, 900)  # one for each tier of the memory
@@ -38,7 +39,7 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
             memory = remembered(loaded, pcm)
             now_ns = memory.span_ns[1] + age_s * NS_PER_S if memory.span_ns else 0
             memory.age(now_ns)
-            given[f"from memory after {age_s} s"] = memory.recall_sound(now_ns, within_s=2 * age_s)
+            given[f"from memory after {age_s} s"] = memory.recall("sound", now_ns, within_s=2 * age_s)
         for how, latents in given.items():
             text = _answer(loaded, latents) if latents else ""
             hits[how] = hits.get(how, 0) + (said_class(text, names) == sound.label)
@@ -51,7 +52,7 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
 
 def remembered(loaded: LoadedBundle, pcm: Float32Array) -> LatentMemory:
     """A memory that was fed float32 (N,) sound from time 0, with a second of silence after it."""
-    memory = LatentMemory()
+    memory = LatentMemory(memory_policies())
     keeper = SoundSegmenter(memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
     whole = np.pad(pcm, (0, SAMPLE_RATE_HZ))
     samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)

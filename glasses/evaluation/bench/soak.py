@@ -36,6 +36,7 @@ from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.recording.recorder import Recorder
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
+from glasses.runtime.modalities import memory_policies
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Frame, SensorEvent
 
 QUIET_S = 240
@@ -183,7 +184,7 @@ class _Worn:
         self._loaded, self._voice, self._recorder, self._cost = loaded, voice, recorder, cost
         self._encoder = _TimedEncoder(loaded, end_of_turn=open_end_of_turn(loaded))
         self._listener = Listener(detector, TurnManager(), self._encoder)
-        self._memory = LatentMemory()
+        self._memory = LatentMemory(memory_policies())
         self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
         self._view = ViewFilter()
         self._context = KvContext(loaded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from glasses.memory.latent_memory import (
     pool,
     tiers_within,
 )
+from glasses.memory.policy import MemoryPolicy
+from glasses.runtime.modalities import memory_policies
 from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents, Modality
 
 
 def window(
-    t_s: float, *, seconds: float = 2.0, rate: int = 50, width: int = 8, modality: Modality = "audio"
+    t_s: float, *, seconds: float = 2.0, rate: int = 50, width: int = 8, modality: Modality = "sound"
 ) -> Latents:
     """Every row holds the second in which it was heard, counted from the window's first."""
     n = int(seconds * rate)
@@ -35,7 +38,7 @@ def picture(t_s: float) -> Latents:
 
 
 def filled(seconds: int) -> LatentMemory:
-    memory = LatentMemory()
+    memory = LatentMemory(memory_policies())
     for t_s in range(0, seconds, 2):
         memory.remember(window(t_s))
         memory.remember(picture(t_s + 1))
@@ -43,12 +46,11 @@ def filled(seconds: int) -> LatentMemory:
 
 
 def test_latent_memory_recent_sound_comes_back_within_half_precision() -> None:
-    memory = LatentMemory()
+    memory = LatentMemory(memory_policies())
     memory.remember(window(10))
     memory.remember(window(12))
-    got = memory.last_sound(20 * NS_PER_S)
-    assert got is not None
-    assert (got.t_ns, got.duration_ns, got.modality, got.space) == (10 * NS_PER_S, 4 * NS_PER_S, "audio", "encoder:1")
+    (got,) = memory.recall("sound", 20 * NS_PER_S)
+    assert (got.t_ns, got.duration_ns, got.modality, got.space) == (10 * NS_PER_S, 4 * NS_PER_S, "sound", "encoder:1")
     assert got.data.shape == (200, 8)
     assert np.abs(got.data[:, 0] - np.tile(np.arange(100) / 50, 2)).max() < 0.001
     assert not got.data.flags.writeable
@@ -58,7 +60,7 @@ def test_latent_memory_older_sound_is_coarser_and_older_pictures_fewer() -> None
     memory, newest_s = filled(1700), 1700
     for age_s, worst in ((30, 0.001), (200, 0.05), (1500, 0.5)):  # half of the time that became one latent
         at_ns = (newest_s - age_s) * NS_PER_S
-        (got, *_) = memory.between(at_ns, at_ns + 1, modality="audio")
+        (got, *_) = memory.between(at_ns, at_ns + 1, modality="sound")
         error = np.abs(got.data[:, 0] - np.arange(100) / 50).max()
         assert worst / 10 <= error + 0.001 <= worst + 0.002
     ages_s = [newest_s - one.t_ns // NS_PER_S for one in memory.between(0, newest_s * NS_PER_S, modality="image")]
@@ -74,7 +76,7 @@ def test_latent_memory_is_bounded_in_time_and_in_bytes() -> None:
     assert memory.span_ns[0] >= (4000 - TIERS[-1].until_s - 4) * NS_PER_S
     held = memory.n_bytes
     assert filled(8000).n_bytes <= 1.02 * held
-    small = LatentMemory(max_bytes=10_000)
+    small = LatentMemory(memory_policies(), max_bytes=10_000)
     for t_s in range(0, 400, 2):
         small.remember(window(t_s))
         assert small.n_bytes <= 10_000
@@ -83,49 +85,49 @@ def test_latent_memory_is_bounded_in_time_and_in_bytes() -> None:
 
 
 def test_latent_memory_last_sound_skips_speech_and_ends_at_silence() -> None:
-    memory = LatentMemory()
+    memory = LatentMemory(memory_policies())
     memory.remember(window(0))
     memory.remember(window(10))
     memory.remember(window(12), talk=True)
-    got = memory.last_sound(20 * NS_PER_S)
-    assert got is not None
+    (got,) = memory.recall("sound", 20 * NS_PER_S)
     assert (got.t_ns, got.duration_ns) == (10 * NS_PER_S, 2 * NS_PER_S)
-    assert memory.last_sound(9 * NS_PER_S) is not None
-    assert memory.last_sound(100 * NS_PER_S, within_s=30) is None
-    assert memory.last_sound(1) is None
-    assert memory.last_sound(20 * NS_PER_S, modality="sound") is None
+    assert memory.recall("sound", 9 * NS_PER_S)
+    assert memory.recall("sound", 100 * NS_PER_S, within_s=30) == ()
+    assert memory.recall("sound", 1) == ()
 
 
 def test_latent_memory_last_sound_is_of_one_encoder_and_bounded() -> None:
-    memory = LatentMemory()
+    memory = LatentMemory(memory_policies())
     memory.remember(window(0))
     newer = window(2)
-    memory.remember(Latents(newer.t_ns, newer.duration_ns, "audio", newer.data, "encoder:2"))
-    got = memory.last_sound(9 * NS_PER_S)
-    assert got is not None
+    memory.remember(Latents(newer.t_ns, newer.duration_ns, "sound", newer.data, "encoder:2"))
+    (got,) = memory.recall("sound", 9 * NS_PER_S)
     assert (got.space, got.t_ns) == ("encoder:2", 2 * NS_PER_S)
     steady = filled(60)
-    long = steady.last_sound(60 * NS_PER_S)
-    assert long is not None
+    (long,) = steady.recall("sound", 60 * NS_PER_S)
     assert long.duration_ns == 10 * NS_PER_S
 
 
-def test_latent_memory_recall_prefers_the_sound_encoder() -> None:
-    """Both encoders heard the same moment."""
-    memory = LatentMemory()
-    memory.remember(window(0))
-    assert [one.modality for one in memory.recall_sound(9 * NS_PER_S)] == ["audio"]
-    memory.remember(window(0, rate=2, modality="sound"))
-    assert [one.modality for one in memory.recall_sound(9 * NS_PER_S)] == ["sound"]
+def test_latent_memory_recall_is_by_the_policies_of_the_modalities() -> None:
+    """A modality that none of the code knows by name is kept and recalled as its policy says."""
+    policies = {"radar": MemoryPolicy("views", "thinned", "picture"), "audio": MemoryPolicy()}
+    memory = LatentMemory(policies, tiers=(Tier(10, 50, 0), Tier(100, 50, 20)))
+    for t_s in range(0, 60, 2):
+        memory.remember(replace(picture(t_s), modality="radar"))
+        memory.remember(window(t_s, modality="audio"))
+    (last,) = memory.recall("picture", 60 * NS_PER_S)
+    assert (last.modality, last.t_ns) == ("radar", 58 * NS_PER_S)
+    assert memory.recall("sound", 60 * NS_PER_S) == memory.recall("", 60 * NS_PER_S) == ()
+    old = [one.t_ns // NS_PER_S for one in memory.between(0, 45 * NS_PER_S, modality="radar")]
+    assert old == [0, 20, 40]
 
 
 def test_latent_memory_last_picture_is_the_newest_within_the_time() -> None:
     memory = filled(20)
-    got = memory.last_picture(12 * NS_PER_S)
-    assert got is not None
+    (got,) = memory.recall("picture", 12 * NS_PER_S)
     assert got.t_ns == 11 * NS_PER_S
     assert got.data.shape == (49, 16)
-    assert memory.last_picture(200 * NS_PER_S, within_s=60) is None
+    assert memory.recall("picture", 200 * NS_PER_S, within_s=60) == ()
 
 
 def test_latent_memory_wipe_overwrites_what_it_drops() -> None:
@@ -134,13 +136,13 @@ def test_latent_memory_wipe_overwrites_what_it_drops() -> None:
     assert any(data.any() for data in held)
     assert memory.wipe() == len(held)
     assert not any(data.any() for data in held)
-    assert (memory.n_bytes, memory.span_ns, memory.recall_sound(400 * NS_PER_S)) == (0, None, ())
+    assert (memory.n_bytes, memory.span_ns, memory.recall("sound", 400 * NS_PER_S)) == (0, None, ())
 
 
 def test_latent_memory_wipe_of_a_time_span_keeps_the_rest() -> None:
     memory = filled(40)
     memory.wipe(from_ns=11 * NS_PER_S, to_ns=19 * NS_PER_S)
-    left = [one.t_ns // NS_PER_S for one in memory.between(0, 40 * NS_PER_S, modality="audio")]
+    left = [one.t_ns // NS_PER_S for one in memory.between(0, 40 * NS_PER_S, modality="sound")]
     assert left == [0, 2, 4, 6, 8, *range(20, 40, 2)]
 
 
@@ -150,7 +152,7 @@ def test_pool_rows_left_over_keep_their_mean() -> None:
 
 
 def test_latent_memory_single_tier_is_enough() -> None:
-    memory = LatentMemory(tiers=(Tier(10, 50, 0),))
+    memory = LatentMemory(memory_policies(), tiers=(Tier(10, 50, 0),))
     for t_s in range(0, 100, 2):
         memory.remember(window(t_s))
     assert memory.span_ns is not None
@@ -163,7 +165,7 @@ def test_latent_memory_single_tier_is_enough() -> None:
 def test_tiers_within_a_chosen_time_end_there(longest_s: float, until_s: list[float]) -> None:
     tiers = tiers_within(longest_s)
     assert [tier.until_s for tier in tiers] == until_s
-    memory = LatentMemory(tiers=tiers)
+    memory = LatentMemory(memory_policies(), tiers=tiers)
     for t_s in range(0, 3600, 10):
         memory.remember(window(t_s))
     assert memory.span_ns is not None
@@ -194,7 +196,7 @@ def feed(keeper: SoundSegmenter, given: list[AudioChunk], speech: bool = False) 
 
 def test_sound_segmenter_segments_end_with_silence_which_is_not_encoded() -> None:
     hearing = Hearing()
-    keeper = SoundSegmenter(LatentMemory(), hearing)
+    keeper = SoundSegmenter(LatentMemory(memory_policies()), hearing)
     assert feed(keeper, chunks(10, 0.0005)) == 0
     assert feed(keeper, chunks(1.2, 0.3, from_s=10)) == 0
     assert feed(keeper, chunks(5, 0.0005, from_s=11.2)) == 1
@@ -203,25 +205,24 @@ def test_sound_segmenter_segments_end_with_silence_which_is_not_encoded() -> Non
 
 def test_sound_segmenter_steady_sound_gives_segments_without_a_gap() -> None:
     hearing = Hearing()
-    assert feed(SoundSegmenter(LatentMemory(), hearing), chunks(13, 0.3)) == 3
+    assert feed(SoundSegmenter(LatentMemory(memory_policies()), hearing), chunks(13, 0.3)) == 3
     assert hearing.given == [(t_s * NS_PER_S, 64_000) for t_s in (0, 4, 8)]
 
 
 def test_sound_segmenter_sound_just_before_speech_is_kept_apart() -> None:
-    memory, hearing = LatentMemory(), Hearing()
+    memory, hearing = LatentMemory(memory_policies()), Hearing()
     keeper = SoundSegmenter(memory, hearing)
     feed(keeper, chunks(1, 0.3))
     assert feed(keeper, chunks(2, 0.3, from_s=1), speech=True) == 1
     assert feed(keeper, chunks(1, 0.0005, from_s=3)) == 1
     assert hearing.given == [(0, 16_000), (1 * NS_PER_S, 40_000)]
-    got = memory.last_sound(9 * NS_PER_S)
-    assert got is not None
+    (got,) = memory.recall("sound", 9 * NS_PER_S)
     assert got.t_ns == 0, "the second piece was speech"
 
 
 def test_sound_segmenter_hole_or_reset_drops_the_unfinished_segment() -> None:
     hearing = Hearing()
-    keeper = SoundSegmenter(LatentMemory(), hearing)
+    keeper = SoundSegmenter(LatentMemory(memory_policies()), hearing)
     feed(keeper, chunks(1, 0.3))
     feed(keeper, chunks(1, 0.3, from_s=60))
     keeper.reset()
@@ -238,7 +239,7 @@ def test_sound_segmenter_encoder_error_is_raised_and_the_next_is_encoded() -> No
         calls.append(t_ns)
         raise InputError(Reason.BAD_INPUT, "no")
 
-    keeper = SoundSegmenter(LatentMemory(), hear)
+    keeper = SoundSegmenter(LatentMemory(memory_policies()), hear)
     for from_s in (0, 4):
         with pytest.raises(InputError):
             feed(keeper, chunks(4, 0.3, from_s=from_s))

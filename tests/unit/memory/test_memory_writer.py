@@ -14,6 +14,7 @@ from glasses.evaluation.bench import views
 from glasses.memory.latent_memory import LatentMemory, Tier
 from glasses.memory.view_filter import CHANGED_EVERY_S, NEAR_S, ViewFilter
 from glasses.memory.writer import CONFIRM_S, MemoryWriter
+from glasses.runtime.modalities import memory_policies
 from glasses.system.supervised import failed_threads
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Button, Frame, Latents
 
@@ -42,7 +43,7 @@ def encoders() -> Encoders:
 
 @pytest.fixture
 def writer(encoders: Encoders) -> Iterator[MemoryWriter]:
-    with MemoryWriter(encoders.sound, encoders.image) as opened:
+    with MemoryWriter(encoders.sound, encoders.image, LatentMemory(memory_policies())) as opened:
         yield opened
 
 
@@ -131,7 +132,7 @@ def test_writer_wipe_forgets_queued_events_too(writer: MemoryWriter) -> None:
 def test_writer_without_events_still_ages_the_memory(
     encoders: Encoders,
 ) -> None:
-    memory = LatentMemory(tiers=(Tier(0.5, 50, 0),))
+    memory = LatentMemory(memory_policies(), tiers=(Tier(0.5, 50, 0),))
     with MemoryWriter(encoders.sound, encoders.image, memory, age_s=0.05) as writer:
         look(writer, 1.0, 90)
         writer.settle()
@@ -175,7 +176,7 @@ def test_writer_foreign_exception_loses_one_event_and_is_reported(encoders: Enco
             raise ForeignError("the session broke")
         return encoders.image(rgb, t_ns)
 
-    with MemoryWriter(encoders.sound, image) as writer:
+    with MemoryWriter(encoders.sound, image, LatentMemory(memory_policies())) as writer:
         look(writer, 1, 66)
         look(writer, 5, 200)
         writer.settle()
@@ -195,7 +196,7 @@ def test_writer_close_returns_with_a_hanging_encoder_and_a_full_queue(encoders: 
         release.wait()
         return encoders.image(rgb, t_ns)
 
-    writer = MemoryWriter(encoders.sound, image, close_s=0.05)
+    writer = MemoryWriter(encoders.sound, image, LatentMemory(memory_policies()), close_s=0.05)
     look(writer, 1, 50)
     assert entered.wait(30)
     play(writer, 2, np.tile(SECOND, 10), speech=False)

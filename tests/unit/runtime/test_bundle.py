@@ -13,6 +13,7 @@ import pytest
 import glasses
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, ModelError, Reason
+from glasses.memory.policy import MemoryPolicy
 from glasses.model_store import manifests, store
 from glasses.runtime import bundle, modalities
 from glasses.runtime.bundle import open_bundle
@@ -42,7 +43,7 @@ def test_open_bundle_with_a_modality_that_is_not_known_names_file_and_key() -> N
 @pytest.mark.models
 @pytest.mark.usefixtures("bundles")
 def test_open_bundle_opens_another_modality_where_the_bundle_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = ModalityEntry(SoundEncoder, False, "subject", "no", "How far is it?")
+    entry = ModalityEntry(SoundEncoder, False, "subject", MemoryPolicy(), "How far is it?")
     for module in (bundle, modalities):
         monkeypatch.setattr(module, "MODALITIES", {**MODALITIES, "radar": entry})
     with closing(open_bundle("moving")) as loaded:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from glasses.errors import InputError
+from glasses.memory.policy import MemoryPolicy
 from glasses.runtime import modalities
 from glasses.runtime.modalities import MODALITIES, ModalityEntry, question_about
 from glasses.runtime.prompt import ConnectedInput, PromptState, connect, prompt_of
@@ -120,7 +121,7 @@ def test_prompt_modality_not_in_the_bundle_is_refused_with_those_in_it(bundle: A
 
 
 def test_prompt_additional_modality_takes_one_registry_entry(bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", "no", "How far is it?")  # type: ignore[arg-type, return-value]
+    entry = ModalityEntry(lambda path, *, n_threads: None, False, "subject", MemoryPolicy(), "How far is it?")  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(modalities, "MODALITIES", {"radar": entry, **MODALITIES})
     assert shown(bundle, latents("radar", 2)) == [(4, 2), "How far is it?", "END"]
     assert shown(bundle, latents("audio", 2), latents("sound"), latents("radar")) == [(1, 2), (4, 1), "END"]
