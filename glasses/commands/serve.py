@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -68,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
         raise ModelError(Reason.NOT_INSTALLED, "serving needs, from the checkout: pip install -e '.[service]'")
     if args.sessions < 1:
         raise InputError(Reason.BAD_INPUT, f"--sessions {args.sessions}: at least 1")
-    return asyncio.run(_serve(args))
+    if number := asyncio.run(_serve(args)):
+        signal.raise_signal(number)  # now that everything is closed, it ends the command as it ends others
+    return 0
 
 
 def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callable[[], Any]:
@@ -95,6 +98,7 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
 
 
 async def _serve(args: argparse.Namespace) -> int:
+    """Serves until a signal comes, and returns its number."""
     # imported here: the extra `service` may be missing
     from glasses.service.server.server import Listen, serving  # noqa: PLC0415
     from glasses.service.server.service import Caps, Service  # noqa: PLC0415
@@ -104,8 +108,7 @@ async def _serve(args: argparse.Namespace) -> int:
     tokens = args.tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
     opener = engine_opener(args.backend, args.bundle, args.vllm)
     service = Service(opener, backend=args.backend, tokens=tokens, caps=Caps(sessions=args.sessions))
-    async with serving(service, listen, signals=True) as running:
+    async with serving(service, listen) as running:
         about = {"address": running.address, "bundle": args.bundle, "backend": args.backend, "pid": os.getpid()}
         print(json.dumps(about) if args.json else f"serving {args.bundle} on {running.address}", flush=True)
-        await running.task
-    return 0
+        return await running.until_signal()

@@ -19,9 +19,9 @@ from tests.contract.service_fixtures import small_llama
 async def serve(folder: Path) -> None:
     gguf = store.path_of("smollm2-135m-instruct-q4_1")
     service = Service(small_llama(gguf, folder), backend="llama", tokens=folder / "t.tokens", caps=Caps(linger_s=1.0))
-    async with serving(service, Listen("127.0.0.1:0"), signals=True) as running:
+    async with serving(service, Listen("127.0.0.1:0")) as running:
         print(running.address, flush=True)
-        await running.task
+        await running.until_signal()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import signal
 import socket
 import ssl
 import stat
@@ -130,13 +131,10 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(
-    service: Service, listen: Listen, *, signals: bool = False, owns: bool = True
-) -> AsyncIterator[Running]:
-    """Starts the service and listens while the body runs. Raises as `Service.start` and `bind` do.
+async def serving(service: Service, listen: Listen, *, owns: bool = True) -> AsyncIterator[Running]:
+    """Starts the service and listens while the body runs. Raises as `Service.start`, `Listen.tls` and `bind` do.
 
-    With `signals` Ctrl-C and SIGTERM end it (uvicorn's handlers, main thread only). Without `owns` the service was
-    started elsewhere and stays open: this is a second place to listen.
+    Without `owns` the service was started elsewhere and stays open: this is a second place to listen.
     """
     door = Door(listen.tls())
     sock = bind(listen)
@@ -145,7 +143,7 @@ async def serving(
             await service.start()
         app = TiedToClient(make_app(service, [*chat.routes(service), openapi.route()]), service.memory)
         server = _make_server(app, listen, door)
-        task = asyncio.create_task(server.serve(sockets=[sock]) if signals else server._serve([sock]))
+        task = asyncio.create_task(server._serve([sock]))  # its `serve` also handles signals: see `until_signal`
         try:
             while not server.started and not task.done():
                 await asyncio.sleep(0.01)
@@ -168,6 +166,25 @@ class Running:
 
     address: str
     task: asyncio.Task[None]
+
+    async def until_signal(self) -> int:
+        """Waits for Ctrl-C, TERM or HUP, and returns its number; 0 where the server ended without. Main thread only.
+
+        The caller raises it again once everything is closed. Raised in a task, it would leave the event loop at once.
+        """
+        loop = asyncio.get_running_loop()
+        came: asyncio.Future[int] = loop.create_future()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # as under nohup
+        for number in handled:
+            loop.add_signal_handler(number, lambda number=number: came.done() or came.set_result(number))
+        try:
+            await asyncio.wait({came, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+                signal.signal(number, before[number])
+        return came.result() if came.done() else 0
 
 
 def _address(sock: socket.socket, listen: Listen) -> str:
