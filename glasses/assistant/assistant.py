@@ -55,19 +55,21 @@ class Assistant:
         canned_reply: Callable[[Draft], str] = lambda draft: "",
         progress: Callable[[str], None] = lambda stage: None,
         is_allowed: Callable[[Load], bool] = lambda load: True,
+        keep_muted: Callable[[bool], None] = lambda muted: None,
     ) -> None:
         """Opens the devices. Of what is passed it closes nothing.
 
         `events`: the queue that devices put touches into, where they were made before the assistant. `listener` is used
         instead of the one that `config` describes, `write` instead of the local backbone; a text of `canned_reply` is
         said instead of asking either. `progress` is called with "listener" or "responder" as each works; `is_allowed`
-        is asked before a load runs.
+        is asked before a load runs. `keep_muted` is told by `mute` whether a process after this one is to be muted.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL; ModelError where the bundle lacks what `config` needs.
         """
         self.observers = observers if isinstance(observers, Observers) else Observers(observers)
         self._publish = self.observers.publish
         self._progress, self._is_allowed, self._canned = progress, is_allowed, canned_reply
+        self._keep_muted = keep_muted
         self.memory = MemoryLink(config.memory, loaded, self._publish)
         self._listener = listener or open_listener(loaded, config.activation, self.memory.recall)
         self.events = EventQueue() if events is None else events
@@ -132,6 +134,7 @@ class Assistant:
         the devices are closed, or opened, and that is published; whether it is.
         """
         self.devices.mute(muted)
+        self._keep_muted(muted)
         until_s = time.monotonic() + wait_s
         while self.devices.is_muting and time.monotonic() < until_s:
             time.sleep(0.01)

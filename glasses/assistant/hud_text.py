@@ -10,13 +10,17 @@ from glasses.events import Outcome, Reply, ReplyText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
 
 CLEAR_AFTER_S = 8.0  # after a reply was said; config key hud.clear_after_s
+MUTED = "muted"  # is shown for as long as a reply that was said
 READ_WORDS_PER_S = 3.0  # a reply that was not said has to be read first
 # The events after which the text on the HUD is of no more use. Others (a pause, a voice that was no barge-in) leave it.
 CLEARING = (TurnEvent.TURN_STARTED, TurnEvent.INTERRUPTED, TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED)
 
 
 class HudText:
-    """Shows a reply as it is generated, and clears it: some seconds after it was said, at a new turn, when muted."""
+    """Shows a reply as it is generated, and clears it: some seconds after it was said, and at a new turn.
+
+    Muted, it says so as long.
+    """
 
     name = "HUD"
 
@@ -65,6 +69,10 @@ class HudText:
 
     def _on_device_change(self, change: DeviceChange) -> None:
         if change.state == "muted":
+            self._text, self._is_finished = MUTED, True
+            self._clear_at_s = self._clock() + self._clear_after_s
+            self._show()
+        elif change.state == "unmuted" and self._text == MUTED:
             self._clear()
 
     def _on_idle(self, idle: Idle) -> None:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from firmware_bridge import errors as wire
@@ -31,6 +32,7 @@ from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import open_bundle, open_voice
+from glasses.system import mute_file
 from glasses.system.board_sensors import read_board
 from glasses.system.watchdog import Notifier, Watchdog
 from glasses.types import Button
@@ -38,6 +40,7 @@ from glasses.types import Button
 # Without progress for so long, a stage hangs: on a quick board, and on the slowest. The listener's longest step is
 # encoding all that was said, the responder's feeding it to the backbone, or saying a clause.
 BUDGETS_S = {"listener": (1.0, 3.0), "responder": (2.0, 20.0)}
+STAYS_MUTED = "still muted, as when it last ran: m and Enter, or the page, opens the microphone again"
 RESPONDER_READY_S = 20.0  # after the listener, at the most: until then what is said waits to be answered
 
 
@@ -56,6 +59,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
     config = load_config(run_options.given(args)).config
+    if stays_muted := mute_file.is_kept():
+        config = replace(config, muted=True)
     with ExitStack() as stack:
         stack.enter_context(logging_on_a_thread())
         stack.enter_context(without_portaudio())  # first, so that it ends when nobody holds its stderr any more
@@ -90,11 +95,14 @@ def run(args: argparse.Namespace) -> int:
             write=offload.writer(loaded.backbone, MAX_TOKENS, allowed=allowed) if offload else None,
             progress=faults.progress,
             is_allowed=services.governor.is_allowed,
+            keep_muted=mute_file.keep,
         )
         stack.enter_context(services.running(assistant, devices, note))
         controls(args, Controlled(assistant, faults, note), stack)
         microphone = assistant.devices.microphone
         observers.publish(Notice("ready", {"microphone": microphone.device.name if microphone else None}))
+        if stays_muted:
+            note(STAYS_MUTED)
         watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})
         assistant.run(lambda: warm_up(loaded, voice))
         watchdog.stopping("told to stop")

@@ -58,7 +58,7 @@ class ProcessFile:
         path = process_file_path()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = _open(path, os.O_RDWR | os.O_CREAT)
+            file = open_own_file(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise InputError(
                 Reason.BAD_INPUT, f"cannot write {path}: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours"
@@ -120,7 +120,7 @@ def _read() -> tuple[int, int]:
     """Process id and the time up to which it has wiped. Raises as `running_pid` does."""
     path = process_file_path()
     try:
-        file = _open(path, os.O_RDONLY)
+        file = open_own_file(path, os.O_RDONLY)
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -133,7 +133,7 @@ def _read() -> tuple[int, int]:
     raise InputError(Reason.NOT_FOUND, f"no `glasses run` of this user runs (looked at {path})")
 
 
-def _open(path: Path, flags: int) -> int:
+def open_own_file(path: Path, flags: int) -> int:
     """Opens a plain file of this user. Raises InputError(REFUSED) for anything else, OSError."""
     if path.is_symlink():
         raise InputError(Reason.REFUSED, f"{path} is a symbolic link: not used; remove it")

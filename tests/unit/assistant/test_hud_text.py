@@ -71,12 +71,11 @@ def test_hud_text_that_was_not_said_stays_until_it_is_read() -> None:
         TurnSignal(TurnEvent.INTERRUPTED, 1, 4),
         TurnSignal(TurnEvent.TIMED_OUT, 1, 3),
         TurnSignal(TurnEvent.NOT_ADDRESSED, 1, 3),
-        DeviceChange(1, "muted"),
         Wiped(1),
         reply(Outcome.TIMED_OUT),
     ],
 )
-def test_hud_text_is_cleared_at_a_new_turn_and_when_muted(event: object) -> None:
+def test_hud_text_is_cleared_at_a_new_turn_and_when_wiped(event: object) -> None:
     hud = Hud()
     hud.give(ReplyText(1, "Paris."))
     assert hud.give(event) == [""]
@@ -98,6 +97,13 @@ def test_hud_text_is_not_cleared_by_a_pause_or_a_rejected_barge_in(event: object
     hud.give(ReplyText(1, "Paris."))
     assert hud.give(event) == []
     assert hud.give(ReplyText(2, " France.")) == ["Paris. France."]
+
+
+def test_hud_text_muted_says_so_for_some_seconds_in_place_of_a_reply() -> None:
+    hud = Hud()
+    hud.give(ReplyText(1, "Paris."))
+    assert hud.give(DeviceChange(1, "muted")) == ["muted"]
+    assert hud.give(DeviceChange(2, "unmuted")) == [""]
 
 
 def test_hud_text_of_the_next_reply_replaces_the_last_one() -> None:
