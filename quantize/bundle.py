@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
+import shutil
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +21,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from glasses import data
 from glasses.errors import InputError, Reason
-from glasses.model_store import ctranslate2, manifests, sources, store
+from glasses.model_store import ctranslate2, manifests, sources, store, user_bundles
 from glasses.model_store.onnx import space_of
 from glasses.system.board import load_board
 from quantize import (
@@ -35,11 +34,10 @@ from quantize import (
     sound_encoder,
     whisper_encoder,
 )
-from quantize.files import whole, write_text
+from quantize.files import try_folder, whole, whole_folder, write_text
 from quantize.schemes import Options
 
 BASE = store.DEFAULT_BUNDLE
-BUILT = data.data_path("models/built")  # not committed: every file can be made again
 AUDIO_SOURCE, IMAGE_SOURCE, SOUND_SOURCE = "whisper-tiny-en-ct2", "efficientnet-lite0-pth", "yamnet-onnx"
 OURS = "this repository"
 TRAINED = "taken as it is: trained here, which takes downloads and up to hours (models/recipes)"
@@ -87,6 +85,24 @@ def audio_options_for(board: str, scheme: schemes.Scheme | None = None) -> Optio
     return advised if scheme in (None, advised.scheme) else Options(scheme)
 
 
+def described(recipe: Recipe) -> str:
+    """What `make` will make, in words."""
+    parts = [f"an audio encoder ({recipe.audio.scheme})"] if recipe.audio else []
+    parts += [f"a backbone ({recipe.backbone})"] if recipe.backbone else []
+    return f"{' and '.join(parts) or 'nothing new'}, with copies of the connectors and heads that read them"
+
+
+def check(recipe: Recipe, importance: Path | None) -> None:
+    """Raises ModelError where something that `make` reads is not here."""
+    if recipe.audio:
+        store.path_of(AUDIO_SOURCE)
+    if importance:
+        imatrix.read(importance)
+    for model in store.load_bundle(BASE).models():
+        for file in store.load_manifest(model).files if model != store.load_bundle(BASE).voice else ():
+            store.path_of(model, file.name)
+
+
 def rebuild_pocket(photos: Path | None, scratch: Path, step: Callable[[str], Any]) -> list[dict[str, str]]:
     """Makes the shipped encoders again and says of each whether the hash is the manifest's, and if not, why."""
     names = store.load_bundle(BASE)
@@ -126,39 +142,64 @@ def _same(name: str, out: Path, why: str) -> dict[str, str]:
     return {"model": name, "result": result, "sha256": made}
 
 
-def make(
-    name: str, recipe: Recipe, *, importance: Path | None, out: Path = BUILT, step: Callable[[str], Any]
-) -> dict[str, Any]:
-    """Writes the files of a variant to `out`, its manifests and models/bundles/NAME.toml, and returns what was made.
+def folder_for(name: str, out: Path | None) -> Path:
+    """Where `make` will put the bundle: `out`, or a folder of its name in the cache.
 
-    Raises InputError(BAD_INPUT) for a name that is no file's, or taken by what is shipped, or a folder outside the
-    repository, and whatever its parts raise; then no manifest is written.
+    Raises InputError(BAD_INPUT) for a name that is no file's or taken by what is shipped, or an `out` that holds
+    anything but an earlier bundle; ModelError for a folder that cannot be written.
     """
-    _check_free(name)
-    if not out.resolve().is_relative_to(data.ROOT):
-        raise InputError(Reason.BAD_INPUT, f"{out}: a folder of this repository is needed, as manifests are relative")
+    if not _NAME.fullmatch(name):
+        raise InputError(Reason.BAD_INPUT, f"{name!r} names no bundle: small letters, digits, dots and dashes do")
+    if (manifests.BUNDLES / f"{name}.toml").exists():
+        raise InputError(Reason.BAD_INPUT, f"{name} is a bundle that is shipped: give another --name")
+    link = user_bundles.folder_of(name)
+    folder = (out or link).absolute()
+    for one in {folder, link}:
+        if (one.exists() or one.is_symlink()) and not _is_made(one) and (not one.is_dir() or any(one.iterdir())):
+            raise InputError(Reason.BAD_INPUT, f"{one} is there and is no bundle made here: name another, or remove it")
+        try_folder(one.parent)
+    return folder
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether a bundle was made in `folder`, or it is a link to where one was that is gone."""
+    file = folder / user_bundles.BUNDLE_FILE
+    if file.is_file():
+        return file.read_bytes().startswith(_MADE.encode())
+    return folder.is_symlink() and not folder.exists()
+
+
+def make(
+    name: str, recipe: Recipe, *, importance: Path | None, out: Path | None = None, step: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Writes the files of a variant, its manifests and its bundle.toml to the folder of `folder_for`, or nothing.
+
+    Returns what was made. Raises as `folder_for`, and whatever its parts raise.
+    """
+    folder = folder_for(name, out)
     table = tomllib.loads((manifests.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as folder:  # beside `out`: all files come or none
-        made = _files(name, table, recipe, Path(folder), importance=importance, step=step)
-        files = {
-            key: {old: path.replace(out / path.name) for old, path in paths.items()} for key, paths in made.items()
+    with whole_folder(folder) as part:
+        files = _files(name, table, recipe, part, importance=importance, step=step)
+        for key, replaced in files.items():
+            original, own = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
+            write_text(part / "manifests" / f"{own}.toml", _manifest(own, original, replaced))
+            table[key] = own
+        lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
+        text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
+        write_text(part / user_bundles.BUNDLE_FILE, text)
+        made = {
+            key: {
+                "model": table[key],
+                "bytes": sum(path.stat().st_size for path in replaced.values()),
+                "sha256": ", ".join(store.sha256_of(path) for path in replaced.values()),
+            }
+            for key, replaced in files.items()
         }
-    for key, replaced in files.items():
-        original, own = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
-        write_text(manifests.MANIFESTS / f"{own}.toml", _manifest(own, original, replaced))
-        table[key] = own
-    lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
-    text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
-    write_text(manifests.BUNDLES / f"{name}.toml", text)
-    return {
-        key: {
-            "model": table[key],
-            "bytes": sum(path.stat().st_size for path in replaced.values()),
-            "sha256": ", ".join(store.sha256_of(path) for path in replaced.values()),
-        }
-        for key, replaced in files.items()
-    }
+    if (link := user_bundles.folder_of(name)) != folder:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True) if link.is_symlink() else shutil.rmtree(link, ignore_errors=True)
+        link.symlink_to(folder)
+    return made
 
 
 def _files(
@@ -194,14 +235,6 @@ def audio(out: Path, options: Options) -> Path:
         onnx.save(whisper_encoder.build(ctranslate2.read_tensors(store.path_of(AUDIO_SOURCE))), source)
         schemes.write(schemes.prepare(source, part.parent, options, ()), part, options)
     return out
-
-
-def _check_free(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InputError(Reason.BAD_INPUT, f"{name!r} names no bundle: small letters, digits, dots and dashes do")
-    taken = manifests.BUNDLES / f"{name}.toml"
-    if taken.exists() and not taken.read_text(encoding="utf-8").startswith(_MADE):
-        raise InputError(Reason.BAD_INPUT, f"{name} is a bundle that is shipped: give another --name")
 
 
 def _restamped(
@@ -249,7 +282,7 @@ licence = "{original.licence}"
 upstream = "{original.upstream}"
 """
     return head + "".join(
-        _entry(path.name, old.role, path.stat().st_size, store.sha256_of(path), [_in_repository(path)])
+        _entry(path.name, old.role, path.stat().st_size, store.sha256_of(path), [f"file:{path.name}"])
         if (path := replaced.get(old.name))
         else _entry(old.name, old.role, old.size_bytes, old.sha256, [_origin(source) for source in old.sources])
         for old in original.files
@@ -265,10 +298,6 @@ size_bytes = {size_bytes}
 sha256 = "{sha256}"
 sources = {json.dumps(origins)}
 """
-
-
-def _in_repository(path: Path) -> str:
-    return f"file:{path.resolve().relative_to(data.ROOT).as_posix()}"
 
 
 def _origin(source: sources.Source) -> str | list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,16 +67,37 @@ def whole(out: Path) -> Iterator[Path]:
     for /tmp may be a smaller disk. Folders that were made for `out` go too where it was not written.
     Raises ModelError: NO_SPACE, INTERNAL (other file errors).
     """
-    scratch = None
-    made = [one for one in (out.parent, *out.absolute().parent.parents) if not one.exists()]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    with _scratch_beside(out) as scratch:
         part = scratch / out.name
         yield part
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
         part.replace(out)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """The same of a folder: what is yielded is an empty one, which then takes the place of `out`, whatever that is."""
+    with _scratch_beside(out) as scratch:
+        part, before = scratch / "new", scratch / "old"
+        part.mkdir()
+        yield part
+        with uninterrupted():
+            if out.is_symlink():
+                out.unlink()
+            elif out.exists():
+                out.rename(before)
+            part.rename(out)
+
+
+@contextmanager
+def _scratch_beside(out: Path) -> Iterator[Path]:
+    scratch = None
+    made = [one for one in (out.parent, *out.absolute().parent.parents) if not one.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        yield scratch
     except Exception as error:  # libraries raise classes of their own for a full disk: all pass through, or as NO_SPACE
         if is_full(error) or isinstance(error, OSError):
             raise _as_model_error(error, out) from error
@@ -86,6 +108,17 @@ def whole(out: Path) -> Iterator[Path]:
         for folder in made:
             with suppress(OSError):  # it holds `out`, or something of another process
                 folder.rmdir()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C, and being told to end, wait until the block is over."""
+    waiting = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_model_error(error: BaseException, out: Path) -> ModelError:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from glasses.data import data_path
-from glasses.errors import ModelError, Reason
-from glasses.model_store import sources
+from glasses.errors import InputError, ModelError, Reason
+from glasses.model_store import sources, user_bundles
 
 log = logging.getLogger(__name__)
 
 MANIFESTS = data_path("models/manifests")
 BUNDLES = data_path("models/bundles")
 MAX_FILE_BYTES = 4 << 30  # no board we aim at can load more
+MAX_TOML_BYTES = 256 << 10
 DEFAULT_BUNDLE = "pocket"
 
 # What a model is. An encoder or connector is named after its modality: "image-encoder", "image-connector".
@@ -108,14 +109,23 @@ _OPTIONAL_KEYS = tuple(field.name for field in fields(Bundle) if field.default i
 
 
 def manifest_names() -> list[str]:
-    """The names of all models that have a manifest."""
-    return sorted(path.stem for path in MANIFESTS.glob("*.toml"))
+    """The names of all models that have a manifest, shipped or made here."""
+    return sorted({path.stem for path in (*MANIFESTS.glob("*.toml"), *user_bundles.manifest_paths())})
+
+
+def bundle_names() -> list[str]:
+    """The names of all bundles, shipped or made here."""
+    return sorted({path.stem for path in BUNDLES.glob("*.toml")} | set(user_bundles.bundle_names()))
 
 
 def load_manifest(name: str) -> Manifest:
-    """Reads `models/manifests/NAME.toml`. Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong."""
-    table = _read_toml(MANIFESTS, name, "model")
-    where = f"models/manifests/{name}.toml"
+    """Reads `models/manifests/NAME.toml`, or the manifest of a bundle that was made here.
+
+    Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong.
+    """
+    path = _manifest_path(name)
+    table, where = _read_toml(path, name), _where(path, MANIFESTS, "models/manifests")
+    folder = None if path.parent == MANIFESTS else path.parents[1]
     _check_keys(table, _MANIFEST_KEYS, {*_MANIFEST_KEYS, "kind"}, where)
     role = table["role"]
     if role not in (*ROLES, *_OLD_ROLES) and not _MODALITY_ROLE.fullmatch(role):
@@ -123,7 +133,7 @@ def load_manifest(name: str) -> Manifest:
         raise ModelError(Reason.BAD_INPUT, f"{where}: role {role!r} is none of {known}")
     if not isinstance(table["files"], list) or not table["files"]:
         raise ModelError(Reason.BAD_INPUT, f"{where}: needs at least one [[files]] entry")
-    files = tuple(_file(one, where) for one in table["files"])
+    files = tuple(_file(one, where, folder) for one in table["files"])
     kind = table.get("kind", "")
     if not kind and not any(file.role for file in files):
         kind, files = _as_before_roles(role, files, where)
@@ -170,9 +180,13 @@ def _check_files(role: str, kind: str, files: tuple[ModelFile, ...], where: str)
 
 
 def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
-    """Reads `models/bundles/NAME.toml`. Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong."""
-    where = f"models/bundles/{name}.toml"
-    table = _with_new_keys(_read_toml(BUNDLES, name, "bundle"), where)
+    """Reads `models/bundles/NAME.toml`, or a bundle that was made here.
+
+    Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong.
+    """
+    path = _bundle_path(name)
+    where = _where(path, BUNDLES, "models/bundles")
+    table = _with_new_keys(_read_toml(path, name), where)
     modalities = dict.fromkeys([*_NEEDED_MODALITIES, *(key.partition("_")[0] for key in table if _is_part(key))])
     needed = {f"{one}_{what}" for one in modalities for what in ("encoder", "connector")} | {"name", "backbone", "vad"}
     _check_keys(table, needed, {*needed, *_OPTIONAL_KEYS}, where)
@@ -196,17 +210,54 @@ def _with_new_keys(table: dict[str, Any], where: str) -> dict[str, Any]:
     return {_RENAMED_KEYS.get(key, key): value for key, value in table.items()}
 
 
-def _read_toml(folder: Path, name: str, kind: str) -> dict[str, Any]:
-    path = folder / f"{name}.toml"
-    if not _NAME.fullmatch(name) or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml"))) or "none"
-        raise ModelError(Reason.NOT_FOUND, f"unknown {kind} {name!r}; known: {known}")
+def _manifest_path(name: str) -> Path:
+    """Raises ModelError(NOT_FOUND)."""
+    if _NAME.fullmatch(name):
+        if (shipped := MANIFESTS / f"{name}.toml").is_file():
+            return shipped
+        if made := _of_user(user_bundles.manifest_paths, name):
+            return made[0]
+    raise ModelError(Reason.NOT_FOUND, f"unknown model {name!r}; known: {_known(MANIFESTS, manifest_names)}")
+
+
+def _bundle_path(name: str) -> Path:
+    """Raises ModelError(NOT_FOUND)."""
+    if _NAME.fullmatch(name):
+        if (shipped := BUNDLES / f"{name}.toml").is_file():
+            return shipped
+        made = _of_user(lambda: [user_bundles.folder_of(name) / user_bundles.BUNDLE_FILE])
+        if made and made[0].is_file():
+            return made[0]
+    raise ModelError(Reason.NOT_FOUND, f"unknown bundle {name!r}; known: {_known(BUNDLES, bundle_names)}")
+
+
+def _of_user(find: Callable[..., list[Any]], *given: str) -> list[Any]:
+    """What `find` finds; nothing for a user without a home folder."""
+    try:
+        return find(*given)
+    except InputError:
+        return []
+
+
+def _known(shipped: Path, names: Callable[[], list[str]]) -> str:
+    return ", ".join(_of_user(names) or sorted(path.stem for path in shipped.glob("*.toml"))) or "none"
+
+
+def _where(path: Path, shipped: Path, folder: str) -> str:
+    """How messages name a file: as it is in the repository, else in full."""
+    return f"{folder}/{path.name}" if path.parent == shipped else str(path)
+
+
+def _read_toml(path: Path, name: str) -> dict[str, Any]:
+    if path.stat().st_size > MAX_TOML_BYTES:
+        raise ModelError(Reason.TOO_LARGE, f"{path}: over {MAX_TOML_BYTES >> 10} KiB; a manifest has a page")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(Reason.BAD_INPUT, f"{path} is not TOML: {error}") from error
     if table.get("name") != name:
-        raise ModelError(Reason.BAD_INPUT, f"{path}: name is {table.get('name')!r}, must be {name!r} as the file name")
+        said = table.get("name")
+        raise ModelError(Reason.BAD_INPUT, f"{path}: name is {said!r}, must be {name!r} as the file's or its folder's")
     return table
 
 
@@ -220,7 +271,9 @@ def _check_keys(table: dict[str, Any], needed: set[str], allowed: set[str], wher
             raise ModelError(Reason.BAD_INPUT, f"{where}: {key} must be a string")
 
 
-def _file(table: dict[str, Any], where: str) -> ModelFile:
+def _file(table: Any, where: str, folder: Path | None) -> ModelFile:
+    if not isinstance(table, dict):
+        raise ModelError(Reason.BAD_INPUT, f"{where}: files holds {table!r}, not a [[files]] entry")
     _check_keys(table, _FILE_KEYS, {*_FILE_KEYS, "role"}, where)
     name, size_bytes, sha256, origins = (table[key] for key in ("name", "size_bytes", "sha256", "sources"))
     where = f"{where}: {name}"
@@ -232,5 +285,5 @@ def _file(table: dict[str, Any], where: str) -> ModelFile:
         raise ModelError(Reason.TOO_LARGE, f"{where}: {size_bytes:,} bytes are over the cap of {MAX_FILE_BYTES:,}")
     if not isinstance(origins, list) or not origins:
         raise ModelError(Reason.BAD_INPUT, f"{where}: needs at least one source")
-    parsed = (sources.parse_pieces(o) if isinstance(o, list) else sources.parse(str(o)) for o in origins)
+    parsed = (sources.parse_pieces(o) if isinstance(o, list) else sources.parse(str(o), folder) for o in origins)
     return ModelFile(name, size_bytes, sha256, tuple(parsed), table.get("role", ""))

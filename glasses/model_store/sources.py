@@ -62,9 +62,10 @@ class PypiFile:
 
 @dataclass(frozen=True, slots=True)
 class RepoFile:
-    """`path`, relative to the root of this repository."""
+    """`path`, relative to the root of this repository, or to `folder`, that of a bundle which was made here."""
 
     path: str
+    folder: Path | None = None
 
     def __str__(self) -> str:
         return f"file:{self.path}"
@@ -105,8 +106,11 @@ _SHAPES = {
 }
 
 
-def parse(text: str) -> Source:
-    """Reads one source string. Raises ModelError(BAD_INPUT) on an unknown scheme or a wrong shape."""
+def parse(text: str, folder: Path | None = None) -> Source:
+    """Reads one source string; `folder` is that of a bundle which was made here.
+
+    Raises ModelError(BAD_INPUT) on an unknown scheme or a wrong shape.
+    """
     scheme, _, rest = text.partition(":")
     if scheme not in _SHAPES:
         raise ModelError(
@@ -121,7 +125,7 @@ def parse(text: str) -> Source:
         return PypiFile(*match.groups())
     if scheme == "made":
         return Made(*match.groups())
-    return HfFile(*match.groups()) if scheme == "hf" else RepoFile(rest)
+    return HfFile(*match.groups()) if scheme == "hf" else RepoFile(rest, folder)
 
 
 def parse_pieces(texts: list[object]) -> Joined:
@@ -147,6 +151,8 @@ def fetch(source: Source, part: Path, *, size_bytes: int, stage: Path, tick: Tic
             os.replace(huggingface.download(source, stage, size_bytes, tick), part)
         case Made():
             raise ModelError(Reason.INTERNAL, f"{source}: made by `make`, from a file that the store fetches first")
+        case RepoFile(path, folder) if folder:
+            raise ModelError(Reason.NOT_FOUND, f"{folder / path} is gone: make the bundle again (quantize bundle)")
         case RepoFile(path):
             raise ModelError(
                 Reason.NOT_FOUND,

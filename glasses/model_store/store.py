@@ -18,19 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from glasses import folders
 from glasses.data import data_path
 from glasses.errors import ModelError, Reason
-from glasses.model_store import sources
+from glasses.model_store import sources, user_bundles
 from glasses.model_store.manifests import (
     DEFAULT_BUNDLE,
     Bundle,
     Manifest,
     ModelFile,
+    bundle_names,
     load_bundle,
     load_manifest,
     manifest_names,
 )
+from glasses.model_store.user_bundles import cache_dir
 
 __all__ = [
     "DEFAULT_BUNDLE",
@@ -38,6 +39,7 @@ __all__ = [
     "FileState",
     "Manifest",
     "ModelFile",
+    "bundle_names",
     "cache_dir",
     "load_bundle",
     "load_manifest",
@@ -61,13 +63,6 @@ class FileState:
     file: ModelFile
     path: Path
     state: State
-
-
-def cache_dir() -> Path:
-    """The root of the cache; it need not exist. Raises InputError(NOT_FOUND) where this user has no home folder."""
-    if chosen := os.environ.get("GLASSES_MODELS"):
-        return folders.expanded(chosen).absolute()
-    return folders.cache_folder() / "glasses" / "models"
 
 
 def path_of(name: str, file: str | None = None) -> Path:
@@ -206,9 +201,15 @@ def _only_one_pull(root: Path) -> Iterator[None]:
         yield
 
 
+def _repo_path(source: sources.RepoFile) -> Path:
+    """In the folder of a bundle that was made here, or as it is shipped: such a bundle shares some files."""
+    made = source.folder / source.path if source.folder else None
+    return made if made and made.is_file() else data_path(source.path)
+
+
 def _place(file: ModelFile) -> Path:
     for source in file.sources:
-        if isinstance(source, sources.RepoFile) and (path := data_path(source.path)).is_file():
+        if isinstance(source, sources.RepoFile) and (path := _repo_path(source)).is_file():
             return path
     return cache_dir() / file.sha256 / file.name
 
@@ -254,6 +255,8 @@ def _write_stamp(file: ModelFile, path: Path) -> None:
 
 
 def _remedy(name: str, path: Path) -> str:
+    if user_bundles.manifest_paths(name):
+        return f"make the bundle {path.parent.name} again: quantize bundle"
     if path.is_relative_to(cache_dir()):
         return f"run: glasses models pull {name}"
     return f"restore it (git checkout, or install again); after a retraining: python -m models.refresh {name}"

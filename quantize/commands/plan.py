@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from glasses.errors import ModelError, Reason
-from glasses.model_store import manifests
+from glasses.model_store import store
 from quantize import bundle, plan, processors
 from quantize.commands import shared
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures here, scales, prints. Raises GlassesError."""
     processors.board_compute(args.board)
-    names = args.bundle or sorted(path.stem for path in manifests.BUNDLES.glob("*.toml"))
+    names = args.bundle or store.bundle_names()
     rows, absent = [], []
     with shared.steps() as step:
         for name in names:

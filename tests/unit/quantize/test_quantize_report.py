@@ -18,7 +18,7 @@ pytest.importorskip("onnx_ir")
 from glasses.assistant.answer import Times, answer  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
-from glasses.model_store import manifests, store  # noqa: E402
+from glasses.model_store import manifests, store, user_bundles  # noqa: E402
 from glasses.runtime.bundle import open_addressee, open_bundle, open_end_of_turn, open_memory_intent  # noqa: E402
 from glasses.runtime.prompt import PromptState, connect  # noqa: E402
 from glasses.system.board import board_names  # noqa: E402
@@ -239,14 +239,17 @@ def test_export_of_the_image_encoder_equals_torch(tmp_path) -> None:
 
 
 @pytest.mark.models
-def test_bundle_variant_loads_and_refuses_latents_of_the_shipped_one(request) -> None:
+def test_bundle_variant_loads_and_refuses_latents_of_the_shipped_one(request, tmp_path) -> None:
     store.pull(["whisper-tiny-en-ct2"])
     name = "pocket-test-variant"
-    request.addfinalizer(lambda: [path.unlink() for path in _files_of(name)])
+    request.addfinalizer(lambda: user_bundles.folder_of(name).unlink())
     recipe = bundle.Recipe(audio=schemes.Options("dynamic-int8", every_product=True), backbone="mixed")
-    made = bundle.make(name, recipe, importance=None, step=lambda what: None)
-    again = bundle.make(name, recipe, importance=None, step=lambda what: None)
+    before = _sources()
+    made = bundle.make(name, recipe, importance=None, out=tmp_path / "mine", step=lambda what: None)
+    again = bundle.make(name, recipe, importance=None, out=tmp_path / "mine", step=lambda what: None)
     assert made == again
+    assert (_sources(), [path.name for path in tmp_path.iterdir()]) == (before, ["mine"])
+    assert name in store.bundle_names()
     loaded = open_bundle(name, n_threads=1)
     try:
         heard = loaded.encode_audio(feeds_noise())
@@ -281,9 +284,9 @@ def feeds_noise() -> np.ndarray:
     return (0.1 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)
 
 
-def _files_of(name: str) -> list[Path]:
-    found = [*bundle.BUILT.glob(f"{name}*"), *manifests.MANIFESTS.glob(f"{name}-*.toml")]
-    return [*found, manifests.BUNDLES / f"{name}.toml"]
+def _sources() -> list[Path]:
+    """All files of models/, where nothing may be written."""
+    return sorted(manifests.MANIFESTS.parent.rglob("*"))
 
 
 def test_role_of_a_network_is_told_by_its_inputs() -> None:
