@@ -5,8 +5,8 @@ Reported log-probabilities are always those of the full softmax at temperature 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,11 +21,17 @@ class Sampling:
     """How to choose. `temperature` 0 takes the most likely token; `top_p` keeps the smallest set of tokens with that
     much probability (Holtzman et al. 2020). `repetition_penalty` over 1 makes the last 64 generated tokens less likely
     (CTRL, Keskar et al. 2019): it divides their logits where positive, multiplies them where negative.
+
+    `presence_penalty` is subtracted from the logit of every token that was generated, `frequency_penalty` as often as
+    it was; `bias` is added to the logits of its tokens. All three are OpenAI's.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    bias: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 10:
@@ -53,6 +59,7 @@ def most_likely(logprobs: Float32Array, k: int) -> tuple[tuple[int, float], ...]
 
 def choose(logits: Float32Array, how: Sampling, generated: Sequence[int], rng: np.random.Generator) -> int:
     """Chooses the next token; `generated` are the tokens of this generation so far."""
+    logits = _adjusted(logits, how, generated)
     if how.repetition_penalty > 1 and generated:
         logits = logits.copy()
         seen = np.unique(generated[-_REPEAT_WINDOW:])
@@ -68,3 +75,17 @@ def choose(logits: Float32Array, how: Sampling, generated: Sequence[int], rng: n
         probability[order[keep:]] = 0
         probability /= probability.sum()
     return int(rng.choice(len(probability), p=probability))
+
+
+def _adjusted(logits: Float32Array, how: Sampling, generated: Sequence[int]) -> Float32Array:
+    """The logits with OpenAI's penalties and bias; the same array where there are none."""
+    penalized = bool(generated) and (how.presence_penalty != 0 or how.frequency_penalty != 0)
+    if not penalized and not how.bias:
+        return logits
+    logits = logits.copy()
+    if penalized:
+        seen, times = np.unique(generated, return_counts=True)
+        logits[seen] -= np.float32(how.presence_penalty) + np.float32(how.frequency_penalty) * times.astype(np.float32)
+    for token, bias in how.bias.items():
+        logits[token] += bias
+    return logits

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from glasses.backbone.native import Native, c
 from glasses.backbone.prompt_format import PromptFormat
 from glasses.errors import InputError, ModelError, Reason
+from glasses.types import frozen
 
 MAX_TEXT_BYTES = 1 << 18  # some 60,000 tokens, far over any context; tokenizing them takes a second at worst
 _PIECE_BYTES = 256  # SmolLM2's longest token has 81 bytes; a longer one takes a second call
@@ -25,6 +29,11 @@ class Vocabulary:
         self._has_text = c.llama_vocab_type(native.vocab) != c.LLAMA_VOCAB_TYPE_NONE
 
     @property
+    def handle(self) -> int:
+        """llama.cpp's pointer to the vocabulary. Raises RuntimeError once the backbone is closed."""
+        return self._vocab
+
+    @property
     def _vocab(self) -> int:
         if not self._native.is_open:
             raise RuntimeError("the backbone is closed")
@@ -35,6 +44,14 @@ class Vocabulary:
         """All tokens that end a generation (`<|im_end|>`, `<|endoftext|>`, ...)."""
         vocab = self._vocab
         return frozenset(i for i in range(self.n_vocab) if c.llama_vocab_is_eog(vocab, i))
+
+    @cached_property
+    def is_control(self) -> NDArray[np.bool_]:
+        """For each token whether it is a control token that does not end a generation (n_vocab,)."""
+        vocab = self._vocab
+        ids = range(self.n_vocab)
+        found = (bool(c.llama_vocab_is_control(vocab, i)) and i not in self.eos for i in ids)
+        return frozen(np.fromiter(found, np.bool_, self.n_vocab))
 
     def prompt_format(self, path: Path, template: str | None = None) -> PromptFormat:
         """The chat format of this model: its GGUF's own template, or `template` instead.
