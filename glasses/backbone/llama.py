@@ -7,7 +7,6 @@ and the tokenizer; anything else raises RuntimeError there.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
 from glasses.backbone.prompt_format import PromptFormat
 from glasses.backbone.state_file import SavedState
 from glasses.backbone.token_rows import TokenRows, row_scale
-from glasses.backbone.vocabulary import Vocabulary
+from glasses.backbone.vocabulary import TextPieces, Vocabulary
 from glasses.errors import ModelError, Reason
 from glasses.types import Float32Array, Token, frozen
 
@@ -183,9 +182,10 @@ class LlamaBackbone:
         """Streams the continuation of what was fed; exactly the last token has `last` set.
 
         It ends with an end-of-generation token (whose text is empty), after `max_tokens`, or when the context is full.
-        A character whose bytes span tokens comes with the token that completes it. `top` holds the `top_k` most likely
-        tokens; `latent` the hidden state that predicted the token (W.latent gives its logits), for which the prompt
-        must have been fed with hidden="last". Every token but the last one is in the KV cache afterwards.
+        A character whose bytes span tokens comes with the token that completes it (`vocabulary.TextPieces`). `top`
+        holds the `top_k` most likely tokens; `latent` the hidden state that predicted the token (W.latent gives its
+        logits), for which the prompt must have been fed with hidden="last". Every token but the last one is in the KV
+        cache afterwards.
 
         Raises ModelError: BAD_INPUT at once, ABORTED from the iteration, with the tokens so far in the cache.
         """
@@ -203,7 +203,7 @@ class LlamaBackbone:
         self, turn_id: int, how: sampling.Sampling, *, max_tokens: int, want_latents: bool, top_k: int, seed: int
     ) -> Iterator[Token]:
         calls, rng, generated = self._calls, np.random.default_rng(seed), []
-        text = codecs.getincrementaldecoder("utf-8")("replace")
+        text = TextPieces()
         while True:
             self._check_owner()
             if calls != self._calls:
@@ -221,7 +221,7 @@ class LlamaBackbone:
             yield Token(
                 turn_id=turn_id,
                 token_id=token,
-                text=text.decode(self.vocabulary.token_bytes(token), final=last),
+                text=text.add(self.vocabulary.token_bytes(token)),
                 logprob=float(logprobs[token]),
                 latent=self._hidden if want_latents else None,
                 last=last,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 from collections.abc import Sequence
 from functools import cached_property
@@ -112,5 +113,18 @@ class Vocabulary:
         return buffer.raw[:n]
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
-        """Text of `ids`; bytes that are not UTF-8 become U+FFFD."""
-        return b"".join(self.token_bytes(i, special=special) for i in ids).decode("utf-8", "replace")
+        """Text of `ids`; bytes that are no UTF-8 are left out."""
+        return TextPieces().add(b"".join(self.token_bytes(i, special=special) for i in ids))
+
+
+class TextPieces:
+    """The text of an answer, piece by piece, from the bytes of its tokens. A piece never ends within a character: the
+    bytes of one wait for those that complete it. What is no UTF-8, and what is incomplete at the end, is left out.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def add(self, data: bytes) -> str:
+        """The text that `data` completes."""
+        return self._decoder.decode(data)

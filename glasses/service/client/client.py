@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -203,6 +203,7 @@ class RemoteSession:
     n_past: int
     generation: int = 0
     have: int = 0  # tokens of the running generation that arrived
+    end: str | None = None  # why the last generation ended, as events.TokenEvent says it
     _seq: int = 0
     _tokens: asyncio.Queue[tuple[TokenEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
 
@@ -234,11 +235,11 @@ class RemoteSession:
             await self.client.call(messages.Close(self.client.next_rid(), self.id), session=self.id)
         self.client._sessions.pop(self.id, None)
 
-    async def generate(self, *, max_tokens: int = 64, **params: Any) -> AsyncIterator[Token]:
+    async def generate(self, *, max_tokens: int = 64, **params: Any) -> AsyncGenerator[Token, None]:
         """Streams the answer; `params` are the fields of `messages.GenerationParams`. Leaving the loop early cancels
         the generation. Raises RemoteError.
         """
-        self.generation, self.have, self._tokens = self.generation + 1, 0, asyncio.Queue()
+        self.generation, self.have, self._tokens, self.end = self.generation + 1, 0, asyncio.Queue(), None
         request = messages.Generate(
             self.client.next_rid(), self.id, self._next(), GenerationParams(self.generation, max_tokens, **params)
         )
@@ -251,7 +252,7 @@ class RemoteSession:
                 if isinstance(item, RemoteError):
                     raise item
                 event, latent = item
-                last = event.end is not None
+                last, self.end = event.end is not None, event.end
                 yield token_of(event, latent)
             await call
         finally:

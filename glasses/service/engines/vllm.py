@@ -65,7 +65,11 @@ class VllmEngine:
         return [list(inputs)]
 
     async def stream(self, context: Context, params: GenerationParams) -> AsyncGenerator[StreamedToken, None]:
-        """See `StreamsTokens.stream`. Raises RemoteError(NO_NETWORK), InputError(BAD_INPUT) if vLLM refuses."""
+        """See `StreamsTokens.stream`. Raises RemoteError: NO_NETWORK, UNSUPPORTED; InputError(BAD_INPUT) if vLLM
+        refuses.
+        """
+        if params.form is not None:
+            raise RemoteError(Reason.UNSUPPORTED, "answers by grammar (JSON, calls) are not made by the backend vllm")
         rows = np.concatenate(context.state or [np.zeros((0, self._sizes["n_embd"]), np.float32)])
         asked = {
             "model": self._model,
@@ -74,6 +78,9 @@ class VllmEngine:
             "temperature": params.temperature,
             "top_p": params.top_p,
             "repetition_penalty": params.repetition_penalty,
+            "presence_penalty": params.presence_penalty,
+            "frequency_penalty": params.frequency_penalty,
+            "logit_bias": {str(token): bias for token, bias in params.logit_bias.items()} or None,
             "seed": params.seed,
             "logprobs": max(1, params.top_k),
             "stop_token_ids": sorted(self._backbone.eos),

@@ -13,23 +13,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from glasses.service.protocol import wire
+from glasses.service.protocol.generation_params import Count, GenerationParams, Message
 
-MAX_TOKENS = 1024  # one generation
 MAX_PARTS = 64
 MAX_SEQUENCES = 64
-MAX_TOP_K = 32
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Index = Annotated[int, Meta(ge=0, lt=wire.MAX_ARRAYS)]
 Session = Annotated[str, Meta(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
 Name = Annotated[str, Meta(pattern=r"^</?[a-z0-9][a-z0-9_.-]{0,30}>$")]
 Ids = Annotated[list[Annotated[int, Meta(ge=0, lt=1 << 24)]], Meta(max_length=8192)]
-
-
-class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of every message: immutable, and refused if it has a field that is not declared."""
 
 
 class Text(Message, tag="text", frozen=True):
@@ -61,21 +55,6 @@ class Sensed(Message, tag="latents", frozen=True):
 
 Part = Text | Tokens | Rows | Sensed
 Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
-
-
-class GenerationParams(Message, frozen=True):
-    """How to generate. `generation` is the client's number for it, higher than every earlier one of the session."""
-
-    generation: Count
-    max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)] = 64
-    top_k: Annotated[int, Meta(ge=0, le=MAX_TOP_K)] = 0
-    latents: bool = False
-    temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    repetition_penalty: Annotated[float, Meta(ge=1, le=10)] = 1.0
-    seed: Count = 0
-    said: Annotated[str, Meta(max_length=8192)] = ""  # text that the answer begins with already; the tokens continue it
-    budget_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None  # the time that is left for the answer
 
 
 class Open(Message, tag="open", frozen=True):

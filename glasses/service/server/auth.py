@@ -10,7 +10,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from glasses.errors import Reason
 from glasses.service.server.clients import Complaints
+from glasses.service.server.problems import body_of
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -38,7 +40,8 @@ class BearerAuth:
         status, message = refusal
         _complain(scope.get("client"), f"was refused with {status}: {message}")
         headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-        response = JSONResponse({"error": {"type": "refused", "message": message}}, status, headers)
+        code = "invalid_api_key" if status == 401 else str(Reason.REFUSED)
+        response = JSONResponse(body_of(status, message, code=code), status, headers)
         if scope["type"] == "websocket":
             await receive()
         await response(scope, receive, send)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from glasses.backbone import sampling
+from glasses.backbone.grammar import Grammar
 from glasses.backbone.inputs import ModelInput
-from glasses.backbone.vocabulary import Vocabulary
-from glasses.errors import InputError, Reason
+from glasses.backbone.vocabulary import TextPieces, Vocabulary
+from glasses.errors import InputError, ModelError, Reason
 from glasses.service.engines.engine import Output, StreamedToken
 from glasses.service.protocol.events import TokenEvent, TokenInfo
 from glasses.service.protocol.messages import GenerationParams
+from glasses.service.server.answer_form import gbnf_of
 from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.types import Float32Array
 
@@ -44,14 +45,27 @@ class Generation:
     cancelled: bool = False
     _chosen: list[int] = field(default_factory=list)  # indices
     _opened: str | None = None  # the begin token whose end token has not come
-    _text: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
+    _text: TextPieces = field(default_factory=TextPieces)
     _rng: np.random.Generator = field(init=False)
     _sampling: sampling.Sampling = field(init=False)
+    _grammar: Grammar | None = field(init=False)
 
     def __post_init__(self) -> None:
+        """Raises InputError for a form that cannot be made into a grammar, and a bias of a token that there is not."""
         params = self.params
         self._rng = np.random.default_rng(params.seed)
-        self._sampling = sampling.Sampling(params.temperature, params.top_p, params.repetition_penalty)
+        self._sampling = sampling.Sampling(
+            params.temperature,
+            params.top_p,
+            params.repetition_penalty,
+            params.presence_penalty,
+            params.frequency_penalty,
+            params.logit_bias,
+        )
+        unknown = [token for token in params.logit_bias if not 0 <= token < self.vocabulary.n_vocab]
+        if unknown:
+            raise InputError(Reason.BAD_INPUT, f"logit_bias: there is no token {unknown[0]}")
+        self._grammar = Grammar(self.vocabulary, gbnf_of(params.form)) if params.form else None
 
     @property
     def needs_hidden(self) -> bool:
@@ -79,7 +93,7 @@ class Generation:
         Raises InputError(BAD_INPUT) where hidden states are needed and `output` has none.
         """
         logits = self._with_added(output, values)
-        index = sampling.choose(logits, self._sampling, self._chosen, self._rng)
+        index = self._choose(logits)
         self._chosen.append(index)
         token = self._added_at(index)
         if token is not None:
@@ -87,10 +101,26 @@ class Generation:
         self._append(index, output, logits, self._end_after(index, room))
         return [index] if token is None else self.added.rows[index - self.vocabulary.n_vocab :][:1]
 
+    def _choose(self, logits: Float32Array) -> int:
+        """The index of the next token. Under a grammar what is chosen freely is kept where it is allowed, so that only
+        other tokens cost the time to look at all of them.
+        """
+        index = sampling.choose(logits, self._sampling, self._chosen, self._rng)
+        if self._grammar is None:
+            return index
+        if index >= self.vocabulary.n_vocab or not self._grammar.allows(index):
+            allowed = self._grammar.restrict(logits)
+            if not np.isfinite(allowed).any():
+                raise ModelError(Reason.INTERNAL, "no token of this backbone fits the grammar")
+            index = sampling.choose(allowed, self._sampling, self._chosen, self._rng)
+        self._grammar.accept(index)
+        return index
+
     def append(self, token: StreamedToken) -> None:
         """Takes a token that the engine chose itself."""
         place = (self.session, self.params.generation, len(self.tokens))
-        event = TokenEvent(*place, token.token, token.text, token.logprob, token.top, end=token.end)
+        text = token.text if token.end is None else token.text.rstrip("\ufffd")  # a character that was cut off
+        event = TokenEvent(*place, token.token, text, token.logprob, token.top, end=token.end)
         self.tokens.append(Generated(event, None))
 
     def stop(self, end: End) -> None:
@@ -132,7 +162,7 @@ class Generation:
             generation=self.params.generation,
             index=len(self.tokens),
             token=self._id(index),
-            text=self._text.decode(data, final=end is not None),
+            text=self._text.add(data),
             logprob=float(logprobs[index]),
             top=[(self._id(i), logprob) for i, logprob in sampling.most_likely(logprobs, self.params.top_k)],
             array=None if latent is None else 0,

@@ -5,7 +5,7 @@ GET  /v1/openapi.json         the HTTP routes for tools (openapi.py)
 GET  /v1/schema               Description as JSON: what the backend can do, limits, every message's schema
 WS   /v1/ws?dtype=f32|f16|i8  messages of `wire`, one a binary frame, many sessions on one connection
 POST /v1/message              one message that needs no session; the answers follow, each after its length (uint32)
-POST /v1/chat/completions     see chat.py
+...                           OpenAI's routes: see openai/
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
 from glasses.service.protocol import wire
 from glasses.service.protocol.messages import Describe, GradientRequest, OneShot, Ping, Tokenize, TokenRequest
-from glasses.service.server.budget import RETRY_AFTER_S
 from glasses.service.server.clients import account_of
+from glasses.service.server.problems import HANDLERS, problem
 from glasses.service.server.service import Service
 
 # Messages that wait for a slow reader; over that its connection is dropped, and its sessions linger.
@@ -35,8 +35,6 @@ MAX_AT_ONCE = 16  # requests of one connection in progress; over that it is not 
 READ_BODY_S = 30.0
 LENGTH = struct.Struct("<I")
 WIRE_TYPE = "application/x-glasses-wire"
-_STATUS = {Reason.TOO_LARGE: 413, Reason.NOT_FOUND: 404, Reason.BUSY: 429, Reason.UNSUPPORTED: 501, Reason.TIMEOUT: 408,
-           Reason.INTERNAL: 500, Reason.REFUSED: 403}  # fmt: skip
 SESSIONLESS = Describe | OneShot | Ping | Tokenize | GradientRequest | TokenRequest
 _counter = iter(range(1, 1 << 62))
 
@@ -95,7 +93,7 @@ def make_app(service: Service, extra_routes: list[Any] | None = None) -> Starlet
         WebSocketRoute("/v1/ws", websocket),
         *(extra_routes or []),
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers=HANDLERS)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -110,13 +108,6 @@ async def read_body(request: Request, limit: int) -> bytes:
     except TimeoutError as error:
         raise InputError(Reason.TIMEOUT, f"the body did not come within {READ_BODY_S:.0f} s") from error
     return bytes(body)
-
-
-def problem(error: GlassesError) -> JSONResponse:
-    """An error as an HTTP response."""
-    headers = {"retry-after": str(RETRY_AFTER_S)} if error.reason is Reason.BUSY else {}
-    body = {"error": {"type": error.reason, "message": str(error)}}
-    return JSONResponse(body, _STATUS.get(error.reason, 400), headers)
 
 
 async def _websocket(service: Service, ws: WebSocket) -> None:

@@ -12,8 +12,8 @@ from starlette.routing import Route
 from glasses import __version__
 from glasses.service.protocol import wire
 from glasses.service.protocol.events import Description
-from glasses.service.server import chat
 from glasses.service.server.http_app import SESSIONLESS, WIRE_TYPE
+from glasses.service.server.openai import schemas
 
 _ERRORS = {
     400: "cannot be used",
@@ -36,9 +36,9 @@ class Header(msgspec.Struct):
 
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document. It cannot describe the messages of the WebSocket: `GET /v1/schema` does."""
-    kinds = (Header, chat.ChatRequest, Description)
+    kinds = (Header, Description)
     where = "#/components/schemas/{name}"
-    (header, asked, about), components = msgspec.json.schema_components(kinds, ref_template=where)
+    (header, about), components = msgspec.json.schema_components(kinds, ref_template=where)
     problems = {
         str(status): {"description": why, "content": {"application/json": {"schema": _PROBLEM}}}
         for status, why in _ERRORS.items()
@@ -51,16 +51,20 @@ def document() -> dict[str, Any]:
             "/health": {"get": _operation("open", _json({"type": "object"}), {})},
             "/v1/schema": {"get": _operation("what this service is", _json(about), problems)},
             "/v1/models": {"get": _operation("the bundle", _json({"type": "object"}), problems)},
+            "/v1/models/{id}": {
+                "get": _operation("the bundle", _json({"type": "object"}), problems)
+                | {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}
+            },
             "/v1/message": {
                 "post": _operation("answers, each after its length", {WIRE_TYPE: {}}, problems)
                 | {"parameters": [dtype], "requestBody": {"required": True, "content": {WIRE_TYPE: {"schema": header}}}}
             },
-            "/v1/chat/completions": {
-                "post": _operation("the answer", _json({"type": "object"}) | {"text/event-stream": {}}, problems)
-                | {"requestBody": {"required": True, "content": _json(asked)}}
-            },
+            **{path: {"post": _openai(path, content, problems)} for path, content in _OPENAI.items()},
         },
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": components | {"Message": schemas.schema_of("its messages")},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
         "security": [{}, {"token": []}],
     }
 
@@ -74,17 +78,33 @@ def route() -> Route:
     return Route("/v1/openapi.json", openapi)
 
 
+def _openai(path: str, content: dict[str, Any], problems: dict[str, Any]) -> dict[str, Any]:
+    body = schemas.schema_of(f"POST {path}")
+    sent_as = "multipart/form-data" if "file" in body["properties"] else "application/json"
+    return _operation("the answer", content, problems) | {
+        "requestBody": {"required": True, "content": {sent_as: {"schema": body}}}
+    }
+
+
 _PROBLEM = {
     "type": "object",
     "properties": {
         "error": {
             "type": "object",
-            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-            "required": ["type", "message"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+            "required": ["message", "type", "param", "code"],
         }
     },
     "required": ["error"],
 }
+
+
+_EVENTS: dict[str, Any] = {"text/event-stream": {}}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
@@ -93,3 +113,8 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _operation(what: str, content: dict[str, Any], problems: dict[str, Any]) -> dict[str, Any]:
     return {"responses": {"200": {"description": what, "content": content}, **problems}}
+
+
+_OPENAI: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": _json({"type": "object"}) | _EVENTS,
+}

@@ -22,11 +22,12 @@ import uvicorn
 
 from glasses.errors import InputError, Reason
 from glasses.service.protocol import wire
-from glasses.service.server import chat, openapi
+from glasses.service.server import openapi
 from glasses.service.server.auth import App, BearerAuth
 from glasses.service.server.client_work import TiedToClient
 from glasses.service.server.door import Connection, Door
 from glasses.service.server.http_app import make_app
+from glasses.service.server.openai.routes import routes
 from glasses.service.server.service import Service
 
 
@@ -141,7 +142,7 @@ async def serving(service: Service, listen: Listen, *, owns: bool = True) -> Asy
     try:
         if owns:
             await service.start()
-        app = TiedToClient(make_app(service, [*chat.routes(service), openapi.route()]), service.memory)
+        app = TiedToClient(make_app(service, [*routes(service), openapi.route()]), service.memory)
         server = _make_server(app, listen, door)
         task = asyncio.create_task(server._serve([sock]))  # its `serve` also handles signals: see `until_signal`
         try:

@@ -15,7 +15,7 @@ from typing import Protocol
 from glasses import __version__
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
 from glasses.service.engines.engine import Context, Engine, GivesGradients
-from glasses.service.protocol import events, messages, wire
+from glasses.service.protocol import events, generation_params, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, OneShot, Open
 from glasses.service.server.budget import Memory, Places
@@ -255,7 +255,7 @@ class Service:
             "message_bytes": wire.MAX_MESSAGE_BYTES,
             "array_rows": wire.MAX_ROWS,
             "sequences": messages.MAX_SEQUENCES,
-            "generation_tokens": messages.MAX_TOKENS,
+            "generation_tokens": generation_params.MAX_TOKENS,
             "sessions": self._caps.sessions,
             "linger_ms": int(self._caps.linger_s * 1000),
             "idle_ms": int(self._caps.idle_s * 1000),
