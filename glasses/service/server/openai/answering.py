@@ -46,7 +46,8 @@ class Answering:
         self.service, self._client, self.asked = service, client, asked
         self._session: RemoteSession | None = None
         self._seed = asked.seed if asked.seed is not None else secrets.randbits(32)
-        self.n_prompt = 0
+        self.n_prompt = self._n_before = 0
+        self._ending: Input = []
 
     async def begin(self) -> Self:
         """Feeds the prompt. Raises GlassesError: what it holds cannot be used, does not fit, or nobody has time."""
@@ -57,35 +58,36 @@ class Answering:
     async def pieces(self, choice: Choice) -> AsyncIterator[Piece]:
         """The text of one answer; choices are asked for in order. Raises GlassesError."""
         assert self._session is not None
-        is_last = choice.index == self.asked.n - 1
-        session = self._session if is_last else await self._session.branch()
+        session = self._session
+        if choice.index:
+            await session.rollback(self._n_before)
+            await session.feed(self._ending)
         mark = call_grammar.BEGIN if isinstance(self.asked.form, CallAnswer) else ""
         cutter = Cutter(self.asked.stop, mark)
-        try:
-            params = {**self.asked.sampling, "seed": (self._seed + choice.index) % 2**53, "form": self.asked.form}
-            async with aclosing(session.generate(**params)) as tokens:
-                async for token in tokens:
-                    choice.n_tokens += 1
-                    yield _without_end(cutter.add(token), session.end)
-                    if cutter.stopped:
-                        return
-            choice.finish = _finish(session.end)
-            choice.calls = call_grammar.read(cutter.rest)[1]
-            if choice.calls and choice.finish == "stop":
-                choice.finish = "tool_calls"
-        finally:
-            if not is_last:
-                await session.close()
+        params = {**self.asked.sampling, "seed": (self._seed + choice.index) % 2**53, "form": self.asked.form}
+        async with aclosing(session.generate(**params)) as tokens:
+            async for token in tokens:
+                choice.n_tokens += 1
+                yield _without_end(cutter.add(token), session.end)
+                if cutter.stopped:
+                    return
+        choice.finish = _finish(session.end)
+        choice.calls = call_grammar.read(cutter.rest)[1]
+        if choice.calls and choice.finish == "stop":
+            choice.finish = "tool_calls"
 
     async def _feed(self, session: RemoteSession) -> None:
         if self.asked.prompt is None:
             inputs = await self._conversation(session)
         elif ids := self._ids(self.asked.prompt, "prompt"):
-            inputs = [ids]
+            inputs = [ids[:-1], ids[-1:]]
         else:
             raise FieldError("prompt", "there is nothing to continue")
+        *inputs, self._ending = inputs
         for i in range(0, len(inputs), messages.MAX_PARTS):
             await session.feed(*inputs[i : i + messages.MAX_PARTS])
+        self._n_before = session.n_past
+        await session.feed(self._ending)
         self.n_prompt = session.n_past
 
     async def _conversation(self, session: RemoteSession) -> list[Input]:
