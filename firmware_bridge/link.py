@@ -1,7 +1,7 @@
 """The host's end of the link, without any I/O: bytes and times in, bytes and messages out.
 
-One state machine: CLOSED, OPENING (somebody is to open
-a transport), GREETING, KEYING, UP, WAITING (until the next try). Times are microseconds of any steady clock.
+One state machine: CLOSED, OPENING (the driver is to open a transport), GREETING, KEYING, UP, WAITING (until the next
+try). Times are microseconds of any steady clock.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Link:
         self._session = 0
         self._peer_epoch: int | None = None
         self._wait_us = self.config.first_wait_us
-        self._until_us = 0  # GREETING, KEYING: give up; WAITING: try again
-        self._heard_us = self._ping_us = 0
+        self._deadline_us = 0  # GREETING, KEYING: give up; WAITING: try again
+        self._last_received_us = self._ping_us = 0
         self._ping_id = 0
         self._urgent: deque[bytes] = deque()  # bodies of answers that are due now
 
-    # What the driver tells.
+    # Called by the driver.
 
     def start(self, now_us: int) -> None:
         """Begins; the driver opens a transport and says `opened`, or `lost`."""
@@ -62,7 +62,7 @@ class Link:
         """A fresh transport: greet."""
         self._decoder.reset()
         self._greeting.begin()
-        self._until_us = now_us + self.config.greeting_us
+        self._deadline_us = now_us + self.config.greeting_us
         self._enter(State.GREETING, Why.OPENED)
 
     def lost(self, now_us: int, why: Why, detail: str = "") -> None:
@@ -71,7 +71,7 @@ class Link:
             return
         self._sealer = None
         self._urgent.clear()
-        self._until_us = now_us + self._wait_us
+        self._deadline_us = now_us + self._wait_us
         self._wait_us = min(self._wait_us * 2, self.config.longest_wait_us)
         self._enter(State.WAITING, why, detail)
 
@@ -89,7 +89,7 @@ class Link:
             self._frame(body, now_us)
         self.counters.bad_frames += self._decoder.bad - bad
 
-    # What the application asks.
+    # Called by the application.
 
     def send(self, channel: int, message: bytes) -> bool:
         """Promises to deliver `message` once and in order, over any number of sessions with the same boot of the peer.
@@ -111,7 +111,7 @@ class Link:
         """Messages of the channel whose arrival is not yet known."""
         return self._send[channel].pending
 
-    # What goes out.
+    # Bytes to send.
 
     def transmit(self, now_us: int, budget: int = 2048) -> bytes:
         """Up to about `budget` bytes that are due, the most urgent first; empty when there is nothing."""
@@ -129,15 +129,16 @@ class Link:
     def wake_us(self) -> int | None:
         """When `transmit` must be called even if nothing happens; 0: now."""
         if self.state in (State.GREETING, State.KEYING):
-            return min(self._greeting.due_us, self._until_us)
+            return min(self._greeting.due_us, self._deadline_us)
         if self.state is State.WAITING:
-            return self._until_us
+            return self._deadline_us
         if self.state is not State.UP:
             return 0 if self._urgent else None
         if self._urgent:
             return 0
         times = [channel.wake_us() for channel in self._send] + [channel.ack_due_us for channel in self._receive]
-        return min([self._ping_us, self._heard_us + self.config.silence_us, *(t for t in times if t is not None)])
+        silent_us = self._last_received_us + self.config.silence_us
+        return min([self._ping_us, silent_us, *(t for t in times if t is not None)])
 
     def _next_body(self, now_us: int) -> bytes | None:
         if self._urgent:
@@ -170,17 +171,17 @@ class Link:
         return _PING.pack(PING, self._session, self._ping_id, now_us)
 
     def _expire(self, now_us: int) -> None:
-        if self.state is State.WAITING and now_us >= self._until_us:
+        if self.state is State.WAITING and now_us >= self._deadline_us:
             self._enter(State.OPENING, Why.RETRY)
-        elif self.state in (State.GREETING, State.KEYING) and now_us >= self._until_us:
+        elif self.state in (State.GREETING, State.KEYING) and now_us >= self._deadline_us:
             keying = self.state is State.KEYING
             self.lost(now_us, Why.NO_KEY_ANSWER if keying else Why.NO_ANSWER, self._greeting.advice)
-        elif self.state is State.UP and now_us - self._heard_us >= self.config.silence_us:
+        elif self.state is State.UP and now_us - self._last_received_us >= self.config.silence_us:
             self.lost(now_us, Why.SILENT, f"nothing heard for {self.config.silence_us / 1e6:.1f} s")
         elif self.state is State.UP and self._sealer and self._sealer.worn_out:
             self.lost(now_us, Why.WORN_OUT)
 
-    # What comes in.
+    # Bytes received.
 
     def _frame(self, body: bytes, now_us: int) -> None:
         kind = body[0]
@@ -198,7 +199,7 @@ class Link:
         if len(body) < 2 or body[1] != self._session:
             self.counters.forged += 1
             return
-        self._heard_us = now_us
+        self._last_received_us = now_us
         self._handle(body, now_us)
 
     def _handle(self, body: bytes, now_us: int) -> None:
@@ -260,7 +261,7 @@ class Link:
         self._sealer, self._session = self._greeting.sealer, self._greeting.session
         self._peer_epoch = self._greeting.peer_epoch
         self._wait_us = self.config.first_wait_us
-        self._heard_us = self._ping_us = now_us
+        self._last_received_us = self._ping_us = now_us
         self._ping_id = 0
         self.counters.sessions += 1
         self._enter(State.UP, Why.GREETED, "the device has restarted" if restarted else "", dropped)

@@ -35,18 +35,18 @@ def now_us() -> int:
 
 
 class Session:
-    """`async with Session(open)`: the link is kept up until the end. `changed` is called for each step it takes."""
+    """`async with Session(open)`: the link is kept up until the end. `on_change` is called for each step it takes."""
 
     def __init__(
         self,
         open_transport: Callable[[], Awaitable[Transport]],
         config: Config | None = None,
         *,
-        changed: Callable[[Change], None] = lambda _: None,
+        on_change: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self.link = Link(config)
         self._open = open_transport
-        self._changed = changed
+        self._on_change = on_change
         self._transport: Transport | None = None
         self._step = asyncio.Event()  # replaced at every step; waiters look again
         self._write = asyncio.Event()  # something may be due to go out
@@ -125,7 +125,7 @@ class Session:
         return taken
 
     def check(self) -> None:
-        """Raises LinkError, with the reason, when the link has ended for good; or what `changed` has raised."""
+        """Raises LinkError, with the reason, when the link has ended for good; or what `on_change` has raised."""
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
@@ -151,7 +151,7 @@ class Session:
                 self._unanswered_keys = self._unanswered_keys + 1 if change.why is Why.NO_KEY_ANSWER else 0
             elif change.state is State.UP:
                 self._tries = self._unanswered_keys = 0
-            self._changed(change)
+            self._on_change(change)
         step, self._step = self._step, asyncio.Event()
         step.set()
 

@@ -45,7 +45,7 @@ async def keep_connected(
     device: Device,
     *,
     backoff: Backoff | None = None,
-    changed: Callable[[State, str], None] = lambda _state, _why: None,
+    on_change: Callable[[State, str], None] = lambda _state, _why: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Connects, and connects again after every drop, until cancelled; then closes.
@@ -54,13 +54,13 @@ async def keep_connected(
     messages it has promised and must send again. A product's own protocol promises nothing across a drop, so
     `connect` sets it up anew.
 
-    Each change goes to the device's inbox as LinkChanged and to `changed`, with the reason.
+    Each change goes to the device's inbox as LinkChanged and to `on_change`, with the reason.
     Raises LinkError for what trying again does not change.
     """
     waits, failures = backoff or Backoff(), 0
     try:
         while True:
-            changed(State.CONNECTING, "")
+            on_change(State.CONNECTING, "")
             try:
                 await device.connect()
             except LinkError as error:
@@ -70,12 +70,12 @@ async def keep_connected(
             else:
                 failures = 0
                 device.inbox.put(LinkChanged(time.monotonic_ns(), up=True))
-                changed(State.UP, "")
+                on_change(State.UP, "")
                 why = await device.wait_dropped()
             failures += 1
             wait_s = waits.wait_s(failures)
             device.inbox.put(LinkChanged(time.monotonic_ns(), up=False, why=why, retry_in_s=wait_s))
-            changed(State.WAITING, why)
+            on_change(State.WAITING, why)
             await sleep(wait_s)
     finally:
         await device.close()

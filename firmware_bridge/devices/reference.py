@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge import protocol
-from firmware_bridge.devices import display_text
+from firmware_bridge.devices import device, display_text
 from firmware_bridge.devices import reference_wire as wire
 from firmware_bridge.devices.device import Capabilities, Inbox, LinkChanged
-from firmware_bridge.devices.device import Message as Line
 from firmware_bridge.devices.photo import Assembler, Camera, Deadlines, Photo
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.link import AUDIO, CONTROL
@@ -27,7 +26,7 @@ from firmware_bridge.session import Session
 from firmware_bridge.states import Change, Config, State
 from firmware_bridge.transport import Transport
 
-_UNKNOWN = Capabilities("glasses, not connected yet", frozenset())
+_NOT_CONNECTED = Capabilities("glasses, not connected yet", frozenset())
 Codec = Literal["pcm16", "opus", "lc3"]
 SPEAK_BYTES = 640  # 20 ms of 16 kHz PCM16
 
@@ -41,28 +40,28 @@ class ReferenceGlasses:
         config: Config | None = None,
         *,
         answer_s: float = 5.0,
-        changed: Callable[[Change], None] = lambda _: None,
+        on_change: Callable[[Change], None] = lambda _: None,
     ) -> None:
-        """`changed` is told of every step of the link."""
-        self.capabilities = _UNKNOWN
+        """`on_change` is called with every step of the link."""
+        self.capabilities = _NOT_CONNECTED
         self.inbox = Inbox()
         self._answer_s = answer_s
-        self._told = changed
+        self._on_change = on_change
         self.info: dict[str, Any] = {}
         self.heartbeat: dict[str, Any] = {}
         self.muted = False
         self.smp: asyncio.Queue[bytes] = asyncio.Queue(8)  # firmware_bridge/smp.py: answers of the update server
         self.audio_lost = 0  # 20 ms of microphone that the device had no room for
-        self.session = Session(open_transport, config, changed=self._changed)
+        self.session = Session(open_transport, config, on_change=self._link_changed)
         self._camera = Camera("glasses", ask=self._ask_for_photo, assemble=self._assemble, is_last=wire.is_last)
         self._answers: dict[tuple[str, int], asyncio.Future[Message]] = {}
         self._request = self._speak_seq = 0
         self._audio_seq: int | None = None
-        self._wants_audio = False
+        self._streams_audio = False
         self._codec = value_of("CODEC_PCM16")
         self._microphone = wire.Microphone(0)
-        self._down = asyncio.Event()
-        self._why = ""
+        self._dropped = asyncio.Event()
+        self._drop_reason = ""
         self._reader: asyncio.Task[None] | None = None
 
     async def connect(self, timeout_s: float = 10.0) -> None:
@@ -71,7 +70,7 @@ class ReferenceGlasses:
             await self.session.__aenter__()
             self._reader = asyncio.create_task(self._read())
         await self.session.wait_up(timeout_s)
-        await self._learn()
+        await self._read_info()
 
     async def close(self) -> None:
         """Ends the session."""
@@ -82,8 +81,8 @@ class ReferenceGlasses:
 
     async def wait_dropped(self) -> str:
         """Returns, saying why, when the link is down; it comes up again by itself."""
-        await self._down.wait()
-        return self._why
+        await self._dropped.wait()
+        return self._drop_reason
 
     async def battery(self) -> int:
         """Charge in percent, as the device last said; asked for anew with every connection."""
@@ -103,12 +102,12 @@ class ReferenceGlasses:
         if not self.info["codecs"] >> number & 1:
             raise LinkError(Reason.NOT_SUPPORTED, f"{self.capabilities.product} does not encode {codec}")
         self._microphone.prepare(number)
-        self._codec, self._wants_audio, self._audio_seq = number, True, None
+        self._codec, self._streams_audio, self._audio_seq = number, True, None
         await self.command("mic", on=1, codec=number)
 
     async def stop_audio(self) -> None:
         """Ends the stream of sound."""
-        self._wants_audio = False
+        self._streams_audio = False
         await self.command("mic", on=0, codec=self._codec)
 
     async def speak(self, pcm: NDArray[np.int16]) -> None:
@@ -187,10 +186,10 @@ class ReferenceGlasses:
                 del self._answers[key]
             future.cancel()  # lets others ask
 
-    async def _learn(self) -> None:
+    async def _read_info(self) -> None:
         self.info |= (await self.ask("info_get", "info")).fields
         self.capabilities = wire.capabilities(self.info)
-        if not self._wants_audio:
+        if not self._streams_audio:
             self._microphone = wire.Microphone(self.info["mic_rate_hz"])
 
     async def _ask_for_photo(self) -> None:
@@ -201,33 +200,33 @@ class ReferenceGlasses:
     def _assemble(self) -> Assembler:
         return wire.assemble(self._request + 1 & 0xFFFF)
 
-    def _changed(self, change: Change) -> None:
-        self._told(change)
+    def _link_changed(self, change: Change) -> None:
+        self._on_change(change)
         if change.state is State.UP:
-            self._down = asyncio.Event()
+            self._dropped = asyncio.Event()
             self.inbox.put(LinkChanged(_now_ns(), True))
             if change.dropped or change.detail:
                 self._audio_seq = None  # a restarted device counts its sound from 0 again
-                self.inbox.put(Line(_now_ns(), f"{change.detail}; {change.dropped} messages were lost with it"))
-            if self._wants_audio:
+                self._report(f"{change.detail}; {change.dropped} messages were lost with it")
+            if self._streams_audio:
                 mic = protocol.encode("mic", on=1, codec=self._codec)
                 self.session.try_send(CONTROL, mic)
-        elif change.state in (State.WAITING, State.CLOSED) and not self._down.is_set():
-            self._why = f"{change.why}{': ' + change.detail if change.detail else ''}"
-            self._down.set()
+        elif change.state in (State.WAITING, State.CLOSED) and not self._dropped.is_set():
+            self._drop_reason = f"{change.why}{': ' + change.detail if change.detail else ''}"
+            self._dropped.set()
             self._camera.link_lost()
-            self.inbox.put(LinkChanged(_now_ns(), False, self._why))
+            self.inbox.put(LinkChanged(_now_ns(), False, self._drop_reason))
 
     async def _read(self) -> None:
         while True:
             try:
                 _, data = await self.session.receive()
             except LinkError:
-                return  # ended for good; `_changed` has said so
+                return  # ended for good; `_link_changed` was called with it
             try:
                 self._take(data, protocol.decode(data))
             except LinkError as error:
-                self.inbox.put(Line(_now_ns(), str(error)))
+                self._report(str(error))
 
     def _take(self, data: bytes, message: Message) -> None:
         fields = message.fields
@@ -246,9 +245,7 @@ class ReferenceGlasses:
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
         elif message.name == "result" and fields["status"] not in (wire.OK, wire.MUTED):
-            self.inbox.put(
-                Line(_now_ns(), f"{protocol.NAMES.get(fields['message'])}: {wire.STATUS.get(fields['status'])}")
-            )
+            self._report(f"{protocol.NAMES.get(fields['message'])}: {wire.STATUS.get(fields['status'])}")
         if message.name == "audio":
             expected, self._audio_seq = self._audio_seq, fields["seq"] + 1
             self.audio_lost += max(0, fields["seq"] - expected) if expected is not None else 0
@@ -256,6 +253,10 @@ class ReferenceGlasses:
         event = self._microphone.heard(message, t_ns) if message.name == "audio" else wire.event(message, t_ns)
         if event is not None:
             self.inbox.put(event)
+
+    def _report(self, text: str) -> None:
+        """A line for whoever reads what the device has to say."""
+        self.inbox.put(device.Message(_now_ns(), text))
 
 
 def _check(status: int, name: str) -> None:

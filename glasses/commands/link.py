@@ -97,7 +97,7 @@ def _apply_verb(args: argparse.Namespace) -> None:
 
 async def _run(args: argparse.Namespace, key: bytes | None, key_path: Path, image: bytes | None) -> None:
     reporter = LinkReporter(as_json=args.json)
-    device = ReferenceGlasses(partial(open_transport, args.address), Config(key=key), changed=reporter)
+    device = ReferenceGlasses(partial(open_transport, args.address), Config(key=key), on_change=reporter)
     try:
         await device.connect(_CONNECT_S)
         if args.pair and key:

@@ -30,6 +30,15 @@ _DEVICES = {
     "unmuted": "listening again",
 }
 
+# Counts of the "stopped" notice, as a person reads them.
+_COUNTS = {
+    "sound_lost": "sound dropped",
+    "pictures_lost": "pictures dropped",
+    "overruns": "microphone read too late",
+    "underruns": "speaker left without sound",
+    "reopened": "audio devices opened again",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -87,7 +96,7 @@ class Screen:
         if self._as_json:
             self._line(json.dumps({"t_ns": time.monotonic_ns(), "what": what, **fields}))
         else:
-            known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items() if value)
+            known = ", ".join(_in_words(name, value) for name, value in fields.items() if value)
             self._line(f"[{what}{': ' + known if known else ''}]")
 
     def _notice(self, notice: Notice) -> None:
@@ -143,3 +152,10 @@ class Screen:
     def _line(self, line: str) -> None:
         self._write(f"\n{line}\n" if self._within_line else f"{line}\n")
         self._within_line = False
+
+
+def _in_words(name: str, value: Any) -> str:
+    """A field of a notice as a person reads it."""
+    if name in _COUNTS:
+        return f"{_COUNTS[name]} {'once' if value == 1 else f'{value} times'}"
+    return f"{name.replace('_', ' ')} {value}"

@@ -7,24 +7,18 @@ their modality says (policy.py). Bounded in time and in bytes. Every time comes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses.audio.loudness import is_audible
 from glasses.events import MemoryIntent
 from glasses.memory.policy import MemoryPolicy
-from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents, Modality, frozen
+from glasses.types import NS_PER_S, Latents, Modality, frozen
 
 JOINED_NS = NS_PER_S  # pieces with a smaller gap between them are one sound: a dog barks twice
 RECALLED_NS = 10 * NS_PER_S  # at most, of one recalled sound: connectors are trained on windows of a few seconds
-BLOCK_MS = 100  # is_audible's own
-QUIET_MS = 500  # silence that ends a piece
-SHORTEST_MS, LONGEST_MS = 300, 4000
-TALK_MS = 160  # as in the listener: less speech than this is a noise
-HOLE_NS = 100_000_000  # chunks further apart than this are two streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,76 +192,6 @@ class PastReplies:
     def wipe(self) -> None:
         """Forgets all."""
         self._kept.clear()
-
-
-class SoundSegmenter:
-    """Cuts the live sound where it falls silent, where somebody begins to speak and at LONGEST_MS, and has every
-    audible piece remembered.
-
-    `hear` makes latents of float32 (N,) sound at 16 kHz and its time. It runs inside `feed`, once a piece; the caller
-    decides by the encoders it gives (and by not calling) what that may cost.
-    """
-
-    def __init__(self, memory: LatentMemory, hear: Callable[[Float32Array, int], tuple[Latents, ...]]) -> None:
-        self._memory, self._hear = memory, hear
-        self.reset()
-
-    def reset(self) -> None:
-        """Drops sound that is not yet a whole segment: a new stream begins, or the user muted."""
-        self._block: list[AudioChunk] = []
-        self._piece: list[AudioChunk] = []
-        self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0
-        self._next_ns = 0
-        self.began_ns: int | None = None  # of the sound that goes on, however many pieces it is cut into
-
-    def feed(self, chunk: AudioChunk, *, speech: bool) -> bool:
-        """Takes a chunk at 16 kHz and whether the voice detector's last step was speech; True: a piece was remembered.
-
-        Raises as `hear` does; that piece is lost.
-        """
-        if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
-            self.reset()
-        self._next_ns = chunk.t_ns + len(chunk.pcm) * NS_PER_S // chunk.rate_hz
-        self._block.append(chunk)
-        self._block_speech_ms += _ms([chunk]) if speech else 0
-        if _ms(self._block) < BLOCK_MS:
-            return False
-        block, spoken_ms = self._block, self._block_speech_ms
-        self._block, self._block_speech_ms = [], 0.0
-        return self._add(block, spoken_ms)
-
-    def _add(self, block: list[AudioChunk], spoken_ms: float) -> bool:
-        audible = is_audible(_pcm(block))
-        if audible and self.began_ns is None:
-            self.began_ns = block[0].t_ns
-        begins_to_speak = spoken_ms > BLOCK_MS / 2 and self._speech_ms < TALK_MS and _ms(self._piece) >= SHORTEST_MS
-        done = begins_to_speak and self._remember()
-        if not audible and not self._piece:
-            self.began_ns = None
-            return done
-        self._piece += block
-        self._speech_ms += spoken_ms
-        self._quiet_ms = 0.0 if audible else self._quiet_ms + _ms(block)
-        if self._quiet_ms >= QUIET_MS:
-            self.began_ns = None
-        if self._quiet_ms >= QUIET_MS or _ms(self._piece) >= LONGEST_MS:
-            return self._remember()
-        return done
-
-    def _remember(self) -> bool:
-        piece, talk = self._piece, self._speech_ms >= TALK_MS
-        self._piece, self._speech_ms, self._quiet_ms = [], 0.0, 0.0
-        for latents in self._hear(_pcm(piece), piece[0].t_ns):
-            self._memory.remember(latents, talk=talk)
-        return True
-
-
-def _pcm(chunks: list[AudioChunk]) -> Float32Array:
-    return np.concatenate([one.pcm for one in chunks]).astype(np.float32) / np.float32(32768)
-
-
-def _ms(chunks: list[AudioChunk]) -> float:
-    return sum(1000 * len(one.pcm) / one.rate_hz for one in chunks)
 
 
 def pool(data: NDArray[np.float16], by: int) -> NDArray[np.float16]:

@@ -16,7 +16,8 @@ from typing import Self
 
 from glasses.errors import GlassesError
 from glasses.events import MemoryIntent
-from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.latent_memory import LatentMemory
+from glasses.memory.sound_segmenter import SoundSegmenter
 from glasses.memory.view_filter import ViewFilter
 from glasses.system.supervised import SupervisedThread
 from glasses.types import NS_PER_S, AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array

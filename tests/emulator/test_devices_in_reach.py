@@ -85,7 +85,7 @@ def test_keep_connected_dropped_reconnects_and_gives_reasons() -> None:
         device = OmiGlass(peripheral.address, backends=air.backends)
         states: list[State] = []
         keeping = asyncio.create_task(
-            keep_connected(device, backoff=Backoff(0.01, 0.02), changed=lambda state, _: states.append(state))
+            keep_connected(device, backoff=Backoff(0.01, 0.02), on_change=lambda state, _: states.append(state))
         )
         async with asyncio.timeout(20):
             for _ in range(2):

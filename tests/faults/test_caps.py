@@ -8,8 +8,9 @@ import pytest
 from glasses.assistant.turn_manager import CAPS, REPLY_MS, TurnManager, TurnState
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.events import TurnEvent
-from glasses.memory.latent_memory import LONGEST_MS as LONGEST_PIECE_MS
-from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.latent_memory import LatentMemory
+from glasses.memory.sound_segmenter import LONGEST_MS as LONGEST_SEGMENT_MS
+from glasses.memory.sound_segmenter import SoundSegmenter
 from glasses.runtime.modalities import memory_policies
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents
 
@@ -54,14 +55,14 @@ def test_memory_and_ring_buffer_endless_sound_stay_within_bounds(talk: bool) -> 
             Latents(t_ns, len(pcm) * 1000 * MS // SAMPLE_RATE_HZ, "sound", np.ones((n, 1024), np.float32), "sound:0"),
         )
 
-    keeper = SoundSegmenter(memory, hear)
+    segmenter = SoundSegmenter(memory, hear)
     noise = np.random.default_rng(0).normal(0, 3000, SAMPLE_RATE_HZ // 5).astype(np.int16)
     held = 0
     for i in range(MINUTES * 60 * 5):
         chunk = AudioChunk(i * 200 * MS, i, noise, SAMPLE_RATE_HZ)
         ring.append(chunk)
-        keeper.feed(chunk, speech=talk)
+        segmenter.feed(chunk, speech=talk)
         held = max(held, memory.n_bytes)
     assert 0 < held <= most
-    assert max(lengths) <= (LONGEST_PIECE_MS + 200) * SAMPLE_RATE_HZ // 1000
+    assert max(lengths) <= (LONGEST_SEGMENT_MS + 200) * SAMPLE_RATE_HZ // 1000
     assert len(ring.between(0, 1 << 62)) <= 40 * SAMPLE_RATE_HZ

@@ -10,7 +10,8 @@ import pytest
 
 from glasses.assistant.answer import Times, answer
 from glasses.audio.vad import SPEECH, Vad
-from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.latent_memory import LatentMemory
+from glasses.memory.sound_segmenter import SoundSegmenter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.runtime.bundle import LoadedBundle, open_bundle
@@ -34,12 +35,12 @@ def loaded() -> Iterator[LoadedBundle]:
 def memory(loaded: LoadedBundle) -> LatentMemory:
     """The memory after the minute with the question, heard as the microphone delivered it."""
     held, detector = LatentMemory(memory_policies()), Vad(store.path_of(store.load_bundle().vad))
-    keeper, speech = SoundSegmenter(held, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),)), False
+    segmenter, speech = SoundSegmenter(held, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),)), False
     for event in events(load_session()):
         if isinstance(event, AudioChunk) and event.t_ns < ASKED_MS[1] * MS:
             for probability in detector.feed(event.pcm):
                 speech = probability >= SPEECH
-            keeper.feed(event, speech=speech)
+            segmenter.feed(event, speech=speech)
     return held
 
 

@@ -16,7 +16,8 @@ from glasses.audio.sound_files import read_audio
 from glasses.evaluation.bench import views
 from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread
-from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.latent_memory import LatentMemory
+from glasses.memory.sound_segmenter import SoundSegmenter
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.modalities import memory_policies
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Latents, Turn
@@ -53,11 +54,11 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
 def remembered(loaded: LoadedBundle, pcm: Float32Array) -> LatentMemory:
     """A memory that was fed float32 (N,) sound from time 0, with a second of silence after it."""
     memory = LatentMemory(memory_policies())
-    keeper = SoundSegmenter(memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
+    segmenter = SoundSegmenter(memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
     whole = np.pad(pcm, (0, SAMPLE_RATE_HZ))
     samples = np.clip(np.round(whole * 32768), -32768, 32767).astype(np.int16)
     for i in range(0, len(samples), _CHUNK):
-        keeper.feed(
+        segmenter.feed(
             AudioChunk(i * NS_PER_S // SAMPLE_RATE_HZ, i // _CHUNK, samples[i : i + _CHUNK], SAMPLE_RATE_HZ),
             speech=False,
         )

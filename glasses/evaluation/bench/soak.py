@@ -30,7 +30,8 @@ from glasses.decoders.clauses import clauses
 from glasses.decoders.speech import Voice
 from glasses.evaluation.progress import Tick
 from glasses.events import ReplyState, TurnCompleted
-from glasses.memory.latent_memory import LatentMemory, SoundSegmenter
+from glasses.memory.latent_memory import LatentMemory
+from glasses.memory.sound_segmenter import SoundSegmenter
 from glasses.memory.view_filter import ViewFilter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
@@ -185,7 +186,7 @@ class _Worn:
         self._encoder = _TimedEncoder(loaded, end_of_turn=open_end_of_turn(loaded))
         self._listener = Listener(detector, TurnManager(), self._encoder)
         self._memory = LatentMemory(memory_policies())
-        self._keeper = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
+        self._segmenter = SoundSegmenter(self._memory, lambda pcm, t_ns: (loaded.sound_encoder.encode(pcm, t_ns),))
         self._view = ViewFilter()
         self._context = KvContext(loaded)
         self.n_turns = 0
@@ -208,7 +209,7 @@ class _Worn:
 
     def _remember(self, event: SensorEvent) -> None:
         if isinstance(event, AudioChunk):
-            self._keeper.feed(event, speech=self._listener.hears_speech)
+            self._segmenter.feed(event, speech=self._listener.hears_speech)
         elif isinstance(event, Frame) and self._view.is_new(event.rgb, event.t_ns):
             self._memory.remember(self._loaded.image_encoder.encode(event.rgb, event.t_ns))
 

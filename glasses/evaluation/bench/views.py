@@ -15,7 +15,7 @@ import numpy as np
 
 from glasses.devices.camera import FPS
 from glasses.evaluation.pictures import read_pictures
-from glasses.memory.latent_memory import BLOCK_MS
+from glasses.memory.sound_segmenter import BLOCK_MS
 from glasses.memory.view_filter import NEAR_S, ViewFilter
 from glasses.types import NS_PER_S, UInt8Array
 

@@ -128,13 +128,14 @@ def test_screen_answer_stands_on_lines_of_its_own() -> None:
         TurnSignal(TurnEvent.NOT_ADDRESSED, 6, 2),
         TurnSignal(TurnEvent.INTERRUPTED, 7, 2, continues_turn=True),
         Notice("note", sentence="dashboard: http://127.0.0.1:8766/"),
-        Notice("stopped", {"reopened": 1, "overruns": 0}),
+        Notice("stopped", {"reopened": 1, "overruns": 0, "sound_lost": 3}),
         Wiped(8, 3),
         EventsDropped(9, 12),
     ) == (
         "[listening to you]\nThe capital of France is Paris.\n[interrupted]\n[microphone or speaker gone]\n"
         "[the camera gives no picture]\n[audio devices reconnected]\n[ignored: not addressed to the assistant]\n"
-        "[turn continued]\ndashboard: http://127.0.0.1:8766/\n[stopped: reopened 1]\n[everything is forgotten]\n"
+        "[turn continued]\ndashboard: http://127.0.0.1:8766/\n"
+        "[stopped: audio devices opened again once, sound dropped 3 times]\n[everything is forgotten]\n"
         "[12 events not shown: the output was not read]\n"
     )
 

@@ -42,7 +42,7 @@ def opener(transport: Transport) -> Callable[[], Awaitable[Transport]]:
 def test_session_wire_that_takes_nothing_is_closed_and_opened_again() -> None:
     async def run() -> None:
         wire, ended = Stalled(), asyncio.Queue[Change]()
-        async with Session(opener(wire), STALLED, changed=ended.put_nowait):
+        async with Session(opener(wire), STALLED, on_change=ended.put_nowait):
             states = [await ended.get() for _ in range(5)]
         assert [change.state for change in states[:3]] == [State.OPENING, State.GREETING, State.WAITING]
         assert (states[2].why, states[4].state) == (Why.TRANSPORT, State.GREETING)
@@ -58,7 +58,7 @@ def test_session_exception_of_a_listener_reaches_who_waits() -> None:
             raise ValueError("the listener")
 
     async def run() -> None:
-        async with Session(opener(Stalled()), STALLED, changed=fails) as session:
+        async with Session(opener(Stalled()), STALLED, on_change=fails) as session:
             with pytest.raises(ValueError, match="the listener"):
                 await session.receive()
 

@@ -8,20 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glasses.errors import InputError, Reason
 from glasses.memory.latent_memory import (
     TIERS,
     LatentMemory,
     PastReplies,
     PastReply,
-    SoundSegmenter,
     Tier,
     pool,
     tiers_within,
 )
 from glasses.memory.policy import MemoryPolicy
 from glasses.runtime.modalities import memory_policies
-from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents, Modality
+from glasses.types import NS_PER_S, Latents, Modality
 
 
 def window(
@@ -170,80 +168,6 @@ def test_tiers_within_a_chosen_time_end_there(longest_s: float, until_s: list[fl
         memory.remember(window(t_s))
     assert memory.span_ns is not None
     assert (memory.span_ns[1] - memory.span_ns[0]) / NS_PER_S <= longest_s + 12
-
-
-def chunks(seconds: float, amplitude: float, *, from_s: float = 0.0) -> list[AudioChunk]:
-    rng = np.random.default_rng(0)
-    n = int(seconds * 50)
-    pcm = (amplitude * 32767 * rng.uniform(-1, 1, (n, 320))).astype(np.int16)
-    return [AudioChunk(int(from_s * NS_PER_S) + i * NS_PER_S // 50, i, one, 16_000) for i, one in enumerate(pcm)]
-
-
-class Hearing:
-    """Stands where encoders stand; remembers what it was given."""
-
-    def __init__(self) -> None:
-        self.given: list[tuple[int, int]] = []
-
-    def __call__(self, pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
-        self.given.append((t_ns, len(pcm)))
-        return (window(t_ns / NS_PER_S),)
-
-
-def feed(keeper: SoundSegmenter, given: list[AudioChunk], speech: bool = False) -> int:
-    return sum(keeper.feed(chunk, speech=speech) for chunk in given)
-
-
-def test_sound_segmenter_segments_end_with_silence_which_is_not_encoded() -> None:
-    hearing = Hearing()
-    keeper = SoundSegmenter(LatentMemory(memory_policies()), hearing)
-    assert feed(keeper, chunks(10, 0.0005)) == 0
-    assert feed(keeper, chunks(1.2, 0.3, from_s=10)) == 0
-    assert feed(keeper, chunks(5, 0.0005, from_s=11.2)) == 1
-    assert hearing.given == [(10 * NS_PER_S, int(1.7 * 16_000))]
-
-
-def test_sound_segmenter_steady_sound_gives_segments_without_a_gap() -> None:
-    hearing = Hearing()
-    assert feed(SoundSegmenter(LatentMemory(memory_policies()), hearing), chunks(13, 0.3)) == 3
-    assert hearing.given == [(t_s * NS_PER_S, 64_000) for t_s in (0, 4, 8)]
-
-
-def test_sound_segmenter_sound_just_before_speech_is_kept_apart() -> None:
-    memory, hearing = LatentMemory(memory_policies()), Hearing()
-    keeper = SoundSegmenter(memory, hearing)
-    feed(keeper, chunks(1, 0.3))
-    assert feed(keeper, chunks(2, 0.3, from_s=1), speech=True) == 1
-    assert feed(keeper, chunks(1, 0.0005, from_s=3)) == 1
-    assert hearing.given == [(0, 16_000), (1 * NS_PER_S, 40_000)]
-    (got,) = memory.recall("sound", 9 * NS_PER_S)
-    assert got.t_ns == 0, "the second piece was speech"
-
-
-def test_sound_segmenter_hole_or_reset_drops_the_unfinished_segment() -> None:
-    hearing = Hearing()
-    keeper = SoundSegmenter(LatentMemory(memory_policies()), hearing)
-    feed(keeper, chunks(1, 0.3))
-    feed(keeper, chunks(1, 0.3, from_s=60))
-    keeper.reset()
-    feed(keeper, chunks(1, 0.3, from_s=61))
-    assert hearing.given == []
-    feed(keeper, chunks(1, 0.0005, from_s=62))
-    assert hearing.given == [(61 * NS_PER_S, 24_000)]
-
-
-def test_sound_segmenter_encoder_error_is_raised_and_the_next_is_encoded() -> None:
-    calls = []
-
-    def hear(pcm: Float32Array, t_ns: int) -> tuple[Latents, ...]:
-        calls.append(t_ns)
-        raise InputError(Reason.BAD_INPUT, "no")
-
-    keeper = SoundSegmenter(LatentMemory(memory_policies()), hear)
-    for from_s in (0, 4):
-        with pytest.raises(InputError):
-            feed(keeper, chunks(4, 0.3, from_s=from_s))
-    assert calls == [0, 4 * NS_PER_S]
 
 
 def test_past_replies_are_bounded_and_wiped() -> None:

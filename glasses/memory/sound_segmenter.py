@@ -1,0 +1,87 @@
+"""Cuts live sound into the segments that are remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from glasses.audio.loudness import is_audible
+from glasses.memory.latent_memory import LatentMemory
+from glasses.types import NS_PER_S, AudioChunk, Float32Array, Latents
+
+BLOCK_MS = 100  # is_audible's own
+QUIET_MS = 500  # silence that ends a segment
+SHORTEST_MS, LONGEST_MS = 300, 4000
+TALK_MS = 160  # as in the listener: less speech than this is a noise
+HOLE_NS = 100_000_000  # chunks further apart than this are two streams
+
+
+class SoundSegmenter:
+    """Cuts the live sound where it falls silent, where somebody begins to speak and at LONGEST_MS, and has every
+    audible segment remembered.
+
+    `encode` makes latents of float32 (N,) sound at 16 kHz and its time. It runs inside `feed`, once a segment; the
+    caller decides by the encoders it gives (and by not calling) what that may cost.
+    """
+
+    def __init__(self, memory: LatentMemory, encode: Callable[[Float32Array, int], tuple[Latents, ...]]) -> None:
+        self._memory, self._encode = memory, encode
+        self.reset()
+
+    def reset(self) -> None:
+        """Drops sound that is not yet a whole segment: a new stream begins, or the user muted."""
+        self._block: list[AudioChunk] = []
+        self._segment: list[AudioChunk] = []
+        self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0
+        self._next_ns = 0
+        self.began_ns: int | None = None  # of the sound that goes on, however many segments it is cut into
+
+    def feed(self, chunk: AudioChunk, *, speech: bool) -> bool:
+        """Takes a chunk at 16 kHz; `speech`: the voice detector's last step was. True where a segment was remembered.
+
+        Raises as `encode` does; that segment is lost.
+        """
+        if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
+            self.reset()
+        self._next_ns = chunk.t_ns + len(chunk.pcm) * NS_PER_S // chunk.rate_hz
+        self._block.append(chunk)
+        self._block_speech_ms += _ms([chunk]) if speech else 0
+        if _ms(self._block) < BLOCK_MS:
+            return False
+        block, spoken_ms = self._block, self._block_speech_ms
+        self._block, self._block_speech_ms = [], 0.0
+        return self._add(block, spoken_ms)
+
+    def _add(self, block: list[AudioChunk], spoken_ms: float) -> bool:
+        audible = is_audible(_pcm(block))
+        if audible and self.began_ns is None:
+            self.began_ns = block[0].t_ns
+        speech_begins = spoken_ms > BLOCK_MS / 2 and self._speech_ms < TALK_MS and _ms(self._segment) >= SHORTEST_MS
+        finished = speech_begins and self._finish()
+        if not audible and not self._segment:
+            self.began_ns = None
+            return finished
+        self._segment += block
+        self._speech_ms += spoken_ms
+        self._quiet_ms = 0.0 if audible else self._quiet_ms + _ms(block)
+        if self._quiet_ms >= QUIET_MS:
+            self.began_ns = None
+        if self._quiet_ms >= QUIET_MS or _ms(self._segment) >= LONGEST_MS:
+            return self._finish()
+        return finished
+
+    def _finish(self) -> bool:
+        segment, talk = self._segment, self._speech_ms >= TALK_MS
+        self._segment, self._speech_ms, self._quiet_ms = [], 0.0, 0.0
+        for latents in self._encode(_pcm(segment), segment[0].t_ns):
+            self._memory.remember(latents, talk=talk)
+        return True
+
+
+def _pcm(chunks: list[AudioChunk]) -> Float32Array:
+    return np.concatenate([one.pcm for one in chunks]).astype(np.float32) / np.float32(32768)
+
+
+def _ms(chunks: list[AudioChunk]) -> float:
+    return sum(1000 * len(one.pcm) / one.rate_hz for one in chunks)
