@@ -27,6 +27,9 @@ RETRY_S = 0.5
 PING_S = 5.0
 ANSWER_S = 3.0  # a ping without an answer for so long is a dead link
 CLOSE_S = 10.0
+# For the whole reply. It makes the service do a wearer's turn before work without a deadline; the turn itself gives up
+# on a service that is silent much sooner.
+REPLY_MS = 30_000
 SPARE_S = 240.0  # an unused session is replaced after so long: a service ends one that is idle for ten minutes
 
 
@@ -234,7 +237,7 @@ class RemoteStream:
             # An error is raised below, or comes when nobody reads the stream any more.
             feeding.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen below
             await asyncio.sleep(0)  # so that it is sent first; the answer is asked for without waiting for its end
-            async for token in session.generate(max_tokens=self._max_tokens):
+            async for token in session.generate(max_tokens=self._max_tokens, budget_ms=REPLY_MS):
                 await feeding  # raises what kept the turn from being taken
                 self._tokens.put(token)
         except RemoteError as error:

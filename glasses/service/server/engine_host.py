@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from glasses.errors import Reason, RemoteError
+from glasses.errors import ModelError, Reason, RemoteError
 from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.engine import Ability, Engine, Run
 from glasses.service.server.worker import Worker
@@ -15,6 +17,11 @@ from glasses.service.tokens import added_tokens
 from glasses.service.tokens.added_tokens import AddedTokens
 
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True, eq=False)
+class _Slice:
+    is_aborted: bool = False
 
 
 class EngineHost:
@@ -28,7 +35,9 @@ class EngineHost:
     def __init__(self, open_engine: Callable[[], Engine], *, backend: str, tokens_path: Path | None = None) -> None:
         self.backend, self.tokens_path = backend, tokens_path
         self._open_engine, self._worker = open_engine, Worker()
-        self._running = ""  # the key of what runs on the thread
+        self._lock = threading.Lock()
+        self._running: _Slice | None = None  # on the thread
+        self._slices: dict[str, set[_Slice]] = {}  # that wait or run, by their key
 
     @property
     def loaded(self) -> LoadedBundle:
@@ -53,28 +62,42 @@ class EngineHost:
         self, key: str, function: Callable[[], _T], *, client: str | None = None, deadline_ns: int | None = None
     ) -> _T:
         """Runs `function`, a slice of the work for `key`, on the engine's thread, whose time clients share as
-        `Worker.run` says; a key is a client of its own where none is given. Raises what it raises, and
-        RemoteError(BUSY).
+        `Worker.run` says; a key is a client of its own where none is given. Raises what it raises,
+        ModelError(ABORTED) after `abort`, and RemoteError(BUSY).
         """
+        this = _Slice()
+        self._slices.setdefault(key, set()).add(this)
 
         def guarded() -> _T:
-            self._running = key
-            self.engine.clear_abort()
+            with self._lock:
+                if this.is_aborted:
+                    raise ModelError(Reason.ABORTED, "cancelled before its turn came")
+                self._running = this
+                self.engine.clear_abort()
             try:
                 return function()
             finally:
-                self._running = ""
+                with self._lock:
+                    self._running = None
 
-        return await self._worker.run(client or key, guarded, deadline_ns)
+        try:
+            return await self._worker.run(client or key, guarded, deadline_ns)
+        finally:
+            self._slices[key].discard(this)
+            if not self._slices[key]:
+                del self._slices[key]
 
     def runner(self, key: str) -> Run:
         """`run` with this key."""
         return partial(self.run, key)
 
     def abort(self, key: str) -> None:
-        """Stops what the engine does for `key`, if it is doing something for it."""
-        if self._running == key:
-            self.engine.abort()
+        """Stops what the engine does for `key`, and what waits for its turn to be done for it."""
+        with self._lock:
+            for each in self._slices.get(key, ()):
+                each.is_aborted = True
+                if each is self._running:
+                    self.engine.abort()
 
     def unsupported(self, ability: Ability) -> RemoteError:
         """The error for a request that this backend cannot do."""

@@ -173,28 +173,35 @@ class Session:
         if isinstance(request, Generate):
             await self._generate(request)
         elif isinstance(request, messages.Branch):
-            session = self.adopt(await self._run(conversation.branch), self)
+            session = self.adopt(await self._run(conversation.branch, can_abort=False), self)
             return Opened(request.rid, session.id, session.n_past)
         elif isinstance(request, Feed):
             if request.seq <= self._stop_before:
                 raise ModelError(Reason.ABORTED, "cancelled before it was fed")
             await self._run_slices(conversation.feed(request.parts, arrays), request.seq)
         else:
-            await self._run(lambda: conversation.rollback(request.n_past))
+            await self._run(lambda: conversation.rollback(request.n_past), can_abort=False)
         return Done(request.rid, self.id, self.n_past, request.seq)
 
-    async def _run(self, function: Callable[[], _T]) -> _T:
-        """Runs one slice of work, once a client is connected and it is this session's turn."""
+    async def _run(self, function: Callable[[], _T], *, can_abort: bool = True) -> _T:
+        """Runs one slice of work, once a client is connected and it is this session's turn. Raises ModelError(ABORTED)
+        after `cancel` for what may be left half done.
+        """
         await self._connected.wait()
         return await self.conversation.host.run(
-            self.id, function, client=self.client or self.id, deadline_ns=self._deadline_ns
+            self.id if can_abort else "", function, client=self.client or self.id, deadline_ns=self._deadline_ns
         )
 
     async def _run_slices(self, slices: Generator[None], seq: int) -> None:
         """Runs all slices of request `seq`. Raises ModelError(ABORTED) after it was cancelled."""
-        while await self._run(lambda: next(slices, _END)) is not _END:
-            if seq <= self._stop_before:
-                await self._run(lambda: _abort(slices))
+        try:
+            while await self._run(lambda: next(slices, _END)) is not _END:
+                if seq <= self._stop_before:
+                    raise ModelError(Reason.ABORTED, "cancelled before it was all fed")
+        except ModelError as error:
+            if error.reason is Reason.ABORTED:  # the generator leaves the context as it was
+                await self._run(lambda aborted=error: slices.throw(aborted), can_abort=False)
+            raise
 
     async def _generate(self, request: Generate) -> None:
         params, host = request.params, self.conversation.host
@@ -227,7 +234,7 @@ class Session:
             if generation.cancelled or _late(generation):
                 if n_sent == 0:  # the prompt may be half fed
                     with suppress(ModelError):
-                        await self._run(lambda: _abort(slices))
+                        await self._run(lambda: slices.throw(ModelError(Reason.ABORTED, "")), can_abort=False)
                 generation.stop("cancelled" if generation.cancelled else "deadline")
             else:
                 try:
@@ -249,7 +256,7 @@ class Session:
             await self._connected.wait()
             is_whole = await self._follow(generation, engine)
             made = generation.tokens[n_fed:]
-            await conversation.host.run(self.id, lambda made=made: conversation.feed_answer(made))
+            await conversation.host.run("", lambda made=made: conversation.feed_answer(made))
             n_fed += len(made)
             if generation.ended:
                 return
@@ -287,10 +294,3 @@ class Session:
 
 def _late(generation: Generation) -> bool:
     return generation.deadline_ns is not None and time.monotonic_ns() > generation.deadline_ns
-
-
-def _abort(slices: Generator[None]) -> None:
-    """Ends work that is half done, on the engine's thread: it leaves the context as it was, and raises
-    ModelError(ABORTED).
-    """
-    slices.throw(ModelError(Reason.ABORTED, "cancelled before it was all fed"))

@@ -1,8 +1,9 @@
 """The thread of the engine, and a fair queue of functions for it.
 
 A function is a slice of somebody's work: a token, some rows of a prompt, an encoder's window. Clients share the time of
-the thread: the next slice is that of the client that has used least, so a short question is answered while a long
-prompt is read. What has a deadline goes first, the nearest one before others, but never takes all of the time.
+the thread: the next slice is that of the client that has used least. What has a deadline goes before that, the nearest
+one first, and then clients that have asked for little of late, so a short question is answered while a long prompt is
+read. They never take all of the time: what waits behind them gets a quarter.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from glasses.errors import Reason, RemoteError
 
 MAX_WAITING = 64  # functions of one client
 MAX_REMEMBERED = 1024  # clients whose used time is known
-# What has a deadline gets at most three quarters of the time that others wait for, and goes first for at most a second.
-URGENT_SHARE, OWED_S = 3, 0.3
+# What goes first gets three times as long as what waits behind it, which has its turn once its next slice is earned.
+FIRST_SHARE = 3
+SLICE_S = 0.3  # of a client whose slices were not measured yet
+# A client goes first until it has used so much of the thread's time: ten short questions with their answers on two idle
+# x86 cores. It gets it back in half a minute.
+CREDIT_S, CREDIT_PER_S = 3.0, 0.1
 # A client whose slice has ended has this time to send its next one, if that would come first: a generated token is
 # followed by the next at once, a prompt by its answer after some turns of the event loop.
 NEXT_S = 0.002
@@ -36,8 +41,29 @@ class _Job:
 
 @dataclass(slots=True)
 class _Client:
-    used_s: float  # of the thread's time, counted from what the client that had used least had used when it came
+    used_s: float  # of the thread's time, counted from what the client that was served last had used when it came
+    credit_s: float = CREDIT_S
+    slice_s: float = SLICE_S  # its last one
+    credited_s: float = field(default_factory=time.monotonic)  # when the credit was counted
     jobs: deque[_Job] = field(default_factory=deque)
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether what it waits for goes before what others wait for."""
+        return self.jobs[0].deadline_ns is not None or self.credit_s > 0
+
+    def order(self) -> tuple[bool, float]:
+        """The place among those that go first: by deadline, then by the time used."""
+        deadline_ns = self.jobs[0].deadline_ns
+        return deadline_ns is None, self.used_s if deadline_ns is None else deadline_ns
+
+    def use(self, seconds: float) -> None:
+        """Counts time that was used."""
+        now = time.monotonic()
+        self.used_s += seconds
+        self.slice_s = seconds
+        self.credit_s = min(CREDIT_S, self.credit_s + CREDIT_PER_S * (now - self.credited_s)) - seconds
+        self.credit_s, self.credited_s = max(-CREDIT_S, self.credit_s), now
 
 
 class Worker:
@@ -48,7 +74,7 @@ class Worker:
         self._clients: OrderedDict[str, _Client] = OrderedDict()  # the one that came last is last
         self._waiting: dict[str, _Client] = {}
         self._floor_s = 0.0  # what the client that was served last had used before
-        self._owed_s = 0.0  # to clients without a deadline, for what others did before them
+        self._owed_s = 0.0  # to those that do not go first, for the time that others had before them
         self._task: asyncio.Task[None] | None = None
         self._added = asyncio.Event()
 
@@ -95,14 +121,14 @@ class Worker:
 
     def _take(self) -> tuple[str, _Job]:
         """Removes the next function from the queue."""
-        urgent = {client: account for client, account in self._waiting.items() if account.jobs[0].deadline_ns}
-        if urgent and (self._owed_s < OWED_S or len(urgent) == len(self._waiting)):
-            client = min(urgent, key=lambda name: urgent[name].jobs[0].deadline_ns or 0)
+        first = {name for name, account in self._waiting.items() if account.goes_first}
+        last = min(self._waiting.keys() - first, key=lambda name: self._waiting[name].used_s, default=None)
+        if last is None or (first and self._owed_s < self._waiting[last].slice_s):
+            client = min(first, key=lambda name: self._waiting[name].order())
         else:
-            others = {name: self._waiting[name] for name in self._waiting if name not in urgent}
-            client = min(others, key=lambda name: others[name].used_s)
-            self._floor_s = max(self._floor_s, others[client].used_s)
+            client = last
         account = self._waiting[client]
+        self._floor_s = max(self._floor_s, min(other.used_s for other in self._waiting.values()))
         job = account.jobs.popleft()
         if not account.jobs:
             del self._waiting[client]
@@ -113,15 +139,17 @@ class Worker:
         account = self._clients.get(client)
         if account is None:
             return
-        account.used_s += took_s
-        if job.deadline_ns is None:
+        went_first = job.deadline_ns is not None or account.credit_s > 0
+        account.use(took_s)
+        if not went_first:
             self._owed_s = max(0.0, self._owed_s - took_s)
-        elif any(not waiting.jobs[0].deadline_ns for waiting in self._waiting.values()):
-            self._owed_s += took_s / URGENT_SHARE
+        elif any(not waiting.goes_first for waiting in self._waiting.values()):
+            self._owed_s += took_s / FIRST_SHARE
+        goes_first = job.deadline_ns is not None or account.credit_s > 0
         until = time.monotonic() + NEXT_S
         while self._waiting and client not in self._waiting and (left_s := until - time.monotonic()) > 0:
-            goes_first = job.deadline_ns is not None and self._owed_s < OWED_S
-            if not goes_first and account.used_s >= min(other.used_s for other in self._waiting.values()):
+            next_one = min(self._waiting.values(), key=lambda other: other.used_s)
+            if self._owed_s >= next_one.slice_s if goes_first else account.used_s >= next_one.used_s:
                 return
             self._added.clear()
             try:
