@@ -21,7 +21,7 @@ LEVELS = (
     ("events", "folders"),
     ("model_store", "backbone", "system", "media"),
     ("audio", "encoders", "connectors", "decoders", "dashboard"),
-    ("heads", "devices", "memory", "recording"),
+    ("heads", "devices", "memory", "recording", "tools"),
     ("runtime", "wake_word_training"),
     ("assistant", "service"),
     ("offload", "replay", "evaluation"),

