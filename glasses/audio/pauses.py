@@ -25,7 +25,7 @@ LONGEST_PAUSE = round(1.0 * _S)  # steps; a longer one is shortened. Whisper mis
 LONGEST_NOISE = round(2.5 * _S)  # of a pause that is filled with unchanging noise, which may be what is asked about
 LONGEST_SILENCE = round(5.0 * _S)  # where nobody speaks
 # Steps of a pause that are kept: before speech, whose onset is found late, and after it; beside what happens in it.
-_BEFORE, _AFTER, _BESIDE_EVENT = 9, 7, 16
+_BEFORE, _AFTER, _BESIDE_EVENT = 12, 9, 16
 # RMS below which nothing is audible: a quiet room's microphone; and as a ratio to the voice, or to the loudest block.
 _INAUDIBLE, _BELOW_VOICE, _BELOW_LOUDEST = 10 ** (-60 / 20), 0.03, 0.01
 _EVENT_RATIO = 10 ** (6 / 10)  # of a band's energy to its median in the pause. Steady noise stays within 2 dB

@@ -1,8 +1,8 @@
 """Reads sound files into plain arrays, and writes WAV files.
 
-Everything that can be wrong with a user's sound is found here and raised as an InputError that says what is wrong, with
-which file, and what to do. Sizes are checked from the header before anything is allocated, and again while reading,
-because headers lie.
+Everything that can be wrong with a user's sound is found here. What cannot be read is an InputError that says what is
+wrong, with which file, and what to do; what is missing of a sound that can be read is a note. The bytes decide: a name
+may say anything, and so may a length in a header. Sizes are checked before and while reading.
 """
 
 from __future__ import annotations
@@ -10,45 +10,55 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
+from glasses.audio.channels import levels, weights_of
+from glasses.audio.sound_lengths import parts_of
+from glasses.audio.sound_part import Part
+from glasses.audio.speech_count import count_speech
 from glasses.errors import InputError, Reason
 from glasses.media.files import OnNote, log_note, regular_file
+from glasses.media.kinds import cannot_read, kind_of, quoted
+from glasses.media.native_output import native_output_to_log
 from glasses.types import Float32Array
 
 MAX_AUDIO_S = 600.0
+MAX_CHANNELS = 64
 SILENCE_DBFS = -70.0  # RMS of the loudest 20 ms; 16-bit dither lies near -96, a quiet room's microphone near -60
 
 _BLOCK_SAMPLES = 1 << 18
 _RATES_HZ = (1_000, 768_000)
-# A recorder that writes to a pipe cannot know the length and leaves the largest number of 31 or 32 bits there.
-_STREAMED_BYTES = 0x7FFF_0000
-_DECLARED_LENGTH = re.compile(r": (\d+) \(should be (\d+)\)")  # libsndfile's log of a header that says too much
-_MPEG_LENGTH_ERROR_S = 0.25  # the length of an MP3 is an estimate
-_AUDIO_HINT = "use WAV, FLAC, OGG, Opus, MP3 or AIFF, or convert it: ffmpeg -i {name} out.wav"
+_MAX_COPY_BYTES = 1 << 30  # of a file whose header is wrong: a copy with a right one is made in memory
+_KINDS = ("WAV", "RF64", "BW64", "Wave64", "AIFF", "IFF", "AU", "CAF", "FLAC", "Ogg", "MP3")
+_BELIEVED_S = 86_400.0  # a longer length in a header is no length
+_LENGTH_ERROR_S = 0.25  # the length of an MP3 is an estimate
+_HINT = "use WAV, FLAC, OGG, Opus, MP3 or AIFF, or convert it: ffmpeg -i {file} sound.wav"
 
 
 def read_audio(
     path: str | Path, *, rate_hz: int = 16_000, max_s: float = MAX_AUDIO_S, on_note: OnNote = log_note
 ) -> Float32Array:
-    """The sound in `path` as float32 mono (N,) at `rate_hz`, full scale +-1; channels are averaged.
+    """The sound in `path` as float32 mono (N,) at `rate_hz`, full scale +-1.
 
-    Memory stays at the result plus one block, whatever the file's rate and channels. `on_note` gets notes in words of
-    what is missing or was left out.
+    Several channels are averaged, unless they cancel or the voice is on one of them (see `channels`). Several
+    recordings in one file follow each other. Memory stays at the result plus one block, whatever the file's rate and
+    channels. `on_note` gets notes in words of what is missing.
     Raises InputError: NOT_FOUND, BAD_INPUT (no sound file, empty, NaN), TOO_LARGE (over `max_s` seconds),
-    CORRUPT (cut short or damaged).
+    CORRUPT (damaged so that nothing is left).
     """
     path = regular_file(path)
-    if path.suffix.lower() == ".raw":
-        hint = _AUDIO_HINT.format(name=path.name)
-        raise InputError(Reason.BAD_INPUT, f"{path} is raw samples without a header, so their rate is unknown; {hint}")
-    return _decode(path, str(path), rate_hz, max_s, on_note)
+    try:
+        with path.open("rb") as file:
+            return _Reader(str(path), path, rate_hz, max_s, on_note).read(file.fileno())
+    except OSError as error:
+        raise InputError(Reason.BAD_INPUT, f"{path} cannot be read: {error.strerror}") from error
 
 
 def decode_audio(
@@ -57,26 +67,8 @@ def decode_audio(
     """As `read_audio`, of the bytes of a sound file; `name` is what errors and notes call it."""
     if not data:
         raise InputError(Reason.BAD_INPUT, f"{name} is empty (0 bytes)")
-    return _decode(io.BytesIO(data), name, rate_hz, max_s, on_note)
-
-
-def _decode(source: Path | io.BytesIO, name: str, rate_hz: int, max_s: float, on_note: OnNote) -> Float32Array:
-    try:
-        with soundfile.SoundFile(source) as sound:
-            _check_sound_header(sound, name, max_s)
-            resampler = soxr.ResampleStream(sound.samplerate, rate_hz, 1, dtype="float32")
-            mono = [resampler.resample_chunk(block) for block in _mono_blocks(sound, name, max_s)]
-            mono.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    except soundfile.LibsndfileError as error:
-        if error.code == 1:  # SF_ERR_UNRECOGNISED_FORMAT
-            hint = _AUDIO_HINT.format(name=name)
-            raise InputError(
-                Reason.BAD_INPUT, f"{name} is not a sound file of a known format, or damaged; {hint}"
-            ) from error
-        raise InputError(
-            Reason.CORRUPT, f"{name} is damaged or cut short ({error.error_string}); copy it again"
-        ) from error
-    return np.concatenate(mono)
+    with _in_memory([data]) as fd:
+        return _Reader(name, None, rate_hz, max_s, on_note).read(fd)
 
 
 def is_silent(pcm: Float32Array, *, rate_hz: int = 16_000) -> bool:
@@ -112,38 +104,149 @@ def write_wav(path: str | Path, pcm: Float32Array, rate_hz: int) -> None:
         raise InputError(reason, f"cannot write {path}: {error.strerror}") from error
 
 
-def _check_sound_header(sound: soundfile.SoundFile, name: str, max_s: float) -> None:
-    if not _RATES_HZ[0] <= sound.samplerate <= _RATES_HZ[1]:
-        raise InputError(Reason.BAD_INPUT, f"{name} says its rate is {sound.samplerate} Hz; that is no sound rate")
-    if sound.frames == 0:
-        raise InputError(Reason.BAD_INPUT, f"{name} holds no samples; the recorder may not have finished the file")
-    _check_duration(sound.frames, sound.samplerate, name, max_s)
-    for declared, real in _DECLARED_LENGTH.findall(sound.extra_info):
-        if int(real) < int(declared) < _STREAMED_BYTES:
+@contextmanager
+def _in_memory(pieces: Iterator[bytes] | list[bytes]) -> Iterator[int]:
+    """A file in memory with these bytes: libsndfile reads files, and calling back into Python it would lose Ctrl-C."""
+    fd = os.memfd_create("sound")
+    try:
+        with os.fdopen(os.dup(fd), "wb") as out:
+            out.writelines(pieces)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+class _Reader:
+    """Reads one file; `name` is what errors and notes call it, `path` what advice on converting it names."""
+
+    def __init__(self, name: str, path: Path | None, rate_hz: int, max_s: float, on_note: OnNote) -> None:
+        self._name, self._path, self._rate_hz, self._max_s, self._on_note = name, path, rate_hz, max_s, on_note
+
+    def read(self, fd: int) -> Float32Array:
+        """The whole sound."""
+        size = os.fstat(fd).st_size
+        kind = kind_of(os.pread(fd, 4096, 0))
+        if kind and kind.name not in _KINDS:
+            raise cannot_read(kind, "sound", self._name, self._path)
+        heard: list[Float32Array] = []
+        for part in parts_of(kind.name if kind else "", lambda at, n: os.pread(fd, n, at), size):
+            if part.note:
+                self._on_note(f"{self._name} {part.note}")
+            if part.first == 0 and part.end == size and not part.patches:
+                heard += self._part(fd, part)
+            else:
+                with self._copied(fd, part) as copy:
+                    heard += self._part(copy, part)
+            self._check_duration(sum(map(len, heard)), self._rate_hz)
+        return np.concatenate(heard)
+
+    @contextmanager
+    def _copied(self, fd: int, part: Part) -> Iterator[int]:
+        """A copy of one part with its lengths put right."""
+        if part.end - part.first > _MAX_COPY_BYTES:
+            raise InputError(Reason.TOO_LARGE, f"{self._name} says a wrong length and is too large to be repaired")
+        copied = (os.pread(fd, min(1 << 20, part.end - at), at) for at in range(part.first, part.end, 1 << 20))
+        with _in_memory(copied) as copy:
+            for at, value in part.patches:
+                os.pwrite(copy, value, at - part.first)
+            yield copy
+
+    def _part(self, fd: int, part: Part) -> list[Float32Array]:
+        """The sound of one recording, in blocks at the wanted rate."""
+        with self._opened(fd) as sound:
+            rate_hz, n_channels, declared = sound.samplerate, sound.channels, part.frames or sound.frames
+            self._check_header(sound)
+        weights = self._weights(fd, n_channels)
+        resampler = soxr.ResampleStream(rate_hz, self._rate_hz, 1, dtype="float32")
+        out, frames = [], 0
+        for block in self._blocks(fd):
+            frames += len(block)
+            self._check_duration(frames, rate_hz)
+            if not np.isfinite(block).all():
+                raise InputError(Reason.BAD_INPUT, f"{self._name} holds NaN or infinite samples; export it again")
+            out.append(resampler.resample_chunk(np.ascontiguousarray(block @ weights)))
+        if not frames:
             raise InputError(
-                Reason.CORRUPT, f"{name} is cut short: {real} of {declared} bytes are there; copy or record it again"
+                Reason.CORRUPT, f"{self._name} holds no sound that can be decoded; it is damaged or cut short"
             )
+        out.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        if frames + _LENGTH_ERROR_S * rate_hz < declared < _BELIEVED_S * rate_hz and not part.note:
+            self._on_note(
+                f"{self._name} is cut short or damaged: {frames / rate_hz:.1f} of {declared / rate_hz:.1f} s are there"
+            )
+        return out
 
+    def _weights(self, fd: int, n_channels: int) -> NDArray[np.float32]:
+        """How the channels are summed."""
+        if n_channels == 1:
+            return np.ones(1, np.float32)
+        measured = levels((np.nan_to_num(block) for block in self._blocks(fd)), n_channels)
+        with self._opened(fd) as sound:
+            rate_hz = sound.samplerate
+        return weights_of(measured, lambda candidates: count_speech(self._blocks(fd), rate_hz, candidates, measured))
 
-def _check_duration(frames: int, rate_hz: int, name: str, max_s: float) -> None:
-    if frames > max_s * rate_hz:
-        raise InputError(
-            Reason.TOO_LARGE,
-            f"{name} is {frames / rate_hz:.0f} s long or longer, the cap is {max_s:.0f} s; cut it: "
-            f"ffmpeg -i {name} -t {max_s:.0f} out.wav",
-        )
+    def _blocks(self, fd: int) -> Iterator[Float32Array]:
+        """The sound block by block, float32 (n, C), to its end or to where it is damaged."""
+        frames = 0
+        with self._opened(fd) as sound:
+            while True:
+                block = np.full((max(1, _BLOCK_SAMPLES // sound.channels), sound.channels), np.nan, np.float32)
+                is_damaged = False
+                try:
+                    with native_output_to_log():
+                        n = len(sound.read(dtype="float32", always_2d=True, out=block))
+                except soundfile.LibsndfileError:
+                    # What was decoded before the damage is there all the same. Past the end of a FLAC of unknown
+                    # length, seeking is such an error too.
+                    missing = np.isnan(block).all(axis=1)
+                    n, is_damaged = int(missing.argmax()) if missing.any() else len(block), True
+                frames += n
+                if n:
+                    yield block[:n]
+                if is_damaged or n < len(block) or frames > self._max_s * sound.samplerate:
+                    return
 
+    @contextmanager
+    def _opened(self, fd: int) -> Iterator[soundfile.SoundFile]:
+        os.lseek(fd, 0, os.SEEK_SET)
+        try:
+            with native_output_to_log():
+                sound = soundfile.SoundFile(os.dup(fd))
+        except soundfile.LibsndfileError as error:
+            if error.code == 1:  # SF_ERR_UNRECOGNISED_FORMAT
+                raise self._unknown() from error
+            raise InputError(
+                Reason.CORRUPT, f"{self._name} is damaged or cut short ({error.error_string}); copy it again"
+            ) from error
+        with sound:
+            yield sound
 
-def _mono_blocks(sound: soundfile.SoundFile, name: str, max_s: float) -> Iterator[Float32Array]:
-    """The sound block by block, float32 (n,), channels averaged."""
-    frames = 0
-    while len(block := sound.read(max(1, _BLOCK_SAMPLES // sound.channels), dtype="float32", always_2d=True)):
-        frames += len(block)
-        _check_duration(frames, sound.samplerate, name, max_s)
-        if not np.isfinite(block).all():
-            raise InputError(Reason.BAD_INPUT, f"{name} holds NaN or infinite samples; export it again")
-        yield block.mean(axis=1)
-    if sound.frames - frames > _MPEG_LENGTH_ERROR_S * sound.samplerate:
-        raise InputError(
-            Reason.CORRUPT, f"{name} is cut short: {frames} of {sound.frames} samples are there; copy it again"
-        )
+    def _unknown(self) -> InputError:
+        file = quoted(self._path)
+        if self._path and self._path.suffix.lower() in (".raw", ".pcm"):
+            why = "is raw samples without a header, so their rate is unknown"
+        else:
+            why = "is not a sound file of a known format, or damaged"
+        return InputError(Reason.BAD_INPUT, f"{self._name} {why}; {_HINT.format(file=file)}")
+
+    def _check_header(self, sound: soundfile.SoundFile) -> None:
+        if not _RATES_HZ[0] <= sound.samplerate <= _RATES_HZ[1]:
+            raise InputError(
+                Reason.BAD_INPUT, f"{self._name} says its rate is {sound.samplerate} Hz; that is no sound rate"
+            )
+        if sound.channels > MAX_CHANNELS:
+            raise InputError(Reason.TOO_LARGE, f"{self._name} has {sound.channels} channels, the cap is {MAX_CHANNELS}")
+        if sound.frames == 0:
+            raise InputError(
+                Reason.BAD_INPUT, f"{self._name} holds no samples; the recorder may not have finished the file"
+            )
+        if sound.format in ("WAV", "WAVEX", "AIFF", "AU", "W64", "RF64"):  # of whose bytes the length is known
+            self._check_duration(sound.frames, sound.samplerate)
+
+    def _check_duration(self, frames: int, rate_hz: int) -> None:
+        if frames > self._max_s * rate_hz:
+            raise InputError(
+                Reason.TOO_LARGE,
+                f"{self._name} is {frames / rate_hz:.0f} s long or longer, the cap is {self._max_s:.0f} s; cut it: "
+                f"ffmpeg -i {quoted(self._path)} -t {self._max_s:.0f} sound.wav",
+            )

@@ -214,4 +214,9 @@ def cannot_read(kind: Kind, wanted: Medium, name: str, path: Path | None) -> Inp
 
 def how_to_convert(kind: Kind, path: Path | None) -> str:
     """A kind's advice, with the file quoted for a shell; without a path FILE stands for it."""
-    return kind.advice.format(file=shlex.quote(str(path)) if path else "FILE")
+    return kind.advice.format(file=quoted(path))
+
+
+def quoted(path: Path | None) -> str:
+    """A file as a command takes it, FILE where there is none."""
+    return shlex.quote(str(path)) if path else "FILE"
