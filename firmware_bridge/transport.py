@@ -157,7 +157,10 @@ def _open_serial(path: str, baud: int) -> FdTransport:
             raise LinkError(Reason.BUSY, f"{path}: another program has it open") from error
         if isinstance(error, OSError) and error.errno == errno.ENOENT:
             raise LinkError(Reason.NOT_FOUND, f"there is no {path}: `glasses devices` lists serial ports") from error
-        raise LinkError(Reason.NOT_FOUND, f"{path}: cannot be opened as a serial port ({error})") from error
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        if isinstance(error, OSError) and error.errno == errno.EACCES:
+            why += "; on Debian the group dialout may: sudo adduser $USER dialout, then log in again"
+        raise LinkError(Reason.NOT_FOUND, f"{path}: cannot be opened as a serial port: {why}") from error
     fd = os.dup(port.fileno())
     port.close()  # the line's settings stay; the descriptor is ours
     settings = termios.tcgetattr(fd)
@@ -220,7 +223,9 @@ async def _open_tcp(host: str, port: int) -> _TcpTransport:
         reason = Reason.BAD_INPUT if error.errno == socket.EAI_NONAME else Reason.NOT_FOUND  # no name server: may come
         raise LinkError(reason, f"{name}: no address is known for {host!r} ({error.strerror})") from error
     except OSError as error:
-        raise LinkError(Reason.REFUSED, f"{name}: {error.strerror or error}; is anybody listening there?") from error
+        # asyncio says again who was called, and joins the errors of several addresses into one that has no errno.
+        why = os.strerror(error.errno) if error.errno else "none of its addresses can be reached"
+        raise LinkError(Reason.REFUSED, f"{name}: {why}; is anybody listening there?") from error
     return _TcpTransport(reader, writer, name)
 
 

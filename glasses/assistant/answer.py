@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,14 +90,23 @@ def encode(loaded: LoadedBundle, given: Given) -> Iterator[Latents | str]:
 
 
 def answer(
-    loaded: LoadedBundle, turn: Turn, times: Times, *, max_tokens: int = 64, top_k: int = 0, want_latents: bool = False
+    loaded: LoadedBundle,
+    turn: Turn,
+    times: Times,
+    *,
+    max_tokens: int = 64,
+    top_k: int = 0,
+    want_latents: bool = False,
+    on_question: Callable[[str], None] = lambda question: None,
 ) -> Iterator[Token]:
     """Streams the answer to one turn; the context is rolled back to the system prompt first.
+
+    `on_question` is told which question is answered where the turn holds none.
 
     Raises ModelError: WRONG_SPACE, CONTEXT_FULL, ABORTED.
     """
     since_ns = time.monotonic_ns()
-    fed = prompt_of(loaded, turn.inputs)
+    fed = prompt_of(loaded, turn.inputs, on_question=on_question)
     since_ns = times.add("connect", since_ns)
     loaded.backbone.rollback(loaded.n_prefix)
     loaded.backbone.feed(fed, hidden="last" if want_latents else "none")

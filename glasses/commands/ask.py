@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ import psutil
 
 from glasses.assistant.answer import Given, Times, answer, encode, what_shows_something
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
-from glasses.commands import offload_options
+from glasses.commands import offload_options, preflight
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.errors import InputError, ModelError, Reason
@@ -141,7 +140,8 @@ def _answered(
     turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
     hedged = offload_options.open_answerer(offload_options.given(args), stack)
     if hedged is None:
-        answered = answer(loaded, turn, times, max_tokens=args.max_tokens, top_k=args.top_k)
+        how: dict[str, Any] = {"max_tokens": args.max_tokens, "top_k": args.top_k}
+        answered = answer(loaded, turn, times, **how, on_question=_tell_question)
     else:
         answered = _hedged(hedged, loaded, turn, times, args)
     return _if_it_fits(answered, loaded), hedged
@@ -153,16 +153,8 @@ def _check(args: argparse.Namespace) -> None:
         if not least <= value <= most:
             raise InputError(Reason.BAD_INPUT, f"--{option} {value}: from {least} to {most}")
     for option, path, suffix in (("--speak", args.speak, ".wav"), ("--hud", args.hud, ".png")):
-        if path is None:
-            continue
-        if path.suffix.lower() != suffix:
-            raise InputError(Reason.BAD_INPUT, f"{option} {path}: it writes {suffix} files, so let the name end so")
-        try:
-            tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.name).close()
-        except OSError as error:
-            raise InputError(Reason.NOT_FOUND, f"{option} {path} cannot be written: {error.strerror}") from error
-        if path.is_dir():
-            raise InputError(Reason.BAD_INPUT, f"{option} {path} is a folder")
+        if path is not None:
+            preflight.output_file(option, path, suffix)
 
 
 def _hedged(
@@ -175,12 +167,18 @@ def _hedged(
     def local(said: str, max_tokens: int, top_k: int) -> Iterator[Token]:
         backbone = loaded.backbone
         backbone.rollback(loaded.n_prefix)
-        backbone.feed([*prompt_of(loaded, turn.inputs), backbone.tokenize(said, special=False)])
+        backbone.feed(
+            [*prompt_of(loaded, turn.inputs, on_question=_tell_question), backbone.tokenize(said, special=False)]
+        )
         return backbone.generate(turn.id, max_tokens=max_tokens, top_k=max(top_k, args.top_k))
 
     since_ns = time.monotonic_ns()
     yield from hedged.answer(turn, local, max_tokens=args.max_tokens)
     times.add("answer", since_ns)
+
+
+def _tell_question(question: str) -> None:
+    print(f"note: no question was asked, so this is answered: {question}", file=sys.stderr)
 
 
 def _if_it_fits(answered: Iterator[Token], loaded: LoadedBundle) -> Iterator[Token]:
@@ -214,12 +212,17 @@ def _read(kind: str, value: str, notes: list[str]) -> Given:
 
 
 def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Iterator[str]:
-    """The texts of the tokens, which are kept in `into` and printed unless `quiet`."""
-    for token in stream:
-        into.append(token)
-        if not quiet:
-            print(token.text, end="", flush=True)
-        yield token.text
+    """The texts of the tokens, which are kept in `into` and printed unless `quiet`; an error gets a line of its own."""
+    try:
+        for token in stream:
+            into.append(token)
+            if not quiet:
+                print(token.text, end="", flush=True)
+            yield token.text
+    except BaseException:
+        if into and not quiet:
+            print(flush=True)
+        raise
 
 
 def _report(tokens: list[Token], times: Times, notes: list[str]) -> dict[str, Any]:

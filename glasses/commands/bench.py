@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glasses.commands import old_names
+from glasses.commands import old_names, preflight
 from glasses.errors import InputError, Reason
 from glasses.evaluation.bench import answers, barge_in, false_wakes, faults, latency, latents, memory, recall, soak
 from glasses.evaluation.progress import Tick, progress
@@ -83,26 +83,26 @@ def run(args: argparse.Namespace, one: Benchmark) -> int:
 
 
 def _memory(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = memory.run(args.bundle)
+    figures = memory.run(args.bundle, tick=tick)
     return figures, "\n".join(f"{stage:>32}  {mb:7.1f} MB" for stage, mb in figures.items())
 
 
 def _latents(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone))
+    figures = latents.run(store.path_of(store.load_bundle(args.bundle).backbone), tick=tick)
     return figures, latents.report(figures)
 
 
 def _wire(args: argparse.Namespace, tick: Tick) -> Measured:
     from glasses.evaluation.bench import wire  # noqa: PLC0415  # needs the extra `service`
 
-    figures = wire.run(args.bundle)
+    figures = wire.run(args.bundle, tick=tick)
     return figures, wire.report(figures)
 
 
 def _overlap(args: argparse.Namespace, tick: Tick) -> Measured:
     from glasses.evaluation.bench import overlap  # noqa: PLC0415  # needs the extra `service`
 
-    figures = overlap.run(args.bundle)
+    figures = overlap.run(args.bundle, tick=tick)
     return figures, overlap.report(figures)
 
 
@@ -116,8 +116,11 @@ def _latency(args: argparse.Namespace, tick: Tick) -> Measured:
 def _false_wakes(args: argparse.Namespace, tick: Tick) -> Measured:
     if not args.sounds:
         raise InputError(
-            Reason.BAD_INPUT, "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR fetches some"
+            Reason.BAD_INPUT,
+            "which sounds? --sounds DIR; python -m models.recipes.sound_fetch DIR fetches some. "
+            "It also needs a wake phrase: glasses wake-word train PHRASE",
         )
+    preflight.input_folders("--sounds", args.sounds)
     figures = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
     return figures, latency.report(figures)
 
@@ -143,7 +146,7 @@ def _faults(args: argparse.Namespace, tick: Tick) -> Measured:
 
 
 def _memory_recall(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = recall.run(args.bundle, args.clips)
+    figures = recall.run(args.bundle, args.clips, tick=tick)
     return figures, recall.report(figures)
 
 

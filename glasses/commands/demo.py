@@ -16,8 +16,9 @@ from rich.live import Live
 from rich.table import Table
 
 from glasses.assistant.answer import warm_up
+from glasses.commands import preflight
 from glasses.decoders.speech import Voice
-from glasses.errors import InputError, ModelError, Reason
+from glasses.errors import ModelError, Reason
 from glasses.events import TurnCompleted
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
@@ -59,10 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Plays the session once. Raises GlassesError, before models are loaded where possible."""
     session = load_session(args.session)
     display = load_board(args.board).require_display()
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(Reason.BAD_INPUT, f"cannot make the folder {args.out}: {error.strerror}") from error
+    preflight.output_folder("--out", args.out)
     with ExitStack() as stack:
         voice = _voice(args.bundle)
         if voice:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from serial.tools import list_ports
 
 from glasses.devices import picamera, portaudio, v4l2
 from glasses.errors import InputError, Reason, SensorError
+from glasses.system.event_loop import run_until_signal
 
 if TYPE_CHECKING:
     from firmware_bridge.ble import Backends
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         Part("serial ports", _serial_ports()),
     ]
     if args.scan is not None:
-        parts.append(asyncio.run(glasses_in_reach(args.scan)))
+        parts.append(run_until_signal(glasses_in_reach(args.scan)))
     if args.json:
         print(json.dumps({part.kind.replace(" ", "_"): _as_json(part) for part in parts}, indent=2))
     else:

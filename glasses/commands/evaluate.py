@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from glasses.commands import preflight
 from glasses.data import data_path
 from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation import pictures, probes, sounds, speech, whisper_baseline
+from glasses.evaluation.progress import progress
 from glasses.model_store import store
 from glasses.replay.contact_sheet import Bar, Group, bar_plot
 from glasses.runtime.bundle import LoadedBundle, open_bundle
@@ -61,15 +63,16 @@ def run(args: argparse.Namespace) -> int:
             "the information probe compares with a transcript and needs the extra `baseline`: make eval, or "
             "--only speech pictures sounds",
         )
+    preflight.output_folder("--out", args.out)
     loaded = open_bundle(args.bundle)
     figures: dict[str, Any] = {}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress() as tick:
         for name in args.only:
-            task = progress.add_task(name, total=None)
-            figures[name] = measure(name, loaded, lambda task=task: progress.advance(task), limit=args.limit)
-            progress.remove_task(task)
+            done = itertools.count(1)
+            figures[name] = measure(
+                name, loaded, lambda name=name, done=done: tick(name, next(done), None), limit=args.limit
+            )
     loaded.close()
-    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "eval.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False))
     groups = [group for name in args.only for group in _GROUPS[name](figures[name])]
     bar_plot(args.out / "eval.png", f"{args.bundle}, held-out sets", groups)

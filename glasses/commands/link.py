@@ -21,10 +21,11 @@ from firmware_bridge import security
 from firmware_bridge.devices.reference import ReferenceGlasses
 from firmware_bridge.states import Config
 from firmware_bridge.transport import BAUD, check_address, open_transport
-from glasses.commands import link_keys, old_names
+from glasses.commands import link_keys, old_names, preflight
 from glasses.commands.link_monitor import LinkReporter, figures, monitor
 from glasses.devices.link_errors import as_runtime_error
 from glasses.errors import InputError, LinkError, Reason
+from glasses.system.event_loop import run_until_signal
 
 _EXAMPLE = """\
 examples:
@@ -72,8 +73,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         check_address(args.address)
         image = _image(args.update) if args.update else None  # a bad file must not cost a connection
+        if args.pair:
+            preflight.later_folder("--key-dir", key_path.parent)
         key = _typed_key() if args.pair else link_keys.read(key_path)
-        asyncio.run(_run(args, key, key_path, image))
+        run_until_signal(_run(args, key, key_path, image))
     except wire.LinkError as error:
         raise as_runtime_error(error) from error
     return 0

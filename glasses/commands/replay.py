@@ -16,7 +16,7 @@ import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses.assistant.config import ACTIVATIONS, activation_of
-from glasses.commands import old_names
+from glasses.commands import old_names, preflight
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory, tiers_within
@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     if args.passes < 1:
         raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")
     key = read_private_key(args.decrypt_with) if args.decrypt_with else None
+    if args.out:
+        preflight.output_file("--out", args.out)
     worn = worn_of(args.file, key)
     # what FILE lacks is told when it is played
     before = recorded(args.compare, key) if args.compare else recorded(args.file, key, tell=logging.debug)

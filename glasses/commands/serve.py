@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import signal
+import ssl
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from glasses.commands import old_names, preflight
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.server.token_file import read_token
+from glasses.system.event_loop import run_until_signal
+
+if TYPE_CHECKING:
+    from glasses.service.server.server import Listen
 
 _EXAMPLE = """\
 examples:
@@ -24,6 +29,7 @@ examples:
   glasses serve --listen unix:/run/user/1000/glasses.sock
   glasses serve --backend torch                                    with the Gradient API (extra `train`)
   glasses serve --backend vllm --vllm http://127.0.0.1:8000        a gateway to a vLLM server with the same backbone
+  (umask 077; openssl rand -hex 32 > token)                        makes a secret for --token-file
   glasses serve --listen 0.0.0.0:8765 --token-file token --tls-cert cert.pem --tls-key key.pem
 """
 
@@ -48,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--listen", default="127.0.0.1:8765", metavar="ADDRESS", help="unix:PATH or HOST:PORT (default: 127.0.0.1:8765)"
     )
     parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="its first line is the bearer token that clients must send"
+        "--token-file", type=Path, metavar="FILE", help="its first line is what clients must send, a secret (see below)"
     )
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="the server's certificate chain, for TLS")
     parser.add_argument("--tls-key", type=Path, metavar="PEM", help="the private key of the certificate")
@@ -57,8 +63,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--sessions", type=int, default=8, metavar="N", help="sessions at the same time (default: 8)")
     parser.add_argument(
-        "--tokens", type=Path, metavar="FILE", help="file for the added tokens (default: in the model cache)"
+        "--added-tokens",
+        type=Path,
+        metavar="FILE",
+        help="where the Tokenizer API keeps the vocabulary's added tokens (default: in the model cache); no secret",
     )
+    old_names.add_option(parser, "--tokens", "--added-tokens", type=Path)
     parser.add_argument("--json", action="store_true", help="print the address as JSON when it listens")
     parser.set_defaults(run=run)
 
@@ -69,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         raise ModelError(Reason.NOT_INSTALLED, "serving needs, from the checkout: pip install -e '.[service]'")
     if args.sessions < 1:
         raise InputError(Reason.BAD_INPUT, f"--sessions {args.sessions}: at least 1")
-    if number := asyncio.run(_serve(args)):
+    if number := run_until_signal(_serve(args)):
         signal.raise_signal(number)  # now that everything is closed, it ends the command as it ends others
     return 0
 
@@ -97,6 +107,44 @@ def engine_opener(backend: str, bundle: str, vllm: str | None = None) -> Callabl
     return lambda: LlamaEngine(open_bundle(bundle, n_threads=SPARE_ONE))
 
 
+def _check_tls(listen: Listen) -> None:
+    """Loads certificate, key and authority as the server will: models take seconds to load before it does.
+
+    Raises InputError: NOT_FOUND, CORRUPT.
+    """
+    for option in ("tls_cert", "tls_key", "client_ca"):
+        path: Path | None = getattr(listen, option)
+        if path is None:
+            continue
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise InputError(Reason.NOT_FOUND, f"--{option.replace('_', '-')} {path}: {error.strerror}") from error
+    if listen.tls_cert is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(listen.tls_cert, listen.tls_key, password=_refuse_password)
+    except (ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None) or error
+        raise InputError(
+            Reason.CORRUPT,
+            f"--tls-cert {listen.tls_cert} and --tls-key {listen.tls_key} are no pair of PEM files: {why}",
+        ) from error
+    if listen.client_ca:
+        try:
+            context.load_verify_locations(listen.client_ca)
+        except ssl.SSLError as error:
+            why = error.reason or error
+            raise InputError(
+                Reason.CORRUPT, f"--client-ca {listen.client_ca} holds no certificate in PEM: {why}"
+            ) from error
+
+
+def _refuse_password() -> str:
+    raise ValueError("the key has a password, which nobody could type where it runs")
+
+
 async def _serve(args: argparse.Namespace) -> int:
     """Serves until a signal comes, and returns its number."""
     # imported here: the extra `service` may be missing
@@ -105,7 +153,10 @@ async def _serve(args: argparse.Namespace) -> int:
 
     token = read_token(args.token_file) if args.token_file else None
     listen = Listen(args.listen, token, args.tls_cert, args.tls_key, args.client_ca)
-    tokens = args.tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
+    _check_tls(listen)
+    if args.added_tokens:
+        preflight.later_folder("--added-tokens", args.added_tokens.parent)
+    tokens = args.added_tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
     opener = engine_opener(args.backend, args.bundle, args.vllm)
     service = Service(opener, backend=args.backend, tokens=tokens, caps=Caps(sessions=args.sessions))
     async with serving(service, listen) as running:

@@ -14,7 +14,7 @@ from typing import Any
 
 from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
-from glasses.commands import old_names
+from glasses.commands import old_names, preflight
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
@@ -133,6 +133,9 @@ def _trained(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any
     """Trains and measures the detector, then writes it; returns the figures."""
     if not 20 <= args.takes <= 5000 or not 0 < args.test_hours <= 24:
         raise InputError(Reason.BAD_INPUT, "--takes is 20 to 5000, --test-hours over 0 and at most 24")
+    preflight.later_folder("the model cache", path.parent)
+    preflight.input_folders("--recordings", [args.recordings] if args.recordings else [])
+    preflight.input_folders("--others", args.others)
     bundle = store.load_bundle(args.bundle)
     encoder = AudioEncoder(store.path_of(bundle.encoders["audio"]), n_threads=SPARE_ONE)
     detector = Vad(store.path_of(bundle.vad))

@@ -22,6 +22,9 @@ examples:
   glasses wipe --recordings           ... and what `glasses run --record` wrote is deleted, but for what is kept
   glasses wipe --recordings DIR       ... in another folder
   sudo systemctl kill -s RTMIN glasses    the same for the boot service
+
+exit status: 0 what was asked for is forgotten, 2 it is not; where nothing of yours runs there is nothing in memory,
+which is 2 for `glasses wipe` (is it the right user?) and 0 with --recordings, which were deleted
 """
 
 

@@ -1,4 +1,6 @@
-"""Progress of long commands: a bar for each stage on a terminal, elsewhere a line every LINE_EVERY_S seconds."""
+"""Progress of long commands: a bar for each stage on a terminal, elsewhere a line after FIRST_LINE_S seconds and then
+every LINE_EVERY_S.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-Tick = Callable[[str, int, int], None]  # stage, done, of how many
+Tick = Callable[[str, int, int | None], None]  # stage, done, of how many (None: not known)
+FIRST_LINE_S = 2.0
 LINE_EVERY_S = 10.0
 
 
@@ -24,7 +27,7 @@ def progress() -> Iterator[Tick]:
     with Progress(*columns, console=Console(stderr=True)) as bars:
         stages: dict[str, TaskID] = {}
 
-        def tick(stage: str, done: int, total: int) -> None:
+        def tick(stage: str, done: int, total: int | None) -> None:
             if stage not in stages:
                 stages[stage] = bars.add_task(stage, total=total)
             bars.update(stages[stage], completed=done, total=total)
@@ -33,11 +36,11 @@ def progress() -> Iterator[Tick]:
 
 
 def _lines() -> Tick:
-    due_s = [time.monotonic() + LINE_EVERY_S]
+    due_s = [time.monotonic() + FIRST_LINE_S]
 
-    def tick(stage: str, done: int, total: int) -> None:
+    def tick(stage: str, done: int, total: int | None) -> None:
         if time.monotonic() >= due_s[0]:
-            print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+            print(f"{stage}: {done}" + ("" if total is None else f" of {total}"), file=sys.stderr, flush=True)
             due_s[0] = time.monotonic() + LINE_EVERY_S
 
     return tick

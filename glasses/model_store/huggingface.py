@@ -62,6 +62,14 @@ def download(source: HfFile, stage: Path, size_bytes: int, tick: Tick) -> Path:
         errors.HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # its HTTP client's base error, re-exported
     ) as error:
         raise ModelError(Reason.NO_NETWORK, f"cannot reach the hub for {source}: check the network or proxy") from error
+    except ImportError as error:
+        raise ModelError(
+            Reason.NOT_INSTALLED,
+            f"cannot reach the hub for {source}: a proxy variable, such as $ALL_PROXY, names a SOCKS proxy, which "
+            "needs: pip install 'httpx[socks]'",
+        ) from error
+    except ValueError as error:  # a proxy variable that holds no address
+        raise ModelError(Reason.NO_NETWORK, f"cannot reach the hub for {source}: {error}") from error
     except OSError as error:
         if error.errno is not None:
             raise  # an error of the disk: the store explains it

@@ -19,7 +19,7 @@ from glasses.memory.latent_memory import TIERS
 from glasses.recording.demo_session import events as session_events
 from glasses.recording.demo_session import load_session
 from glasses.recording.entries import Answered, Decision, Entry, decision_of
-from glasses.recording.folder import opened, segments
+from glasses.recording.folder import default_folder, opened, segments
 from glasses.recording.mcap_file import CutOffError, read_entries
 from glasses.replay.diff import RecordedTurn, shifted
 from glasses.replay.replayed_reply import ReplayedReply
@@ -54,8 +54,10 @@ def session_files(path: Path) -> list[Path]:
     """The segments of a recording in order: one file, or a folder of them. Raises InputError(NOT_FOUND)."""
     found = [segment.path for segment in segments(path)] if path.is_dir() else [path]
     if not found or not found[0].exists():
-        hint = "it holds no session.toml and no .mcap; a .part is finished by the next `glasses run --record`"
-        raise InputError(Reason.NOT_FOUND, f"no recording at {path}" + (f": {hint}" if path.is_dir() else ""))
+        hint = f"`glasses run --record` keeps them in {default_folder()}, unless it is told otherwise"
+        if path.is_dir():
+            hint = "it holds no session.toml and no .mcap; a .part is finished by the next `glasses run --record`"
+        raise InputError(Reason.NOT_FOUND, f"no recording at {path}: {hint}")
     return found
 
 

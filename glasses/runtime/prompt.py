@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,13 +94,23 @@ def _request(loaded: LoadedBundle, latents: Latents, rows: Float32Array, state: 
     return np.concatenate(parts)
 
 
-def prompt_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput | str]) -> list[ModelInput]:
+def prompt_of(
+    loaded: LoadedBundle,
+    inputs: Sequence[Latents | ConnectedInput | str],
+    *,
+    on_question: Callable[[str], None] = lambda question: None,
+) -> list[ModelInput]:
     """Everything after the system prompt: what the user says (see `request_of`), and the suffix."""
-    return [*request_of(loaded, inputs), suffix_of(loaded.backbone)]
+    return [*request_of(loaded, inputs, on_question=on_question), suffix_of(loaded.backbone)]
 
 
-def request_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput | str]) -> list[ModelInput]:
-    """What the user says in a turn: its inputs in order, and a question where none was put."""
+def request_of(
+    loaded: LoadedBundle,
+    inputs: Sequence[Latents | ConnectedInput | str],
+    *,
+    on_question: Callable[[str], None] = lambda question: None,
+) -> list[ModelInput]:
+    """What the user says in a turn: its inputs in order, and a question where none was put: `on_question` is told."""
     out: list[ModelInput] = []
     state = PromptState()
     for one in inputs:
@@ -108,6 +118,8 @@ def request_of(loaded: LoadedBundle, inputs: Sequence[Latents | ConnectedInput |
             out += [*state.begin_text(), loaded.backbone.tokenize(one, special=False)]
         else:
             out.append(connect(loaded, one, state))
+    if not state.has_question:
+        on_question(question_about(state.modalities))
     return out + _question(loaded, state)
 
 

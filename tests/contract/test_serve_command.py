@@ -27,7 +27,7 @@ def serve(*options: str) -> subprocess.Popen[str]:
 
 def test_serve_stopped_after_an_answer_leaves_nothing_behind(tmp_path: Path) -> None:
     socket = tmp_path / "s"
-    with serve("--listen", f"unix:{socket}", "--tokens", str(tmp_path / "t")) as server:
+    with serve("--listen", f"unix:{socket}", "--added-tokens", str(tmp_path / "t")) as server:
         try:
             assert server.stdout
             about = json.loads(server.stdout.readline())
@@ -76,7 +76,7 @@ def test_serve_openai_client_gets_pictures_and_sounds_named(tmp_path: Path) -> N
     """Held-out photographs and recordings come before or after the question; two of three must be named."""
     token = tmp_path / "token"
     token.write_text("sk-0123456789abcdef\n")
-    options = ("--listen", "127.0.0.1:0", "--tokens", str(tmp_path / "t"), "--token-file", str(token))
+    options = ("--listen", "127.0.0.1:0", "--added-tokens", str(tmp_path / "t"), "--token-file", str(token))
     with serve(*options) as server:
         try:
             assert server.stdout

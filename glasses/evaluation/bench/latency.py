@@ -113,7 +113,8 @@ def report(figures: dict[str, Any]) -> str:
         name = name.replace("_", " ")
         if isinstance(value, dict):
             return [f"{indent}{name}:", *(line for k, v in value.items() for line in lines(k, v, f"{indent}  "))]
-        return [f"{indent}{name:<{32 - len(indent)}}{value}"]
+        shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        return [f"{indent}{name:<{32 - len(indent)}}{shown}"]
 
     return "\n".join(line for name, value in figures.items() for line in lines(name, value, ""))
 

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from glasses.backbone.llama import LlamaBackbone
+from glasses.evaluation.progress import Tick
 
 ROWS = 128  # a prompt with some four seconds of sound in it
 _TEXT = "The wearer looks at the harbour and asks which of the boats is the oldest. " * 12
 _READ_BYTES = 128 << 20  # well over any cache
 
 
-def run(backbone_path: Path, *, pairs: int = 15, n_threads: int = 2) -> dict[str, Any]:
+def run(
+    backbone_path: Path, *, pairs: int = 15, n_threads: int = 2, tick: Tick = lambda stage, done, total: None
+) -> dict[str, Any]:
     """Measures and returns figures by name: times in ms, rates in GB/s and tokens/s, ratios without unit.
 
     `prefill_ratio` is the median over pairs of latents' time by tokens' time, `prefill_cpu_ratio` the same of processor
@@ -31,8 +34,10 @@ def run(backbone_path: Path, *, pairs: int = 15, n_threads: int = 2) -> dict[str
     with LlamaBackbone(backbone_path, n_ctx=1024, n_threads=n_threads) as backbone:
         ids = backbone.tokenize(_TEXT)[:ROWS]
         rows = backbone.token_rows(ids)
-        tokens, latents, difference = _paired_prefills(backbone, [ids], [rows], pairs)
+        tokens, latents, difference = _paired_prefills(backbone, [ids], [rows], pairs, tick)
+        tick("decode", 0, 2)
         token_s = _decode_seconds(backbone, ids)
+    tick("memory reads", 1, 2)
     weight_bytes = backbone_path.stat().st_size
     bandwidth = _bandwidth_bytes_s(n_threads)
     ratios = np.array(latents) / np.array(tokens)  # (pairs, 2): wall clock, processor
@@ -56,12 +61,13 @@ def run(backbone_path: Path, *, pairs: int = 15, n_threads: int = 2) -> dict[str
 
 
 def _paired_prefills(
-    backbone: LlamaBackbone, tokens: Sequence[Any], latents: Sequence[Any], pairs: int
+    backbone: LlamaBackbone, tokens: Sequence[Any], latents: Sequence[Any], pairs: int, tick: Tick
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]], float]:
     """(Wall, processor) seconds of each token prefill, of each latent prefill, and their logits' largest difference."""
     seconds: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     difference = 0.0
     for pair in range(-1, pairs):  # the first pair warms up
+        tick("prefills", pair + 1, pairs + 1)
         logits = [np.zeros(0, np.float32)] * 2
         for which in (0, 1) if pair % 2 else (1, 0):
             backbone.rollback(0)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from glasses.encoders.audio import windows
+from glasses.evaluation.progress import Tick
 from glasses.recording.demo_session import SHIPPED, load_session
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.client.client import Client
@@ -25,6 +26,7 @@ from glasses.service.client.transport import WebSocket
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.server.server import Listen, serving
 from glasses.service.server.service import Service
+from glasses.system.event_loop import run_until_signal
 from glasses.types import SAMPLE_RATE_HZ, Latents
 
 ROUND_TRIPS_MS = (20, 80, 200)
@@ -49,9 +51,9 @@ class Relay:
             loop.call_later(self.delay_s, writer.close)
 
 
-def run(bundle_name: str) -> dict[str, Any]:
+def run(bundle_name: str, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Medians in ms by round trip, and the ratio of the two. Raises ModelError where the bundle was not pulled."""
-    return asyncio.run(_run(bundle_name))
+    return run_until_signal(_run(bundle_name, tick))
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -63,7 +65,7 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-async def _run(bundle_name: str) -> dict[str, Any]:
+async def _run(bundle_name: str, tick: Tick) -> dict[str, Any]:
     latents: list[Latents] = []
 
     def opened() -> LlamaEngine:
@@ -77,18 +79,21 @@ async def _run(bundle_name: str) -> dict[str, Any]:
         async with serving(service, Listen(f"unix:{inner}")):
             server = await asyncio.start_unix_server(relay.accept, str(outer))
             async with Client(WebSocket(f"unix:{outer}"), dtype="i8") as client:
-                rows = {ms: await _pairs(client, relay, ms, latents) for ms in ROUND_TRIPS_MS}
+                rows = {ms: await _pairs(client, relay, ms, latents, tick) for ms in ROUND_TRIPS_MS}
             server.close()
     speech_s = sum(x.duration_ns for x in latents) / 1e9
     return {"speech_s": speech_s, "windows": len(latents), "pairs": PAIRS, "by_round_trip_ms": rows}
 
 
-async def _pairs(client: Client, relay: Relay, round_trip_ms: int, latents: list[Latents]) -> dict[str, float]:
+async def _pairs(
+    client: Client, relay: Relay, round_trip_ms: int, latents: list[Latents], tick: Tick
+) -> dict[str, float]:
     relay.delay_s = round_trip_ms / 2000
     took: dict[bool, list[float]] = {True: [], False: []}
     for pair in range(PAIRS):
         for streamed in (True, False) if pair % 2 else (False, True):
             took[streamed].append(await _turn(client, latents, streamed=streamed))
+        tick(f"round trip {round_trip_ms} ms", pair + 1, PAIRS)
     ratios = [a / b for a, b in zip(took[True], took[False], strict=True)]
     return {
         "streamed_ms": statistics.median(took[True]),

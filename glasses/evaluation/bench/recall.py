@@ -14,6 +14,7 @@ import numpy as np
 from glasses.assistant.answer import Times, answer
 from glasses.audio.sound_files import read_audio
 from glasses.evaluation.bench import views
+from glasses.evaluation.progress import Tick
 from glasses.evaluation.sounds import QUESTION, SOUNDS, read_index, said_class
 from glasses.evaluation.subset import spread
 from glasses.memory.latent_memory import LatentMemory
@@ -26,14 +27,15 @@ AGES_S = (5, 120, 900)  # one for each tier of the memory
 _CHUNK = SAMPLE_RATE_HZ // 50
 
 
-def run(bundle: str, n_clips: int) -> dict[str, Any]:
+def run(bundle: str, n_clips: int, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Share of clips whose class is named: heard directly, and from memory by age; MB a minute of sound takes there."""
     loaded = open_bundle(bundle)
     index = [sound for sound in read_index() if sound.split == "held-out"]
     names = {sound.label: sound.accept for sound in index}
     clips = spread(index, n_clips)
     hits: dict[str, int] = {}
-    for sound in clips:
+    for i, sound in enumerate(clips):
+        tick("sounds", i, len(clips))
         pcm = read_audio(SOUNDS / sound.file)
         given: dict[str, tuple[Latents, ...]] = {"heard directly": loaded.encode_audio(pcm)}
         for age_s in AGES_S:
@@ -48,7 +50,7 @@ def run(bundle: str, n_clips: int) -> dict[str, Any]:
     megabytes = remembered(loaded, minute).n_bytes / 1e6
     loaded.close()
     shares = {how: round(n / len(clips), 3) for how, n in hits.items()}
-    return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2), "views": views.run()}
+    return {"clips": len(clips), "named": shares, "mb_a_minute": round(megabytes, 2), "views": views.run(tick=tick)}
 
 
 def remembered(loaded: LoadedBundle, pcm: Float32Array) -> LatentMemory:

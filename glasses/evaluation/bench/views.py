@@ -15,6 +15,7 @@ import numpy as np
 
 from glasses.devices.camera import FPS
 from glasses.evaluation.pictures import read_pictures
+from glasses.evaluation.progress import Tick
 from glasses.memory.sound_segmenter import BLOCK_MS
 from glasses.memory.view_filter import NEAR_S, ViewFilter
 from glasses.types import NS_PER_S, UInt8Array
@@ -26,7 +27,7 @@ _NOISE, _DRIFT = 4.0, 2.0  # of 255
 _SIZE = (480, 640)
 
 
-def run() -> dict[str, Any]:
+def run(*, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Views kept, by how long they were looked at; pictures encoded a minute, with a filter and without; and for how
     many sounds each filter kept a picture of the view they began in, within NEAR_S of the beginning.
     """
@@ -34,7 +35,8 @@ def run() -> dict[str, Any]:
     filters, n_encoded, n_shown = (ViewFilter(), ViewFilter()), [0, 0], [0, 0]  # without and with sounds
     kept: dict[str, list[bool]] = {"under 2 s": [], "2 to 5 s": [], "over 5 s": []}
     t_ns = n_pictures = 0
-    for picture in read_pictures():
+    for n_views, picture in enumerate(read_pictures()):
+        tick("views", n_views, None)
         stay_s = float(np.exp(rng.uniform(*np.log(STAYS_S))))
         sound_ns, is_told = t_ns + round(sounds_rng.uniform(0, stay_s) * NS_PER_S), False
         kept_ns: tuple[list[int], list[int]] = ([], [])

@@ -15,6 +15,7 @@ import soundfile
 
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
+from glasses.evaluation.progress import Tick
 from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Said, Session, load_session
@@ -26,7 +27,7 @@ OPUS_KBIT_S, JPEG_QUALITY = 24, 85
 ENCODER_PX = 224
 
 
-def run(bundle_name: str) -> dict[str, Any]:
+def run(bundle_name: str, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
     """Mean bytes of a spoken turn and of a picture, each way. Raises ModelError where the bundle was not pulled."""
     bundle, session = store.load_bundle(bundle_name), load_session(SHIPPED)
     audio = AudioEncoder(store.path_of(bundle.encoders["audio"]), n_threads=1)
@@ -34,7 +35,11 @@ def run(bundle_name: str) -> dict[str, Any]:
     said = [s for s in session.said if s.addressed]
     sounds = [_sound(session, s) for s in said]
     pictures = [_picture(session, s) for s in said]
-    heard, seen = [audio.encode(pcm) for pcm in sounds], [image.encode(rgb) for rgb in pictures]
+    heard, seen = [], []
+    for i, (pcm, rgb) in enumerate(zip(sounds, pictures, strict=True), 1):
+        heard.append(audio.encode(pcm))
+        seen.append(image.encode(rgb))
+        tick("turns", i, len(said))
     return {
         "turns": len(said),
         "speech_s": float(np.mean([len(pcm) / SAMPLE_RATE_HZ for pcm in sounds])),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import ipaddress
 import json
 import struct
 import zipfile
@@ -27,6 +28,10 @@ from glasses.service.protocol.messages import GenerationParams
 from glasses.types import Float32Array
 
 CONNECT_S, SILENT_S = 5.0, 120.0  # the first token waits for the whole prefill, and for other requests
+_SOCKS = (
+    "a proxy variable, such as $ALL_PROXY, names a SOCKS proxy, which needs: pip install 'httpx[socks]'; "
+    "or put the server's name in $NO_PROXY"
+)
 
 
 class VllmEngine:
@@ -37,6 +42,7 @@ class VllmEngine:
     def __init__(self, loaded: LoadedBundle, url: str, *, api_key: str | None = None) -> None:
         """Asks the server which model it has. Raises RemoteError: NO_NETWORK, REFUSED."""
         self.loaded, self._url = loaded, url.rstrip("/")
+        self._by_proxy = not _is_loopback(url)
         self._backbone = loaded.backbone
         self._sizes = {"n_vocab": self._backbone.n_vocab, "n_embd": self._backbone.n_embd}
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -90,7 +96,7 @@ class VllmEngine:
         timeout = httpx.Timeout(SILENT_S, connect=CONNECT_S)
         try:
             async with (
-                httpx.AsyncClient(headers=self._headers, timeout=timeout) as http,
+                httpx.AsyncClient(headers=self._headers, timeout=timeout, trust_env=self._by_proxy) as http,
                 http.stream("POST", f"{self._url}/v1/completions", json=asked) as answer,
             ):
                 if answer.status_code != 200:
@@ -135,12 +141,25 @@ class VllmEngine:
 
     def _ask_model(self) -> str:
         try:
-            answer = httpx.get(f"{self._url}/v1/models", headers=self._headers, timeout=CONNECT_S)
+            answer = httpx.get(
+                f"{self._url}/v1/models", headers=self._headers, timeout=CONNECT_S, trust_env=self._by_proxy
+            )
             if answer.status_code in (401, 403):
                 raise RemoteError(Reason.REFUSED, f"{self._url} answers {answer.status_code}: check VLLM_API_KEY")
             return str(answer.raise_for_status().json()["data"][0]["id"])
-        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
-            raise RemoteError(Reason.NO_NETWORK, f"no vLLM server at {self._url}: {error!r}") from error
+        except ImportError as error:
+            raise RemoteError(Reason.NOT_INSTALLED, f"{self._url}: {_SOCKS}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, KeyError, IndexError, ValueError) as error:
+            raise RemoteError(Reason.NO_NETWORK, f"no vLLM server at {self._url}: {error}") from error
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether `url` stays on this machine, so that no proxy of the environment has anything to do with it."""
+    try:
+        host = httpx.URL(url).host
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except (httpx.InvalidURL, ValueError):  # a name
+        return False
 
 
 def _tokens(chunk: dict[str, Any], top_k: int) -> list[StreamedToken]:

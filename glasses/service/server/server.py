@@ -30,6 +30,8 @@ from glasses.service.server.http_app import make_app
 from glasses.service.server.openai.routes import routes
 from glasses.service.server.service import Service
 
+MAKE_TOKEN = "to make one: (umask 077; openssl rand -hex 32 > token), then --token-file token"
+
 
 @dataclass(frozen=True, slots=True)
 class Listen:
@@ -50,12 +52,12 @@ class Listen:
         if self.client_ca and not self.tls_cert:
             raise InputError(Reason.BAD_INPUT, "--client-ca needs --tls-cert and --tls-key")
         if self.token is not None and len(self.token) < 16:
-            raise InputError(Reason.BAD_INPUT, "a token of under 16 characters can be guessed")
+            raise InputError(Reason.BAD_INPUT, f"a token of under 16 characters can be guessed; {MAKE_TOKEN}")
         if self.token is None and self.client_ca is None and not self._is_local():
             raise InputError(
                 Reason.REFUSED,
                 f"{self.address} can be reached from other machines: give --token-file or --client-ca, "
-                "or listen on 127.0.0.1 or unix:PATH",
+                f"or listen on 127.0.0.1 or unix:PATH; {MAKE_TOKEN}",
             )
 
     @property
