@@ -11,6 +11,7 @@ audible and when it is over.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -35,6 +36,8 @@ from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Load, Sens
 
 log = logging.getLogger(__name__)
 CHECK_S = 0.2  # between two looks at the devices
+WIPE_S = 2.0  # a stage takes this long at the most until it has forgotten; a decode step some milliseconds
+NO_MICROPHONE = "there is no microphone now: touch again when it is back"
 TOO_HOT = "I have to rest for a while."
 
 
@@ -96,6 +99,7 @@ class Assistant:
             write=write,
         )
         self._check_ns = 0
+        self._to_forget, self._forgotten = threading.Event(), threading.Event()  # a wipe, for the listening thread
         self._thread = SupervisedThread(self._listen, "listener", policy="end", on_failure=lambda error: self.stop())
 
     def run(self, prepare: Callable[[], None] = lambda: None) -> None:
@@ -141,7 +145,18 @@ class Assistant:
         return not self.devices.is_muting
 
     def wipe(self) -> None:
-        """Forgets all that is remembered before it returns; from any thread, but from no signal handler."""
+        """Forgets all before it returns; from any thread, but from no signal handler.
+
+        What is remembered, the last half minute of sound in the listener, and the conversation in the KV cache. The
+        reply under way ends. A stage that hangs for WIPE_S is logged and not waited for.
+        """
+        self._to_forget.clear()
+        self._forgotten.clear()
+        self._to_forget.set()
+        if self._thread.alive and not self._forgotten.wait(WIPE_S):
+            log.error("wiped, but for the last sound that was heard: the listener hangs")
+        if not self._responder.forget().wait(WIPE_S):
+            log.error("wiped, but for the conversation: the responder hangs")
         self.memory.wipe()
 
     def _listen(self) -> None:
@@ -158,11 +173,17 @@ class Assistant:
             signals += self._listener.feed(state)
         if self.devices.follow_mute():
             signals += self._listener.forget(now_ns)
+        if self._to_forget.is_set():
+            self._to_forget.clear()
+            signals += self._listener.forget(now_ns)
+            self._forgotten.set()
         if now_ns >= self._check_ns:
             self._check_ns = now_ns + round(CHECK_S * NS_PER_S)
             if not self.devices.is_muting:  # a turn that is to be dropped is not completed
                 signals += self._listener.tick(now_ns)
             self._follow_devices()
+            if self.devices.lacks_microphone:
+                signals += self._listener.lose_microphone(now_ns)
         try:
             if event is not None and self.devices.may_take(event):
                 signals += self._take(event)
@@ -178,6 +199,10 @@ class Assistant:
             event, own_voice = self._echo.take(event)
         elif isinstance(event, Button):
             if self.memory.is_consumed(event):
+                self._responder.forget()
+                return self._listener.forget(event.t_ns)
+            if self.devices.lacks_microphone:
+                self._on_device_change(DeviceChange(event.t_ns, "disconnected", NO_MICROPHONE))
                 return []
             if event.press == "long_press":
                 self.devices.camera.look()

@@ -78,6 +78,11 @@ class DeviceSupervisor:
         """Whether the sensors are being closed, or opened, and that is not reported yet."""
         return self.muted != self._was_muted or self._mute_due_ns is not None
 
+    @property
+    def lacks_microphone(self) -> bool:
+        """Whether there is none, though there should be."""
+        return not self.muted and not self._was_muted and (self.microphone is None or self.microphone.gone)
+
     def may_take(self, event: SensorEvent) -> bool:
         """Whether the pipeline may have this event: not while muted, and nothing that was sensed while it was muted."""
         return not self.muted and event.t_ns >= self._since_ns

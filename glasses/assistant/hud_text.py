@@ -68,8 +68,9 @@ class HudText:
             self._clear_at_s = self._clock() + self._clear_after_s + reading_s
 
     def _on_device_change(self, change: DeviceChange) -> None:
-        if change.state == "muted":
-            self._text, self._is_finished = MUTED, True
+        shown = MUTED if change.state == "muted" else change.why if change.state == "disconnected" else ""
+        if shown:
+            self._text, self._is_finished = shown, True
             self._clear_at_s = self._clock() + self._clear_after_s
             self._show()
         elif change.state == "unmuted" and self._text == MUTED:

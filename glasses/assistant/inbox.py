@@ -54,7 +54,14 @@ class Stop:
     """The responder is to end."""
 
 
-Command = NewDraft | TurnCompleted | Cut | Stop
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Everything is to be forgotten; `done` is set once the KV cache holds nothing of the conversation."""
+
+    done: threading.Event
+
+
+Command = NewDraft | TurnCompleted | Cut | Stop | Forget
 
 
 class Inbox:
@@ -96,6 +103,19 @@ class Inbox:
                 self._speaker.pause()
             elif signal.event is TurnEvent.BARGE_IN_REJECTED and self._speaker:
                 self._speaker.unpause()
+
+    def forget(self) -> threading.Event:
+        """Queues `Forget`, aborts what is being done and silences the speaker. Returns what is set once it is done."""
+        done = threading.Event()
+        with self._arrived:
+            self._basis = None
+            if self._speaker:
+                self._speaker.silence()
+            self._queue(Forget(done))
+            self._abort()
+            if not self._open:  # nothing was fed yet, or will be
+                done.set()
+        return done
 
     def stop(self) -> None:
         """Queues `Stop` and aborts what is being done."""

@@ -49,6 +49,11 @@ class KvContext:
         self._fed, self._n_user = np.concatenate([self._fed, rows[keep:]]), len(draft.rows)
         return min(keep, len(draft.rows))
 
+    def forget(self) -> None:
+        """Leaves the system prompt alone in the cache."""
+        self._loaded.backbone.rollback(self._loaded.n_prefix)
+        self._begin_at(self._loaded.n_prefix)
+
     def keep_heard(self, n_tokens: int) -> None:
         """Rolls the cache back to the last of the `n_tokens` that were heard, and ends the assistant's turn.
 

@@ -121,12 +121,17 @@ class Listener:
         return [signal for change in self._turns.tick(now_ns) for signal in self._follow(change)]
 
     def forget(self, now_ns: int) -> list[Signal]:
-        """Muted: drops the open turn and every sample and picture that is held."""
+        """Muted or wiped: drops the open turn, and every sample, picture and voice that is held."""
         self._ring, self._n_steps, self._draft = self._new_ring(), 0, None
         self._vad.reset()
         self._encoder.forget()
         self._speculator.forget()
         return [TurnSignal(TurnEvent.TIMED_OUT, now_ns, self.turn_id)] if self._turns.drop(now_ns) else []
+
+    def lose_microphone(self, now_ns: int) -> list[Signal]:
+        """The microphone is gone: a turn in which nobody has spoken yet would be a turn about nothing."""
+        unheard = self._turns.is_open and self._turns.spoken_ns is None
+        return [TurnSignal(TurnEvent.TIMED_OUT, now_ns, self.turn_id)] if unheard and self._turns.drop(now_ns) else []
 
     def _touched(self, event: Button) -> list[Signal]:
         """A touch starts a turn, or makes an open one the wearer's; somebody else's that is open gives way."""

@@ -13,6 +13,7 @@ from glasses.events import Clause, Draft, Reply, Work
 from glasses.types import Float32Array, Token
 
 SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word
+IDLE_S = 0.5  # between two signs of life to the watchdog
 
 
 class TurnProgress(Protocol):
@@ -60,6 +61,29 @@ class CompletedTurn:
 
     def wait_completed(self) -> None:
         """It is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolledTurn:
+    """The TurnProgress of a reply. `poll` takes the responder's commands, and waits for them for so many seconds."""
+
+    reply: Reply
+    poll: Callable[[Reply, float], None]
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the turn is completed."""
+        return self.reply.ended is not None
+
+    def check(self) -> None:
+        """Raises ModelError(ABORTED) where nobody waits for the reply any more."""
+        self.poll(self.reply, 0.0)
+
+    def wait_completed(self) -> None:
+        """Returns once the turn is completed. Raises as `check`."""
+        self.poll(self.reply, 0.0)
+        while not self.is_completed:
+            self.poll(self.reply, IDLE_S)
 
 
 # The tokens of an answer to a draft that is in the KV cache.

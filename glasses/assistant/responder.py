@@ -9,15 +9,16 @@ cache holds what was heard of the reply, nothing more.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from glasses.assistant.clock import Clock, HostClock
-from glasses.assistant.inbox import Basis, Cut, Inbox, NewDraft, Stop
+from glasses.assistant.inbox import Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
-from glasses.assistant.reply import Synthesizer, Write, record_work, same_rows, tokens_heard
+from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
@@ -28,7 +29,6 @@ from glasses.types import NS_PER_MS, Float32Array
 log = logging.getLogger(__name__)
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
 _AUDIBLE_MS = 200  # within which a clause that was queued at the speaker begins to sound
-_IDLE_S = 0.5  # between two signs of life to the watchdog
 _NO_SPEAKER_S = 0.02  # between two looks for a speaker that was lost
 
 
@@ -80,11 +80,16 @@ class Responder:
         self._basis: Basis | None = None  # what the reply is made from
         self._n_shown = 0  # tokens of the reply that went to `on_text`
         self._interrupted: Reply | None = None  # the KV cache does not hold yet what was heard of it
+        self._forgetting: list[threading.Event] = []  # wipes that are not done yet
         self._stopped = False
 
     def put(self, signal: Signal) -> None:
         """Takes a signal of the listener. Aborts the work it makes useless and silences the speaker at once."""
         self._inbox.put(signal)
+
+    def forget(self) -> threading.Event:
+        """Ends the reply and forgets the conversation. Returns what is set once the KV cache holds nothing of it."""
+        return self._inbox.forget()
 
     def stop(self) -> None:
         """Ends `run`."""
@@ -99,7 +104,7 @@ class Responder:
         self._inbox.open()
         try:
             while not self._stopped:
-                self._take(_IDLE_S)
+                self._take(IDLE_S)
                 self._work()
         finally:
             self._inbox.close()
@@ -113,6 +118,8 @@ class Responder:
                 self._completed(command)
             elif isinstance(command, Cut):
                 self._cut(command)
+            elif isinstance(command, Forget):
+                self._forget(command)
             elif isinstance(command, Stop):
                 self._stopped = True
         self._on_progress()
@@ -155,9 +162,21 @@ class Responder:
             self._interrupted = reply
             self._on_reply(reply)
 
+    def _forget(self, command: Forget) -> None:
+        """Ends the reply; `_work` empties the cache, once nothing decodes any more."""
+        reply, self._reply, self._basis, self._interrupted = self._reply, None, None, None
+        self._forgetting.append(command.done)
+        if reply and reply.ended and not reply.outcome:
+            reply.outcome = Outcome.INTERRUPTED
+            self._on_state(ReplyState(self._clock.now_ns(), reply.draft.turn.id, "finished"))
+            self._on_reply(reply)
+
     def _work(self) -> None:
         """Does what is to be done for the current reply, until it is finished or something else is wanted."""
         reply = self._reply
+        while self._forgetting:
+            self._context.forget()
+            self._forgetting.pop().set()
         try:
             if self._interrupted:
                 self._context.keep_heard(self._interrupted.n_tokens_played)
@@ -193,7 +212,7 @@ class Responder:
             self._stage = ReplyStage.FED
             return
         draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.user_rows)
-        progress = _Progress(reply, self._poll)
+        progress = PolledTurn(reply, self._poll)
         if self._voice is None or self._inbox.speaker is None:
             progress.wait_completed()
             for _ in self._writer.tokens(reply, draft, progress):
@@ -261,26 +280,3 @@ class Responder:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED
         self._on_state(ReplyState(self._clock.now_ns(), reply.draft.turn.id, "finished"))
         self._on_reply(reply)
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    """The TurnProgress of a reply. `poll` takes commands, and waits for them for so many seconds."""
-
-    reply: Reply
-    poll: Callable[[Reply, float], None]
-
-    @property
-    def is_completed(self) -> bool:
-        """Whether the turn is completed."""
-        return self.reply.ended is not None
-
-    def check(self) -> None:
-        """Raises ModelError(ABORTED) where nobody waits for the reply any more."""
-        self.poll(self.reply, 0.0)
-
-    def wait_completed(self) -> None:
-        """Returns once the turn is completed. Raises as `check`."""
-        self.poll(self.reply, 0.0)
-        while not self.is_completed:
-            self.poll(self.reply, _IDLE_S)

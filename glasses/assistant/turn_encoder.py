@@ -138,6 +138,8 @@ class TurnEncoder:
     def forget(self) -> None:
         """Drops every sound and picture that is held."""
         self._frame, self._view, self._before, self._unencoded = None, None, (), None
+        if self._follow_ups:
+            self._follow_ups.forget()
 
     def encode(self, pcm: Float32Array, end_ns: int, state: DraftState, *, wants_image: bool) -> EncodedTurn:
         """The turn of the sound float32 (N,) up to `end_ns`. Raises ModelError and InputError as the encoders do."""

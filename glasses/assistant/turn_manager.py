@@ -131,8 +131,8 @@ class TurnManager:
         self._speech_run = 0
 
     def drop(self, t_ns: int) -> bool:
-        """Drops an open turn; tells whether there was one."""
-        was_open = self.is_open
+        """Drops an open turn and ends the conversation; tells whether a turn was open."""
+        was_open, self._follow_up_until_ns = self.is_open, 0
         self._move(Trigger.DROPPED, t_ns)
         return was_open
 

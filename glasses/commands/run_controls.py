@@ -24,7 +24,6 @@ INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting one
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "long_press", "r": "double_tap"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
 MUTED = "muted: nothing is heard and no touch counts; m and Enter opens the microphone again"
-NO_MICROPHONE = "no microphone now: the answer waits until there is one again"
 _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
 
 
@@ -137,8 +136,6 @@ def _key(on: Controlled, key: str) -> None:
         if on.assistant.muted:
             on.note(MUTED)
             return
-        if on.assistant.devices.microphone is None:
-            on.note(NO_MICROPHONE)
         on.touch(KEYS[key])
     elif key == "m":
         on.assistant.mute(not on.assistant.muted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +18,20 @@ TALK_MS = 160  # as in the listener: less speech than this is a noise
 HOLE_NS = 100_000_000  # chunks further apart than this are two streams
 
 
+class Segment(NamedTuple):
+    """Sound float32 (N,) from `t_ns` on that is to be remembered as one; `talk`: somebody speaks in it."""
+
+    pcm: Float32Array
+    t_ns: int
+    talk: bool
+
+
 class SoundSegmenter:
     """Cuts the live sound where it falls silent, where somebody begins to speak and at LONGEST_MS, and has every
     audible segment remembered.
 
     `encode` makes latents of float32 (N,) sound at 16 kHz and its time. It runs inside `feed`, once a segment; the
-    caller decides by the encoders it gives (and by not calling) what that may cost.
+    caller decides by the encoders it gives (and by not calling) what that may cost. `cut` encodes nothing.
     """
 
     def __init__(self, memory: LatentMemory, encode: Callable[[Float32Array, int], tuple[Latents, ...]]) -> None:
@@ -42,23 +51,31 @@ class SoundSegmenter:
 
         Raises as `encode` does; that segment is lost.
         """
+        segments = self.cut(chunk, speech=speech)
+        for segment in segments:
+            for latents in self._encode(segment.pcm, segment.t_ns):
+                self._memory.remember(latents, talk=segment.talk)
+        return bool(segments)
+
+    def cut(self, chunk: AudioChunk, *, speech: bool) -> list[Segment]:
+        """Takes what `feed` takes, and gives the segments that it completed, often none."""
         if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
             self.reset()
         self._next_ns = chunk.t_ns + len(chunk.pcm) * NS_PER_S // chunk.rate_hz
         self._block.append(chunk)
         self._block_speech_ms += _ms([chunk]) if speech else 0
         if _ms(self._block) < BLOCK_MS:
-            return False
+            return []
         block, spoken_ms = self._block, self._block_speech_ms
         self._block, self._block_speech_ms = [], 0.0
         return self._add(block, spoken_ms)
 
-    def _add(self, block: list[AudioChunk], spoken_ms: float) -> bool:
+    def _add(self, block: list[AudioChunk], spoken_ms: float) -> list[Segment]:
         audible = is_audible(_pcm(block))
         if audible and self.began_ns is None:
             self.began_ns = block[0].t_ns
         speech_begins = spoken_ms > BLOCK_MS / 2 and self._speech_ms < TALK_MS and _ms(self._segment) >= SHORTEST_MS
-        finished = speech_begins and self._finish()
+        finished = [self._finish()] if speech_begins else []
         if not audible and not self._segment:
             self.began_ns = None
             return finished
@@ -68,15 +85,13 @@ class SoundSegmenter:
         if self._quiet_ms >= QUIET_MS:
             self.began_ns = None
         if self._quiet_ms >= QUIET_MS or _ms(self._segment) >= LONGEST_MS:
-            return self._finish()
+            finished.append(self._finish())
         return finished
 
-    def _finish(self) -> bool:
+    def _finish(self) -> Segment:
         segment, talk = self._segment, self._speech_ms >= TALK_MS
         self._segment, self._speech_ms, self._quiet_ms = [], 0.0, 0.0
-        for latents in self._encode(_pcm(segment), segment[0].t_ns):
-            self._memory.remember(latents, talk=talk)
-        return True
+        return Segment(_pcm(segment), segment[0].t_ns, talk)
 
 
 def _pcm(chunks: list[AudioChunk]) -> Float32Array:

@@ -17,7 +17,7 @@ from typing import Self
 from glasses.errors import GlassesError
 from glasses.events import MemoryIntent
 from glasses.memory.latent_memory import LatentMemory
-from glasses.memory.sound_segmenter import SoundSegmenter
+from glasses.memory.sound_segmenter import Segment, SoundSegmenter
 from glasses.memory.view_filter import ViewFilter
 from glasses.system.supervised import SupervisedThread
 from glasses.types import NS_PER_S, AudioChunk, Button, Float32Array, Frame, Latents, SensorEvent, UInt8Array
@@ -51,13 +51,14 @@ class MemoryWriter:
         self._memory = memory
         self._segmenter = SoundSegmenter(self._memory, lambda pcm, t_ns: (encode_sound(pcm, t_ns),))
         self._view_filter = ViewFilter()
-        self._encode_image = encode_image
+        self._encode_sound, self._encode_image = encode_sound, encode_image
         self._age_s, self._close_s = age_s, close_s
-        self._lock = threading.Lock()  # of memory, segmenter and view filter
+        self._lock = threading.Lock()  # of memory, segmenter and view filter; never held while an encoder runs
         self._waiting: queue.Queue[tuple[SensorEvent, bool, int] | None] = queue.Queue(_MAX_WAITING)
         self._wipe_requested_ns = _NEVER_NS
         self.n_lost = 0
-        self._epoch = 0  # raised by each wipe; events of an earlier epoch are not remembered
+        self._epoch = 0  # raised by each wipe, and when muted; events of an earlier epoch are not remembered
+        self._n_wipes = 0  # nor are latents that were being made when everything was forgotten
         self._newest_ns = self._came_ns = time.monotonic_ns()  # of the newest event: its time, and when it was taken
         self._closing = threading.Event()
         self._thread = SupervisedThread(self._run, "memory", policy="restart").start()
@@ -94,6 +95,7 @@ class MemoryWriter:
         """Forgets everything, queued events included, before it returns. Returns the number of windows forgotten."""
         with self._lock:
             self._discard()
+            self._n_wipes += 1
             return self._memory.wipe()
 
     def discard_unfinished(self) -> None:
@@ -146,17 +148,30 @@ class MemoryWriter:
 
     def _take(self, event: SensorEvent, speech: bool, epoch: int) -> None:
         self._newest_ns, self._came_ns = event.t_ns, time.monotonic_ns()
+        segments, view = list[Segment](), None
         with self._lock:
+            n_wipes = self._n_wipes
             if epoch != self._epoch:
                 return
             if isinstance(event, AudioChunk):
                 before_ns = self._segmenter.began_ns
-                self._segmenter.feed(event, speech=speech)
+                segments = self._segmenter.cut(event, speech=speech)
                 began_ns = self._segmenter.began_ns
                 if began_ns is not None and began_ns != before_ns:
                     self._view_filter.sound_began(began_ns)
             elif isinstance(event, Frame) and self._view_filter.is_new(event.rgb, event.t_ns):
-                self._memory.remember(self._encode_image(event.rgb, event.t_ns))
+                view = event
+        # Not under the lock: an encoder that hangs must not keep the listener from muting and forgetting.
+        for segment in segments:
+            self._remember(self._encode_sound(segment.pcm, segment.t_ns), n_wipes, talk=segment.talk)
+        if view:
+            self._remember(self._encode_image(view.rgb, view.t_ns), n_wipes)
+
+    def _remember(self, latents: Latents, n_wipes: int, *, talk: bool = False) -> None:
+        """Remembers what was sensed when `n_wipes` wipes had been, unless there was another since."""
+        with self._lock:
+            if n_wipes == self._n_wipes:
+                self._memory.remember(latents, talk=talk)
 
     def __enter__(self) -> Self:
         return self

@@ -196,6 +196,8 @@ class ReplayEngine:
             if self._memory:
                 self._memory.wipe()
             self._recalling.forget()
+            self._responder.forget()
+            return self._listener.forget(given.t_ns)
         elif isinstance(given, DeviceChange):
             return self._device_changed(given)
         else:

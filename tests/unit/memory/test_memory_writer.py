@@ -203,3 +203,23 @@ def test_writer_close_returns_with_a_hanging_encoder_and_a_full_queue(encoders: 
     assert writer.n_lost > 0
     writer.close()  # must come back; the thread is let go below
     release.set()
+
+
+def test_writer_hanging_encoder_keeps_nobody_from_muting_and_wiping(encoders: Encoders) -> None:
+    """What it was encoding is not remembered afterwards."""
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang(pcm: Any, t_ns: int) -> Latents:
+        hangs.set()
+        assert go_on.wait(30)
+        return encoders.sound(pcm, t_ns)
+
+    with MemoryWriter(hang, encoders.image, LatentMemory(memory_policies())) as writer:
+        play(writer, 1, np.pad(SECOND, (0, SAMPLE_RATE_HZ)), speech=False)
+        assert hangs.wait(30)
+        writer.discard_unfinished()
+        assert writer.wipe() == 0
+        assert writer.usage()[0] == 0.0
+        go_on.set()
+        writer.settle()
+        assert writer.recall_last(20 * NS_PER_S) == ()
