@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -63,8 +64,10 @@ class BearerAuth:
 
 def _is_loopback(host: str) -> bool:
     """Whether a Host header, with or without a port, names this machine."""
-    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    name = name.lower().rstrip(".")
+    named = re.fullmatch(r"(?:\[([0-9A-Fa-f:]+)\]|([^:\[\]]+))(?::\d*)?", host.strip())
+    if named is None:
+        return False
+    name = (named[1] or named[2]).lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

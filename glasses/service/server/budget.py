@@ -31,7 +31,7 @@ class Memory:
     def take(self, address: Any, n_bytes: int, *, has: int = 0) -> None:
         """Counts `n_bytes` more of a request that has `has` already. Raises RemoteError(BUSY) where it is too much."""
         account = account_of(address)
-        over_own = self._held[account] + n_bytes > MAX_CLIENT_BYTES
+        over_own = bool(account) and self._held[account] + n_bytes > MAX_CLIENT_BYTES
         if has + n_bytes > FREE_BYTES and (over_own or self._total + n_bytes > MAX_BYTES):
             limit = MAX_CLIENT_BYTES if over_own else MAX_BYTES
             whose = "its own requests" if over_own else "requests of all clients"
@@ -56,12 +56,18 @@ class Places:
         self._free = asyncio.Semaphore(places)
         self._waiting: Counter[str] = Counter()
 
+    @property
+    def n_waiting(self) -> int:
+        """Requests that wait for a place."""
+        return self._waiting.total()
+
     @asynccontextmanager
     async def place(self, address: Any) -> AsyncIterator[None]:
         """Waits for a place and holds it. Raises RemoteError(BUSY): too many wait, or none was free in time."""
         account = account_of(address)
-        if self._free.locked() and (self._waiting.total() >= WAITING or self._waiting[account] >= WAITING // 2):
-            n = self._waiting[account] if self._waiting.total() < WAITING else self._waiting.total()
+        n, n_own = self._waiting.total(), self._waiting[account] if account else 0
+        if self._free.locked() and (n >= WAITING or n_own >= WAITING // 2):
+            n = n if n >= WAITING else n_own
             _complain(address, f"was refused: {n} requests wait already")
             raise RemoteError(Reason.BUSY, f"{n} requests wait already: ask again in {RETRY_AFTER_S} s")
         self._waiting[account] += 1

@@ -20,7 +20,7 @@ def name_of(address: Any) -> str:
 
 def account_of(address: Any) -> str:
     """Whose share a client's work is counted to: all connections of another machine together; on this machine each
-    connection is for itself, for many programs share its address.
+    connection is for itself, for many programs share its address. "" where it has none: a Unix socket.
     """
     if not address:
         return ""

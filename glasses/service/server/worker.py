@@ -20,9 +20,9 @@ from glasses.errors import Reason, RemoteError
 
 MAX_WAITING = 64  # functions of one client
 MAX_REMEMBERED = 1024  # clients whose used time is known
-# What goes first gets three times as long as what waits behind it, which has its turn once its next slice is earned.
+# What goes first gets three times as long as what waits behind it. That has its turn once it has earned its slice.
 FIRST_SHARE = 3
-SLICE_S = 0.3  # of a client whose slices were not measured yet
+SLICE_S = 0.05  # of a client whose slices were not measured yet
 # A client goes first until it has used so much of the thread's time: ten short questions with their answers on two idle
 # x86 cores. It gets it back in half a minute.
 CREDIT_S, CREDIT_PER_S = 3.0, 0.1
@@ -47,15 +47,14 @@ class _Client:
     credited_s: float = field(default_factory=time.monotonic)  # when the credit was counted
     jobs: deque[_Job] = field(default_factory=deque)
 
-    @property
-    def goes_first(self) -> bool:
-        """Whether what it waits for goes before what others wait for."""
-        return self.jobs[0].deadline_ns is not None or self.credit_s > 0
+    def rank(self, job: _Job) -> int:
+        """0 for what has a deadline, 1 for a client that has asked for little of late, 2 for the others."""
+        return 0 if job.deadline_ns is not None else 1 if self.credit_s > 0 else 2
 
-    def order(self) -> tuple[bool, float]:
-        """The place among those that go first: by deadline, then by the time used."""
-        deadline_ns = self.jobs[0].deadline_ns
-        return deadline_ns is None, self.used_s if deadline_ns is None else deadline_ns
+    def order(self) -> tuple[int, float]:
+        """The rank, and the place within it: by deadline, or by the time used."""
+        job = self.jobs[0]
+        return self.rank(job), self.used_s if job.deadline_ns is None else job.deadline_ns
 
     def use(self, seconds: float) -> None:
         """Counts time that was used."""
@@ -74,7 +73,7 @@ class Worker:
         self._clients: OrderedDict[str, _Client] = OrderedDict()  # the one that came last is last
         self._waiting: dict[str, _Client] = {}
         self._floor_s = 0.0  # what the client that was served last had used before
-        self._owed_s = 0.0  # to those that do not go first, for the time that others had before them
+        self._owed_s = [0.0, 0.0, 0.0]  # to each rank, for the time that those of higher ones had before it
         self._task: asyncio.Task[None] | None = None
         self._added = asyncio.Event()
 
@@ -121,12 +120,7 @@ class Worker:
 
     def _take(self) -> tuple[str, _Job]:
         """Removes the next function from the queue."""
-        first = {name for name, account in self._waiting.items() if account.goes_first}
-        last = min(self._waiting.keys() - first, key=lambda name: self._waiting[name].used_s, default=None)
-        if last is None or (first and self._owed_s < self._waiting[last].slice_s):
-            client = min(first, key=lambda name: self._waiting[name].order())
-        else:
-            client = last
+        client = self._next()
         account = self._waiting[client]
         self._floor_s = max(self._floor_s, min(other.used_s for other in self._waiting.values()))
         job = account.jobs.popleft()
@@ -134,22 +128,31 @@ class Worker:
             del self._waiting[client]
         return client, job
 
+    def _next(self) -> str:
+        """The client whose turn it is: the first of the highest rank, or of a lower one that has earned a slice."""
+        firsts: dict[int, str] = {}
+        for name in sorted(self._waiting, key=lambda name: self._waiting[name].order()):
+            firsts.setdefault(self._waiting[name].order()[0], name)
+        for rank in sorted(firsts, reverse=True):
+            if self._is_owed(self._waiting[firsts[rank]]):
+                return firsts[rank]
+        return firsts[min(firsts)]
+
     async def _count(self, client: str, job: _Job, took_s: float) -> None:
         """Counts a slice that has ended. Gives its client the time to send the next one, if that would come first."""
         account = self._clients.get(client)
         if account is None:
             return
-        went_first = job.deadline_ns is not None or account.credit_s > 0
+        rank = account.rank(job)
+        self._owed_s[rank] = max(0.0, self._owed_s[rank] - took_s)
+        for lower in {other.order()[0] for other in self._waiting.values()}:
+            if lower > rank:
+                self._owed_s[lower] += took_s / FIRST_SHARE
         account.use(took_s)
-        if not went_first:
-            self._owed_s = max(0.0, self._owed_s - took_s)
-        elif any(not waiting.goes_first for waiting in self._waiting.values()):
-            self._owed_s += took_s / FIRST_SHARE
-        goes_first = job.deadline_ns is not None or account.credit_s > 0
         until = time.monotonic() + NEXT_S
         while self._waiting and client not in self._waiting and (left_s := until - time.monotonic()) > 0:
-            next_one = min(self._waiting.values(), key=lambda other: other.used_s)
-            if self._owed_s >= next_one.slice_s if goes_first else account.used_s >= next_one.used_s:
+            rival = self._waiting[self._next()]
+            if rival.order() <= (account.rank(job), job.deadline_ns or account.used_s) or self._is_owed(rival):
                 return
             self._added.clear()
             try:
@@ -157,6 +160,9 @@ class Worker:
                     await self._added.wait()
             except TimeoutError:
                 return
+
+    def _is_owed(self, account: _Client) -> bool:
+        return self._owed_s[account.order()[0]] >= account.slice_s
 
     async def close(self, last: Callable[[], Any]) -> None:
         """Cancels what waits, runs `last` on the thread and ends the thread."""
