@@ -10,7 +10,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile -
 INSTALL := $(BIN)/python $(PIP_INSTALL) --editable
 FAST := not models and not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk
 
-.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train wild test-desk test-offload test-fuzz fuzz-service test-remote test-codecs test-emulator bench-link test-system test-live clean
+.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train wild test-desk test-offload test-fuzz fuzz-service fuzz-readers test-remote test-codecs test-emulator bench-link test-system test-live clean
 
 setup: $(VENV)/.ready models
 
@@ -111,6 +111,13 @@ test-fuzz: setup
 fuzz-service: setup
 	$(INSTALL) '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.fuzz_service --examples 500
+
+# A million bad inputs for each reader of sounds, pictures, recordings, models, configuration and every wire, one after
+# the other: an hour or two. Gone on with where it was stopped; what is found lies in ~/.cache/glasses-fuzz.
+fuzz-readers: setup
+	$(INSTALL) '.[fuzz,quantize]'
+	for target in $$($(BIN)/python -m tests.fuzz.fuzz_readers --list); do \
+		$(BIN)/python -m tests.fuzz.fuzz_readers --target $$target --runs $(or $(RUNS),1000000) || exit 1; done
 
 # The gateway before a real vLLM on this CPU (2.5 GB, x86-64). torch==2.13.0+cpu is not on PyPI: where your index lacks it,
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-remote

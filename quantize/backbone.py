@@ -16,6 +16,7 @@ import numpy as np
 
 from glasses.backbone.native import c, drain_errors
 from glasses.errors import InputError, ModelError, Reason
+from quantize.gguf_header import check_header
 from quantize.imatrix import Importance
 
 MIXED = "mixed"
@@ -62,8 +63,7 @@ def check_type(kind: str) -> None:
 
 def check(path: Path) -> gguf.GGUFReader:
     """Reads the header and that all tensors are there. Raises ModelError: NOT_FOUND, CORRUPT."""
-    if not path.is_file():
-        raise ModelError(Reason.NOT_FOUND, f"{path}: no such file")
+    check_header(path)
     try:
         reader = gguf.GGUFReader(path)
     except Exception as error:  # its reader raises whatever numpy does on damaged bytes

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from glasses.backbone.inputs import ModelInput, batches, check
 from glasses.backbone.native import Native, c
 from glasses.errors import ModelError, Reason
+from quantize.gguf_header import check_header
 
 CHUNK = 256  # rows a decode
 _F32 = 0  # enum ggml_type
@@ -168,6 +169,7 @@ def read(path: Path) -> Importance:
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such file; make it with quantize imatrix")
     if path.stat().st_size > MAX_BYTES:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over {MAX_BYTES >> 20} MiB is no importance matrix")
+    check_header(path)
     try:
         tensors = {one.name: np.array(one.data, np.float32).reshape(-1) for one in gguf.GGUFReader(path).tensors}
     except Exception as error:  # its reader raises whatever numpy does on damaged bytes

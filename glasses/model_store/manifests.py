@@ -123,7 +123,11 @@ def load_manifest(name: str) -> Manifest:
 
     Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong.
     """
-    path = _manifest_path(name)
+    return read_manifest(_manifest_path(name), name)
+
+
+def read_manifest(path: Path, name: str) -> Manifest:
+    """The manifest in a file, which must be of this name. Raises ModelError: BAD_INPUT, TOO_LARGE."""
     table, where = _read_toml(path, name), _where(path, MANIFESTS, "models/manifests")
     folder = None if path.parent == MANIFESTS else path.parents[1]
     _check_keys(table, _MANIFEST_KEYS, {*_MANIFEST_KEYS, "kind"}, where)
@@ -184,7 +188,11 @@ def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
 
     Raises ModelError: NOT_FOUND, or BAD_INPUT if the file is wrong.
     """
-    path = _bundle_path(name)
+    return read_bundle(_bundle_path(name), name)
+
+
+def read_bundle(path: Path, name: str) -> Bundle:
+    """The bundle in a file, which must be of this name. Raises ModelError: BAD_INPUT, TOO_LARGE."""
     where = _where(path, BUNDLES, "models/bundles")
     table = _with_new_keys(_read_toml(path, name), where)
     modalities = dict.fromkeys([*_NEEDED_MODALITIES, *(key.partition("_")[0] for key in table if _is_part(key))])
@@ -253,7 +261,7 @@ def _read_toml(path: Path, name: str) -> dict[str, Any]:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over {MAX_TOML_BYTES >> 10} KiB; a manifest has a page")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, numbers of thousands of digits, deep nesting
         raise ModelError(Reason.BAD_INPUT, f"{path} is not TOML: {error}") from error
     if table.get("name") != name:
         said = table.get("name")
