@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from glasses.audio.pauses import without_long_pauses
-from glasses.audio.sound_files import is_silent
-from glasses.audio.vad import Vad
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.speech import Voice
-from glasses.encoders.audio import windows
-from glasses.media.picture_content import nothing_in
-from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.given import Given, what_shows_something, windows_of
 from glasses.runtime.prompt import prompt_of
 from glasses.types import SAMPLE_RATE_HZ, Latents, Token, Turn
-
-Given = str | np.ndarray | Latents  # text; sound float32 (N,); a picture uint8 (H, W, 3); what an encoder made
 
 
 @dataclass(slots=True)
@@ -53,39 +46,14 @@ def ask(loaded: LoadedBundle, *inputs: Given, max_tokens: int = 64) -> str:
     return "".join(token.text for token in answer(loaded, turn, Times(), max_tokens=max_tokens)).strip()
 
 
-def what_shows_something(inputs: Sequence[Given]) -> tuple[list[Given], str]:
-    """The inputs of a turn without silence and empty pictures, and what to reply if no sound and no picture is left.
-
-    The reply is "" where something is left to ask about: the models would make up an answer about nothing.
-    """
-    empty = [why_empty(one) for one in inputs]
-    kept = [one for one, why in zip(inputs, empty, strict=True) if why is None]
-    if any(empty) and not any(isinstance(one, np.ndarray | Latents) for one in kept):
-        return kept, next(why for why in empty if why)
-    return kept, ""
-
-
-def why_empty(given: Given) -> str | None:
-    """Why there is nothing in a sound or a picture, as a sentence to the wearer; None where there is something."""
-    if not isinstance(given, np.ndarray):
-        return None
-    if given.ndim == 3:
-        why = nothing_in(given)
-        return None if why is None else f"I cannot see anything in the picture: {why}."
-    return "I hear nothing: the sound is silent." if is_silent(given) else None
-
-
 def encode(loaded: LoadedBundle, given: Given) -> Iterator[Latents | str]:
-    """What a Turn carries of one input: its text, a picture's latents, or two Latents for each window of a sound.
-
-    Long pauses of a sound are left out: Whisper mishears what stands beside them.
-    """
+    """What a Turn carries of one input: its text, a picture's latents, or two Latents for each window of a sound."""
     if isinstance(given, str | Latents):
         yield given
     elif given.ndim == 3:
         yield loaded.image_encoder.encode(given)
     else:
-        for window in windows(without_long_pauses(given, Vad(store.path_of(loaded.bundle.vad)))):
+        for window in windows_of(loaded, given):
             yield from loaded.encode_audio(window)
 
 

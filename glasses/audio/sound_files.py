@@ -25,7 +25,7 @@ from glasses.audio.sound_part import Part
 from glasses.audio.speech_count import count_speech
 from glasses.errors import InputError, Reason
 from glasses.media.files import OnNote, log_note, regular_file
-from glasses.media.kinds import cannot_read, kind_of, quoted
+from glasses.media.kinds import cannot_read, kind_of, with_command
 from glasses.media.native_output import native_output_to_log
 from glasses.types import Float32Array
 
@@ -39,7 +39,7 @@ _MAX_COPY_BYTES = 1 << 30  # of a file whose header is wrong: a copy with a righ
 _KINDS = ("WAV", "RF64", "BW64", "Wave64", "AIFF", "IFF", "AU", "CAF", "FLAC", "Ogg", "MP3")
 _BELIEVED_S = 86_400.0  # a longer length in a header is no length
 _LENGTH_ERROR_S = 0.25  # the length of an MP3 is an estimate
-_HINT = "use WAV, FLAC, OGG, Opus, MP3 or AIFF, or convert it: ffmpeg -i {file} sound.wav"
+_HINT = "use WAV, FLAC, OGG, Opus, MP3 or AIFF, or convert it"
 
 
 def read_audio(
@@ -222,12 +222,12 @@ class _Reader:
             yield sound
 
     def _unknown(self) -> InputError:
-        file = quoted(self._path)
         if self._path and self._path.suffix.lower() in (".raw", ".pcm"):
             why = "is raw samples without a header, so their rate is unknown"
         else:
             why = "is not a sound file of a known format, or damaged"
-        return InputError(Reason.BAD_INPUT, f"{self._name} {why}; {_HINT.format(file=file)}")
+        hint = with_command(_HINT, "ffmpeg -i {file} sound.wav", self._path)
+        return InputError(Reason.BAD_INPUT, f"{self._name} {why}; {hint}")
 
     def _check_header(self, sound: soundfile.SoundFile) -> None:
         if not _RATES_HZ[0] <= sound.samplerate <= _RATES_HZ[1]:
@@ -245,8 +245,8 @@ class _Reader:
 
     def _check_duration(self, frames: int, rate_hz: int) -> None:
         if frames > self._max_s * rate_hz:
+            cut = with_command("cut it", f"ffmpeg -i {{file}} -t {self._max_s:.0f} sound.wav", self._path)
             raise InputError(
                 Reason.TOO_LARGE,
-                f"{self._name} is {frames / rate_hz:.0f} s long or longer, the cap is {self._max_s:.0f} s; cut it: "
-                f"ffmpeg -i {quoted(self._path)} -t {self._max_s:.0f} sound.wav",
+                f"{self._name} is {frames / rate_hz:.0f} s long or longer, the cap is {self._max_s:.0f} s; {cut}",
             )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from glasses.assistant.answer import Given, Times, answer, encode, what_shows_something
+from glasses.assistant.answer import Times, answer, encode
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
 from glasses.commands import offload_options, preflight
 from glasses.decoders import hud
@@ -23,6 +23,7 @@ from glasses.errors import InputError, ModelError, Reason
 from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.given import Given, what_shows_something
 from glasses.runtime.prompt import prompt_of
 from glasses.system.board import load_board
 from glasses.types import SAMPLE_RATE_HZ, Token, Turn

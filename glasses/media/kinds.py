@@ -16,14 +16,18 @@ from glasses.errors import InputError, Reason
 
 Medium = Literal["picture", "sound", "video", "other"]
 
-_PICTURE = "convert it to JPEG: magick {file} picture.jpg"
-_SOUND = "convert it to WAV: ffmpeg -i {file} sound.wav"
-_VIDEO = "take its sound: ffmpeg -i {file} sound.wav, or a picture: ffmpeg -i {file} -frames:v 1 picture.jpg"
+# What to do, and the command that does it; "|" parts them.
+_PICTURE = "convert it to JPEG | magick {file} picture.jpg"
+_SOUND = "convert it to WAV | ffmpeg -i {file} sound.wav"
+_VIDEO = "take its sound or one picture | ffmpeg -i {file} sound.wav; ffmpeg -i {file} -frames:v 1 picture.jpg"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file: its name as people know it, what it holds, and how to convert it ({file} stands for it)."""
+    """A kind of file: its name as people know it, what it holds, and how to convert it.
+
+    `advice` says it in words, and behind " | " as a command, in which {file} stands for the file.
+    """
 
     name: str
     medium: Medium
@@ -44,8 +48,8 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (b"IIRO", Kind("Olympus raw", "picture", _PICTURE)),
     (b"IIU\x00", Kind("Panasonic raw", "picture", _PICTURE)),
     (b"FUJIFILMCCD-RAW", Kind("Fujifilm raw", "picture", _PICTURE)),
-    (b"\xff\x0a", Kind("JPEG XL", "picture", "convert it to PNG: djxl {file} picture.png")),
-    (b"\x00\x00\x00\x0cJXL ", Kind("JPEG XL", "picture", "convert it to PNG: djxl {file} picture.png")),
+    (b"\xff\x0a", Kind("JPEG XL", "picture", "convert it to PNG | djxl {file} picture.png")),
+    (b"\x00\x00\x00\x0cJXL ", Kind("JPEG XL", "picture", "convert it to PNG | djxl {file} picture.png")),
     (b"\x00\x00\x00\x0cjP  ", Kind("JPEG 2000", "picture", _PICTURE)),
     (b"\xff\x4f\xff\x51", Kind("JPEG 2000", "picture", _PICTURE)),
     (b"II\xbc\x01", Kind("JPEG XR", "picture", _PICTURE)),
@@ -59,8 +63,8 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (b"#?RADIANCE", Kind("Radiance (HDR)", "picture", _PICTURE)),
     (b"BPG\xfb", Kind("BPG", "picture", _PICTURE)),
     (b"FLIF", Kind("FLIF", "picture", _PICTURE)),
-    (b"%PDF", Kind("PDF", "other", "draw its page: pdftoppm -jpeg -singlefile {file} picture")),
-    (b"%!PS", Kind("PostScript", "other", "draw its page: gs -sDEVICE=jpeg -o picture.jpg {file}")),
+    (b"%PDF", Kind("PDF", "other", "draw its page as a picture | pdftoppm -jpeg -singlefile {file} picture")),
+    (b"%!PS", Kind("PostScript", "other", "draw its page as a picture | gs -sDEVICE=jpeg -o picture.jpg {file}")),
     (b"fLaC", Kind("FLAC", "sound", _SOUND)),
     (b"RF64", Kind("RF64", "sound", _SOUND)),
     (b"BW64", Kind("BW64", "sound", _SOUND)),
@@ -69,7 +73,10 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (b"dns.", Kind("AU", "sound", _SOUND)),
     (b"caff", Kind("CAF", "sound", _SOUND)),
     (b"#!AMR", Kind("AMR", "sound", _SOUND)),
-    (b"MThd", Kind("MIDI", "other", "it holds notes, no sound; play it into a file: timidity {file} -Ow -o sound.wav")),
+    (
+        b"MThd",
+        Kind("MIDI", "other", "it holds notes, no sound; play it | timidity {file} -Ow -o sound.wav"),
+    ),
     (b"wvpk", Kind("WavPack", "sound", _SOUND)),
     (b"MAC ", Kind("Monkey's Audio", "sound", _SOUND)),
     (b"TTA1", Kind("True Audio", "sound", _SOUND)),
@@ -89,12 +96,12 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (b"\x00\x00\x01\xba", Kind("MPEG video", "video", _VIDEO)),
     (b"\x00\x00\x01\xb3", Kind("MPEG video", "video", _VIDEO)),
     (b"PK\x03\x04", Kind("ZIP archive", "other", "unpack it and give a file in it")),
-    (b"\x1f\x8b", Kind("gzip archive", "other", "unpack it: gunzip {file}")),
-    (b"\x28\xb5\x2f\xfd", Kind("Zstandard archive", "other", "unpack it: zstd -d {file}")),
+    (b"\x1f\x8b", Kind("gzip archive", "other", "unpack it | gunzip {file}")),
+    (b"\x28\xb5\x2f\xfd", Kind("Zstandard archive", "other", "unpack it | zstd -d {file}")),
     (b"7z\xbc\xaf\x27\x1c", Kind("7-Zip archive", "other", "unpack it and give a file in it")),
     (b"Rar!", Kind("RAR archive", "other", "unpack it and give a file in it")),
-    (b"\x89MCAP0\r\n", Kind("recording (MCAP)", "other", "play it: glasses replay {file}")),
-    (b"GLSEAL1", Kind("encrypted recording", "other", "play it: glasses replay {file}")),
+    (b"\x89MCAP0\r\n", Kind("recording (MCAP)", "other", "replay it | glasses replay {file}")),
+    (b"GLSEAL1", Kind("encrypted recording", "other", "replay it | glasses replay {file}")),
     (b"GGUF", Kind("model (GGUF)", "other", "name it in a bundle")),
 )
 _QUICKTIME = Kind("QuickTime", "video", _VIDEO)
@@ -128,7 +135,7 @@ _IN_FORM = {
 _BMP_HEADERS = tuple(bytes([size, 0, 0, 0]) for size in (12, 40, 52, 56, 64, 108, 124))  # the sizes there are
 _BMP = Kind("BMP", "picture", _PICTURE)
 _PNM = Kind("PPM", "picture", _PICTURE)
-_SVG = Kind("SVG", "picture", "it is a drawing in words; draw it: rsvg-convert {file} -o picture.png")
+_SVG = Kind("SVG", "picture", "it is a drawing in words; draw it | rsvg-convert {file} -o picture.png")
 _TEXT_BYTES = 512
 
 
@@ -213,10 +220,11 @@ def cannot_read(kind: Kind, wanted: Medium, name: str, path: Path | None) -> Inp
 
 
 def how_to_convert(kind: Kind, path: Path | None) -> str:
-    """A kind's advice, with the file quoted for a shell; without a path FILE stands for it."""
-    return kind.advice.format(file=quoted(path))
+    """A kind's advice, with its command where there is a file: who hands in bytes may have neither file nor shell."""
+    words, _, command = kind.advice.partition(" | ")
+    return with_command(words, command, path)
 
 
-def quoted(path: Path | None) -> str:
-    """A file as a command takes it, FILE where there is none."""
-    return shlex.quote(str(path)) if path else "FILE"
+def with_command(words: str, command: str, path: Path | None) -> str:
+    """Advice in words, followed by a command with {file} quoted for a shell if there is one."""
+    return f"{words}: {command.format(file=shlex.quote(str(path)))}" if path and command else words

@@ -83,10 +83,12 @@ def _decode(data: bytes, name: str, path: Path | None, max_pixels: int, on_note:
         pictures = _pictures(header, _reduction(kind.name, header, name, max_pixels), name, max_pixels)
     elif kind.name in _BY_PILLOW:
         if kind.name == "HEIC" and not _has_heif():
+            install = "to have it read, from the checkout: pip install -e '.[heic]', or " if path else ""
             raise InputError(
                 Reason.NOT_INSTALLED,
-                f"{name} is of the kind HEIC, whatever its name says; to have it read, from the checkout: "
-                f"pip install -e '.[heic]', or {how_to_convert(kind, path)}",
+                f"{name} is of the kind HEIC, whatever its name says, and cannot be read here; "
+                + install
+                + how_to_convert(kind, path),
             )
         pictures = _by_pillow(data, kind.name, name, max_pixels)
     else:

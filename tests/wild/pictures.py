@@ -14,9 +14,10 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from glasses.assistant.answer import ask, what_shows_something
+from glasses.assistant.answer import ask
 from glasses.errors import GlassesError
 from glasses.media.pictures import decode_image
+from glasses.runtime.given import what_shows_something
 from tests.wild.world import PENGUIN, bundle, command, in_process, refusal
 
 SIZE = (427, 240)

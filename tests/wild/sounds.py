@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from glasses.assistant.answer import ask, what_shows_something
+from glasses.assistant.answer import ask
 from glasses.audio.sound_files import decode_audio, read_audio
 from glasses.errors import GlassesError
+from glasses.runtime.given import what_shows_something
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from tests.wild.world import FRANCE, ROOT, SPEECH, bundle, in_process, refusal
 
