@@ -41,10 +41,10 @@ def loaded() -> Iterator[LoadedBundle]:
 
 
 def talked_over() -> list[SensorEvent]:
-    """A question after a touch, and another one two seconds into the reply."""
-    first, second = spoken_questions(2)
+    """A question after a touch, and the same voice with it again two seconds into the reply."""
+    (question,) = spoken_questions(1)
     pause = np.zeros(2 * SAMPLE_RATE_HZ + CHUNK, np.float32)
-    pcm = (np.concatenate([first, pause, second, pause]) * 32767).astype(np.int16)
+    pcm = (np.concatenate([question, pause, question, pause]) * 32767).astype(np.int16)
     chunks = [pcm[i : i + CHUNK] for i in range(0, len(pcm) - CHUNK, CHUNK)]
     return [Button(0, "tap"), *(AudioChunk(i * CHUNK_NS, i, one, SAMPLE_RATE_HZ) for i, one in enumerate(chunks))]
 

@@ -152,13 +152,13 @@ class EventLog(list[Any]):
 
 def converse(devices: FakeDevices, seen: EventLog) -> None:
     """Looks and asks; asks again over the reply; plays a sound and asks what it was; mutes while it listens."""
-    questions = spoken_questions(2)
+    (question,) = spoken_questions(1)  # both times in one voice: another one's would be no follow-up
     seen.wait_for(lambda what: isinstance(what, AudioChunk))
     devices.touch("long_press")
-    devices.say(questions[0])
+    devices.say(question)
     seen.wait_for(lambda what: isinstance(what, ReplyState) and what.state == "audible")
     time.sleep(2)  # well into the reply: it was heard
-    devices.say(questions[1])
+    devices.say(question)
     seen.wait_for(lambda what: isinstance(what, TurnSignal) and what.event is TurnEvent.INTERRUPTED)
     seen.wait_for(lambda what: isinstance(what, Reply) and what.outcome is Outcome.COMPLETED)
     time.sleep(7)  # speech after a reply would be for it
