@@ -15,7 +15,7 @@ BLOCK_MS = 100  # is_audible's own
 QUIET_MS = 500  # silence that ends a segment
 SHORTEST_MS, LONGEST_MS = 300, 4000
 TALK_MS = 160  # as in the listener: less speech than this is a noise
-HOLE_NS = 100_000_000  # chunks further apart than this are two streams
+HOLE_NS = 100_000_000  # between chunks further apart than this a segment ends
 
 
 class Segment(NamedTuple):
@@ -39,7 +39,7 @@ class SoundSegmenter:
         self.reset()
 
     def reset(self) -> None:
-        """Drops sound that is not yet a whole segment: a new stream begins, or the user muted."""
+        """Drops sound that is not yet a whole segment: the user muted, or wants it forgotten."""
         self._block: list[AudioChunk] = []
         self._segment: list[AudioChunk] = []
         self._speech_ms = self._block_speech_ms = self._quiet_ms = 0.0
@@ -59,16 +59,24 @@ class SoundSegmenter:
 
     def cut(self, chunk: AudioChunk, *, speech: bool) -> list[Segment]:
         """Takes what `feed` takes, and gives the segments that it completed, often none."""
-        if chunk.t_ns != self._next_ns and abs(chunk.t_ns - self._next_ns) > HOLE_NS:
-            self.reset()
+        finished = self._break_off() if abs(chunk.t_ns - self._next_ns) > HOLE_NS else []
         self._next_ns = chunk.t_ns + len(chunk.pcm) * NS_PER_S // chunk.rate_hz
         self._block.append(chunk)
         self._block_speech_ms += _ms([chunk]) if speech else 0
         if _ms(self._block) < BLOCK_MS:
-            return []
+            return finished
         block, spoken_ms = self._block, self._block_speech_ms
         self._block, self._block_speech_ms = [], 0.0
-        return self._add(block, spoken_ms)
+        return finished + self._add(block, spoken_ms)
+
+    def _break_off(self) -> list[Segment]:
+        """Sound is missing, or the clock was placed anew, as on a busy machine: what was heard until now is a segment.
+
+        Were it dropped, a bark of seconds would be remembered as the last half second of it, which sounds like nothing.
+        """
+        finished = [self._finish()] if _ms(self._segment) >= SHORTEST_MS else []
+        self.reset()
+        return finished
 
     def _add(self, block: list[AudioChunk], spoken_ms: float) -> list[Segment]:
         audible = is_audible(_pcm(block))

@@ -60,16 +60,36 @@ def test_sound_segmenter_sound_just_before_speech_is_kept_apart() -> None:
     assert got.t_ns == 0, "the second piece was speech"
 
 
-def test_sound_segmenter_hole_or_reset_drops_the_unfinished_segment() -> None:
+def test_sound_segmenter_reset_drops_the_unfinished_segment() -> None:
     hearing = Hearing()
     segmenter = SoundSegmenter(LatentMemory(memory_policies()), hearing)
     feed(segmenter, chunks(1, 0.3))
-    feed(segmenter, chunks(1, 0.3, from_s=60))
     segmenter.reset()
-    feed(segmenter, chunks(1, 0.3, from_s=61))
+    feed(segmenter, chunks(1, 0.3, from_s=1))
     assert hearing.given == []
-    feed(segmenter, chunks(1, 0.0005, from_s=62))
-    assert hearing.given == [(61 * NS_PER_S, 24_000)]
+    feed(segmenter, chunks(1, 0.0005, from_s=2))
+    assert hearing.given == [(1 * NS_PER_S, 24_000)]
+
+
+@pytest.mark.parametrize("after_s", [3.2, 60])
+def test_sound_segmenter_hole_ends_a_segment_and_loses_none(after_s: float) -> None:
+    """Sound that a busy machine dropped, or that it placed anew in time, takes nothing of the rest with it."""
+    memory, hearing = LatentMemory(memory_policies()), Hearing()
+    segmenter = SoundSegmenter(memory, hearing)
+    assert feed(segmenter, chunks(3, 0.3)) == 0
+    assert feed(segmenter, chunks(0.6, 0.3, from_s=after_s)) == 1
+    assert feed(segmenter, chunks(1, 0.0005, from_s=after_s + 0.6)) == 1
+    assert hearing.given == [(0, 48_000), (int(after_s * NS_PER_S), 17_600)]
+    (last,) = memory.recall("sound", 65 * NS_PER_S, within_s=65)
+    assert last.t_ns == (0 if after_s < 4 else 60 * NS_PER_S)
+
+
+def test_sound_segmenter_noise_before_a_hole_is_too_short_to_remember() -> None:
+    hearing = Hearing()
+    segmenter = SoundSegmenter(LatentMemory(memory_policies()), hearing)
+    assert feed(segmenter, chunks(0.2, 0.3)) == 0
+    assert feed(segmenter, chunks(1, 0.0005, from_s=60)) == 0
+    assert hearing.given == []
 
 
 def test_sound_segmenter_encoder_error_is_raised_and_the_next_is_encoded() -> None:
