@@ -33,7 +33,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from glasses.encoders.image import INPUT_PX, preprocess
 from glasses.model_store.onnx import open_session
-from quantize import exact_int8
+from quantize import exact_int8, files
 
 Array = NDArray[np.float32]
 BATCH_NORM_EPSILON = 1e-3
@@ -226,7 +226,8 @@ def main() -> None:
         float_path = args.float_out or Path(folder, "float.onnx")
         onnx.save(model, float_path)
         if args.photos:
-            quantize(model, sorted(args.photos.rglob("*.jpg")), args.out)
+            with files.whole(args.out) as part:
+                quantize(model, sorted(args.photos.rglob("*.jpg")), part)
         print(json.dumps(compare(float_path, args.out, sorted(args.heldout.glob("*.jpg"))), indent=1))
 
 

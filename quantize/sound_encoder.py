@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from glasses.encoders.sound import MEL_BANDS, PATCH_FRAMES
+from quantize import files
 from quantize.graph import Graph
 
 Array = NDArray[np.float32]
@@ -89,9 +90,10 @@ def main() -> None:
     parser.add_argument("--float32", type=Path, help="also write the float32 ONNX here")
     args = parser.parse_args()
     convolutions, weights = read_export(args.source)
-    if args.float32:
-        onnx.save(build(convolutions, weights, int8=False), args.float32)
-    onnx.save(build(convolutions, weights), args.out)
+    for out, int8 in ((args.float32, False), (args.out, True)):
+        if out:
+            with files.whole(out) as part:
+                onnx.save(build(convolutions, weights, int8=int8), part)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -8,13 +8,14 @@ reaches the backbone.
 
 Both graphs point to the weights in a file of their own (`glasses/model_store/whisper_decoder_weights.py`).
 
-    python -m quantize.whisper_decoder model.bin config.json tail.npz SPACE OUT_FOLDER
+    python -m quantize.whisper_decoder model.bin config.json tail.npz SPACE OUT_FOLDER --trained-on SPACE
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from glasses.model_store.ctranslate2 import read_tensors
 from glasses.model_store.whisper_decoder_weights import N_PIECES, Arrays, arrays, offsets, write
+from quantize import files
 from quantize.graph import Graph
 
 WEIGHTS = "whisper-tiny-en-decoder-int8.bin"
@@ -218,23 +220,27 @@ def _model(graph: DecoderGraph, name: str, inputs: list[Any], outputs: list[Any]
     return model
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="CTranslate2 model.bin of a Whisper model")
     parser.add_argument("config", type=Path, help="its config.json, which names the suppressed subwords")
     parser.add_argument("tail", type=Path, help="the learned rows, of models.recipes.soft_decoder_tail")
     parser.add_argument("space", help="of the latents, as the encoder names it")
     parser.add_argument("out", type=Path, help="folder")
-    args = parser.parse_args()
+    parser.add_argument("--trained-on", default="", metavar="SPACE", help="of the latents that tail was trained on")
+    args = parser.parse_args(argv)
+    files.try_folder(args.out)
     held = arrays(read_tensors(args.source))
     with np.load(args.tail) as file:
         tail = {name: file[name].astype(np.float32) for name in ("k", "v", "b")}
     never = json.loads(args.config.read_text())["suppress_ids"]
-    write(held, args.out / WEIGHTS)
-    width = 2 * held["start"].shape[1]
-    for name, model in (("begin", begin(held, tail, args.space, width)), ("step", step(held, never))):
+    with files.whole(args.out / WEIGHTS) as part:
+        write(held, part)
+    first = begin(held, tail, args.space, 2 * held["start"].shape[1], trained_on=args.trained_on)
+    for name, model in (("begin", first), ("step", step(held, never))):
         path = args.out / f"listener-{name}.onnx"
-        onnx.save(model, path)
+        with files.whole(path) as part:
+            onnx.save(model, part)
         onnx.checker.check_model(path, full_check=True)
         print(f"{path}: {path.stat().st_size:,} bytes")
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from glasses.model_store.ctranslate2 import read_tensors
+from quantize import files
 from quantize.graph import Graph, save_int8
 
 Tensors = dict[str, NDArray[Any]]
@@ -101,8 +102,10 @@ def main() -> None:
     args = parser.parse_args()
     model = build(read_tensors(args.source))
     if args.float32:
-        onnx.save(model, args.float32)
-    save_int8(model, args.out)
+        with files.whole(args.float32) as part:
+            onnx.save(model, part)
+    with files.whole(args.out) as part:
+        save_int8(model, part)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
 
 
