@@ -8,9 +8,9 @@ WHEELS := .venv-wheels
 CONSTRAINTS := .ci/constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS) --find-links $(WHEELS)
 INSTALL := $(BIN)/python $(PIP_INSTALL) --editable
-FAST := not models and not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk
+FAST := not models and not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk and not clients
 
-.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train wild test-desk test-offload test-fuzz fuzz-service fuzz-readers test-remote test-codecs test-emulator bench-link test-system test-live clean
+.PHONY: setup models demo test test-fast lint layers eval evaluate bench test-train wild test-desk test-clients test-offload test-fuzz fuzz-service fuzz-readers test-remote test-codecs test-emulator bench-link test-system test-live clean
 
 setup: $(VENV)/.ready models
 
@@ -67,7 +67,7 @@ test-fast: $(VENV)/.ready
 	$(BIN)/pytest tests/unit -m '$(FAST)' -k 'not fuzz'
 
 test: setup lint
-	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk'
+	$(BIN)/pytest -m 'not train and not live and not slow and not quantize and not system and not codecs and not fuzz and not remote and not desk and not clients'
 
 evaluate: setup
 	$(INSTALL) '.[baseline]'
@@ -98,6 +98,11 @@ wild: setup
 test-desk: setup
 	$(BIN)/glasses models pull --bundle desk
 	$(BIN)/pytest -m desk tests/desk
+
+# What people talk to a service with: the openai package and an agent framework, against `glasses serve`. A minute.
+test-clients: setup
+	$(INSTALL) '.[clients]'
+	$(BIN)/pytest -m clients tests/clients
 
 # A thousand turns that may be answered far away, while link and service fail in every way.
 test-offload: $(VENV)/.ready

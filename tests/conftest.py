@@ -16,7 +16,8 @@ from glasses.system.supervised import failed_threads
 
 # What optional extras of pyproject.toml bring, as it is imported. Test modules that import one are skipped without it.
 EXTRAS = {
-    **dict.fromkeys(("starlette", "uvicorn", "websockets", "httpx", "msgspec"), "service"),
+    **dict.fromkeys(("starlette", "uvicorn", "websockets", "httpx", "msgspec", "python_multipart"), "service"),
+    **dict.fromkeys(("openai", "pydantic_ai"), "clients"),
     **dict.fromkeys(("gguf", "trustme", "bumble", "lupa", "noise", "brilliant"), "dev"),
     **{
         "piper": "voice",

@@ -88,6 +88,15 @@ class SpeechConnector:
             return self.task_prefix_rows[:0]
         return frozen(self._mixture.rows(decoded))
 
+    def text(self, latents: Latents) -> str:
+        """The likeliest sub-words of what was said, for people to read; "" where nobody speaks. The backbone never
+        reads this: it gets `apply`, which keeps the other candidates. Raises ModelError(WRONG_SPACE).
+        """
+        decoded = self._decoder.decode(latents) if len(latents.data) >= MIN_LATENTS else []
+        if not self.is_speech(decoded):
+            return ""
+        return "".join(self._subwords[int(one.subwords[0])] for one in decoded).strip()
+
     def is_speech(self, decoded: Sequence[SoftSubword]) -> bool:
         """Whether the decoder is certain enough that somebody speaks, and that it is no sound that resembles speech."""
         certain = [float(one.probabilities[0]) for one in decoded if int(one.subwords[0]) not in self._pauses]

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from glasses.decoders.speech import Voice
 from glasses.errors import ModelError, Reason, RemoteError
-from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.bundle import SPARE_ONE, LoadedBundle, open_voice
 from glasses.service.engines.engine import Ability, Engine, Run
 from glasses.service.server.worker import Worker
 from glasses.service.tokens import added_tokens
@@ -38,6 +39,7 @@ class EngineHost:
         self._lock = threading.Lock()
         self._running: _Slice | None = None  # on the thread
         self._slices: dict[str, set[_Slice]] = {}  # that wait or run, by their key
+        self._voice: Voice | None = None
 
     @property
     def loaded(self) -> LoadedBundle:
@@ -54,9 +56,23 @@ class EngineHost:
         else:
             self.added = AddedTokens.empty(*sizes)
 
+    def voice(self) -> Voice:
+        """The bundle's voice, opened when first asked for; on the engine's thread. Raises ModelError: NOT_INSTALLED
+        (extra `voice`), NOT_FOUND, CORRUPT.
+        """
+        if self._voice is None:
+            self._voice = open_voice(self.loaded.bundle.name, n_threads=SPARE_ONE)
+        return self._voice
+
     async def close(self) -> None:
         """Fails what waits and frees the engine."""
-        await self._worker.close(self.engine.close)
+
+        def free() -> None:
+            if self._voice is not None:
+                self._voice.close()
+            self.engine.close()
+
+        await self._worker.close(free)
 
     async def run(
         self, key: str, function: Callable[[], _T], *, client: str | None = None, deadline_ns: int | None = None

@@ -13,7 +13,7 @@ from glasses import __version__
 from glasses.service.protocol import wire
 from glasses.service.protocol.events import Description
 from glasses.service.server.http_app import SESSIONLESS, WIRE_TYPE
-from glasses.service.server.openai import schemas
+from glasses.service.server.openai import audio, schemas
 
 _ERRORS = {
     400: "cannot be used",
@@ -117,4 +117,8 @@ def _operation(what: str, content: dict[str, Any], problems: dict[str, Any]) -> 
 
 _OPENAI: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": _json({"type": "object"}) | _EVENTS,
+    "/v1/completions": _json({"type": "object"}) | _EVENTS,
+    "/v1/responses": _json({"type": "object"}) | _EVENTS,
+    "/v1/audio/transcriptions": _json({"type": "object"}) | _EVENTS | {"text/plain": {}},
+    "/v1/audio/speech": {kind: {} for kind, *_ in audio.WRITTEN_AS.values()},
 }

@@ -55,6 +55,12 @@ class Answering:
         await self._feed(self._session)
         return self
 
+    async def end(self) -> None:
+        """Ends the session before the request ends."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
     async def pieces(self, choice: Choice) -> AsyncIterator[Piece]:
         """The text of one answer; choices are asked for in order. Raises GlassesError."""
         assert self._session is not None

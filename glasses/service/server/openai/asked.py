@@ -45,3 +45,4 @@ class Asked:
     include_usage: bool = False
     logprobs: bool = False
     old_functions: bool = False  # answered as `function_call`, as clients of 2023 expect
+    given_back: dict[str, Any] = field(default_factory=dict)  # fields of the request that the answer repeats

@@ -27,24 +27,33 @@ def data(event: dict[str, Any], name: str | None = None) -> str:
     return (f"event: {name}\n" if name else "") + f"data: {json.dumps(event)}\n\n"
 
 
+def handled(
+    answer: Callable[[Request, dict[str, Any]], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """A route whose body is a JSON object; its errors become responses."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await answer(request, object_of(await read_body(request, MAX_BODY_BYTES)))
+        except GlassesError as error:
+            return problem(error)
+
+    return handle
+
+
 def endpoint(
     service: Service,
     read: Callable[[dict[str, Any], Service], Asked],
     answer: Callable[[Answering], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
-    """A route whose body is a JSON object that `read` makes into what is asked; `answer` answers it, once its prompt
-    was fed.
-    """
+    """A route whose body `read` makes into what is asked; `answer` answers it, once its prompt was fed."""
 
-    async def handle(request: Request) -> Response:
-        try:
-            asked = read(object_of(await read_body(request, MAX_BODY_BYTES)), service)
-            work = Answering(service, await client_for(request, service), asked)
-            return await answer(await work.begin())
-        except GlassesError as error:
-            return problem(error)
+    async def fed(request: Request, values: dict[str, Any]) -> Response:
+        asked = read(values, service)
+        work = Answering(service, await client_for(request, service), asked)
+        return await answer(await work.begin())
 
-    return handle
+    return handled(fed)
 
 
 async def streamed(events: AsyncIterator[str]) -> Response:
