@@ -142,6 +142,7 @@ class LlamaBackbone:
             return
         self._truncate(self.n_past)
         if result == 2:
+            drain_errors()  # what llama.cpp says of an abort belongs to no later error
             self._raise_aborted()
         if result == 1:
             raise ModelError(Reason.CONTEXT_FULL, f"no free rows for {len(rows)} after {self.n_past}")

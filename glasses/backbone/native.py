@@ -34,21 +34,21 @@ _GGML_TYPE_F16 = 1  # enum ggml_type
 _log = logging.getLogger("glasses.llama_cpp")
 _log.addHandler(logging.NullHandler())  # without a handler, logging prints warnings to stderr
 _recent_errors: collections.deque[str] = collections.deque(maxlen=4)
-# enum ggml_log_level of ggml.h (the comment in llama_cpp/_logger.py is outdated). llama.cpp logs a page of "info" with
-# every model it loads, so here that is DEBUG; 5 continues a line.
-_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
+# Of enum ggml_log_level of ggml.h (the comment in llama_cpp/_logger.py is outdated). Whatever llama.cpp says is DEBUG
+# here: it logs a page of "info" with every model, warnings and an error for a normal cancel, and where something did
+# fail, the exception that we raise carries its words.
+_ERROR = 4
 
 
 @c.llama_log_callback
 def _route_log(level: int, text: bytes, _user: object) -> None:
-    python_level = _LEVELS.get(level, logging.DEBUG)
-    if python_level < logging.ERROR and not _log.isEnabledFor(python_level):
+    if level != _ERROR and not _log.isEnabledFor(logging.DEBUG):
         return
     line = text.decode("utf-8", "replace").strip()
-    if python_level == logging.ERROR and line:
+    if level == _ERROR and line:
         _recent_errors.append(line)
     if line:
-        _log.log(python_level, "%s", line)
+        _log.debug("%s", line)
 
 
 c.llama_log_set(_route_log, ctypes.c_void_p(0))  # replaces the callback that importing llama_cpp installs

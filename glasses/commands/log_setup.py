@@ -20,7 +20,7 @@ def set_up(*, verbose: bool, environ: Mapping[str, str] = os.environ) -> None:
     """Sets the levels. Raises InputError(BAD_INPUT) for a $GLASSES_LOG that means nothing."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format=FORMAT)
     if not verbose:
-        # llama.cpp calls it an error when a draft that was overtaken is aborted; what is one is raised as well.
+        # What it says, hundreds of lines, is only asked for where --verbose or the variable does; errors are raised.
         logging.getLogger("glasses.llama_cpp").setLevel(logging.CRITICAL)
     for name, level in levels(environ.get("GLASSES_LOG", "")).items():
         logging.getLogger(name).setLevel(level)

@@ -32,12 +32,14 @@ def what_shows_something(inputs: Sequence[Given]) -> tuple[list[Given], str]:
 
 def why_empty(given: Given) -> str | None:
     """Why there is nothing in a sound or a picture, as a sentence to the wearer; None where there is something."""
-    if not isinstance(given, np.ndarray):
+    if not isinstance(given, np.ndarray) or not given.size:
         return None
-    if given.ndim == 3:
+    if given.ndim == 3 and given.shape[2] == 3 and given.dtype == np.uint8:
         why = nothing_in(given)
         return None if why is None else f"I cannot see anything in the picture: {why}."
-    return "I hear nothing: the sound is silent." if is_silent(given) else None
+    if given.ndim == 1 and given.dtype == np.float32 and np.isfinite(given).all() and is_silent(given):
+        return "I hear nothing: the sound is silent."
+    return None  # or no sound and no picture: the encoders say what it is
 
 
 def windows_of(loaded: LoadedBundle, pcm: Float32Array) -> list[Float32Array]:

@@ -13,6 +13,7 @@ import pytest
 
 from glasses.backbone import sampling
 from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.native import drain_errors
 from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.types import Token
 
@@ -277,6 +278,16 @@ def test_backbone_closed_raises_and_writes_nothing_to_stderr(
     with caplog.at_level(logging.DEBUG, "glasses.llama_cpp"):
         LlamaBackbone(gguf_path, n_ctx=256).close()
     assert any("SmolLM2" in record.message or "Smollm2" in record.message for record in caplog.records)
+
+
+def test_backbone_abort_is_no_error_in_the_log(
+    backbone: LlamaBackbone, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    backbone.abort()
+    assert reason_of(lambda: backbone.feed([backbone.tokenize(PROMPT)])) is Reason.ABORTED
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+    assert capfd.readouterr() == ("", "")
+    assert "failed" not in drain_errors()
 
 
 def test_backbone_open_error_carries_the_reason_of_llama_cpp(tmp_path: Path):
