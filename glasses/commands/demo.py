@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         warm_up(loaded, voice, sees=True)
         screen = _Screen(session)
         console = Console()
-        live = nullcontext() if args.json else Live(get_renderable=screen.table, console=console, refresh_per_second=8)
+        live = nullcontext() if args.json else _live(screen, console)
         start_ns = time.monotonic_ns()
         memory = stack.enter_context(open_memory(loaded))
         engine = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
@@ -97,12 +97,21 @@ def run(args: argparse.Namespace) -> int:
             )
         )
         return 0
-    if not console.is_terminal:
-        print()  # into a file or a pipe the table ends without a new line
     for one in replies:
         print(demo_report.latency_line(one))
     print(f"{sheet}: the session at a glance; beside it the replies and the display's pictures")
     return 0
+
+
+@contextmanager
+def _live(screen: _Screen, console: Console) -> Iterator[None]:
+    """Draws the table as it grows; into a file or a pipe once, at the end, where rich leaves out the new line."""
+    try:
+        with Live(get_renderable=screen.table, console=console, refresh_per_second=8):
+            yield
+    finally:
+        if not console.is_terminal:
+            print(flush=True)
 
 
 def _voice(bundle: str) -> Voice | None:

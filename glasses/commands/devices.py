@@ -84,7 +84,7 @@ def _sound(kind: str, direction: portaudio.Direction) -> Part:
         found = portaudio.listed(direction)
     except SensorError as error:
         return Part(kind, [], str(error))
-    return Part(kind, [{"name": device.name, "rate_hz": device.default_rate_hz} for device in found])
+    return Part(kind, [{"number": d.index, "name": d.name, "rate_hz": d.default_rate_hz} for d in found])
 
 
 def _serial_ports() -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting one
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "long_press", "r": "double_tap"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
 MUTED = "muted: nothing is heard and no touch counts; m and Enter opens the microphone again"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
 
 
@@ -63,22 +64,37 @@ def controls(args: argparse.Namespace, on: Controlled, stack: ExitStack) -> None
 
 @contextmanager
 def _signals(on: Controlled, process_file: ProcessFile) -> Iterator[None]:
-    """The handlers before come back afterwards."""
+    """The handlers before come back afterwards. Raises KeyboardInterrupt then where Ctrl-C came, as in other commands;
+    TERM and HUP end it as `q` does.
+    """
+    interrupted: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        interrupted.append(number)
+        on.assistant.stop()
+
     handlers: dict[int, Callable[..., object]] = {
         signal.SIGUSR1: lambda *_: on.touch("tap"),
         signal.SIGUSR2: lambda *_: on.touch("long_press"),
         signal.SIGRTMIN + 1: lambda *_: on.touch("double_tap"),
         # Not in the handler itself: what it interrupts may hold the memory's lock.
         WIPE: lambda *_: SupervisedThread(lambda: _wipe(on, process_file), "wipe").start(),
-        signal.SIGINT: lambda *_: on.assistant.stop(),
+        signal.SIGINT: interrupt,
         signal.SIGTERM: lambda *_: on.assistant.stop(),
+        signal.SIGHUP: lambda *_: on.assistant.stop(),
     }
-    before: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before: dict[int, Any] = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+        if number not in _ENDING or signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if interrupted:
+        raise KeyboardInterrupt  # it ends in order, and the exit code says why
 
 
 def _wipe(on: Controlled, process_file: ProcessFile) -> None:

@@ -20,13 +20,13 @@ examples:
   glasses run --activation wake-word           a touch, or the phrase of glasses wake-word train
   glasses run --activation request             no touch: what sounds like a question or a request is for it
   glasses run --activation speech              no touch: everything that is said is for it
-  glasses run --mic "USB" --speaker headset    devices whose name contains this (glasses devices lists them)
+  glasses run --mic "USB" --speaker headset    devices by name, part of it, or number (glasses devices)
   glasses run --camera 0 --json                with a camera (l and Enter: look at this), one JSON line for each event
   glasses run --link /dev/ttyACM0              glasses that glasses link paired: their microphone, touch, camera, HUD
   glasses run --dashboard --record             a local page with all of it; keep what happens (glasses replay reads it)
 
 keys (each with Enter): nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit.
-Signals: USR1 touch, USR2 look, RTMIN forget everything, RTMIN+1 what was that, INT and TERM quit.
+Signals: USR1 touch, USR2 look, RTMIN forget everything, RTMIN+1 what was that, TERM and HUP quit (Ctrl-C too: 130).
 Most options can also stand in a file: glasses config show prints the keys.
 """
 
@@ -58,8 +58,13 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_device_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mic", dest="audio.microphone", metavar="NAME", help="a microphone whose name contains NAME")
-    parser.add_argument("--speaker", dest="audio.speaker", metavar="NAME", help="a speaker whose name contains NAME")
+    parser.add_argument(
+        "--mic",
+        dest="audio.microphone",
+        metavar="NAME",
+        help="a microphone: its number, name or part of the name",
+    )
+    parser.add_argument("--speaker", dest="audio.speaker", metavar="NAME", help="a speaker, as --mic")
     parser.add_argument(
         "--camera",
         dest="camera.source",

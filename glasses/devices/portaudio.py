@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from glasses.devices import quiet_stderr
 from glasses.errors import Reason, SensorError
 from glasses.system.supervised import SupervisedThread
 
+log = logging.getLogger(__name__)
 Direction = Literal["input", "output"]
 START_S = 3.0  # a device may take so long to begin
 CLOSE_S = 1.0  # PortAudio has been seen waiting for ever for a device whose server died
@@ -63,23 +65,42 @@ def _hush_alsa_once() -> bool:
 
 
 def find(direction: Direction, name: str | None = None) -> SoundDevice:
-    """The device whose name contains `name` (any case), or the system's own choice.
+    """The device that is called `name` (see `fitting`), or the system's own choice.
 
     Raises SensorError: NOT_FOUND (the message lists what there is), NOT_INSTALLED.
     """
     there = listed(direction)
-    if name is not None:
-        there = [device for device in there if name.lower() in device.name.lower()]
-    for wanted in _PREFERRED:
-        for device in there:
-            if device.name == wanted:
-                return device
-    if there:
-        return there[0]
-    names = ", ".join(repr(device.name) for device in listed(direction))
-    if not names:
+    if not there:
         raise SensorError(Reason.NOT_FOUND, _NONE[direction])
-    raise SensorError(Reason.NOT_FOUND, f"no sound {direction} named like {name!r}; there are: {names}")
+    found = fitting(there, name)
+    if not found:
+        known = ", ".join(f"{device.index} {device.name!r}" for device in there)
+        raise SensorError(Reason.NOT_FOUND, f"no sound {direction} is called {name!r}; there are: {known}")
+    if name is not None and len(found) > 1:
+        _say_once(f"{name!r} is taken for {found[0].name!r}; it also fits {', '.join(repr(d.name) for d in found[1:])}")
+    return found[0]
+
+
+def fitting(there: Sequence[SoundDevice], name: str | None) -> list[SoundDevice]:
+    """The devices that `name` may mean, the best first: all of them where it is None.
+
+    A bare number is a device's number and nothing else; a name that is given in full is that device alone, and else it
+    is part of the names (any case).
+    """
+    if name is not None and name.strip().isdecimal():
+        return [device for device in there if device.index == int(name)]
+    if name is not None:
+        wanted = name.strip().casefold()
+        whole = [device for device in there if device.name.casefold() == wanted]
+        there = whole or [device for device in there if wanted and wanted in device.name.casefold()]
+    preferred = {wanted: rank for rank, wanted in enumerate(_PREFERRED)}
+    return sorted(there, key=lambda device: preferred.get(device.name, len(preferred)))
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    """A device is looked for anew each time that it vanishes."""
+    log.warning("%s", sentence)
 
 
 def listed(direction: Direction) -> list[SoundDevice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 import tomllib
@@ -225,7 +226,7 @@ def _manifest_path(name: str) -> Path:
             return shipped
         if made := _of_user(user_bundles.manifest_paths, name):
             return made[0]
-    raise ModelError(Reason.NOT_FOUND, f"unknown model {name!r}; known: {_known(MANIFESTS, manifest_names)}")
+    raise _unknown("model", name, _known(MANIFESTS, manifest_names))
 
 
 def _bundle_path(name: str) -> Path:
@@ -236,7 +237,13 @@ def _bundle_path(name: str) -> Path:
         made = _of_user(lambda: [user_bundles.folder_of(name) / user_bundles.BUNDLE_FILE])
         if made and made[0].is_file():
             return made[0]
-    raise ModelError(Reason.NOT_FOUND, f"unknown bundle {name!r}; known: {_known(BUNDLES, bundle_names)}")
+    raise _unknown("bundle", name, _known(BUNDLES, bundle_names))
+
+
+def _unknown(kind: str, name: str, known: str) -> ModelError:
+    close = difflib.get_close_matches(name, known.split(", "), n=1)
+    meant = f", did you mean {close[0]}?" if close else ""
+    return ModelError(Reason.NOT_FOUND, f"unknown {kind} {name!r}{meant}; known: {known}")
 
 
 def _of_user(find: Callable[..., list[Any]], *given: str) -> list[Any]:
