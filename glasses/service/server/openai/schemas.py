@@ -72,7 +72,8 @@ def schema_of(route: str) -> dict[str, Any]:
     honoured = [name for name, one in table.items() if one.state == "honoured"]
     own = _OWN.get(route, {})
     properties = {
-        name: {**_or_null(own.get(name, _SHARED[name]), name), "description": table[name].note} for name in honoured
+        name: {**_or_null(own[name] if name in own else _SHARED[name], name), "description": table[name].note}
+        for name in honoured
     }
     return {
         "type": "object",
