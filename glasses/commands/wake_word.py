@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from glasses.audio.sound_files import read_audio
@@ -18,12 +19,12 @@ from glasses.commands import old_names, preflight
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
-from glasses.evaluation.progress import progress
+from glasses.evaluation.progress import staged_progress
 from glasses.heads import wake_word
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_voice, wake_word_path
 from glasses.wake_word_training import phrases, train
-from glasses.wake_word_training.examples import Examples
+from glasses.wake_word_training.examples import LEARNING, OTHER_SOUNDS, SAYING, Examples
 from glasses.wake_word_training.voices import Say, abroad_at_hand, at_hand
 
 _EXAMPLE = """\
@@ -38,6 +39,8 @@ Training takes some minutes. More voices to train with: apt-get install espeak-n
 """
 TAKES = 160
 ROUNDS = 3  # of training: each adds what the one before mistook for the phrase
+NEAR, EVERYDAY, BABBLE = "saying what sounds like it", "saying other things", "saying nothing"
+MISTAKES = tuple(f"looking for mistakes, round {i + 1}" for i in range(ROUNDS))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -139,7 +142,9 @@ def _trained(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any
     bundle = store.load_bundle(args.bundle)
     encoder = AudioEncoder(store.path_of(bundle.encoders["audio"]), n_threads=SPARE_ONE)
     detector = Vad(store.path_of(bundle.vad))
-    recorded = [read_audio(path) for path in train.sound_files([args.recordings])] if args.recordings else []
+    recorded = [read_audio(path) for path in _sounds_in([args.recordings], "--recordings")] if args.recordings else []
+    for folder in args.others:
+        _sounds_in([folder], "--others")
     others, unheard = (train.sound_files(args.others, learn=learn) for learn in (True, False))
     began_s = time.monotonic()
     with ExitStack() as stack:
@@ -150,14 +155,13 @@ def _trained(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any
                 Reason.NOT_INSTALLED,
                 "no voice to learn from: install the extra `voice`, or Debian's espeak-ng and flite",
             )
-        tick = stack.enter_context(progress())
+        tick = stack.enter_context(staged_progress(_stages(args.takes, args.test_hours, others=bool(args.others))))
         head, made = _learned(
             args, phrase, encoder=encoder, detector=detector, learn=learn, given=(recorded, others), tick=tick
         )
         learned_s = time.monotonic() - began_s
         hearing = train.Hearing(wake_word.WakeWordDetector(head, encoder.encode, encoder.space), detector)
         figures = _measured(args, phrase, hearing=hearing, says=(learn, test), others=unheard, tick=tick)
-    head.save(path)
     figures = {
         "phrase": phrase,
         "voices": [*learn],
@@ -167,8 +171,25 @@ def _trained(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any
         "learned_s": round(learned_s),
         **figures,
     }
-    path.with_suffix(".json").write_text(json.dumps(figures))
+    with TemporaryDirectory(prefix=".wake.", dir=_made(path.parent)) as folder:
+        (Path(folder) / "wake.json").write_text(json.dumps(figures))
+        head.save(Path(folder) / "wake.npz")
+        for name, place in (("wake.json", path.with_suffix(".json")), ("wake.npz", path)):
+            (Path(folder) / name).replace(place)
     return figures
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _sounds_in(folders: list[Path], option: str) -> list[Path]:
+    """Raises InputError(NOT_FOUND) where there is none: minutes later it would be too late to say so."""
+    if found := train.sound_files(folders):
+        return found
+    kinds = ", ".join(train.SOUND_SUFFIXES)
+    raise InputError(Reason.NOT_FOUND, f"{option} {folders[0]}: no sound files in it ({kinds})")
 
 
 def _learned(
@@ -186,19 +207,40 @@ def _learned(
     rng, examples = random.Random(2), Examples(phrase, encoder, learn, abroad_at_hand(learn))
     near, everyday, babble = phrases.near_misses(phrase, rng), phrases.everyday(rng), phrases.babble(rng)
     examples.positives(args.takes, recorded, tick)
-    examples.negatives(near, args.takes, 3, "saying what sounds like it", tick)
-    examples.negatives(everyday, args.takes, 4, "saying other things", tick)
-    examples.negatives(babble, args.takes, 4, "saying nothing", tick)
+    examples.negatives(near, args.takes, 3, NEAR, tick)
+    examples.negatives(everyday, args.takes, 4, EVERYDAY, tick)
+    examples.negatives(babble, args.takes, 4, BABBLE, tick)
     if others:
         examples.sounds(train.read_sounds(others), detector, 4 * args.takes, tick)
     head, mistakes = train.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick), 0
-    for _ in range(ROUNDS):
-        for texts in (near, everyday, babble):
-            mistakes += examples.mine(head, texts, args.takes, tick)
-        head = train.fit(examples.out, phrase, encoder.space, examples.window_s, tick=tick)
+    for i in range(ROUNDS):
+        for j, texts in enumerate((near, everyday, babble)):
+            mistakes += examples.mine(
+                head, texts, args.takes, _part_of(tick, MISTAKES[i], j * args.takes, 3 * args.takes)
+            )
+        head = train.fit(examples.out, phrase, encoder.space, examples.window_s, tick=_silent)
     labels = examples.out.labels
     made = {"windows": len(labels), "with_the_phrase": sum(labels), "mistakes_learned_from": mistakes}
     return head, made
+
+
+def _stages(n: int, hours: float, *, others: bool) -> dict[str, float]:
+    """The stages of training with `n` takes, each with what it costs: runs of the encoder, a spoken take being some."""
+    heard = 3600 * hours * 8  # the detector looks six times a second while somebody speaks, who is made to speak too
+    tested = {train.TESTING_PHRASE: 60 * 15, train.TESTING_TALK: heard} | (
+        {train.TESTING_SOUNDS: heard} if others else {}
+    )
+    spoken = {SAYING: 9 * n, NEAR: 6 * n, EVERYDAY: 9 * n, BABBLE: 9 * n} | ({OTHER_SOUNDS: 4 * n} if others else {})
+    return {**spoken, LEARNING: 0.3 * n, **dict.fromkeys(MISTAKES, 52 * n), **tested}
+
+
+def _part_of(tick: train.Tick, stage: str, before: int, total: int) -> train.Tick:
+    """`tick` for work that is a part of `stage`, which has `total` steps, `before` of them done already."""
+    return lambda _stage, done, _total: tick(stage, before + done, total)
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Training again takes no time to speak of."""
 
 
 def _measured(
@@ -218,7 +260,9 @@ def _measured(
     talk = train.takes(test or learn, phrases.everyday(rng), 1_000_000, rng)
     figures["talk"] = [*train.false_accepts(hearing, talk, args.test_hours, tick)][-1]
     if others:
-        figures["other_sounds"] = [*train.false_accepts(hearing, train.read_sounds(others), args.test_hours, tick)][-1]
+        sounds = train.read_sounds(others)
+        heard = [*train.false_accepts(hearing, sounds, args.test_hours, tick, stage=train.TESTING_SOUNDS)]
+        figures["other_sounds"] = heard[-1] if heard else "none of --others is kept for the test: give more files"
     if not test:
         figures["note"] = "tested with the voices it learned from: people will be missed more often"
     return figures

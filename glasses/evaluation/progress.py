@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -35,12 +35,51 @@ def progress() -> Iterator[Tick]:
         yield tick
 
 
-def _lines() -> Tick:
-    due_s = [time.monotonic() + FIRST_LINE_S]
+@contextmanager
+def staged_progress(stages: Mapping[str, float], *, first_line_s: float = FIRST_LINE_S) -> Iterator[Tick]:
+    """As `progress`, for work whose stages are known: shows which of how many it is, and about how long all still take.
 
-    def tick(stage: str, done: int, total: int | None) -> None:
+    `stages` are in order, each with what share of the work it is, in any unit.
+    """
+    names, began_s = [*stages], time.monotonic()
+
+    def titled(stage: str) -> str:
+        return f"{names.index(stage) + 1} of {len(names)}, {stage}"
+
+    def left(stage: str, done: int, total: int | None) -> str:
+        behind = sum(stages[one] for one in names[: names.index(stage)])
+        behind += stages[stage] * min(1.0, done / max(1, total or done))
+        return time_left((time.monotonic() - began_s) * (sum(stages.values()) / max(behind, 1e-9) - 1))
+
+    if not sys.stderr.isatty():
+        say = _lines(first_line_s)
+        yield lambda stage, done, total: say(titled(stage), done, total, f"; {left(stage, done, total)} in all")
+        return
+    bar = (TextColumn("{task.description:>44}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*bar, console=Console(stderr=True)) as bars:
+        shown: dict[str, TaskID] = {}
+
+        def tick(stage: str, done: int, total: int | None) -> None:
+            if stage not in shown:
+                for task in shown.values():
+                    bars.update(task, left="")
+                shown[stage] = bars.add_task(titled(stage), total=total, left="")
+            bars.update(shown[stage], completed=done, total=total, left=left(stage, done, total))
+
+        yield tick
+
+
+def time_left(seconds: float) -> str:
+    """For a reader: seconds up to a minute and a half, else minutes."""
+    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+
+
+def _lines(first_line_s: float = FIRST_LINE_S) -> Callable[..., None]:
+    due_s = [time.monotonic() + first_line_s]
+
+    def tick(stage: str, done: int, total: int | None, more: str = "") -> None:
         if time.monotonic() >= due_s[0]:
-            print(f"{stage}: {done}" + ("" if total is None else f" of {total}"), file=sys.stderr, flush=True)
+            print(f"{stage}: {done}{'' if total is None else f' of {total}'}{more}", file=sys.stderr, flush=True)
             due_s[0] = time.monotonic() + LINE_EVERY_S
 
     return tick

@@ -23,6 +23,7 @@ _WORST_S = 0.35  # at the beginning of a window beside the longest phrase heard
 _TELEPHONE_HZ = 8000
 
 Tick = Callable[[str, int, int], None]  # stage, done, of how many
+SAYING, OTHER_SOUNDS, LEARNING = "saying it", "other sounds", "learning"  # stages
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Examples:
                 self._add(line, end + int(self._rng.uniform(*AFTER_S) * SAMPLE_RATE_HZ), True)
             begun = int(self._rng.uniform(0.3, 0.8) * len(pcm))  # the phrase is not over yet
             self._add(np.concatenate([np.zeros(8000, np.float32), pcm]), 8000 + begun, False)
-            tick("saying it", i + 1, len(spoken))
+            tick(SAYING, i + 1, len(spoken))
         return spoken
 
     def negatives(self, texts: Iterator[str], n: int, per_take: int, stage: str, tick: Tick) -> None:
@@ -110,7 +111,7 @@ class Examples:
             for end in self._rng.sample(spots, min(6, len(spots))):
                 self._add(pcm, end, False)
                 made += 1
-                tick("other sounds", min(made, n), n)
+                tick(OTHER_SOUNDS, min(made, n), n)
             if made >= n:
                 return
 

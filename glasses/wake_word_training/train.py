@@ -23,12 +23,13 @@ from glasses.errors import GlassesError
 from glasses.heads.wake_word import WakeWordDetector, WakeWordHead
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array
 from glasses.wake_word_training import phrases
-from glasses.wake_word_training.examples import Tick, Windows
+from glasses.wake_word_training.examples import LEARNING, Tick, Windows
 from glasses.wake_word_training.voices import Say, add_at_snr, noise, takes
 
 COMPONENTS = 40  # of a latent
 HIDDEN = 32
 EPOCHS = 60
+TESTING_PHRASE, TESTING_TALK, TESTING_SOUNDS = (f"testing: {what}" for what in ("the phrase", "talk", "other sounds"))
 SOUND_SUFFIXES = (".wav", ".ogg", ".flac", ".mp3", ".opus", ".oga")
 _LONGEST_S = 60.0  # of one file of other sounds that is taken
 _CHUNK = 320
@@ -79,7 +80,7 @@ def _adam(x: Float32Array, labels: np.ndarray, tick: Tick, seed: int) -> tuple[F
                 second[i] += 0.001 * (gradient**2 - second[i])
                 update = first[i] / (1 - 0.9**step) / (np.sqrt(second[i] / (1 - 0.999**step)) + 1e-8)
                 weights[i] -= rate * (update + (1e-2 * weights[i] if i == 0 else 0))
-        tick("learning", epoch + 1, EPOCHS)
+        tick(LEARNING, epoch + 1, EPOCHS)
     return tuple(w.astype(np.float32) for w in weights)
 
 
@@ -161,19 +162,19 @@ def missed(
         heard = hearing.feed(line * rng.uniform(0.1, 0.9) / max(float(np.abs(line).max()), 1e-6))
         misses += not any(end_s - 0.2 <= at <= end_s + 0.8 for at in heard)
         made += 1
-        tick("testing: the phrase", made, n)
+        tick(TESTING_PHRASE, made, n)
     return misses, made
 
 
 def false_accepts(
-    hearing: Hearing, clips: Iterator[Float32Array], hours: float, tick: Tick
+    hearing: Hearing, clips: Iterator[Float32Array], hours: float, tick: Tick, *, stage: str = TESTING_TALK
 ) -> Iterator[dict[str, Any]]:
     """Feeds other sound, none of it twice, until `hours` have been heard; after each clip how often it woke so far."""
     began_s, spoken_s, wakes = hearing.heard_s, hearing.spoken_s, 0
     for pcm in clips:
         wakes += len(hearing.feed(pcm))
         heard_s = hearing.heard_s - began_s
-        tick("testing: other sound", min(int(heard_s), int(hours * 3600)), int(hours * 3600))
+        tick(stage, min(int(heard_s), int(hours * 3600)), int(hours * 3600))
         yield {
             "hours": round(heard_s / 3600, 3),
             "hours_of_voice": round((hearing.spoken_s - spoken_s) / 3600, 3),
