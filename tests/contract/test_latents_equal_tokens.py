@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from glasses.backbone.llama import LlamaBackbone
+from glasses.service.engines.engine import cut
+from glasses.service.engines.llama import SLICE_ROWS
 
 pytestmark = pytest.mark.models
 PROMPT = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
@@ -46,6 +48,21 @@ def test_backbone_latents_longer_than_a_batch_give_identical_logits(backbone: Ll
     backbone.rollback(0)
     backbone.feed([backbone.token_rows(ids)])
     assert np.abs(token_logits - backbone.logits()).max() == 0.0
+
+
+def test_backbone_prompt_fed_in_slices_gives_the_logits_of_the_whole(backbone: LlamaBackbone):
+    """The service's slices: the same next token, and logits that batches of other shapes would move more."""
+    ids = backbone.tokenize(LONG)
+    backbone.feed([ids])
+    whole = backbone.logits()
+    backbone.rollback(0)
+    slices = cut([ids], SLICE_ROWS, backbone.n_batch)
+    assert len(slices) > 2
+    for each in slices:
+        backbone.feed(each)
+    assert backbone.n_past == len(ids)
+    assert backbone.logits().argmax() == whole.argmax()
+    assert backbone.logits() @ whole / np.linalg.norm(backbone.logits()) / np.linalg.norm(whole) > 0.9999
 
 
 def test_backbone_interleaved_parts_give_identical_logits(backbone: LlamaBackbone):

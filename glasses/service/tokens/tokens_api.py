@@ -36,7 +36,7 @@ class TokensAPI:
             if isinstance(request, TrainTokens):
                 return await self._train(key, request)
             changed = self._add(request) if isinstance(request, AddToken) else added.remove(request.name)
-            await self._keep(key, changed)
+            await self._keep(changed)
             return TokenList(request.rid, list(changed.tokens))
 
     def _add(self, request: AddToken) -> AddedTokens:
@@ -60,7 +60,7 @@ class TokensAPI:
             train_rows, fitted = host.engine.train_rows, changed
             changed = await host.run(key, lambda: train_rows(fitted, examples))
             changed, accuracy = await self._fit(key, changed, request)  # the hidden states before end tokens changed
-        await self._keep(key, changed)
+        await self._keep(changed)
         return TokenList(request.rid, list(changed.tokens), len(examples), accuracy)
 
     def _check(self, request: TrainTokens) -> None:
@@ -81,16 +81,16 @@ class TokensAPI:
         n_own = token_training.own_states(added, request.examples)
         for example in request.examples:
             states += await host.run(key, lambda e=example: token_training.states_of(host.engine, added, e, n_own))
-        rows, accuracy = await host.run(key, lambda: token_training.fit(states, n_tokens))
+        rows, accuracy = await asyncio.to_thread(token_training.fit, states, n_tokens)  # numpy: others use the engine
         read = [(state.values, state.wanted) for state in states if state.values is not None]
         if not read:
             return added.trained(added.rows, rows), accuracy
         values, wanted = np.stack([v for v, _ in read]), np.array([w for _, w in read])
-        deep, accuracy = await host.run(key, lambda: token_training.fit_deep(values, wanted, n_tokens))
+        deep, accuracy = await asyncio.to_thread(token_training.fit_deep, values, wanted, n_tokens)
         return added.trained(added.rows, rows, deep), accuracy
 
-    async def _keep(self, key: str, changed: AddedTokens) -> None:
+    async def _keep(self, changed: AddedTokens) -> None:
         path, sha256 = self._host.tokens_path, self._host.loaded.backbone.sha256
         if path:
-            await self._host.run(key, lambda: changed.save(path, sha256))
+            await asyncio.to_thread(changed.save, path, sha256)
         self._host.added = changed
