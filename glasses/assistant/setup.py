@@ -14,14 +14,8 @@ from glasses.events import Draft, MemoryIntent, Outcome
 from glasses.memory.latent_memory import PastReplies, PastReply
 from glasses.memory.writer import WITHIN_S, MemoryWriter
 from glasses.model_store import store
-from glasses.runtime.bundle import (
-    LoadedBundle,
-    open_addressee,
-    open_end_of_turn,
-    open_memory_intent,
-    open_speaker,
-    open_wake_word,
-)
+from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.heads import open_addressee, open_end_of_turn, open_memory_intent, open_speaker, open_wake_word
 from glasses.types import Float32Array, Latents
 
 CONFIRM_WIPE = "Touch me now, and I forget everything."

@@ -11,14 +11,13 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses.backbone import sampling, state_file
+from glasses.backbone import sampling
 from glasses.backbone.inputs import Hidden, ModelInput, batches, check
 from glasses.backbone.native import HIDDEN_ROWS, Native, drain_errors
 from glasses.backbone.prompt_format import PromptFormat
@@ -256,23 +255,6 @@ class LlamaBackbone:
             raise ModelError(Reason.CORRUPT, f"llama.cpp refuses this state: {drain_errors()}")
         self.n_past = saved.rows
         self._logits = frozen(saved.logits) if len(saved.logits) else None
-
-    def save_state(self, path: Path, *, tag: str = "") -> None:
-        """Writes a snapshot to a file; loading needs the same `tag`, the name of what was fed. See
-        `state_file.write`.
-        """
-        state_file.write(path, self._state_owner(tag), self.snapshot())
-
-    def load_state(self, path: Path, *, tag: str = "") -> None:
-        """Restores what `save_state` wrote. Errors as `state_file.read` (the context is then as before) and
-        `restore`.
-        """
-        self._check_owner()
-        self.restore(state_file.read(path, self._state_owner(tag)))
-
-    def _state_owner(self, tag: str) -> dict[str, str]:
-        context = f"n_ctx={self.n_ctx} n_embd={self.n_embd} kv=f16 llama-cpp-python={version('llama-cpp-python')}"
-        return {"model": self.sha256, "context": context, "tag": tag}
 
     def abort(self) -> None:
         """Stops a running `feed` or generation within one decode step, from any thread: it raises ModelError(ABORTED).

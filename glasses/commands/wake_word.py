@@ -22,7 +22,8 @@ from glasses.errors import InputError, ModelError, Reason
 from glasses.evaluation.progress import staged_progress
 from glasses.heads import wake_word
 from glasses.model_store import store
-from glasses.runtime.bundle import SPARE_ONE, open_voice, wake_word_path
+from glasses.runtime.bundle import SPARE_ONE, open_voice
+from glasses.runtime.heads import wake_word_path
 from glasses.wake_word_training import phrases, train
 from glasses.wake_word_training.examples import LEARNING, OTHER_SOUNDS, SAYING, Examples
 from glasses.wake_word_training.voices import Say, abroad_at_hand, at_hand

@@ -87,6 +87,11 @@ def path_of(name: str, file: str | None = None) -> Path:
     return path
 
 
+def paths_of(manifest: Manifest) -> dict[str, Path]:
+    """Where the files of a model lie, by their roles. Raises ModelError: NOT_FOUND, CORRUPT."""
+    return {file.role: path_of(manifest.name, file.name) for file in manifest.files}
+
+
 def states(names: Sequence[str]) -> list[FileState]:
     """The state of every file of `names`, as cheaply as `path_of` finds it. Writes nothing, as `verify` does not."""
     return _states(names, full=False)

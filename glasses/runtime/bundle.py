@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from glasses.backbone import saved_context
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import SYSTEM
 from glasses.connectors.pooled import PooledConnector
@@ -23,16 +24,7 @@ from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
-from glasses.encoders.speaker import SpeakerEncoder
 from glasses.errors import ModelError, Reason
-from glasses.events import MemoryIntent
-from glasses.heads.addressee import AddresseeHead
-from glasses.heads.end_of_turn import EndOfTurnHead
-from glasses.heads.linear import Head
-from glasses.heads.linear import load as load_head
-from glasses.heads.memory_intent import NAMES, MemoryIntentHead
-from glasses.heads.wake_word import WakeWordDetector
-from glasses.heads.wake_word import load as load_wake
 from glasses.memory.latent_memory import LatentMemory
 from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
@@ -170,7 +162,7 @@ def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: 
     Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE (an adapter trained for another backbone).
     """
     manifest = store.load_manifest(name)
-    paths = _paths(manifest)
+    paths = store.paths_of(manifest)
     if manifest.kind == "speech":
         decoder = SoftDecoder(
             paths["decoder-begin"], paths["decoder-step"], paths["decoder-weights"], n_threads=n_threads
@@ -203,11 +195,6 @@ def _open_pooled(path: Path, sha256: str, n_threads: int) -> PooledConnector:
     return connector
 
 
-def _paths(manifest: store.Manifest) -> dict[str, Path]:
-    """Where the files of a model lie, by their roles. Raises ModelError: NOT_FOUND, CORRUPT."""
-    return {file.role: store.path_of(manifest.name, file.name) for file in manifest.files}
-
-
 def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, warm: bool = True) -> Voice:
     """Opens the bundle's voice. Raises ModelError: NOT_INSTALLED (extra `voice`), NOT_FOUND (not pulled), CORRUPT.
 
@@ -216,43 +203,10 @@ def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, w
     name = store.load_bundle(bundle_name).voice
     if name is None:
         raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice")
-    paths = _paths(store.load_manifest(name))
+    paths = store.paths_of(store.load_manifest(name))
     voice = Voice(paths["network"], paths["config"], threads=n_threads, warm=warm)
     give_back_memory()
     return voice
-
-
-def open_end_of_turn(loaded: LoadedBundle) -> EndOfTurnHead | None:
-    """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
-    name = loaded.bundle.end_of_turn
-    return None if name is None else EndOfTurnHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
-
-
-def open_addressee(loaded: LoadedBundle) -> AddresseeHead | None:
-    """The bundle's addressee head (does this speech ask for something?), None where it has none.
-
-    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE.
-    """
-    name = loaded.bundle.addressee
-    return None if name is None else AddresseeHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
-
-
-def open_speaker(loaded: LoadedBundle) -> SpeakerEncoder | None:
-    """The bundle's speaker encoder (whose voice?), None where it has none. Raises ModelError: NOT_FOUND, CORRUPT."""
-    name = loaded.bundle.speaker
-    return None if name is None else SpeakerEncoder(store.path_of(name))
-
-
-def open_memory_intent(loaded: LoadedBundle) -> MemoryIntentHead | None:
-    """The bundle's memory-intent heads, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
-    name = loaded.bundle.memory_intent
-    if name is None:
-        return None
-    paths = _paths(store.load_manifest(name))
-    if missing := [intent for intent in NAMES if intent not in paths]:
-        raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: files: no role {', '.join(missing)}")
-    heads: dict[MemoryIntent, Head] = {intent: load_head(paths[intent]) for intent in NAMES}
-    return MemoryIntentHead(heads, loaded.backbone.sha256[:16])
 
 
 def open_memory(loaded: LoadedBundle, memory: LatentMemory | None = None) -> MemoryWriter:
@@ -265,31 +219,20 @@ def open_memory(loaded: LoadedBundle, memory: LatentMemory | None = None) -> Mem
     return MemoryWriter(encoder_of("sounds").encode, encoder_of("views").encode, memory)
 
 
-def wake_word_path() -> Path:
-    """Where `glasses wake-word train` keeps the phrase."""
-    return store.cache_dir() / "taught" / "wake.npz"
-
-
-def open_wake_word(loaded: LoadedBundle) -> WakeWordDetector:
-    """The wake phrase that was trained. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
-    encoder = loaded.audio_encoder
-    return WakeWordDetector(load_wake(wake_word_path()), encoder.encode, encoder.space)
-
-
 def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:
     """Restores the state after the system prompt, or computes and keeps it; the file is a cache and may be lost."""
     prefix = backbone.prompt_format.prefix(SYSTEM)
     tag = hashlib.sha256(prefix.encode()).hexdigest()[:16]
     path = folder / f"{backbone.sha256[:16]}-{tag}.state"
     try:
-        backbone.load_state(path, tag=tag)
+        saved_context.load(backbone, path, tag=tag)
     except ModelError as error:
         if error.reason is not Reason.NOT_FOUND:
             log.warning("making the saved state of the system prompt anew: %s", error)
         backbone.feed([backbone.tokenize(prefix)])
-        with suppress(OSError):  # save_state says it better
+        with suppress(OSError):  # `save` says it better
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            backbone.save_state(path, tag=tag)
+            saved_context.save(backbone, path, tag=tag)
         except ModelError as unsaved:  # a read-only or full disk costs start-up time, nothing else
             log.warning("the state of the system prompt is not kept: %s", unsaved)

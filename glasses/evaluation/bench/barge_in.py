@@ -32,7 +32,8 @@ from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
 from glasses.events import Reply, ReplyState, TurnEvent, TurnSignal
 from glasses.model_store import store
-from glasses.runtime.bundle import open_bundle, open_end_of_turn, open_voice
+from glasses.runtime.bundle import open_bundle, open_voice
+from glasses.runtime.heads import open_end_of_turn
 from glasses.types import SAMPLE_RATE_HZ, Button, Float32Array
 
 ECHO_DB = -6.0

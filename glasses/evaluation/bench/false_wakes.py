@@ -28,7 +28,8 @@ from glasses.errors import GlassesError, InputError, Reason
 from glasses.events import ReplyState, TurnCompleted
 from glasses.heads.wake_word import WakeWordDetector, load
 from glasses.model_store import store
-from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle, open_end_of_turn, wake_word_path
+from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.runtime.heads import open_addressee, open_end_of_turn, wake_word_path
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Turn
 from glasses.wake_word_training import train
 from glasses.wake_word_training.voices import add_at_snr, at_hand, noise

@@ -39,7 +39,8 @@ from glasses.evaluation.bench.virtual_room import Room
 from glasses.evaluation.progress import Tick
 from glasses.events import Outcome, Reply
 from glasses.model_store import store
-from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.heads import open_end_of_turn
 from glasses.types import Float32Array
 
 SPEECH = data_path("models/eval/speech")

@@ -36,7 +36,8 @@ from glasses.memory.view_filter import ViewFilter
 from glasses.model_store import store
 from glasses.recording.demo_session import events, load_session
 from glasses.recording.recorder import Recorder
-from glasses.runtime.bundle import LoadedBundle, open_bundle, open_end_of_turn, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.heads import open_end_of_turn
 from glasses.runtime.modalities import memory_policies
 from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Float32Array, Frame, SensorEvent
 

@@ -19,7 +19,8 @@ from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import STEP, STEP_NS, Vad
 from glasses.events import Draft, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.model_store import store
-from glasses.runtime.bundle import LoadedBundle, open_addressee, open_bundle
+from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.runtime.heads import open_addressee
 from glasses.types import SAMPLE_RATE_HZ, AudioChunk, Button
 
 pytestmark = pytest.mark.models

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.backbone import state_file
+from glasses.backbone import saved_context, state_file
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.state_file import SavedState
 from glasses.errors import ModelError, Reason
@@ -28,12 +28,12 @@ def test_load_state_of_a_saved_context_restores_it_exactly(backbone: LlamaBackbo
     path, question = tmp_path / "system.kv", backbone.tokenize(QUESTION)
     backbone.feed([backbone.tokenize(SYSTEM)])
     logits, n_past = backbone.logits(), backbone.n_past
-    backbone.save_state(path, tag="system 1")
+    saved_context.save(backbone, path, tag="system 1")
     backbone.feed([question])
     pieces, after = list(backbone.generate(1, max_tokens=8)), backbone.logits()
     backbone.rollback(0)
     backbone.feed([[5, 6, 7]])
-    backbone.load_state(path, tag="system 1")
+    saved_context.load(backbone, path, tag="system 1")
     assert backbone.n_past == n_past
     assert np.array_equal(backbone.logits(), logits)
     backbone.feed([question])
@@ -48,10 +48,10 @@ def test_load_state_in_a_newly_opened_model_restores_it_exactly(
 ):
     path, question = tmp_path / "system.kv", backbone.tokenize(QUESTION)
     backbone.feed([backbone.tokenize(SYSTEM)])
-    backbone.save_state(path)
+    saved_context.save(backbone, path)
     backbone.feed([question])
     with LlamaBackbone(gguf_path, n_ctx=1024, n_batch=256, n_threads=1) as other:
-        other.load_state(path)
+        saved_context.load(other, path)
         other.feed([question])
         assert np.abs(other.logits() - backbone.logits()).max() == 0.0
 
@@ -62,18 +62,18 @@ def test_load_state_of_another_owner_is_refused(backbone: LlamaBackbone, gguf_pa
     path = tmp_path / "system.kv"
     with LlamaBackbone(gguf_path, n_ctx=256, n_threads=1) as other:
         other.feed([[5, 6, 7]])
-        other.save_state(path, tag="system 1")
+        saved_context.save(other, path, tag="system 1")
     ids = backbone.tokenize(QUESTION)
     backbone.feed([ids])
     for tag, match in (("system 1", "another context"), ("system 2", "another context, tag")):
         with pytest.raises(ModelError, match=match) as caught:
-            backbone.load_state(path, tag=tag)
+            saved_context.load(backbone, path, tag=tag)
         assert caught.value.reason is Reason.BAD_INPUT
     with (
         LlamaBackbone(gguf_path, n_ctx=256, n_threads=1, sha256="0" * 64) as other,
         pytest.raises(ModelError, match="model"),
     ):
-        other.load_state(path, tag="system 1")
+        saved_context.load(other, path, tag="system 1")
     assert backbone.n_past == len(ids)
     assert next(backbone.generate(1, max_tokens=1)).last
 
@@ -83,12 +83,12 @@ def test_load_state_bytes_that_llama_cpp_refuses_leave_an_empty_context(backbone
     """The context stays usable."""
     path = tmp_path / "system.kv"
     backbone.feed([[5, 6, 7]])
-    backbone.save_state(path)
-    owner = backbone._state_owner("")
+    saved_context.save(backbone, path)
+    owner = saved_context.owner_of(backbone, "")
     good = state_file.read(path, owner)
     state_file.write(path, owner, SavedState(good.rows, good.logits, good.kv[: len(good.kv) // 2]))
     with pytest.raises(ModelError) as caught:
-        backbone.load_state(path)
+        saved_context.load(backbone, path)
     assert caught.value.reason is Reason.CORRUPT
     assert backbone.n_past == 0
     backbone.feed([backbone.tokenize(QUESTION)])

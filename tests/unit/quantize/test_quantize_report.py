@@ -19,7 +19,8 @@ from glasses.assistant.answer import Times, answer  # noqa: E402
 from glasses.encoders.audio import AudioEncoder  # noqa: E402
 from glasses.errors import GlassesError, Reason  # noqa: E402
 from glasses.model_store import manifests, store, user_bundles  # noqa: E402
-from glasses.runtime.bundle import open_addressee, open_bundle, open_end_of_turn, open_memory_intent  # noqa: E402
+from glasses.runtime.bundle import open_bundle  # noqa: E402
+from glasses.runtime.heads import open_addressee, open_end_of_turn, open_memory_intent  # noqa: E402
 from glasses.runtime.prompt import PromptState, connect  # noqa: E402
 from glasses.system.board import board_names  # noqa: E402
 from glasses.types import Turn  # noqa: E402

@@ -1,0 +1,62 @@
+"""Opens what judges speech: the bundle's classifier heads and speaker encoder, and the wake word that was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glasses.encoders.speaker import SpeakerEncoder
+from glasses.errors import ModelError, Reason
+from glasses.events import MemoryIntent
+from glasses.heads.addressee import AddresseeHead
+from glasses.heads.end_of_turn import EndOfTurnHead
+from glasses.heads.linear import Head
+from glasses.heads.linear import load as load_head
+from glasses.heads.memory_intent import NAMES, MemoryIntentHead
+from glasses.heads.wake_word import WakeWordDetector
+from glasses.heads.wake_word import load as load_wake
+from glasses.model_store import store
+from glasses.runtime.bundle import LoadedBundle
+
+
+def open_end_of_turn(loaded: LoadedBundle) -> EndOfTurnHead | None:
+    """The bundle's end-of-turn head, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
+    name = loaded.bundle.end_of_turn
+    return None if name is None else EndOfTurnHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
+
+
+def open_addressee(loaded: LoadedBundle) -> AddresseeHead | None:
+    """The bundle's addressee head (does this speech ask for something?), None where it has none.
+
+    Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE.
+    """
+    name = loaded.bundle.addressee
+    return None if name is None else AddresseeHead(load_head(store.path_of(name)), loaded.audio_encoder.space)
+
+
+def open_speaker(loaded: LoadedBundle) -> SpeakerEncoder | None:
+    """The bundle's speaker encoder (whose voice?), None where it has none. Raises ModelError: NOT_FOUND, CORRUPT."""
+    name = loaded.bundle.speaker
+    return None if name is None else SpeakerEncoder(store.path_of(name))
+
+
+def open_memory_intent(loaded: LoadedBundle) -> MemoryIntentHead | None:
+    """The bundle's memory-intent heads, None where it has none. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE."""
+    name = loaded.bundle.memory_intent
+    if name is None:
+        return None
+    paths = store.paths_of(store.load_manifest(name))
+    if missing := [intent for intent in NAMES if intent not in paths]:
+        raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: files: no role {', '.join(missing)}")
+    heads: dict[MemoryIntent, Head] = {intent: load_head(paths[intent]) for intent in NAMES}
+    return MemoryIntentHead(heads, loaded.backbone.sha256[:16])
+
+
+def wake_word_path() -> Path:
+    """Where `glasses wake-word train` keeps the phrase."""
+    return store.cache_dir() / "taught" / "wake.npz"
+
+
+def open_wake_word(loaded: LoadedBundle) -> WakeWordDetector:
+    """The wake phrase that was trained. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
+    encoder = loaded.audio_encoder
+    return WakeWordDetector(load_wake(wake_word_path()), encoder.encode, encoder.space)
