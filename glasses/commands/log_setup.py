@@ -22,6 +22,7 @@ def set_up(*, verbose: bool, environ: Mapping[str, str] = os.environ) -> None:
     if not verbose:
         # What it says, hundreds of lines, is only asked for where --verbose or the variable does; errors are raised.
         logging.getLogger("glasses.llama_cpp").setLevel(logging.CRITICAL)
+        logging.getLogger("PIL").setLevel(logging.CRITICAL)  # complains of damage in pictures, which is raised too
     for name, level in levels(environ.get("GLASSES_LOG", "")).items():
         logging.getLogger(name).setLevel(level)
 

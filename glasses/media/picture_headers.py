@@ -19,7 +19,8 @@ _MAX_IFD_ENTRIES = 4096
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOF_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 # What decides the pixels of a PNG; of the rest nothing is needed, and libpng complains of much of it on stderr.
-_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT", b"IEND")
+_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class PictureHeader:
     """What a header says. `orientation` is EXIF's value, 1..8, where 1 is upright as stored.
 
     `is_complete` is False where the end of the file is known to be missing. `decodable`: the bytes for the decoder,
-    without what it must not see: metadata of a PNG, and an orientation that it would apply itself.
+    without what it must not see: metadata of a PNG, and an orientation that it would apply itself. `animation`: the
+    bytes with all pictures of an animation, b"" for a still. OpenCV never gets those of a PNG: 5.0.0 reads foreign
+    memory in damaged ones.
     """
 
     width: int
@@ -35,7 +38,7 @@ class PictureHeader:
     decodable: bytes
     orientation: int = 1
     is_progressive: bool = False
-    is_animated: bool = False
+    animation: bytes = b""
     is_complete: bool = True
 
 
@@ -127,18 +130,17 @@ def _png(data: bytes) -> PictureHeader:
         raise ValueError("it does not begin with its header")
     width, height = struct.unpack_from(">II", data, 16)
     header = PictureHeader(width, height, data, is_complete=False)
-    kept = [data[:8]]
+    kept, animation, is_animated = [data[:8]], [data[:8]], False
     for name, at, end in _png_chunks(data):
         if name == b"eXIf":
             header = replace(header, orientation=exif_orientation(data[at + 8 : end - 4]))
-        header = replace(
-            header,
-            is_animated=header.is_animated or name == b"acTL",
-            is_complete=header.is_complete or name == b"IEND",
-        )
+        is_animated = is_animated or name == b"acTL"
+        header = replace(header, is_complete=header.is_complete or name == b"IEND")
         if name in _PNG_KEPT:
             kept.append(data[at:end])
-    return replace(header, decodable=b"".join(kept))
+        if name in _PNG_KEPT or name in _PNG_ANIMATION:
+            animation.append(data[at:end])
+    return replace(header, decodable=b"".join(kept), animation=b"".join(animation) if is_animated else b"")
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -171,12 +173,12 @@ def _webp(data: bytes) -> PictureHeader:
         elif name == b"EXIF":
             orientation = exif_orientation(data[body : body + length])
         at = body + length + length % 2
-    return PictureHeader(width, height, data, orientation, is_animated=is_animated)
+    return PictureHeader(width, height, data, orientation, animation=data if is_animated else b"")
 
 
 def _gif(data: bytes) -> PictureHeader:
     width, height = struct.unpack_from("<HH", data, 6)
-    return PictureHeader(width, height, data, is_animated=True)  # only its frames tell, and most have several
+    return PictureHeader(width, height, data, animation=data)  # only its frames tell, and most have several
 
 
 def _bmp(data: bytes) -> PictureHeader:

@@ -8,7 +8,9 @@ allocated, and the picture is turned upright here, never by a decoder.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,8 @@ def _decode(data: bytes, name: str, path: Path | None, max_pixels: int, on_note:
         pictures = _by_pillow(data, kind.name, name, max_pixels)
     else:
         raise cannot_read(kind, "picture", name, path)
-    with native_output_to_log():
+    with native_output_to_log(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of metadata and of sizes that our lower cap refuses
         rgb = _first_that_shows_something(pictures)
     if doubt := nothing_in(rgb):
         on_note(f"nothing can be seen in {name}: {doubt}")
@@ -137,7 +140,7 @@ def _pictures(header: PictureHeader, reduce_by: int, name: str, max_pixels: int)
         raise InputError(Reason.CORRUPT, f"{name} cannot be decoded ({error.err}); {_IMAGE_HINT}") from error
     if decoded is not None:
         yield _upright(to_rgb(np.asarray(decoded)), header.orientation)
-        if header.is_animated:
+        if header.animation:
             yield from _frames(header, max_pixels)
         return
     picture = next(_frames(header, max_pixels), None)  # Pillow decodes a few depths and compressions more
@@ -149,7 +152,7 @@ def _pictures(header: PictureHeader, reduce_by: int, name: str, max_pixels: int)
 def _frames(header: PictureHeader, max_pixels: int) -> Iterator[UInt8Array]:
     """What Pillow decodes of it, picture by picture, to the first that is damaged."""
     try:
-        with _opened(header.decodable, _OF_OPENCV) as image:
+        with _opened(header.animation or header.decodable, _OF_OPENCV) as image:
             for i in range(min(getattr(image, "n_frames", 1), MAX_FRAMES)):
                 image.seek(i)
                 if image.width * image.height > max_pixels:
@@ -185,17 +188,19 @@ _PILLOW_ERRORS = (
     SyntaxError,
     EOFError,
     RuntimeError,
-    IndexError,
-    KeyError,
+    LookupError,
     TypeError,
-    OverflowError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
 )
 
 
 def _opened(data: bytes, formats: tuple[str, ...]) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes that our lower cap refuses next, and of metadata
-        return Image.open(io.BytesIO(data), formats=formats)
+    return Image.open(io.BytesIO(data), formats=formats)
 
 
 def _by_channels(image: Image.Image) -> UInt8Array:
@@ -203,9 +208,7 @@ def _by_channels(image: Image.Image) -> UInt8Array:
     if image.mode in ("I;16", "I;16B", "I", "F"):
         return to_rgb(np.asarray(image))
     has_alpha = "A" in image.mode or "transparency" in image.info
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        channels: NDArray[Any] = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
+    channels: NDArray[Any] = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
     return to_rgb(channels[:, :, [2, 1, 0, 3][: channels.shape[2]]])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -154,3 +155,19 @@ def test_read_image_damaged_file_is_read_or_refused_as_input_error(tmp_path: Pat
         except InputError:
             continue
         assert rgb.ndim == 3
+
+
+def test_read_image_damaged_animation_of_png_ends_no_process() -> None:
+    """OpenCV 5.0.0 reads foreign memory in some of these."""
+    frames = [Image.new("RGBA", (32, 24)), picture(32, 24).convert("RGBA")]
+    out = io.BytesIO()
+    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
+    good, rng = out.getvalue(), np.random.default_rng(4)
+    for _ in range(300):
+        data = bytearray(good)
+        for at in rng.integers(33, len(data), 3):
+            data[at] = rng.integers(256)
+        try:
+            pictures.decode_image(bytes(data), "a.png", on_note=lambda note: None)
+        except InputError:
+            continue
