@@ -50,5 +50,5 @@ CASES = [
     _shows(11, "exif6-tiff", _PENGUIN, lambda: file(lying(), "TIFF", exif=EXIF_6)),
     _shows(11, "exif6-webp-alpha", _PENGUIN, lambda: file(lying("RGBA"), "WEBP", exif=EXIF_6)),
     _shows(11, "exif6-avif", _PENGUIN, lambda: file(lying(), "AVIF", exif=EXIF_6)),
-    _shows(11, "exif6-heic", _PENGUIN, lambda: heif(lying(), exif=EXIF_6.tobytes())),
+    _shows(11, "exif6-heic", _PENGUIN, lambda: heif(lying(), exif=EXIF_6)),
 ]

@@ -21,8 +21,15 @@ from glasses.runtime.given import what_shows_something
 from tests.wild.world import PENGUIN, bundle, command, in_process, refusal
 
 SIZE = (427, 240)
-EXIF_6 = Image.Exif()
-EXIF_6[0x0112] = 6  # to be turned 90 degrees clockwise
+
+
+def _exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+EXIF_6 = _exif(6)  # to be turned 90 degrees clockwise. Bytes: saving an AVIF takes the value out of an Exif object
 
 
 def penguin(size: tuple[int, int] = SIZE) -> Image.Image:
