@@ -19,6 +19,7 @@ import argparse
 from glasses.decoders.haptic import Pulse, pulses
 from glasses.decoders.output_router import Payload, Route, route
 from glasses.service.client import AddToken, Example, ListTokens, SyncClient, WebSocket
+from glasses.service.examples import telling
 
 PATTERNS = {
     "once": " short", "twice": " short short", "three times": " short short short", "for long": " long",
@@ -65,9 +66,11 @@ def main() -> None:
     parser.add_argument("text")
     args = parser.parse_args()
     with SyncClient(lambda: WebSocket(args.address)) as client:
-        print("trained:", add_and_train(client))
+        with telling.step("training the pair <buzz>", "some minutes"):
+            trained = add_and_train(client)
+        print("trained:", trained)
         print(feel(client, args.text))
 
 
 if __name__ == "__main__":
-    main()
+    telling.run(main)

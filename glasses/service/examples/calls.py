@@ -21,6 +21,7 @@ from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import call_wordings as train
 from glasses.service.examples import held_out_wordings as held_out
 from glasses.service.examples import sound_wordings as more
+from glasses.service.examples import telling
 from glasses.service.examples.sound_out import SOUNDS, called_by, states, wordings
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
@@ -78,7 +79,7 @@ def measure(client: SyncClient) -> dict[str, object]:
     """Counts over the held-out wordings, and every wrong answer."""
     tokens, counts = client.tokens(ListTokens(0)).tokens, Counter[str]()
     wrong: list[tuple[str, str | None]] = []
-    for name, text in held_out_rows():
+    for name, text in telling.counted("asking what nothing was trained on", held_out_rows()):
         called = called_by(client, tokens, text)
         right = called == (name and f"<{name}>")
         counts["asked" if name else "others"] += 1
@@ -110,7 +111,8 @@ def main() -> None:
         texts, figures = held_out.PLAIN[:20], dict[str, object]()
         if not client.tokens(ListTokens(0)).tokens:
             before = states(client, texts)
-            figures["trained"] = add_and_train(client)
+            with telling.step("training nine tokens", "some minutes"):
+                figures["trained"] = add_and_train(client)
             same = sum(str(a) == str(b) for a, b in zip(before, states(client, texts), strict=True))
             figures["texts_unchanged"] = f"{same} of {len(texts)}"
         figures |= measure(client)
@@ -118,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    telling.run(main)

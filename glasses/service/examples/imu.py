@@ -22,6 +22,7 @@ from glasses.backbone.prompt_format import CHATML
 from glasses.service.client import GradientClient, SyncClient, WebSocket
 from glasses.service.engines.torch.autograd import RemoteLoss
 from glasses.service.engines.torch.gradient_api import open_engine
+from glasses.service.examples import telling
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import Float32Array
@@ -147,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    telling.run(main)

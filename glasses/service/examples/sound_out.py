@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from glasses.audio.sound_files import read_audio, write_wav
+from glasses.errors import InputError, Reason
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
 from glasses.service.client import AddToken, Example, ListTokens, SyncClient, TokenInfo, WebSocket
 from glasses.service.engines.llama import LlamaEngine
 from glasses.service.examples import sound_wordings as say
+from glasses.service.examples import telling
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
@@ -116,9 +119,11 @@ def measure(client: SyncClient, sounds: dict[str, tuple[str, str]]) -> dict[str,
     tokens, out = client.tokens(ListTokens(0)).tokens, dict[str, float]()
     sets = {"fresh": (say.ASKED_FRESH, say.OTHER_FRESH, say.PLAIN_FRESH), "last": (say.ASKED_LAST, say.OTHER_LAST, ())}
     for name, (asked, other, plain) in sets.items():
-        right = [called_by(client, tokens, text) == f"<{sound}>" for sound, text in wordings(asked, sounds)]
+        rows = telling.counted(f"asking, {name}", [*wordings(asked, sounds)])
+        right = [called_by(client, tokens, text) == f"<{sound}>" for sound, text in rows]
         others = [*(text for _, text in wordings(other, sounds)), *plain]
-        false = [called_by(client, tokens, text) is not None for text in others]
+        said = telling.counted(f"saying other things, {name}", others)
+        false = [called_by(client, tokens, text) is not None for text in said]
         out |= {f"{name}_asked": len(right), f"{name}_right": sum(right)}
         out |= {f"{name}_others": len(others), f"{name}_falsely": sum(false)}
     return out
@@ -145,6 +150,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("sound.wav"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    _check(args)
     bank = Bank.open(args.samples, args.bank)
     if args.add:
         sound, _, rest = args.add.partition(":")
@@ -152,11 +158,11 @@ def main() -> None:
         bank.add(sound, verb, Path(recording))
     with SyncClient((lambda: WebSocket(args.address)) if args.address else _own_service) as client:
         before = [] if args.ask else states(client, say.PLAIN_FRESH[:20])
-        print(f"learning what calls {len(bank.sounds)} sounds: half a minute", file=sys.stderr)
-        trained = add_and_train(client, bank.sounds)
+        with telling.step(f"learning what calls {len(bank.sounds)} sounds", "about a minute"):
+            trained = add_and_train(client, bank.sounds)
         if args.ask:
             sound = play(client, bank, args.ask, args.out)
-            print(f"{sound}: {args.out}" if sound in bank.files else sound or "no sound: it would answer in words")
+            print(f"{sound}: {args.out}" if sound in bank.files else _unheard(sound, args))
             return
         pairs = zip(before, states(client, say.PLAIN_FRESH[:20]), strict=True)
         same = sum(all(map(np.array_equal, a, b)) and len(a) == len(b) for a, b in pairs)
@@ -164,9 +170,29 @@ def main() -> None:
         print(json.dumps(figures) if args.json else figures)
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Raises InputError for what would fail after the minute of training."""
+    if args.samples and not args.samples.is_dir():
+        raise InputError(Reason.NOT_FOUND, f"--samples {args.samples}: no such folder")
+    if args.ask and not os.access(args.out.absolute().parent, os.W_OK):
+        raise InputError(Reason.NOT_FOUND, f"--out {args.out}: its folder cannot be written")
+    if args.add:
+        match = re.fullmatch(r"([^:=/]+):([^=]+)=(.+)", args.add)
+        if not match:
+            raise InputError(Reason.BAD_INPUT, f"--add {args.add}: must look like duck:quack=duck.wav")
+        read_audio(Path(match[3]))
+
+
+def _unheard(sound: str | None, args: argparse.Namespace) -> str:
+    if sound is None:
+        return "no sound: it would answer in words"
+    where = f"{args.samples} has no {sound}-0.ogg" if args.samples else "--samples models/eval/sounds has recordings"
+    return f"{sound} was called; nothing was written: {where}"
+
+
 def _own_service() -> InProcess:
     return InProcess(Service(lambda: LlamaEngine(open_bundle(n_threads=SPARE_ONE)), backend="llama"), owns=True)
 
 
 if __name__ == "__main__":
-    main()
+    telling.run(main)
