@@ -20,8 +20,10 @@ _ERRORS = {
     401: "no bearer token, or another",
     403: "not allowed here",
     404: "an unknown session or token",
+    405: "another method",
     408: "the body did not come in time",
     413: "over a cap",
+    421: "the Host header names another machine",
     429: "all places are taken",
     501: "not with this backend",
 }
