@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from counting import ANSWER, N_VOCAB, CountingEngine
 
+from glasses.errors import Reason, RemoteError
 from glasses.service.client.client import Client
 from glasses.service.client.transport import WebSocket
 from glasses.service.engines.engine import Context, Output, StreamedToken
@@ -172,6 +173,22 @@ def test_session_away_longest_makes_room_for_a_client_that_is_there(tmp_path: Pa
             await session.feed("Count!")
             assert "".join([token.text async for token in session.generate(max_tokens=100)]) == ANSWER
         assert len(service._sessions) == 4
+
+    run(tmp_path, CountingEngine(), scenario)
+
+
+def test_client_with_idle_sessions_gives_some_up_where_others_find_no_room(tmp_path: Path) -> None:
+    async def scenario(service: Service, running: Running) -> None:
+        service._caps = Caps(sessions=4, spare_idle_s=0.0)
+        async with Client(WebSocket(running.address)) as greedy, Client(WebSocket(running.address)) as client:
+            held = [await greedy.open() for _ in range(4)]
+            for _ in range(2):
+                await client.open()
+            with pytest.raises(RemoteError) as caught:
+                await client.open()
+            assert caught.value.reason is Reason.BUSY
+            left = [session.id in service._sessions for session in held]
+            assert left == [False, False, True, True]  # the longest idle ones went
 
     run(tmp_path, CountingEngine(), scenario)
 

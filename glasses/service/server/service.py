@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,7 @@ class Caps:
     sessions: int = 8
     linger_s: float = 60.0  # how long a session stays after its connection is lost
     idle_s: float = 600.0  # how long a connected session may do nothing
+    spare_idle_s: float = 10.0  # how long a client may keep more idle sessions than others where they find no room
 
     @property
     def for_http(self) -> int:
@@ -180,17 +182,25 @@ class Service:
         return self._new(conversation, like.send)
 
     def _new(self, conversation: Conversation, send: Send | None, key: str = "") -> Session:
-        if len(self._sessions) >= self._caps.sessions:
-            self._make_room()
         account = send.peer.key if isinstance(send, Sender) else ""
+        if len(self._sessions) >= self._caps.sessions:
+            self._make_room(account)
         session = Session(secrets.token_urlsafe(16), conversation, send, self._adopt, key, account)
         self._sessions[session.id] = session
         session.start()
         return session
 
-    def _make_room(self) -> None:
-        """Ends the session whose client has been away longest. Raises RemoteError(BUSY) if all are connected."""
-        away = [session for session in self._sessions.values() if session.send is None]
+    def _make_room(self, account: str) -> None:
+        """Ends the session whose client has been away longest; if none is, the one that has been idle longest of those
+        that have more sessions than `account` would have. Raises RemoteError(BUSY) if there is neither.
+        """
+        sessions, before = list(self._sessions.values()), time.monotonic() - self._caps.spare_idle_s
+        held = Counter(session.client for session in sessions)
+        away = [session for session in sessions if session.send is None] or [
+            session
+            for session in sessions
+            if held[session.client] > held[account] + 1 and session.idle and session.touched < before
+        ]
         if not away:
             raise RemoteError(Reason.BUSY, f"all {self._caps.sessions} sessions are taken; close one, or try later")
         oldest = min(away, key=lambda session: session.touched)
