@@ -22,6 +22,8 @@ from glasses.errors import GlassesError
 INTERRUPTED = 130
 _AGAIN_S = 0.02  # an interrupt that could not be raised is tried again
 _PATIENCE_S = 1.0  # a second Ctrl-C this long after the first does not wait for what tidies up
+_LONGEST_S = 10.0  # for tidying up; something that swallowed the interrupt does not keep the process for longer
+_CRASHED = 70  # for the boot service, whose trial of an update goes back to the one before at a crash but not at 2
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,12 +42,13 @@ def guarded(prog: str, prepare: Callable[[], Callable[[], int]], *, own_process:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPED)
+    failed = _CRASHED if "NOTIFY_SOCKET" in os.environ else GlassesError.exit_code
     with _Signals().installed(own_process=own_process) as signals:
         try:
             code = _done(prepare, signals)
             _flush()
         except BaseException as error:
-            return _ended(error, prog, signals, verbose=verbose)
+            return _ended(error, prog, signals, failed=failed, verbose=verbose)
         if isinstance(code, SystemExit):
             raise code
         signals.code = code
@@ -62,8 +65,8 @@ def _done(prepare: Callable[[], Callable[[], int]], signals: _Signals) -> int | 
         return ended
 
 
-def _ended(error: BaseException, prog: str, signals: _Signals, *, verbose: bool) -> int:
-    """The exit code of a command that raised `error`, which is told in one line."""
+def _ended(error: BaseException, prog: str, signals: _Signals, *, failed: int, verbose: bool) -> int:
+    """The exit code of a command that raised `error`, which is told in one line; `failed` for one that is not ours."""
     if isinstance(error, KeyboardInterrupt) or signals.number:  # libraries wrap it in errors of their own
         return _interrupted(signals)
     if isinstance(error, OSError) and _nobody_reads():  # `glasses ask ... | head`
@@ -76,7 +79,7 @@ def _ended(error: BaseException, prog: str, signals: _Signals, *, verbose: bool)
         return _told(signals, f"{prog}: {error}", error.exit_code)
     from glasses.commands.last_resort import explained  # noqa: PLC0415  # seldom needed
 
-    return _told(signals, f"{prog}: {explained(error, verbose=verbose)}", GlassesError.exit_code)
+    return _told(signals, f"{prog}: {explained(error, verbose=verbose)}", failed)
 
 
 class _Signals:
@@ -92,6 +95,7 @@ class _Signals:
         self.code: int | None = None  # of a command that has ended
         self.number = 0  # of the signal that came first
         self._raised_s = 0.0
+        self._is_due = False  # to be raised by the next alarm
 
     @contextmanager
     def installed(self, *, own_process: bool) -> Iterator[_Signals]:
@@ -128,27 +132,29 @@ class _Signals:
         os._exit(128 + self.number)  # not reached
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        again = number == signal.SIGALRM
-        if again and not self.number:
+        is_alarm = number == signal.SIGALRM
+        if is_alarm and not self.number:
             return  # somebody else's alarm
-        if not again and not self.number:
-            self.number = number
+        self.number = self.number or number
         if self.code is not None:  # it has ended, and the interpreter is ending
             os._exit(self.code)
         if not self.working:
             self.leave()
-        if self._raised_s and not again:
-            if time.monotonic() > self._raised_s + _PATIENCE_S:
+        if self._raised_s and not (is_alarm and self._is_due):
+            if time.monotonic() > self._raised_s + (_LONGEST_S if is_alarm else _PATIENCE_S):
                 self.leave()
             return
-        if _imports(frame):
+        self._is_due = _imports(frame)
+        if self._is_due:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
             return
         self._raised_s = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, _LONGEST_S + 0.1)
         raise KeyboardInterrupt if self.number == signal.SIGINT else Terminated
 
     def _lost(self, lost: Any, hook: Callable[[Any], object]) -> None:
         if self.number and issubclass(lost.exc_type, KeyboardInterrupt):
+            self._is_due = True
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         else:
             hook(lost)
