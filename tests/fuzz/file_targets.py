@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from glasses.recording.entries import TOPICS
 from glasses.recording.mcap_file import RawEntry, SegmentWriter, read_entries
 from glasses.system.board import load_board
 from glasses.types import AudioChunk, Button, Frame, Latents
+from tests.fuzz.json_values import changed
 from tests.fuzz.scratch import FOLDER, write
 from tests.fuzz.target import Target
 
@@ -148,6 +150,13 @@ def _entry(data: bytes) -> None:
     _recording(_MAGIC + channel + message + _record(2, bytes(20)) + _MAGIC)
 
 
+def _entry_values(data: bytes) -> None:
+    """JSON entries with odd values; the first byte says which."""
+    seeds = [(entry.topic, json.loads(entry.data)) for entry in _entries() if entry.topic not in SCHEMAS]
+    topic, value = seeds[data[0] % len(seeds)] if data else seeds[0]
+    _entry(bytes((TOPICS.index(topic),)) + json.dumps(changed([value], data)).encode())
+
+
 def _entry_seeds() -> list[bytes]:
     return [bytes((TOPICS.index(entry.topic),)) + entry.data for entry in _entries()]
 
@@ -224,6 +233,7 @@ TARGETS = {
     "recording": Target(_recording, _recording_seeds, max_bytes=8192),
     "recording-chunk": Target(_unpacked, lambda: [_plain(_segment())[8:]], max_bytes=8192),
     "recording-entry": Target(_entry, _entry_seeds),
+    "recording-values": Target(_entry_values, lambda: [bytes((n,)) for n in range(9)], max_bytes=32),
     "recording-encrypted": Target(_encrypted, _encrypted_seeds),
     "config": Target(_config, _config_seeds),
     "board": Target(_board, _board_seeds),

@@ -26,6 +26,7 @@ class Target:
     seeds: Callable[[], list[bytes]]
     max_bytes: int = 4096
     allowed: tuple[type[Exception], ...] = (GlassesError, LinkError)
+    needs_models: bool = False  # of the pocket bundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from tests.fuzz.target import Target, tried
 from tests.fuzz.targets import TARGETS
 
 INPUTS = 150
+NAMES = [pytest.param(name, marks=[pytest.mark.models] if TARGETS[name].needs_models else []) for name in TARGETS]
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", NAMES)
 def test_reader_of_bad_input_gives_a_value_or_refuses_in_words(name: str) -> None:
     target = TARGETS[name]
     for data in itertools.islice(mutated(target.seeds(), target.max_bytes, seed=7), INPUTS):
@@ -21,7 +22,7 @@ def test_reader_of_bad_input_gives_a_value_or_refuses_in_words(name: str) -> Non
         assert finding is None or finding.signature == "slow", f"{data!r}\n{finding.report}"  # a busy machine is slow
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", NAMES)
 def test_reader_of_its_first_seed_gives_a_value(name: str) -> None:
     TARGETS[name].read(TARGETS[name].seeds()[0])
 
