@@ -186,21 +186,37 @@ def _in_todays_words(topic: str, table: dict[str, Any]) -> dict[str, Any]:
 def _of_table(topic: str, table: dict[str, Any]) -> Entry:
     if topic == "/latents":
         values = np.frombuffer(base64.b64decode(table["float16"]), "<f2").astype(np.float32)
-        if not isinstance(table["modality"], str):
-            raise ValueError(f"latents of a modality {table['modality']!r}")
         rows = frozen(values.reshape(table["shape"]))
-        return Latents(int(table["t_ns"]), int(table["duration_ns"]), table["modality"], rows, str(table["space"]))
+        if rows.ndim != 2 or not np.isfinite(rows).all():
+            raise ValueError(f"latents of shape {rows.shape}, or not finite")
+        words = (_text(table["modality"]), rows, _text(table["space"]))
+        return Latents(int(table["t_ns"]), int(table["duration_ns"]), *words)
     if topic == "/touch":
         press = table["press"] if table["press"] in get_args(Press) else "tap"
         return Button(int(table["t_ns"]), press)
     if topic == "/answer":
         wait_ms = {str(k): float(v) for k, v in table["wait_ms"].items()}
         outcome = Outcome(table.get("outcome", Outcome.COMPLETED))
-        return Answered(**{**table, "wait_ms": wait_ms, "outcome": outcome})
+        times = (int(table["t_ns"]), int(table["turn_id"]))
+        return Answered(*times, _text(table["text"]), wait_ms, outcome, int(table.get("n_tokens_played", 0)))
     if topic == "/decision":
-        spoken, parts = table.pop("spoken_ns"), table.pop("parts")
-        return Decision(**table, spoken_ns=(spoken[0], spoken[1]) if spoken else None, parts=tuple(map(tuple, parts)))
+        return _decision(table)
     return _state_change(topic, table)
+
+
+def _decision(table: dict[str, Any]) -> Decision:
+    spoken = table["spoken_ns"]
+    spoken_ns = (int(spoken[0]), int(spoken[1])) if spoken else None
+    parts = tuple((_text(what), int(t_ns), int(duration_ns), int(n)) for what, t_ns, duration_ns, n in table["parts"])
+    t_ns, turn_id, activated_ns, end_ns = (int(table[key]) for key in ("t_ns", "turn_id", "activated_ns", "end_ns"))
+    intent = _text(table.get("memory_intent", ""))
+    return Decision(t_ns, turn_id, _text(table["cause"]), activated_ns, end_ns, spoken_ns, parts, intent)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} is no text")
+    return value
 
 
 def _state_change(topic: str, table: dict[str, Any]) -> Entry:

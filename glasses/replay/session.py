@@ -6,7 +6,7 @@ Comparing two runs is done in diff.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -114,6 +114,13 @@ def worn_of(path: Path, key: X25519PrivateKey | None = None) -> SessionConfig:
     return SessionConfig(activation, memory_s > 0, True, keep_replies, min(max(memory_s, 1.0), TIERS[-1].until_s))
 
 
+def _origin_of(path: Path, about: Mapping[str, str]) -> int | None:
+    try:
+        return int(about["origin_ns"]) if "origin_ns" in about else None
+    except ValueError as error:
+        raise InputError(Reason.CORRUPT, f"{path}: its origin is no time: {error}") from error
+
+
 def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = log.warning) -> ReplayOutcome:
     """What a recording says was decided and answered; `tell` is told what it lacks. Raises as `entries_of`."""
     origin_ns: int | None = None
@@ -123,7 +130,7 @@ def recorded(path: Path, key: X25519PrivateKey | None = None, *, tell: Tell = lo
     seen = ReplayOutcome()
     for entry in entries_of(path, key, tell=tell):
         if isinstance(entry, dict):
-            origin_ns = int(entry["origin_ns"]) if origin_ns is None and "origin_ns" in entry else origin_ns
+            origin_ns = _origin_of(path, entry) if origin_ns is None else origin_ns
         elif isinstance(entry, Latents):
             latents[entry.modality, entry.t_ns, entry.duration_ns] = entry
         elif isinstance(entry, Decision):

@@ -23,6 +23,7 @@ from glasses.recording.channels import SCHEMAS
 from glasses.recording.encryption import EncryptedReader, EncryptedWriter
 from glasses.recording.entries import TOPICS
 from glasses.recording.mcap_file import RawEntry, SegmentWriter, read_entries
+from glasses.replay.session import recorded, worn_of
 from glasses.system.board import load_board
 from glasses.types import AudioChunk, Button, Frame, Latents
 from tests.fuzz.json_values import changed
@@ -53,7 +54,7 @@ def _sound_seeds() -> list[bytes]:
     out = []
     for container, subtype in kinds:
         file = io.BytesIO()
-        soundfile.write(file, np.stack([pcm, -pcm], 1), 16_000, format=container, subtype=subtype)
+        soundfile.write(file, pcm, 16_000, format=container, subtype=subtype)
         out.append(file.getvalue())
     return out
 
@@ -157,6 +158,24 @@ def _entry_values(data: bytes) -> None:
     _entry(bytes((TOPICS.index(topic),)) + json.dumps(changed([value], data)).encode())
 
 
+def _replay(data: bytes) -> None:
+    """A recording of odd values, as far as a replay reads it before it opens any model."""
+    entries = [[entry.topic, json.loads(entry.data)] for entry in _entries() if entry.topic not in SCHEMAS]
+    about = {"activation": "button", "origin_ns": "0", "memory_minutes": "5", "keep_replies": "yes"}
+    value = changed([{"about": about, "entries": entries}], data)
+    out = io.BytesIO()
+    try:
+        writer = SegmentWriter(out, {str(key): str(word) for key, word in value["about"].items()})
+        for topic, table in value["entries"]:
+            writer.copy(RawEntry(topic, 1, json.dumps(table).encode()))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return  # no file can be made of it
+    writer.finish()
+    path = write("replay.mcap", out.getvalue())
+    recorded(path, tell=lambda *_: None)
+    worn_of(path)
+
+
 def _entry_seeds() -> list[bytes]:
     return [bytes((TOPICS.index(entry.topic),)) + entry.data for entry in _entries()]
 
@@ -234,6 +253,7 @@ TARGETS = {
     "recording-chunk": Target(_unpacked, lambda: [_plain(_segment())[8:]], max_bytes=8192),
     "recording-entry": Target(_entry, _entry_seeds),
     "recording-values": Target(_entry_values, lambda: [bytes((n,)) for n in range(9)], max_bytes=32),
+    "recording-replay": Target(_replay, lambda: [bytes(n) for n in range(2)], max_bytes=32),
     "recording-encrypted": Target(_encrypted, _encrypted_seeds),
     "config": Target(_config, _config_seeds),
     "board": Target(_board, _board_seeds),

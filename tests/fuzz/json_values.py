@@ -15,7 +15,7 @@ ODD: list[Any] = [
 
 def changed(seeds: Sequence[Any], data: bytes) -> Any:
     """A seed by the first byte; with each two bytes more one of its values becomes an odd one, goes, or comes twice."""
-    value = {"": copy.deepcopy(seeds[data[0] % len(seeds)] if data else seeds[0])}
+    value: dict[str, Any] = {"": copy.deepcopy(seeds[data[0] % len(seeds)] if data else seeds[0])}
     for where, what in zip(data[1::2], data[2::2], strict=False):
         places = _places(value)
         holder, key = places[where % len(places)]
@@ -30,7 +30,7 @@ def changed(seeds: Sequence[Any], data: bytes) -> Any:
         else:
             other, name = places[what % len(places)]
             holder[key] = copy.deepcopy(other[name])
-    return value.get("")
+    return value[""]
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
