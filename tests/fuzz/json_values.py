@@ -21,7 +21,7 @@ def changed(seeds: Sequence[Any], data: bytes) -> Any:
         holder, key = places[where % len(places)]
         if what < 200:
             holder[key] = copy.deepcopy(ODD[what % len(ODD)])
-        elif what < 220 and key != "":
+        elif what < 220 and holder is not value:
             del holder[key]
         elif isinstance(holder, list):
             holder.append(copy.deepcopy(holder[key]))
@@ -33,9 +33,9 @@ def changed(seeds: Sequence[Any], data: bytes) -> Any:
     return value[""]
 
 
-def _places(value: Any) -> list[tuple[Any, Any]]:
+def _places(value: Any) -> list[Any]:
     """(container, key) of every value within, at most 255."""
-    out: list[tuple[Any, Any]] = []
+    out: list[Any] = []
     waiting = [value]
     while waiting and len(out) < 255:
         holder = waiting.pop()
