@@ -12,7 +12,18 @@ from typing import Any
 
 from glasses.commands import old_names, preflight
 from glasses.errors import InputError, Reason
-from glasses.evaluation.bench import answers, barge_in, false_wakes, faults, latency, latents, memory, recall, soak
+from glasses.evaluation.bench import (
+    answers,
+    barge_in,
+    false_wakes,
+    faults,
+    follow_ups,
+    latency,
+    latents,
+    memory,
+    recall,
+    soak,
+)
 from glasses.evaluation.progress import Tick, progress
 from glasses.model_store import store
 
@@ -125,6 +136,11 @@ def _false_wakes(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, latency.report(figures)
 
 
+def _follow_ups(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = follow_ups.run(args.bundle, args.minutes, tick=tick)
+    return figures, latency.report(figures)
+
+
 def _barge_in(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = barge_in.barge_ins(args.bundle, args.turns, tick=tick)
     return figures, latency.report(figures)
@@ -193,6 +209,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         ("sounds", "hours"),
         "false-wakes --sounds talk/ music/ --hours 3",
         "Needs a wake phrase: glasses wake-word train.",
+    ),
+    "follow-ups": Benchmark(
+        "turns that a television opens after a reply, and follow-ups of the wearer that are taken",
+        _follow_ups,
+        ("minutes",),
+        "follow-ups --minutes 10",
     ),
     "memory-recall": Benchmark(
         "sounds named from the memory, and which views it keeps", _memory_recall, ("clips",), "memory-recall --clips 20"

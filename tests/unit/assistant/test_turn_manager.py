@@ -227,3 +227,44 @@ def test_turn_manager_wake_without_speech_ends_as_a_touch_does() -> None:
     assert kinds(changes) == [TurnEvent.TURN_COMPLETED]
     assert changes[0].span is not None
     assert changes[0].span.spoken_ns is None
+
+
+def follow_up(voice: Voice) -> None:
+    """A reply is over, somebody speaks soon after it, and that is answered."""
+    voice.gate.reply_finished(voice.now_ns)
+    voice.silent(500)
+    assert kinds(voice.speaks(400)) == [TurnEvent.TURN_STARTED]
+    assert voice.gate.is_follow_up
+    voice.silent(800)
+
+
+def test_turn_manager_chain_of_follow_ups_is_bounded_until_a_touch() -> None:
+    voice = replying()
+    voice.gate.most_follow_ups = 2
+    follow_up(voice)
+    follow_up(voice)
+    voice.gate.reply_finished(voice.now_ns)
+    voice.silent(500)
+    assert voice.speaks(400) == []
+    voice.gate.touch(voice.now_ns, wants_image=False)
+    voice.speaks(400)
+    voice.silent(800)
+    follow_up(voice)
+
+
+def test_turn_manager_dismissed_follow_up_invites_none_and_its_rest_is_no_turn() -> None:
+    voice = replying()
+    voice.gate.reply_finished(voice.now_ns)
+    voice.speaks(400)
+    voice.gate.dismiss(voice.now_ns)
+    assert voice.gate.state == "idle"
+    assert voice.gate.n_follow_ups == 0
+    voice.silent(turn_manager.FOLLOW_UP_MS)
+    assert voice.speaks(1000) == []
+
+
+def test_turn_manager_dropped_turn_ends_the_conversation() -> None:
+    voice = replying()
+    voice.gate.reply_finished(voice.now_ns)
+    voice.gate.drop(voice.now_ns)
+    assert voice.speaks(400) == []

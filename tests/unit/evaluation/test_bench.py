@@ -13,6 +13,7 @@ import soundfile
 from glasses.__main__ import main
 from glasses.audio.sound_files import read_audio
 from glasses.errors import InputError
+from glasses.evaluation.bench import follow_ups
 from glasses.evaluation.bench.false_wakes import STRETCH_S, TurnCounter, mixed, unlearned
 from glasses.evaluation.bench.latency import report
 from glasses.evaluation.bench.soak import in_use_mb, slope_an_hour
@@ -156,6 +157,16 @@ def test_turn_counter_fewer_turns_for_other_sounds_and_none_for_a_tone() -> None
     loaded.close()
 
 
+@pytest.mark.slow
+@pytest.mark.models
+def test_bench_follow_ups_short_version_keeps_its_bounds() -> None:
+    """A minute and a half of each programme, and five follow-ups of each voice."""
+    figures = follow_ups.run("pocket", 1.5, n_turns=5)
+    assert figures["over"] == []
+    assert set(figures["television"]) == {"talk", "news", "music beside"}
+    assert figures["of_all_voices"]["somebody_else_as_near"] <= 0.2
+
+
 def test_bench_false_wakes_without_sounds_says_which_option_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "false-wakes"]) == 2
     assert "--sounds" in capsys.readouterr().err
@@ -163,7 +174,13 @@ def test_bench_false_wakes_without_sounds_says_which_option_is_missing(capsys: p
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("latency", "turns"), ("false-wakes", "hours"), ("soak", "minutes"), ("memory-recall", "clips")],
+    [
+        ("latency", "turns"),
+        ("false-wakes", "hours"),
+        ("soak", "minutes"),
+        ("memory-recall", "clips"),
+        ("follow-ups", "minutes"),
+    ],
 )
 def test_bench_amount_not_above_zero_is_refused(name: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     for amount in ("0", "-1"):
