@@ -9,7 +9,9 @@ import numpy as np
 from glasses.audio.echo_canceller import EchoSuppressor
 from glasses.devices.speaker import AudioOutput
 from glasses.events import Played
-from glasses.types import AudioChunk, OwnVoice
+from glasses.types import NS_PER_MS, AudioChunk, OwnVoice
+
+HOLES_HEARD_MS = 1000  # after an underrun: the longest delay of the echo, and the sound that is compared
 
 
 class EchoStage:
@@ -20,10 +22,11 @@ class EchoStage:
         self._speaker: AudioOutput | None = None
         self._suppressor: EchoSuppressor | None = None
         self._hears_itself = False
+        self._n_underruns, self._dry_until_ns = 0, 0
 
     def use(self, speaker: AudioOutput | None) -> None:
         """Another speaker is another echo: what was learned of the last one's is dropped."""
-        self._speaker = speaker
+        self._speaker, self._n_underruns = speaker, speaker.underruns if speaker else 0
         self._suppressor = EchoSuppressor(speaker.rate_hz) if speaker else None
 
     def take(self, chunk: AudioChunk) -> tuple[AudioChunk, bool]:
@@ -44,4 +47,6 @@ class EchoStage:
         suppressor.played(blocks)
         if any(pcm.any() for _, pcm in blocks):
             self._publish(Played(blocks[0][0], np.concatenate([pcm for _, pcm in blocks])))
-        return suppressor.clean(chunk)
+        if speaker.underruns != self._n_underruns:
+            self._n_underruns, self._dry_until_ns = speaker.underruns, chunk.t_ns + HOLES_HEARD_MS * NS_PER_MS
+        return suppressor.clean(chunk, ran_dry=chunk.t_ns < self._dry_until_ns)

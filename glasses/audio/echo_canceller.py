@@ -45,15 +45,18 @@ class EchoSuppressor:
         """Whether sound at `t_ns` may hold something of what was played."""
         return t_ns - self._loud_ns < TAIL_MS * NS_PER_MS
 
-    def clean(self, chunk: AudioChunk) -> AudioChunk:
-        """The chunk without what was played; the very same chunk where nothing was."""
+    def clean(self, chunk: AudioChunk, *, ran_dry: bool = False) -> AudioChunk:
+        """The chunk without what was played; the very same chunk where nothing was.
+
+        `ran_dry`: the speaker was left without samples a short time ago, so what is heard has holes.
+        """
         if not self.hears_itself(chunk.t_ns):
             self._reference.pause()
             self.talked_over = False
             return chunk
         self._own_voice_detector.hear(chunk.pcm)
         played = self._reference.take(chunk.t_ns, len(chunk.pcm))
-        self._own_voice = self._own_voice_detector.is_own_voice(self._reference)
+        self._own_voice = self._own_voice_detector.is_own_voice(self._reference, ran_dry=ran_dry)
         self.talked_over = self._double_talk.is_talked_over(chunk.pcm, played, own_voice=self._own_voice)
         return AudioChunk(chunk.t_ns, chunk.seq, frozen(self._canceller.process(chunk.pcm, played)), chunk.rate_hz)
 
