@@ -13,7 +13,7 @@ from glasses.audio.channels import Levels
 from glasses.audio.vad import SPEECH, Vad
 from glasses.errors import ModelError
 from glasses.model_store import store
-from glasses.types import SAMPLE_RATE_HZ, Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array, Int16Array
 
 MAX_JUDGED_S = 120.0  # of a longer sound, parts that are spread over it
 _PIECE_S = 4.0
@@ -29,22 +29,25 @@ def count_speech(
     """
     try:
         path = store.path_of(store.load_bundle(store.DEFAULT_BUNDLE).vad)
-        detectors = [Vad(path) for _ in candidates]
+        detector = Vad(path)
     except ModelError:
         return []
     gains = [_RMS / max(1e-9, measured.power(weights)) ** 0.5 for weights in candidates]
     weights = (np.stack(candidates, axis=1) * np.array(gains)).astype(np.float32)
     resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, len(candidates), dtype="float32")
     every = max(1, -(-measured.frames // round(MAX_JUDGED_S * rate_hz)))
-    found, pieces = [0] * len(candidates), count()
+    heard, pieces = [np.zeros((0, len(candidates)), np.int16)], count()
     for block in blocks:
         for piece in _pieces(np.nan_to_num(block) @ weights, round(_PIECE_S * rate_hz)):
-            if next(pieces) % every:
-                continue
-            pcm = np.clip(resampler.resample_chunk(piece) * 32767, -32768, 32767).astype(np.int16)
-            for i, detector in enumerate(detectors):
-                found[i] += sum(probability >= SPEECH for probability in detector.feed(pcm[:, i]))
-    return found
+            if next(pieces) % every == 0:
+                pcm = resampler.resample_chunk(piece)
+                heard.append(np.clip(pcm * 32767, -32768, 32767).astype(np.int16))
+    return [_steps_of_speech(detector, pcm) for pcm in np.concatenate(heard).T]
+
+
+def _steps_of_speech(detector: Vad, pcm: Int16Array) -> int:
+    detector.reset()
+    return sum(probability >= SPEECH for probability in detector.feed(np.ascontiguousarray(pcm)))
 
 
 def _pieces(block: Float32Array, length: int) -> list[Float32Array]:

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 # Lines of these libraries; anything else that came meanwhile is somebody else's and is written through.
 _NATIVE = re.compile(
     rb"^\s*(?:\[ ?(?:WARN|INFO|ERROR|DEBUG)[ :]|libpng |Corrupt JPEG data|Premature end of JPEG|Invalid SOS|"
-    rb"Unsupported marker|Warning: |Note: |\[src/libmpg123|\[.*libmpg123|TIFF\w*: |MissingRequired: |imdecode_|"
+    rb"Unsupported marker|Warning: |Note: |\[src/libmpg123|\[.*libmpg123|_?TIFF\w*: |MissingRequired: |imdecode_|"
     rb"(?:JPEG|Bogus|Extraneous|Application transferred|Inconsistent|Unknown Adobe) )"
 )
 _lock = threading.Lock()
