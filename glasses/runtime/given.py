@@ -25,9 +25,16 @@ def what_shows_something(inputs: Sequence[Given]) -> tuple[list[Given], str]:
     """
     empty = [why_empty(one) for one in inputs]
     kept = [one for one, why in zip(inputs, empty, strict=True) if why is None]
-    if any(empty) and not any(isinstance(one, np.ndarray | Latents) for one in kept):
-        return kept, next(why for why in empty if why)
-    return kept, ""
+    return kept, reply_about([why for why in empty if why], kept)
+
+
+def reply_about(empty: Sequence[str], kept: Sequence[Given]) -> str:
+    """What to reply where sounds or pictures were left out, each `empty` for a reason that `why_empty` gave, and none
+    are among what was kept; else "".
+    """
+    if any(isinstance(one, np.ndarray | Latents) for one in kept):
+        return ""
+    return next(iter(empty), "")
 
 
 def why_empty(given: Given) -> str | None:

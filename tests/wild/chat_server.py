@@ -41,14 +41,16 @@ def post(path: str, **sent: Any) -> httpx.Response:
 
 
 def said(answer: httpx.Response) -> str:
-    """`200: text (finish reason)`, with the functions that were called, or the status, the code and the message."""
+    """`200: text (finish reason) note: ...`, with the functions that were called, or the status, the code and the
+    message.
+    """
     if answer.status_code != 200:
         error = answer.json()["error"]
         return f"{answer.status_code} {error['code']} {error['message']}"
     if answer.headers["content-type"].startswith("text/event-stream"):
         events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
         deltas = [event["choices"][0]["delta"].get("content", "") for event in events if event.get("choices")]
-        return f"200: {'|'.join(one for one in deltas if one)}"
+        return f"200: {'|'.join(one for one in deltas if one)}{_notes(events[-1])}"
     body = answer.json()
     if "choices" not in body:
         return f"200: {json.dumps(body)}"
@@ -57,7 +59,11 @@ def said(answer: httpx.Response) -> str:
         message = choice.get("message", {"content": choice.get("text")})
         calls = [call["function"]["name"] + call["function"]["arguments"] for call in message.get("tool_calls", [])]
         lines.append(f"{message['content']} ({choice['finish_reason']}) {' '.join(calls)}".strip())
-    return "200: " + "\n".join(lines)
+    return "200: " + "\n".join(lines) + _notes(body)
+
+
+def _notes(answer: dict[str, Any]) -> str:
+    return "".join(f" note: {one}" for one in answer.get("notes", []))
 
 
 def chat(**fields: Any) -> str:

@@ -118,9 +118,9 @@ def _operation(what: str, content: dict[str, Any], problems: dict[str, Any]) -> 
 
 
 _OPENAI: dict[str, dict[str, Any]] = {
-    "/v1/chat/completions": _json({"type": "object"}) | _EVENTS,
+    "/v1/chat/completions": _json(schemas.NOTED) | _EVENTS,
     "/v1/completions": _json({"type": "object"}) | _EVENTS,
-    "/v1/responses": _json({"type": "object"}) | _EVENTS,
-    "/v1/audio/transcriptions": _json({"type": "object"}) | _EVENTS | {"text/plain": {}},
+    "/v1/responses": _json(schemas.NOTED) | _EVENTS,
+    "/v1/audio/transcriptions": _json(schemas.NOTED) | _EVENTS | {"text/plain": {}},
     "/v1/audio/speech": {kind: {} for kind, *_ in audio.WRITTEN_AS.values()},
 }

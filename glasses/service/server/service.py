@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +68,8 @@ class Service:
         self.host = EngineHost(open_engine, backend=backend, tokens_path=tokens)
         self._tokens, self._caps = TokensAPI(self.host), caps
         self.memory, self.places = Memory(), Places(caps.for_http)
+        # One picture or sound at a time, of all clients: decoded ones are many times as large as what was sent.
+        self.decoder = ThreadPoolExecutor(1, thread_name_prefix="media")
         self._sessions: dict[str, Session] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._janitor: asyncio.Task[None] | None = None
@@ -82,6 +85,7 @@ class Service:
             self._janitor.cancel()
         for session in list(self._sessions.values()):
             await self._end(session)
+        self.decoder.shutdown(wait=False, cancel_futures=True)
         await self.host.close()
 
     @staticmethod

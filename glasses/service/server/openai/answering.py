@@ -12,6 +12,7 @@ from typing import Literal, Self
 from glasses.backbone import call_grammar, prompt
 from glasses.backbone.call_grammar import Call
 from glasses.errors import InputError, ModelError, Reason
+from glasses.runtime.given import Given, reply_about
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.protocol import messages
 from glasses.service.protocol.generation_params import CallAnswer, JsonAnswer
@@ -19,9 +20,10 @@ from glasses.service.protocol.packing import Input
 from glasses.service.server.answer_form import functions_of
 from glasses.service.server.openai.asked import Asked, Turn
 from glasses.service.server.openai.cutter import Cutter, Piece
-from glasses.service.server.openai.sensing import latents_of
+from glasses.service.server.openai.sensing import Sensing
 from glasses.service.server.problems import FieldError
 from glasses.service.server.service import Service
+from glasses.types import Token
 
 Finish = Literal["stop", "length", "tool_calls"]
 
@@ -40,7 +42,11 @@ class Choice:
 
 
 class Answering:
-    """One request at work. `n_prompt` counts the rows of the prompt. `client`'s sessions end with the request."""
+    """One request at work. `n_prompt` counts the rows of the prompt. `client`'s sessions end with the request.
+
+    `notes` say what the readers found missing in pictures and sounds. Where what is asked about is empty, no model is
+    asked: the answer says so.
+    """
 
     def __init__(self, service: Service, client: Client, asked: Asked) -> None:
         self.service, self._client, self.asked = service, client, asked
@@ -48,12 +54,19 @@ class Answering:
         self._seed = asked.seed if asked.seed is not None else secrets.randbits(32)
         self.n_prompt = self._n_before = 0
         self._ending: Input = []
+        self.notes: list[str] = []
+        self._reply = ""  # in place of the backbone's
 
     async def begin(self) -> Self:
         """Feeds the prompt. Raises GlassesError: what it holds cannot be used, does not fit, or nobody has time."""
         self._session = await self._client.open(chat=False)
         await self._feed(self._session)
         return self
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether JSON was asked for, and the answer says instead why there is none."""
+        return bool(self._reply) and isinstance(self.asked.form, JsonAnswer)
 
     async def end(self) -> None:
         """Ends the session before the request ends."""
@@ -63,6 +76,10 @@ class Answering:
 
     async def pieces(self, choice: Choice) -> AsyncIterator[Piece]:
         """The text of one answer; choices are asked for in order. Raises GlassesError."""
+        if self._reply:
+            choice.n_tokens = len(self._ids(self._reply, "messages"))
+            yield Piece(Cutter(self.asked.stop).add(Token(1, 0, self._reply, 0.0, None, last=True)).text, ())
+            return
         assert self._session is not None
         session = self._session
         if choice.index:
@@ -89,6 +106,9 @@ class Answering:
             inputs = [ids[:-1], ids[-1:]]
         else:
             raise FieldError("prompt", "there is nothing to continue")
+        if self._reply:
+            self.n_prompt = sum(len(one) for one in inputs if isinstance(one, list))
+            return
         *inputs, self._ending = inputs
         for i in range(0, len(inputs), messages.MAX_PARTS):
             await session.feed(*inputs[i : i + messages.MAX_PARTS])
@@ -100,14 +120,22 @@ class Answering:
         """The conversation in the backbone's chat format, with our system prompt where it has none."""
         backbone, turns = self.service.host.loaded.backbone, _with_system(self.asked)
         frame = backbone.prompt_format.frame([turn.role for turn in turns])
+        sensing = Sensing(self.service, session.id, self.service.session(session.id).client or None, self.notes.append)
         inputs: list[Input] = [backbone.tokenize(frame[0])]
+        empty, kept = list[str](), list[Given]()  # since the assistant spoke last
         for turn, text_after in zip(turns, frame[1:], strict=True):
             for part in turn.parts:
                 if isinstance(part, str):
                     inputs.append(self._ids(part, "messages"))
-                else:
-                    inputs += await latents_of(self.service, session.id, part)
+                    continue
+                sensed = await sensing.latents_of(part)
+                inputs += sensed.latents
+                kept += sensed.latents
+                empty += [sensed.empty] if sensed.empty else []
             inputs.append(backbone.tokenize(text_after))
+            if turn.role == "assistant":
+                empty, kept = [], []
+        self._reply = reply_about(empty, kept)
         n_rows, n_ctx = sum(len(one) for one in inputs if isinstance(one, list)), backbone.n_ctx
         if n_rows > n_ctx:
             raise FieldError(

@@ -11,11 +11,14 @@ from glasses.service.protocol.generation_params import CallAnswer, JsonAnswer
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A picture or a sound of a message, not yet decoded; `where` is its place in the request."""
+    """A picture or a sound of a message, not yet decoded. `where` is the place of its data in the request, which errors
+    name, and `part` that of the part of the message, which notes name.
+    """
 
     kind: Literal["picture", "sound"]
     data: bytes
     where: str
+    part: str
 
 
 @dataclass(frozen=True, slots=True)

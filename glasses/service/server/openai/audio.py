@@ -22,12 +22,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from glasses.decoders.clauses import clauses
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.service.server.client_work import exit_stack
+from glasses.service.server.clients import account_of
 from glasses.service.server.http_app import read_body
 from glasses.service.server.openai.asked import Media
 from glasses.service.server.openai.fields import SPEECH, TRANSCRIPTIONS
 from glasses.service.server.openai.reading import checked, shown, take
-from glasses.service.server.openai.responding import MAX_BODY_BYTES, data, handled
-from glasses.service.server.openai.sensing import heard_in
+from glasses.service.server.openai.responding import MAX_BODY_BYTES, data, handled, noted
+from glasses.service.server.openai.sensing import Heard, Sensing
 from glasses.service.server.problems import FieldError, problem
 from glasses.service.server.service import Service
 from glasses.types import Float32Array
@@ -58,17 +59,23 @@ def transcriptions(service: Service) -> Any:
             if not isinstance(sound, bytes):
                 raise FieldError("file", "a sound file is needed", code="missing_required_parameter")
             await exit_stack(request).enter_async_context(service.places.place(request.client))
-            heard = await heard_in(service, secrets.token_hex(8), Media("sound", sound, "file"))
-            return _transcribed(heard.text, heard.duration_s, shape, str(values.get("stream")).lower() == "true")
+            notes: list[str] = []
+            sensing = Sensing(service, secrets.token_hex(8), account_of(request.client) or None, notes.append)
+            heard = await sensing.heard_in(Media("sound", sound, "file", "file"))
+            return _transcribed(heard, noted(notes), shape, str(values.get("stream")).lower() == "true")
         except GlassesError as error:
             return problem(error)
 
     return handle
 
 
-def _transcribed(text: str, duration_s: float, shape: str, stream: bool) -> Response:
+def _transcribed(heard: Heard, notes: dict[str, Any], shape: str, stream: bool) -> Response:
+    text, duration_s = heard
     if stream:
-        parts = [{"type": "transcript.text.delta", "delta": text}, {"type": "transcript.text.done", "text": text}]
+        parts = [
+            {"type": "transcript.text.delta", "delta": text},
+            {"type": "transcript.text.done", "text": text, **notes},
+        ]
 
         async def events() -> AsyncIterator[str]:
             for part in parts:
@@ -78,10 +85,10 @@ def _transcribed(text: str, duration_s: float, shape: str, stream: bool) -> Resp
     if shape == "text":
         return PlainTextResponse(text + "\n")
     if shape == "json":
-        return JSONResponse({"text": text})
+        return JSONResponse({"text": text, **notes})
     segment = {"id": 0, "start": 0.0, "end": duration_s, "text": text}
     about = {"task": "transcribe", "language": "english", "duration": duration_s, "text": text}
-    return JSONResponse({**about, "segments": [segment] if text else []})
+    return JSONResponse({**about, "segments": [segment] if text else [], **notes})
 
 
 async def _form(request: Request) -> dict[str, Any]:
@@ -123,19 +130,19 @@ def speech(service: Service) -> Any:
         if written_as not in WRITTEN_AS:
             raise FieldError("response_format", f"one of {', '.join(WRITTEN_AS)}, not {shown(written_as)}")
         await exit_stack(request).enter_async_context(service.places.place(request.client))
-        pcm = await _spoken(service, text)
+        pcm = await _spoken(service, text, account_of(request.client) or None)
         return Response(_written(pcm, written_as), media_type=WRITTEN_AS[written_as][0])
 
     return handled(answer)
 
 
-async def _spoken(service: Service, text: str) -> Float32Array:
-    """The sound of a text at SPEECH_RATE_HZ; a clause is a slice of the worker's time."""
+async def _spoken(service: Service, text: str, client: str | None) -> Float32Array:
+    """The sound of a text at SPEECH_RATE_HZ; a clause is a slice of the worker's time, of `client`'s share."""
     host, key = service.host, secrets.token_hex(8)
-    sounds = await host.run(key, lambda: host.voice().speak(clauses([text])))
-    rate_hz = await host.run(key, lambda: host.voice().rate_hz)
+    sounds = await host.run(key, lambda: host.voice().speak(clauses([text])), client=client)
+    rate_hz = await host.run(key, lambda: host.voice().rate_hz, client=client)
     parts: list[Float32Array] = []
-    while (part := await host.run(key, lambda: next(sounds, None))) is not None:
+    while (part := await host.run(key, lambda: next(sounds, None), client=client)) is not None:
         parts.append(part)
     if not parts:
         raise FieldError("input", "there is nothing to read aloud in it")

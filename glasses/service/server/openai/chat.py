@@ -20,7 +20,7 @@ from glasses.service.server.openai.asked import Asked
 from glasses.service.server.openai.fields import CHAT
 from glasses.service.server.openai.logprobs import Logprobs
 from glasses.service.server.openai.reading import checked, take, typed
-from glasses.service.server.openai.responding import DONE, data, streamed
+from glasses.service.server.openai.responding import DONE, data, noted, streamed
 from glasses.service.server.openai.turns import turns_of
 from glasses.service.server.problems import FieldError
 from glasses.service.server.service import Service
@@ -94,13 +94,14 @@ async def answer(work: Answering) -> Response:
         choices.append(
             {
                 "index": index,
-                "message": _message("".join(piece.text for piece in pieces), choice.calls, asked.old_functions),
+                "message": _message("".join(piece.text for piece in pieces), choice.calls, work),
                 "finish_reason": _reason(choice, asked),
                 "logprobs": logprobs and logprobs.content(token for piece in pieces for token in piece.tokens),
             }
         )
     usage = usage_of(work.n_prompt, n_tokens)
-    return JSONResponse({**about, "object": "chat.completion", "choices": choices, "usage": usage})
+    answered = {**about, "object": "chat.completion", "choices": choices, "usage": usage}
+    return JSONResponse({**answered, **noted(work.notes)})
 
 
 def usage_of(n_prompt: int, n_tokens: int) -> dict[str, int]:
@@ -117,11 +118,13 @@ def _reason(choice: Choice, asked: Asked) -> str:
     return "function_call" if choice.finish == "tool_calls" and asked.old_functions else choice.finish
 
 
-def _message(text: str, calls: list[Call], old_functions: bool) -> dict[str, Any]:
+def _message(text: str, calls: list[Call], work: Answering) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text}
+    if work.is_refused:
+        message |= {"content": None, "refusal": text}
     if calls:
         message["content"] = text.strip() or None
-        message |= _calls(calls, old_functions)
+        message |= _calls(calls, work.asked.old_functions)
     return message
 
 
@@ -136,19 +139,22 @@ async def _chunks(work: Answering, about: dict[str, Any], logprobs: Logprobs | N
     """The events of a stream; the first one comes with the first token."""
     asked, n_tokens = work.asked, 0
     unless = {"usage": None} if asked.include_usage else {}
+    kind, notes = "refusal" if work.is_refused else "content", noted(work.notes)
 
     def chunk(index: int, delta: dict[str, Any], finish: str | None = None, content: Any = None) -> str:
         choice = {"index": index, "delta": delta, "finish_reason": finish, "logprobs": content}
-        return data({**about, "object": "chat.completion.chunk", "choices": [choice], **unless})
+        is_last = finish is not None and index == asked.n - 1 and not asked.include_usage
+        more = {**unless, **(notes if is_last else {})}
+        return data({**about, "object": "chat.completion.chunk", "choices": [choice], **more})
 
     for index in range(asked.n):
         choice, began = Choice(index), False
         async for piece in work.pieces(choice):
             if not began:
                 began = True
-                yield chunk(index, {"role": "assistant", "content": ""})
+                yield chunk(index, {"role": "assistant", kind: ""})
             if piece.text:
-                yield chunk(index, {"content": piece.text}, None, logprobs and logprobs.content(piece.tokens))
+                yield chunk(index, {kind: piece.text}, None, logprobs and logprobs.content(piece.tokens))
         if choice.calls:
             delta = _calls(choice.calls, asked.old_functions)
             for i, call in enumerate(delta.get("tool_calls", [])):
@@ -158,5 +164,5 @@ async def _chunks(work: Answering, about: dict[str, Any], logprobs: Logprobs | N
         n_tokens += choice.n_tokens
     if asked.include_usage:
         usage = usage_of(work.n_prompt, n_tokens)
-        yield data({**about, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+        yield data({**about, "object": "chat.completion.chunk", "choices": [], "usage": usage, **notes})
     yield DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -25,6 +25,11 @@ DONE = "data: [DONE]\n\n"
 def data(event: dict[str, Any], name: str | None = None) -> str:
     """One server-sent event."""
     return (f"event: {name}\n" if name else "") + f"data: {json.dumps(event)}\n\n"
+
+
+def noted(notes: Sequence[str]) -> dict[str, Any]:
+    """The field `notes` of an answer: what the readers found missing in its pictures and sounds, if anything."""
+    return {"notes": list(notes)} if notes else {}
 
 
 def handled(

@@ -21,7 +21,7 @@ from glasses.service.server.openai.asked import Asked, Turn
 from glasses.service.server.openai.chat import call_id
 from glasses.service.server.openai.fields import RESPONSES
 from glasses.service.server.openai.reading import checked, shown, take, typed
-from glasses.service.server.openai.responding import data, streamed
+from glasses.service.server.openai.responding import data, noted, streamed
 from glasses.service.server.openai.turns import merged, parts_of, result_turn, turn_of
 from glasses.service.server.problems import FieldError
 from glasses.service.server.service import Service
@@ -108,7 +108,7 @@ async def answer(work: Answering) -> Response:
         return await streamed(_events(work, about))
     choice = Choice(0)
     text = "".join([piece.text async for piece in work.pieces(choice)])
-    return JSONResponse(_ended(about, work, choice, _output(text, choice)))
+    return JSONResponse(_ended(about, work, choice, _output(text, choice, work.is_refused)))
 
 
 def _about(work: Answering) -> dict[str, Any]:
@@ -133,16 +133,21 @@ def _about(work: Answering) -> dict[str, Any]:
     }
 
 
-def _output(text: str, choice: Choice) -> list[dict[str, Any]]:
+def _output(text: str, choice: Choice, is_refused: bool) -> list[dict[str, Any]]:
     items = []
     if text.strip() or not choice.calls:
-        items.append(_message(call_id("msg"), text))
+        items.append(_message(call_id("msg"), _part(text, is_refused)))
     return items + [_call(one) for one in choice.calls]
 
 
-def _message(item_id: str, text: str, status: str = "completed") -> dict[str, Any]:
-    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
-    return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
+def _part(text: str, is_refused: bool) -> dict[str, Any]:
+    if is_refused:
+        return {"type": "refusal", "refusal": text}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _message(item_id: str, *parts: dict[str, Any], status: str = "completed") -> dict[str, Any]:
+    return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": list(parts)}
 
 
 def _call(call: Call) -> dict[str, Any]:
@@ -165,6 +170,7 @@ def _ended(about: dict[str, Any], work: Answering, choice: Choice, output: list[
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": n + m,
         },
+        **noted(work.notes),
     }
 
 
@@ -176,7 +182,8 @@ async def _events(work: Answering, about: dict[str, Any]) -> AsyncIterator[str]:
         return data({"type": kind, "sequence_number": next(numbers), **fields}, kind)
 
     choice, whole, at = Choice(0), "", {"item_id": call_id("msg"), "output_index": 0, "content_index": 0}
-    empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    written = "refusal" if work.is_refused else "output_text"
+    more = {} if work.is_refused else {"logprobs": []}
     began = False
     async for piece in work.pieces(choice):
         if not began:
@@ -184,16 +191,19 @@ async def _events(work: Answering, about: dict[str, Any]) -> AsyncIterator[str]:
             yield event("response.created", response=about)
             yield event("response.in_progress", response=about)
         if piece.text and not whole:
-            item = {**_message(at["item_id"], "", "in_progress"), "content": []}
+            item = _message(at["item_id"], status="in_progress")
             yield event("response.output_item.added", output_index=0, item=item)
-            yield event("response.content_part.added", **at, part=empty)
+            yield event("response.content_part.added", **at, part=_part("", work.is_refused))
         if piece.text:
             whole += piece.text
-            yield event("response.output_text.delta", **at, delta=piece.text, logprobs=[])
-    output = _output(whole, choice)
+            yield event(f"response.{written}.delta", **at, delta=piece.text, **more)
+    output = _output(whole, choice, work.is_refused)
     if whole:
-        output = [_message(at["item_id"], whole), *(one for one in output if one["type"] == "function_call")]
-        yield event("response.output_text.done", **at, text=whole, logprobs=[])
+        output = [
+            _message(at["item_id"], _part(whole, work.is_refused)),
+            *(one for one in output if one["type"] == "function_call"),
+        ]
+        yield event(f"response.{written}.done", **at, **{"refusal" if work.is_refused else "text": whole}, **more)
         yield event("response.content_part.done", **at, part=output[0]["content"][0])
         yield event("response.output_item.done", output_index=0, item=output[0])
     for index, item in enumerate(output):

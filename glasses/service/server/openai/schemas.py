@@ -1,4 +1,4 @@
-"""The JSON schema of every honoured field, for the OpenAPI document."""
+"""The JSON schema of every honoured field, and of what answers add to OpenAI's, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -63,6 +63,18 @@ _OWN: dict[str, dict[str, Any]] = {
     "POST /v1/audio/transcriptions": {"response_format": _TEXT},
     "POST /v1/audio/speech": {"response_format": _TEXT, "input": {"type": "string", "maxLength": 4096}},
 }
+NOTED = {
+    "type": "object",
+    "properties": {
+        "notes": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "what was missing in pictures and sounds, in words; absent where nothing was; in a stream in "
+            "the last chunk, or the response of the last event",
+        }
+    },
+}
+"""An answer to pictures and sounds."""
 _NEEDED = {"messages", "role", "prompt", "input", "file"}
 
 

@@ -101,21 +101,22 @@ def _part(part: Any, where: str) -> str | Media:
         case "refusal":
             return take(part, "refusal", str, "", where)
         case "image_url" | "input_image":
-            return _media("picture", part.get("image_url"), "url", f"{where}.image_url")
+            return _media("picture", part, "image_url", "url", where)
         case "input_audio":
-            return _media("sound", part.get("input_audio"), "data", f"{where}.input_audio")
+            return _media("sound", part, "input_audio", "data", where)
         case other:
             taken = "text, image_url, input_audio, refusal"
             raise FieldError(f"{where}.type", f"{shown(other)} is not supported; supported are {taken}")
 
 
-def _media(kind: Literal["picture", "sound"], value: Any, key: str, where: str) -> Media:
-    """A picture or a sound from an object with its data under `key`, or from the data alone."""
+def _media(kind: Literal["picture", "sound"], part: dict[str, Any], name: str, key: str, place: str) -> Media:
+    """A picture or a sound from the part's field `name`: an object with its data under `key`, or the data alone."""
+    value, where = part.get(name), f"{place}.{name}"
     if isinstance(value, dict):
         where, value = f"{where}.{key}", value.get(key)
     if not isinstance(value, str):
         raise FieldError(where, f"data:...;base64,... is needed here, not {shown(value)}", code="invalid_type")
-    return Media(kind, data_of(value, where), where)
+    return Media(kind, data_of(value, where), where, place)
 
 
 def _call(call: Any, where: str) -> call_grammar.Call:
