@@ -23,6 +23,7 @@ from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from openai.types.chat import completion_create_params as chat_params
 from openai.types.responses import response_create_params
+from PIL import Image
 from pydantic import BaseModel, Field
 
 from glasses.service.server.openai import fields
@@ -98,6 +99,50 @@ def test_chat_picture_and_sound_are_taken(client: openai.OpenAI, eval_folder: Pa
         message: Any = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}
         answer = client.chat.completions.create(model="x", messages=[message], max_tokens=8)
         assert answer.choices[0].message.content
+
+
+def test_chat_blank_picture_is_told_of_and_refused_where_an_object_is_wanted(client: openai.OpenAI) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (320, 240), "white").save(out, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    content: Any = [{"type": "text", "text": "Who is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    messages: list[Any] = [{"role": "user", "content": content}]
+    reply = "I cannot see anything in the picture: it is all white."
+    notes = ["nothing can be seen in messages[0].content[1]: it is all white"]
+    whole = client.chat.completions.create(model="x", messages=messages, max_tokens=4)
+    assert (whole.choices[0].message.content, whole.choices[0].finish_reason) == (reply, "stop")
+    assert (whole.model_extra or {})["notes"] == notes
+    assert whole.usage
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens > 0
+    for usage in (False, True):
+        options: Any = {"include_usage": usage}
+        stream = client.chat.completions.create(model="x", messages=messages, stream=True, stream_options=options)
+        *others, last = list(stream)
+        assert "".join(one.choices[0].delta.content or "" for one in [*others, last] if one.choices) == reply
+        assert (last.model_extra or {})["notes"] == notes
+        assert not any("notes" in (one.model_extra or {}) for one in others)
+        assert last.usage == (whole.usage if usage else None)
+    parsed = client.chat.completions.parse(model="x", messages=messages, response_format=Person).choices[0].message
+    assert (parsed.parsed, parsed.refusal) == (None, reply)
+    with client.chat.completions.stream(model="x", messages=messages, response_format=Person) as helper:
+        assert helper.get_final_completion().choices[0].message.refusal == reply
+
+
+def test_responses_blank_picture_is_told_of(client: openai.OpenAI) -> None:
+    url = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one pixel
+    given: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]
+    with client.responses.stream(model="x", input=given) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(deltas) == final.output_text == client.responses.create(model="x", input=given).output_text
+    assert "too small to show anything" in final.output_text
+    assert "input[0].content[0]" in (final.model_extra or {})["notes"][0]
+    with client.responses.stream(model="x", input=given, text_format=Person) as stream:
+        refused = "".join(event.delta for event in stream if event.type == "response.refusal.delta")
+        (message,) = stream.get_final_response().output
+    assert refused == final.output_text
+    assert message.type == "message"
+    assert message.content[0].type == "refusal"
 
 
 def test_parse_gives_an_object_of_the_type(client: openai.OpenAI) -> None:

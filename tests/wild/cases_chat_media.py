@@ -36,6 +36,11 @@ def _cut_ogg() -> bytes:
     return data[: round(0.7 * len(data))]
 
 
+def _too_short_header() -> bytes:
+    n_bytes = len(sounds.france())  # a half of what is there
+    return sounds.with_bytes(sounds.encoded(sounds.france()), 40, n_bytes.to_bytes(4, "little"))
+
+
 def _silence() -> bytes:
     return sounds.encoded(sounds.filled(2))
 
@@ -143,13 +148,7 @@ CASES = [
     _chat(
         13,
         "chat: a sound that is longer than its header says",
-        r"^200: .*Paris.* note: messages\[0\]\.content\[0\] is longer than its header says",
-        lambda: [
-            _user(
-                _sound(
-                    sounds.with_bytes(sounds.encoded(sounds.france()), 40, len(sounds.france()).to_bytes(4, "little"))
-                )
-            )
-        ],
+        r"^200: .*Paris.* note: messages\[0\]\.content\[1\] is longer than its header says",
+        lambda: [_user({"type": "text", "text": "Answer the question."}, _sound(_too_short_header()))],
     ),
 ]
