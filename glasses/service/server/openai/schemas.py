@@ -69,8 +69,8 @@ NOTED = {
         "notes": {
             "type": "array",
             "items": _TEXT,
-            "description": "what was missing in pictures and sounds, in words; absent where nothing was; in a stream in "
-            "the last chunk, or the response of the last event",
+            "description": "what is missing of pictures and sounds, in words; absent where nothing is; "
+            "of a stream in the last chunk, or in the response of the last event",
         }
     },
 }
