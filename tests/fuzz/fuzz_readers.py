@@ -41,7 +41,7 @@ class Run:
         self.findings = folder / "findings"
         self.findings.mkdir(parents=True, exist_ok=True)
         self._total = folder / "runs.txt"
-        self._before = int(self._total.read_text()) if self._total.exists() else 0
+        self._before = int(self._total.read_text() or 0) if self._total.exists() else 0
         self._runs, self.n = runs, 0
         self._began_s = self._shown_s = time.monotonic()
 
@@ -68,7 +68,9 @@ class Run:
 
     def _show(self) -> None:
         self._shown_s = time.monotonic()
-        self._total.write_text(str(self._before + self.n))
+        part = self._total.with_suffix(".part")  # native code may end the process at any moment
+        part.write_text(str(self._before + self.n))
+        part.replace(self._total)
         per_s = self.n / (self._shown_s - self._began_s)
         print(f"{self.name}: {self.n:,} of {self._runs:,} runs, {per_s:,.0f} a second", flush=True)
 
