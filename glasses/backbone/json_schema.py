@@ -8,20 +8,19 @@ is left out, as OpenAI does for schemas that are not strict; with it, it is refu
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from llama_cpp.llama_grammar import json_schema_to_gbnf
+from llama_cpp.llama_grammar import SchemaConverter
 
-from glasses.backbone import number_grammar
+from glasses.backbone import number_grammar, pattern_grammar
+from glasses.backbone.pattern_grammar import MAX_REPEATS
 from glasses.errors import InputError, Reason
 
 MAX_SCHEMA_BYTES = 64 << 10
 MAX_DEPTH = 16
 MAX_NODES = 1000  # schemas within the schema
-MAX_REPEATS = 500  # of characters or items; a higher upper bound is more than an answer holds, and left out
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -65,13 +64,27 @@ def _converted(text: str, strict: bool, where: str) -> str:
     if "$ref" in root:
         root = {"anyOf": [root]}  # beside a reference the converter looks at nothing
     try:
-        grammar = json_schema_to_gbnf(json.dumps({**root, "$defs": rewriter.definitions}))
+        grammar = _Converter.grammar_of({**root, "$defs": rewriter.definitions})
     # What the converter raises of its own accord for a pattern or a reference that it cannot use.
     except (AssertionError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(Reason.BAD_INPUT, f"{where} cannot be made into a grammar: {error}") from error
     for loose, exact in _EXACTLY.items():
         grammar = grammar.replace(loose, exact)
     return number_grammar.insert(grammar, rewriter.numbers)
+
+
+class _Converter(SchemaConverter):
+    """llama-cpp-python's, which passes backslashes of JSON and halves of surrogate pairs on as the grammar's own."""
+
+    @classmethod
+    def grammar_of(cls, schema: dict[str, Any]) -> str:
+        converter = cls(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
+        converter.visit(converter.resolve_refs(schema, "schema"), "")
+        return converter.format_grammar()
+
+    def _format_literal(self, literal: str) -> str:
+        """JSON as a literal of the grammar."""
+        return json.dumps(json.dumps(json.loads(literal), ensure_ascii=False), ensure_ascii=False)
 
 
 @dataclass(slots=True)
@@ -168,15 +181,20 @@ class _Rewriter:
         return out
 
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> dict[str, Any]:
-        if "prefixItems" in schema:
-            parts = _each(schema, "prefixItems", where)
+        tuple_ = "items" if isinstance(schema.get("items"), list) else "prefixItems"  # as before draft 2020-12
+        if tuple_ in schema:
+            parts = _each(schema, tuple_, where)
             return {"type": "array", "prefixItems": [self.rewrite(*one, depth + 1) for one in parts]}
         items = self.rewrite(schema.get("items", True), f"{where}.items", depth + 1)
         return {"type": "array", "items": items, **self._repeats(schema, "Items", where)}
 
     def _string(self, schema: dict[str, Any], where: str) -> dict[str, Any]:
         if "pattern" in schema:
-            return {"type": "string", "pattern": _pattern(schema["pattern"], where)}
+            try:
+                return {"type": "string", "pattern": pattern_grammar.converted(schema["pattern"])}
+            except InputError as error:
+                if self.strict:
+                    raise InputError(error.reason, f"{where}.pattern: {error}") from error
         if schema.get("format") in _FORMATS:
             return {"type": "string", "format": schema["format"]}
         if "format" in schema and self.strict:
@@ -272,25 +290,3 @@ def _each(schema: dict[str, Any], key: str, where: str) -> list[tuple[Any, str]]
     if not isinstance(value, list) or not value:
         raise InputError(Reason.BAD_INPUT, f"{where}.{key} is no list of schemas")
     return [(one, f"{where}.{key}[{i}]") for i, one in enumerate(value)]
-
-
-def _pattern(pattern: Any, where: str) -> str:
-    if not isinstance(pattern, str) or not 0 < len(pattern) <= MAX_REPEATS:
-        raise InputError(Reason.BAD_INPUT, f"{where}.pattern is no regular expression of 1 to {MAX_REPEATS} characters")
-    if not pattern.startswith("^") or not pattern.endswith("$"):
-        raise InputError(Reason.BAD_INPUT, f"{where}.pattern: begin it with ^ and end it with $")
-    if any(one in pattern for one in ("(?", '"', "\\\\")):
-        raise InputError(Reason.BAD_INPUT, f'{where}.pattern: (?, " and a written \\ cannot be enforced')
-    if any(int(n) > MAX_REPEATS for n in re.findall(r"[{,](\d+)", pattern)):
-        raise InputError(Reason.TOO_LARGE, f"{where}.pattern: at most {MAX_REPEATS} times")
-    out, in_class = [], False
-    for part in re.findall(r"\\.|\[\^|.", pattern, re.DOTALL):
-        if part[0] == "\\" and part[1] in "wds":
-            characters = {"w": "a-zA-Z0-9_", "d": "0-9", "s": " \\t"}[part[1]]
-            out.append(characters if in_class else f"[{characters}]")
-        elif part[0] == "\\" and part[1].isalpha() and part[1] not in "tnr":
-            raise InputError(Reason.BAD_INPUT, f"{where}.pattern: {part} cannot be enforced")
-        else:
-            in_class = (in_class or part[0] == "[") and part != "]"
-            out.append(f"[^{_IN_TEXT}" if part == "[^" else part)
-    return "".join(out)

@@ -18,6 +18,14 @@ _WEATHER = {
     "name": "weather",
     "parameters": {"type": "object", "properties": {"unit": {"enum": ["c", "f"]}}, "required": ["unit"]},
 }
+_ODD = {
+    "type": "object",
+    "properties": {
+        'a"b': {"enum": ['12" disk\n🙂']},
+        "to": {"type": "string", "pattern": r"^[a-z]{1,9}@[a-z]{1,9}\.[a-z]{2,3}$"},
+    },
+    "required": ['a"b', "to"],
+}
 _TOOLS = [{"type": "function", "function": _WEATHER}]
 _CALL = {
     "role": "assistant",
@@ -116,6 +124,14 @@ _FIELDS = [
         "a schema that cannot be enforced is refused by name",
         r"^400 invalid_schema response_format: .*not",
         response_format=_by_grammar({"not": {}}),
+    ),
+    _chat(
+        "tools with quotes, line breaks and an e-mail address in their schema",
+        r'\(tool_calls\) f\{ ?"a\\"b" ?: ?"12\\" disk\\n🙂" ?, ?"to" ?: ?"[^"@]+@[^"@]+\.[a-z]+" ?\}',
+        tools=[{"type": "function", "function": {"name": "f", "parameters": _ODD}}],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_tokens=96,
     ),
     _chat(
         "a result of a tool is read",
