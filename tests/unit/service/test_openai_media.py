@@ -132,6 +132,33 @@ def test_sensing_cancelled_while_it_waits_for_the_decoder_is_never_begun(service
     assert notes == []
 
 
+def test_sensing_cancelled_while_it_decodes_ends_at_once_and_encodes_nothing(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, held = threading.Event(), threading.Event()
+
+    def decode(*_: Any, **__: Any) -> np.ndarray:
+        begun.set()
+        held.wait(60)
+        return np.zeros((32, 32, 3), np.uint8)
+
+    monkeypatch.setattr("glasses.service.server.openai.sensing.decode_image", decode)
+
+    async def leave() -> None:
+        sensing = Sensing(cast(Service, service), "session", None, [].append)
+        work = asyncio.create_task(sensing.latents_of(picture(None)))
+        await asyncio.to_thread(begun.wait, 60)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert not held.is_set()
+        held.set()
+        await asyncio.get_running_loop().run_in_executor(service.decoder, int)
+
+    asyncio.run(leave())
+    assert service.host.ran == []
+
+
 def test_turns_of_media_know_their_field_and_their_part() -> None:
     url = "data:image/png;base64,AAAA"
     content = [
