@@ -36,8 +36,13 @@ _UNITS = {
     "km²": "square kilometres",
     "m²": "square metres",
     "m³": "cubic metres",
+    "cm²": "square centimetres",
+    "cm³": "cubic centimetres",
+    "kg/m³": "kilograms per cubic metre",
+    "m/s²": "metres per second squared",
 }
-_AMOUNT = r"\d+(?:,\d{3})*(?:\.\d+)?"
+_AMOUNT = r"\d+(?:,\d{3})*(?:\.\d+|,\d\d(?![\d,]))?"
+_SCALES = {"k": "thousand", "m": "million", "b": "billion", "t": "trillion"}
 _SIGNS = "".join(_CURRENCIES)
 
 
@@ -64,6 +69,9 @@ def _plural(count: str, unit: str) -> str:
 def _money(match: re.Match[str]) -> str:
     unit, small = _CURRENCIES[match["sign"] or match["after"]]
     amount, scale = match["amount"] or match["before"], match["scale"] or ""
+    if scale and not scale.startswith(" "):
+        scale = f" {_SCALES[scale[0].lower()]}"
+    amount = re.sub(r",(?=\d\d$)", ".", amount)
     whole, _, cents = amount.partition(".")
     minus = "minus " if match["minus"] else ""
     if scale or (cents and (len(cents) != 2 or not small)):
@@ -112,6 +120,7 @@ def _rules(*rules: tuple[str, str | Callable[[re.Match[str]], str]]) -> tuple[Ru
 _BEFORE, _AFTER = r"(?<![^\s(\[{\"'\u201c\u2018\u2013\u2014-])", r"(?![\w*_~`#])"
 _MARKUP = _rules(
     (r"<!--.*?-->", " "),
+    (r"<((?:https?://|mailto:)[^<>\s]+|[\w.+-]+@[\w.-]+)>", r"\1"),
     (r"</?[A-Za-z][^<>]*>", " "),
     (r"^\s*(?:```|~~~)[\w+-]*\s*$|```", " "),
     (r"^\s*(?:[-*_=]\s*){3,}$", ""),  # a rule across the page
@@ -127,6 +136,18 @@ _MARKUP = _rules(
     (r"^\s*\|\s*|\s*\|\s*$", ""),
     (r"\s*\|\s*(?=\S)", ", "),
     (r"`([^`]*)`", r"\1"),
+)
+_IN_FORMULAS = {"times": "\u00d7", "cdot": "\u00d7", "div": "÷", "pm": "±", "approx": "≈", "neq": "≠", "le": "≤",
+                "leq": "≤", "ge": "≥", "geq": "≥", "to": "→", "infty": "∞", "circ": "°"}  # fmt: skip
+_FORMULAS = _rules(  # LaTeX, as far as answers have it
+    (r"\$\$?([^$\n]*[\\^_={}][^$\n]*|[A-Za-z])\$\$?(?!\d)", r"\1"),
+    (r"\\[()\[\]]", " "),
+    (r"\\(?:text|mathrm|mathbf|boxed)\{([^{}]*)\}", r"\1"),
+    (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r" \1 over \2 "),
+    (r"\\sqrt\{([^{}]*)\}", r" √\1 "),
+    (r"(?<=[\w)])\^\{([^{}]*)\}", r"^\1"),
+    (rf"\\({'|'.join(_IN_FORMULAS)})(?![A-Za-z])", lambda found: f" {_IN_FORMULAS[found[1]]} "),
+    (r"\\(?=(?:alpha|beta|gamma|delta|theta|lambda|mu|pi|sigma|omega|Delta|Omega)\b)", ""),
 )
 _MARKS = ("***", "**", "__", "~~", "*", "_")  # the longest first
 _PAIRED, _OPENING, _CLOSING = (
@@ -157,16 +178,22 @@ _MEANING = _rules(
     (r"(?<![\w.,:/-])0\d+(?:[\s-]\d{2,})*(?![\w.,:-]\d)\b|(?<![\w.,-])\d{3}-\d{4}(?![\w-])", _digits),
     (rf"(?<![\w.{_SIGNS}])\+?\d{{{LONG_DIGITS},}}(?!\w)", _digits),
     (r"\b\d{4}(?:[\s-]\d{4}){2,}(?!\w)", _digits),
+    (r"(?<=\d)[-\u2013](?=\d+(?:\.\d+)?\s?=)", " minus "),
     (rf"(?<=[\d%€])[-\u2013](?=[{_SIGNS}]?\d)", " to "),
+    (r"(?<=\d)[eE]([+-]?\d{1,3})(?!\w)", lambda found: f" times 10^{int(found[1])}"),
+    (r"(?<=\d)\s?‰", " per thousand"),
+    (r"(?<=\d)\s?Ω", " ohms"),
+    (r"(?<=[\w)])\s?[⋅·]\s?(?=[\w(])", " times "),
     (
         rf"(?P<minus>(?<!\w)[-\u2212])?(?:(?:\b(?:US|A|C))?(?P<sign>[{_SIGNS}])\s?(?P<amount>{_AMOUNT})"
-        rf"|(?P<before>{_AMOUNT})\s?(?P<after>[{_SIGNS}]))(?P<scale>\s(?:thousand|million|billion|trillion)\b)?",
+        rf"|(?P<before>{_AMOUNT})\s?(?P<after>[{_SIGNS}]))"
+        r"(?P<scale>\s(?:thousand|million|billion|trillion)\b|(?:[kKmMbBT]|mn|bn|tn)\b)?",
         _money,
     ),
     (r"(?<=\d)\s*°\s?C\b", " degrees Celsius"),
     (r"(?<=\d)\s*°\s?F\b", " degrees Fahrenheit"),
     (r"(?<=\d)°", " degrees"),
-    *((rf"(?<![A-Za-z])\s?\b{re.escape(unit)}(?!\w)", f" {words}") for unit, words in _UNITS.items()),
+    *((rf"(?<![A-Za-z/])\s?(?<![A-Za-z_/]){re.escape(unit)}(?!\w)", f" {words}") for unit, words in _UNITS.items()),
     (r"(?<=[\w)])(?:[²³](?![⁰-⁹])|[⁰¹²³⁴-⁹⁻]+)", _superscript),
     (r"(?<=[\w)])\s?\^\s?(?=[\w(-])", " to the power of "),
     (r"(?<![\w./-])(?:(?P<whole>\d+)[\s-])?(?P<above>\d{1,2})/(?P<below>\d{1,2})(?![\w/]|\.\d)", _fraction),
@@ -190,6 +217,9 @@ _MEANING = _rules(
     (r"(?<=[\w)])\s?>\s?(?=[\w(-])", " is greater than "),
 )
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_HYPHENS = str.maketrans("\u2010\u2011", "--")
+# Full-width, mathematical, Roman and circled forms, which espeak spells out by their numbers.
+_LETTER_FORMS = re.compile(r"[\uff01-\uff5e\U0001d400-\U0001d7ff\u2160-\u217f\u2460-\u2473]")
 _VULGAR = re.compile(r"(?P<whole>\d+)?\s?(?P<one>[¼½¾⅐-⅞])")
 
 
@@ -224,7 +254,8 @@ def _without_emphasis(text: str, open_marks: set[str]) -> str:
 
 
 def _speakable(text: str, open_marks: set[str]) -> str:
-    text = text.replace("\0", " ").strip()
+    text = _LETTER_FORMS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text.replace("\0", " ")).strip()
+    text = _apply(_FORMULAS, text.translate(_HYPHENS))
     text = _ESCAPED.sub(lambda found: chr(_ESCAPES_AT + ord(found[1])), text)
     text = html.unescape(_without_emphasis(_apply(_MARKUP, text), open_marks))
     text = re.sub(r"[\ue000-\ue07f]", lambda found: chr(ord(found[0]) - _ESCAPES_AT), text)

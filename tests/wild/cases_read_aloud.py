@@ -56,6 +56,19 @@ NEIGHBOURS = {
     "Good 👍🏽 👩‍👩‍👧 in 🇫🇷": "Good in",
     "Dr. Who and/or she": "Dr Who and or she",
     "😀 **": "",
+    "$1.5M, $5k, £3bn": "1.5 million dollars, 5 thousand dollars, 3 billion pounds",
+    "5,50 € or €1,05": "5 euros and 50 cents or 1 euro and 5 cents",
+    "See <https://example.com/map> or <me@example.org>.": "See example dot com slash map or me at example dot org.",
+    "5km/h, 9.81 m/s²": "5 kilometres per hour, 9.81 metres per second squared",
+    "1.2 kg/m³": "1.2 kilograms per cubic metre",
+    "10-5=5": "10 minus 5=5",
+    "1.5e-4": "1.5 times 10 to the power of minus 4",
+    "a\u2011b, 5\u201110, \u20115 °C": "a-b, 5 to 10, minus 5 degrees Celsius",
+    "2⋅3 is 6": "2 times 3 is 6",
+    "\U0001d41b\U0001d428\U0001d425\U0001d41d \uff26\uff55\uff4c\uff4c \u2163 \u2460": "bold Full IV 1",
+    r"So $x^2 + y = 2$, \(\frac{1}{2} \times 4\).": "So x to the power of 2 + y = 2, 1 over 2 \u00d7 4.",
+    r"$$2^{10} \approx \text{a thousand}$$": "2 to the power of 10 ≈ a thousand",
+    "It costs $5 = €4, or $6.": "It costs 5 dollars = 4 euros, or 6 dollars.",
 }
 # What a clause's end cuts in two, with words enough to make the splitter do so.
 SPLIT = {
