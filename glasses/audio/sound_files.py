@@ -33,6 +33,7 @@ MAX_AUDIO_S = 600.0
 MAX_CHANNELS = 64
 SILENCE_DBFS = -70.0  # RMS of the loudest 20 ms; 16-bit dither lies near -96, a quiet room's microphone near -60
 
+_FULL_SCALE = 2.0  # floats over that were written in another scale, as of 16-bit numbers, and are brought to 1
 _BLOCK_SAMPLES = 1 << 18
 _RATES_HZ = (1_000, 768_000)
 _MAX_COPY_BYTES = 1 << 30  # of a file whose header is wrong: a copy with a right one is made in memory
@@ -138,7 +139,9 @@ class _Reader:
                 with self._copied(fd, part) as copy:
                     heard += self._part(copy, part)
             self._check_duration(sum(map(len, heard)), self._rate_hz)
-        return np.concatenate(heard)
+        pcm = np.concatenate(heard)
+        peak = np.abs(pcm).max(initial=0)
+        return pcm / peak if peak > _FULL_SCALE else pcm
 
     @contextmanager
     def _copied(self, fd: int, part: Part) -> Iterator[int]:

@@ -103,6 +103,8 @@ CASES = [
     _hears(
         16, "six-channels-one-voice", _PARIS, lambda: channels(*[filled(3)[: len(france())]] * 4, france(), filled(3))
     ),
+    _hears(17, "floats-as-large-as-16-bits", _PARIS, lambda: encoded(france() * 32_768, "WAV", "FLOAT")),
+    _hears(17, "doubles-100-times-too-loud", _PARIS, lambda: encoded(france() * 100, "AIFF", "DOUBLE")),
     Case(12, "m4a", r"M4A.*ffmpeg -i '.*my memo\.wav'", asked(lambda: _M4A, "my memo.wav"), True),
     Case(12, "webm", "Matroska or WebM.*take its sound", hears(lambda: b"\x1a\x45\xdf\xa3" + bytes(200)), True),
     Case(12, "amr", "AMR.*convert it to WAV$", hears(lambda: b"#!AMR\n" + bytes(200)), True),
