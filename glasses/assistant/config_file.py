@@ -77,7 +77,7 @@ def read_file(path: Path) -> dict[str, Any]:
     if len(data) > MAX_FILE_BYTES:
         raise InputError(Reason.TOO_LARGE, f"{path}: over {MAX_FILE_BYTES} bytes, a configuration is a few lines")
     try:
-        return dict(_flat(tomllib.loads(data.decode("utf-8"))))
+        return dict(_flat(tomllib.loads(data.decode("utf-8-sig"))))
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, arrays nested as deeply
         raise InputError(Reason.CORRUPT, f"{path}: not a TOML file: {error}") from error
 

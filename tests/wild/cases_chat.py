@@ -193,6 +193,8 @@ _FIELDS = [
     _sent("GET /v1/models/pocket", r"^200 pocket$", lambda: _get("/v1/models/pocket"), listed=True),
     _sent("GET /v1/models/nosuch", r"^404 model_not_found: ", lambda: _get("/v1/models/nosuch")),
     _sent("a path without /v1", r"^404 not_found: .*ends with /v1", lambda: _get("/models")),
+    _sent("a path with a slash too many", r"^404 not_found: .*begin with /v1/$", lambda: _get("//v1/models")),
+    _sent("the base URL alone", r"^404 not_found: .*begin with /v1/$", lambda: _get("/v1")),
     _sent("another method", r"^405 method_not_allowed: .*POST", lambda: _get("/v1/chat/completions")),
     _sent(
         "POST /v1/completions",

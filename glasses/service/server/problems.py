@@ -50,7 +50,10 @@ async def _of_routing(request: Request, error: Exception) -> Response:
     path, headers = request.url.path, dict(error.headers or {})
     if error.status_code == 404:
         message = f"there is nothing at {path}"
-        message += "" if path.startswith("/v1/") else f": the base URL of this API ends with /v1 (/v1{path})"
+        if "v1" not in path.split("/"):
+            message += f": the base URL of this API ends with /v1 (/v1{path})"
+        elif not path.startswith("/v1/"):
+            message += ": paths of this API begin with /v1/"
         return JSONResponse(body_of(404, message, code="not_found"), 404)
     allowed = {name.lower(): value for name, value in headers.items()}.get("allow", "another method")
     message = f"{request.method} is not for {path}: use {allowed}" if error.status_code == 405 else error.detail

@@ -74,6 +74,13 @@ def test_load_config_later_files_and_the_command_line_win(environ: dict[str, str
     assert load_config(environ={"GLASSES_BOARD": "pi5", "HOME": "/"}).sources["board"] == "$GLASSES_BOARD"
 
 
+def test_load_config_byte_order_mark_of_notepad_is_no_error(environ: dict[str, str]) -> None:
+    path = paths(environ)[-1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\xef\xbb\xbfmuted = true\r\n")
+    assert load_config(environ=environ).config.muted
+
+
 def test_load_config_paths_in_a_file_are_from_where_it_lies(environ: dict[str, str], tmp_path: Path) -> None:
     write(
         environ, system='[recording]\nfolder = "day"\nencrypt_to = "/etc/owner.pem"\n[offload]\nca_file = "~/ca.pem"\n'
