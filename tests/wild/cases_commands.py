@@ -128,7 +128,7 @@ def _written(*commands: tuple[str, ...], filled: bool) -> Callable[[Path], str]:
 
 _SAY = "Repeat the words: caf\u00e9"
 _SERVE = ("serve", "--tls-cert", "{folder}/c1", "--tls-key")
-_VLLM = ("serve", "--backend", "vllm", "--vllm")
+_VLLM = ("serve", "--listen", "127.0.0.1:0", "--backend", "vllm", "--vllm")
 _TRAIN = ("wake-word", "train", "hey glasses")
 CASES = [
     Case(
