@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -43,6 +43,12 @@ class PromptState:
     n_spoken: int = 0
     task_prefix_rows: Float32Array | None = None
     ambient_rows: tuple[Float32Array, ...] = ()
+
+    def begin(self, *, has_question: bool = False) -> None:
+        """Forgets what came before: another turn begins."""
+        for one in fields(self):
+            setattr(self, one.name, one.default)
+        self.has_question = has_question
 
     def begin_text(self) -> list[Float32Array]:
         """Notes that text comes next; returns the rows to put before it."""

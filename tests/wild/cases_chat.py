@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -82,7 +83,23 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 
+_SAID = {
+    "type": "input_audio",
+    "input_audio": {"data": base64.b64encode(FRANCE.read_bytes()).decode(), "format": "wav"},
+}
+_SPOKEN = {"role": "user", "content": [_SAID]}
+_REPEAT = {"role": "user", "content": [{"type": "text", "text": "Repeat the words:"}, _SAID]}
+_EARLIER = [{"role": "user", "content": "Say hi."}, {"role": "assistant", "content": "Hi."}]
+
 _FIELDS = [
+    _chat("a spoken question alone is answered", _PARIS, messages=[_SPOKEN]),
+    _chat("a spoken question after a typed turn", r"^200: [^?]*Paris", messages=[*_EARLIER, _SPOKEN]),
+    _chat(
+        "a spoken question beside a text that is empty",
+        _PARIS,
+        messages=[{"role": "user", "content": [_SAID, {"type": "text", "text": ""}]}],
+    ),
+    _chat("a sound that a typed request is about", r"^200: \W*What is the capital of France\?", messages=[_REPEAT]),
     _chat("stop as a text cuts", r"^200: The \(stop\)$", listed=True, stop=" capital", max_tokens=40),
     _chat("stop within a token cuts", r"^200: The capital of F \(stop\)$", listed=True, stop=["ranc", "zzz"]),
     _chat(
