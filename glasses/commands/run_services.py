@@ -127,7 +127,7 @@ class RunServices:
 
 def _open_panel() -> Panel:
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
-        raise ModelError(Reason.NOT_INSTALLED, "the dashboard needs the extra: pip install 'glasses[service]'")
+        raise ModelError(Reason.NOT_INSTALLED, "the dashboard needs, from the checkout: pip install -e '.[service]'")
     from glasses.dashboard.status import Panel  # noqa: PLC0415 (the extra may be missing)
 
     return Panel()

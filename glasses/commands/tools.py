@@ -13,7 +13,7 @@ from glasses.errors import InputError, Reason
 from glasses.folders import state_folder
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.store import ToolStore
-from glasses.tools.tool import Tool, ToolContext
+from glasses.tools.tool import Tool, ToolContext, misfit
 
 _EXAMPLE = """\
 examples:
@@ -78,4 +78,4 @@ def _arguments(tool: Tool, given: list[str]) -> dict[str, Any]:
     try:
         return msgspec.structs.asdict(msgspec.convert(pairs, tool.arguments, strict=False))
     except msgspec.ValidationError as error:
-        raise InputError(Reason.BAD_INPUT, f"tool {tool.name}: {error}") from error
+        raise misfit(tool, error) from error

@@ -90,13 +90,27 @@ class Tool:
         try:
             checked = msgspec.convert(arguments, self.arguments)
         except msgspec.ValidationError as error:
-            raise InputError(Reason.BAD_INPUT, f"tool {self.name}: {error}") from error
+            raise misfit(self, error) from error
         try:
             return self.function(context, **msgspec.structs.asdict(checked))
         except GlassesError:
             raise
         except Exception as error:  # a tool is anybody's code
             raise InputError(Reason.BAD_INPUT, f"tool {self.name} failed: {error!r}") from error
+
+
+_KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
+
+
+def misfit(tool: Tool, error: msgspec.ValidationError) -> InputError:
+    """What is wrong with the arguments of a call, and what the tool takes."""
+    said = str(error)
+    if wrong := re.fullmatch(r"Expected `(\w+)`, got `\w+` - at `\$\.(\w+)`", said):
+        said = f"{wrong[2]} must be {_KINDS.get(wrong[1], wrong[1])}"
+    elif wrong := re.fullmatch(r"Object (missing required|contains unknown) field `(\w+)`", said):
+        takes = ", ".join(tool.arguments.__struct_fields__) or "nothing"
+        said = f"{wrong[2]} is {'missing' if 'missing' in wrong[1] else 'unknown'}; it takes {takes}"
+    return InputError(Reason.BAD_INPUT, f"tool {tool.name}: {said}")
 
 
 @overload

@@ -59,7 +59,13 @@ def matches(text: str, about: str) -> bool:
     """Whether every telling word of `about` is in `text`, whatever its ending."""
     stems = [_stem(word) for word in _telling(about)]
     have = {_stem(word) for word in _telling(text)}
-    return bool(stems) and all(any(one.startswith(stem) or stem.startswith(one) for one in have) for stem in stems)
+    return bool(stems) and all(any(_alike(one, stem) for one in have) for stem in stems)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether one is the beginning of the other: of three letters at least, as "row B" is not a birthday."""
+    short, long = sorted((one, other), key=len)
+    return one == other or (len(short) >= 3 and long.startswith(short))
 
 
 _SMALL = frozenset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from glasses.errors import InputError, Reason
@@ -21,18 +21,24 @@ _ZONES = {
     "cape town": "Africa/Johannesburg",
     "abu dhabi": "Asia/Dubai", "montreal": "America/Toronto", "canberra": "Australia/Sydney", "japan": "Asia/Tokyo",
     "england": "Europe/London", "germany": "Europe/Berlin", "france": "Europe/Paris", "india": "Asia/Kolkata",
+    "uk": "Europe/London", "united kingdom": "Europe/London", "ireland": "Europe/Dublin", "korea": "Asia/Seoul",
+    "south korea": "Asia/Seoul", "texas": "America/Chicago", "florida": "America/New_York",
+    "new york city": "America/New_York", "netherlands": "Europe/Amsterdam", "austria": "Europe/Vienna",
+    "switzerland": "Europe/Zurich", "sweden": "Europe/Stockholm", "norway": "Europe/Oslo",
     "china": "Asia/Shanghai", "spain": "Europe/Madrid", "italy": "Europe/Rome", "california": "America/Los_Angeles",
 }  # fmt: skip
+_AGO = {"yesterday": 1, "day before yesterday": 2}
 
 
 @tool(examples=("What time is it?", "What's the time in Rome?"))
 def time(context: ToolContext, place: str = "") -> str:
     """Tells the time, here or in another place."""
-    if not place.strip():
+    if place.strip().lower() in ("", "here"):
         return f"It is {words.clock(context.now())}."
     here = context.now()
     there = here.astimezone(zone_of(place)) if here.tzinfo else _here_in(here, zone_of(place))
-    return f"In {place.strip().title()} it is {words.clock(there)}" + (
+    name = place.strip() if place.strip().isupper() else place.strip().title()
+    return f"In {name} it is {words.clock(there)}" + (
         "." if there.date() == here.date() else f" {words.day(there.date(), here.date())}."
     )
 
@@ -41,14 +47,15 @@ def time(context: ToolContext, place: str = "") -> str:
 def date(context: ToolContext, day: str = "") -> str:
     """Tells the date and the day of the week, of today or another day."""
     now = context.now()
-    at = read_when(day, now).at if day.strip() else now
+    ago = _AGO.get(" ".join(day.lower().strip(" .?").removeprefix("the ").split()))
+    at = now - timedelta(days=ago) if ago else read_when(day, now).at if day.strip() else now
     said = f"{at:%A}, {at:%B} {at.day}, {at.year}"
-    return f"Today is {said}." if at.date() == now.date() else f"That is {said}."
+    return f"Today is {said}." if at.date() == now.date() else f"That {'was' if at < now else 'is'} {said}."
 
 
 def zone_of(place: str) -> ZoneInfo:
     """The time zone of a city, or of a country with one. Raises InputError(NOT_FOUND)."""
-    wanted = " ".join(place.lower().replace(".", "").split())
+    wanted = " ".join(place.lower().replace(".", "").partition(",")[0].split())
     if wanted in _ZONES:
         return ZoneInfo(_ZONES[wanted])
     for name in sorted(available_timezones()):

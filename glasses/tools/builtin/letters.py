@@ -18,9 +18,11 @@ def spell(context: ToolContext, word: str) -> str:
 def count_letters(context: ToolContext, word: str, letter: str = "") -> str:
     """Counts the letters of a word, or how often one letter is in it."""
     letters = [one.lower() for one in _letters(word)]
-    wanted = letter.strip().lower()[:1]
-    if not wanted:
-        return f"{word.strip()} has {len(letters)} letters."
+    if not letter.strip():
+        return f"{word.strip()} has {len(letters)} letter{'' if len(letters) == 1 else 's'}."
+    wanted = next((one for one in reversed(letter.lower().split()) if len(one) == 1), "")
+    if not wanted.isalpha():
+        raise InputError(Reason.BAD_INPUT, "Which letter?")
     count = letters.count(wanted)
     return f"{word.strip()} has {count} {wanted.upper()}{'' if count == 1 else 's'}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glasses.errors import InputError, Reason
 from glasses.tools import words
 from glasses.tools.store import Note
 from glasses.tools.tool import ToolContext, tool
@@ -12,6 +13,8 @@ _SAID = 3  # notes that are read out at once
 @tool(examples=("Remember that my seat is 14 C.", "Take a note: buy a lamp."))
 def remember(context: ToolContext, text: str) -> str:
     """Keeps a note of what the wearer says."""
+    if not text.strip(" ."):
+        raise InputError(Reason.BAD_INPUT, "What is to be remembered?")
     note = context.store.add_note(text.strip(), context.now())
     return f"Noted: {note.text.rstrip('.')}."
 

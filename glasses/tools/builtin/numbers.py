@@ -15,6 +15,23 @@ from glasses.tools.tool import ToolContext, tool
 
 MAX_EXPRESSION = 200  # characters
 _WORDS = (  # of arithmetic, in the order in which they are replaced
+    (r"\b(\d+) and a half\b", r"\1.5"),
+    (r"\b(?:one|1|a) (?:third|3rd)\b(?! of)", "(1/3)"),
+    (r"\b(\d+) (?:thirds|3rds)\b(?! of)", r"(\1/3)"),
+    (r"\bsum of ([\d.]+) and\b", r"\1 + "),
+    (r"\bproduct of ([\d.]+) and\b", r"\1 * "),
+    (r"\b(?:average|mean) of ([\d.]+) and ([\d.]+)", r"((\1 + \2)/2)"),
+    (r"\bdifference (?:between|of) ([\d.]+) and ([\d.]+)", r"abs(\1 - \2)"),
+    (r"\b([\d.]+) (less|more) than ([\d.]+)", lambda m: f"{m[3]} {'-' if m[2] == 'less' else '+'} {m[1]}"),
+    (r"\b(?:twice|double)\b", "2*"),
+    (r"\btriple\b", "3*"),
+    (r"\bpi\b", str(math.pi)),
+    (r"([\d.]+) ?(?:%|percent) off(?: of)? ([\d.]+)", r"(\2*(1-\1/100))"),
+    (  # a share that is added to an amount is one of that amount
+        r"^(?:what's |what is |how much is )?([\d.]+) ?(\+|-|\bplus\b|\bminus\b) ?([\d.]+) ?(?:%|percent\b)"
+        r"(?! ?(?:of\b|on\b|[\d(]))",
+        lambda m: f"({m[1]}*(1{'-' if m[2] in ('-', 'minus') else '+'}{m[3]}/100))",
+    ),
     (r"\b(\d+) quarters of\b", r"(\1/4)*"),
     (r"\b(\d+) (?:thirds|3rds) of\b", r"(\1/3)*"),
     (r"\b(?:a )?quarter of\b", "0.25*"),
@@ -38,19 +55,28 @@ _WORDS = (  # of arithmetic, in the order in which they are replaced
     (r"\bminus\b|\u2212", "-"),
     (r"\band\b", "+"),
 )
+_SIGNS = re.compile(r"(?:sqrt|abs)\(|\*\*|[-+*/().]|\d+(?:\.\d+)?|%")
+_FILLER = frozenset(  # all else that is not understood is refused: half a calculation has a wrong result
+    "what what's whats is are the a an of how much many does do make makes equal equals please calculate compute work "
+    "out result by dollar dollars euro euros people persons friends ways us sum".split()
+)
 _UNITS = {  # how people say it: as pint knows it
     "kilo": "kilogram", "kilos": "kilogram", "celsius": "degC", "degrees celsius": "degC", "degree celsius": "degC",
     "fahrenheit": "degF", "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "pounds": "pound",
     "miles per hour": "mile/hour", "kilometers per hour": "kilometer/hour", "kilometres per hour": "kilometer/hour",
     "mph": "mile/hour", "km/h": "kilometer/hour", "kmh": "kilometer/hour", "stone": "stone", "feet": "foot",
-    "square meters": "meter**2", "square metres": "meter**2", "square feet": "foot**2",
+    "c": "degC", "f": "degF", "kb": "kilobyte", "mb": "megabyte", "gb": "gigabyte", "tb": "terabyte",
 }  # fmt: skip
 _CURRENCIES = {
     "euro": "EUR", "dollar": "USD", "us dollar": "USD", "american dollar": "USD", "pound sterling": "GBP",
     "british pound": "GBP", "sterling": "GBP", "yen": "JPY", "swiss franc": "CHF", "franc": "CHF", "yuan": "CNY",
     "rupee": "INR", "canadian dollar": "CAD", "australian dollar": "AUD", "swedish krona": "SEK",
-    "norwegian krone": "NOK", "danish krone": "DKK", "zloty": "PLN",
+    "norwegian krone": "NOK", "danish krone": "DKK", "zloty": "PLN", "won": "KRW", "korean won": "KRW",
+    "mexican peso": "MXN", "brazilian real": "BRL", "new zealand dollar": "NZD", "hong kong dollar": "HKD",
+    "singapore dollar": "SGD", "turkish lira": "TRY", "baht": "THB", "forint": "HUF", "czech koruna": "CZK",
+    "rand": "ZAR", "shekel": "ILS", "\u20ac": "EUR", "$": "USD", "\u00a3": "GBP", "\u00a5": "JPY",
 }  # fmt: skip
+_MAYBE_POUNDS = ("pound", "pounds", "quid")  # of money where the other side is money
 
 
 @tool(examples=("What's seven times eight?", "How much is fifteen percent of eighty?"))
@@ -62,12 +88,20 @@ def calculate(context: ToolContext, expression: str) -> str:
 @tool(examples=("How many kilometres are ten miles?", "Convert fifty euros to dollars."))
 def convert(context: ToolContext, amount: float, unit: str, to: str) -> str:
     """Converts an amount from one unit or currency to another."""
+    if not math.isfinite(amount):
+        raise InputError(Reason.BAD_INPUT, "That is no amount.")
     source, target = _currency(unit), _currency(to)
-    if source and target and source != target:
+    source, target = source or _pounds(unit, target), target or _pounds(to, source)
+    are = "is" if amount == 1 else "are"
+    if source and target:
+        if source == target:
+            return f"{spoken(amount)} {source} {are} {spoken(amount)} {target}."
         value, of = _exchanged(amount, source, target)
-        return f"{spoken(amount)} {source} are {spoken(round(value, 2))} {target}, by the rates of {of}."
+        return f"{spoken(amount)} {source} {are} {spoken(round(value, 2))} {target}, by the rates of {of}."
+    if source or target:
+        raise InputError(Reason.BAD_INPUT, f"I do not know the currency {(to if source else unit).strip()}.")
     value = converted(amount, unit, to)
-    return f"{spoken(amount)} {unit.strip()} are {spoken(value)} {to.strip()}."
+    return f"{spoken(amount)} {unit.strip()} {are} {spoken(value)} {to.strip()}."
 
 
 def value_of(expression: str) -> float:
@@ -75,11 +109,12 @@ def value_of(expression: str) -> float:
     text = _with_digits(expression.lower())
     for pattern, sign in _WORDS:
         text = re.sub(pattern, sign, text)
-    kept = " ".join(re.findall(r"sqrt\(|\*\*|[-+*/().]|\d+(?:\.\d+)?|%", text))
-    if not kept or len(kept) > MAX_EXPRESSION or not re.search(r"\d", kept):
+    kept = " ".join(_SIGNS.findall(text))
+    left = set(re.sub(r"[?,=.!]", " ", _SIGNS.sub(" ", text)).split()) - _FILLER
+    if left or len(kept) > MAX_EXPRESSION or not re.search(r"\d", kept):
         raise InputError(Reason.BAD_INPUT, f"{expression!r} is no calculation that I understand")
     try:
-        value = float(SimpleEval(functions={"sqrt": math.sqrt}).eval(kept))
+        value = float(SimpleEval(functions={"sqrt": math.sqrt, "abs": abs}).eval(kept))
     except ZeroDivisionError as error:
         raise InputError(Reason.BAD_INPUT, "Nothing can be divided by zero.") from error
     except (InvalidExpression, SyntaxError, ValueError, TypeError, OverflowError) as error:
@@ -104,9 +139,12 @@ def converted(amount: float, unit: str, to: str) -> float:
 
 def unit_name(said: str) -> str:
     """What pint calls a unit: letters, spaces and the signs of a quotient only."""
-    wanted = " ".join(said.lower().strip(" .?").split())
+    wanted = " ".join(said.lower().strip(" .?\u00b0").split())
+    wanted = re.sub(r"(?<=\w) an? (?=\w)", " per ", wanted)
     if wanted in _UNITS:
         return _UNITS[wanted]
+    if power := re.fullmatch(r"(square|cubic) ([a-z]+)", wanted):
+        return f"{_UNITS.get(power[2], power[2])}**{2 if power[1] == 'square' else 3}"
     if not re.fullmatch(r"[a-z][a-z _/*0-9]{0,40}", wanted):
         raise InputError(Reason.BAD_INPUT, f"{said.strip()!r} is no unit")
     return wanted.replace(" per ", "/").replace(" ", "_")
@@ -120,6 +158,8 @@ def _with_digits(text: str) -> str:
 
 def spoken(value: float) -> str:
     """A number with at most six digits that count, whole where it is."""
+    if abs(value) >= 1e6 and value != round(value):
+        value = float(f"{value:.6g}")
     if value == round(value) and abs(value) < 1e15:
         return f"{round(value):,}".replace(",", " ") if abs(value) >= 10_000 else str(round(value))
     return f"{value:.6g}"
@@ -130,6 +170,10 @@ def _registry() -> Any:
     import pint  # noqa: PLC0415
 
     return pint.UnitRegistry(cache_folder=None)
+
+
+def _pounds(said: str, other: str | None) -> str | None:
+    return "GBP" if other and said.strip(" .?").lower() in _MAYBE_POUNDS else None
 
 
 def _currency(said: str) -> str | None:

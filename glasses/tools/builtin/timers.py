@@ -90,10 +90,18 @@ def remove(context: ToolContext, kind: Kind, found: list[Due], everything: bool)
     if not found:
         return no_such(kind, "")
     if len(found) > 1 and not everything:
-        which = words.listed([due.text or words.moment(due.at, context.now()) for due in found])
+        which = words.listed([_told_apart(context, due, found) for due in found])
         return f"Which one: {which}?"
     context.store.remove_dues(found)
     return f"All {kind}s are cancelled." if len(found) > 1 else f"The {kind} is cancelled."
+
+
+def _told_apart(context: ToolContext, due: Due, others: list[Due]) -> str:
+    """Its name, and what is left or when it is due where it has none or shares it."""
+    left = max(0, remaining_s(due, _clock(context))) if due.kind == "timer" else None
+    when = words.duration(left) if left is not None else words.moment(due.at, context.now())
+    shared = sum(other.text == due.text for other in others) > 1
+    return f"{due.text} {when}" if due.text and shared else due.text or when
 
 
 def no_such(kind: str, about: str) -> str:
