@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,11 +44,9 @@ class PromptState:
     task_prefix_rows: Float32Array | None = None
     ambient_rows: tuple[Float32Array, ...] = ()
 
-    def begin(self, *, has_question: bool = False) -> None:
-        """Forgets what came before: another turn begins."""
-        for one in fields(self):
-            setattr(self, one.name, one.default)
-        self.has_question = has_question
+    def begin(self) -> None:
+        """Another turn begins: nothing has come yet."""
+        self.__init__()
 
     def begin_text(self) -> list[Float32Array]:
         """Notes that text comes next; returns the rows to put before it."""
@@ -126,12 +124,12 @@ def request_of(
             out.append(connect(loaded, one, state))
     if not state.has_question:
         on_question(question_about(state.modalities))
-    return out + _question(loaded, state)
+    return out + question_of(loaded, state)
 
 
 def ending(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
     """What stands between a turn's inputs and its answer: a question where none was put, and the suffix."""
-    return [*_question(loaded, state), suffix_of(loaded.backbone)]
+    return [*question_of(loaded, state), suffix_of(loaded.backbone)]
 
 
 def suffix_of(backbone: LlamaBackbone) -> list[int]:
@@ -139,5 +137,6 @@ def suffix_of(backbone: LlamaBackbone) -> list[int]:
     return backbone.tokenize(backbone.prompt_format.suffix)
 
 
-def _question(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
+def question_of(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
+    """The question about a turn's pictures and sounds, where none was put; else nothing."""
     return [] if state.has_question else [loaded.backbone.tokenize(question_about(state.modalities))]

@@ -75,6 +75,7 @@ def _with_a_form() -> str:
 
 _PENGUIN = _picture(base64.b64decode(PENGUIN_64))
 CASES = [
+    _chat(8, "chat: a picture alone", r"^200: .*penguin", lambda: [_user(_PENGUIN)]),
     _chat(
         10, "chat: a blank picture", _NOTHING_SEEN + r"messages\[0\]\.content\[1\]", lambda: [_user(_TEXT, _blank())]
     ),

@@ -33,9 +33,14 @@ class Text(Message, tag="text", frozen=True):
 
 
 class Tokens(Message, tag="tokens", frozen=True):
-    """Token ids of the backbone, or of added tokens."""
+    """Token ids of the backbone, or of added tokens.
+
+    `is_frame`: they are the chat format's own, between two turns, and nobody's words. Where the turn before them has
+    pictures or sounds and no question, the question is put before them.
+    """
 
     ids: Ids
+    is_frame: bool = False
 
 
 class Rows(Message, tag="rows", frozen=True):

@@ -12,6 +12,11 @@ from glasses.service.protocol.events import TokenEvent
 from glasses.service.protocol.messages import Part
 from glasses.types import NS_PER_MS, Float32Array, Latents, Token
 
+
+class Frame(tuple[int, ...]):
+    """Token ids of the chat format, between two turns."""
+
+
 Input = str | Latents | Sequence[int] | Float32Array  # text, latents of an encoder, token ids, rows (n, n_embd)
 
 
@@ -27,6 +32,8 @@ def pack(inputs: Sequence[Input], arrays: list[Float32Array]) -> list[Part]:
         elif isinstance(item, np.ndarray) and item.ndim == 2:
             parts.append(messages.Rows(len(arrays)))
             arrays.append(item)
+        elif isinstance(item, Frame):
+            parts.append(messages.Tokens(list(item), is_frame=True))
         else:
             parts.append(messages.Tokens([int(i) for i in item]))
     return parts

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
 from glasses.backbone.inputs import ModelInput
-from glasses.backbone.llama import LlamaBackbone
 from glasses.errors import InputError, Reason
 from glasses.runtime import prompt
 from glasses.runtime.bundle import LoadedBundle
@@ -26,12 +24,16 @@ def connect(
 
     Raises InputError (an array that was not sent, an unknown token, a wrong width), ModelError(WRONG_SPACE).
     """
+    if isinstance(part, Tokens) and part.is_frame:
+        question = prompt.question_of(loaded, turn) if turn.modalities else []
+        turn.begin()
+        return [*question, *split(loaded, added, part.ids)]
     if (isinstance(part, Text) and not part.text) or (isinstance(part, Tokens) and not part.ids):
         return []
     if isinstance(part, Text):
         return [*turn.begin_text(), loaded.backbone.tokenize(part.text, special=False)]
     if isinstance(part, Tokens):
-        return [*_before_tokens(loaded.backbone, part.ids, turn), *split(loaded, added, part.ids)]
+        return [*turn.begin_text(), *split(loaded, added, part.ids)]
     if part.array >= len(arrays):
         raise InputError(Reason.BAD_INPUT, f"array {part.array} is named but only {len(arrays)} were sent")
     data = arrays[part.array]
@@ -42,22 +44,6 @@ def connect(
         return [prompt.connect(loaded, _latents(loaded, part, data), turn)]
     except (InvalidArgument, RuntimeException) as error:  # such as a picture of other than 49 latents
         raise InputError(Reason.BAD_INPUT, f"{data.shape} latents do not fit {part.space}: {error}") from error
-
-
-def _before_tokens(backbone: LlamaBackbone, ids: Sequence[int], turn: PromptState) -> list[Float32Array]:
-    """The rows to put before tokens; notes in `turn` whether they are text or the chat format around messages. What a
-    system prompt or an earlier message said is no request about the sound of a later one.
-    """
-    form = backbone.prompt_format
-    before_first, before_later, after = map(backbone.tokenize, (form.after_system, form.turn_break, form.suffix))
-    pairs = zip(reversed(before_first), reversed(before_later), strict=False)
-    opening = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
-    is_end = bool(after) and list(ids[: len(after)]) == after
-    is_begin = bool(opening) and list(reversed(ids[-len(opening) :])) == opening
-    if is_end or is_begin:
-        turn.begin(has_question=True)
-        return []
-    return list(turn.begin_text())
 
 
 def split(loaded: LoadedBundle, added: AddedTokens, ids: Sequence[int]) -> list[ModelInput]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
@@ -16,7 +16,7 @@ from glasses.runtime.given import Given, reply_about
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.protocol import messages
 from glasses.service.protocol.generation_params import CallAnswer, JsonAnswer
-from glasses.service.protocol.packing import Input
+from glasses.service.protocol.packing import Frame, Input
 from glasses.service.server.answer_form import functions_of
 from glasses.service.server.openai.asked import Asked, Turn
 from glasses.service.server.openai.cutter import Cutter, Piece
@@ -107,7 +107,7 @@ class Answering:
         else:
             raise FieldError("prompt", "there is nothing to continue")
         if self._reply:
-            self.n_prompt = sum(len(one) for one in inputs if isinstance(one, list))
+            self.n_prompt = _n_tokens(inputs)
             return
         *inputs, self._ending = inputs
         for i in range(0, len(inputs), messages.MAX_PARTS):
@@ -121,7 +121,7 @@ class Answering:
         backbone, turns = self.service.host.loaded.backbone, _with_system(self.asked)
         frame = backbone.prompt_format.frame([turn.role for turn in turns])
         sensing = Sensing(self.service, session.id, self.service.session(session.id).client or None, self.notes.append)
-        inputs: list[Input] = [backbone.tokenize(frame[0])]
+        inputs: list[Input] = [Frame(backbone.tokenize(frame[0]))]
         empty, kept = list[str](), list[Given]()  # since the assistant spoke last
         for turn, text_after in zip(turns, frame[1:], strict=True):
             for part in turn.parts:
@@ -132,11 +132,11 @@ class Answering:
                 inputs += sensed.latents
                 kept += sensed.latents
                 empty += [sensed.empty] if sensed.empty else []
-            inputs.append(backbone.tokenize(text_after))
+            inputs.append(Frame(backbone.tokenize(text_after)))
             if turn.role == "assistant":
                 empty, kept = [], []
         self._reply = reply_about(empty, kept)
-        n_rows, n_ctx = sum(len(one) for one in inputs if isinstance(one, list)), backbone.n_ctx
+        n_rows, n_ctx = _n_tokens(inputs), backbone.n_ctx
         if n_rows > n_ctx:
             raise FieldError(
                 "messages",
@@ -161,6 +161,11 @@ class Answering:
             message = f"{len(ids)} tokens of text; this model's context holds {backbone.n_ctx}"
             raise FieldError(where, message, code="context_length_exceeded")
         return ids
+
+
+def _n_tokens(inputs: Sequence[Input]) -> int:
+    """How many tokens of text and frame are in the inputs."""
+    return sum(len(one) for one in inputs if isinstance(one, list | Frame))
 
 
 def _with_system(asked: Asked) -> tuple[Turn, ...]:
