@@ -155,7 +155,7 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(Reason.BAD_INPUT, f"--{option} {value}: from {least} to {most}")
     for option, path, suffix in (("--speak", args.speak, ".wav"), ("--hud", args.hud, ".png")):
         if path is not None:
-            preflight.output_file(option, path, suffix)
+            preflight.output_file(option, path, suffix, [value for kind, value in args.parts if kind != "text"])
 
 
 def _hedged(

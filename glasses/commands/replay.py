@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")
     key = read_private_key(args.decrypt_with) if args.decrypt_with else None
     if args.out:
-        preflight.output_file("--out", args.out)
+        sources = (args.file, args.compare, args.decrypt_with)
+        preflight.output_file("--out", args.out, sources=[one for one in sources if one])
     worn = worn_of(args.file, key)
     # what FILE lacks is told when it is played
     before = recorded(args.compare, key) if args.compare else recorded(args.file, key, tell=logging.debug)

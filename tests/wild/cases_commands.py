@@ -95,6 +95,23 @@ def _broken_package(folder: Path) -> str:
     return command("glasses", "ask", "hi", folder=folder, PYTHONPATH=f"{folder}:{ROOT}")
 
 
+# 21: what is read is not written over
+
+
+def _over(folder: Path, out: str, source: str = "a.mcap", *, picture: bool = False) -> str:
+    """A command that is told to write over what it reads."""
+    (folder / "a.mcap").write_bytes(b"precious")
+    (folder / "hard.mcap").hardlink_to(folder / "a.mcap")
+    (folder / "a.png").write_bytes(PENGUIN.read_bytes())
+    (folder / "soft.png").symlink_to("a.png")
+    if picture:
+        came = in_process("ask", "--image", folder / "a.png", "hi", "--hud", folder / out)
+    else:
+        came = in_process("replay", folder / source, "--out", folder / out)
+    kept = (folder / "a.mcap").read_bytes() == b"precious", (folder / "a.png").read_bytes() == PENGUIN.read_bytes()
+    return f"{came}{'kept' if all(kept) else 'lost'}"
+
+
 # 22: names
 
 
@@ -126,6 +143,7 @@ def _written(*commands: tuple[str, ...], filled: bool) -> Callable[[Path], str]:
     return came
 
 
+_KEPT = r"^rc 2\n[^\n]* is what is read here[^\n]*\nkept$"
 _SAY = "Repeat the words: caf\u00e9"
 _SERVE = ("serve", "--tls-cert", "{folder}/c1", "--tls-key")
 _VLLM = ("serve", "--listen", "127.0.0.1:0", "--backend", "vllm", "--vllm")
@@ -179,6 +197,10 @@ CASES = [
         is_listed=True,
     ),
     Case(7, "a broken package", r"^rc 2\n[^\n]*libsomething[^\n]*install[^\n]*\n$", _broken_package),
+    Case(21, "replay: its own recording as --out", _KEPT, lambda folder: _over(folder, "a.mcap")),
+    Case(21, "replay: a hard link of its recording as --out", _KEPT, lambda folder: _over(folder, "hard.mcap")),
+    Case(21, "replay: a file within its recording as --out", _KEPT, lambda folder: _over(folder, "a.mcap", ".")),
+    Case(21, "ask: the picture as --hud", _KEPT, lambda folder: _over(folder, "soft.png", picture=True)),
     Case(22, "a bare number is no part of a name", r"^USB 1 Audio$", _meant("1"), is_listed=True),
     Case(22, "a number that no device has", r"^none$", _meant("7")),
     Case(22, "a name given in full", r"^USB 2$", _meant("usb 2")),
