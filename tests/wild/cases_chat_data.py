@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,11 @@ def _bytes(body: bytes) -> Callable[[], str]:
     return lambda: said(post("/v1/chat/completions", content=body, headers={"content-type": "application/json"}))
 
 
+def _gzipped() -> str:
+    body = gzip.compress(json.dumps({"messages": USER}).encode())
+    return said(post("/v1/chat/completions", content=body, headers={"content-encoding": "gzip"}))
+
+
 _NO_UTF_8 = [
     _sent(
         "Latin-1 in a message",
@@ -49,6 +55,7 @@ _NO_UTF_8 = [
         _bytes(b"\xef\xbb\xbf" + json.dumps({"messages": USER, "max_tokens": 4}).encode()),
         kind=14,
     ),
+    _sent("gzip", r"^400 bad_input a body with Content-Encoding gzip is not read", _gzipped, kind=14),
     _sent(
         "Latin-1 in a form",
         r"^400 ",

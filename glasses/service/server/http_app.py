@@ -97,7 +97,11 @@ def make_app(service: Service, extra_routes: list[Any] | None = None) -> Starlet
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Reads the body, at most `limit` bytes. Raises InputError: TOO_LARGE, TIMEOUT."""
+    """Reads the body, at most `limit` bytes. Raises InputError: TOO_LARGE, TIMEOUT, BAD_INPUT (compressed)."""
+    if (encoding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("identity", ""):
+        raise InputError(
+            Reason.BAD_INPUT, f"a body with Content-Encoding {encoding[:20]} is not read: send it as it is"
+        )
     body = bytearray()
     try:
         async with asyncio.timeout(READ_BODY_S):
