@@ -15,12 +15,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import httpx
 import websockets
+from starlette.responses import JSONResponse
 
 from glasses.service.client.transport import WebSocket
 from glasses.service.protocol import events, messages, wire
+from glasses.service.server.auth import BearerAuth, Scope
 from tests.faults.fair_use import SILENT, STORY, WORDS, chat, post, serving, status
 from tests.wild.case import Case
 
@@ -138,6 +141,20 @@ def _page_opens_a_websocket(_folder: Path) -> str:
     return asyncio.run(opened())
 
 
+def _with_token(*said: str) -> Callable[[Path], str]:
+    """What the door of a service with the token "secret" answers to these Authorization headers."""
+
+    async def ok(scope: Scope, receive: Any, send: Any) -> None:
+        await JSONResponse({})(scope, receive, send)
+
+    async def statuses() -> list[int]:
+        transport = httpx.ASGITransport(app=BearerAuth(ok, "secret"))  # pyright: ignore[reportArgumentType]
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [(await client.get("/v1", headers={"Authorization": one})).status_code for one in said]
+
+    return lambda _folder: str(asyncio.run(statuses()))
+
+
 RIGHT = r"^200 The capital of France is Paris\., 0 errors"
 STREAMED = {**chat(STORY, 1000), "stream": True}
 CASES = [
@@ -175,6 +192,10 @@ CASES = [
         is_listed=True,
     ),
     Case(19, "a Host that only begins like this machine", "^421", _headers("/health", Host="127.0.0.1.evil.example")),
+    Case(
+        19, "the scheme of a token in small letters", r"^\[200, 200\]", _with_token("bearer secret", "Bearer  secret")
+    ),
+    Case(19, "no token", r"^\[401, 401, 401\]", _with_token("Bearer", "Basic secret", "Bearer secre")),
     Case(19, "this machine by name", "^200", _headers("/v1/models", Host="localhost")),
     Case(19, "a web page asks", "^403 .*Origin", _headers("/v1/models", Origin="http://evil.example"), is_listed=True),
     Case(19, "a web page opens a WebSocket", "^403 .*Origin", _page_opens_a_websocket),

@@ -30,7 +30,7 @@ class BearerAuth:
     """
 
     def __init__(self, app: App, token: str | None, *, checks_host: bool = False) -> None:
-        self._app, self._expected = app, None if token is None else f"Bearer {token}".encode()
+        self._app, self._expected = app, None if token is None else token.encode()
         self._checks_host = checks_host
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -54,7 +54,8 @@ class BearerAuth:
         if scope.get("path") in OPEN_PATHS:
             return None
         if self._expected is not None:
-            if hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+            scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._expected):
                 return None
             return 401, "a valid Authorization: Bearer TOKEN header is needed"
         if b"origin" in headers:

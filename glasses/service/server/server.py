@@ -114,7 +114,7 @@ def bind(listen: Listen) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
     except OSError as error:
-        raise InputError(Reason.BAD_INPUT, f"cannot listen on {listen.address}: {error.strerror}") from error
+        raise InputError(Reason.BAD_INPUT, f"cannot listen on {listen.address}: {error.strerror or error}") from error
     return sock
 
 

@@ -12,7 +12,7 @@ MAX_CHARS = 4096
 def read_token(path: Path) -> str:
     """Returns the first line of the file. Raises InputError: NOT_FOUND (also if it cannot be read), TOO_LARGE."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             line = file.readline(MAX_CHARS + 1)
     except OSError as error:
         raise InputError(Reason.NOT_FOUND, f"cannot read the token in {path}: {error.strerror}") from error

@@ -167,6 +167,11 @@ def test_read_token_unreadable_file_is_refused_without_numbers(tmp_path: Path) -
         read_token(tmp_path / "nosuch")
 
 
+def test_read_token_byte_order_mark_and_line_end_are_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfsecret\r\n")
+    assert read_token(tmp_path / "token") == "secret"
+
+
 @pytest.mark.models
 def test_ask_silence_one_pixel_and_ten_minutes_are_handled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     silent = _wav(tmp_path / "silent.wav", np.zeros(32_000))
