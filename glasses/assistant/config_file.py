@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -124,7 +125,7 @@ def _checked(key: str, value: Any, source: str, folder: Path | None) -> Any:
     if key not in _RULES:
         near = difflib.get_close_matches(key, _RULES, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(_RULES)}"
-        raise InputError(Reason.BAD_INPUT, f"{source}: unknown key '{key}': {hint}")
+        raise InputError(Reason.BAD_INPUT, f"{source}: unknown key {_shown(key)}: {hint}")
     try:
         checked = _RULES[key](value)
     except ValueError as error:
@@ -157,6 +158,8 @@ def _flag(value: Any) -> bool:
 
 
 def _path(value: Any) -> Path:
+    if isinstance(value, str) and re.search(r"\$[\w{]", value):
+        raise ValueError("must be a path without variables ('~/' is the home folder)")
     try:
         return folders.expanded(_text(str(value) if isinstance(value, Path) else value))
     except InputError as error:  # "~somebody/...": no such user

@@ -104,6 +104,8 @@ def test_load_config_paths_in_a_file_are_from_where_it_lies(environ: dict[str, s
         ("[memory]\nminutes = nan", Reason.BAD_INPUT, "must be a number"),
         ("[memory]\nminutes = true", Reason.BAD_INPUT, "must be a number"),
         ("memory = 3", Reason.BAD_INPUT, "unknown key 'memory'"),
+        ('"a\\u001b[31m" = 3', Reason.BAD_INPUT, r"unknown key 'a\x1b[31m'"),
+        ('[recording]\nfolder = "$HOME/rec"', Reason.BAD_INPUT, "must be a path without variables"),
         ('[dashboard]\nlisten = "everywhere"', Reason.BAD_INPUT, "must be HOST:PORT"),
         ('[dashboard]\nlisten = "::1:99999"', Reason.BAD_INPUT, "must be HOST:PORT"),
         ('[recording]\nmax_mb = "much"', Reason.BAD_INPUT, "must be a number from 1 to 1e+09"),
