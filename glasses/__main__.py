@@ -28,7 +28,7 @@ COMMANDS = {
     "bench": ("glasses.commands.bench", "measure this machine"),
     "models": ("glasses.commands.models", "list, fetch and check model files"),
     "devices": ("glasses.commands.devices", "list cameras, microphones, speakers, serial ports and glasses in reach"),
-    "link": ("glasses.commands.link", "talk to glasses that speak our own protocol"),
+    "link": ("glasses.commands.link", "talk to the reference glasses: pair, watch, update them"),
     "replay": ("glasses.commands.replay", "replay a recorded session and compare decisions and answers"),
     "wake-word": ("glasses.commands.wake_word", "train a wake phrase, show or delete it"),
     "wipe": ("glasses.commands.wipe", "forget what was heard and seen"),

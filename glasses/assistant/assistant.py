@@ -32,13 +32,14 @@ from glasses.errors import GlassesError
 from glasses.events import Draft, Reply, ReplyState, ReplyText, Signal
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system.supervised import SupervisedThread
-from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Load, SensorEvent
+from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Latents, Load, SensorEvent
 
 log = logging.getLogger(__name__)
 CHECK_S = 0.2  # between two looks at the devices
 WIPE_S = 2.0  # a stage takes this long at the most until it has forgotten; a decode step some milliseconds
 NO_MICROPHONE = "there is no microphone now: touch again when it is back"
 TOO_HOT = "I have to rest for a while."
+NO_PICTURE = "I see nothing: no picture came from a camera."
 
 
 class Assistant:
@@ -222,7 +223,7 @@ class Assistant:
     def _canned_reply(self, draft: Draft) -> str:
         if not self._is_allowed("backbone"):
             return TOO_HOT
-        return self._canned(draft) or self.memory.canned_reply(draft)
+        return self._canned(draft) or self.memory.canned_reply(draft) or unseen(draft)
 
     def _on_device_change(self, change: DeviceChange) -> None:
         self._publish(change)
@@ -231,3 +232,10 @@ class Assistant:
     def _on_reply(self, reply: Reply) -> None:
         self._publish(reply)
         self.memory.on_reply(reply)
+
+
+def unseen(draft: Draft) -> str:
+    """What is said to a touch that looks where no picture came, as the backbone would make one up; else ""."""
+    looks = draft.turn.cause == "long_press" and draft.may_be_complete
+    has_picture = any(isinstance(one, Latents) and one.modality == "image" for one in draft.turn.inputs)
+    return NO_PICTURE if looks and not has_picture else ""
