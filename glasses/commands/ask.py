@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
             answered, hedged = iter([Token(1, _CANNED, canned_reply, 0.0, None, last=True)]), None
         else:
             answered, hedged = _answered(inputs, times, args, stack)
-        stream = _collected(answered, tokens, args.json)
+        stream = stack.enter_context(closing(_collected(answered, tokens, args.json)))
         if voice:
             spoken = list(voice.speak(clauses(stream)))
             write_wav(args.speak, np.concatenate(spoken) if spoken else np.zeros(1, np.float32), voice.rate_hz)
@@ -120,7 +120,8 @@ def run(args: argparse.Namespace) -> int:
             for _ in stream:
                 pass
         report = _report(tokens, times, notes)
-    print(json.dumps(report, ensure_ascii=False) if args.json else "", flush=True)
+    if args.json or not tokens:
+        print(json.dumps(report, ensure_ascii=False) if args.json else "", flush=True)
     if hedged:
         print(f"note: {hedged.why}", file=sys.stderr)
     for i, page in enumerate(hud.render(report["answer"], display) if display else (), 1):
@@ -212,18 +213,17 @@ def _read(kind: str, value: str, notes: list[str]) -> Given:
     return pcm[-MAX_HEARD_S * SAMPLE_RATE_HZ :]
 
 
-def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Iterator[str]:
-    """The texts of the tokens, which are kept in `into` and printed unless `quiet`; an error gets a line of its own."""
+def _collected(stream: Iterator[Token], into: list[Token], quiet: bool) -> Generator[str]:
+    """The texts of the tokens, which are kept in `into` and printed unless `quiet`; what follows has its own line."""
     try:
         for token in stream:
             into.append(token)
             if not quiet:
                 print(token.text, end="", flush=True)
             yield token.text
-    except BaseException:
+    finally:
         if into and not quiet:
             print(flush=True)
-        raise
 
 
 def _report(tokens: list[Token], times: Times, notes: list[str]) -> dict[str, Any]:
