@@ -17,7 +17,6 @@ from typing import Any, Literal
 import openai
 import pytest
 import soundfile
-from conftest import TOKEN
 from openai.types import completion_create_params
 from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
@@ -27,6 +26,7 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from glasses.service.server.openai import fields
+from tests.clients.conftest import TOKEN
 
 pytestmark = [pytest.mark.models, pytest.mark.clients]
 ASKED: ChatCompletionMessageParam = {"role": "user", "content": "What is the capital of France?"}

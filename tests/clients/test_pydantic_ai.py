@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import openai
 import pytest
-from conftest import TOKEN
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent, NativeOutput, ToolOutput, UsageLimitExceeded, UsageLimits
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
+
+from tests.clients.conftest import TOKEN
 
 pytestmark = [pytest.mark.models, pytest.mark.clients, pytest.mark.parametrize("kind", ["chat", "responses"])]
 
