@@ -24,10 +24,10 @@ class Clock:
     boot_s: float
 
     @classmethod
-    def read(cls) -> Clock:
-        """The machine's clocks. Where it does not tell one start from another, every process counts as one."""
+    def read(cls, now: datetime) -> Clock:
+        """`now` with the machine's own clock. Where one start is not told from another, every process counts as one."""
         boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else f"process {id(Clock)}"
-        return cls(datetime.now(), boot, time.clock_gettime(time.CLOCK_BOOTTIME))
+        return cls(now, boot, time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def remaining_s(due: Due, clock: Clock) -> float:

@@ -85,7 +85,7 @@ class Tool:
         """What the wearer is told of having done it.
 
         Raises InputError(BAD_INPUT) for arguments that do not fit the schema or that the tool cannot read; an error
-        that the function did not mean to raise becomes InputError(FAILED), so that one tool cannot end the assistant.
+        that the function did not mean to raise becomes one, too, so that one tool cannot end the assistant.
         """
         try:
             checked = msgspec.convert(arguments, self.arguments)

@@ -45,6 +45,12 @@ def moment(at: datetime, now: datetime) -> str:
     return f"{day(at.date(), now.date())} at {clock(at)}"
 
 
+def moments(at: datetime, repeat: str | None, now: datetime) -> str:
+    """As `moment`, and how it repeats: "tomorrow at 7:05 in the morning, on weekdays"."""
+    often = {"daily": ", every day", "weekdays": ", on weekdays", "weekly": ", every week", None: ""}[repeat]
+    return moment(at, now) + often
+
+
 def listed(said: list[str]) -> str:
     """As "a, b and c"."""
     return said[0] if len(said) == 1 else ", ".join(said[:-1]) + f" and {said[-1]}" if said else ""

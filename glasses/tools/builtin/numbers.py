@@ -64,7 +64,7 @@ _UNITS = {  # how people say it: as pint knows it
     "kilo": "kilogram", "kilos": "kilogram", "celsius": "degC", "degrees celsius": "degC", "degree celsius": "degC",
     "fahrenheit": "degF", "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "pounds": "pound",
     "miles per hour": "mile/hour", "kilometers per hour": "kilometer/hour", "kilometres per hour": "kilometer/hour",
-    "mph": "mile/hour", "km/h": "kilometer/hour", "kmh": "kilometer/hour", "stone": "stone", "feet": "foot",
+    "mph": "mile/hour", "km/h": "kilometer/hour", "kmh": "kilometer/hour", "feet": "foot",
     "c": "degC", "f": "degF", "kb": "kilobyte", "mb": "megabyte", "gb": "gigabyte", "tb": "terabyte",
 }  # fmt: skip
 _CURRENCIES = {

@@ -24,8 +24,7 @@ def set_reminder(context: ToolContext, text: str, when: str) -> str:
     if at <= context.now():
         raise InputError(Reason.BAD_INPUT, "At what time?")
     context.store.add_due(Due(0, "reminder", text.strip(" .!?"), at, read.repeat))
-    often = {"daily": ", every day", "weekdays": ", on weekdays", "weekly": ", every week", None: ""}[read.repeat]
-    return f"I will remind you {words.moment(at, context.now())}{often}: {text.strip(' .!?')}."
+    return f"I will remind you {words.moments(at, read.repeat, context.now())}: {text.strip(' .!?')}."
 
 
 @tool(examples=("What are my reminders?", "Is there anything to do today?"))

@@ -15,7 +15,7 @@ from glasses.tools.when import read_when
 def set_timer(context: ToolContext, duration: str, name: str = "") -> str:
     """Starts a timer, which may have a name."""
     seconds = seconds_of(duration)
-    schedule.add_timer(context.store, seconds, name.strip(), _clock(context))
+    schedule.add_timer(context.store, seconds, name.strip(), Clock.read(context.now()))
     return f"{words.duration(seconds)}{f', {name.strip()}' if name.strip() else ''}, starting now."
 
 
@@ -25,7 +25,7 @@ def list_timers(context: ToolContext, name: str = "") -> str:
     found = matching(context, "timer", name)
     if not found:
         return no_such("timer", name)
-    clock = _clock(context)
+    clock = Clock.read(context.now())
     said = [
         f"{words.duration(max(0, remaining_s(due, clock)))}{f' for {due.text}' if due.text else ''}" for due in found
     ]
@@ -45,8 +45,7 @@ def set_alarm(context: ToolContext, when: str, name: str = "") -> str:
     if not read.has_clock:
         raise InputError(Reason.BAD_INPUT, "At what time?")
     context.store.add_due(Due(0, "alarm", name.strip(), read.at, read.repeat))
-    often = {"daily": ", every day", "weekdays": ", on weekdays", "weekly": ", every week", None: ""}[read.repeat]
-    return f"The alarm is set, {words.moment(read.at, context.now())}{often}."
+    return f"The alarm is set, {words.moments(read.at, read.repeat, context.now())}."
 
 
 @tool(examples=("What alarms are set?", "When do you wake me?"))
@@ -98,7 +97,7 @@ def remove(context: ToolContext, kind: Kind, found: list[Due], everything: bool)
 
 def _told_apart(context: ToolContext, due: Due, others: list[Due]) -> str:
     """Its name, and what is left or when it is due where it has none or shares it."""
-    left = max(0, remaining_s(due, _clock(context))) if due.kind == "timer" else None
+    left = max(0, remaining_s(due, Clock.read(context.now()))) if due.kind == "timer" else None
     when = words.duration(left) if left is not None else words.moment(due.at, context.now())
     shared = sum(other.text == due.text for other in others) > 1
     return f"{due.text} {when}" if due.text and shared else due.text or when
@@ -106,8 +105,3 @@ def _told_apart(context: ToolContext, due: Due, others: list[Due]) -> str:
 
 def no_such(kind: str, about: str) -> str:
     return f"There is no {kind}{f' for {about.strip()}' if about.strip() else ''}."
-
-
-def _clock(context: ToolContext) -> Clock:
-    machine = Clock.read()
-    return Clock(context.now(), machine.boot, machine.boot_s)
