@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses.audio.vad import SPEECH, STEP, Vad
+from glasses.audio.vad import STEP, Vad
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 _Mask = NDArray[np.bool_]
@@ -40,7 +40,7 @@ def without_long_pauses(pcm: Float32Array, vad: Vad) -> Float32Array:
         return pcm
     whole = pcm[: n_blocks * _BLOCK]
     rms = np.sqrt(np.mean(np.square(whole.reshape(n_blocks, _BLOCK)), axis=1)).repeat(_STEPS)
-    is_speech = _speech(whole, vad)
+    is_speech = vad.speech_in(np.clip(whole * 32767, -32768, 32767).astype(np.int16))
     if is_speech.any():
         audible = max(_INAUDIBLE, _BELOW_VOICE * float(np.median(rms[is_speech])))
         happens = is_speech | _near(_events(whole.reshape(n_blocks, _BLOCK), is_speech) & (rms > audible))
@@ -51,12 +51,6 @@ def without_long_pauses(pcm: Float32Array, vad: Vad) -> Float32Array:
     if keep.all():
         return pcm
     return np.concatenate([whole.reshape(-1, STEP)[keep].reshape(-1), pcm[len(whole) :]])
-
-
-def _speech(pcm: Float32Array, vad: Vad) -> _Mask:
-    """Which steps hold speech, by the voice detector."""
-    vad.reset()
-    return np.array(list(vad.feed(np.clip(pcm * 32767, -32768, 32767).astype(np.int16)))) >= SPEECH
 
 
 def _events(blocks: Float32Array, is_speech: _Mask) -> _Mask:

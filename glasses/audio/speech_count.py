@@ -10,10 +10,10 @@ import soxr
 from numpy.typing import NDArray
 
 from glasses.audio.channels import Levels
-from glasses.audio.vad import SPEECH, Vad
+from glasses.audio.vad import Vad
 from glasses.errors import ModelError
 from glasses.model_store import store
-from glasses.types import SAMPLE_RATE_HZ, Float32Array, Int16Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 MAX_JUDGED_S = 120.0  # of a longer sound, parts that are spread over it
 _PIECE_S = 4.0
@@ -42,12 +42,7 @@ def count_speech(
             if next(pieces) % every == 0:
                 pcm = resampler.resample_chunk(piece)
                 heard.append(np.clip(pcm * 32767, -32768, 32767).astype(np.int16))
-    return [_steps_of_speech(detector, pcm) for pcm in np.concatenate(heard).T]
-
-
-def _steps_of_speech(detector: Vad, pcm: Int16Array) -> int:
-    detector.reset()
-    return sum(probability >= SPEECH for probability in detector.feed(np.ascontiguousarray(pcm)))
+    return [int(detector.speech_in(np.ascontiguousarray(pcm)).sum()) for pcm in np.concatenate(heard).T]
 
 
 def _pieces(block: Float32Array, length: int) -> list[Float32Array]:

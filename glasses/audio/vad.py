@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
 from glasses.model_store.onnx import open_session
@@ -51,3 +52,8 @@ class Vad:
                 None, {"input": self._window, "state": self._state, "sr": self._rate}
             )
             yield float(np.asarray(probability)[0, 0])
+
+    def speech_in(self, pcm: Int16Array) -> NDArray[np.bool_]:
+        """Which steps of a whole sound (N,) hold speech. A stream that was begun before is forgotten."""
+        self.reset()
+        return np.array([probability >= SPEECH for probability in self.feed(pcm)], np.bool_)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import soxr
 
-from glasses.audio.vad import SPEECH, STEP, Vad
+from glasses.audio.vad import STEP, Vad
 from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.errors import InputError, Reason
 from glasses.heads.wake_word import BIN, WakeWordHead, binned, leveled
@@ -150,7 +150,5 @@ def n_bins(window_s: float) -> int:
 
 def spoken_at(pcm: Float32Array, detector: Vad) -> list[int]:
     """Samples at which the detector hears speech, each 160 ms at the most."""
-    detector.reset()
-    sound = (np.clip(pcm, -1, 1) * 32767).astype(np.int16)
-    steps = [i for i, probability in enumerate(detector.feed(sound)) if probability >= SPEECH]
-    return [(i + 1) * STEP for i in steps if i % 5 == 0]
+    steps = np.flatnonzero(detector.speech_in((np.clip(pcm, -1, 1) * 32767).astype(np.int16)))
+    return [(int(i) + 1) * STEP for i in steps if i % 5 == 0]
