@@ -230,7 +230,7 @@ def test_errors_are_those_of_the_package(client: openai.OpenAI, base_url: str) -
 
 
 def test_client_that_leaves_or_times_out_frees_the_service(client: openai.OpenAI, base_url: str) -> None:
-    # No token that ends an answer (end of text, start and end of a turn) may come, so the story is never shorter than asked.
+    # No token that ends an answer (end of text, start and end of a turn) may come: the story is as long as asked for.
     story: Any = {
         "model": "x",
         "messages": [{"role": "user", "content": "Tell me a very long story."}],
