@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from glasses.types import Float32Array, Frame, Int16Array, Token, Turn
 
@@ -152,6 +153,8 @@ class Reply:
     outcome: Outcome | None = None
     n_tokens_played: int = 0  # of its tokens, where it was interrupted
     canned_reply: str = ""  # the whole text, where the backbone was not asked
+    tool: str = ""  # the name of the tool that was called, whose sentence `canned_reply` is
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of that call
     work: list[Work] = field(default_factory=list)
 
     @property

@@ -134,6 +134,7 @@ def reply_fields(reply: Reply) -> dict[str, Any]:
         "turn": reply.draft.turn.id,
         "outcome": reply.outcome,
         "answer": reply.text,
+        **({"tool": {"name": reply.tool, "arguments": dict(reply.arguments)}} if reply.tool else {}),
         "drafts": reply.number,
         "reused_rows": reply.n_reused_rows,
         "rows": len(reply.draft.rows),

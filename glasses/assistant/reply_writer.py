@@ -41,7 +41,7 @@ class ReplyWriter:
         Raises ModelError, ABORTED among others where `progress` says that nobody waits for it.
         """
         canned = Token(draft.turn.id, -1, reply.canned_reply, 0.0, None, True)
-        for token in iter([canned]) if reply.canned_reply else self._write(draft, progress):
+        for token in iter([canned]) if reply.canned_reply or reply.tool else self._write(draft, progress):
             reply.first_token_ns = reply.first_token_ns or time.monotonic_ns()
             reply.tokens.append(token)
             progress.check()

@@ -20,6 +20,7 @@ from glasses.assistant.inbox import Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
+from glasses.assistant.tool_turn import ToolTurns
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
@@ -59,6 +60,7 @@ class Responder:
         on_text: Callable[[str], None] = lambda text: None,
         on_progress: Callable[[], None] = lambda: None,
         canned_reply: Callable[[Draft], str] = lambda draft: "",
+        tools: ToolTurns | None = None,
         write: Write | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -66,12 +68,12 @@ class Responder:
 
         `on_state`: a reply is audible or finished. `on_reply`: a reply to a completed turn ended. `on_text`: the next
         text of a reply to a completed turn. `on_progress`: a sign of life. `canned_reply`: what is said to a draft
-        without asking the backbone, "" for nothing. `write`: what makes the tokens of a reply once the draft is in the
-        KV cache (default: the backbone). `clock`: the host's by default.
+        without asking the backbone, "" for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes
+        the tokens of a reply once the draft is in the KV cache (default: the backbone). `clock`: the host's by default.
         """
         self._voice, self._clock = voice, clock or HostClock()
         self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
-        self._canned_reply = canned_reply
+        self._canned_reply, self._tools = canned_reply, tools
         self._inbox = Inbox(loaded.backbone, voice, speaker, self._clock)
         self._context = KvContext(loaded)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
@@ -201,7 +203,7 @@ class Responder:
         if reply.clauses:
             self._finish(reply, Outcome.FAILED)
         else:
-            reply.tokens, self._n_shown, self._stage = [], 0, ReplyStage.QUEUED
+            reply.tokens, reply.tool, self._n_shown, self._stage = [], "", 0, ReplyStage.QUEUED
 
     def _answer(self, reply: Reply) -> None:
         self._poll(reply)
@@ -211,8 +213,10 @@ class Responder:
         if not reply.draft.may_be_complete:
             self._stage = ReplyStage.FED
             return
-        draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.user_rows)
         progress = PolledTurn(reply, self._poll)
+        if not reply.canned_reply and self._tools:
+            reply.canned_reply = self._tools.reply_to(reply, self._context.user_rows, progress) or ""
+        draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.user_rows)
         if self._voice is None or self._inbox.speaker is None:
             progress.wait_completed()
             for _ in self._writer.tokens(reply, draft, progress):
@@ -223,7 +227,7 @@ class Responder:
                 self._play(reply, text, pcm)
             progress.wait_completed()
             self._wait_played(reply)
-        self._finish(reply, Outcome.COMPLETED if reply.text else Outcome.EMPTY)
+        self._finish(reply, Outcome.COMPLETED if reply.text or reply.tool else Outcome.EMPTY)
 
     def _prefill(self, reply: Reply) -> None:
         """Feeds the reply's draft, and what drafts that came meanwhile have new."""

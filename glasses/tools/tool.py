@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol, overload
 
 import msgspec
@@ -65,7 +66,9 @@ class Tool:
     """One thing the assistant can do.
 
     `description` is one sentence. `examples` are wordings that ask for it. `asks_first` is for what cannot be undone:
-    the wearer confirms it. `arguments` is a msgspec.Struct with a field for each argument.
+    the wearer confirms it. `reads_only` is for what changes nothing, so that it may be called before the wearer's
+    turn is surely over. `questions` are asked for arguments that are missing. `arguments` is a msgspec.Struct with a
+    field for each argument.
     """
 
     name: str
@@ -74,6 +77,17 @@ class Tool:
     function: Callable[..., str]
     examples: tuple[str, ...] = ()
     asks_first: bool = False
+    reads_only: bool = False
+    questions: Mapping[str, str] = field(default_factory=dict)
+
+    def question(self, argument: str) -> str:
+        """What the wearer is asked where this argument is missing."""
+        return self.questions.get(argument, f"With what {argument.replace('_', ' ')}?")
+
+    def confirmation(self, arguments: Mapping[str, Any]) -> str:
+        """What the wearer is asked before a call that cannot be undone."""
+        told = ", ".join(str(value) for value in arguments.values() if isinstance(value, str | int | float))
+        return f"{self.name.replace('_', ' ').capitalize()}{f' {told}' if told else ''}: shall I?"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -85,18 +99,25 @@ class Tool:
         """What the wearer is told of having done it.
 
         Raises InputError(BAD_INPUT) for arguments that do not fit the schema or that the tool cannot read; an error
-        that the function did not mean to raise becomes one, too, so that one tool cannot end the assistant.
+        that the function did not mean to raise becomes InputError(INTERNAL), so that one tool cannot end the assistant.
         """
+        return self.call_checked(context, self.checked(arguments))
+
+    def checked(self, arguments: Mapping[str, Any]) -> msgspec.Struct:
+        """The arguments as the tool takes them. Raises InputError(BAD_INPUT) where they do not fit the schema."""
         try:
-            checked = msgspec.convert(arguments, self.arguments)
+            return msgspec.convert(arguments, self.arguments)
         except msgspec.ValidationError as error:
             raise misfit(self, error) from error
+
+    def call_checked(self, context: ToolContext, checked: msgspec.Struct) -> str:
+        """`call` with arguments that were checked."""
         try:
             return self.function(context, **msgspec.structs.asdict(checked))
         except GlassesError:
             raise
         except Exception as error:  # a tool is anybody's code
-            raise InputError(Reason.BAD_INPUT, f"tool {self.name} failed: {error!r}") from error
+            raise InputError(Reason.INTERNAL, f"tool {self.name} failed: {error!r}") from error
 
 
 _KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
@@ -116,20 +137,37 @@ def misfit(tool: Tool, error: msgspec.ValidationError) -> InputError:
 @overload
 def tool(function: Callable[..., str]) -> Tool: ...
 @overload
-def tool(*, examples: tuple[str, ...] = (), asks_first: bool = False) -> Callable[[Callable[..., str]], Tool]: ...
 def tool(
-    function: Callable[..., str] | None = None, *, examples: tuple[str, ...] = (), asks_first: bool = False
+    *,
+    examples: tuple[str, ...] = (),
+    asks_first: bool = False,
+    reads_only: bool = False,
+    questions: Mapping[str, str] = ...,
+) -> Callable[[Callable[..., str]], Tool]: ...
+def tool(
+    function: Callable[..., str] | None = None,
+    *,
+    examples: tuple[str, ...] = (),
+    asks_first: bool = False,
+    reads_only: bool = False,
+    questions: Mapping[str, str] = MappingProxyType({}),
 ) -> Tool | Callable[[Callable[..., str]], Tool]:
     """Makes a Tool of a function: its name, the first line of its docstring, its annotated arguments.
 
     Raises TypeError for a function that has no docstring or an argument without an annotation.
     """
     if function is None:
-        return lambda given: _made(given, examples, asks_first)
-    return _made(function, examples, asks_first)
+        return lambda given: _made(given, examples, asks_first, reads_only, questions)
+    return _made(function, examples, asks_first, reads_only, questions)
 
 
-def _made(function: Callable[..., str], examples: tuple[str, ...], asks_first: bool) -> Tool:
+def _made(
+    function: Callable[..., str],
+    examples: tuple[str, ...],
+    asks_first: bool,
+    reads_only: bool,
+    questions: Mapping[str, str],
+) -> Tool:
     name, doc = function.__name__.rstrip("_"), inspect.getdoc(function)
     if not NAME.fullmatch(name):
         raise TypeError(f"{name!r} is no name for a tool: small letters, digits and _, at most 64")
@@ -142,4 +180,6 @@ def _made(function: Callable[..., str], examples: tuple[str, ...], asks_first: b
         default = () if parameter.default is parameter.empty else (parameter.default,)
         fields.append((parameter.name, parameter.annotation, *default))
     arguments = msgspec.defstruct(f"{name}_arguments", fields, forbid_unknown_fields=True, kw_only=True)
-    return Tool(name, doc.splitlines()[0], arguments, function, examples, asks_first)
+    if unknown := [one for one in questions if one not in arguments.__struct_fields__]:
+        raise TypeError(f"tool {name}: a question for {unknown[0]}, which is no argument")
+    return Tool(name, doc.splitlines()[0], arguments, function, examples, asks_first, reads_only, questions)

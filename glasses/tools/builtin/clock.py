@@ -30,7 +30,7 @@ _ZONES = {
 _AGO = {"yesterday": 1, "day before yesterday": 2}
 
 
-@tool(examples=("What time is it?", "What's the time in Rome?"))
+@tool(examples=("What time is it?", "What's the time in Rome?"), reads_only=True)
 def time(context: ToolContext, place: str = "") -> str:
     """Tells the time, here or in another place."""
     if place.strip().lower() in ("", "here"):
@@ -43,7 +43,7 @@ def time(context: ToolContext, place: str = "") -> str:
     )
 
 
-@tool(examples=("What day is it?", "What's the date next Monday?"))
+@tool(examples=("What day is it?", "What's the date next Monday?"), reads_only=True)
 def date(context: ToolContext, day: str = "") -> str:
     """Tells the date and the day of the week, of today or another day."""
     now = context.now()

@@ -52,19 +52,19 @@ def take_picture(context: ToolContext) -> str:
     return context.device().do("take_picture")
 
 
-@tool(examples=("How much battery is left?", "Do you need charging?"))
+@tool(examples=("How much battery is left?", "Do you need charging?"), reads_only=True)
 def battery(context: ToolContext) -> str:
     """Tells how full the battery is."""
     return context.device().do("battery")
 
 
-@tool(examples=("Is everything working?", "Are the glasses connected?"))
+@tool(examples=("Is everything working?", "Are the glasses connected?"), reads_only=True)
 def status(context: ToolContext) -> str:
     """Tells how the glasses, the link and the devices are."""
     return context.device().do("status")
 
 
-@tool(examples=("Meow like a cat.", "Ring a bell."))
+@tool(examples=("Meow like a cat.", "Ring a bell."), questions={"name": "Which sound?"})
 def play_sound(context: ToolContext, name: str) -> str:
     """Makes the sound of an animal or a thing."""
     return context.device().play(name.strip().lower())

@@ -8,13 +8,17 @@ from glasses.tools.tool import ToolContext, tool
 MAX_LETTERS = 60
 
 
-@tool(examples=("How do you spell rhythm?", "Spell queue."))
+@tool(examples=("How do you spell rhythm?", "Spell queue."), reads_only=True, questions={"word": "Which word?"})
 def spell(context: ToolContext, word: str) -> str:
     """Spells a word, letter by letter."""
     return f"{word.strip()}: {', '.join(letter.upper() for letter in _letters(word))}."
 
 
-@tool(examples=("How many letters has banana?", "How many s are in Mississippi?"))
+@tool(
+    examples=("How many letters has banana?", "How many s are in Mississippi?"),
+    reads_only=True,
+    questions={"word": "In which word?"},
+)
 def count_letters(context: ToolContext, word: str, letter: str = "") -> str:
     """Counts the letters of a word, or how often one letter is in it."""
     letters = [one.lower() for one in _letters(word)]

@@ -10,7 +10,10 @@ from glasses.tools.tool import ToolContext, tool
 _SAID = 3  # notes that are read out at once
 
 
-@tool(examples=("Remember that my seat is 14 C.", "Take a note: buy a lamp."))
+@tool(
+    examples=("Remember that my seat is 14 C.", "Take a note: buy a lamp."),
+    questions={"text": "What is to be remembered?"},
+)
 def remember(context: ToolContext, text: str) -> str:
     """Keeps a note of what the wearer says."""
     if not text.strip(" ."):
@@ -19,7 +22,7 @@ def remember(context: ToolContext, text: str) -> str:
     return f"Noted: {note.text.rstrip('.')}."
 
 
-@tool(examples=("Where is my seat?", "Read me my notes."))
+@tool(examples=("Where is my seat?", "Read me my notes."), reads_only=True)
 def recall(context: ToolContext, about: str = "") -> str:
     """Tells what the wearer asked to remember."""
     found = _found(context, about)

@@ -79,13 +79,21 @@ _CURRENCIES = {
 _MAYBE_POUNDS = ("pound", "pounds", "quid")  # of money where the other side is money
 
 
-@tool(examples=("What's seven times eight?", "How much is fifteen percent of eighty?"))
+@tool(
+    examples=("What's seven times eight?", "How much is fifteen percent of eighty?"),
+    reads_only=True,
+    questions={"expression": "What is to be calculated?"},
+)
 def calculate(context: ToolContext, expression: str) -> str:
     """Works out a calculation."""
     return f"{spoken(value_of(expression))}."
 
 
-@tool(examples=("How many kilometres are ten miles?", "Convert fifty euros to dollars."))
+@tool(
+    examples=("How many kilometres are ten miles?", "Convert fifty euros to dollars."),
+    reads_only=True,
+    questions={"amount": "How much of it?", "unit": "From which unit?", "to": "To which unit?"},
+)
 def convert(context: ToolContext, amount: float, unit: str, to: str) -> str:
     """Converts an amount from one unit or currency to another."""
     if not math.isfinite(amount):

@@ -12,7 +12,10 @@ from glasses.tools.tool import ToolContext, tool
 from glasses.tools.when import next_after, read_when
 
 
-@tool(examples=("Remind me to call Tom at five.", "In ten minutes, remind me of the bread."))
+@tool(
+    examples=("Remind me to call Tom at five.", "In ten minutes, remind me of the bread."),
+    questions={"text": "Of what?", "when": "At what time?"},
+)
 def set_reminder(context: ToolContext, text: str, when: str) -> str:
     """Reminds the wearer of something at a time, once or repeated."""
     if not text.strip(" .!?"):
@@ -27,7 +30,7 @@ def set_reminder(context: ToolContext, text: str, when: str) -> str:
     return f"I will remind you {words.moments(at, read.repeat, context.now())}: {text.strip(' .!?')}."
 
 
-@tool(examples=("What are my reminders?", "Is there anything to do today?"))
+@tool(examples=("What are my reminders?", "Is there anything to do today?"), reads_only=True)
 def list_reminders(context: ToolContext) -> str:
     """Tells which reminders are set."""
     found = context.store.open_dues("reminder")

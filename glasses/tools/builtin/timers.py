@@ -11,7 +11,10 @@ from glasses.tools.tool import ToolContext, tool
 from glasses.tools.when import read_when
 
 
-@tool(examples=("Set a timer for five minutes.", "Start a ten minute timer for the rice."))
+@tool(
+    examples=("Set a timer for five minutes.", "Start a ten minute timer for the rice."),
+    questions={"duration": "For how long?"},
+)
 def set_timer(context: ToolContext, duration: str, name: str = "") -> str:
     """Starts a timer, which may have a name."""
     seconds = seconds_of(duration)
@@ -19,7 +22,7 @@ def set_timer(context: ToolContext, duration: str, name: str = "") -> str:
     return f"{words.duration(seconds)}{f', {name.strip()}' if name.strip() else ''}, starting now."
 
 
-@tool(examples=("How long is left?", "Which timers are running?"))
+@tool(examples=("How long is left?", "Which timers are running?"), reads_only=True)
 def list_timers(context: ToolContext, name: str = "") -> str:
     """Tells how much time is left on the timers."""
     found = matching(context, "timer", name)
@@ -38,7 +41,7 @@ def cancel_timer(context: ToolContext, name: str = "", all: bool = False) -> str
     return cancelled(context, "timer", name, all)
 
 
-@tool(examples=("Wake me at seven.", "Set an alarm for six thirty every weekday."))
+@tool(examples=("Wake me at seven.", "Set an alarm for six thirty every weekday."), questions={"when": "At what time?"})
 def set_alarm(context: ToolContext, when: str, name: str = "") -> str:
     """Sets an alarm for a time, once or repeated."""
     read = read_when(when, context.now(), prefers_morning=True)
@@ -48,7 +51,7 @@ def set_alarm(context: ToolContext, when: str, name: str = "") -> str:
     return f"The alarm is set, {words.moments(read.at, read.repeat, context.now())}."
 
 
-@tool(examples=("What alarms are set?", "When do you wake me?"))
+@tool(examples=("What alarms are set?", "When do you wake me?"), reads_only=True)
 def list_alarms(context: ToolContext) -> str:
     """Tells which alarms are set."""
     found = context.store.open_dues("alarm")

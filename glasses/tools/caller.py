@@ -1,0 +1,145 @@
+"""From a turn to a tool's sentence: which tool it asks for, with which arguments, what is asked back, what is said.
+
+`plan` looks at a turn that may not be over yet and changes nothing; `carry_out` does what the turn asked for, once it
+is known to be over and meant for the assistant.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from glasses.errors import GlassesError, InputError, Reason
+from glasses.tools.tool import Tool, ToolContext
+from glasses.types import Float32Array
+
+log = logging.getLogger(__name__)
+WAIT_S = 30.0  # a question of a tool waits so long for its answer
+NOT_UNDERSTOOD = "I did not understand that."
+FAILED = "That did not work."
+CANCELLED = "All right, I leave it."
+Step = Literal["call", "confirm", "decline", "ask"]
+
+
+class Chooser(Protocol):
+    """Tells which tool a turn asks for, from the KV cache as it stands at the end of the prompt."""
+
+    def choose(self, *, waiting: bool = False) -> str | None:
+        """The tool's name; "confirm" or "decline" where a question waits and the turn answers it; None: no tool."""
+        ...
+
+
+class Reader(Protocol):
+    """Finds the arguments of a tool in a turn."""
+
+    def read(self, tool: Tool, rows: Float32Array, /) -> dict[str, Any]:
+        """What of the tool's arguments is in the turn's rows (n, n_embd). The KV cache is as it was when it returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a turn asks for. `step`: call the tool; do what was asked about, or leave it; ask for an argument."""
+
+    tool: Tool
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    step: Step = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A call that waits for the wearer: for a yes, or for an argument that is missing."""
+
+    call: ToolCall
+    for_yes: bool
+    until_s: float
+
+
+class ToolCaller:
+    """`plan` belongs to the thread of the backbone; the rest may be called from any."""
+
+    def __init__(
+        self,
+        tools: Callable[[], Mapping[str, Tool]],
+        chooser: Chooser,
+        reader: Reader,
+        context: ToolContext,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`tools` gives all that may be called now, by name."""
+        self._tools, self._chooser, self._reader, self._context = tools, chooser, reader, context
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._waiting: _Waiting | None = None
+
+    def plan(self, rows: Float32Array) -> ToolCall | None:
+        """What the turn asks for, whose rows float32 (n, n_embd) are in the KV cache with the suffix behind them.
+
+        None: nothing that a tool does. Raises ModelError as the backbone does.
+        """
+        waiting = self._waits()
+        name = self._chooser.choose(waiting=waiting is not None and waiting.for_yes)
+        if waiting and waiting.for_yes and name in ("confirm", "decline"):
+            return ToolCall(waiting.call.tool, waiting.call.arguments, name)
+        if waiting and not waiting.for_yes and name in (None, waiting.call.tool.name):
+            found = self._reader.read(waiting.call.tool, rows)
+            if any(one in found for one in missing(waiting.call)):
+                return self._call(waiting.call.tool, {**waiting.call.arguments, **found})
+        tool = self._tools().get(name or "")
+        return self._call(tool, self._reader.read(tool, rows)) if tool else None
+
+    def carry_out(self, call: ToolCall) -> str:
+        """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
+        tool = call.tool
+        if call.step == "decline":
+            self.forget()
+            return CANCELLED
+        if call.step == "ask":
+            self._wait(call, for_yes=False)
+            return tool.question(missing(call)[0])
+        if tool.asks_first and call.step != "confirm":
+            self._wait(call, for_yes=True)
+            return tool.confirmation(call.arguments)
+        self.forget()
+        try:
+            checked = tool.checked(call.arguments)
+        except InputError as error:
+            log.warning("%s", error)
+            return NOT_UNDERSTOOD
+        try:
+            return tool.call_checked(self._context, checked)
+        except GlassesError as error:
+            log.info("tool %s: %s", tool.name, error)
+            return FAILED if error.reason is Reason.INTERNAL else str(error)
+
+    def forget(self) -> None:
+        """Nothing waits for the wearer any more."""
+        with self._lock:
+            self._waiting = None
+
+    def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
+        call = ToolCall(tool, arguments)
+        return ToolCall(tool, arguments, "ask") if missing(call) else call
+
+    def _wait(self, call: ToolCall, *, for_yes: bool) -> None:
+        with self._lock:
+            self._waiting = _Waiting(call, for_yes, self._clock_s() + WAIT_S)
+
+    def _waits(self) -> _Waiting | None:
+        with self._lock:
+            if self._waiting and self._clock_s() > self._waiting.until_s:
+                self._waiting = None
+            return self._waiting
+
+
+def missing(call: ToolCall) -> list[str]:
+    """The arguments that the tool needs and the call lacks, in the tool's order."""
+    fields = msgspec.structs.fields(call.tool.arguments)
+    return [one.name for one in fields if one.required and one.name not in call.arguments]

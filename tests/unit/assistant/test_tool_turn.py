@@ -1,0 +1,191 @@
+"""Turns that ask for a tool; the responder's backbone, voice and speaker only keep what they are given."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from glasses.assistant import tool_turn
+from glasses.assistant.tool_turn import CalledTools
+from glasses.events import Outcome, TurnEvent
+from glasses.tools.caller import FAILED, ToolCaller
+from glasses.tools.store import ToolStore
+from glasses.tools.tool import Tool, ToolContext, tool
+from tests.unit.assistant.test_responder import TOKENS, WAIT_S, Running, completed, draft, signal
+
+
+class Asked:
+    """A chooser and a reader that take a turn's first input for "tool value"."""
+
+    def __init__(self) -> None:
+        self.words = ""
+
+    def choose(self, *, waiting: bool = False) -> str | None:
+        return self.words.partition(" ")[0]
+
+    def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
+        return {}
+
+
+class Tools:
+    """The three kinds of tools: one that acts, one that only reads, one that takes its time."""
+
+    def __init__(self) -> None:
+        self.acted, self.go, self.later = list[str](), threading.Event(), list[str]()
+
+        @tool
+        def act(context: ToolContext) -> str:
+            """Acts."""
+            self.acted.append(threading.current_thread().name)
+            return "It is done."
+
+        @tool(reads_only=True)
+        def look(context: ToolContext) -> str:
+            """Looks."""
+            self.acted.append("look")
+            return "Nothing changed."
+
+        @tool
+        def slow(context: ToolContext) -> str:
+            """Takes its time."""
+            self.go.wait(WAIT_S)
+            return "It took long."
+
+        @tool
+        def silent(context: ToolContext) -> str:
+            """Says nothing."""
+            return ""
+
+        @tool
+        def broken(context: ToolContext) -> str:
+            """Breaks."""
+            raise KeyError
+
+        tools = {one.name: one for one in (act, look, slow, silent, broken)}
+        self.asked = Asked()
+        context = ToolContext(lambda: datetime(2026, 3, 4, 10, 30), ToolStore(":memory:"))
+        self.called = CalledTools(ToolCaller(lambda: tools, self.asked, self.asked, context), self.later.append)
+
+    def running(self, words: str) -> Running:
+        self.asked.words = words
+        return Running(tools=self.called)
+
+
+@pytest.fixture
+def tools() -> Tools:
+    return Tools()
+
+
+def said(running: Running) -> str:
+    return " ".join(clause.text for clause in running.speaker.clauses)
+
+
+def test_turn_that_asks_for_no_tool_is_answered_by_the_backbone(tools: Tools) -> None:
+    with tools.running("why is the sky blue") as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+    assert said(running) == "".join(TOKENS)
+    assert running.replies[0].tool == ""
+
+
+def test_tool_that_acts_is_called_once_and_only_when_the_turn_is_completed(tools: Tools) -> None:
+    with tools.running("act") as running:
+        one = draft()
+        running.put(one)
+        running.wait_for(lambda: running.backbone.n_fed)
+        time.sleep(0.05)
+        assert tools.acted == []
+        running.put(completed(one))
+        running.wait_for(lambda: running.replies)
+    assert tools.acted == ["tool act"], "on a thread of its own"
+    assert said(running) == "It is done."
+    assert (running.replies[0].tool, running.replies[0].outcome) == ("act", Outcome.COMPLETED)
+
+
+@pytest.mark.parametrize("event", [TurnEvent.NOT_ADDRESSED, TurnEvent.TIMED_OUT])
+def test_tool_of_a_turn_that_was_not_for_us_is_never_called(tools: Tools, event: TurnEvent) -> None:
+    with tools.running("act") as running:
+        running.put(draft())
+        running.wait_for(lambda: running.backbone.n_fed)
+        time.sleep(0.02)
+        running.put(signal(event))
+        tools.asked.words = "why"
+        two = draft("b", turn_id=2)
+        running.put(two, completed(two))
+        running.wait_for(lambda: running.replies)
+    assert tools.acted == []
+
+
+def test_tool_that_only_reads_is_called_while_the_turn_may_go_on(tools: Tools) -> None:
+    with tools.running("look") as running:
+        one = draft()
+        running.put(one)
+        running.wait_for(lambda: tools.acted)
+        assert running.speaker.clauses == []
+        running.put(completed(one))
+        running.wait_for(lambda: running.replies)
+    assert said(running) == "Nothing changed."
+
+
+def test_slow_tool_is_told_to_be_under_way_and_its_sentence_comes_later(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_turn, "SLOW_S", 0.02)
+    with tools.running("slow") as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+        assert said(running) == tool_turn.UNDER_WAY
+        tools.asked.words = "look"
+        two = draft("b", turn_id=2)
+        running.put(two, completed(two))  # the wearer goes on talking
+        running.wait_for(lambda: len(running.replies) == 2)
+        assert tools.later == []
+        tools.go.set()
+        running.wait_for(lambda: tools.later)
+    assert tools.later == ["It took long."]
+
+
+def test_tool_under_way_that_is_interrupted_is_said_later(tools: Tools) -> None:
+    with tools.running("slow") as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: any(thread.name == "tool slow" for thread in threading.enumerate()))
+        running.put(signal(TurnEvent.INTERRUPTED))
+        running.wait_for(lambda: running.replies)
+        tools.go.set()
+        running.wait_for(lambda: tools.later)
+    assert running.replies[0].outcome is Outcome.INTERRUPTED
+
+
+def test_more_tools_than_may_run_are_refused(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_turn, "SLOW_S", 0.0)
+    with tools.running("slow") as running:
+        for i in range(1, 6):
+            one = draft(str(i), turn_id=i)
+            running.put(one, completed(one))
+            running.wait_for(lambda n=i: len(running.replies) == n)
+        tools.go.set()
+        running.wait_for(lambda: len(tools.later) == 4)
+    assert running.replies[-1].text == tool_turn.TOO_MANY
+
+
+def test_tool_that_says_nothing_leaves_the_backbone_unasked(tools: Tools) -> None:
+    with tools.running("silent") as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+    assert (running.replies[0].text, running.replies[0].outcome) == ("", Outcome.COMPLETED)
+
+
+def test_tool_that_breaks_is_said_not_to_have_worked(tools: Tools) -> None:
+    with tools.running("broken") as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+    assert said(running) == FAILED
