@@ -1,4 +1,4 @@
-"""The tools that the running assistant has now: built in, from apps, from MCP servers. They come and go while it runs."""
+"""The tools that the running assistant has now. Apps and MCP servers bring and take theirs while it runs."""
 
 from __future__ import annotations
 
