@@ -47,10 +47,15 @@ def time(context: ToolContext, place: str = "") -> str:
 def date(context: ToolContext, day: str = "") -> str:
     """Tells the date and the day of the week, of today or another day."""
     now = context.now()
-    ago = _AGO.get(" ".join(day.lower().strip(" .?").removeprefix("the ").split()))
-    at = now - timedelta(days=ago) if ago else read_when(day, now).at if day.strip() else now
+    at = day_of(day, now) if day.strip() else now
     said = f"{at:%A}, {at:%B} {at.day}, {at.year}"
     return f"Today is {said}." if at.date() == now.date() else f"That {'was' if at < now else 'is'} {said}."
+
+
+def day_of(words: str, now: datetime) -> datetime:
+    """A time of the day that the words name, which may have passed. Raises InputError(BAD_INPUT)."""
+    ago = _AGO.get(" ".join(words.lower().strip(" .?").removeprefix("the ").split()))
+    return now - timedelta(days=ago) if ago else read_when(words, now).at
 
 
 def zone_of(place: str) -> ZoneInfo:

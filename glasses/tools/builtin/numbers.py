@@ -98,8 +98,7 @@ def convert(context: ToolContext, amount: float, unit: str, to: str) -> str:
     """Converts an amount from one unit or currency to another."""
     if not math.isfinite(amount):
         raise InputError(Reason.BAD_INPUT, "That is no amount.")
-    source, target = _currency(unit), _currency(to)
-    source, target = source or _pounds(unit, target), target or _pounds(to, source)
+    source, target = currencies_of(unit, to)
     are = "is" if amount == 1 else "are"
     if source and target:
         if source == target:
@@ -156,6 +155,30 @@ def unit_name(said: str) -> str:
     if not re.fullmatch(r"[a-z][a-z _/*0-9]{0,40}", wanted):
         raise InputError(Reason.BAD_INPUT, f"{said.strip()!r} is no unit")
     return wanted.replace(" per ", "/").replace(" ", "_")
+
+
+def currencies_of(unit: str, to: str) -> tuple[str | None, str | None]:
+    """Both as currencies of ISO 4217, None for what is none: "pounds" are money where the other one is money."""
+    source, target = _currency(unit), _currency(to)
+    return source or _pounds(unit, target), target or _pounds(to, source)
+
+
+def units_of(unit: str, to: str) -> tuple[str, str]:
+    """Both by their names: a currency of ISO 4217, or pint's name of a unit. Raises InputError(BAD_INPUT)."""
+    source, target = currencies_of(unit, to)
+    return source or unit_name(unit), target or unit_name(to)
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Whether two names as `units_of` gives them, or pint's own, are of one unit or currency."""
+    import pint  # noqa: PLC0415
+
+    if one == other or one.isupper() or other.isupper():
+        return one == other
+    try:
+        return _registry().Unit(one) == _registry().Unit(other)
+    except (pint.PintError, AttributeError, ValueError, TypeError):
+        return False
 
 
 def _with_digits(text: str) -> str:
