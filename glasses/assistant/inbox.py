@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from glasses.assistant.clock import Clock
 from glasses.assistant.reply import Synthesizer, same_rows
-from glasses.backbone.llama import LlamaBackbone
+from glasses.backbone.handover import Handover
 from glasses.devices.speaker import AudioOutput
 from glasses.events import Clause, Draft, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import Float32Array
@@ -68,9 +68,9 @@ class Inbox:
     """`put` and `stop` may be called from any thread and never wait; the rest belongs to the responder's thread."""
 
     def __init__(
-        self, backbone: LlamaBackbone, voice: Synthesizer | None, speaker: AudioOutput | None, clock: Clock
+        self, handover: Handover, voice: Synthesizer | None, speaker: AudioOutput | None, clock: Clock
     ) -> None:
-        self._backbone, self._voice, self._speaker, self._clock = backbone, voice, speaker, clock
+        self._handover, self._voice, self._speaker, self._clock = handover, voice, speaker, clock
         self._arrived = threading.Condition()
         self._commands: list[Command] = []
         self._basis: Basis | None = None  # of the newest draft, while its turn is not completed
@@ -87,7 +87,14 @@ class Inbox:
             self._speaker = speaker
 
     def put(self, signal: Signal) -> None:
-        """Queues a signal. Aborts the work that it makes useless; silences, pauses or resumes the speaker."""
+        """Queues a signal. Aborts the work that it makes useless; silences, pauses or resumes the speaker.
+
+        Apps get out of the backbone as soon as a turn begins, long before it is to be answered.
+        """
+        if isinstance(signal, TurnSignal) and signal.event in (TurnEvent.TIMED_OUT, TurnEvent.NOT_ADDRESSED):
+            self._handover.release()
+        else:
+            self._handover.hold()
         with self._arrived:
             if isinstance(signal, Draft):
                 self._queue(self._draft(signal))
@@ -134,7 +141,7 @@ class Inbox:
         """Leaves the backbone to others."""
         with self._arrived:
             self._open = False
-            self._backbone.clear_abort()
+            self._handover.clear_abort()
 
     def take(self, wait_s: float) -> list[Command]:
         """The commands that wait, oldest first; where there are none, those that come within `wait_s`."""
@@ -143,7 +150,7 @@ class Inbox:
                 self._clock.wait(self._arrived, wait_s)
             commands, self._commands = self._commands, []
             if commands:
-                self._backbone.clear_abort()
+                self._handover.clear_abort()
         return commands
 
     def play(self, turn_id: int, text: str, pcm: Float32Array) -> Clause | None:
@@ -170,6 +177,6 @@ class Inbox:
 
     def _abort(self) -> None:
         if self._open:
-            self._backbone.abort()
+            self._handover.abort()
             if self._voice:
                 self._voice.abort()

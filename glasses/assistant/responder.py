@@ -21,6 +21,7 @@ from glasses.assistant.kv_context import KvContext
 from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
 from glasses.assistant.tool_turn import ToolTurns
+from glasses.backbone.handover import Handover
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
 from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
@@ -63,6 +64,7 @@ class Responder:
         tools: ToolTurns | None = None,
         write: Write | None = None,
         clock: Clock | None = None,
+        handover: Handover | None = None,
     ) -> None:
         """Without `voice` or `speaker` replies are text only.
 
@@ -70,11 +72,13 @@ class Responder:
         text of a reply to a completed turn. `on_progress`: a sign of life. `canned_reply`: what is said to a draft
         without asking the backbone, "" for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes
         the tokens of a reply once the draft is in the KV cache (default: the backbone). `clock`: the host's by default.
+        `handover`: shares the backbone with apps.
         """
         self._voice, self._clock = voice, clock or HostClock()
         self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
         self._canned_reply, self._tools = canned_reply, tools
-        self._inbox = Inbox(loaded.backbone, voice, speaker, self._clock)
+        self._handover = handover or Handover(loaded.backbone)
+        self._inbox = Inbox(self._handover, voice, speaker, self._clock)
         self._context = KvContext(loaded)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
         self._reply: Reply | None = None
@@ -106,10 +110,21 @@ class Responder:
         self._inbox.open()
         try:
             while not self._stopped:
-                self._take(IDLE_S)
-                self._work()
+                if not self._has_work:
+                    self._handover.give()
+                    self._take(IDLE_S)
+                if self._has_work:
+                    self._handover.take()
+                    self._work()
         finally:
+            self._handover.close()
             self._inbox.close()
+
+    @property
+    def _has_work(self) -> bool:
+        """Whether `_work` would do anything."""
+        is_queued = self._reply is not None and self._stage is ReplyStage.QUEUED
+        return bool(self._forgetting or self._interrupted or is_queued)
 
     def _take(self, wait_s: float = 0.0) -> None:
         """Follows the commands that came."""
@@ -282,5 +297,6 @@ class Responder:
 
     def _finish(self, reply: Reply, outcome: Outcome) -> None:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED
+        self._handover.release()
         self._on_state(ReplyState(self._clock.now_ns(), reply.draft.turn.id, "finished"))
         self._on_reply(reply)

@@ -1,8 +1,8 @@
 """The backbone (the language model): tokens and embeddings in; tokens, log-probabilities and hidden states out.
 
 Every input is checked before llama.cpp sees it. Feeding the embeddings of tokens gives bit for bit the logits that
-feeding the tokens gives. The thread that opened a backbone owns it: other threads may call only `abort`, `clear_abort`
-and the tokenizer; anything else raises RuntimeError there.
+feeding the tokens gives. The thread that opened a backbone owns it, until another one calls `own`: other threads may
+call only `abort`, `clear_abort` and the tokenizer; anything else raises RuntimeError there.
 """
 
 from __future__ import annotations
@@ -265,6 +265,10 @@ class LlamaBackbone:
     def clear_abort(self) -> None:
         """Takes back an `abort` that stopped nothing."""
         self._native.abort_flag[0] = b"\x00"
+
+    def own(self) -> None:
+        """Makes the calling thread the owner. Whoever calls it makes sure that no other thread is using it."""
+        self._owner = threading.get_ident()
 
     def close(self) -> None:
         """Frees model and context; may be called twice. Nothing else works afterwards."""

@@ -10,13 +10,15 @@ import numpy as np
 from glasses.assistant.clock import HostClock
 from glasses.assistant.inbox import Cut, Inbox, NewDraft, Stop
 from glasses.assistant.reply import SAME_ROW
+from glasses.backbone.handover import Handover
 from glasses.events import TurnEvent
 from tests.unit.assistant.test_responder import Backbone, Speaker, draft, signal
 
 
 def opened() -> tuple[Inbox, Backbone, Speaker]:
     backbone, speaker = Backbone(), Speaker()
-    parts: Any = backbone, None, speaker, HostClock()
+    shared: Any = backbone
+    parts: Any = Handover(shared), None, speaker, HostClock()
     inbox = Inbox(*parts)
     inbox.open()
     return inbox, backbone, speaker
@@ -51,7 +53,8 @@ def test_inbox_draft_that_says_the_same_aborts_nothing() -> None:
 
 def test_inbox_that_is_not_open_aborts_nothing() -> None:
     backbone = Backbone()
-    parts: Any = backbone, None, None, HostClock()
+    shared: Any = backbone
+    parts: Any = Handover(shared), None, None, HostClock()
     inbox = Inbox(*parts)
     inbox.put(draft())
     inbox.stop()
