@@ -10,12 +10,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from glasses.errors import GlassesError, InputError, Reason
+from glasses.tools.builtin.about import learn_routine
+from glasses.tools.routines import PREFIX, routines_in, steps_of
 from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Float32Array
 
@@ -50,6 +52,8 @@ class ToolCall:
     tool: Tool
     arguments: Mapping[str, Any] = field(default_factory=dict)
     step: Step = "call"
+    parts: tuple[ToolCall, ...] = ()  # of a routine, one after the other
+    problem: str = ""  # said instead of calling
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,14 @@ class ToolCaller:
         reader: Reader,
         context: ToolContext,
         *,
+        understand: Callable[[str], ToolCall | None] = lambda words: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tools` gives all that may be called now, by name."""
+        """`tools` gives all that may be called now, by name. `understand` is what `plan` is for a turn of typed words:
+        the steps of routines are understood by it.
+        """
         self._tools, self._chooser, self._reader, self._context = tools, chooser, reader, context
-        self._clock_s = clock_s
+        self._understand, self._clock_s = understand, clock_s
         self._lock = threading.Lock()
         self._waiting: _Waiting | None = None
 
@@ -97,26 +104,36 @@ class ToolCaller:
 
     def carry_out(self, call: ToolCall) -> str:
         """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
-        tool = call.tool
+        if call.parts and not call.problem:
+            return " ".join(said for part in call.parts if (said := self.carry_out(part)))
+        return self._instead(call) or self._do(call)
+
+    def _instead(self, call: ToolCall) -> str:
+        """What is said where the tool is not called now: a problem, or a question to the wearer."""
+        if call.problem:
+            return call.problem
         if call.step == "decline":
             self.forget()
             return CANCELLED
         if call.step == "ask":
             self._wait(call, for_yes=False)
-            return tool.question(missing(call)[0])
-        if tool.asks_first and call.step != "confirm":
+            return call.tool.question(missing(call)[0])
+        if call.tool.asks_first and call.step != "confirm":
             self._wait(call, for_yes=True)
-            return tool.confirmation(call.arguments)
+            return call.tool.confirmation(call.arguments)
+        return ""
+
+    def _do(self, call: ToolCall) -> str:
         self.forget()
         try:
-            checked = tool.checked(call.arguments)
+            checked = call.tool.checked(call.arguments)
         except InputError as error:
             log.warning("%s", error)
             return NOT_UNDERSTOOD
         try:
-            return tool.call_checked(self._context, checked)
+            return call.tool.call_checked(self._context, checked)
         except GlassesError as error:
-            log.info("tool %s: %s", tool.name, error)
+            log.info("tool %s: %s", call.tool.name, error)
             return FAILED if error.reason is Reason.INTERNAL else str(error)
 
     def forget(self) -> None:
@@ -125,8 +142,24 @@ class ToolCaller:
             self._waiting = None
 
     def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
+        if steps := self._steps(tool):
+            understood = [self._understand(step) for step in steps]
+            parts = tuple(part for part in understood if part)
+            problem = "" if len(parts) == len(steps) else NOT_UNDERSTOOD
+            return ToolCall(tool, parts=parts, problem=problem)
+        if isinstance(words := arguments.get("actions"), str) and tool is learn_routine:
+            try:
+                arguments = {**arguments, "actions": steps_of(words, lambda part: self._understand(part) is not None)}
+            except InputError as error:
+                return ToolCall(tool, arguments, problem=str(error))
         call = ToolCall(tool, arguments)
-        return ToolCall(tool, arguments, "ask") if missing(call) else call
+        return replace(call, step="ask") if missing(call) else call
+
+    def _steps(self, tool: Tool) -> tuple[str, ...]:
+        """The wearer's words for what a routine does; none for another tool."""
+        if not tool.name.startswith(PREFIX):
+            return ()
+        return next((one.steps for one in routines_in(self._context.store) if one.name == tool.name), ())
 
     def _wait(self, call: ToolCall, *, for_yes: bool) -> None:
         with self._lock:

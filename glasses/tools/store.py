@@ -1,10 +1,11 @@
-"""What tools keep between runs, in one SQLite file: timers, alarms, reminders, notes and settings."""
+"""What tools keep between runs, in one SQLite file: timers, alarms, reminders, notes and routines."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,10 @@ from typing import Literal
 from glasses.errors import InputError, Reason
 
 Kind = Literal["timer", "alarm", "reminder"]
-VERSION = 1
+VERSION = 2
 MAX_OPEN = 1000  # of timers, alarms and reminders; notes
 MAX_TEXT = 2000  # characters
+MAX_ROUTINES = 50
 _TABLES = """
 CREATE TABLE due (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL,
@@ -27,6 +29,8 @@ CREATE TABLE due (
 );
 CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, written TEXT NOT NULL);
 """
+# Since version 2; the steps are JSON.
+_ROUTINES = "CREATE TABLE routines (phrase TEXT PRIMARY KEY COLLATE NOCASE, steps TEXT NOT NULL);"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,9 @@ class ToolStore:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA synchronous=FULL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
+            if version < VERSION:
+                missing = (_TABLES if version == 0 else "") + _ROUTINES
+                self._db.executescript(f"BEGIN;{missing}PRAGMA user_version={VERSION};COMMIT;")
         except sqlite3.DatabaseError as error:
             raise InputError(Reason.CORRUPT, f"{path} cannot be used as the tools' store: {error}") from error
         if version > VERSION:
@@ -147,3 +152,21 @@ class ToolStore:
     def remove_notes(self, notes: list[Note]) -> None:
         with self._changing() as db:
             db.executemany("DELETE FROM notes WHERE id = ?", [(note.id,) for note in notes])
+
+    def put_routine(self, phrase: str, steps: Sequence[str]) -> None:
+        """Keeps a routine, in place of one with the same phrase. Raises InputError where there are too many."""
+        with self._changing() as db:
+            (count,) = db.execute("SELECT count(*) FROM routines").fetchone()
+            if count >= MAX_ROUTINES:
+                raise InputError(Reason.BAD_INPUT, f"there are {count} routines already: forget some first")
+            db.execute("INSERT OR REPLACE INTO routines VALUES (?,?)", (phrase, json.dumps(list(steps))))
+
+    def routines(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Phrase and steps of all routines, in the order of their phrases."""
+        with self._lock:
+            rows = self._db.execute("SELECT phrase, steps FROM routines ORDER BY phrase").fetchall()
+        return [(phrase, tuple(json.loads(steps))) for phrase, steps in rows]
+
+    def remove_routine(self, phrase: str) -> None:
+        with self._changing() as db:
+            db.execute("DELETE FROM routines WHERE phrase = ?", (phrase,))

@@ -46,13 +46,31 @@ class Controls(Protocol):
         ...
 
 
+class Tools(Protocol):
+    """The tools that there are now; see `ToolRegistry`."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """All of them."""
+        ...
+
+    def add(self, *tools: Tool) -> None:
+        """Adds tools."""
+        ...
+
+    def remove(self, *tools: Tool) -> None:
+        """Removes tools."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may use: the local time (without a zone), what is kept between runs, and the device."""
+    """What a tool may use: the local time (without a zone), what is kept between runs, the device, the other tools."""
 
     now: Callable[[], datetime]
     store: ToolStore
     controls: Controls | None = None
+    tools: Tools | None = None
 
     def device(self) -> Controls:
         """The device's controls. Raises InputError(UNSUPPORTED) where no device runs."""
@@ -68,7 +86,7 @@ class Tool:
     `description` is one sentence. `examples` are wordings that ask for it. `asks_first` is for what cannot be undone:
     the wearer confirms it. `reads_only` is for what changes nothing, so that it may be called before the wearer's
     turn is surely over. `questions` are asked for arguments that are missing. `arguments` is a msgspec.Struct with a
-    field for each argument.
+    field for each argument. `origin` is who brought it, "" for a tool that came with the assistant.
     """
 
     name: str
@@ -79,6 +97,7 @@ class Tool:
     asks_first: bool = False
     reads_only: bool = False
     questions: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
     def question(self, argument: str) -> str:
         """What the wearer is asked where this argument is missing."""
