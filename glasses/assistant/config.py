@@ -90,12 +90,15 @@ class OffloadConfig:
 
 @dataclass(frozen=True, slots=True)
 class AssistantConfig:
-    """How `glasses run` runs. `activation` is what starts a turn; `link` the address of glasses over a link."""
+    """How `glasses run` runs. `activation` is what starts a turn; `link` the address of glasses over a link;
+    `persona` the name of a file of persona.py.
+    """
 
     activation: Activation = "button"
     bundle: str = DEFAULT_BUNDLE
     board: str = DEFAULT_BOARD
     link: str | None = None
+    persona: str | None = None
     muted: bool = False
     audio: AudioConfig = field(default_factory=AudioConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)

@@ -201,6 +201,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "bundle": _text,
     "board": _text,
     "link": _text,
+    "persona": _text,
     "muted": _flag,
     "audio.microphone": _text,
     "audio.speaker": _text,

@@ -11,13 +11,14 @@ from functools import partial
 
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
+from glasses.assistant import persona as personas
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.config_file import load_config
 from glasses.assistant.fault_injection import FaultHooks
 from glasses.assistant.observers import Observers
-from glasses.assistant.reply_writer import MAX_TOKENS
+from glasses.assistant.reply_writer import write_locally
 from glasses.commands import link_keys, offload_options, run_options
 from glasses.commands.log_thread import logging_on_a_thread
 from glasses.commands.run_controls import Controlled, controls
@@ -59,6 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
     config = load_config(run_options.given(args)).config
+    persona = personas.load(config.persona)
     if stays_muted := mute_file.is_kept():
         config = replace(config, muted=True)
     with ExitStack() as stack:
@@ -78,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
         devices = _devices(config, stack, note=note, on_touch=events.put)
         for hud in services.hud(devices.show if isinstance(devices, Hud) else None):
             observers.add(hud)
-        voice = open_voice_or_none(config.bundle) if config.audio.voice else None
+        voice = open_voice_or_none(config.bundle, persona.voice) if config.audio.voice else None
         if voice:
             stack.callback(voice.close)
-        loaded = open_bundle(config.bundle)
+        loaded = open_bundle(config.bundle, system=persona.system)
         stack.callback(loaded.close)
         offload = offload_options.open_answerer(config.offload, stack)
         allowed = partial(services.governor.is_allowed, "remote")
@@ -92,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
             devices,
             events=events,
             observers=observers,
-            write=offload.writer(loaded.backbone, MAX_TOKENS, allowed=allowed) if offload else None,
+            write=offload.writer(loaded.backbone, persona.max_tokens, allowed=allowed)
+            if offload
+            else write_locally(loaded.backbone, persona.max_tokens),
             progress=faults.progress,
             is_allowed=services.governor.is_allowed,
             keep_muted=mute_file.keep,
@@ -138,10 +142,10 @@ def _devices(
     return remote
 
 
-def open_voice_or_none(bundle: str) -> Voice | None:
+def open_voice_or_none(bundle: str, name: str | None = None) -> Voice | None:
     """The voice, not yet loaded; None, with a note, where the extra or the file is missing."""
     try:
-        return open_voice(bundle, warm=False)
+        return open_voice(bundle, name=name, warm=False)
     except ModelError as error:
         if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
             raise

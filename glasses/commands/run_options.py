@@ -38,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     _add_memory_options(parser)
     _add_service_options(parser)
     offload_options.add_options(parser)
+    parser.add_argument("--persona", metavar="NAME", help="a file with its prompt, name, voice, manner and tools")
     parser.add_argument("--bundle", help=f"(default: {store.DEFAULT_BUNDLE})")
     parser.add_argument("--inject", choices=sorted(INJECTED), default=None, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=None, metavar="S", help="stop by itself after S seconds")

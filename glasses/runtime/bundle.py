@@ -106,9 +106,9 @@ class LoadedBundle:
 
 
 def open_bundle(
-    bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048
+    bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048, system: str = SYSTEM
 ) -> LoadedBundle:
-    """Opens all models of a bundle and brings the backbone to the end of the system prompt.
+    """Opens all models of a bundle and brings the backbone to the end of the system prompt `system`.
 
     Raises ModelError: NOT_FOUND (not pulled), CORRUPT, UNSUPPORTED (a backbone whose chat format is not known),
     BAD_INPUT (a modality that there is no entry of), WRONG_SPACE (a connector of another encoder).
@@ -125,7 +125,7 @@ def open_bundle(
         }
         path, template = store.path_of(bundle.backbone), bundle.chat_template
         backbone = LlamaBackbone(path, n_ctx=n_ctx, n_threads=n_threads, sha256=sha256, chat_template=template)
-        _feed_prefix(backbone, store.cache_dir() / "states")
+        _feed_prefix(backbone, system, store.cache_dir() / "states")
         loaded = LoadedBundle(
             bundle=bundle,
             connectors={
@@ -195,12 +195,16 @@ def _open_pooled(path: Path, sha256: str, n_threads: int) -> PooledConnector:
     return connector
 
 
-def open_voice(bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = 2, warm: bool = True) -> Voice:
-    """Opens the bundle's voice. Raises ModelError: NOT_INSTALLED (extra `voice`), NOT_FOUND (not pulled), CORRUPT.
+def open_voice(
+    bundle_name: str = store.DEFAULT_BUNDLE, *, name: str | None = None, n_threads: int = 2, warm: bool = True
+) -> Voice:
+    """Opens the voice of the manifest `name`, by default the bundle's.
+
+    Raises ModelError: NOT_INSTALLED (extra `voice`), NOT_FOUND (not pulled), CORRUPT.
 
     Without `warm` its network is loaded when it is first needed, which takes about a second.
     """
-    name = store.load_bundle(bundle_name).voice
+    name = name or store.load_bundle(bundle_name).voice
     if name is None:
         raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice")
     paths = store.paths_of(store.load_manifest(name))
@@ -219,9 +223,9 @@ def open_memory(loaded: LoadedBundle, memory: LatentMemory | None = None) -> Mem
     return MemoryWriter(encoder_of("sounds").encode, encoder_of("views").encode, memory)
 
 
-def _feed_prefix(backbone: LlamaBackbone, folder: Path) -> None:
+def _feed_prefix(backbone: LlamaBackbone, system: str, folder: Path) -> None:
     """Restores the state after the system prompt, or computes and keeps it; the file is a cache and may be lost."""
-    prefix = backbone.prompt_format.prefix(SYSTEM)
+    prefix = backbone.prompt_format.prefix(system)
     tag = hashlib.sha256(prefix.encode()).hexdigest()[:16]
     path = folder / f"{backbone.sha256[:16]}-{tag}.state"
     try:
