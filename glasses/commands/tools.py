@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from glasses.commands.run_tools import STORE_NAME
 from glasses.errors import InputError, Reason
-from glasses.folders import state_folder
+from glasses.folders import own_state_folder
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext, misfit
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = {tool.name: tool for tool in BUILTIN}.get(args.tool)
     if wanted is None:
         raise InputError(Reason.NOT_FOUND, f"no tool {args.tool!r}: {', '.join(tool.name for tool in BUILTIN)}")
-    store = ToolStore(state_folder() / "glasses" / "tools.db")
+    store = ToolStore(own_state_folder() / STORE_NAME)
     try:
         said = wanted.call(ToolContext(datetime.now, store), _arguments(wanted, args.arguments))
     finally:
