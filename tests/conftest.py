@@ -23,6 +23,8 @@ EXTRAS = {
         "piper": "voice",
         "smpclient": "update",
         "opuslib_next": "codecs",
+        **dict.fromkeys(("mcp", "jsonschema", "referencing", "httpx2"), "mcp"),
+        "pypdf": "documents",
         "onnx": "quantize",
         "pillow_heif": "heic",
         "torch": "train",

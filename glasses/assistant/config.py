@@ -12,6 +12,7 @@ from typing import Literal
 from glasses.memory.latent_memory import TIERS
 from glasses.model_store.store import DEFAULT_BUNDLE
 from glasses.system.board import DEFAULT_BOARD
+from glasses.tools.mcp.config import McpConfig
 
 Activation = Literal["button", "wake-word", "request", "speech"]
 ACTIVATIONS: tuple[Activation, ...] = ("button", "wake-word", "request", "speech")
@@ -89,6 +90,13 @@ class OffloadConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentsConfig:
+    """`folders` whose notes and documents can be asked about."""
+
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AssistantConfig:
     """How `glasses run` runs. `activation` is what starts a turn; `link` the address of glasses over a link;
     `persona` the name of a file of persona.py.
@@ -107,6 +115,8 @@ class AssistantConfig:
     dashboard: DashboardConfig = field(default_factory=DashboardConfig)
     hud: HudConfig = field(default_factory=HudConfig)
     offload: OffloadConfig = field(default_factory=OffloadConfig)
+    mcp: McpConfig = field(default_factory=McpConfig)
+    documents: DocumentsConfig = field(default_factory=DocumentsConfig)
 
     def recorded_with(self) -> dict[str, str]:
         """What a recording says of how it was made; a replay needs it."""

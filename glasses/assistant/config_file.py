@@ -17,8 +17,10 @@ from typing import Any
 from glasses import folders
 from glasses.assistant.config import ACTIVATIONS, FORMER_ACTIVATIONS, MAX_MEMORY_MIN, AssistantConfig
 from glasses.errors import InputError, Reason
+from glasses.tools.mcp.config import read_allow, read_servers
 
 MAX_FILE_BYTES = 64 * 1024
+MAX_FOLDERS = 16  # of documents
 MAX_SHOWN = 80  # characters of a wrong value in an error
 FILE_NAME = "glasses.toml"  # of the system's file, in each of $GLASSES_CONFIG_DIRS
 BUILT_IN, COMMAND_LINE = "built in", "command line"
@@ -130,8 +132,12 @@ def _checked(key: str, value: Any, source: str, folder: Path | None) -> Any:
         checked = _RULES[key](value)
     except ValueError as error:
         raise InputError(Reason.BAD_INPUT, f"{source}: key '{key}': {error}, found {_shown(value)}") from error
+    if folder is None:
+        return checked
     if isinstance(checked, Path):
-        return folder / checked if folder else checked  # in a file: from where the file lies
+        return folder / checked  # in a file: from where the file lies
+    if key == "documents.folders":
+        return tuple(folder / one for one in checked)
     return checked
 
 
@@ -164,6 +170,12 @@ def _path(value: Any) -> Path:
         return folders.expanded(_text(str(value) if isinstance(value, Path) else value))
     except InputError as error:  # "~somebody/...": no such user
         raise ValueError("must be a path in a home folder that exists") from error
+
+
+def _folders(value: Any) -> tuple[Path, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_FOLDERS:
+        raise ValueError(f"must be a list of at most {MAX_FOLDERS} paths")
+    return tuple(_path(one) for one in value)
 
 
 def _source(value: Any) -> str:
@@ -220,4 +232,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "offload.url": _text,
     "offload.token_file": _path,
     "offload.ca_file": _path,
+    "mcp.servers": read_servers,
+    "mcp.allow": read_allow,
+    "documents.folders": _folders,
 }

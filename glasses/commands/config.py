@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from glasses.assistant.config_file import items, load_config, paths
+from glasses.tools.mcp.config import McpAllow, ServerConfig
 
 _EXAMPLE = """\
 examples:
@@ -64,4 +66,10 @@ def _print(args: argparse.Namespace, table: Any, lines: list[str]) -> None:
 
 
 def _plain(value: Any) -> Any:
+    """As JSON has it. Of MCP servers the command or address is shown: a key may stand beside it."""
+    if isinstance(value, tuple):
+        servers = {one.name: one.where for one in value if isinstance(one, ServerConfig)}
+        return servers or [str(one) for one in value]
+    if isinstance(value, McpAllow):
+        return asdict(value)
     return str(value) if isinstance(value, Path) else value

@@ -118,7 +118,7 @@ class ToolCaller:
         if call.step == "ask":
             self._wait(call, for_yes=False)
             return call.tool.question(missing(call)[0])
-        if call.tool.asks_first and call.step != "confirm":
+        if call.tool.must_ask and call.step != "confirm":
             self._wait(call, for_yes=True)
             return call.tool.confirmation(call.arguments)
         return ""
@@ -131,6 +131,8 @@ class ToolCaller:
             log.warning("%s", error)
             return NOT_UNDERSTOOD
         try:
+            if call.step == "confirm":
+                call.tool.agree()
             return call.tool.call_checked(self._context, checked)
         except GlassesError as error:
             log.info("tool %s: %s", call.tool.name, error)

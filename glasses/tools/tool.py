@@ -109,6 +109,14 @@ class Tool:
         return f"{self.name.replace('_', ' ').capitalize()}{f' {told}' if told else ''}: shall I?"
 
     @property
+    def must_ask(self) -> bool:
+        """Whether the wearer must agree before the next call."""
+        return self.asks_first
+
+    def agree(self) -> None:
+        """The wearer has agreed to the next call."""
+
+    @property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the arguments, as OpenAI and MCP use it: an object with properties."""
         made = msgspec.json.schema(self.arguments)

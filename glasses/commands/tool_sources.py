@@ -1,0 +1,56 @@
+"""Where the tools of a command come from: built in, packages and files of the wearer, MCP servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glasses.assistant.config import AssistantConfig
+from glasses.folders import config_folder, state_folder
+from glasses.tools.mcp.consent import NAME, Consents
+from glasses.tools.plugins import add_each, load_plugins
+from glasses.tools.registry import ToolRegistry
+
+if TYPE_CHECKING:
+    from glasses.tools.mcp.servers import McpServers
+
+NO_SDK = "MCP servers need, from the checkout: pip install -e '.[mcp]'"
+
+
+@contextmanager
+def tools_from_elsewhere(
+    registry: ToolRegistry,
+    config: AssistantConfig,
+    *,
+    note: Callable[[str], None],
+    show: Callable[[str], None] = lambda text: None,
+) -> Iterator[McpServers | None]:
+    """Puts them into the registry while this lasts; servers connect beside, and come and go.
+
+    What cannot be used is told to `note`, one sentence each, and stops nothing. `show` gets what a tool has to say that
+    is too long to be said. Yields the servers, where there are any.
+    """
+    plugins = load_plugins(config_folder() / "glasses")
+    added, refused = add_each(registry, plugins.tools)
+    for problem in (*plugins.problems, *refused):
+        note(str(problem))
+    with ExitStack() as stack:
+        stack.callback(lambda: registry.remove(*added))
+        servers = None
+        if config.mcp.servers and find_spec("mcp") is None:
+            note(NO_SDK)
+        elif config.mcp.servers:
+            from glasses.tools.mcp.servers import McpServers  # noqa: PLC0415 (the extra may be missing)
+
+            servers = McpServers(config.mcp.servers, registry, Consents(consents_path()), note=note, show=show)
+            stack.callback(servers.close)
+            servers.start()
+        yield servers
+
+
+def consents_path() -> Path:
+    """Where it is kept which servers the wearer has agreed to."""
+    return state_folder() / "glasses" / NAME
