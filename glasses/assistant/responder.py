@@ -170,6 +170,8 @@ class Responder:
             return
         if signal.continues_turn:
             reply.outcome = Outcome.CONTINUED
+            if reply.tool and self._tools:
+                self._tools.undo()
         else:
             reply.outcome = Outcome.INTERRUPTED if signal.event is TurnEvent.INTERRUPTED else Outcome.TIMED_OUT
         self._reply, self._basis = None, None

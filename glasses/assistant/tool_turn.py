@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
 
 from glasses.assistant.reply import TurnProgress
@@ -31,6 +32,19 @@ class ToolTurns(Protocol):
         """What is said where the turn asks for a tool, maybe ""; None where the backbone is to answer."""
         ...
 
+    def undo(self) -> None:
+        """The turn of the last reply goes on, so what was done for it is taken back where that is possible."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A call on its thread."""
+
+    call: ToolCall
+    said: Future[str]
+    is_undone: bool = False
+
 
 class CalledTools:
     """The ToolTurns over a ToolCaller. `reply_to` belongs to the thread of the backbone."""
@@ -39,6 +53,7 @@ class CalledTools:
         """`say_later` gets the sentence of a call that took too long to be the reply; from another thread."""
         self._caller, self._say_later = caller, say_later
         self._free = threading.Semaphore(_MAX_CALLS)
+        self._last: _Running | None = None
 
     def reply_to(self, reply: Reply, rows: Float32Array, progress: TurnProgress) -> str | None:
         """See `ToolTurns`. Raises ModelError as the backbone does, and ABORTED where nobody waits any more.
@@ -53,42 +68,53 @@ class CalledTools:
             progress.wait_completed()
         if not self._free.acquire(blocking=False):
             return TOO_MANY
-        return self._said(self._start(call), progress)
+        self._last = self._start(call)
+        return self._said(self._last, progress)
 
-    def _said(self, running: Future[str], progress: TurnProgress) -> str:
+    def undo(self) -> None:
+        """See `ToolTurns`. A call that still runs is undone when it is done."""
+        if (last := self._last) is None or last.is_undone:
+            return
+        last.is_undone = True
+        last.said.add_done_callback(lambda said: self._caller.undo())
+
+    def _said(self, running: _Running, progress: TurnProgress) -> str:
         """The sentence of a call, or that it is under way."""
         since_s = time.monotonic()
         while True:
             try:
-                return running.result(_LOOK_S)
+                return running.said.result(_LOOK_S)
             except TimeoutError:
-                if running.done():  # the tool's own
+                if running.said.done():  # the tool's own
                     raise
             try:
                 progress.check()
             except ModelError:
                 if progress.is_completed:
-                    running.add_done_callback(self._later)
+                    self._say_when_done(running)
                 raise
             if progress.is_completed and time.monotonic() - since_s > SLOW_S:
-                running.add_done_callback(self._later)
+                self._say_when_done(running)
                 return UNDER_WAY
 
-    def _start(self, call: ToolCall) -> Future[str]:
+    def _start(self, call: ToolCall) -> _Running:
         """The call on a thread of its own, which ends with the process at the latest."""
-        running = Future[str]()
+        running = _Running(call, Future())
 
         def carry_out() -> None:
             try:
-                running.set_result(self._caller.carry_out(call))
+                running.said.set_result(self._caller.carry_out(call))
             except BaseException as error:  # raised again where the result is asked for
-                running.set_exception(error)
+                running.said.set_exception(error)
             finally:
                 self._free.release()
 
         threading.Thread(target=carry_out, name=f"tool {call.tool.name}", daemon=True).start()
         return running
 
-    def _later(self, running: Future[str]) -> None:
-        if said := running.result():
-            self._say_later(said)
+    def _say_when_done(self, running: _Running) -> None:
+        def later(said: Future[str]) -> None:
+            if not running.is_undone and (sentence := said.result()):
+                self._say_later(sentence)
+
+        running.said.add_done_callback(later)

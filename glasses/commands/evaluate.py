@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from glasses.assistant import persona
 from glasses.commands import preflight
 from glasses.data import data_path
 from glasses.errors import InputError, ModelError, Reason
@@ -47,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--limit", type=int, metavar="N", help="at most N items of each kind, spread over its set")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder (default: out/eval)")
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    parser.add_argument("--persona", metavar="NAME", help="with the system prompt of this persona (see glasses run)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     parser.set_defaults(run=run)
 
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             "--only speech pictures sounds",
         )
     preflight.output_folder("--out", args.out)
-    loaded = open_bundle(args.bundle)
+    loaded = open_bundle(args.bundle, system=persona.load(args.persona).system)
     figures: dict[str, Any] = {}
     with progress() as tick:
         for name in args.only:

@@ -18,6 +18,7 @@ import msgspec
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.tools.builtin.about import learn_routine
 from glasses.tools.routines import PREFIX, routines_in, steps_of
+from glasses.tools.store import Image
 from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Float32Array
 
@@ -83,8 +84,11 @@ class ToolCaller:
         """
         self._tools, self._chooser, self._reader, self._context = tools, chooser, reader, context
         self._understand, self._clock_s = understand, clock_s
+        self._in_routine = False  # its steps are being understood
         self._lock = threading.Lock()
         self._waiting: _Waiting | None = None
+        self._before: Image | None = None  # the last call changed what was kept from this
+        self._after: Image | None = None
 
     def plan(self, rows: Float32Array) -> ToolCall | None:
         """What the turn asks for, whose rows float32 (n, n_embd) are in the KV cache with the suffix behind them.
@@ -100,12 +104,28 @@ class ToolCaller:
             if any(one in found for one in missing(waiting.call)):
                 return self._call(waiting.call.tool, {**waiting.call.arguments, **found})
         tool = self._tools().get(name or "")
-        return self._call(tool, self._reader.read(tool, rows)) if tool else None
+        if tool is None or (self._in_routine and (tool is learn_routine or tool.name.startswith(PREFIX))):
+            return None
+        return self._call(tool, self._reader.read(tool, rows))
 
     def carry_out(self, call: ToolCall) -> str:
         """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
+        before = None if call.tool.reads_only else self._context.store.image()
+        said = self._said(call)
+        with self._lock:
+            self._before, self._after = before, self._context.store.image() if before else None
+        return said
+
+    def undo(self) -> None:
+        """Takes back what the last call changed of what is kept: the wearer was not done speaking."""
+        with self._lock:
+            before, after, self._before, self._after, self._waiting = self._before, self._after, None, None, None
+        if before and after:
+            self._context.store.revert(before, after)
+
+    def _said(self, call: ToolCall) -> str:
         if call.parts and not call.problem:
-            return " ".join(said for part in call.parts if (said := self.carry_out(part)))
+            return " ".join(said for part in call.parts if (said := self._said(part)))
         return self._instead(call) or self._do(call)
 
     def _instead(self, call: ToolCall) -> str:
@@ -145,17 +165,25 @@ class ToolCaller:
 
     def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
         if steps := self._steps(tool):
-            understood = [self._understand(step) for step in steps]
+            understood = [self._step(step) for step in steps]
             parts = tuple(part for part in understood if part)
             problem = "" if len(parts) == len(steps) else NOT_UNDERSTOOD
             return ToolCall(tool, parts=parts, problem=problem)
         if isinstance(words := arguments.get("actions"), str) and tool is learn_routine:
             try:
-                arguments = {**arguments, "actions": steps_of(words, lambda part: self._understand(part) is not None)}
+                arguments = {**arguments, "actions": steps_of(words, lambda part: self._step(part) is not None)}
             except InputError as error:
                 return ToolCall(tool, arguments, problem=str(error))
         call = ToolCall(tool, arguments)
         return replace(call, step="ask") if missing(call) else call
+
+    def _step(self, words: str) -> ToolCall | None:
+        """What one step of a routine asks for; routines in routines would have no end."""
+        self._in_routine = True
+        try:
+            return self._understand(words)
+        finally:
+            self._in_routine = False
 
     def _steps(self, tool: Tool) -> tuple[str, ...]:
         """The wearer's words for what a routine does; none for another tool."""

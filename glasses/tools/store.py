@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from glasses.errors import InputError, Reason
 
 Kind = Literal["timer", "alarm", "reminder"]
+Image = Mapping[str, Mapping[int, tuple[Any, ...]]]  # table -> row number -> row
 VERSION = 2
 MAX_OPEN = 1000  # of timers, alarms and reminders; notes
 MAX_TEXT = 2000  # characters
@@ -31,6 +32,9 @@ CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, written TEXT NOT
 """
 # Since version 2; the steps are JSON.
 _ROUTINES = "CREATE TABLE routines (phrase TEXT PRIMARY KEY COLLATE NOCASE, steps TEXT NOT NULL);"
+
+
+_KEPT = ("due", "notes", "routines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +174,21 @@ class ToolStore:
     def remove_routine(self, phrase: str) -> None:
         with self._changing() as db:
             db.execute("DELETE FROM routines WHERE phrase = ?", (phrase,))
+
+    def image(self) -> Image:
+        """All rows as they are now, to find out what a call changes."""
+        with self._lock:
+            return {
+                table: {row[0]: row[1:] for row in self._db.execute(f"SELECT rowid, * FROM {table}")} for table in _KEPT
+            }
+
+    def revert(self, before: Image, after: Image) -> None:
+        """Undoes what changed between two images, and nothing else."""
+        with self._changing() as db:
+            for table in _KEPT:
+                old, new = before[table], after[table]
+                changed = [rowid for rowid in {*old, *new} if old.get(rowid) != new.get(rowid)]
+                db.executemany(f"DELETE FROM {table} WHERE rowid = ?", [(rowid,) for rowid in changed])
+                back = [old[rowid] for rowid in changed if rowid in old]
+                if back:
+                    db.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(back[0]))})", back)

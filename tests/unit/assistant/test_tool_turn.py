@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from glasses.assistant import tool_turn
 from glasses.assistant.tool_turn import CalledTools
-from glasses.events import Outcome, TurnEvent
+from glasses.events import Outcome, TurnEvent, TurnSignal
 from glasses.tools.caller import FAILED, ToolCaller
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext, tool
-from tests.unit.assistant.test_responder import TOKENS, WAIT_S, Running, completed, draft, signal
+from glasses.types import Float32Array
+from tests.unit.assistant.test_responder import TOKENS, WAIT_S, Running, Voice, completed, draft, signal
 
 
 class Asked:
@@ -68,7 +70,8 @@ class Tools:
         tools = {one.name: one for one in (act, look, slow, silent, broken)}
         self.asked = Asked()
         context = ToolContext(lambda: datetime(2026, 3, 4, 10, 30), ToolStore(":memory:"))
-        self.called = CalledTools(ToolCaller(lambda: tools, self.asked, self.asked, context), self.later.append)
+        self.caller = ToolCaller(lambda: tools, self.asked, self.asked, context)
+        self.called = CalledTools(self.caller, self.later.append)
 
     def running(self, words: str) -> Running:
         self.asked.words = words
@@ -189,3 +192,35 @@ def test_tool_that_breaks_is_said_not_to_have_worked(tools: Tools) -> None:
         running.put(one, completed(one))
         running.wait_for(lambda: running.replies)
     assert said(running) == FAILED
+
+
+@pytest.mark.parametrize("words", ["act", "slow"])
+def test_tool_of_a_turn_that_goes_on_is_undone_and_called_anew(
+    tools: Tools, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wearer spoke on before the reply was heard, so the tool was called for half a request."""
+    undone, speak = list[str](), Voice.speak
+
+    def speak_later(self: Voice, clauses: Iterator[str]) -> Iterator[Float32Array]:
+        tools.go.wait(WAIT_S)
+        return speak(self, clauses)
+
+    monkeypatch.setattr(Voice, "speak", speak_later)
+    tools.caller.undo = lambda: undone.append(words)  # type: ignore[method-assign]
+    with tools.running(words) as running:
+        one = draft()
+        running.put(one, completed(one))
+        if words == "act":
+            running.wait_for(lambda: tools.acted)
+        else:
+            running.wait_for(lambda: any(thread.name == "tool slow" for thread in threading.enumerate()))
+        running.put(TurnSignal(TurnEvent.INTERRUPTED, time.monotonic_ns(), 1, continues_turn=True))
+        tools.go.set()
+        running.wait_for(lambda: running.replies)
+        tools.asked.words = "act"
+        two = draft("a and more")
+        running.put(two, completed(two))
+        running.wait_for(lambda: len(running.replies) == 2)
+        running.wait_for(lambda: undone)
+    assert (running.replies[0].outcome, running.replies[1].text) == (Outcome.CONTINUED, "It is done.")
+    assert tools.later == []

@@ -131,3 +131,22 @@ def test_tool_that_breaks_ends_nothing() -> None:
     with pytest.raises(InputError) as error:
         broken.call(ToolContext(datetime.now, talk.store), {})
     assert error.value.reason is Reason.INTERNAL
+
+
+def test_undo_takes_back_what_the_last_call_changed_and_nothing_else(talk: Talk) -> None:
+    talk.says("remember", text="milk")
+    talk.says("set_timer", duration="one minute")
+    talk.says("set_timer", duration="five minutes")
+    other = talk.store.add_note("by another app", datetime(2026, 3, 4))
+    talk.caller.undo()
+    talk.caller.undo()
+    assert [due.at.minute for due in talk.store.open_dues()] == [31]
+    assert [note.text for note in talk.store.notes()] == [other.text, "milk"]
+
+
+def test_undo_brings_back_what_was_deleted(talk: Talk) -> None:
+    talk.says("remember", text="milk")
+    talk.says("forget", about="milk")
+    talk.says("confirm")
+    talk.caller.undo()
+    assert [note.text for note in talk.store.notes()] == ["milk"]

@@ -87,6 +87,20 @@ def test_routine_a_step_of_which_is_not_understood_any_more_does_nothing() -> No
     assert Wearer(store).says("routine_party") == NOT_UNDERSTOOD
 
 
+def test_routine_that_means_itself_is_not_understood() -> None:
+    store = ToolStore(":memory:")
+    store.put_routine("again", ["again"])
+    wearer = Wearer(store)
+    wearer.caller = ToolCaller(
+        lambda: {one.name: one for one in wearer.registry.tools},
+        wearer,
+        wearer,
+        wearer.context,
+        understand=lambda words: wearer.caller.plan(None),  # type: ignore[arg-type]
+    )
+    assert wearer.says("routine_again") == NOT_UNDERSTOOD
+
+
 def test_steps_of_what_goes_on_belongs_to_the_step_before() -> None:
     words = "set a timer for one hour and thirty minutes, then spell tea and milk."
     is_request = lambda part: understand(part) is not None  # noqa: E731
