@@ -11,6 +11,7 @@ from glasses.types import Float32Array, Frame, Int16Array, Token, Turn
 
 MemoryIntent = Literal["", "sound", "picture", "wipe", "repeat"]
 ReplyPhase = Literal["audible", "finished"]
+AnnouncementState = Literal["begun", "told", "interrupted", "missed"]
 
 
 class TurnEvent(StrEnum):
@@ -169,6 +170,22 @@ class ReplyText:
 
     t_ns: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What is said without having been asked just now: a timer that is up, a result that took long.
+
+    `state`: it is said, or without a voice shown, from `t_ns` on; then whether it was told, interrupted so early that
+    it is said again, or rang as often as it does without an answer. `number` counts how often it was begun.
+    """
+
+    t_ns: int
+    id: int
+    kind: str  # "timer", "alarm", "reminder", "result", "sound"
+    text: str
+    number: int
+    state: AnnouncementState
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,12 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return _absolute(environ.get("XDG_STATE_HOME")) or home(environ) / ".local" / "state"
 
 
+def own_state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where this program's own state lies: $STATE_DIRECTORY of systemd, else `glasses` in `state_folder`."""
+    given = _absolute(environ.get("STATE_DIRECTORY", "").split(":")[0])
+    return given or state_folder(environ) / "glasses"
+
+
 def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:
     """`path` with a leading ~ replaced, of this user or of a named one. Raises InputError(NOT_FOUND)."""
     first, *rest = Path(path).parts or (".",)

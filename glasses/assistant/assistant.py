@@ -16,9 +16,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from glasses.assistant.announcements import Announcements
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.device_supervisor import DeviceSupervisor
 from glasses.assistant.echo_stage import EchoStage
+from glasses.assistant.inbox import Announce
 from glasses.assistant.listener import Listener
 from glasses.assistant.memory_link import MemoryLink
 from glasses.assistant.observers import Observer, Observers
@@ -29,7 +31,7 @@ from glasses.decoders.speech import Voice
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import DeviceFactory
 from glasses.errors import GlassesError
-from glasses.events import Draft, Reply, ReplyState, ReplyText, Signal
+from glasses.events import Announced, Draft, Reply, ReplyState, ReplyText, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system.supervised import SupervisedThread
 from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Latents, Load, SensorEvent
@@ -57,6 +59,7 @@ class Assistant:
         listener: Listener | None = None,
         write: Write | None = None,
         canned_reply: Callable[[Draft], str] = lambda draft: "",
+        announcements: Announcements | None = None,
         progress: Callable[[str], None] = lambda stage: None,
         is_allowed: Callable[[Load], bool] = lambda load: True,
         keep_muted: Callable[[bool], None] = lambda muted: None,
@@ -65,8 +68,9 @@ class Assistant:
 
         `events`: the queue that devices put touches into, where they were made before the assistant. `listener` is used
         instead of the one that `config` describes, `write` instead of the local backbone; a text of `canned_reply` is
-        said instead of asking either. `progress` is called with "listener" or "responder" as each works; `is_allowed`
-        is asked before a load runs. `keep_muted` is told by `mute` whether a process after this one is to be muted.
+        said instead of asking either. `announcements`: what is said without being asked. `progress` is called with
+        "listener" or "responder" as each works; `is_allowed` is asked before a load runs. `keep_muted` is told by
+        `mute` whether a process after this one is to be muted.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL; ModelError where the bundle lacks what `config` needs.
         """
@@ -85,7 +89,9 @@ class Assistant:
             is_allowed=is_allowed,
             muted=config.muted,
         )
-        self._reply_states: deque[ReplyState] = deque()  # from the responder, for the listening thread
+        self.announcements = announcements or Announcements()
+        self._talk_ns = self._busy_ns = 0  # when somebody last spoke; when a turn or reply last was
+        self._reply_states: deque[ReplyState | Announced] = deque()  # from the responder, for the listening thread
         self._echo = EchoStage(self._publish)
         self._echo.use(self.devices.speaker)
         self._responder = Responder(
@@ -95,6 +101,7 @@ class Assistant:
             on_state=self._reply_states.append,
             on_reply=self._on_reply,
             on_text=lambda text: self._publish(ReplyText(time.monotonic_ns(), text)),
+            on_announced=self._on_announced,
             on_progress=lambda: progress("responder"),
             canned_reply=self._canned_reply,
             write=write,
@@ -172,6 +179,8 @@ class Assistant:
             state = self._reply_states.popleft()
             self._publish(state)  # here, so that a recording has it where the listener took it
             signals += self._listener.feed(state)
+            if isinstance(state, ReplyState):
+                self._busy_ns = now_ns
         if self.devices.follow_mute():
             signals += self._listener.forget(now_ns)
         if self._to_forget.is_set():
@@ -186,13 +195,41 @@ class Assistant:
             if self.devices.lacks_microphone:
                 signals += self._listener.lose_microphone(now_ns)
         try:
-            if event is not None and self.devices.may_take(event):
+            if isinstance(event, Button) and self.announcements.is_active:  # muted too
+                signals += self._answer_announcement(event)
+            elif event is not None and self.devices.may_take(event):
                 signals += self._take(event)
         except GlassesError as error:  # one turn is lost, not the listener
             log.error("the listener: %s", error)
         for signal in signals:
             self._publish(signal)
             self._responder.put(signal)
+            if isinstance(signal, TurnCompleted):
+                self._tell(self.announcements.answer())
+        self._announce(now_ns)
+
+    def _announce(self, now_ns: int) -> None:
+        """Begins to say what waits to be said, where that interrupts nobody."""
+        if self._listener.hears_speech and not self.devices.muted:
+            self._talk_ns = now_ns
+        if not self._listener.is_idle:
+            self._busy_ns = now_ns
+        elif begun := self.announcements.begin(now_ns, self._talk_ns, self._busy_ns):
+            announced, announcement = begun
+            self._publish(announced)
+            self._listener.feed(announced)
+            self._responder.announce(Announce(announced.id, announced.text, announcement.sound))
+
+    def _answer_announcement(self, touch: Button) -> list[Signal]:
+        """A touch ends what is being said, or rings; it is no touch for a turn."""
+        self._tell(self.announcements.answer())
+        if not self.announcements.is_saying:
+            return []
+        return [TurnSignal(TurnEvent.INTERRUPTED, touch.t_ns, self._listener.turn_id)]
+
+    def _tell(self, ended: list[Announced]) -> None:
+        for announced in ended:
+            self._publish(announced)
 
     def _take(self, event: SensorEvent) -> list[Signal]:
         own_voice = False
@@ -224,6 +261,10 @@ class Assistant:
         if not self._is_allowed("backbone"):
             return TOO_HOT
         return self._canned(draft) or self.memory.canned_reply(draft) or unseen(draft)
+
+    def _on_announced(self, id: int, share: float) -> None:
+        if announced := self.announcements.end(share):
+            self._reply_states.append(announced)
 
     def _on_device_change(self, change: DeviceChange) -> None:
         self._publish(change)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from glasses.assistant.observers import Handlers, Idle
-from glasses.events import Outcome, Reply, ReplyText, TurnEvent, TurnSignal
+from glasses.events import Announced, Outcome, Reply, ReplyText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
 
 CLEAR_AFTER_S = 8.0  # after a reply was said; config key hud.clear_after_s
@@ -43,6 +43,7 @@ class HudText:
             ReplyText: self._on_text,
             TurnSignal: self._on_turn_event,
             Reply: self._on_reply,
+            Announced: self._on_announced,
             DeviceChange: self._on_device_change,
             Wiped: lambda wiped: self._clear(),
             Idle: self._on_idle,
@@ -66,6 +67,15 @@ class HudText:
             self._is_finished = True
             reading_s = len(self._text.split()) / READ_WORDS_PER_S if reply.audible_ns is None else 0.0
             self._clear_at_s = self._clock() + self._clear_after_s + reading_s
+
+    def _on_announced(self, announced: Announced) -> None:
+        """Shown from its beginning on; what nobody answered stays until something else is shown."""
+        if announced.state == "begun":
+            self._text, self._is_finished, self._clear_at_s = announced.text, True, None
+            self._show()
+        elif announced.text == self._text:
+            reading_s = len(self._text.split()) / READ_WORDS_PER_S
+            self._clear_at_s = None if announced.state == "missed" else self._clock() + self._clear_after_s + reading_s
 
     def _on_device_change(self, change: DeviceChange) -> None:
         shown = MUTED if change.state == "muted" else change.why if change.state == "disconnected" else ""

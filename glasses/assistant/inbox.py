@@ -61,7 +61,16 @@ class Forget:
     done: threading.Event
 
 
-Command = NewDraft | TurnCompleted | Cut | Stop | Forget
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Something is to be said that no turn asked for: `text`, or `sound` float32 (N,) instead, at the voice's rate."""
+
+    id: int
+    text: str
+    sound: Float32Array | None = None
+
+
+Command = NewDraft | TurnCompleted | Cut | Stop | Forget | Announce
 
 
 class Inbox:
@@ -123,6 +132,11 @@ class Inbox:
             if not self._open:  # nothing was fed yet, or will be
                 done.set()
         return done
+
+    def announce(self, command: Announce) -> None:
+        """Queues an announcement, which is said once the work under way is done; from any thread."""
+        with self._arrived:
+            self._queue(command)
 
     def stop(self) -> None:
         """Queues `Stop` and aborts what is being done."""

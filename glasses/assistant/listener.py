@@ -22,7 +22,7 @@ from glasses.assistant.turn_states import LONGEST_MS, TurnState
 from glasses.audio.ring_buffer import RingBuffer
 from glasses.audio.silence_predictor import STEP_END, SilencePredictor
 from glasses.audio.vad import SPEECH, STEP_NS, Vad
-from glasses.events import Draft, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
+from glasses.events import Announced, Draft, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
 from glasses.types import (
     NS_PER_MS,
     NS_PER_S,
@@ -87,6 +87,11 @@ class Listener:
         return self._turns.is_replying
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no turn is open and nothing is said."""
+        return self._turns.state is TurnState.IDLE
+
+    @property
     def last_draft(self) -> Draft | None:
         """Of the turn that is open, or was last."""
         return self._draft
@@ -96,7 +101,7 @@ class Listener:
         """Whether the last step of sound was speech."""
         return self._talk_steps > 0
 
-    def feed(self, event: SensorEvent | ReplyState, *, own_voice: bool = False) -> list[Signal]:
+    def feed(self, event: SensorEvent | ReplyState | Announced, *, own_voice: bool = False) -> list[Signal]:
         """Takes one event; `own_voice`: its sound is the reply itself, which is nobody's speech.
 
         Raises InputError for sound of another rate or type, ModelError from the encoders.
@@ -108,6 +113,8 @@ class Listener:
         if isinstance(event, Frame):
             if self._encoder.see(event, wanted=self._turns.is_open and self._turns.wants_image):
                 self._speculator.cancel()
+        elif isinstance(event, Announced):
+            self._turns.announced(event.t_ns, begun=event.state == "begun")
         elif event.turn_id == self.turn_id:
             if event.state == "audible":
                 self._turns.reply_audible(event.t_ns)

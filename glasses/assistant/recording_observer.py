@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glasses.assistant.observers import Handlers
 from glasses.assistant.reply import reply_fields
-from glasses.events import Reply, ReplyState, TurnCompleted, TurnSignal
+from glasses.events import Announced, Reply, ReplyState, TurnCompleted, TurnSignal
 from glasses.recording.entries import Answered, decision_of
 from glasses.recording.recorder import Recorder
 from glasses.types import AudioChunk, Button, DeviceChange, Frame, Latents, OwnVoice, Wiped
@@ -21,7 +21,7 @@ class RecordingObserver:
     @property
     def handlers(self) -> Handlers:
         """What a replay needs."""
-        as_they_are = (AudioChunk, Frame, Button, OwnVoice, ReplyState, TurnSignal, DeviceChange, Wiped)
+        as_they_are = (AudioChunk, Frame, Button, OwnVoice, ReplyState, TurnSignal, Announced, DeviceChange, Wiped)
         return {
             **dict.fromkeys(as_they_are, self._recorder.put),
             TurnCompleted: self._on_turn_completed,

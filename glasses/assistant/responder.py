@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
+from glasses.assistant.announcing import Announcing
 from glasses.assistant.clock import Clock, HostClock
-from glasses.assistant.inbox import Basis, Cut, Forget, Inbox, NewDraft, Stop
+from glasses.assistant.inbox import Announce, Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
@@ -59,6 +60,7 @@ class Responder:
         on_state: Callable[[ReplyState], None],
         on_reply: Callable[[Reply], None] = lambda reply: None,
         on_text: Callable[[str], None] = lambda text: None,
+        on_announced: Callable[[int, float], None] = lambda id, share: None,
         on_progress: Callable[[], None] = lambda: None,
         canned_reply: Callable[[Draft], str] = lambda draft: "",
         tools: ToolTurns | None = None,
@@ -69,16 +71,18 @@ class Responder:
         """Without `voice` or `speaker` replies are text only.
 
         `on_state`: a reply is audible or finished. `on_reply`: a reply to a completed turn ended. `on_text`: the next
-        text of a reply to a completed turn. `on_progress`: a sign of life. `canned_reply`: what is said to a draft
-        without asking the backbone, "" for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes
-        the tokens of a reply once the draft is in the KV cache (default: the backbone). `clock`: the host's by default.
-        `handover`: shares the backbone with apps.
+        text of a reply to a completed turn. `on_announced`: which announcement is over, and the share of it that was
+        heard. `on_progress`: a sign of life. `canned_reply`: what is said to a draft without asking the backbone, ""
+        for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes the tokens of a reply once the
+        draft is in the KV cache (default: the backbone). `clock`: the host's by default. `handover`:
+        shares the backbone with apps.
         """
         self._voice, self._clock = voice, clock or HostClock()
         self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
         self._canned_reply, self._tools = canned_reply, tools
         self._handover = handover or Handover(loaded.backbone)
         self._inbox = Inbox(self._handover, voice, speaker, self._clock)
+        self._announcing = Announcing(self._inbox, voice, on_announced)
         self._context = KvContext(loaded)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
         self._reply: Reply | None = None
@@ -92,6 +96,10 @@ class Responder:
     def put(self, signal: Signal) -> None:
         """Takes a signal of the listener. Aborts the work it makes useless and silences the speaker at once."""
         self._inbox.put(signal)
+
+    def announce(self, command: Announce) -> None:
+        """Says something that no turn asked for, once nothing else is said; an interruption cuts it. Never waits."""
+        self._inbox.announce(command)
 
     def forget(self) -> threading.Event:
         """Ends the reply and forgets the conversation. Returns what is set once the KV cache holds nothing of it."""
@@ -137,7 +145,10 @@ class Responder:
                 self._cut(command)
             elif isinstance(command, Forget):
                 self._forget(command)
+            elif isinstance(command, Announce):
+                self._announcing.add(command)
             elif isinstance(command, Stop):
+                self._announcing.cut()
                 self._stopped = True
         self._on_progress()
 
@@ -165,6 +176,7 @@ class Responder:
             self._show(reply)
 
     def _cut(self, command: Cut) -> None:
+        self._announcing.cut()
         reply, signal = self._reply, command.signal
         if reply is None or reply.outcome:
             return
@@ -183,6 +195,7 @@ class Responder:
 
     def _forget(self, command: Forget) -> None:
         """Ends the reply; `_work` empties the cache, once nothing decodes any more."""
+        self._announcing.cut()
         reply, self._reply, self._basis, self._interrupted = self._reply, None, None, None
         self._forgetting.append(command.done)
         if reply and reply.ended and not reply.outcome:
@@ -192,6 +205,7 @@ class Responder:
 
     def _work(self) -> None:
         """Does what is to be done for the current reply, until it is finished or something else is wanted."""
+        self._announcing.say(self._take)
         reply = self._reply
         while self._forgetting:
             self._context.forget()

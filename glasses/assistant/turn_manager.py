@@ -57,7 +57,7 @@ class TurnManager:
         self._on_speech = on_speech
         self._since_ns = 0  # when the phase began; LISTENING and PAUSED are one
         self._speech_run = 0  # steps of speech without a break
-        self._by_wake_word = self._is_follow_up = False
+        self._by_wake_word = self._is_follow_up = self._is_announcing = False
         self._completeness: float | None = None
         self._last: TurnSpan | None = None
         self._reply_ns = 0  # when the reply was begun
@@ -113,8 +113,18 @@ class TurnManager:
         """The reply's first sample sounds at `t_ns`."""
         self._audible_ns = t_ns
 
+    def announced(self, t_ns: int, *, begun: bool) -> None:
+        """Something that nobody asked for now begins to be said, as a reply to no turn, or that is over."""
+        if begun and self.state is TurnState.IDLE:
+            self._move(Trigger.ANNOUNCED, t_ns)
+            self._last, self._reply_ns, self._audible_ns, self._is_announcing = None, t_ns, t_ns, True
+            self._over_reply_ns.clear()
+        elif not begun and self._is_announcing:
+            self.reply_finished(t_ns)
+
     def reply_finished(self, t_ns: int) -> None:
         """The reply has been said, or there is none."""
+        self._is_announcing = False
         if self.is_replying:
             self._move(Trigger.REPLY_FINISHED, t_ns)
             invites = self._n_follow_ups < self.most_follow_ups
@@ -182,6 +192,7 @@ class TurnManager:
         self.activated_ns, self.wants_image, self.spoken_ns = activated_ns, wants_image, spoken_ns
         self._since_ns = since_ns or activated_ns
         self._completeness, self._audible_ns, self._by_wake_word = None, None, False
+        self._is_announcing = False
         self._is_follow_up = is_follow_up and not self._on_speech
 
     def _step_idle(self, from_ns: int, to_ns: int) -> TurnChange | None:

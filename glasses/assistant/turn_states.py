@@ -31,6 +31,7 @@ class Trigger(StrEnum):
     CONFIRMED = "confirmed"  # the voice over the reply goes on
     FADED = "faded"  # it does not
     REPLY_FINISHED = "reply_finished"
+    ANNOUNCED = "announced"  # something is said that nobody asked for now
     DISMISSED = "dismissed"  # the turn is not addressed to the assistant
     DROPPED = "dropped"  # muted
     TIMED_OUT = "timed_out"
@@ -39,6 +40,7 @@ class Trigger(StrEnum):
 _S, _T, _E = TurnState, Trigger, TurnEvent
 TRANSITIONS: dict[tuple[TurnState, Trigger], tuple[TurnState, TurnEvent | None]] = {
     (_S.IDLE, _T.ACTIVATED): (_S.LISTENING, _E.TURN_STARTED),
+    (_S.IDLE, _T.ANNOUNCED): (_S.REPLYING, None),
     (_S.LISTENING, _T.PAUSE): (_S.PAUSED, _E.SILENCE_STARTED),
     (_S.LISTENING, _T.DONE): (_S.REPLYING, _E.TURN_COMPLETED),
     (_S.LISTENING, _T.DROPPED): (_S.IDLE, None),

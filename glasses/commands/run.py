@@ -12,6 +12,8 @@ from functools import partial
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
 from glasses.assistant import persona as personas
+from glasses.assistant.announcements import Announcements
+from glasses.assistant.announcer import Announcer
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.config import AssistantConfig
@@ -24,6 +26,7 @@ from glasses.commands.log_thread import logging_on_a_thread
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices
+from glasses.commands.run_tools import open_store
 from glasses.decoders.speech import Voice
 from glasses.devices import registry
 from glasses.devices.event_queue import EventQueue
@@ -87,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(loaded.close)
         offload = offload_options.open_answerer(config.offload, stack)
         allowed = partial(services.governor.is_allowed, "remote")
+        announcements, store = Announcements(), open_store(note)
+        stack.callback(store.close)
         assistant = Assistant(
             config,
             loaded,
@@ -94,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
             devices,
             events=events,
             observers=observers,
+            announcements=announcements,
             write=offload.writer(loaded.backbone, persona.max_tokens, allowed=allowed)
             if offload
             else write_locally(loaded.backbone, persona.max_tokens),
@@ -105,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         controls(args, Controlled(assistant, faults, note), stack)
         microphone = assistant.devices.microphone
         observers.publish(Notice("ready", {"microphone": microphone.device.name if microphone else None}))
+        stack.callback(Announcer(store, announcements).close)
         if stays_muted:
             note(STAYS_MUTED)
         watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})

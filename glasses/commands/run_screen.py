@@ -7,13 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from glasses.assistant.observers import EventsDropped, Handlers
 from glasses.assistant.reply import reply_fields
 from glasses.commands.log_thread import write_unbuffered
-from glasses.events import Outcome, Reply, ReplyState, ReplyText, TurnCompleted, TurnEvent, TurnSignal
+from glasses.events import Announced, Outcome, Reply, ReplyState, ReplyText, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
 
 # Of other turn events a person is not told; a program is told all.
@@ -89,8 +89,15 @@ class Screen:
                     decided_ns=event.decided_ns,
                 ),
                 Reply: lambda reply: self._say("reply", **reply_fields(reply)),
+                Announced: lambda announced: self._say("announced", **asdict(announced)),
             }
-        return {**common, TurnSignal: self._turn_event, ReplyText: self._text, Reply: self._reply}
+        return {
+            **common,
+            TurnSignal: self._turn_event,
+            ReplyText: self._text,
+            Reply: self._reply,
+            Announced: self._announced,
+        }
 
     def _say(self, what: str, **fields: Any) -> None:
         if self._as_json:
@@ -148,6 +155,12 @@ class Screen:
             self._line(f"[first audio {first_ms:.0f} ms]" if first_ms is not None else "[said]")
         elif reply.outcome in (Outcome.EMPTY, Outcome.FAILED):
             self._line("[no answer]")
+
+    def _announced(self, announced: Announced) -> None:
+        if announced.state == "begun":
+            self._line(f"[{announced.kind}] {announced.text}" if announced.text else f"[{announced.kind}]")
+        elif announced.state == "missed":
+            self._line(f"[{announced.kind}, nobody answered] {announced.text}")
 
     def _line(self, line: str) -> None:
         self._write(f"\n{line}\n" if self._within_line else f"{line}\n")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from glasses.dashboard.status import Bar, Panel, TurnView
-from glasses.events import Draft, Played, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal
+from glasses.events import Announced, Draft, Played, Reply, ReplyState, TurnCompleted, TurnEvent, TurnSignal
 from glasses.types import NS_PER_MS, AudioChunk, Button, DeviceChange, Frame, OwnVoice
 
 MOST_BARS = 14  # drafts made while somebody speaks for long are many; the last ones matter
@@ -71,6 +71,7 @@ class PanelFeed:
             Draft: self._on_draft,
             TurnCompleted: self._on_turn_completed,
             Reply: self._on_reply,
+            Announced: self._on_announced,
         }
 
     def _on_button(self, button: Button) -> None:
@@ -120,6 +121,10 @@ class PanelFeed:
         if completed.memory_intent:
             self._panel.add_decision("memory", "asked", _MEMORY_INTENTS[completed.memory_intent], completed.decided_ns)
         self._panel.set_state("thinking")
+
+    def _on_announced(self, announced: Announced) -> None:
+        self._panel.add_decision(announced.kind, announced.state, announced.text, announced.t_ns)
+        self._panel.set_state("speaking" if announced.state == "begun" else "listening")
 
     def _on_reply(self, reply: Reply) -> None:
         self._panel.add_turn(turn_view(reply))

@@ -20,7 +20,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image, UnidentifiedImageError
 
 from glasses.errors import InputError, Reason
-from glasses.events import Outcome, ReplyPhase, ReplyState, TurnCompleted, TurnEvent, TurnSignal
+from glasses.events import (
+    Announced,
+    AnnouncementState,
+    Outcome,
+    ReplyPhase,
+    ReplyState,
+    TurnCompleted,
+    TurnEvent,
+    TurnSignal,
+)
 from glasses.media.pictures import MAX_PIXELS, decode_image
 from glasses.types import (
     NS_PER_S,
@@ -74,7 +83,7 @@ _OLD_VALUES = {
 }
 TOPICS = (
     *("/microphone", "/camera", "/touch", "/latents", "/decision", "/answer"),
-    *("/gate", "/reply", "/own_voice", "/devices", "/wiped"),
+    *("/gate", "/reply", "/announced", "/own_voice", "/devices", "/wiped"),
 )
 
 
@@ -112,7 +121,9 @@ class UnreadableEntry(Exception):  # noqa: N818  # becomes an InputError with th
 
 
 # Beside sensor events: the other inputs of the listener, and its turn events.
-Entry = SensorEvent | Latents | Decision | Answered | TurnSignal | ReplyState | OwnVoice | DeviceChange | Wiped
+Entry = (
+    SensorEvent | Latents | Decision | Answered | TurnSignal | ReplyState | Announced | OwnVoice | DeviceChange | Wiped
+)
 
 
 def decision_of(ended: TurnCompleted) -> Decision:
@@ -127,7 +138,7 @@ def decision_of(ended: TurnCompleted) -> Decision:
 
 
 _TOPIC_OF: dict[type, str] = {
-    **{Button: "/touch", Decision: "/decision", Answered: "/answer"},
+    **{Button: "/touch", Decision: "/decision", Answered: "/answer", Announced: "/announced"},
     **{TurnSignal: "/gate", ReplyState: "/reply", OwnVoice: "/own_voice", DeviceChange: "/devices", Wiped: "/wiped"},
 }
 
@@ -225,6 +236,10 @@ def _state_change(topic: str, table: dict[str, Any]) -> Entry:
         return TurnSignal(TurnEvent(table["event"]), t_ns, int(table["turn_id"]), bool(table["continues_turn"]))
     if topic == "/reply":
         return ReplyState(t_ns, int(table["turn_id"]), cast(ReplyPhase, _one_of(table["state"], ReplyPhase)))
+    if topic == "/announced":
+        state = cast(AnnouncementState, _one_of(table["state"], AnnouncementState))
+        words = (_text(table["kind"]), _text(table["text"]), int(table["number"]))
+        return Announced(t_ns, int(table["id"]), *words, state)
     if topic == "/devices":
         return DeviceChange(t_ns, cast(DeviceState, _one_of(table["state"], DeviceState)), str(table["why"]))
     return Wiped(t_ns) if topic == "/wiped" else OwnVoice(t_ns, bool(table["on"]))

@@ -24,7 +24,7 @@ from glasses.assistant.responder import Responder
 from glasses.assistant.setup import SAID, MemoryRecall, open_listener
 from glasses.decoders.speech import Voice
 from glasses.errors import ModelError
-from glasses.events import Draft, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal
+from glasses.events import Announced, Draft, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal
 from glasses.memory.writer import MemoryWriter
 from glasses.recording.entries import Answered, Decision
 from glasses.replay.recorded_replies import RecordedReplies
@@ -33,7 +33,7 @@ from glasses.replay.virtual_devices import RecordedSpeaker, SilentVoice, StreamC
 from glasses.runtime.bundle import LoadedBundle
 from glasses.types import DeviceChange, OwnVoice, SensorEvent, Token, Wiped
 
-Given = SensorEvent | ReplyState | OwnVoice | DeviceChange | Wiped | Decision | Answered
+Given = SensorEvent | ReplyState | Announced | OwnVoice | DeviceChange | Wiped | Decision | Answered
 Told = TurnCompleted | TurnSignal | ReplayedReply
 _Turn = tuple[Draft, TurnCompleted]  # a turn, and the last draft of it
 
@@ -190,6 +190,8 @@ class ReplayEngine:
                 self._recalling.said(given.turn_id, given.text, given.t_ns)
             if self._recorded:
                 self._recorded.answered(given)
+        elif isinstance(given, Announced):
+            self._listener.feed(given)
         elif isinstance(given, OwnVoice):
             self._own_voice = given.on
         elif isinstance(given, Wiped):

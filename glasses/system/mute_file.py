@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from glasses.errors import InputError, Reason
-from glasses.folders import state_folder
+from glasses.folders import own_state_folder
 from glasses.system.process_file import open_own_file
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,7 @@ NAME = "glasses-muted"
 
 def mute_file_path() -> Path:
     """Where the flag lies; it need not exist. Raises InputError(NOT_FOUND) where this user has no folder for it."""
-    given = Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0])
-    return (given if given.is_absolute() else state_folder() / "glasses") / NAME
+    return own_state_folder() / NAME
 
 
 def is_kept() -> bool:

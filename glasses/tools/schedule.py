@@ -48,7 +48,8 @@ def announcement(due: Due, clock: Clock) -> str:
     late_s = -remaining_s(due, clock)
     what = {
         "timer": f"Your {due.text} timer is up." if due.text else "Your timer is up.",
-        "alarm": f"It is {words.clock(due.at)}." + (f" {due.text}." if due.text else ""),
+        "alarm": (f"It is {words.clock(due.at)}." if late_s < LATE_S else f"Your alarm for {words.clock(due.at)}.")
+        + (f" {due.text}." if due.text else ""),
         "reminder": f"A reminder: {due.text}.",
     }[due.kind]
     return what if late_s < LATE_S else f"{what} That is {words.duration(late_s)} late."

@@ -87,6 +87,12 @@ class ToolStore:
         with self._lock:
             self._db.close()
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one after each change of what is kept, here or by another process."""
+        with self._lock:
+            return self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes
+
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """One transaction. Raises InputError(NO_SPACE) where the disk does not take it."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glasses.assistant.inbox import Announce
 from glasses.assistant.reply import SAME_ROW, TurnProgress, same_rows
 from glasses.assistant.responder import Responder
 from glasses.errors import ModelError, Reason
@@ -267,3 +268,48 @@ def test_responder_failing_voice_ends_the_reply_not_the_thread() -> None:
             running.wait_for(lambda n=turn_id: len(running.replies) == n)
     assert [reply.outcome for reply in running.replies] == [Outcome.FAILED, Outcome.COMPLETED]
     assert [state.state for state in running.states] == ["finished", "audible", "finished"]
+
+
+def test_responder_announcement_is_played_whole_and_told_so() -> None:
+    ended = list[tuple[int, float]]()
+    with Running(on_announced=lambda id, share: ended.append((id, share))) as running:
+        running.responder.announce(Announce(7, "It is up. Really."))
+        running.wait_for(lambda: ended)
+        assert [clause.text for clause in running.speaker.clauses] == ["It is up. Really."]
+        assert running.speaker.clauses[0].n_samples == 320
+    assert ended == [(7, 1.0)]
+
+
+def test_responder_announcement_cut_at_the_speaker_tells_what_was_heard() -> None:
+    ended = list[tuple[int, float]]()
+    with Running(on_announced=lambda id, share: ended.append((id, share))) as running:
+        running.speaker.is_speaking = True
+        running.responder.announce(Announce(7, "It is up."))
+        running.wait_for(lambda: running.speaker.clauses)
+        running.speaker.clauses[0].n_samples_played = 40
+        one = draft(turn_id=2)
+        running.put(signal(TurnEvent.INTERRUPTED, turn_id=2))
+        running.speaker.is_speaking = False
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+    assert ended == [(7, 0.25)]
+    assert running.replies[0].outcome is Outcome.COMPLETED
+
+
+def test_responder_announcement_that_waits_for_a_cut_reply_is_not_played_into_the_turn() -> None:
+    ended = list[tuple[int, float]]()
+    with Running(on_announced=lambda id, share: ended.append((id, share))) as running:
+        running.responder._inbox._commands += [Announce(7, "It is up.")]
+        running.put(signal(TurnEvent.INTERRUPTED))
+        running.wait_for(lambda: ended)
+        assert not running.speaker.clauses
+    assert ended == [(7, 0.0)]
+
+
+def test_responder_announcement_without_a_voice_is_shown_only() -> None:
+    ended = list[tuple[int, float]]()
+    with Running(on_announced=lambda id, share: ended.append((id, share))) as running:
+        running.responder.use_speaker(None)
+        running.responder.announce(Announce(7, "It is up."))
+        running.wait_for(lambda: ended)
+    assert ended == [(7, 1.0)]

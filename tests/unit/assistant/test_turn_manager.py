@@ -268,3 +268,28 @@ def test_turn_manager_dropped_turn_ends_the_conversation() -> None:
     voice.gate.reply_finished(voice.now_ns)
     voice.gate.drop(voice.now_ns)
     assert voice.speaks(400) == []
+
+
+def test_turn_manager_announcement_is_interrupted_as_a_reply_is() -> None:
+    voice = Voice(TurnManager())
+    voice.gate.announced(voice.now_ns, begun=True)
+    assert voice.gate.is_replying
+    assert kinds(voice.speaks(400)) == [TurnEvent.BARGE_IN_PENDING, TurnEvent.INTERRUPTED]
+    assert voice.gate.is_open
+    voice.gate.announced(voice.now_ns, begun=False)
+    assert voice.gate.is_open
+
+
+def test_turn_manager_announcement_that_is_over_leaves_it_idle() -> None:
+    voice = Voice(TurnManager())
+    voice.gate.announced(voice.now_ns, begun=True)
+    voice.silent(500)
+    voice.gate.announced(voice.now_ns, begun=False)
+    assert voice.gate.state == "idle"
+
+
+def test_turn_manager_announcement_is_never_begun_in_a_turn_nor_ends_a_reply() -> None:
+    voice = replying()
+    voice.gate.announced(voice.now_ns, begun=True)
+    voice.gate.announced(voice.now_ns, begun=False)
+    assert voice.gate.is_replying
