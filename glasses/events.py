@@ -147,6 +147,7 @@ class Reply:
     number: int  # of the draft within its turn, from 1
     ended: TurnCompleted | None = None
     n_reused_rows: int = 0  # of the draft's rows, those that were in the KV cache already
+    n_past_turns: int = 0  # of the conversation, in the KV cache before this turn
     tokens: list[Token] = field(default_factory=list)
     clauses: list[str] = field(default_factory=list)
     first_token_ns: int | None = None

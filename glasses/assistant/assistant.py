@@ -105,6 +105,7 @@ class Assistant:
             on_progress=lambda: progress("responder"),
             canned_reply=self._canned_reply,
             write=write,
+            conversation_minutes=config.conversation.minutes,
         )
         self._check_ns = 0
         self._to_forget, self._forgotten = threading.Event(), threading.Event()  # a wipe, for the listening thread

@@ -16,6 +16,9 @@ from glasses.tools.mcp.config import McpConfig
 
 Activation = Literal["button", "wake-word", "request", "speech"]
 ACTIVATIONS: tuple[Activation, ...] = ("button", "wake-word", "request", "speech")
+# Follow-ups come within seconds, a return to a matter within minutes; what is asked later is mostly about something
+# else, which a small backbone answers worse behind turns that have nothing to do with it.
+DEFAULT_CONVERSATION_MIN = 5.0
 MAX_MEMORY_MIN = TIERS[-1].until_s / 60
 FORMER_ACTIVATIONS: dict[str, Activation] = {"touch": "button", "wake": "wake-word"}  # in older recordings and options
 
@@ -47,6 +50,13 @@ class MemoryConfig:
 
     minutes: float = MAX_MEMORY_MIN
     keep_replies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationConfig:
+    """After so many `minutes` without a turn the conversation is forgotten; with 0 every turn stands alone."""
+
+    minutes: float = DEFAULT_CONVERSATION_MIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,7 @@ class AssistantConfig:
     audio: AudioConfig = field(default_factory=AudioConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    conversation: ConversationConfig = field(default_factory=ConversationConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     dashboard: DashboardConfig = field(default_factory=DashboardConfig)
     hud: HudConfig = field(default_factory=HudConfig)
@@ -125,6 +136,7 @@ class AssistantConfig:
             "bundle": self.bundle,
             "activation": self.activation,
             "memory_minutes": f"{self.memory.minutes:g}",
+            "conversation_minutes": f"{self.conversation.minutes:g}",
             "keep_replies": "yes" if self.memory.keep_replies else "no",
         }
 

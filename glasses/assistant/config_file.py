@@ -221,6 +221,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "camera.source": _source,
     "memory.minutes": _number(0, MAX_MEMORY_MIN),
     "memory.keep_replies": _flag,
+    "conversation.minutes": _number(0, 24 * 60),
     "recording.enabled": _flag,
     "recording.folder": _path,
     "recording.max_hours": _number(0.01, 1e6),

@@ -1,10 +1,14 @@
-"""The KV cache over turns: the system prompt, what was heard of an interrupted reply, the rows of the newest draft.
+"""The KV cache over turns: the system prompt, the turns before as they were heard, the rows of the newest draft.
 
-A draft carries what the user says; the suffix of the prompt format, after which the answer begins, is added here. It
-belongs to the thread that opened the backbone.
+A draft carries what the user says; the suffix of the prompt format, after which the answer begins, is added here. Of a
+turn that is over the user's rows, the suffix, what was heard of the reply and the turn break stay, as the chat format
+of the backbone has them, and the next turn is fed behind them. It belongs to the thread that opened the backbone.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,15 +16,26 @@ from glasses.assistant.reply import same_rows
 from glasses.events import Draft
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import suffix_of
-from glasses.types import Float32Array
+from glasses.types import Float32Array, Token
+
+REPLY_ROWS = 128  # of the cache, kept free for an answer and its turn break
+
+
+@dataclass(frozen=True, slots=True)
+class PastTurn:
+    """A turn that is over. `user`: its rows float32 (n, n_embd), as they were fed; `reply`: tokens that were heard."""
+
+    user: Float32Array
+    reply: tuple[int, ...]
 
 
 class KvContext:
-    """`prefill` feeds drafts as they come; `keep_heard` keeps the part of an interrupted reply that was heard."""
+    """`prefill` feeds drafts as they come; `keep` ends a turn and keeps what was heard of its reply."""
 
     def __init__(self, loaded: LoadedBundle) -> None:
         self._loaded = loaded
         self.base = loaded.n_prefix  # rows before the turn
+        self.turns: tuple[PastTurn, ...] = ()  # in the cache, oldest first
         self._suffix = loaded.backbone.token_rows(suffix_of(loaded.backbone))
         self._fed: Float32Array = np.zeros((0, loaded.backbone.n_embd), np.float32)  # of the turn, in the cache
         self._n_user = 0  # of these, before the suffix
@@ -33,11 +48,12 @@ class KvContext:
     def prefill(self, draft: Draft) -> int:
         """Feeds what of the draft differs from the cache, and the suffix where the draft may be complete.
 
-        Returns how many of the draft's rows were in the cache already. Raises ModelError: CONTEXT_FULL, ABORTED.
+        Where draft and answer would not fit behind the turns before, these are left out. Returns how many of the
+        draft's rows were in the cache already. Raises ModelError: CONTEXT_FULL, ABORTED.
         """
-        if not draft.follows_interruption and self.base != self._loaded.n_prefix:
-            self._begin_at(self._loaded.n_prefix)
         rows = np.concatenate([draft.rows, self._suffix]) if draft.may_be_complete else draft.rows
+        if self.turns and self.base + len(rows) + REPLY_ROWS > self._loaded.backbone.n_ctx:
+            self.forget()
         # An answer needs the logits of the last row.
         keep = min(same_rows(self._fed, rows), len(rows) - draft.may_be_complete)
         self._fed, self._n_user = self._fed[:keep], min(keep, len(draft.rows))
@@ -49,24 +65,47 @@ class KvContext:
         self._fed, self._n_user = np.concatenate([self._fed, rows[keep:]]), len(draft.rows)
         return min(keep, len(draft.rows))
 
-    def forget(self) -> None:
-        """Leaves the system prompt alone in the cache."""
-        self._loaded.backbone.rollback(self._loaded.n_prefix)
-        self._begin_at(self._loaded.n_prefix)
+    def keep(self, draft: Draft, heard: Sequence[Token]) -> None:
+        """Ends the turn of `draft`: of its reply the tokens `heard` stay. Without any, nothing of the turn does.
 
-    def keep_heard(self, n_tokens: int) -> None:
-        """Rolls the cache back to the last of the `n_tokens` that were heard, and ends the assistant's turn.
+        A token without an id of this backbone was made elsewhere (a tool, a fixed sentence, a remote model): then the
+        text of all is fed as the assistant's own words. May be repeated after it raised. Raises ModelError as
+        `prefill`.
+        """
+        if not heard:
+            return
+        if any(token.token_id < 0 for token in heard):
+            self.prefill(draft)
+            self.add_reply("".join(token.text for token in heard))
+            return
+        eos = self._loaded.backbone.eos
+        self._end_turn([token.token_id for token in heard if token.token_id not in eos])
+
+    def add_reply(self, text: str) -> None:
+        """Ends the turn, whose complete draft is in the cache, with `text` as the assistant's words.
 
         Raises ModelError as `prefill`.
         """
         backbone = self._loaded.backbone
-        if n_tokens == 0:
+        backbone.rollback(self.base + len(self._fed))
+        self._end_turn(backbone.tokenize(text.strip(), special=False))
+
+    def forget(self) -> None:
+        """Leaves the system prompt alone in the cache."""
+        self._loaded.backbone.rollback(self._loaded.n_prefix)
+        self._begin_at(self._loaded.n_prefix)
+        self.turns = ()
+
+    def _end_turn(self, reply: Sequence[int]) -> None:
+        """Feeds those tokens of the reply that are not in the cache, and the turn break."""
+        backbone = self._loaded.backbone
+        n_prompt = self.base + len(self._fed)
+        backbone.rollback(min(n_prompt + len(reply), backbone.n_past))
+        missing = [*reply[backbone.n_past - n_prompt :], *backbone.tokenize(backbone.prompt_format.turn_break)]
+        if backbone.n_past + len(missing) + REPLY_ROWS > backbone.n_ctx:  # room for the next turn matters more
             return
-        backbone.rollback(min(self.base + len(self._fed) + n_tokens, backbone.n_past))
-        breaks = backbone.tokenize(backbone.prompt_format.turn_break)
-        if backbone.n_past + len(breaks) > backbone.n_ctx // 2:  # room for the next turn matters more
-            return
-        backbone.feed([breaks])
+        backbone.feed([missing])
+        self.turns = (*self.turns, PastTurn(self.user_rows, tuple(reply)))
         self._begin_at(backbone.n_past)
 
     def _begin_at(self, n_past: int) -> None:

@@ -138,6 +138,7 @@ def reply_fields(reply: Reply) -> dict[str, Any]:
         "drafts": reply.number,
         "reused_rows": reply.n_reused_rows,
         "rows": len(reply.draft.rows),
+        "past_turns": reply.n_past_turns,
         "decided_ms": round((ended.decided_ns - end_ns) / 1e6, 1) if ended else None,
         "first_audio_ms": round((reply.audible_ns - end_ns) / 1e6, 1) if reply.audible_ns else None,
         "work_before_ms": {stage: round(ms, 1) for stage, ms in before.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -19,6 +20,12 @@ MAX_TOKENS = 64
 def write_locally(backbone: LlamaBackbone, max_tokens: int = MAX_TOKENS) -> Write:
     """Writes replies with the backbone on this device."""
     return lambda draft, progress: stop_on_repetition(backbone.generate(draft.turn.id, max_tokens=max_tokens))
+
+
+def word_tokens(turn_id: int, text: str) -> list[Token]:
+    """A text that no backbone wrote, as a token for each word with the id -1, so that what was heard can be counted."""
+    words = re.findall(r"\s*\S+", text)
+    return [Token(turn_id, -1, word, 0.0, None, i == len(words)) for i, word in enumerate(words, 1)]
 
 
 class SpokenClause(NamedTuple):
@@ -40,8 +47,8 @@ class ReplyWriter:
 
         Raises ModelError, ABORTED among others where `progress` says that nobody waits for it.
         """
-        canned = Token(draft.turn.id, -1, reply.canned_reply, 0.0, None, True)
-        for token in iter([canned]) if reply.canned_reply or reply.tool else self._write(draft, progress):
+        given = word_tokens(draft.turn.id, reply.canned_reply) if reply.canned_reply or reply.tool else None
+        for token in self._write(draft, progress) if given is None else given:
             reply.first_token_ns = reply.first_token_ns or time.monotonic_ns()
             reply.tokens.append(token)
             progress.check()

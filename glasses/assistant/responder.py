@@ -2,8 +2,8 @@
 
 Each draft is fed from where it first differs from the KV cache. To a draft that may be complete, the first clauses are
 written and spoken into memory; once the turn is completed they are played at once, and the rest is written meanwhile.
-A draft that says something else, or an interruption, stops the work within one decode step. After an interruption the
-cache holds what was heard of the reply, nothing more.
+A draft that says something else, or an interruption, stops the work within one decode step. Of a turn that is over the
+cache keeps what was heard of the reply, nothing more, and the next turn knows it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from enum import StrEnum
 
 from glasses.assistant.announcing import Announcing
 from glasses.assistant.clock import Clock, HostClock
+from glasses.assistant.config import DEFAULT_CONVERSATION_MIN
+from glasses.assistant.conversation import Conversation
 from glasses.assistant.inbox import Announce, Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
@@ -67,6 +69,7 @@ class Responder:
         write: Write | None = None,
         clock: Clock | None = None,
         handover: Handover | None = None,
+        conversation_minutes: float = DEFAULT_CONVERSATION_MIN,
     ) -> None:
         """Without `voice` or `speaker` replies are text only.
 
@@ -74,8 +77,8 @@ class Responder:
         text of a reply to a completed turn. `on_announced`: which announcement is over, and the share of it that was
         heard. `on_progress`: a sign of life. `canned_reply`: what is said to a draft without asking the backbone, ""
         for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes the tokens of a reply once the
-        draft is in the KV cache (default: the backbone). `clock`: the host's by default. `handover`:
-        shares the backbone with apps.
+        draft is in the KV cache (default: the backbone). `clock`: the host's by default. `handover`: shares the
+        backbone with apps. `conversation_minutes`: see `Conversation`.
         """
         self._voice, self._clock = voice, clock or HostClock()
         self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
@@ -84,12 +87,12 @@ class Responder:
         self._inbox = Inbox(self._handover, voice, speaker, self._clock)
         self._announcing = Announcing(self._inbox, voice, on_announced)
         self._context = KvContext(loaded)
+        self._conversation = Conversation(self._context, self._clock, conversation_minutes)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
         self._reply: Reply | None = None
         self._stage = ReplyStage.QUEUED
         self._basis: Basis | None = None  # what the reply is made from
         self._n_shown = 0  # tokens of the reply that went to `on_text`
-        self._interrupted: Reply | None = None  # the KV cache does not hold yet what was heard of it
         self._forgetting: list[threading.Event] = []  # wipes that are not done yet
         self._stopped = False
 
@@ -132,7 +135,7 @@ class Responder:
     def _has_work(self) -> bool:
         """Whether `_work` would do anything."""
         is_queued = self._reply is not None and self._stage is ReplyStage.QUEUED
-        return bool(self._forgetting or self._interrupted or is_queued)
+        return bool(self._forgetting or is_queued or self._conversation.has_work)
 
     def _take(self, wait_s: float = 0.0) -> None:
         """Follows the commands that came."""
@@ -188,15 +191,16 @@ class Responder:
             reply.outcome = Outcome.INTERRUPTED if signal.event is TurnEvent.INTERRUPTED else Outcome.TIMED_OUT
         self._reply, self._basis = None, None
         if reply.ended:
-            if not signal.continues_turn and not reply.canned_reply:
+            if not signal.continues_turn:
                 reply.n_tokens_played = tokens_heard([token.text for token in reply.tokens], list(command.played))
-            self._interrupted = reply
+            self._conversation.end(reply)
             self._on_reply(reply)
 
     def _forget(self, command: Forget) -> None:
         """Ends the reply; `_work` empties the cache, once nothing decodes any more."""
         self._announcing.cut()
-        reply, self._reply, self._basis, self._interrupted = self._reply, None, None, None
+        reply, self._reply, self._basis = self._reply, None, None
+        self._conversation.drop()
         self._forgetting.append(command.done)
         if reply and reply.ended and not reply.outcome:
             reply.outcome = Outcome.INTERRUPTED
@@ -208,21 +212,20 @@ class Responder:
         self._announcing.say(self._take)
         reply = self._reply
         while self._forgetting:
-            self._context.forget()
+            self._conversation.forget()
             self._forgetting.pop().set()
         try:
-            if self._interrupted:
-                self._context.keep_heard(self._interrupted.n_tokens_played)
-                self._interrupted = None
+            self._conversation.settle(reply.draft if reply and not reply.outcome else None)
             if reply and self._stage is ReplyStage.QUEUED:
                 self._stage = ReplyStage.WORKING
                 self._answer(reply)
+                self._conversation.settle(None)
         except ModelError as error:
             if error.reason is Reason.ABORTED:
                 self._take()
                 self._work_again(reply)
             else:
-                self._interrupted = None
+                self._conversation.drop()
                 log.error("no answer: %s", error)
                 if reply and not reply.outcome:
                     self._finish(reply, Outcome.FAILED)
@@ -265,7 +268,7 @@ class Responder:
         assert self._basis is not None
         while True:
             since_ns = time.monotonic_ns()
-            reply.n_reused_rows = self._context.prefill(reply.draft)
+            reply.n_reused_rows, reply.n_past_turns = self._context.prefill(reply.draft), self._conversation.n_turns
             record_work(reply, "prefill", since_ns)
             self._inbox.fed(self._basis, self._context.user_rows)
             self._poll(reply)
@@ -314,5 +317,7 @@ class Responder:
     def _finish(self, reply: Reply, outcome: Outcome) -> None:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED
         self._handover.release()
+        if outcome is Outcome.COMPLETED:
+            self._conversation.end(reply)
         self._on_state(ReplyState(self._clock.now_ns(), reply.draft.turn.id, "finished"))
         self._on_reply(reply)

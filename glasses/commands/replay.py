@@ -126,7 +126,7 @@ def _play(
         stack.callback(loaded.close)
         memory = stack.enter_context(_memory(loaded, worn)) if worn.memory else None
         how: dict[str, Any] = {"activation": args.activation or worn.activation, "replies_recorded": worn.replies}
-        how["keep_replies"] = worn.keep_replies
+        how |= {"keep_replies": worn.keep_replies, "conversation_minutes": worn.conversation_min}
         engine = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, **how)
         start_ns = time.monotonic_ns()
         writer = _writer(args, start_ns, stack)

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from glasses.assistant.config import ACTIVATIONS, MAX_MEMORY_MIN, AssistantConfig, activation_of
+from glasses.assistant.config import (
+    ACTIVATIONS,
+    DEFAULT_CONVERSATION_MIN,
+    MAX_MEMORY_MIN,
+    AssistantConfig,
+    activation_of,
+)
 from glasses.assistant.config_file import items
 from glasses.assistant.fault_injection import INJECTED
 from glasses.commands import offload_options, old_names
@@ -106,6 +112,14 @@ def _add_memory_options(parser: argparse.ArgumentParser) -> None:
         dest="memory.keep_replies",
         action="store_true",
         help="keep its last replies, in memory: a double touch says them again",
+    )
+    parser.add_argument(
+        "--conversation-minutes",
+        dest="conversation.minutes",
+        type=float,
+        metavar="MIN",
+        help="the turns before are forgotten after so long without one; 0: every turn stands alone "
+        f"(default: {DEFAULT_CONVERSATION_MIN:g})",
     )
     old_names.add_option(parser, "--transcript", "--keep-replies", dest="memory.keep_replies", nargs=0, const=True)
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import psutil
 
 from glasses.assistant.reply import CompletedTurn, TurnProgress, Write
 from glasses.backbone.inputs import ModelInput
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.repetition import stop_on_repetition
-from glasses.errors import InputError, ModelError, Reason
+from glasses.errors import InputError, Reason
 from glasses.events import Draft
 from glasses.offload.policy import Limits, Signals
 from glasses.offload.remote import RemoteModel
@@ -98,16 +97,14 @@ class HedgedAnswerer:
         """
 
         def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
-            local, tokens = PromptedBackbone(backbone, draft.turn.id), list[Token]()
+            local = PromptedBackbone(backbone, draft.turn.id)
             only = draft.follows_interruption or not allowed()
             answered = self.answer(draft.turn, local, max_tokens=max_tokens, progress=progress, local_only=only)
             try:
                 for token in stop_on_repetition(answered):
-                    tokens.append(token)
-                    yield token
+                    yield token if local.made(token) else replace(token, token_id=-1)
             finally:
                 answered.close()  # type: ignore[attr-defined]  # a generator: the remote model is told to stop
-                local.adopt(tokens)
 
         return write
 
@@ -132,20 +129,10 @@ class PromptedBackbone:
             self._made.append(token)
             yield token
 
-    def adopt(self, tokens: list[Token]) -> None:
-        """Makes the cache hold the prompt and one row for each token that was said, whichever model made it.
-
-        An abort leaves the cache at the prompt.
-        """
-        if [(t.token_id, t.logprob) for t in tokens] == [(t.token_id, t.logprob) for t in self._made or ()]:
-            return
-        ids = [self.backbone.tokenize(token.text, special=False) for token in tokens if token.text]
-        rows = [self.backbone.token_rows(i).mean(axis=0, dtype=np.float32) for i in ids if i]
-        try:
-            self._rewind([np.stack(rows)] if rows else [])
-        except ModelError as error:
-            if error.reason is not Reason.ABORTED:
-                raise
+    def made(self, token: Token) -> bool:
+        """Whether `token` is the one that the backbone made last, not a remote model's."""
+        last = self._made[-1] if self._made else None
+        return last is not None and (last.token_id, last.logprob) == (token.token_id, token.logprob)
 
     def _rewind(self, inputs: list[ModelInput]) -> None:
         self.backbone.rollback(self._n_prompt - 1)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from glasses.assistant.config import Activation
+from glasses.assistant.config import DEFAULT_CONVERSATION_MIN, Activation
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply import TurnProgress
 from glasses.assistant.reply_writer import write_locally
@@ -49,6 +49,7 @@ class ReplayEngine:
         activation: Activation = "button",
         memory: MemoryWriter | None = None,
         keep_replies: bool = False,
+        conversation_minutes: float = DEFAULT_CONVERSATION_MIN,
         replies_recorded: bool = False,
         on_clock: bool = False,
         on_text: Callable[[str], None] = lambda text: None,
@@ -78,6 +79,7 @@ class ReplayEngine:
             canned_reply=self._recalling.instead,
             write=self._write,
             clock=self._clock,
+            conversation_minutes=conversation_minutes,
         )
         self._own_voice = False
         self._waiting: deque[TurnSignal | _Turn | ReplyState] = deque()  # for the responder, oldest first

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.assistant.config import ACTIVATIONS, Activation, activation_of
+from glasses.assistant.config import ACTIVATIONS, DEFAULT_CONVERSATION_MIN, Activation, activation_of
 from glasses.errors import InputError, Reason
 from glasses.events import ReplyState, TurnCompleted, TurnSignal
 from glasses.memory.latent_memory import TIERS
@@ -33,13 +33,16 @@ GAP_NS = 60_000_000_000  # between passes: every pass begins as a new stream, af
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """How the glasses were worn that recorded it. `replies`: their reply's state is in the recording."""
+    """How the glasses were worn that recorded it. `replies`: their reply's state is in the recording.
+    `conversation_min`: how long turns knew those before; 0 in recordings older than that.
+    """
 
     activation: Activation = "button"
     memory: bool = True
     replies: bool = False
     keep_replies: bool = False
     remember_s: float = TIERS[-1].until_s
+    conversation_min: float = DEFAULT_CONVERSATION_MIN
 
 
 @dataclass(slots=True)
@@ -108,10 +111,12 @@ def worn_of(path: Path, key: X25519PrivateKey | None = None) -> SessionConfig:
     try:
         former_s = 0.0 if about.get("memory") == "no" else float(about.get("remember_s", TIERS[-1].until_s))
         memory_s = 60 * float(about["memory_minutes"]) if "memory_minutes" in about else former_s
+        conversation_min = float(about.get("conversation_minutes", 0))
     except ValueError as error:
         raise InputError(Reason.CORRUPT, f"{path}: how long it remembered is no number: {error}") from error
     keep_replies = about.get("keep_replies", about.get("transcript")) == "yes"
-    return SessionConfig(activation, memory_s > 0, True, keep_replies, min(max(memory_s, 1.0), TIERS[-1].until_s))
+    remember_s = min(max(memory_s, 1.0), TIERS[-1].until_s)
+    return SessionConfig(activation, memory_s > 0, True, keep_replies, remember_s, max(conversation_min, 0.0))
 
 
 def _origin_of(path: Path, about: Mapping[str, str]) -> int | None:

@@ -116,14 +116,13 @@ def test_offload_service_killed_mid_turn_is_continued_locally(service: tuple[str
             assert len(called) == 2
 
 
-def test_prompted_tokens_of_another_model_are_kept_in_its_context(loaded: LoadedBundle) -> None:
-    """The backbone's context holds what was said, whichever model made it."""
-    turn = Turn(8, 0, "test", (QUESTION,))
-    local = prompted(loaded, turn)
-    n_prompt = loaded.backbone.n_past
-    tokens = list(local("", 6, 0))
-    local.adopt([replace(token, logprob=-1.0) for token in tokens])  # as another backbone would have made them
-    assert loaded.backbone.n_past == n_prompt + len([token for token in tokens if token.text])
+def test_prompted_knows_its_own_tokens_from_those_of_another_model(loaded: LoadedBundle) -> None:
+    """So that what a remote model said is fed as text to the context of the next turn."""
+    local = prompted(loaded, Turn(8, 0, "test", (QUESTION,)))
+    assert not local.made(Token(8, 1, "Paris", -0.1, None, True))
+    for token in local("", 6, 0):
+        assert local.made(token)
+        assert not local.made(replace(token, logprob=-1.0))  # as another backbone would have made it
 
 
 def test_responder_offloaded_says_the_services_words_until_it_dies(

@@ -170,7 +170,12 @@ def test_run_options_each_key_has_an_option(key: str) -> None:
     texts = {"activation": "speech", "recording.enabled": None, "dashboard.enabled": None}
     names = {
         **{"audio.microphone": "--mic", "audio.speaker": "--speaker", "audio.voice": "--no-voice"},
-        **{"camera.source": "--camera", "memory.minutes": "--memory-minutes", "memory.keep_replies": "--keep-replies"},
+        **{
+            "conversation.minutes": "--conversation-minutes",
+            "camera.source": "--camera",
+            "memory.minutes": "--memory-minutes",
+            "memory.keep_replies": "--keep-replies",
+        },
         **{"recording.enabled": "--record", "recording.folder": "--record", "recording.max_hours": "--record-hours"},
         **{
             "recording.max_mb": "--record-mb",

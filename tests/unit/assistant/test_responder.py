@@ -28,6 +28,7 @@ class Backbone:
     """A cache of rows, and what aborted."""
 
     n_embd, n_ctx = N_EMBD, 512
+    eos = frozenset[int]()
     prompt_format = SimpleNamespace(turn_break="end", suffix="answer:")
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Backbone:
         self.n_fed += sum(len(one) for one in inputs)
         self.n_past += sum(len(one) for one in inputs)
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
         return [0] * len(text.split())
 
     def token_rows(self, ids: list[int]) -> Float32Array:
@@ -168,10 +169,10 @@ def test_responder_draft_that_may_be_complete_is_written_but_not_played() -> Non
         running.put(replace(one, rows=one.rows * np.float32(1 + SAME_ROW / 3)))  # the same, as good as
         time.sleep(0.05)
         assert (running.speaker.clauses, running.texts, running.states) == ([], [], [])
+        assert running.backbone.n_fed == len(one.rows) + N_SUFFIX
         running.put(completed(one))
         running.wait_for(lambda: running.replies)
     assert asked == ["a"]
-    assert running.backbone.n_fed == len(one.rows) + N_SUFFIX
 
 
 def test_responder_drafts_that_drift_are_answered_within_tolerance() -> None:
@@ -223,9 +224,10 @@ def test_responder_interruption_ends_the_reply_and_keeps_what_was_heard() -> Non
         assert running.speaker.calls == [("silence", threading.get_ident())], "in the caller's thread"
         assert running.backbone.aborted
         step.set()
-        n_turn_break = 1  # the end of the assistant's turn
-        running.wait_for(lambda: running.backbone.n_past == len(one.rows) + N_SUFFIX + n_turn_break)
-    (reply,) = running.replies
+        running.wait_for(lambda: running.replies)
+        (reply,) = running.replies
+        n_heard = reply.n_tokens_played + 1  # and the end of the assistant's turn
+        running.wait_for(lambda: running.backbone.n_past == len(one.rows) + N_SUFFIX + n_heard)
     assert reply.outcome is Outcome.INTERRUPTED
     assert reply.n_tokens_played >= 1
     assert not any("never" in clause.text for clause in running.speaker.clauses)

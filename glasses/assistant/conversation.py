@@ -1,0 +1,71 @@
+"""How long turns stay in the KV cache: each one that is over joins the turns before, until they are forgotten.
+
+All of it happens on the responder's thread, between two turns, and can be aborted there by the next draft.
+"""
+
+from __future__ import annotations
+
+from glasses.assistant.clock import Clock
+from glasses.assistant.kv_context import KvContext
+from glasses.events import Draft, Outcome, Reply
+from glasses.types import NS_PER_S
+
+
+class Conversation:
+    """`end` each turn; `settle` before the next one is fed, and while nobody is answered."""
+
+    def __init__(self, context: KvContext, clock: Clock, minutes: float) -> None:
+        """`minutes` without a turn end the conversation. With 0 every turn stands alone, but for one that interrupts a
+        reply: it knows what was heard of that.
+        """
+        self._context, self._clock = context, clock
+        self._minutes = minutes
+        self._ended: Reply | None = None  # the KV cache does not hold yet what was heard of it
+        self._ended_ns = 0  # when the last turn was over
+        self._turn_id: int | None = None  # whom `settle` was last called for
+
+    @property
+    def n_turns(self) -> int:
+        """How many turns the KV cache holds that are over."""
+        return len(self._context.turns)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `settle` has something to do although nobody is being answered."""
+        return self._ended is not None or (self.n_turns > 0 and self._is_over(None))
+
+    def end(self, reply: Reply) -> None:
+        """The turn of `reply` is over: `settle` will keep what was heard of it."""
+        if self._minutes or reply.outcome is not Outcome.COMPLETED:
+            self._ended = reply
+        self._ended_ns = self._clock.now_ns()
+
+    def drop(self) -> None:
+        """Nothing of the turn that ended last will be kept, where that was not done yet."""
+        self._ended = None
+
+    def forget(self) -> None:
+        """Forgets all turns."""
+        self._ended = None
+        self._context.forget()
+
+    def settle(self, draft: Draft | None) -> None:
+        """Brings the KV cache to where `draft` is to be fed; None: nobody is being answered.
+
+        Raises ModelError: CONTEXT_FULL, and ABORTED, after which it is to be called again.
+        """
+        if self._ended:
+            ended = self._ended
+            n_heard = len(ended.tokens) if ended.outcome is Outcome.COMPLETED else ended.n_tokens_played
+            self._context.keep(ended.draft, ended.tokens[:n_heard])
+            self._ended = None
+        turn_id = draft.turn.id if draft else None
+        if turn_id is None or turn_id != self._turn_id:
+            if self.n_turns and self._is_over(draft):
+                self._context.forget()
+            self._turn_id = turn_id
+
+    def _is_over(self, draft: Draft | None) -> bool:
+        if not self._minutes:
+            return draft is not None and not draft.follows_interruption
+        return self._clock.now_ns() - self._ended_ns > 60 * self._minutes * NS_PER_S
