@@ -29,10 +29,9 @@ class Conversation:
         """How many turns the KV cache holds that are over."""
         return len(self._context.turns)
 
-    @property
-    def has_work(self) -> bool:
-        """Whether `settle` has something to do although nobody is being answered."""
-        return self._ended is not None or (self.n_turns > 0 and self._is_over(None))
+    def has_work(self, draft: Draft | None) -> bool:
+        """Whether `settle` has something to do that cannot wait for the next draft; as there, None: nobody waits."""
+        return self._ended is not None or (draft is None and self.n_turns > 0 and self._is_over(None))
 
     def end(self, reply: Reply) -> None:
         """The turn of `reply` is over: `settle` will keep what was heard of it."""

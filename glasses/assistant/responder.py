@@ -124,6 +124,7 @@ class Responder:
                 if not self._has_work:
                     self._handover.give()
                     self._take(IDLE_S)
+                self._announcing.say(self._take)
                 if self._has_work:
                     self._handover.take()
                     self._work()
@@ -135,7 +136,12 @@ class Responder:
     def _has_work(self) -> bool:
         """Whether `_work` would do anything."""
         is_queued = self._reply is not None and self._stage is ReplyStage.QUEUED
-        return bool(self._forgetting or is_queued or self._conversation.has_work)
+        return bool(self._forgetting or is_queued or self._conversation.has_work(self._open_draft))
+
+    @property
+    def _open_draft(self) -> Draft | None:
+        """What is being answered."""
+        return self._reply.draft if self._reply and not self._reply.outcome else None
 
     def _take(self, wait_s: float = 0.0) -> None:
         """Follows the commands that came."""
@@ -209,13 +215,12 @@ class Responder:
 
     def _work(self) -> None:
         """Does what is to be done for the current reply, until it is finished or something else is wanted."""
-        self._announcing.say(self._take)
         reply = self._reply
         while self._forgetting:
             self._conversation.forget()
             self._forgetting.pop().set()
         try:
-            self._conversation.settle(reply.draft if reply and not reply.outcome else None)
+            self._conversation.settle(self._open_draft)
             if reply and self._stage is ReplyStage.QUEUED:
                 self._stage = ReplyStage.WORKING
                 self._answer(reply)
