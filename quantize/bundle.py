@@ -22,7 +22,7 @@ import onnx
 from onnx import helper
 
 from glasses.errors import InputError, Reason
-from glasses.model_store import ctranslate2, manifests, sources, store, user_bundles
+from glasses.model_store import bundles, ctranslate2, sources, store, user_bundles
 from glasses.model_store.onnx import space_of
 from glasses.system.board import load_board
 from quantize import (
@@ -150,7 +150,7 @@ def folder_for(name: str, out: Path | None) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise InputError(Reason.BAD_INPUT, f"{name!r} names no bundle: small letters, digits, dots and dashes do")
-    if (manifests.BUNDLES / f"{name}.toml").exists():
+    if (bundles.BUNDLES / f"{name}.toml").exists():
         raise InputError(Reason.BAD_INPUT, f"{name} is a bundle that is shipped: give another --name")
     link = user_bundles.folder_of(name)
     folder = (out or link).absolute()
@@ -177,7 +177,7 @@ def make(
     Returns what was made. Raises as `folder_for`, and whatever its parts raise.
     """
     folder = folder_for(name, out)
-    table = tomllib.loads((manifests.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads((bundles.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
     with whole_folder(folder) as part:
         files = _files(name, table, recipe, part, importance=importance, step=step)
         for key, replaced in files.items():

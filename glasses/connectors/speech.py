@@ -26,6 +26,7 @@ MIN_CERTAINTY = 0.4
 INVERSE_TEMPERATURE = 4
 PUNCTUATION = ".,;:?!-\"' "  # a sub-word of these alone is a pause
 MAX_ROWS_BYTES = 4 << 20
+PLAIN_PREFIX = "\n"  # between words and a request about them, where no rows were learned for it
 
 
 class SubwordMixture:
@@ -55,13 +56,22 @@ class SpeechConnector:
     """
 
     def __init__(
-        self, prefix_path: Path, decoder: SoftDecoder, subwords: Sequence[str], backbone: TokenRowSource, space: str
+        self,
+        prefix_path: Path | None,
+        decoder: SoftDecoder,
+        subwords: Sequence[str],
+        backbone: TokenRowSource,
+        space: str,
     ) -> None:
-        """`prefix_path` (npz) holds the task prefix rows, learned for the backbone that `space` names.
+        """`prefix_path` (npz) holds the task prefix rows, learned for the backbone that `space` names; without it they
+        are the token rows of PLAIN_PREFIX, which any backbone reads.
 
         Raises ModelError: CORRUPT, TOO_LARGE, WRONG_SPACE.
         """
-        self.task_prefix_rows, trained_for = read_task_prefix(prefix_path)
+        if prefix_path is None:
+            self.task_prefix_rows, trained_for = backbone.token_rows(backbone.tokenize(PLAIN_PREFIX)), space
+        else:
+            self.task_prefix_rows, trained_for = read_task_prefix(prefix_path)
         if trained_for != space:
             raise ModelError(
                 Reason.WRONG_SPACE, f"{prefix_path}: learned for the backbone {trained_for!r}, this is {space!r}"
@@ -83,19 +93,22 @@ class SpeechConnector:
         `companion` is accepted as by every connector and not used.
         """
         del companion
+        return self.rows(self.decode(latents))
+
+    def decode(self, latents: Latents) -> list[SoftSubword]:
+        """What was said as soft sub-words, none where nobody speaks. Raises ModelError(WRONG_SPACE)."""
         decoded = self._decoder.decode(latents) if len(latents.data) >= MIN_LATENTS else []
-        if not self.is_speech(decoded):
-            return self.task_prefix_rows[:0]
-        return frozen(self._mixture.rows(decoded))
+        return decoded if self.is_speech(decoded) else []
+
+    def rows(self, decoded: Sequence[SoftSubword]) -> Float32Array:
+        """The rows of soft sub-words, as this connector's backbone spells them."""
+        return frozen(self._mixture.rows(decoded)) if decoded else self.task_prefix_rows[:0]
 
     def text(self, latents: Latents) -> str:
         """The likeliest sub-words of what was said, for people to read; "" where nobody speaks. The backbone never
         reads this: it gets `apply`, which keeps the other candidates. Raises ModelError(WRONG_SPACE).
         """
-        decoded = self._decoder.decode(latents) if len(latents.data) >= MIN_LATENTS else []
-        if not self.is_speech(decoded):
-            return ""
-        return "".join(self._subwords[int(one.subwords[0])] for one in decoded).strip()
+        return "".join(self._subwords[int(one.subwords[0])] for one in self.decode(latents)).strip()
 
     def is_speech(self, decoded: Sequence[SoftSubword]) -> bool:
         """Whether the decoder is certain enough that somebody speaks, and that it is no sound that resembles speech."""

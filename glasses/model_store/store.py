@@ -21,26 +21,21 @@ from typing import Literal
 from glasses.data import data_path
 from glasses.errors import ModelError, Reason
 from glasses.model_store import sources, user_bundles
-from glasses.model_store.manifests import (
-    DEFAULT_BUNDLE,
-    Bundle,
-    Manifest,
-    ModelFile,
-    bundle_names,
-    load_bundle,
-    load_manifest,
-    manifest_names,
-)
+from glasses.model_store.bundles import AUTO_BUNDLE, DEFAULT_BUNDLE, Bundle, BundleFigures, bundle_names, load_bundle
+from glasses.model_store.manifests import Manifest, ModelFile, load_manifest, manifest_names
 from glasses.model_store.user_bundles import cache_dir
 
 __all__ = [
+    "AUTO_BUNDLE",
     "DEFAULT_BUNDLE",
     "Bundle",
+    "BundleFigures",
     "FileState",
     "Manifest",
     "ModelFile",
     "bundle_names",
     "cache_dir",
+    "is_pulled",
     "load_bundle",
     "load_manifest",
     "manifest_names",
@@ -90,6 +85,15 @@ def path_of(name: str, file: str | None = None) -> Path:
 def paths_of(manifest: Manifest) -> dict[str, Path]:
     """Where the files of a model lie, by their roles. Raises ModelError: NOT_FOUND, CORRUPT."""
     return {file.role: path_of(manifest.name, file.name) for file in manifest.files}
+
+
+def is_pulled(bundle: Bundle) -> bool:
+    """Whether every file of a bundle lies in its place, with its size; nothing is hashed. Raises ModelError."""
+    for file in (file for name in bundle.models() for file in load_manifest(name).files):
+        path = _place(file)
+        if not path.is_file() or path.stat().st_size != file.size_bytes:
+            return False
+    return True
 
 
 def states(names: Sequence[str]) -> list[FileState]:

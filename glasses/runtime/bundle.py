@@ -168,7 +168,7 @@ def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: 
             paths["decoder-begin"], paths["decoder-step"], paths["decoder-weights"], n_threads=n_threads
         )
         subwords = read_subwords(paths["subwords"])
-        return SpeechConnector(paths["task-prefix"], decoder, subwords, backbone, sha256[:16])
+        return SpeechConnector(paths.get("task-prefix"), decoder, subwords, backbone, sha256[:16])
     if manifest.kind == "soft-tokens":
         return SoftTokenConnector(
             paths["wording"],

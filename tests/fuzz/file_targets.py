@@ -18,7 +18,7 @@ from PIL import Image
 from glasses.assistant import config_file
 from glasses.audio.sound_files import decode_audio
 from glasses.media.pictures import decode_image
-from glasses.model_store import manifests
+from glasses.model_store import bundles, manifests
 from glasses.recording.channels import SCHEMAS
 from glasses.recording.encryption import EncryptedReader, EncryptedWriter
 from glasses.recording.entries import TOPICS
@@ -239,11 +239,11 @@ def _manifest_seeds() -> list[bytes]:
 
 
 def _bundle(data: bytes) -> None:
-    manifests.read_bundle(write("bundle.toml", data), "one")
+    bundles.read_bundle(write("bundle.toml", data), "one")
 
 
 def _bundle_seeds() -> list[bytes]:
-    return [path.read_bytes().replace(f'"{path.stem}"'.encode(), b'"one"') for path in manifests.BUNDLES.glob("*.toml")]
+    return [path.read_bytes().replace(f'"{path.stem}"'.encode(), b'"one"') for path in bundles.BUNDLES.glob("*.toml")]
 
 
 TARGETS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from glasses.errors import ModelError, Reason
-from glasses.model_store import manifests, store
+from glasses.model_store import bundles, manifests, store
 from models import refresh
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
@@ -22,7 +22,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("manifests", "bundles", "wheels", "artifacts"):
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
-    monkeypatch.setattr(manifests, "BUNDLES", tmp_path / "bundles")
+    monkeypatch.setattr(bundles, "BUNDLES", tmp_path / "bundles")
     monkeypatch.setattr(refresh, "MANIFESTS", tmp_path / "manifests")
     monkeypatch.setattr("glasses.data.ROOT", tmp_path)
     monkeypatch.setenv("GLASSES_MODELS", str(tmp_path / "cache"))

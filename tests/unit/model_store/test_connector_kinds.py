@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glasses.errors import ModelError, Reason
-from glasses.model_store import manifests, store
+from glasses.model_store import bundles, manifests, store
 from glasses.model_store.manifests import CONNECTOR_FILES
 
 FILE = """
@@ -23,7 +23,7 @@ sources = ["file:models/artifacts/x"]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path)
-    monkeypatch.setattr(manifests, "BUNDLES", tmp_path)
+    monkeypatch.setattr(bundles, "BUNDLES", tmp_path)
     return tmp_path
 
 
@@ -84,6 +84,8 @@ def test_manifest_written_before_kinds_is_read_with_a_warning(
     manifest = store.load_manifest("one")
     assert manifest.kind == kind
     roles = [role for group in CONNECTOR_FILES[kind] for role in group]
+    if kind == "speech":  # what may be left out today came first
+        roles = [*roles[-1:], *roles[:-1]]
     assert [file.role for file in manifest.files] == roles[:n_files]
     assert "kind is missing" in caplog.text
 

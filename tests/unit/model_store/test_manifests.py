@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glasses.errors import Reason
-from glasses.model_store import manifests, store
+from glasses.model_store import bundles, store
 from glasses.runtime.modalities import MODALITIES
 from tests.unit.model_store.shelf import describe, refused
 
@@ -21,7 +21,7 @@ def test_manifests_of_this_repository_are_well_formed() -> None:
 
 
 def test_bundles_name_a_model_of_the_right_role_for_each_key() -> None:
-    for name in (path.stem for path in manifests.BUNDLES.glob("*.toml")):
+    for name in (path.stem for path in bundles.BUNDLES.glob("*.toml")):
         bundle = store.load_bundle(name)
         assert set(bundle.encoders) <= set(MODALITIES)
         for what, models in (("encoder", bundle.encoders), ("connector", bundle.connectors)):

@@ -14,6 +14,7 @@ import glasses
 from glasses.encoders.sound import SoundEncoder
 from glasses.errors import InputError, ModelError, Reason
 from glasses.memory.policy import MemoryPolicy
+from glasses.model_store import bundles as bundle_files
 from glasses.model_store import manifests, store
 from glasses.runtime import bundle, modalities
 from glasses.runtime.bundle import open_bundle
@@ -26,10 +27,10 @@ RADAR = 'radar_encoder = "yamnet-int8"\nradar_connector = "sound-connector-pocke
 @pytest.fixture
 def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with `pocket` and, the same with a sensor more, `moving`."""
-    pocket = (manifests.BUNDLES / "pocket.toml").read_text()
+    pocket = (bundle_files.BUNDLES / "pocket.toml").read_text()
     (tmp_path / "pocket.toml").write_text(pocket)
     (tmp_path / "moving.toml").write_text(pocket.replace('name = "pocket"', 'name = "moving"') + RADAR)
-    monkeypatch.setattr(manifests, "BUNDLES", tmp_path)
+    monkeypatch.setattr(bundle_files, "BUNDLES", tmp_path)
     return tmp_path
 
 
