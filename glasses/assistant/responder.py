@@ -21,20 +21,19 @@ from glasses.assistant.config import DEFAULT_CONVERSATION_MIN
 from glasses.assistant.conversation import Conversation
 from glasses.assistant.inbox import Announce, Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
+from glasses.assistant.playback import Playback
 from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
 from glasses.assistant.tool_turn import ToolTurns
 from glasses.backbone.handover import Handover
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
-from glasses.events import Clause, Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
+from glasses.events import Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import NS_PER_MS, Float32Array
+from glasses.types import NS_PER_MS
 
 log = logging.getLogger(__name__)
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
-_AUDIBLE_MS = 200  # within which a clause that was queued at the speaker begins to sound
-_NO_SPEAKER_S = 0.02  # between two looks for a speaker that was lost
 
 
 class ReplyStage(StrEnum):
@@ -86,6 +85,7 @@ class Responder:
         self._handover = handover or Handover(loaded.backbone)
         self._inbox = Inbox(self._handover, voice, speaker, self._clock)
         self._announcing = Announcing(self._inbox, voice, on_announced)
+        self._playback = Playback(self._inbox, self._clock, self._poll, on_state)
         self._context = KvContext(loaded)
         self._conversation = Conversation(self._context, self._clock, conversation_minutes)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
@@ -124,7 +124,7 @@ class Responder:
                 if not self._has_work:
                     self._handover.give()
                     self._take(IDLE_S)
-                self._announcing.say(self._take)
+                self._announcing.say(self._take)  # which needs no backbone
                 if self._has_work:
                     self._handover.take()
                     self._work()
@@ -263,9 +263,9 @@ class Responder:
         else:
             for text, pcm in self._writer.spoken(reply, draft, progress):
                 progress.wait_completed()
-                self._play(reply, text, pcm)
+                self._playback.play(reply, text, pcm)
             progress.wait_completed()
-            self._wait_played(reply)
+            self._playback.wait_played(reply)
         self._finish(reply, Outcome.COMPLETED if reply.text or reply.tool else Outcome.EMPTY)
 
     def _prefill(self, reply: Reply) -> None:
@@ -298,26 +298,6 @@ class Responder:
         if reply.ended and (text := "".join(token.text for token in reply.tokens[self._n_shown :])):
             self._on_text(text)
             self._n_shown = len(reply.tokens)
-
-    def _play(self, reply: Reply, text: str, pcm: Float32Array) -> None:
-        while (clause := self._inbox.play(reply.draft.turn.id, text, pcm)) is None:
-            self._poll(reply, _NO_SPEAKER_S if self._inbox.speaker is None else 0.0)
-        reply.clauses.append(text)
-        if len(reply.clauses) == 1:
-            self._wait_audible(reply, clause)
-
-    def _wait_audible(self, reply: Reply, clause: Clause) -> None:
-        """Notes when the first sample leaves the device."""
-        limit_ns = self._clock.now_ns() + _AUDIBLE_MS * NS_PER_MS
-        while clause.first_ns is None and self._clock.now_ns() < limit_ns:
-            self._poll(reply, 0.002)
-        reply.audible_ns = clause.first_ns or self._clock.now_ns()
-        self._on_state(ReplyState(reply.audible_ns, reply.draft.turn.id, "audible"))
-
-    def _wait_played(self, reply: Reply) -> None:
-        """Until the last sample was played; a speaker that is gone ends it too."""
-        while (speaker := self._inbox.speaker) and speaker.is_speaking and not speaker.gone:
-            self._poll(reply, 0.02)
 
     def _finish(self, reply: Reply, outcome: Outcome) -> None:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED
