@@ -5,15 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 
 from glasses.events import Clause, Draft, Reply, Work
-from glasses.types import Float32Array, Token
+from glasses.types import NS_PER_MS, Float32Array, Token
 
 SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word
+EXPIRES_MS = 8000  # nobody waits longer for a first sound
 IDLE_S = 0.5  # between two signs of life to the watchdog
+
+
+class ReplyStage(StrEnum):
+    """How far the current reply is."""
+
+    QUEUED = "queued"  # its draft came, nothing was done
+    WORKING = "working"  # its draft is fed; it is written, spoken and, once the turn is completed, played
+    FED = "fed"  # its draft is in the KV cache, and is not answered, for the user still speaks
+    FINISHED = "finished"  # it has an outcome
 
 
 class TurnProgress(Protocol):
@@ -103,6 +114,13 @@ def same_rows(fed: Float32Array, wanted: Float32Array) -> int:
     distance = np.linalg.norm(fed[:n] - wanted[:n], axis=1)
     differ = np.flatnonzero(distance > SAME_ROW * np.linalg.norm(wanted[:n], axis=1))
     return int(differ[0]) if len(differ) else n
+
+
+def is_late(reply: Reply, now_ns: int) -> bool:
+    """Whether nobody waits for the first sound of this reply any more."""
+    if reply.ended is None or reply.audible_ns or reply.clauses:
+        return False
+    return now_ns - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
 
 
 def tokens_heard(texts: list[str], heard: list[Clause]) -> int:

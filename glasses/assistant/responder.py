@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 
 from glasses.assistant.announcing import Announcing
 from glasses.assistant.clock import Clock, HostClock
@@ -22,7 +21,17 @@ from glasses.assistant.conversation import Conversation
 from glasses.assistant.inbox import Announce, Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.playback import Playback
-from glasses.assistant.reply import IDLE_S, PolledTurn, Synthesizer, Write, record_work, same_rows, tokens_heard
+from glasses.assistant.reply import (
+    IDLE_S,
+    PolledTurn,
+    ReplyStage,
+    Synthesizer,
+    Write,
+    is_late,
+    record_work,
+    same_rows,
+    tokens_heard,
+)
 from glasses.assistant.reply_writer import ReplyWriter, write_locally
 from glasses.assistant.tool_turn import ToolTurns
 from glasses.backbone.handover import Handover
@@ -30,19 +39,8 @@ from glasses.devices.speaker import AudioOutput
 from glasses.errors import ModelError, Reason
 from glasses.events import Draft, Outcome, Reply, ReplyState, Signal, TurnCompleted, TurnEvent, Work
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import NS_PER_MS
 
 log = logging.getLogger(__name__)
-EXPIRES_MS = 8000  # nobody waits longer for a first sound
-
-
-class ReplyStage(StrEnum):
-    """How far the current reply is."""
-
-    QUEUED = "queued"  # its draft came, nothing was done
-    WORKING = "working"  # its draft is fed; it is written, spoken and, once the turn is completed, played
-    FED = "fed"  # its draft is in the KV cache, and is not answered, for the user still speaks
-    FINISHED = "finished"  # it has an outcome
 
 
 class Responder:
@@ -181,7 +179,7 @@ class Responder:
         reply.ended = completed
         if reply.outcome:  # it failed while the user still spoke
             self._on_state(ReplyState(completed.decided_ns, completed.turn.id, "finished"))
-        elif not self._is_late(reply):
+        elif not is_late(reply, self._clock.now_ns()):
             self._show(reply)
 
     def _cut(self, command: Cut) -> None:
@@ -283,15 +281,10 @@ class Responder:
     def _poll(self, reply: Reply, wait_s: float = 0.0) -> None:
         """Takes commands. Raises ModelError(ABORTED) where nobody waits for `reply` any more."""
         self._take(wait_s)
-        if self._is_late(reply) and not reply.outcome:
+        if is_late(reply, self._clock.now_ns()) and not reply.outcome:
             self._finish(reply, Outcome.TIMED_OUT)
         if self._stopped or self._reply is not reply or reply.outcome:
             raise ModelError(Reason.ABORTED, "nobody waits for this answer any more")
-
-    def _is_late(self, reply: Reply) -> bool:
-        if reply.ended is None or reply.audible_ns or reply.clauses:
-            return False
-        return self._clock.now_ns() - reply.ended.decided_ns > EXPIRES_MS * NS_PER_MS
 
     def _show(self, reply: Reply) -> None:
         """Gives the text that was not shown yet to `on_text`, where the turn is completed."""

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from glasses.assistant.listener import Listener
-from glasses.assistant.reply import TurnProgress
-from glasses.assistant.responder import EXPIRES_MS, Responder
+from glasses.assistant.reply import EXPIRES_MS, TurnProgress
+from glasses.assistant.responder import Responder
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.sound_files import read_audio
