@@ -1,4 +1,4 @@
-"""Where the tools of a command come from: built in, packages and files of the wearer, MCP servers."""
+"""Where the tools of a command come from beside those built in: packages and files of the wearer, MCP servers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from glasses.assistant.config import AssistantConfig
 from glasses.folders import config_folder, state_folder
+from glasses.tools.documents.index import DocumentIndex
+from glasses.tools.documents.tool import INDEX_NAME, search_tool
 from glasses.tools.mcp.consent import NAME, Consents
 from glasses.tools.plugins import add_each, load_plugins
 from glasses.tools.registry import ToolRegistry
@@ -37,6 +39,11 @@ def tools_from_elsewhere(
     added, refused = add_each(registry, plugins.tools)
     for problem in (*plugins.problems, *refused):
         note(str(problem))
+    if config.documents.folders:
+        index = DocumentIndex(state_folder() / "glasses" / INDEX_NAME, config.documents.folders)
+        search = search_tool(index)
+        registry.add(search)
+        added.append(search)
     with ExitStack() as stack:
         stack.callback(lambda: registry.remove(*added))
         servers = None

@@ -18,7 +18,8 @@ _FINISH_S = 10.0  # the longest that a slow card needs to finish a segment
 _DEFAULT_FOLDER = Path()  # stands for --recordings without a folder
 _EXAMPLE = """\
 examples:
-  glasses wipe                        the running glasses forget the last half hour at once, and confirm it
+  glasses wipe                        the running glasses forget the last half hour at once, and confirm it; the
+                                      index of your documents is deleted, the documents stay
   glasses wipe --recordings           ... and what `glasses run --record` wrote is deleted, but for what is kept
   glasses wipe --recordings DIR       ... in another folder
   sudo systemctl kill -s RTMIN glasses    the same for the boot service
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     Recordings are deleted even where the process does not confirm. Raises GlassesError: NOT_FOUND where nothing runs
     and no recordings were named, REFUSED, TIMEOUT, BUSY, BAD_INPUT.
     """
+    _forget_index()
     folder = _recordings(args)
     unfinished = list(folder.glob("*.part")) if folder and _is_recorded_to(folder) else []
     pid, unconfirmed = None, None
@@ -69,6 +71,14 @@ def run(args: argparse.Namespace) -> int:
     deleted = f"; recordings deleted: {done['recordings_deleted']}" if folder else ""
     print(json.dumps(done) if args.json else memory + deleted)
     return 0
+
+
+def _forget_index() -> None:
+    """Deletes the index of the wearer's documents, which is made anew by the next search; the documents stay."""
+    from glasses.folders import state_folder  # noqa: PLC0415  # after the parser, as nothing else needs it
+
+    for name in ("documents.db", "documents.db-journal"):
+        (state_folder() / "glasses" / name).unlink(missing_ok=True)
 
 
 def _recordings(args: argparse.Namespace) -> Path | None:

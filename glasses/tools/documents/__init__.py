@@ -1,0 +1,1 @@
+"""The wearer's own notes and documents, searchable."""
