@@ -106,6 +106,9 @@ def test_hold_stops_a_guest_and_keeps_others_out_until_release() -> None:
     guest = Guest(handover, lambda: cache.feed("app"))
     cache.begun.wait(WAIT_S)
     handover.hold()
+    until = time.monotonic() + WAIT_S
+    while cache.aborted:
+        assert time.monotonic() < until
     cache.may_end.set()
     until = time.monotonic() + 0.1
     while time.monotonic() < until:
