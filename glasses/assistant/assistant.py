@@ -27,6 +27,7 @@ from glasses.assistant.observers import Observer, Observers
 from glasses.assistant.reply import Write
 from glasses.assistant.responder import Responder
 from glasses.assistant.setup import open_listener
+from glasses.backbone.handover import Handover
 from glasses.decoders.speech import Voice
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import DeviceFactory
@@ -63,6 +64,8 @@ class Assistant:
         progress: Callable[[str], None] = lambda stage: None,
         is_allowed: Callable[[Load], bool] = lambda load: True,
         keep_muted: Callable[[bool], None] = lambda muted: None,
+        handover: Handover | None = None,
+        on_wipe: Callable[[], None] = lambda: None,
     ) -> None:
         """Opens the devices. Of what is passed it closes nothing.
 
@@ -70,14 +73,15 @@ class Assistant:
         instead of the one that `config` describes, `write` instead of the local backbone; a text of `canned_reply` is
         said instead of asking either. `announcements`: what is said without being asked. `progress` is called with
         "listener" or "responder" as each works; `is_allowed` is asked before a load runs. `keep_muted` is told by
-        `mute` whether a process after this one is to be muted.
+        `mute` whether a process after this one is to be muted. `handover` shares the backbone with apps; `on_wipe`
+        makes others forget what they have of it, too.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL; ModelError where the bundle lacks what `config` needs.
         """
         self.observers = observers if isinstance(observers, Observers) else Observers(observers)
         self._publish = self.observers.publish
         self._progress, self._is_allowed, self._canned = progress, is_allowed, canned_reply
-        self._keep_muted = keep_muted
+        self._keep_muted, self._on_wipe = keep_muted, on_wipe
         self.memory = MemoryLink(config.memory, loaded, self._publish)
         self._listener = listener or open_listener(loaded, config.activation, self.memory.recall)
         self.events = EventQueue() if events is None else events
@@ -106,6 +110,7 @@ class Assistant:
             canned_reply=self._canned_reply,
             write=write,
             conversation_minutes=config.conversation.minutes,
+            handover=handover,
         )
         self._check_ns = 0
         self._to_forget, self._forgotten = threading.Event(), threading.Event()  # a wipe, for the listening thread
@@ -156,14 +161,15 @@ class Assistant:
     def wipe(self) -> None:
         """Forgets all before it returns; from any thread, but from no signal handler.
 
-        What is remembered, the last half minute of sound in the listener, and the conversation in the KV cache. The
-        reply under way ends. A stage that hangs for WIPE_S is logged and not waited for.
+        What is remembered, the last half minute of sound in the listener, the conversation in the KV cache, and what
+        apps have in it. The reply under way ends. A stage that hangs for WIPE_S is logged and not waited for.
         """
         self._to_forget.clear()
         self._forgotten.clear()
         self._to_forget.set()
         if self._thread.alive and not self._forgotten.wait(WIPE_S):
             log.error("wiped, but for the last sound that was heard: the listener hangs")
+        self._on_wipe()
         if not self._responder.forget().wait(WIPE_S):
             log.error("wiped, but for the conversation: the responder hangs")
         self.memory.wipe()

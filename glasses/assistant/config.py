@@ -84,6 +84,13 @@ class DashboardConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AppsConfig:
+    """`enabled`: this user's programs may use the models, and bring tools, by a socket in the runtime folder."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class HudConfig:
     """`clear_after_s`: so long after a reply was said its text stays on the HUD."""
 
@@ -124,6 +131,7 @@ class AssistantConfig:
     conversation: ConversationConfig = field(default_factory=ConversationConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     dashboard: DashboardConfig = field(default_factory=DashboardConfig)
+    apps: AppsConfig = field(default_factory=AppsConfig)
     hud: HudConfig = field(default_factory=HudConfig)
     offload: OffloadConfig = field(default_factory=OffloadConfig)
     mcp: McpConfig = field(default_factory=McpConfig)

@@ -115,6 +115,8 @@ class Inbox:
                 played = self._speaker.silence() if self._speaker else []
                 self._queue(Cut(signal, tuple(played)))
                 self._abort()
+            elif signal.event is TurnEvent.TURN_STARTED:
+                self._arrived.notify()  # the wearer's rows come back into the cache before there is a draft
             elif signal.event is TurnEvent.BARGE_IN_PENDING and self._speaker:
                 self._speaker.pause()
             elif signal.event is TurnEvent.BARGE_IN_REJECTED and self._speaker:

@@ -134,7 +134,8 @@ class Responder:
     def _has_work(self) -> bool:
         """Whether `_work` would do anything."""
         is_queued = self._reply is not None and self._stage is ReplyStage.QUEUED
-        return bool(self._forgetting or is_queued or self._conversation.has_work(self._open_draft))
+        has_turns = self._conversation.has_work(self._open_draft)
+        return bool(self._forgetting or is_queued or has_turns or self._handover.is_to_return)
 
     @property
     def _open_draft(self) -> Draft | None:

@@ -79,6 +79,12 @@ class Handover:
         with self._changed:
             return self._taken or self._wanted or time.monotonic() < self._held_until_s
 
+    @property
+    def is_to_return(self) -> bool:
+        """Whether a turn of the wearer is open while a guest's rows are in the cache: now is the time to `take`."""
+        with self._changed:
+            return self._aside is not None and time.monotonic() < self._held_until_s
+
     def take(self) -> None:
         """The wearer's side is about to use the backbone: returns once no guest does and the wearer's rows are in the
         cache. A guest takes one node of the graph, or one copy of its rows, to get out. ModelError as `restore`.

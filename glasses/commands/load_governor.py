@@ -32,6 +32,11 @@ class LoadGovernor:
         """Whether this load may run now."""
         return self.governed.allows(load)
 
+    def why_no_apps(self) -> str:
+        """Why no app is served now: they are the first to go without, whatever is short. "" where they are."""
+        governed = self.governed
+        return f"the glasses are busy with themselves ({governed.why}): ask again later" if governed.level else ""
+
     @contextmanager
     def running(
         self, on_change: Callable[[Governed], None], on_reading: Callable[[Reading, Governed], None]

@@ -21,7 +21,8 @@ from glasses.assistant.config_file import load_config
 from glasses.assistant.fault_injection import FaultHooks
 from glasses.assistant.observers import Observers
 from glasses.assistant.reply_writer import write_locally
-from glasses.commands import link_keys, offload_options, run_options
+from glasses.backbone.handover import Handover
+from glasses.commands import link_keys, offload_options, run_apps, run_options
 from glasses.commands.log_thread import logging_on_a_thread
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
@@ -92,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
         allowed = partial(services.governor.is_allowed, "remote")
         announcements, store = Announcements(), open_store(note)
         stack.callback(store.close)
+        handover = Handover(loaded.backbone)
+        kernel = stack.enter_context(
+            run_apps.serving(config, loaded, handover, why_not=services.governor.why_no_apps, note=note)
+        )
         assistant = Assistant(
             config,
             loaded,
@@ -106,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
             progress=faults.progress,
             is_allowed=services.governor.is_allowed,
             keep_muted=mute_file.keep,
+            handover=handover,
+            on_wipe=kernel.forget if kernel else lambda: None,
         )
         stack.enter_context(services.running(assistant, devices, note))
         controls(args, Controlled(assistant, faults, note), stack)

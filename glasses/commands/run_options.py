@@ -154,4 +154,10 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
         help="public key: only its owner can read the recordings",
     )
     old_names.add_option(parser, "--seal", "--encrypt-to", dest="recording.encrypt_to", type=Path)
+    parser.add_argument(
+        "--no-apps",
+        dest="apps.enabled",
+        action="store_false",
+        help="offer no socket by which this user's programs use the models while it runs",
+    )
     parser.add_argument("--board", help="NAME in hardware/boards (default: $GLASSES_BOARD, else desktop)")

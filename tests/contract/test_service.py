@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import service_fixtures
-from service_fixtures import Served, served, small_caps, small_llama, small_torch
+from service_fixtures import Served, served, small_caps, small_llama, small_parts, small_torch
 
 from glasses.backbone.prompt import SYSTEM
 from glasses.backbone.prompt_format import CHATML
-from glasses.errors import Reason, RemoteError
+from glasses.errors import ModelError, Reason, RemoteError
 from glasses.service.client.client import Client, RemoteSession
+from glasses.service.engines.engine import Context
+from glasses.service.engines.llama import LlamaEngine
 from glasses.service.protocol import messages
 from glasses.service.protocol.messages import Example
 from glasses.service.server.service import Service
@@ -293,3 +295,17 @@ def test_backend_without_an_ability_declares_and_refuses_it(service: Served, way
         await client.tokens(messages.RemoveToken(0, "<buzz>"))
 
     service.with_client(way, scenario)
+
+
+def test_llama_engine_contexts_together_have_no_more_rows_than_allowed(gguf_path: Path, tmp_path: Path) -> None:
+    engine = LlamaEngine(small_parts(gguf_path, tmp_path)[0], max_rows=40)
+    try:
+        first, second = Context(), Context()
+        engine.feed(first, [[5] * 30], hidden=False)
+        with pytest.raises(ModelError, match="all apps together have 40") as refused:
+            engine.feed(second, [[5] * 20], hidden=False)
+        assert refused.value.reason is Reason.CONTEXT_FULL
+        del first
+        assert engine.feed(second, [[5] * 20], hidden=False).logits.size
+    finally:
+        engine.close()

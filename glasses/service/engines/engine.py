@@ -94,6 +94,15 @@ class ReadsValues(Protocol):
 
 
 @runtime_checkable
+class GivesWay(Protocol):
+    """An engine whose backbone and processor are somebody's who goes first."""
+
+    def wait(self) -> None:
+        """Returns once it may work. Raises ModelError(ABORTED) after `abort`."""
+        ...
+
+
+@runtime_checkable
 class TrainsTokenRows(Protocol):
     """An engine that trains the input rows of added tokens (the ability "token rows")."""
 

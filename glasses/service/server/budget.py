@@ -22,18 +22,19 @@ _complain = Complaints(logging.getLogger(__name__))
 
 
 class Memory:
-    """The bytes of requests that wait or are worked on."""
+    """The bytes of requests that wait or are worked on: of all clients, and of one of them, at the most."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, max_client_bytes: int = MAX_CLIENT_BYTES) -> None:
+        self._max_bytes, self._max_client_bytes = max_bytes, max_client_bytes
         self._held: Counter[str] = Counter()
         self._total = 0
 
     def take(self, address: Any, n_bytes: int, *, has: int = 0) -> None:
         """Counts `n_bytes` more of a request that has `has` already. Raises RemoteError(BUSY) where it is too much."""
         account = account_of(address)
-        over_own = bool(account) and self._held[account] + n_bytes > MAX_CLIENT_BYTES
-        if has + n_bytes > FREE_BYTES and (over_own or self._total + n_bytes > MAX_BYTES):
-            limit = MAX_CLIENT_BYTES if over_own else MAX_BYTES
+        over_own = bool(account) and self._held[account] + n_bytes > self._max_client_bytes
+        if has + n_bytes > FREE_BYTES and (over_own or self._total + n_bytes > self._max_bytes):
+            limit = self._max_client_bytes if over_own else self._max_bytes
             whose = "its own requests" if over_own else "requests of all clients"
             _complain(address, f"was refused: {whose} hold over {limit >> 20} MB")
             raise RemoteError(Reason.BUSY, f"{whose} hold {limit >> 20} MB already; send this one later")

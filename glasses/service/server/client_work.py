@@ -18,6 +18,7 @@ from glasses.service.server.auth import App, Scope
 from glasses.service.server.budget import Memory
 from glasses.service.server.clients import account_of
 from glasses.service.server.in_process import InProcess
+from glasses.service.server.peers import Gate
 from glasses.service.server.service import Service
 
 
@@ -42,16 +43,17 @@ class TiedToClient:
 
     The application is told ASGI 2.4, in which it is the server that notices a client that left. Starlette would
     otherwise watch for that itself, and cancel in a way (anyio's) that keeps `finally` blocks from awaiting anything.
-    The bytes of a body count to `memory` until the request is done.
+    The bytes of a body count to `memory` until the request is done. It begins once `gate` is open.
     """
 
-    def __init__(self, app: App, memory: Memory) -> None:
-        self._app, self._memory = app, memory
+    def __init__(self, app: App, memory: Memory, gate: Gate) -> None:
+        self._app, self._memory, self._gate = app, memory, gate
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        await self._gate.wait()
         connection = _Connection(receive, send, scope.get("client"), self._memory)
         work = asyncio.create_task(self._work(scope, connection))
         gone = asyncio.create_task(connection.wait_gone())

@@ -12,7 +12,7 @@ from typing import TypeVar
 from glasses.decoders.speech import Voice
 from glasses.errors import ModelError, Reason, RemoteError
 from glasses.runtime.bundle import SPARE_ONE, LoadedBundle, open_voice
-from glasses.service.engines.engine import Ability, Engine, Run
+from glasses.service.engines.engine import Ability, Engine, GivesWay, Run
 from glasses.service.server.worker import Worker
 from glasses.service.tokens import added_tokens
 from glasses.service.tokens.added_tokens import AddedTokens
@@ -27,14 +27,24 @@ class _Slice:
 
 class EngineHost:
     """`engine` and `added` are set by `start`. `backend` is the engine's name on the command line; added tokens are
-    read from the file `tokens_path`, or start empty.
+    read from the file `tokens_path`, or start empty. `why_not` says why no work is done now, "" where it is. Without
+    `has_voice` nothing is read aloud.
     """
 
     engine: Engine
     added: AddedTokens
 
-    def __init__(self, open_engine: Callable[[], Engine], *, backend: str, tokens_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        *,
+        backend: str,
+        tokens_path: Path | None = None,
+        why_not: Callable[[], str] = lambda: "",
+        has_voice: bool = True,
+    ) -> None:
         self.backend, self.tokens_path = backend, tokens_path
+        self._why_not, self._has_voice = why_not, has_voice
         self._open_engine, self._worker = open_engine, Worker()
         self._lock = threading.Lock()
         self._running: _Slice | None = None  # on the thread
@@ -58,8 +68,10 @@ class EngineHost:
 
     def voice(self) -> Voice:
         """The bundle's voice, opened when first asked for; on the engine's thread. Raises ModelError: NOT_INSTALLED
-        (extra `voice`), NOT_FOUND, CORRUPT.
+        (extra `voice`), NOT_FOUND, CORRUPT, UNSUPPORTED.
         """
+        if not self._has_voice:
+            raise ModelError(Reason.UNSUPPORTED, "the voice of these glasses is the wearer's; `glasses serve` has one")
         if self._voice is None:
             self._voice = open_voice(self.loaded.bundle.name, n_threads=SPARE_ONE)
         return self._voice
@@ -81,6 +93,8 @@ class EngineHost:
         `Worker.run` says; a key is a client of its own where none is given. Raises what it raises,
         ModelError(ABORTED) after `abort`, and RemoteError(BUSY).
         """
+        if why_not := self._why_not():
+            raise RemoteError(Reason.BUSY, why_not)
         this = _Slice()
         self._slices.setdefault(key, set()).add(this)
 
@@ -91,6 +105,8 @@ class EngineHost:
                 self._running = this
                 self.engine.clear_abort()
             try:
+                if isinstance(self.engine, GivesWay):
+                    self.engine.wait()
                 return function()
             finally:
                 with self._lock:

@@ -126,6 +126,7 @@ async def _websocket(service: Service, ws: WebSocket) -> None:
     writer = asyncio.create_task(_write(ws, peer))
     try:
         while True:
+            await service.gate.wait(peer.key)
             data = await ws.receive_bytes()
             await places.acquire()
             task = asyncio.create_task(_receive(service, ws, peer, data))  # tasks begin in the order of their messages

@@ -134,17 +134,20 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(service: Service, listen: Listen, *, owns: bool = True) -> AsyncIterator[Running]:
+async def serving(
+    service: Service, listen: Listen, *, owns: bool = True, bound: socket.socket | None = None
+) -> AsyncIterator[Running]:
     """Starts the service and listens while the body runs. Raises as `Service.start`, `Listen.tls` and `bind` do.
 
-    Without `owns` the service was started elsewhere and stays open: this is a second place to listen.
+    Without `owns` the service was started elsewhere and stays open: this is a second place to listen. `bound` is a
+    socket that is bound to the address already, and stays the caller's.
     """
     door = Door(listen.tls())
-    sock = bind(listen)
+    sock = bound.dup() if bound else bind(listen)
     try:
         if owns:
             await service.start()
-        app = TiedToClient(make_app(service, [*routes(service), openapi.route()]), service.memory)
+        app = TiedToClient(make_app(service, [*routes(service), openapi.route()]), service.memory, service.gate)
         server = _make_server(app, listen, door)
         task = asyncio.create_task(server._serve([sock]))  # its `serve` also handles signals: see `until_signal`
         try:
@@ -159,7 +162,7 @@ async def serving(service: Service, listen: Listen, *, owns: bool = True) -> Asy
                 await service.close()
     finally:
         sock.close()
-        if listen.address.startswith("unix:"):
+        if bound is None and listen.address.startswith("unix:"):
             Path(listen.address[5:]).unlink(missing_ok=True)
 
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from glasses import __version__
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
@@ -20,9 +19,10 @@ from glasses.service.engines.engine import Context, Engine, GivesGradients
 from glasses.service.protocol import events, generation_params, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, OneShot, Open
-from glasses.service.server.budget import Memory, Places
+from glasses.service.server.budget import MAX_BYTES, MAX_CLIENT_BYTES, Memory, Places
 from glasses.service.server.conversation import Conversation
 from glasses.service.server.engine_host import EngineHost
+from glasses.service.server.peers import Gate, Peer, Sender
 from glasses.service.server.session import Send, Session
 from glasses.service.tokens.tokens_api import TokensAPI
 from glasses.types import Float32Array
@@ -39,6 +39,7 @@ class Caps:
     linger_s: float = 60.0  # how long a session stays after its connection is lost
     idle_s: float = 600.0  # how long a connected session may do nothing
     spare_idle_s: float = 10.0  # how long a client may keep more idle sessions than others where they find no room
+    request_bytes: int = MAX_BYTES  # of requests that wait or are worked on, of all clients
 
     @property
     def for_http(self) -> int:
@@ -46,28 +47,34 @@ class Caps:
         return max(1, self.sessions - max(1, self.sessions // 4))
 
 
-class Peer(Protocol):
-    """One connection. `key` names it in the fair queue; arrays are sent to it as `dtype`."""
+@dataclass(frozen=True, slots=True)
+class Worn:
+    """What the glasses let apps do. `why_not`: why no app is served now, "" where they are."""
 
-    key: str
-    dtype: wire.Dtype
-
-    def send(self, data: bytes) -> None:
-        """Never waits; drops the connection if it cannot keep up."""
-        ...
+    why_not: Callable[[], str] = lambda: ""
 
 
 class Service:
     """Opened by `start`. The engine works on a thread of its own; everything else happens on the event loop that called
-    `start`. `tokens` is the file in which added tokens are kept.
+    `start`. `tokens` is the file in which added tokens are kept. `worn`: where the engine is that of worn glasses.
     """
 
     def __init__(
-        self, open_engine: Callable[[], Engine], *, backend: str, tokens: Path | None = None, caps: Caps = Caps()
+        self,
+        open_engine: Callable[[], Engine],
+        *,
+        backend: str,
+        tokens: Path | None = None,
+        caps: Caps = Caps(),
+        worn: Worn | None = None,
     ) -> None:
-        self.host = EngineHost(open_engine, backend=backend, tokens_path=tokens)
-        self._tokens, self._caps = TokensAPI(self.host), caps
-        self.memory, self.places = Memory(), Places(caps.for_http)
+        why_not = worn.why_not if worn else lambda: ""
+        self.host = EngineHost(
+            open_engine, backend=backend, tokens_path=tokens, why_not=why_not, has_voice=worn is None
+        )
+        self._tokens, self._caps, self.gate = TokensAPI(self.host), caps, Gate()
+        self.memory = Memory(caps.request_bytes, min(MAX_CLIENT_BYTES, caps.request_bytes))
+        self.places = Places(caps.for_http)
         # One picture or sound at a time, of all clients: decoded ones are many times as large as what was sent.
         self.decoder = ThreadPoolExecutor(1, thread_name_prefix="media")
         self._sessions: dict[str, Session] = {}
@@ -83,10 +90,14 @@ class Service:
         """Ends every session and frees the engine."""
         if self._janitor:
             self._janitor.cancel()
-        for session in list(self._sessions.values()):
-            await self._end(session)
+        await self.forget()
         self.decoder.shutdown(wait=False, cancel_futures=True)
         await self.host.close()
+
+    async def forget(self) -> None:
+        """Ends every session: nothing of what was fed is kept."""
+        for session in list(self._sessions.values()):
+            await self._end(session)
 
     @staticmethod
     def decode(data: bytes) -> tuple[messages.Request, list[Float32Array]]:
@@ -284,13 +295,3 @@ class Service:
                 patience_s = self._caps.linger_s if session.send is None else self._caps.idle_s
                 if now - session.touched > patience_s and (session.idle or session.send is None):
                     await self._end(session)
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Encodes and sends events to one connection."""
-
-    peer: Peer
-
-    def __call__(self, event: Event, arrays: Sequence[Float32Array]) -> None:
-        self.peer.send(wire.encode(event, arrays, self.peer.dtype))

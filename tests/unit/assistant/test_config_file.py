@@ -184,8 +184,9 @@ def test_run_options_each_key_has_an_option(key: str) -> None:
         },
         **{"dashboard.listen": "--dashboard", "offload.url": "--offload", "offload.token_file": "--offload-token-file"},
         "offload.ca_file": "--offload-ca",
+        "apps.enabled": "--no-apps",
     }
-    alone = ("--no-voice", "--keep-replies", "--muted", "--record", "--dashboard")
+    alone = ("--no-voice", "--keep-replies", "--muted", "--record", "--dashboard", "--no-apps")
     name = names.get(key, f"--{key}")
     given = options(name) if name in alone else options(name, texts.get(key) or "7")
     assert key in given

@@ -122,10 +122,8 @@ def test_host_abort_reaches_a_slice_that_waits_and_no_other() -> None:
     asyncio.run(scenario())
 
 
-def test_memory_over_its_limit_refuses_large_requests_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "MAX_BYTES", 10 << 20)
-    monkeypatch.setattr(budget, "MAX_CLIENT_BYTES", 6 << 20)
-    memory = Memory()
+def test_memory_over_its_limit_refuses_large_requests_only() -> None:
+    memory = Memory(10 << 20, 6 << 20)
     memory.take(FAR, 6 << 20)
     with pytest.raises(RemoteError) as caught:
         memory.take((FAR[0], 4001), 1 << 20)  # another connection of the same machine

@@ -1,0 +1,182 @@
+"""Apps in processes of their own and a wearer on one real backbone: same tokens, and no app costs others anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from glasses.backbone.handover import Handover
+from glasses.backbone.llama import LlamaBackbone
+from glasses.errors import Reason, RemoteError
+from glasses.events import Outcome
+from glasses.model_store import store
+from glasses.service.client import SyncClient, WebSocket
+from tests.contract import kernel_app
+from tests.contract.worn_kernel import WAIT_S, Worn, worn_kernel
+
+pytestmark = pytest.mark.models
+ROOT = Path(__file__).parents[2]
+PROMPTS = ("Tell me a long story about a dragon.", "Explain how a bicycle works, step by step.")
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def worn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worn]:
+    folder = tmp_path_factory.mktemp("run")
+    folder.chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RUNTIME_DIRECTORY", raising=False)
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        with worn_kernel() as one:
+            yield one
+
+
+def app(worn: Worn, prompt: str, n: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.contract.kernel_app", worn.address, prompt, str(n)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ))
+
+
+def wearers_tokens(worn: Worn) -> list[int]:
+    reply = worn.ask(QUESTION, speaks_s=0.05)
+    assert reply.outcome is Outcome.COMPLETED
+    return [token.token_id for token in reply.tokens]
+
+
+def apps_tokens(worn: Worn, prompt: str) -> list[int]:
+    with SyncClient(lambda: WebSocket(worn.address)) as client:
+        session = client.open()
+        session.feed(prompt)
+        return [token.token_id for token in session.generate(max_tokens=kernel_app.TOKENS)]
+
+
+def test_kernel_two_apps_and_the_wearer_at_once_each_get_the_tokens_they_get_alone(worn: Worn) -> None:
+    wearers, expected = wearers_tokens(worn), [apps_tokens(worn, prompt) for prompt in PROMPTS]
+    apps = [app(worn, prompt, 1) for prompt in PROMPTS]
+    heard = list[list[int]]()
+    while any(one.poll() is None for one in apps):
+        heard.append(wearers_tokens(worn))
+        time.sleep(0.4)
+    printed = [one.communicate(timeout=WAIT_S)[0] for one in apps]
+    assert len(heard) > 1
+    assert heard == [wearers] * len(heard)
+    assert [json.loads(text) for text in printed] == expected
+
+
+def test_handover_to_a_guest_and_back_leaves_every_byte_of_the_wearers_cache() -> None:
+    path = store.path_of(store.load_bundle().backbone)
+    with LlamaBackbone(path, n_ctx=512, n_threads=1) as backbone:
+        handover = Handover(backbone)
+        backbone.feed([backbone.tokenize(QUESTION)])
+        before = backbone.snapshot()
+        handover.give()
+        guest = threading.Thread(
+            target=handover.as_guest, args=(lambda: backbone.feed([backbone.tokenize(PROMPTS[0])]), lambda: None)
+        )
+        guest.start()
+        guest.join()
+        assert backbone.n_past > before.rows
+        handover.close()
+        after = backbone.snapshot()
+    assert after.kv == before.kv
+    np.testing.assert_array_equal(after.logits, before.logits)
+
+
+def test_kernel_app_killed_in_mid_answer_costs_nobody_anything(worn: Worn) -> None:
+    wearers, other = wearers_tokens(worn), apps_tokens(worn, PROMPTS[1])
+    killed = app(worn, PROMPTS[0], 1000)
+    assert killed.stdout
+    killed.stdout.readline()
+    time.sleep(0.1)
+    killed.kill()
+    killed.communicate()
+    assert wearers_tokens(worn) == wearers
+    assert apps_tokens(worn, PROMPTS[1]) == other
+
+
+def test_kernel_flood_changes_no_answer_of_the_wearer_and_little_memory(worn: Worn) -> None:
+    wearers = wearers_tokens(worn)
+    before = psutil.Process().memory_info().rss
+    flooding = app(worn, "", 0)
+    try:
+        assert flooding.stdout
+        flooding.stdout.readline()
+        time.sleep(1.0)
+        heard = [wearers_tokens(worn) for _ in range(3)]
+        assert flooding.poll() is None
+    finally:
+        flooding.kill()
+        flooding.communicate()
+    assert heard == [wearers] * 3
+    grown = psutil.Process().memory_info().rss - before
+    assert grown < 150e6  # the rows of one full context, which all apps share, and requests that wait
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            assert apps_tokens(worn, PROMPTS[0])
+            return
+        except RemoteError as error:  # what the flood left is still cleared away
+            if error.reason is not Reason.NO_NETWORK or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def test_kernel_second_client_takes_under_20_mb(worn: Worn) -> None:
+    with SyncClient(lambda: WebSocket(worn.address)) as first, SyncClient(lambda: WebSocket(worn.address)) as second:
+        for client in (first, first):
+            session = client.open()
+            session.feed(PROMPTS[0])
+            list(session.generate(max_tokens=8))
+            session.close()
+        before = psutil.Process().memory_info().rss
+        session = second.open()
+        session.feed("dragon " * 300)
+        list(session.generate(max_tokens=8))
+        assert psutil.Process().memory_info().rss - before < 20e6
+
+
+def test_kernel_wipe_ends_what_apps_have_in_the_cache(worn: Worn) -> None:
+    with SyncClient(lambda: WebSocket(worn.address)) as client:
+        session = client.open()
+        session.feed(PROMPTS[0])
+        worn.kernel.forget()
+        with pytest.raises(RemoteError) as gone:
+            session.feed("and then?")
+        assert gone.value.reason is Reason.NOT_FOUND
+        assert client.open().n_past == worn.loaded.n_prefix
+
+
+def test_kernel_while_the_board_sheds_load_refuses_apps_and_not_the_wearer(worn: Worn) -> None:
+    worn.why_not = "the glasses are busy with themselves (82 deg C): ask again later"
+    try:
+        with pytest.raises(RemoteError, match="82 deg C") as refused:
+            apps_tokens(worn, PROMPTS[0])
+        assert refused.value.reason is Reason.BUSY
+        assert wearers_tokens(worn)
+    finally:
+        worn.why_not = ""
+
+
+def test_kernel_app_waits_while_the_wearer_speaks_and_goes_on_when_it_was_nothing(worn: Worn) -> None:
+    done = threading.Event()
+
+    def ask() -> None:
+        apps_tokens(worn, "Hello.")
+        done.set()
+
+    worn.begin()
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert not done.wait(0.5)
+    worn.dismiss()
+    thread.join(WAIT_S)
+    assert done.is_set()
