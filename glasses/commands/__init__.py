@@ -6,6 +6,7 @@ It stands here because `glasses wipe` must load no further module.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import codecs
 import io
@@ -48,7 +49,10 @@ def guarded(prog: str, prepare: Callable[[], Callable[[], int]], *, own_process:
             code = _done(prepare, signals)
             _flush()
         except BaseException as error:
-            return _ended(error, prog, signals, failed=failed, verbose=verbose)
+            code = _ended(error, prog, signals, failed=failed, verbose=verbose)
+            if own_process and code == INTERRUPTED:
+                _end_process(code)
+            return code
         if isinstance(code, SystemExit):
             raise code
         signals.code = code
@@ -112,6 +116,10 @@ class _Signals:
         sys.unraisablehook = lambda lost: self._lost(lost, hook)
         if own_process:  # when the last handler of Python's is gone, Ctrl-C would end it as if nothing had been done
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+            came, tell = os.pipe()
+            os.set_blocking(tell, False)
+            signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+            _thread.start_new_thread(self._watch, (came,))
         try:
             yield self
         finally:
@@ -127,13 +135,23 @@ class _Signals:
             with suppress(OSError):  # nobody can be told
                 os.write(2, (_on_own_line("interrupted") + "\n").encode())
             os._exit(INTERRUPTED)
-        signal.signal(self.number, signal.SIG_DFL)
-        os.kill(os.getpid(), self.number)
-        os._exit(128 + self.number)  # not reached
+        with suppress(ValueError):  # only the main thread may
+            signal.signal(self.number, signal.SIG_DFL)
+            os.kill(os.getpid(), self.number)
+        os._exit(128 + self.number)
+
+    def _watch(self, came: int) -> None:
+        """Ends the process whose main thread does not: it is in a call of a C library, where no handler runs."""
+        number = 0
+        while number not in _ENDING or signal.getsignal(number) != self._on_signal:
+            number = os.read(came, 1)[0]
+        time.sleep(_LONGEST_S + 1)
+        self.number = self.number or number
+        self.leave()
 
     def _on_signal(self, number: int, frame: Any) -> None:
         is_alarm = number == signal.SIGALRM
-        if is_alarm and not self.number:
+        if is_alarm and not self.number and self.code is None:
             return  # somebody else's alarm
         self.number = self.number or number
         if self.code is not None:  # it has ended, and the interpreter is ending
@@ -174,6 +192,19 @@ def _interrupted(signals: _Signals) -> int:
     if signals.number and signals.number != signal.SIGINT:
         signals.leave()
     return _told(signals, _on_own_line("interrupted"), INTERRUPTED)
+
+
+def _end_process(code: int) -> NoReturn:
+    """Ends the process as the interpreter would, but waits for no thread, and for what tidies up not for long.
+
+    An interrupt that comes while a lock is taken or given back (`Condition.__enter__`) leaves it locked for good. A
+    worker that waits for it never ends, and the interpreter would wait for the worker.
+    """
+    signal.setitimer(signal.ITIMER_REAL, _LONGEST_S)  # then `_Signals` ends it
+    atexit._run_exitfuncs()  # nothing public calls them without waiting for threads first
+    with suppress(OSError, ValueError):
+        _flush()
+    os._exit(code)
 
 
 def _told(signals: _Signals, line: str, code: int) -> int:

@@ -65,11 +65,13 @@ def controls(args: argparse.Namespace, on: Controlled, stack: ExitStack) -> None
 @contextmanager
 def _signals(on: Controlled, process_file: ProcessFile) -> Iterator[None]:
     """The handlers before come back afterwards. Raises KeyboardInterrupt then where Ctrl-C came, as in other commands;
-    TERM and HUP end it as `q` does.
+    TERM and HUP end it as `q` does. A second Ctrl-C does not wait until it has ended in order.
     """
     interrupted: list[int] = []
 
-    def interrupt(number: int, _frame: object) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        if interrupted and callable(before[number]):
+            before[number](number, frame)
         interrupted.append(number)
         on.assistant.stop()
 
