@@ -5,7 +5,7 @@
     python -m tests.wild.ctrl_c table --since 6 --until 30 --step 0.5    a part of a long one
     python -m tests.wild.ctrl_c ask --signal TERM       another signal
 
-Time counts from when the interpreter has started: while it does, nobody handles signals. Right is the line
+Time counts from the command line's first line: while the interpreter starts, nobody handles signals. Right is the line
 "interrupted" on a line of its own, 130, no traceback and nothing half-written; for TERM and HUP, to die of the signal
 without a word. A command that was done first ends as always.
 """
@@ -34,12 +34,12 @@ from tests.wild.world import FRANCE, ROOT
 
 PATIENCE_S = 60.0  # what a busy machine takes to tidy up
 _made = tempfile.TemporaryDirectory()
-# A program that says when the interpreter has started, then runs a command line as its console script does.
+# A program that says when it is about to begin, then runs a command line as its console script does.
 _PROGRAM = """
 import os, sys
-os.write({fd}, b".")
-sys.argv = {argv!r}
 from {program}.__main__ import main
+sys.argv = {argv!r}
+os.write({fd}, b".")
 sys.exit(main())
 """
 
