@@ -15,6 +15,7 @@ import numpy as np
 from glasses.backbone.native import c, drain_errors
 from glasses.backbone.vocabulary import Vocabulary
 from glasses.errors import InputError, Reason
+from glasses.media.native_output import native_output_to_log
 from glasses.types import Float32Array
 
 MAX_GRAMMAR_BYTES = 256 << 10
@@ -30,7 +31,8 @@ class Grammar:
         if len(data) > MAX_GRAMMAR_BYTES:
             raise InputError(Reason.TOO_LARGE, f"a grammar of {len(data)} bytes; at most {MAX_GRAMMAR_BYTES} are used")
         self._vocabulary = vocabulary
-        sampler = c.llama_sampler_init_grammar(vocabulary.handle, data, b"root")
+        with native_output_to_log(gbnf):
+            sampler = c.llama_sampler_init_grammar(vocabulary.handle, data, b"root")
         if not sampler:
             raise InputError(Reason.BAD_INPUT, f"llama.cpp cannot use the grammar: {drain_errors()}")
         self._sampler = sampler

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 # From the bottom. What stands on one level does not import each other.
 LEVELS = (
     ("types", "errors", "data"),
-    ("events", "folders"),
-    ("model_store", "backbone", "system", "media"),
+    ("events", "folders", "media"),
+    ("model_store", "backbone", "system"),
     ("audio", "encoders", "connectors", "decoders", "dashboard"),
     ("heads", "devices", "memory", "recording", "tools"),
     ("runtime", "wake_word_training"),

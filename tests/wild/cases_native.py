@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from glasses.audio.sound_files import decode_audio
+from glasses.backbone.grammar import Grammar
 from glasses.errors import GlassesError
 from glasses.types import SAMPLE_RATE_HZ
 from tests.wild.case import Case
@@ -74,8 +75,19 @@ def _cancel() -> None:
         backbone.clear_abort()
 
 
+def _grammar() -> object:
+    """One that llama.cpp cannot read: it prints all of it."""
+    return Grammar(bundle().backbone.vocabulary, 'root ::= "a" other\nbeside ::= "b"\n')
+
+
 CASES = [
     Case(24, "mpg123-xing", r"^printed:  \| logged: $", _printed(lambda: _read(_mp3(_cut))), True),
     Case(24, "mpg123-scratched", r"^printed:  \| logged: $", _printed(lambda: _read(_mp3(_scratched)))),
     Case(24, "llama-cancel", r"^printed:  \| logged: refused: aborted by another thread$", _printed(_cancel), True),
+    Case(
+        24,
+        "llama-grammar",
+        r"^printed:  \| logged: refused: llama.cpp cannot use the grammar: failed to parse",
+        _printed(_grammar),
+    ),
 ]

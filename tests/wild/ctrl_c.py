@@ -37,8 +37,10 @@ _made = tempfile.TemporaryDirectory()
 # A program that says when it is about to begin, then runs a command line as its console script does.
 _PROGRAM = """
 import os, sys
+from glasses.__main__ import quiet_at_interrupt
 from {program}.__main__ import main
 sys.argv = {argv!r}
+quiet_at_interrupt()  # what main() does first
 os.write({fd}, b".")
 sys.exit(main())
 """
