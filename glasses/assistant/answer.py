@@ -13,8 +13,10 @@ from glasses.decoders.speech import Voice
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.given import Given, what_shows_something, windows_of
-from glasses.runtime.prompt import prompt_of
-from glasses.types import SAMPLE_RATE_HZ, Latents, Token, Turn
+from glasses.runtime.prompt import request_of, rows_of, suffix_of
+from glasses.types import SAMPLE_RATE_HZ, Float32Array, Latents, Token, Turn
+
+CANNED = -1  # the token id of words that no model made
 
 
 @dataclass(slots=True)
@@ -66,19 +68,25 @@ def answer(
     top_k: int = 0,
     want_latents: bool = False,
     on_question: Callable[[str], None] = lambda question: None,
+    tools: Callable[[Float32Array], str | None] = lambda rows: None,
 ) -> Iterator[Token]:
     """Streams the answer to one turn; the context is rolled back to the system prompt first.
 
-    `on_question` is told which question is answered where the turn holds none.
+    `on_question` is told which question is answered where the turn holds none. `tools` gets the user's rows, which are
+    in the KV cache with the suffix behind them, and returns what a tool says to that; None: the backbone answers.
 
     Raises ModelError: WRONG_SPACE, CONTEXT_FULL, ABORTED.
     """
     since_ns = time.monotonic_ns()
-    fed = prompt_of(loaded, turn.inputs, on_question=on_question)
+    asked = request_of(loaded, turn.inputs, on_question=on_question)
     since_ns = times.add("connect", since_ns)
     loaded.backbone.rollback(loaded.n_prefix)
-    loaded.backbone.feed(fed, hidden="last" if want_latents else "none")
+    loaded.backbone.feed([*asked, suffix_of(loaded.backbone)], hidden="last" if want_latents else "none")
     since_ns = times.add("prefill", since_ns)
+    if (said := tools(rows_of(loaded.backbone, asked))) is not None:
+        times.add("tool", since_ns)
+        yield Token(turn.id, CANNED, said, 0.0, None, last=True)
+        return
     pieces = loaded.backbone.generate(turn.id, max_tokens=max_tokens, top_k=top_k, want_latents=want_latents)
     for i, piece in enumerate(stop_on_repetition(pieces)):
         since_ns = times.add("first piece" if i == 0 else "more pieces", since_ns)

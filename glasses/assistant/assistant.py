@@ -27,6 +27,7 @@ from glasses.assistant.observers import Observer, Observers
 from glasses.assistant.reply import Write
 from glasses.assistant.responder import Responder
 from glasses.assistant.setup import open_listener
+from glasses.assistant.tool_turn import ToolTurns
 from glasses.backbone.handover import Handover
 from glasses.decoders.speech import Voice
 from glasses.devices.event_queue import EventQueue
@@ -61,6 +62,7 @@ class Assistant:
         write: Write | None = None,
         canned_reply: Callable[[Draft], str] = lambda draft: "",
         announcements: Announcements | None = None,
+        tools: ToolTurns | None = None,
         progress: Callable[[str], None] = lambda stage: None,
         is_allowed: Callable[[Load], bool] = lambda load: True,
         keep_muted: Callable[[bool], None] = lambda muted: None,
@@ -71,10 +73,10 @@ class Assistant:
 
         `events`: the queue that devices put touches into, where they were made before the assistant. `listener` is used
         instead of the one that `config` describes, `write` instead of the local backbone; a text of `canned_reply` is
-        said instead of asking either. `announcements`: what is said without being asked. `progress` is called with
-        "listener" or "responder" as each works; `is_allowed` is asked before a load runs. `keep_muted` is told by
-        `mute` whether a process after this one is to be muted. `handover` shares the backbone with apps; `on_wipe`
-        makes others forget what they have of it, too.
+        said instead of asking either. `announcements`: what is said without being asked. `tools`: calls what turns ask
+        for. `progress` is called with "listener" or "responder" as each works; `is_allowed` is asked before a load
+        runs. `keep_muted` is told by `mute` whether a process after this one is to be muted. `handover` shares the
+        backbone with apps; `on_wipe` makes others forget what they have of it, too.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL; ModelError where the bundle lacks what `config` needs.
         """
@@ -108,6 +110,7 @@ class Assistant:
             on_announced=self._on_announced,
             on_progress=lambda: progress("responder"),
             canned_reply=self._canned_reply,
+            tools=tools,
             write=write,
             conversation_minutes=config.conversation.minutes,
             handover=handover,

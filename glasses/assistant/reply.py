@@ -97,6 +97,23 @@ class PolledTurn:
             self.poll(self.reply, IDLE_S)
 
 
+class ShownText:
+    """The text of one reply at a time, piece by piece, from when its turn is completed."""
+
+    def __init__(self, on_text: Callable[[str], None]) -> None:
+        self._on_text, self._n_shown = on_text, 0
+
+    def reset(self) -> None:
+        """Another reply begins, or the same one anew."""
+        self._n_shown = 0
+
+    def show(self, reply: Reply) -> None:
+        """Tells what was not told yet, where the turn is completed."""
+        if reply.ended and (text := "".join(token.text for token in reply.tokens[self._n_shown :])):
+            self._on_text(text)
+            self._n_shown = len(reply.tokens)
+
+
 # The tokens of an answer to a draft that is in the KV cache.
 Write = Callable[[Draft, TurnProgress], Iterator[Token]]
 

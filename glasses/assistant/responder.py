@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from glasses.assistant.announcing import Announcing
@@ -25,6 +26,7 @@ from glasses.assistant.reply import (
     IDLE_S,
     PolledTurn,
     ReplyStage,
+    ShownText,
     Synthesizer,
     Write,
     is_late,
@@ -78,7 +80,8 @@ class Responder:
         backbone with apps. `conversation_minutes`: see `Conversation`.
         """
         self._voice, self._clock = voice, clock or HostClock()
-        self._on_state, self._on_reply, self._on_text, self._on_progress = on_state, on_reply, on_text, on_progress
+        self._on_state, self._on_reply, self._on_progress = on_state, on_reply, on_progress
+        self._shown = ShownText(on_text)
         self._canned_reply, self._tools = canned_reply, tools
         self._handover = handover or Handover(loaded.backbone)
         self._inbox = Inbox(self._handover, voice, speaker, self._clock)
@@ -86,11 +89,10 @@ class Responder:
         self._playback = Playback(self._inbox, self._clock, self._poll, on_state)
         self._context = KvContext(loaded)
         self._conversation = Conversation(self._context, self._clock, conversation_minutes)
-        self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._show)
+        self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._shown.show)
         self._reply: Reply | None = None
         self._stage = ReplyStage.QUEUED
         self._basis: Basis | None = None  # what the reply is made from
-        self._n_shown = 0  # tokens of the reply that went to `on_text`
         self._forgetting: list[threading.Event] = []  # wipes that are not done yet
         self._stopped = False
 
@@ -126,6 +128,8 @@ class Responder:
                 if self._has_work:
                     self._handover.take()
                     self._work()
+                elif self._tools:
+                    self._learn(self._tools)
         finally:
             self._handover.close()
             self._inbox.close()
@@ -141,6 +145,12 @@ class Responder:
     def _open_draft(self) -> Draft | None:
         """What is being answered."""
         return self._reply.draft if self._reply and not self._reply.outcome else None
+
+    def _learn(self, tools: ToolTurns) -> None:
+        """Uses the time in which nobody is answered; a draft that comes aborts it."""
+        self._handover.take()
+        with suppress(ModelError):
+            tools.learn()
 
     def _take(self, wait_s: float = 0.0) -> None:
         """Follows the commands that came."""
@@ -168,7 +178,8 @@ class Responder:
             before.work.append(replace(work, draft=before.number))
             return
         self._reply, self._basis = Reply(draft, 1, work=[work]), command.basis
-        self._stage, self._n_shown = ReplyStage.QUEUED, 0
+        self._stage = ReplyStage.QUEUED
+        self._shown.reset()
         if before and before.draft.turn.id == draft.turn.id and before.ended is None:
             self._reply.number = before.number + 1
             self._reply.work = [*before.work, replace(work, draft=before.number + 1)]
@@ -181,7 +192,7 @@ class Responder:
         if reply.outcome:  # it failed while the user still spoke
             self._on_state(ReplyState(completed.decided_ns, completed.turn.id, "finished"))
         elif not is_late(reply, self._clock.now_ns()):
-            self._show(reply)
+            self._shown.show(reply)
 
     def _cut(self, command: Cut) -> None:
         self._announcing.cut()
@@ -241,7 +252,8 @@ class Responder:
         if reply.clauses:
             self._finish(reply, Outcome.FAILED)
         else:
-            reply.tokens, reply.tool, self._n_shown, self._stage = [], "", 0, ReplyStage.QUEUED
+            reply.tokens, reply.tool, self._stage = [], "", ReplyStage.QUEUED
+            self._shown.reset()
 
     def _answer(self, reply: Reply) -> None:
         self._poll(reply)
@@ -286,12 +298,6 @@ class Responder:
             self._finish(reply, Outcome.TIMED_OUT)
         if self._stopped or self._reply is not reply or reply.outcome:
             raise ModelError(Reason.ABORTED, "nobody waits for this answer any more")
-
-    def _show(self, reply: Reply) -> None:
-        """Gives the text that was not shown yet to `on_text`, where the turn is completed."""
-        if reply.ended and (text := "".join(token.text for token in reply.tokens[self._n_shown :])):
-            self._on_text(text)
-            self._n_shown = len(reply.tokens)
 
     def _finish(self, reply: Reply, outcome: Outcome) -> None:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED

@@ -36,6 +36,13 @@ class ToolTurns(Protocol):
         """The turn of the last reply goes on, so what was done for it is taken back where that is possible."""
         ...
 
+    def learn(self) -> bool:
+        """Nobody is being answered: one step of getting to know new tools; whether there was one.
+
+        Raises ModelError as the backbone does.
+        """
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class _Running:
@@ -77,6 +84,10 @@ class CalledTools:
             return
         last.is_undone = True
         last.said.add_done_callback(lambda said: self._caller.undo())
+
+    def learn(self) -> bool:
+        """See `ToolTurns`."""
+        return self._caller.learn()
 
     def _said(self, running: _Running, progress: TurnProgress) -> str:
         """The sentence of a call, or that it is under way."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from glasses.assistant.follow_ups import MOST, UNLIKE, FollowUpJudge
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.speculator import DraftState
@@ -18,7 +16,7 @@ from glasses.assistant.turn_manager import SURE
 from glasses.audio.loudness import is_audible
 from glasses.events import MemoryIntent
 from glasses.runtime.bundle import LoadedBundle
-from glasses.runtime.prompt import ConnectedInput, request_of
+from glasses.runtime.prompt import ConnectedInput, request_of, rows_of
 from glasses.types import NS_PER_MS, Float32Array, Frame, Latents, Turn
 
 NOT_ADDRESSED_COMPLETENESS = (
@@ -181,7 +179,4 @@ class TurnEncoder:
 
     def _rows(self, turn: Turn, speech: Latents, words: Float32Array) -> Float32Array:
         connected = [ConnectedInput(speech, words) if one is speech else one for one in turn.inputs]
-        parts = request_of(self._loaded, connected)
-        return np.concatenate(
-            [part if isinstance(part, np.ndarray) else self._loaded.backbone.token_rows(part) for part in parts]
-        )
+        return rows_of(self._loaded.backbone, request_of(self._loaded, connected))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from glasses.assistant.answer import Times, answer, encode
+from glasses.assistant.answer import CANNED, Times, answer, encode
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
 from glasses.commands import offload_options, preflight
 from glasses.decoders import hud
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 MAX_TOP_K = 1000  # a vocabulary has tens of thousands of tokens
 MAX_HEARD_S = 120  # of each sound; more would fill the context
-_CANNED = -1  # the token id of a reply that no model made
 _EXAMPLE = """\
 examples:
   glasses ask --audio question.wav                         answer what was said
@@ -109,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
         if canned_reply:
-            answered, hedged = iter([Token(1, _CANNED, canned_reply, 0.0, None, last=True)]), None
+            answered, hedged = iter([Token(1, CANNED, canned_reply, 0.0, None, last=True)]), None
         else:
             answered, hedged = _answered(inputs, times, args, stack)
         stream = stack.enter_context(closing(_collected(answered, tokens, args.json)))
@@ -234,7 +233,7 @@ def _report(tokens: list[Token], times: Times, notes: list[str]) -> dict[str, An
             {"token": p.token_id, "text": p.text, "logprob": round(p.logprob, 4)}
             | ({"top": [[token, round(logprob, 4)] for token, logprob in p.top]} if p.top else {})
             for p in tokens
-            if p.token_id != _CANNED
+            if p.token_id != CANNED
         ],
         "notes": notes,
         "times_ms": {stage: round(ms, 1) for stage, ms in times.stages_ms.items()},

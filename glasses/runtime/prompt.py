@@ -127,6 +127,12 @@ def request_of(
     return out + question_of(loaded, state)
 
 
+def rows_of(backbone: LlamaBackbone, parts: Sequence[ModelInput]) -> Float32Array:
+    """What is fed as one array of rows float32 (n, n_embd), tokens as their embeddings."""
+    rows = [part if isinstance(part, np.ndarray) else backbone.token_rows(part) for part in parts]
+    return np.concatenate(rows) if rows else np.zeros((0, backbone.n_embd), np.float32)
+
+
 def ending(loaded: LoadedBundle, state: PromptState) -> list[ModelInput]:
     """What stands between a turn's inputs and its answer: a question where none was put, and the suffix."""
     return [*question_of(loaded, state), suffix_of(loaded.backbone)]

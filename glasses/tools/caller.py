@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -30,11 +30,28 @@ CANCELLED = "All right, I leave it."
 Step = Literal["call", "confirm", "decline", "ask"]
 
 
-class Chooser(Protocol):
-    """Tells which tool a turn asks for, from the KV cache as it stands at the end of the prompt."""
+class Chosen(Protocol):
+    """What a turn asks for."""
 
-    def choose(self, *, waiting: bool = False) -> str | None:
-        """The tool's name; "confirm" or "decline" where a question waits and the turn answers it; None: no tool."""
+    @property
+    def name(self) -> str:
+        """Of a tool, or "confirm" or "decline"."""
+        ...
+
+
+class Chooser(Protocol):
+    """Tells which tool a turn asks for, from the KV cache as it stands at the end of the prompt; see `ToolChooser`."""
+
+    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Chosen | None:
+        """One of `names`; "confirm" or "decline" where a question waits and the turn answers it; None: no tool."""
+        ...
+
+    def untrained(self, tools: Sequence[Tool], /) -> list[Tool]:
+        """Those that cannot be chosen yet."""
+        ...
+
+    def train(self, tool: Tool, /) -> None:
+        """Makes one of them so. Raises ModelError(ABORTED)."""
         ...
 
 
@@ -96,14 +113,16 @@ class ToolCaller:
         None: nothing that a tool does. Raises ModelError as the backbone does.
         """
         waiting = self._waits()
-        name = self._chooser.choose(waiting=waiting is not None and waiting.for_yes)
+        tools = self._tools()
+        chosen = self._chooser.choose(len(rows), list(tools), waiting=waiting is not None and waiting.for_yes)
+        name = chosen.name if chosen else None
         if waiting and waiting.for_yes and name in ("confirm", "decline"):
             return ToolCall(waiting.call.tool, waiting.call.arguments, name)
         if waiting and not waiting.for_yes and name in (None, waiting.call.tool.name):
             found = self._reader.read(waiting.call.tool, rows)
             if any(one in found for one in missing(waiting.call)):
                 return self._call(waiting.call.tool, {**waiting.call.arguments, **found})
-        tool = self._tools().get(name or "")
+        tool = tools.get(name or "")
         if tool is None or (self._in_routine and (tool is learn_routine or tool.name.startswith(PREFIX))):
             return None
         return self._call(tool, self._reader.read(tool, rows))
@@ -115,6 +134,13 @@ class ToolCaller:
         with self._lock:
             self._before, self._after = before, self._context.store.image() if before else None
         return said
+
+    def learn(self) -> bool:
+        """Makes a tool that came since choosable; whether there was one. Raises ModelError, ABORTED among others."""
+        for tool in self._chooser.untrained(list(self._tools().values())):
+            self._chooser.train(tool)
+            return True
+        return False
 
     def undo(self) -> None:
         """Takes back what the last call changed of what is kept: the wearer was not done speaking."""

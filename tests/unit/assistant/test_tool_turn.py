@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,10 +25,16 @@ class Asked:
     """A chooser and a reader that take a turn's first input for "tool value"."""
 
     def __init__(self) -> None:
-        self.words = ""
+        self.words, self.learned = "", list[str]()
 
-    def choose(self, *, waiting: bool = False) -> str | None:
-        return self.words.partition(" ")[0]
+    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Any:
+        return SimpleNamespace(name=self.words.partition(" ")[0])
+
+    def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
+        return [tool for tool in tools if tool.name not in self.learned]
+
+    def train(self, tool: Tool) -> None:
+        self.learned.append(tool.name)
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return {}
@@ -224,3 +231,12 @@ def test_tool_of_a_turn_that_goes_on_is_undone_and_called_anew(
         running.wait_for(lambda: undone)
     assert (running.replies[0].outcome, running.replies[1].text) == (Outcome.CONTINUED, "It is done.")
     assert tools.later == []
+
+
+def test_tools_that_came_are_learned_while_nobody_is_answered(tools: Tools) -> None:
+    with tools.running("look") as running:
+        running.wait_for(lambda: "look" in tools.asked.learned)
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: running.replies)
+    assert said(running) == "Nothing changed."

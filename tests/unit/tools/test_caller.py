@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,14 @@ class Turn:
         self.arguments: dict[str, Any] = {}
         self.asked: list[bool] = []
 
-    def choose(self, *, waiting: bool = False) -> str | None:
+    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Any:
         self.asked.append(waiting)
-        return self.name
+        return SimpleNamespace(name=self.name) if self.name else None
+
+    def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
+        return []
+
+    def train(self, tool: Tool) -> None: ...
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return self.arguments

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from glasses.errors import InputError
@@ -18,6 +21,8 @@ from glasses.tools.tool import Tool, ToolContext
 
 TIMER = next(one for one in BUILTIN if one.name == "set_timer")
 SPELL = next(one for one in BUILTIN if one.name == "spell")
+
+ROWS = np.zeros((2, 8), np.float32)
 
 
 def understand(words: str) -> ToolCall | None:
@@ -37,15 +42,20 @@ class Wearer:
             lambda: {one.name: one for one in self.registry.tools}, self, self, self.context, understand=understand
         )
 
-    def choose(self, *, waiting: bool = False) -> str | None:
-        return self.name
+    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Any:
+        return SimpleNamespace(name=self.name)
+
+    def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
+        return []
+
+    def train(self, tool: Tool) -> None: ...
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return self.arguments
 
     def says(self, tool_name: str, /, **arguments: Any) -> str:
         self.name, self.arguments = tool_name, arguments
-        call = self.caller.plan(None)  # type: ignore[arg-type]
+        call = self.caller.plan(ROWS)
         assert call
         return self.caller.carry_out(call)
 
@@ -96,7 +106,7 @@ def test_routine_that_means_itself_is_not_understood() -> None:
         wearer,
         wearer,
         wearer.context,
-        understand=lambda words: wearer.caller.plan(None),  # type: ignore[arg-type]
+        understand=lambda words: wearer.caller.plan(ROWS),
     )
     assert wearer.says("routine_again") == NOT_UNDERSTOOD
 
