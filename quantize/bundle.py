@@ -52,7 +52,9 @@ READERS: dict[str, dict[str, tuple[str, str]]] = {
         **{"sound_connector": ("*", "beside_space"), "end_of_turn": ("*", "space"), "addressee": ("*", "space")},
     },
     "image_encoder": {"image_connector": ("*", "space")},
-    "backbone": {"audio_connector": ("*.npz", "space"), "memory_intent": ("*", "space")},
+    "backbone": {
+        **{"audio_connector": ("*.npz", "space"), "memory_intent": ("*", "space"), "tool_choice": ("*", "space")}
+    },
 }
 _MADE = f"# A variant of {BASE}, made by:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -29,8 +29,26 @@ def values_of(state: bytes | bytearray, n_rows: int, back: Sequence[int]) -> Flo
 
     Raises ModelError(UNSUPPORTED) for a shorter cache, or one with another layout (sliding windows, recurrent layers).
     """
+    if n_rows < max(back):
+        raise _unknown()
+    layers = _layers(state, n_rows)
+    return np.concatenate([layer[-n] for layer in layers for n in back]).astype(np.float32)
+
+
+def last_values(state: bytes | bytearray, n_rows: int, n_last: int) -> Float32Array:
+    """The value vectors float32 (n_last, layers * width) of the last rows of a cache of `n_rows`.
+
+    Raises ModelError(UNSUPPORTED) as `values_of`.
+    """
+    if not 0 < n_last <= n_rows:
+        raise _unknown()
+    return np.concatenate([layer[-n_last:] for layer in _layers(state, n_rows)], axis=1).astype(np.float32)
+
+
+def _layers(state: bytes | bytearray, n_rows: int) -> list[NDArray[np.float16]]:
+    """The value vectors (n_rows, width) of every layer, as they lie in the state."""
     at = _HEAD.size + n_rows * _CELL.size
-    if n_rows < max(back) or len(state) < at + _SHAPE.size or _HEAD.unpack_from(state)[::2] != (_MAGIC, 1):
+    if n_rows < 1 or len(state) < at + _SHAPE.size or _HEAD.unpack_from(state)[::2] != (_MAGIC, 1):
         raise _unknown()
     transposed, n_layers = _SHAPE.unpack_from(state, at)
     if _HEAD.unpack_from(state)[3] != n_rows or transposed:
@@ -44,10 +62,10 @@ def values_of(state: bytes | bytearray, n_rows: int, back: Sequence[int]) -> Flo
         at += _LAYER.size + n_rows * row_bytes
         if kind != _F16 or len(state) < at:
             raise _unknown()
-        found += [np.frombuffer(state, np.float16, row_bytes // 2, at - n * row_bytes) for n in back]
+        found.append(np.frombuffer(state, np.float16, n_rows * row_bytes // 2, at - n_rows * row_bytes))
     if at != len(state) or not n_layers:
         raise _unknown()
-    return np.concatenate(found[n_layers * len(back) :]).astype(np.float32)
+    return [layer.reshape(n_rows, -1) for layer in found[n_layers:]]
 
 
 def _unknown() -> ModelError:

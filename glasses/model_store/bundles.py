@@ -53,6 +53,7 @@ class Bundle:
     addressee: str | None = None  # None: whether speech asks for something is not known
     speaker: str | None = None  # None: a follow-up is judged by the addressee head, not by its voice
     memory_intent: str | None = None  # None: a touch asks for the memory, speech does not
+    tool_choice: str | None = None  # None: no turn calls a tool
     voice: str | None = None  # None: answers are text only
     chat_template: str | None = None  # Jinja, instead of the one in the backbone's GGUF
     figures: BundleFigures | None = None  # None: not measured, as of a bundle that was made here

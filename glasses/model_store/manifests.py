@@ -19,7 +19,10 @@ MANIFESTS = data_path("models/manifests")
 MAX_FILE_BYTES = 4 << 30  # no board we aim at can load more
 
 # What a model is. An encoder or connector is named after its modality: "image-encoder", "image-connector".
-ROLES = ("backbone", "vad", "end-of-turn", "addressee", "speaker", "memory-intent", "voice", "reference", "source")
+ROLES = (
+    "backbone", "vad", "end-of-turn", "addressee", "speaker", "memory-intent", "tool-choice", "voice", "reference",
+    "source",
+)  # fmt: skip
 _MODALITY_ROLE = re.compile(r"[a-z]+-(encoder|connector)")
 _OLD_ROLES = ("voice-gate",)  # of what is now vad, end-of-turn, addressee or memory-intent
 # The roles of the files of a connector by its kind, and of other models of several files: those that it must have, then

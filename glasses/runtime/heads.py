@@ -16,6 +16,7 @@ from glasses.heads.wake_word import WakeWordDetector
 from glasses.heads.wake_word import load as load_wake
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle
+from glasses.tools.choice import ToolChooser
 
 
 def open_end_of_turn(loaded: LoadedBundle) -> EndOfTurnHead | None:
@@ -49,6 +50,14 @@ def open_memory_intent(loaded: LoadedBundle) -> MemoryIntentHead | None:
         raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: files: no role {', '.join(missing)}")
     heads: dict[MemoryIntent, Head] = {intent: load_head(paths[intent]) for intent in NAMES}
     return MemoryIntentHead(heads, loaded.backbone.sha256[:16])
+
+
+def open_tool_chooser(loaded: LoadedBundle, kept: Path | None = None) -> ToolChooser | None:
+    """What chooses a tool for a turn, None where the bundle has nothing that does. `kept` is the file for the rows of
+    tools that are trained on this device. Raises ModelError: NOT_FOUND, CORRUPT, TOO_LARGE, WRONG_SPACE.
+    """
+    name = loaded.bundle.tool_choice
+    return None if name is None else ToolChooser(loaded.backbone, loaded.n_prefix, store.path_of(name), kept)
 
 
 def wake_word_path() -> Path:

@@ -9,6 +9,7 @@ import asyncio
 
 import numpy as np
 
+from glasses.backbone import deep_rows
 from glasses.errors import InputError, Reason
 from glasses.service.engines.engine import TrainsTokenRows
 from glasses.service.protocol import messages
@@ -86,7 +87,7 @@ class TokensAPI:
         if not read:
             return added.trained(added.rows, rows), accuracy
         values, wanted = np.stack([v for v, _ in read]), np.array([w for _, w in read])
-        deep, accuracy = await asyncio.to_thread(token_training.fit_deep, values, wanted, n_tokens)
+        deep, accuracy = await asyncio.to_thread(deep_rows.fit, values, wanted, n_tokens)
         return added.trained(added.rows, rows, deep), accuracy
 
     async def _keep(self, changed: AddedTokens) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glasses.backbone import deep_rows
 from glasses.errors import GlassesError, InputError, ModelError, Reason, RemoteError
 from glasses.service.protocol.events import TokenInfo
 from glasses.service.server import worker
@@ -17,7 +18,7 @@ from glasses.service.server.step_cache import KEPT, Steps
 from glasses.service.server.worker import Worker
 from glasses.service.tokens import added_tokens
 from glasses.service.tokens.added_tokens import AddedTokens
-from glasses.service.tokens.token_training import State, fit, fit_deep
+from glasses.service.tokens.token_training import State, fit
 
 
 def test_worker_with_a_hundred_jobs_of_one_key_serves_another_next() -> None:
@@ -168,7 +169,7 @@ def test_first_scores_decide_the_first_token_and_deep_rows_are_kept(tmp_path: Pa
     assert caught.value.reason is Reason.CORRUPT
 
 
-def test_fit_deep_with_fewer_examples_than_values_generalises() -> None:
+def test_deep_rows_fit_with_fewer_examples_than_values_generalises() -> None:
     """Three tokens share one direction for asking, so that a question in new words is found by it."""
     rng = np.random.default_rng(0)
     things, ask = rng.normal(size=(3, 500)), rng.normal(size=500)
@@ -178,7 +179,7 @@ def test_fit_deep_with_fewer_examples_than_values_generalises() -> None:
         noise = rng.normal(size=(n, 500), scale=1.5)
         return (things[thing] + asks[:, None] * ask + noise).astype(np.float32), np.where(asks, thing, -1)
 
-    deep, accuracy = fit_deep(*examples(120), 3)
+    deep, accuracy = deep_rows.fit(*examples(120), 3)
     assert (deep.shape, accuracy) == ((3, 501), 1.0)
     values, wanted = examples(600)
     scores = values @ deep[:, :-1].T + deep[:, -1]
