@@ -8,25 +8,18 @@ of the backbone has them, and the next turn is fed behind them. It belongs to th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from glasses.assistant.past_turns import PastTurn
 from glasses.assistant.reply import same_rows
+from glasses.errors import ModelError
 from glasses.events import Draft
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.prompt import suffix_of
 from glasses.types import Float32Array, Token
 
 REPLY_ROWS = 128  # of the cache, kept free for an answer and its turn break
-
-
-@dataclass(frozen=True, slots=True)
-class PastTurn:
-    """A turn that is over. `user`: its rows float32 (n, n_embd), as they were fed; `reply`: tokens that were heard."""
-
-    user: Float32Array
-    reply: tuple[int, ...]
 
 
 class KvContext:
@@ -37,6 +30,7 @@ class KvContext:
         self.base = loaded.n_prefix  # rows before the turn
         self.turns: tuple[PastTurn, ...] = ()  # in the cache, oldest first
         self._suffix = loaded.backbone.token_rows(suffix_of(loaded.backbone))
+        self._turn_break = loaded.backbone.tokenize(loaded.backbone.prompt_format.turn_break)
         self._fed: Float32Array = np.zeros((0, loaded.backbone.n_embd), np.float32)  # of the turn, in the cache
         self._n_user = 0  # of these, before the suffix
 
@@ -90,6 +84,26 @@ class KvContext:
         backbone.rollback(self.base + len(self._fed))
         self._end_turn(backbone.tokenize(text.strip(), special=False))
 
+    def rebuild(self, turns: Sequence[PastTurn]) -> None:
+        """Makes `turns` those before the next one; between two turns. Raises ModelError, after which all is as it was.
+
+        The cache is made anew behind the system prompt: as much work as all their rows, and a copy of the cache.
+        """
+        backbone, n_prefix = self._loaded.backbone, self._loaded.n_prefix
+        backbone.rollback(self.base)
+        before = backbone.snapshot()
+        turn_break = backbone.token_rows(self._turn_break)
+        rows = [part for turn in turns for part in (turn.user, self._suffix, turn.reply, turn_break)]
+        backbone.rollback(n_prefix)
+        try:
+            if rows:
+                backbone.feed([np.concatenate(rows)])
+        except ModelError:
+            backbone.restore(before)
+            raise
+        self._begin_at(backbone.n_past)
+        self.turns = tuple(turns)
+
     def forget(self) -> None:
         """Leaves the system prompt alone in the cache."""
         self._loaded.backbone.rollback(self._loaded.n_prefix)
@@ -101,11 +115,11 @@ class KvContext:
         backbone = self._loaded.backbone
         n_prompt = self.base + len(self._fed)
         backbone.rollback(min(n_prompt + len(reply), backbone.n_past))
-        missing = [*reply[backbone.n_past - n_prompt :], *backbone.tokenize(backbone.prompt_format.turn_break)]
+        missing = [*reply[backbone.n_past - n_prompt :], *self._turn_break]
         if backbone.n_past + len(missing) + REPLY_ROWS > backbone.n_ctx:  # room for the next turn matters more
             return
         backbone.feed([missing])
-        self.turns = (*self.turns, PastTurn(self.user_rows, tuple(reply)))
+        self.turns = (*self.turns, PastTurn(self.user_rows, backbone.token_rows(reply)))
         self._begin_at(backbone.n_past)
 
     def _begin_at(self, n_past: int) -> None:
