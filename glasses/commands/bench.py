@@ -15,8 +15,10 @@ from glasses.errors import InputError, Reason
 from glasses.evaluation.bench import (
     answers,
     barge_in,
+    conversation,
     false_wakes,
     faults,
+    follow_up_answers,
     follow_ups,
     latency,
     latents,
@@ -118,7 +120,7 @@ def _overlap(args: argparse.Namespace, tick: Tick) -> Measured:
 
 
 def _latency(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = latency.run(args.bundle, args.turns, with_baseline=args.baseline, tick=tick)
+    figures = latency.run(args.bundle, args.turns, with_baseline=args.baseline, with_history=args.history, tick=tick)
     if getattr(args, "sounds", None):  # the old name `live` measured both
         figures["false_wakes"] = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
     return figures, latency.report(figures)
@@ -166,6 +168,16 @@ def _memory_recall(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, recall.report(figures)
 
 
+def _conversation(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = conversation.run(args.bundle, tick=tick)
+    return figures, conversation.report(figures)
+
+
+def _follow_up_answers(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = follow_up_answers.run(args.bundle, tick=tick)
+    return figures, follow_up_answers.report(figures)
+
+
 def _compare(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = answers.run(args.bundle, args.clips, tick=tick)
     return figures, answers.report(figures)
@@ -187,6 +199,7 @@ _BASELINE = "Needs the extra `baseline` and: glasses models pull whisper-tiny-en
 _OPTIONS: dict[str, dict[str, Any]] = {
     "turns": {"type": int, "default": 50, "metavar": "N", "help": "turns (default: 50)"},
     "baseline": {"action": "store_true", "help": f"compare with speech recognition and text. {_BASELINE}"},
+    "history": {"action": "store_true", "help": "compare with turns that do not know the turns before"},
     "sounds": {"type": Path, "nargs": "+", "metavar": "DIR", "help": "folders of sound that must not wake it"},
     "hours": {"type": float, "default": 3.0, "metavar": "H", "help": "hours of these sounds (default: 3)"},
     "minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "minutes (default: 10)"},
@@ -195,7 +208,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 BENCHMARKS: dict[str, Benchmark] = {
     "memory": Benchmark("resident memory with everything of a bundle loaded", _memory, (), "memory"),
     "latency": Benchmark(
-        "end of speech to first audio, CPU and memory", _latency, ("turns", "baseline"), "latency --turns 20", _ROOM
+        "end of speech to first audio, CPU and memory",
+        _latency,
+        ("turns", "baseline", "history"),
+        "latency --turns 20",
+        _ROOM,
     ),
     "barge-in": Benchmark(
         "onset of a voice over a reply to silence of the speaker", _barge_in, ("turns",), "barge-in --turns 20", _ROOM
@@ -215,6 +232,19 @@ BENCHMARKS: dict[str, Benchmark] = {
         _follow_ups,
         ("minutes",),
         "follow-ups --minutes 10",
+    ),
+    "conversation": Benchmark(
+        "facts stated some turns before, older turns kept, shrunk or dropped; and questions behind unrelated turns",
+        _conversation,
+        (),
+        "conversation",
+    ),
+    "follow-up-answers": Benchmark(
+        "pairs of turns, spoken and typed: is the second one answered alike",
+        _follow_up_answers,
+        (),
+        "follow-up-answers",
+        "Needs the extra `voice`.",
     ),
     "memory-recall": Benchmark(
         "sounds named from the memory, and which views it keeps", _memory_recall, ("clips",), "memory-recall --clips 20"

@@ -1,12 +1,13 @@
 """Pairs of turns, spoken to the pipeline of `glasses run` and typed to its backbone: is the second answered alike?
 
-The questions are said by the bundle's voice. A touch opens each turn, the second one right after the reply to the
-first; listener and responder are those of a replay, on the sound's clock. What is typed is fed to the backbone whole,
-in its chat format, with its own answer to the first turn. Alike is as in `evaluation/speech.py`.
+The questions are said by the bundle's voice. A touch opens each turn, which goes through the listener of `glasses run`
+on the sound's clock, and into the KV cache as its responder keeps it. What is typed is fed to the backbone whole, in
+its chat format, with its own answer to the first turn. Alike is as in `evaluation/speech.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,17 +15,20 @@ from typing import Any
 import numpy as np
 import soxr
 
+from glasses.assistant.kv_context import KvContext
+from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.reply_writer import MAX_TOKENS
+from glasses.assistant.setup import open_listener
+from glasses.assistant.turn_encoder import no_recall
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.speech import Voice
 from glasses.evaluation.bench.conversation import items_of
 from glasses.evaluation.progress import Tick
 from glasses.evaluation.speech import AGREE_F1, overlap_f1
-from glasses.replay.replayed_reply import ReplayedReply
-from glasses.replay.replayer import Given, ReplayEngine, Told
+from glasses.events import ReplyState, TurnCompleted
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.prompt import suffix_of
-from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Button, Float32Array, Wiped
+from glasses.types import NS_PER_S, SAMPLE_RATE_HZ, AudioChunk, Button, Float32Array, Int16Array
 
 _CHUNK = SAMPLE_RATE_HZ // 50
 _LEAD_S, _AFTER_S = 0.3, 3.0  # silence before and after what is said
@@ -36,12 +40,12 @@ class Pair:
 
     said: tuple[str, str]
     typed: tuple[str, str] = ("", "")
-    spoken: list[str] = field(default_factory=list)
+    spoken: list[str] = field(default_factory=lambda: ["", ""])
 
     @property
     def is_alike(self) -> bool:
         """Whether the second spoken answer is that to what was typed."""
-        return len(self.spoken) == 2 and overlap_f1(self.spoken[1], self.typed[1]) >= AGREE_F1
+        return overlap_f1(self.spoken[1], self.typed[1]) >= AGREE_F1
 
 
 def run(bundle: str, *, tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
@@ -54,10 +58,14 @@ def run(bundle: str, *, tick: Tick = lambda stage, done, total: None) -> dict[st
             tick("typed", done, len(pairs))
         with open_voice(bundle) as voice:
             sounds = [tuple(_sound(voice, text) for text in pair.said) for pair in pairs]
-        _speak(loaded, pairs, sounds, tick)
+        spoken = _Spoken(loaded)
+        for done, (pair, both) in enumerate(zip(pairs, sounds, strict=True), 1):
+            spoken.forget()
+            pair.spoken = [spoken.ask(pcm) for pcm in both]
+            tick("spoken", done, len(pairs))
     finally:
         loaded.close()
-    first = sum(bool(one.spoken) and overlap_f1(one.spoken[0], one.typed[0]) >= AGREE_F1 for one in pairs)
+    first = sum(overlap_f1(one.spoken[0], one.typed[0]) >= AGREE_F1 for one in pairs)
     return {
         "bundle": bundle,
         "pairs": len(pairs),
@@ -98,26 +106,43 @@ def _sound(voice: Voice, text: str) -> Float32Array:
     return np.asarray(soxr.resample(pcm, voice.rate_hz, SAMPLE_RATE_HZ), np.float32)
 
 
-def _speak(loaded: LoadedBundle, pairs: list[Pair], sounds: list[tuple[Float32Array, ...]], tick: Tick) -> None:
-    """Fills in `spoken`: one stream of all pairs, everything forgotten between two."""
-    current: list[Pair] = []
+class _Spoken:
+    """Turns that are heard by a listener as in `glasses run`, one after the other, in the KV cache of the backbone."""
 
-    def stream() -> Iterator[Given]:
-        t_ns = seq = 0
-        for done, (pair, both) in enumerate(zip(pairs, sounds, strict=True)):
-            tick("spoken", done, len(pairs))
-            yield Wiped(t_ns)
-            current[:] = [pair]
-            for pcm in both:
-                lead, after = (np.zeros(round(s * SAMPLE_RATE_HZ), np.float32) for s in (_LEAD_S, _AFTER_S))
-                heard = (np.concatenate([lead, pcm, after]) * 32767).astype(np.int16)
-                yield Button(t_ns, "tap")
-                for i in range(0, len(heard) - _CHUNK + 1, _CHUNK):
-                    yield AudioChunk(t_ns, seq, heard[i : i + _CHUNK], SAMPLE_RATE_HZ)
-                    t_ns, seq = t_ns + _CHUNK * NS_PER_S // SAMPLE_RATE_HZ, seq + 1
+    def __init__(self, loaded: LoadedBundle) -> None:
+        self._backbone, self._context = loaded.backbone, KvContext(loaded)
+        # What is drafted must not hang on how long a draft takes on this machine.
+        config = ListenerConfig(max_speculative_draft_ms=math.inf)
+        self._listener = open_listener(loaded, "button", no_recall, config=config)
+        self._t_ns = self._seq = 0
 
-    def tell(what: Told) -> None:
-        if isinstance(what, ReplayedReply):
-            current[0].spoken.append(what.text)
+    def forget(self) -> None:
+        """Another conversation begins."""
+        self._listener.forget(self._t_ns)
+        self._context.forget()
 
-    ReplayEngine(loaded, None).run(stream(), tell)
+    def ask(self, pcm: Float32Array) -> str:
+        """The answer to what is said after a touch; empty where no turn came of it."""
+        answers = list[str]()
+        lead, after = (np.zeros(round(s * SAMPLE_RATE_HZ), np.float32) for s in (_LEAD_S, _AFTER_S))
+        heard = (np.concatenate([lead, pcm, after]) * 32767).astype(np.int16)
+        for event in (Button(self._t_ns, "tap"), *self._chunks(heard)):
+            signals = [*self._listener.tick(event.t_ns), *self._listener.feed(event)]
+            for signal in signals:
+                if isinstance(signal, TurnCompleted) and not answers:
+                    answers.append(self._answer(signal))
+        return answers[0] if answers else ""
+
+    def _chunks(self, heard: Int16Array) -> Iterator[AudioChunk]:
+        for i in range(0, len(heard) - _CHUNK + 1, _CHUNK):
+            yield AudioChunk(self._t_ns, self._seq, heard[i : i + _CHUNK], SAMPLE_RATE_HZ)
+            self._t_ns, self._seq = self._t_ns + _CHUNK * NS_PER_S // SAMPLE_RATE_HZ, self._seq + 1
+
+    def _answer(self, ended: TurnCompleted) -> str:
+        draft = self._listener.last_draft
+        assert draft is not None
+        self._context.prefill(draft)
+        tokens = list(stop_on_repetition(self._backbone.generate(draft.turn.id, max_tokens=MAX_TOKENS)))
+        self._context.keep(draft, tokens)
+        self._listener.feed(ReplyState(ended.span.decided_ns, draft.turn.id, "finished"))
+        return "".join(token.text for token in tokens).strip()

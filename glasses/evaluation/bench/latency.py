@@ -1,4 +1,6 @@
-"""End of speech to first audio, in a virtual room: latents and the baseline, alternating in one run.
+"""End of speech to first audio, in a virtual room: latents, and what they are compared with, alternating in one run.
+
+That is the baseline, or the same pipeline where every turn stands alone; a conversation begins with each block.
 
 Times are acoustic, from one recording of room and speaker (turn_times.py). Needs PulseAudio (virtual_room.py) and, for
 the baseline, the extra `baseline`. When interrupted, it reports the turns measured so far.
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import psutil
 
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
-from glasses.assistant.config import NO_MEMORY
+from glasses.assistant.config import NO_MEMORY, AssistantConfig, ConversationConfig
 from glasses.assistant.listener import Listener
 from glasses.assistant.observers import FunctionObserver
 from glasses.assistant.turn_encoder import TurnEncoder
@@ -45,6 +47,8 @@ from glasses.types import Float32Array
 
 SPEECH = data_path("models/eval/speech")
 BLOCK = 5  # turns of one system before it is the other's turn
+HISTORY_BLOCK = 10  # the same where a conversation is to grow
+ALONE = replace(NO_MEMORY, conversation=ConversationConfig(minutes=0))
 IDLE_S = 20.0
 SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
 _REPLY_S = 20.0
@@ -56,6 +60,8 @@ class System:
 
     name: str
     make_listener: Callable[[], Listener]
+    config: AssistantConfig = NO_MEMORY
+    past_turns: list[int] = field(default_factory=list)  # in the KV cache, of each turn
     waits_ms: list[float] = field(default_factory=list)
     early_share: list[float] = field(default_factory=list)  # of the work for the first audio, done before end of speech
     waterfalls: list[dict[str, float]] = field(default_factory=list)
@@ -74,9 +80,15 @@ class Setting:
 
 
 def run(
-    bundle: str, n_turns: int, *, with_baseline: bool, tick: Tick = lambda stage, done, total: None
+    bundle: str,
+    n_turns: int,
+    *,
+    with_baseline: bool,
+    with_history: bool = False,
+    tick: Tick = lambda stage, done, total: None,
 ) -> dict[str, Any]:
-    """Says `n_turns` held-out questions to each system. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
+    """Says `n_turns` held-out questions to each system; `with_history` compares turns that know those before with
+    turns that stand alone. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
     questions = spoken_questions(n_turns)
     figures: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
     with ExitStack() as stack:
@@ -91,11 +103,13 @@ def run(
         figures["resident_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
         if with_baseline:
             systems.append(System("baseline", _maker(loaded, transcriber())))
-        done = 0
+        if with_history:
+            systems.append(System("alone", systems[0].make_listener, ALONE))
+        done, block = 0, HISTORY_BLOCK if with_history else BLOCK
         try:
-            for first in range(0, len(questions), BLOCK):
-                for system in systems if first // BLOCK % 2 == 0 else systems[::-1]:
-                    said = questions[first : first + BLOCK]
+            for first in range(0, len(questions), block):
+                for system in systems if first // block % 2 == 0 else systems[::-1]:
+                    said = questions[first : first + block]
                     _block(system, Setting(loaded, voice, room, folder), said)
                     done += len(said)
                     tick("turns", done, len(questions) * len(systems))
@@ -103,7 +117,9 @@ def run(
             figures["interrupted_after"] = done
     figures |= {system.name: _figures(system) for system in systems}
     if with_baseline:
-        figures |= _ratios([figures[system.name] for system in systems])
+        figures |= _ratios([figures[system.name] for system in systems[:2]])
+    if with_history:
+        figures |= _of_history(systems[0], systems[-1])
     return figures
 
 
@@ -185,7 +201,7 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
 
     listener, observers = system.make_listener(), [FunctionObserver(observe, Reply)]
     assistant = Assistant(
-        NO_MEMORY, setting.loaded, setting.voice, LocalDevices(), listener=listener, observers=observers
+        system.config, setting.loaded, setting.voice, LocalDevices(), listener=listener, observers=observers
     )
     tape = setting.room.tape(setting.folder / "tape.raw")
     try:
@@ -198,6 +214,7 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
     system.waits_ms += [wait for wait in waits if wait is not None]
     system.unanswered += sum(wait is None for wait in waits)
     heard = [reply for reply in replies if reply.audible_ns]
+    system.past_turns += [reply.n_past_turns for reply in heard]
     system.early_share += [early_share(reply) for reply in heard]
     system.waterfalls += [waterfall_ms(reply) for reply in heard]
 
@@ -235,6 +252,14 @@ def _figures(system: System) -> dict[str, Any]:
         "after_end_ms_p50": median_waterfall_ms(system.waterfalls),
         "work_before_end_of_speech": round(float(np.mean(system.early_share or [0.0])), 3),
         "cpu_s_per_turn": round(float(np.mean(system.cpu_s or [0.0])), 2),
+    }
+
+
+def _of_history(known: System, alone: System) -> dict[str, Any]:
+    """First sounds of turns that know others over those of turns that stand alone; goal: at most 1.10."""
+    return {
+        "past_turns_mean": round(float(np.mean(known.past_turns or [0])), 1),
+        "history_over_alone_p50": round(float(np.median(known.waits_ms) / np.median(alone.waits_ms)), 3),
     }
 
 
