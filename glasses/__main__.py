@@ -34,6 +34,7 @@ COMMANDS = {
     "wipe": ("glasses.commands.wipe", "forget what was heard and seen"),
     "check": ("glasses.commands.check", "what is wrong here and what to do"),
     "config": ("glasses.commands.config", "what glasses run is configured to do"),
+    "mcp": ("glasses.commands.mcp", "let other agents look, listen, say, show and recall"),
     "tools": ("glasses.commands.tools", "what tools there are; call one by hand"),
 }
 RENAMED = {"eval": "evaluate", "teach": "wake-word"}  # old names: they work in this version, and say what to type

@@ -174,6 +174,14 @@ class ReplyText:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowText:
+    """A text for the HUD that is no reply: what a tool or another agent has to show."""
+
+    t_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Announced:
     """What is said without having been asked just now: a timer that is up, a result that took long.
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from glasses.assistant.observers import Handlers, Idle
-from glasses.events import Announced, Outcome, Reply, ReplyText, TurnEvent, TurnSignal
+from glasses.events import Announced, Outcome, Reply, ReplyText, ShowText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
 
 CLEAR_AFTER_S = 8.0  # after a reply was said; config key hud.clear_after_s
@@ -44,6 +44,7 @@ class HudText:
             TurnSignal: self._on_turn_event,
             Reply: self._on_reply,
             Announced: self._on_announced,
+            ShowText: self._on_show_text,
             DeviceChange: self._on_device_change,
             Wiped: lambda wiped: self._clear(),
             Idle: self._on_idle,
@@ -76,6 +77,14 @@ class HudText:
         elif announced.text == self._text:
             reading_s = len(self._text.split()) / READ_WORDS_PER_S
             self._clear_at_s = None if announced.state == "missed" else self._clock() + self._clear_after_s + reading_s
+
+    def _on_show_text(self, shown: ShowText) -> None:
+        """A text for a while; a reply that is being written, or an announcement, goes first and it is left out."""
+        if self._text and self._clear_at_s is None:
+            return
+        self._text, self._is_finished = shown.text, True
+        self._clear_at_s = self._clock() + self._clear_after_s + len(shown.text.split()) / READ_WORDS_PER_S
+        self._show()
 
     def _on_device_change(self, change: DeviceChange) -> None:
         shown = MUTED if change.state == "muted" else change.why if change.state == "disconnected" else ""

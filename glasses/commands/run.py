@@ -24,6 +24,7 @@ from glasses.assistant.reply_writer import write_locally
 from glasses.backbone.handover import Handover
 from glasses.commands import link_keys, offload_options, run_apps, run_options
 from glasses.commands.log_thread import logging_on_a_thread
+from glasses.commands.run_agents import agents_served
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices
@@ -115,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
             on_wipe=kernel.forget if kernel else lambda: None,
         )
         stack.enter_context(services.running(assistant, devices, note))
+        stack.enter_context(agents_served(config, assistant, store, note=note))
         controls(args, Controlled(assistant, faults, note), stack)
         microphone = assistant.devices.microphone
         observers.publish(Notice("ready", {"microphone": microphone.device.name if microphone else None}))

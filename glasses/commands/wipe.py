@@ -45,12 +45,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Wipes the memory of the running process, then deletes recordings.
+    """Wipes the memory of the running process, then deletes recordings and the index of documents.
 
     Recordings are deleted even where the process does not confirm. Raises GlassesError: NOT_FOUND where nothing runs
     and no recordings were named, REFUSED, TIMEOUT, BUSY, BAD_INPUT.
     """
-    _forget_index()
+    try:
+        return _wiped(args)
+    finally:
+        _forget_index()
+
+
+def _wiped(args: argparse.Namespace) -> int:
     folder = _recordings(args)
     unfinished = list(folder.glob("*.part")) if folder and _is_recorded_to(folder) else []
     pid, unconfirmed = None, None
@@ -75,10 +81,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _forget_index() -> None:
     """Deletes the index of the wearer's documents, which is made anew by the next search; the documents stay."""
-    from glasses.folders import state_folder  # noqa: PLC0415  # after the parser, as nothing else needs it
+    from glasses.folders import state_folder  # noqa: PLC0415  # after what is urgent
 
     for name in ("documents.db", "documents.db-journal"):
-        (state_folder() / "glasses" / name).unlink(missing_ok=True)
+        path = state_folder() / "glasses" / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(Reason.BAD_INPUT, f"{path} could not be deleted: {error.strerror}") from error
 
 
 def _recordings(args: argparse.Namespace) -> Path | None:

@@ -39,13 +39,13 @@ def kernel_address() -> str | None:
 
 
 @contextmanager
-def bound() -> Iterator[socket.socket]:
-    """The listening socket, for as long as this lasts.
+def bound(path: Path | None = None) -> Iterator[socket.socket]:
+    """The listening socket, for as long as this lasts; at `path` instead of the kernel's own.
 
     Raises InputError: BUSY where another process of this user listens there, REFUSED where the folder or what lies
     there is not this user's alone, BAD_INPUT where it cannot be made.
     """
-    path = kernel_socket_path()
+    path = path or kernel_socket_path()
     _check_folder(path.parent)
     if len(os.fsencode(path)) > _LONGEST:
         raise InputError(Reason.BAD_INPUT, f"{path} is too long for a socket: set XDG_RUNTIME_DIR to a shorter folder")

@@ -105,4 +105,15 @@ def test_wipe_starts_with_few_modules() -> None:
         "print(*[name for name in sys.modules if name.split('.')[0] in ('glasses', 'firmware_bridge')])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert len(ran.stdout.split()) <= 7, ran.stdout
+    assert len(ran.stdout.split()) <= 8, ran.stdout
+
+
+def test_wipe_deletes_the_index_of_documents_even_where_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    index = tmp_path / "glasses" / "documents.db"
+    index.parent.mkdir()
+    index.write_bytes(b"words of documents")
+    assert main(["wipe"]) == 2
+    assert not index.exists()
