@@ -1,16 +1,19 @@
 """The user's own folders, by the XDG base directory specification: configuration, cache and state.
 
-A variable that is not set, is empty or holds a relative path does not count, as the specification says. Nothing here
-looks at the disk.
+A variable that is not set, is empty or holds a relative path does not count, as the specification says. But for
+`pictures_folder` nothing here looks at the disk.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from glasses.errors import InputError, Reason
+
+_MAX_USER_DIRS = 10_000  # characters
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -44,6 +47,21 @@ def own_state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where this program's own state lies: $STATE_DIRECTORY of systemd, else `glasses` in `state_folder`."""
     given = _absolute(environ.get("STATE_DIRECTORY", "").split(":")[0])
     return given or state_folder(environ) / "glasses"
+
+
+def pictures_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's folder for pictures, as their desktop has it ($XDG_PICTURES_DIR in user-dirs.dirs), else ~/Pictures.
+
+    A service without a home ($STATE_DIRECTORY) has one in its state. Raises InputError as `home` does.
+    """
+    if environ.get("STATE_DIRECTORY"):
+        return own_state_folder(environ) / "pictures"
+    try:
+        text = (config_folder(environ) / "user-dirs.dirs").read_text(errors="replace")[:_MAX_USER_DIRS]
+    except OSError:
+        text = ""
+    named = re.search(r'^XDG_PICTURES_DIR="(?:\$HOME/)?([^"]+)"', text, re.MULTILINE)
+    return home(environ) / named[1] if named else home(environ) / "Pictures"
 
 
 def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:

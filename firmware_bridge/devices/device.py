@@ -14,7 +14,19 @@ from firmware_bridge.codecs import Decoder, Int16Array
 from firmware_bridge.errors import LinkError, Reason
 from firmware_bridge.sample_clock import RADIO_WINDOW_S, SampleClock
 
-Ability = Literal["microphone", "photo", "text", "bitmap", "speaker", "touch", "battery", "imu", "update"]
+Ability = Literal[
+    "microphone",
+    "photo",
+    "text",
+    "bitmap",
+    "speaker",
+    "touch",
+    "battery",
+    "imu",
+    "update",
+    "haptic",
+    "capture_light",
+]
 MAX_INBOX_EVENTS = 500  # ten seconds of sound in chunks of 20 ms
 
 

@@ -150,8 +150,14 @@ class ReferenceGlasses:
         return np.frombuffer(data, np.uint8).reshape(height, width)
 
     async def haptic(self, duration_ms: int, strength: int = 255) -> None:
-        """Buzzes."""
+        """Buzzes. Raises LinkError: NOT_SUPPORTED."""
+        self.capabilities.require("haptic")
         await self.command("haptic", duration_ms=duration_ms, strength=strength)
+
+    async def capture_light(self, on: bool) -> None:
+        """Asks for more light than the firmware shows anyway while it captures. Raises LinkError: NOT_SUPPORTED."""
+        self.capabilities.require("capture_light")
+        await self.command("capture_light", on=on)
 
     async def setting(self, name: str, value: int | None = None) -> int:
         """Reads, or with a value writes, "volume", "brightness" or "mic_gain" (0-100). Raises LinkError: REFUSED."""

@@ -18,6 +18,7 @@ STATUS = {value: name.removeprefix("STATUS_").lower() for name, value in HEADER.
 _ABILITIES: dict[str, Ability] = {
     **{"CAP_MICROPHONE": "microphone", "CAP_CAMERA": "photo", "CAP_SPEAKER": "speaker", "CAP_BATTERY": "battery"},
     **{"CAP_TOUCH": "touch", "CAP_IMU": "imu", "CAP_UPDATE": "update"},
+    **{"CAP_HAPTIC": "haptic", "CAP_CAPTURE_LIGHT": "capture_light"},
 }
 _GESTURES = {1: "tap", 2: "double_tap", 3: "long_press", 4: "forward", 5: "back"}
 

@@ -16,11 +16,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from glasses.assistant.announcement_turns import AnnouncementTurns
 from glasses.assistant.announcements import Announcements
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.device_supervisor import DeviceSupervisor
 from glasses.assistant.echo_stage import EchoStage
-from glasses.assistant.inbox import Announce
 from glasses.assistant.listener import Listener
 from glasses.assistant.memory_link import MemoryLink
 from glasses.assistant.observers import Observer, Observers
@@ -33,7 +33,7 @@ from glasses.decoders.speech import Voice
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.local import DeviceFactory
 from glasses.errors import GlassesError
-from glasses.events import Announced, Draft, Reply, ReplyState, ReplyText, Signal, TurnCompleted, TurnEvent, TurnSignal
+from glasses.events import Announced, Draft, Reply, ReplyState, ReplyText, Signal
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system.supervised import SupervisedThread
 from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Latents, Load, SensorEvent
@@ -96,7 +96,7 @@ class Assistant:
             muted=config.muted,
         )
         self.announcements = announcements or Announcements()
-        self._talk_ns = self._busy_ns = 0  # when somebody last spoke; when a turn or reply last was
+        self.last_said = ""  # the last answer or announcement, to be said again
         self._reply_states: deque[ReplyState | Announced] = deque()  # from the responder, for the listening thread
         self._echo = EchoStage(self._publish)
         self._echo.use(self.devices.speaker)
@@ -114,6 +114,9 @@ class Assistant:
             write=write,
             conversation_minutes=config.conversation.minutes,
             handover=handover,
+        )
+        self._announcement_turns = AnnouncementTurns(
+            self.announcements, self._listener, publish=self._publish, say=self._responder.announce
         )
         self._check_ns = 0
         self._to_forget, self._forgotten = threading.Event(), threading.Event()  # a wipe, for the listening thread
@@ -161,6 +164,10 @@ class Assistant:
             time.sleep(0.01)
         return not self.devices.is_muting
 
+    def after_reply(self, action: Callable[[], object]) -> None:
+        """Does something, on a thread of its own, once no turn is open and no reply is under way; from any thread."""
+        self._announcement_turns.after_reply(action)
+
     def wipe(self) -> None:
         """Forgets all before it returns; from any thread, but from no signal handler.
 
@@ -176,6 +183,7 @@ class Assistant:
         if not self._responder.forget().wait(WIPE_S):
             log.error("wiped, but for the conversation: the responder hangs")
         self.memory.wipe()
+        self.last_said = ""
 
     def _listen(self) -> None:
         for event in self.events.events(0.1):
@@ -189,8 +197,7 @@ class Assistant:
             state = self._reply_states.popleft()
             self._publish(state)  # here, so that a recording has it where the listener took it
             signals += self._listener.feed(state)
-            if isinstance(state, ReplyState):
-                self._busy_ns = now_ns
+            self._announcement_turns.take(state, now_ns)
         if self.devices.follow_mute():
             signals += self._listener.forget(now_ns)
         if self._to_forget.is_set():
@@ -205,8 +212,8 @@ class Assistant:
             if self.devices.lacks_microphone:
                 signals += self._listener.lose_microphone(now_ns)
         try:
-            if isinstance(event, Button) and self.announcements.is_active:  # muted too
-                signals += self._answer_announcement(event)
+            if isinstance(event, Button) and (ends := self._announcement_turns.touched(event)) is not None:
+                signals += ends
             elif event is not None and self.devices.may_take(event):
                 signals += self._take(event)
         except GlassesError as error:  # one turn is lost, not the listener
@@ -214,32 +221,8 @@ class Assistant:
         for signal in signals:
             self._publish(signal)
             self._responder.put(signal)
-            if isinstance(signal, TurnCompleted):
-                self._tell(self.announcements.answer())
-        self._announce(now_ns)
-
-    def _announce(self, now_ns: int) -> None:
-        """Begins to say what waits to be said, where that interrupts nobody."""
-        if self._listener.hears_speech and not self.devices.muted:
-            self._talk_ns = now_ns
-        if not self._listener.is_idle:
-            self._busy_ns = now_ns
-        elif begun := self.announcements.begin(now_ns, self._talk_ns, self._busy_ns):
-            announced, announcement = begun
-            self._publish(announced)
-            self._listener.feed(announced)
-            self._responder.announce(Announce(announced.id, announced.text, announcement.sound))
-
-    def _answer_announcement(self, touch: Button) -> list[Signal]:
-        """A touch ends what is being said, or rings; it is no touch for a turn."""
-        self._tell(self.announcements.answer())
-        if not self.announcements.is_saying:
-            return []
-        return [TurnSignal(TurnEvent.INTERRUPTED, touch.t_ns, self._listener.turn_id)]
-
-    def _tell(self, ended: list[Announced]) -> None:
-        for announced in ended:
-            self._publish(announced)
+            self._announcement_turns.told(signal)
+        self._announcement_turns.step(now_ns, muted=self.devices.muted)
 
     def _take(self, event: SensorEvent) -> list[Signal]:
         own_voice = False
@@ -275,12 +258,15 @@ class Assistant:
     def _on_announced(self, id: int, share: float) -> None:
         if announced := self.announcements.end(share):
             self._reply_states.append(announced)
+            if announced.state == "told" and announced.kind != "sound":
+                self.last_said = announced.text
 
     def _on_device_change(self, change: DeviceChange) -> None:
         self._publish(change)
         self.memory.on_device_change(change)
 
     def _on_reply(self, reply: Reply) -> None:
+        self.last_said = reply.text or self.last_said
         self._publish(reply)
         self.memory.on_reply(reply)
 

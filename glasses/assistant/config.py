@@ -39,9 +39,10 @@ class AudioConfig:
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
-    """`source`: a number, a path, "csi" or a video file; None for no camera."""
+    """`source`: a number, a path, "csi" or a video file; None for no camera. `pictures`: where they are saved."""
 
     source: str | None = None
+    pictures: Path | None = None  # None: folders.pictures_folder()
 
 
 @dataclass(frozen=True, slots=True)

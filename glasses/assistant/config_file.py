@@ -219,6 +219,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "audio.speaker": _text,
     "audio.voice": _flag,
     "camera.source": _source,
+    "camera.pictures": _path,
     "memory.minutes": _number(0, MAX_MEMORY_MIN),
     "memory.keep_replies": _flag,
     "conversation.minutes": _number(0, 24 * 60),

@@ -53,7 +53,7 @@ class DeviceSupervisor:
         self._devices, self._events, self._publish = devices, events, publish
         self._voice_rate_hz, self._is_allowed = voice_rate_hz, is_allowed
         self._muted, self._retry_ns = muted, 0
-        self._audio_gone, self._last_error = False, ""
+        self._audio_gone, self._last_error, self._gain = False, "", 1.0
         self._was_muted = self.muted
         self._mute_due_ns: int | None = None  # muted, and not reported yet
         self._since_ns = 0
@@ -151,6 +151,12 @@ class DeviceSupervisor:
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * NS_PER_S)
         return True
 
+    def set_gain(self, gain: float) -> None:
+        """How loud the speaker is from now on, and those that are opened later: a factor for every sample."""
+        self._gain = gain
+        if speaker := self.speaker:
+            speaker.gain = gain
+
     def close(self) -> None:
         """Closes all. Raises SensorError(TIMEOUT) where PortAudio does not let go: only a new process helps then."""
         self.camera.close()
@@ -170,6 +176,7 @@ class DeviceSupervisor:
             self.microphone = self._devices.microphone(self._events)
         if self._voice_rate_hz is not None:
             self.speaker = self._devices.speaker(self._voice_rate_hz)
+            self.speaker.gain = self._gain
 
     def _close_audio(self) -> None:
         if self.microphone:

@@ -28,7 +28,7 @@ from glasses.commands.run_agents import agents_served
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices
-from glasses.commands.run_tools import open_store
+from glasses.commands.run_tools import open_controls, open_store
 from glasses.decoders.speech import Voice
 from glasses.devices import registry
 from glasses.devices.event_queue import EventQueue
@@ -94,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
         allowed = partial(services.governor.is_allowed, "remote")
         announcements, store = Announcements(), open_store(note)
         stack.callback(store.close)
+        device_controls = open_controls(
+            config, devices, voice, announcements, speed=persona.speed, read_board=faults.read_board, note=note
+        )
         handover = Handover(loaded.backbone)
         kernel = stack.enter_context(
             run_apps.serving(config, loaded, handover, why_not=services.governor.why_no_apps, note=note)
@@ -115,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
             handover=handover,
             on_wipe=kernel.forget if kernel else lambda: None,
         )
+        device_controls.attach(assistant)
         stack.enter_context(services.running(assistant, devices, note))
         stack.enter_context(agents_served(config, assistant, store, note=note))
         controls(args, Controlled(assistant, faults, note), stack)

@@ -151,7 +151,7 @@ def _keys(on: Controlled, terminal: int, ended: int) -> None:
 
 def _key(on: Controlled, key: str) -> None:
     if key in KEYS:
-        if on.assistant.muted:
+        if on.assistant.muted and not on.assistant.announcements.is_active:
             on.note(MUTED)
             return
         on.touch(KEYS[key])

@@ -79,6 +79,13 @@ def _add_device_options(parser: argparse.ArgumentParser) -> None:
         help="its number or path, csi on a Pi, or a video, over and over (default: none)",
     )
     parser.add_argument(
+        "--pictures",
+        dest="camera.pictures",
+        type=Path,
+        metavar="DIR",
+        help="where pictures that it was asked to take are saved (default: your folder for pictures)",
+    )
+    parser.add_argument(
         "--link",
         metavar="ADDRESS",
         help="use glasses there: /dev/ttyACM0, HOST:PORT, ble:NAME, or SCHEME:... of a package that adds glasses",

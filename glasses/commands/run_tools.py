@@ -1,14 +1,19 @@
-"""What `glasses run` needs for tools: the store of timers, reminders and notes."""
+"""What `glasses run` needs for tools: the store of timers, reminders and notes; what they may do with the device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from glasses.assistant import device_settings
+from glasses.assistant.announcements import Announcements
+from glasses.assistant.config import AssistantConfig
+from glasses.assistant.device_controls import DeviceControls
+from glasses.decoders.speech import Voice
+from glasses.devices.local import DeviceFactory
 from glasses.errors import InputError, Reason
-from glasses.folders import own_state_folder
-from glasses.tools.store import ToolStore
-
-STORE_NAME = "tools.db"
+from glasses.folders import own_state_folder, pictures_folder
+from glasses.system.governor import Reading
+from glasses.tools.store import FILE_NAME, ToolStore
 
 
 def open_store(note: Callable[[str], None]) -> ToolStore:
@@ -16,7 +21,7 @@ def open_store(note: Callable[[str], None]) -> ToolStore:
 
     Raises InputError(UNSUPPORTED) for a file of a newer version.
     """
-    path = own_state_folder() / STORE_NAME
+    path = own_state_folder() / FILE_NAME
     try:
         return ToolStore(path)
     except (OSError, InputError) as error:
@@ -24,3 +29,26 @@ def open_store(note: Callable[[str], None]) -> ToolStore:
             raise
         note(f"timers, reminders and notes are not kept: {error}")
         return ToolStore(":memory:")
+
+
+def open_controls(
+    config: AssistantConfig,
+    devices: DeviceFactory,
+    voice: Voice | None,
+    announcements: Announcements,
+    *,
+    speed: int,
+    read_board: Callable[[int], Reading],
+    note: Callable[[str], None],
+) -> DeviceControls:
+    """What tools may do with the device; complete once it is attached to the assistant."""
+    return DeviceControls(
+        devices,
+        voice,
+        announcements,
+        settings_file=device_settings.path(),
+        pictures=config.camera.pictures or pictures_folder(),
+        read_board=read_board,
+        note=note,
+        speed=speed,
+    )

@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 
 from glasses.assistant.config_file import load_config
-from glasses.commands.run_tools import STORE_NAME
 from glasses.commands.tool_sources import tools_from_elsewhere
 from glasses.errors import InputError, Reason
 from glasses.folders import own_state_folder
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.registry import ToolRegistry
-from glasses.tools.store import ToolStore
+from glasses.tools.store import FILE_NAME, ToolStore
 from glasses.tools.tool import Tool, ToolContext, misfit
 
 _EXAMPLE = """\
@@ -78,7 +77,7 @@ def _called(tool: Tool, args: argparse.Namespace) -> str:
         if not args.yes:
             _ask(tool.confirmation(arguments))
         tool.agree()
-    store = ToolStore(own_state_folder() / STORE_NAME)
+    store = ToolStore(own_state_folder() / FILE_NAME)
     try:
         return tool.call(ToolContext(datetime.now, store), arguments)
     finally:

@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +54,7 @@ class Camera:
         self._closed = threading.Event()
         self._put_lock = threading.Lock()  # no Frame is put once `close` has begun
         self._seq = 0
+        self._give: Callable[[UInt8Array], None] | None = None  # the next picture, in full size
         self._thread = SupervisedThread(self._run, "camera").start()
 
     @property
@@ -67,6 +69,10 @@ class Camera:
 
     def look(self) -> None:
         """Does nothing: this camera delivers pictures all the time."""
+
+    def photograph(self, give: Callable[[UInt8Array], None]) -> None:
+        """Has `give` called with the next picture, uint8 (H, W, 3) as large as the camera gives it."""
+        self._give = give
 
     def close(self) -> None:
         """Stops the pictures at once and waits up to CLOSE_S for the device to be freed. Safe to call twice."""
@@ -110,6 +116,9 @@ class Camera:
                 self._deliver(picture, (before_ns + after_ns) // 2)
 
     def _deliver(self, bgr: UInt8Array, t_ns: int) -> None:
+        if not self._closed.is_set() and (give := self._give):
+            self._give = None
+            give(frozen(np.ascontiguousarray(bgr[..., ::-1])))
         frame = Frame(t_ns, self._seq, frozen(np.ascontiguousarray(shrunk(bgr)[..., ::-1])))
         with self._put_lock:
             if not self._closed.is_set():

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.local import DeviceFactory, VideoInput
+from glasses.devices.local import DeviceFactory, Photographs, VideoInput
 from glasses.errors import SensorError
 from glasses.system.supervised import SupervisedThread
-from glasses.types import DeviceChange
+from glasses.types import DeviceChange, UInt8Array
 
 RETRY_S = 1.0  # between two tries to open a camera
 CHECK_S = 0.2  # between two looks at whether it is gone
@@ -60,6 +60,11 @@ class CameraSupervisor:
         with self._lock:
             return not self._in_use
 
+    @property
+    def is_seeing(self) -> bool:
+        """Whether a camera is open that gives pictures."""
+        return self._camera is not None and self._camera.is_seeing
+
     def follow(self, wanted: bool) -> None:
         """Says whether the camera is wanted from now on, and reports what has become of it."""
         if wanted != self._wanted:
@@ -80,6 +85,14 @@ class CameraSupervisor:
         """Asks for a picture now, of a camera that takes one only when asked."""
         if (camera := self._camera) is not None:
             camera.look()
+
+    def photograph(self, give: Callable[[UInt8Array], None]) -> bool:
+        """Has `give` called once with the next picture in full size, from another thread; False: no camera is open."""
+        camera = self._camera
+        if camera is None or not isinstance(camera, Photographs):
+            return False
+        camera.photograph(give)
+        return True
 
     def close(self) -> None:
         """Closes the camera and ends the thread; waits up to CLOSE_S for a camera that stalls. Safe to call twice."""

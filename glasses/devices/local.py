@@ -6,6 +6,7 @@ those of glasses over a link.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +16,7 @@ from glasses.devices.event_queue import EventQueue
 from glasses.devices.microphone import Microphone
 from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import AudioOutput, Speaker
+from glasses.types import UInt8Array
 
 
 class AudioInput(Protocol):
@@ -91,6 +93,37 @@ class Hud(Protocol):
 
     def show(self, text: str) -> None:
         """Shows the end of `text` as far as it fits, or for "" nothing. Returns at once."""
+        ...
+
+
+@runtime_checkable
+class WornParts(Protocol):
+    """What glasses may have beside a DeviceFactory's methods. All raise SensorError: UNSUPPORTED where they lack the
+    part, NOT_FOUND while they are away; all wait for the glasses, so not on the listener's thread."""
+
+    def brightness(self, percent: int | None = None) -> int:
+        """Reads the brightness of their display, or sets it; in percent."""
+        ...
+
+    def buzz(self, times: int) -> None:
+        """Vibrates, and returns when that is over."""
+        ...
+
+    def capture_light(self, on: bool) -> None:
+        """Shows others that a picture is taken; what a camera shows by itself stays."""
+        ...
+
+    def battery_percent(self) -> int:
+        """Their charge."""
+        ...
+
+
+@runtime_checkable
+class Photographs(Protocol):
+    """A VideoInput that gives pictures in full size, too."""
+
+    def photograph(self, give: Callable[[UInt8Array], None]) -> None:
+        """Has `give` called once with the next picture, uint8 (H, W, 3), from another thread. Returns at once."""
         ...
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import get_args
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, get_args
 
 from firmware_bridge.devices.device import Ability, LinkChanged, Message, Panel, Sound, Touch
 from firmware_bridge.errors import LinkError
+from firmware_bridge.errors import Reason as WireReason
 from glasses.decoders import hud
+from glasses.decoders.haptic import GAP_MS, PULSES_MS
 from glasses.devices.event_queue import EventQueue
-from glasses.devices.link_thread import LinkWorker
+from glasses.devices.link_thread import ANSWER_S, LinkWorker
 from glasses.devices.local import AudioInput, LocalDevices, VideoInput
 from glasses.devices.remote_io import LinkCamera, LinkMicrophone, LinkSpeaker
 from glasses.devices.speaker import AudioOutput
+from glasses.errors import Reason, SensorError
 from glasses.types import NS_PER_MS, Button, Display, Press
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 LONG_PRESS_MS = 600  # a button kept down for so long is a long press
 FONT = hud.Cell(6, 11)  # the firmware's own (firmware/assets.py)
@@ -98,6 +102,45 @@ class RemoteGlasses:
             self._text_changed.set()
 
         self.link.call_soon(change)
+
+    def brightness(self, percent: int | None = None) -> int:
+        """See `WornParts`."""
+        if self.glasses.capabilities.panel is None:
+            raise SensorError(Reason.UNSUPPORTED, "the glasses have no display")
+        return self._ask(self.glasses.setting("brightness", percent))
+
+    def buzz(self, times: int) -> None:
+        """See `WornParts`."""
+
+        async def pulses() -> None:
+            for _ in range(times):
+                await self.glasses.haptic(PULSES_MS["short"])
+                await asyncio.sleep((PULSES_MS["short"] + GAP_MS) / 1000)
+
+        self._ask(pulses(), limit_s=ANSWER_S + times * (PULSES_MS["short"] + GAP_MS) / 1000)
+
+    def capture_light(self, on: bool) -> None:
+        """See `WornParts`."""
+        self._ask(self.glasses.capture_light(on))
+
+    def battery_percent(self) -> int:
+        """See `WornParts`."""
+        return self._ask(self.glasses.battery())
+
+    def _ask(self, coroutine: Coroutine[Any, Any, T], *, limit_s: float = ANSWER_S) -> T:
+        """Raises SensorError: UNSUPPORTED, and NOT_FOUND where the glasses are away or do not answer."""
+        try:
+            self.link.require_up()
+        except SensorError:
+            coroutine.close()
+            raise
+        try:
+            return self.link.run(coroutine, limit_s + 0.5)
+        except LinkError as error:
+            lacks = error.reason is WireReason.NOT_SUPPORTED
+            raise SensorError(Reason.UNSUPPORTED if lacks else Reason.NOT_FOUND, str(error)) from error
+        except TimeoutError as error:
+            raise SensorError(Reason.NOT_FOUND, "the glasses do not answer") from error
 
     def close(self) -> None:
         """Switches off what is on, blanks the HUD and says farewell. Safe to call twice."""

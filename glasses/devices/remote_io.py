@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from firmware_bridge.devices.device import Sound
 from firmware_bridge.devices.photo import Deadlines
@@ -18,7 +19,7 @@ from glasses.devices.portaudio import SoundDevice
 from glasses.devices.speaker import AudioOutput
 from glasses.errors import InputError, Reason, SensorError
 from glasses.media.pictures import decode_image
-from glasses.types import NS_PER_MS, Frame, frozen
+from glasses.types import NS_PER_MS, Frame, UInt8Array, frozen
 
 log = logging.getLogger(__name__)
 SILENT_S = 3.0  # a microphone that was switched on and gives nothing for so long is gone
@@ -132,9 +133,14 @@ class LinkCamera:
     def look(self) -> None:
         """Asks for a photograph, whose Frame comes when it has arrived; a failure goes to the link's `note`."""
         if not self._closed:
-            self._link.start(self._photograph())
+            self._link.start(self._photograph(lambda rgb: None))
 
-    async def _photograph(self) -> None:
+    def photograph(self, give: Callable[[UInt8Array], None]) -> None:
+        """As `look`; `give` gets it as large as it was taken, uint8 (H, W, 3)."""
+        if not self._closed:
+            self._link.start(self._photograph(give))
+
+    async def _photograph(self, give: Callable[[UInt8Array], None]) -> None:
         try:
             photo = await self._link.glasses.take_photo(tries=2, deadlines=_PHOTO)
             # Not decoded in the link's own thread, which has sound to carry.
@@ -143,6 +149,7 @@ class LinkCamera:
             self._link.note(f"no picture: {error}")
             return
         if not self._closed:
+            give(rgb)
             self._queue.put(Frame(photo.t_ns, self._seq, frozen(shrunk(rgb))))
             self._seq += 1
 

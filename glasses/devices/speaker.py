@@ -46,6 +46,7 @@ class AudioOutput(ABC):
         self._paused = False
         self._held_ns = 0  # until then nothing is said
         self._last = 0  # the last sample handed over
+        self.gain = 1.0  # of every sample; what does not fit is clipped
         self.underruns = 0  # times that the device found us late
         self.latency_s = 0.0
         self.reference = Reference(rate_hz)
@@ -112,6 +113,8 @@ class AudioOutput(ABC):
                 filled += len(taken)
                 if clause.n_samples_played >= clause.n_samples:
                     self._waiting.popleft()
+        if filled and self.gain != 1.0:
+            pcm[:filled] = np.clip(pcm[:filled] * np.float32(self.gain), -32768, 32767)
         if filled:
             self._last = int(pcm[filled - 1])
         if filled < n and self._last:

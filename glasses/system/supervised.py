@@ -31,7 +31,7 @@ class SupervisedThread:
 
     def __init__(
         self,
-        target: Callable[[], None],
+        target: Callable[[], object],
         name: str,
         *,
         policy: Policy = "report",

@@ -17,6 +17,7 @@ from glasses.errors import InputError, Reason
 Kind = Literal["timer", "alarm", "reminder"]
 Image = Mapping[str, Mapping[int, tuple[Any, ...]]]  # table -> row number -> row
 VERSION = 2
+FILE_NAME = "tools.db"
 MAX_OPEN = 1000  # of timers, alarms and reminders; notes
 MAX_TEXT = 2000  # characters
 MAX_ROUTINES = 50

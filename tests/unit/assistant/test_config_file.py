@@ -173,6 +173,7 @@ def test_run_options_each_key_has_an_option(key: str) -> None:
         **{
             "conversation.minutes": "--conversation-minutes",
             "camera.source": "--camera",
+            "camera.pictures": "--pictures",
             "memory.minutes": "--memory-minutes",
             "memory.keep_replies": "--keep-replies",
         },
