@@ -147,6 +147,11 @@ class Assistant:
         self._responder.stop()
 
     @property
+    def past_turns(self) -> int:
+        """How many turns of the conversation the next one knows."""
+        return self._responder.past_turns
+
+    @property
     def muted(self) -> bool:
         """Whether the sensors are switched off, here or by a switch of the devices' own."""
         return self.devices.muted

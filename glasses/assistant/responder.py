@@ -88,13 +88,18 @@ class Responder:
         self._announcing = Announcing(self._inbox, voice, on_announced)
         self._playback = Playback(self._inbox, self._clock, self._poll, on_state)
         self._context = KvContext(loaded)
-        self._conversation = Conversation(self._context, self._clock, conversation_minutes)
+        self._conversation = Conversation(self._context, self._clock, conversation_minutes, loaded.bundle.history_turns)
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._shown.show)
         self._reply: Reply | None = None
         self._stage = ReplyStage.QUEUED
         self._basis: Basis | None = None  # what the reply is made from
         self._forgetting: list[threading.Event] = []  # wipes that are not done yet
         self._stopped = False
+
+    @property
+    def past_turns(self) -> int:
+        """How many turns the next one knows; from any thread."""
+        return self._conversation.n_turns
 
     def put(self, signal: Signal) -> None:
         """Takes a signal of the listener. Aborts the work it makes useless and silences the speaker at once."""

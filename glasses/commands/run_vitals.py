@@ -26,6 +26,7 @@ def vitals(assistant: Assistant, devices: DeviceFactory, recorder: Recorder | No
     }
     remembered_s, remembered_mb = assistant.memory.usage()
     fields: dict[str, Any] = {"counts": counts, "remembered_s": remembered_s, "remembered_mb": remembered_mb}
+    fields["past_turns"] = assistant.past_turns
     if recorder:
         counts["recording_lost"] = recorder.n_lost
         fields["recorded_mb"] = recorder.bytes_written / 1e6

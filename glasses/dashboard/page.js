@@ -78,6 +78,7 @@ function drawVitals(vitals) {
     ["battery", vitals.battery_percent === null ? "none" : number(vitals.battery_percent, vitals.charging ? "%, charging" : "%")],
     ["load", shed, vitals.shed.length > 0],
     ["link", vitals.link],
+    ["conversation", vitals.past_turns ? `${vitals.past_turns} turns known to the next one` : "none yet"],
     ["remembered", `${Math.round(vitals.remembered_s)} s as latents, ${vitals.remembered_mb.toFixed(1)} MB`],
     ["recording", vitals.recorded_mb === null ? "off" : `on, ${vitals.recorded_mb.toFixed(1)} MB`],
     ...Object.entries(vitals.counts).map(([name, n]) => [name.replaceAll("_", " "), String(n), n > 0]),

@@ -65,6 +65,7 @@ class Vitals:
     why: str = ""
     remembered_s: float = 0.0
     remembered_mb: float = 0.0
+    past_turns: int = 0  # of the conversation, known to the next turn
     recorded_mb: float | None = None  # None: nothing is recorded
     counts: dict[str, int] = field(default_factory=dict)
 

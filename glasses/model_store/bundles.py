@@ -56,12 +56,15 @@ class Bundle:
     tool_choice: str | None = None  # None: no turn calls a tool
     voice: str | None = None  # None: answers are text only
     chat_template: str | None = None  # Jinja, instead of the one in the backbone's GGUF
+    history_turns: int | None = None  # how many of the turns before the backbone bears; None: as many as there is room
     figures: BundleFigures | None = None  # None: not measured, as of a bundle that was made here
 
     def models(self) -> tuple[str, ...]:
         """The names of all its models, each once."""
         pairs = [name for one in self.encoders for name in (self.encoders[one], self.connectors[one])]
-        others = [getattr(self, key) for key in _OPTIONAL_KEYS if key not in ("chat_template", "figures")]
+        others = [
+            getattr(self, key) for key in _OPTIONAL_KEYS if key not in ("chat_template", "history_turns", "figures")
+        ]
         return tuple(dict.fromkeys(name for name in (self.backbone, *pairs, self.vad, *others) if name is not None))
 
 
@@ -85,14 +88,16 @@ def read_bundle(path: Path, name: str) -> Bundle:
     """The bundle in a file, which must be of this name. Raises ModelError: BAD_INPUT, TOO_LARGE."""
     where = where_of(path, BUNDLES, "models/bundles")
     table = _with_new_keys(read_toml(path, name), where)
-    figures = _figures(table.pop("figures", None), where)
+    figures, n_turns = _figures(table.pop("figures", None), where), table.pop("history_turns", None)
+    if n_turns is not None and (type(n_turns) is not int or n_turns < 0):
+        raise ModelError(Reason.BAD_INPUT, f"{where}: history_turns must be a whole number, 0 or more")
     modalities = dict.fromkeys([*_NEEDED_MODALITIES, *(key.partition("_")[0] for key in table if _is_part(key))])
     needed = {f"{one}_{what}" for one in modalities for what in ("encoder", "connector")} | {"name", "backbone", "vad"}
     check_keys(table, needed, {*needed, *_OPTIONAL_KEYS}, where)
     encoders, connectors = (
         {one: table.pop(f"{one}_{what}") for one in modalities} for what in ("encoder", "connector")
     )
-    return Bundle(encoders=encoders, connectors=connectors, figures=figures, **table)
+    return Bundle(encoders=encoders, connectors=connectors, figures=figures, history_turns=n_turns, **table)
 
 
 def _figures(table: Any, where: str) -> BundleFigures | None:

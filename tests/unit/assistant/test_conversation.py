@@ -22,13 +22,13 @@ pytestmark = pytest.mark.models
 class Chat:
     """Typed turns over the real backbone, on a clock that stands still."""
 
-    def __init__(self, backbone: LlamaBackbone, minutes: float = 5.0) -> None:
+    def __init__(self, backbone: LlamaBackbone, minutes: float = 5.0, n_turns: int | None = None) -> None:
         self.backbone, self.now_ns = backbone, 0
         backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
         loaded: Any = SimpleNamespace(backbone=backbone, n_prefix=backbone.n_past)
         clock: Any = SimpleNamespace(now_ns=lambda: self.now_ns)
         self.context = KvContext(loaded)
-        self.conversation = Conversation(self.context, clock, minutes)
+        self.conversation = Conversation(self.context, clock, minutes, n_turns)
         self.n_turns = 0
 
     def draft(self, text: str, *, follows_interruption: bool = False) -> Draft:
@@ -105,6 +105,15 @@ def test_conversation_of_no_minutes_lets_turns_stand_alone_but_after_an_interrup
     assert chat.conversation.n_turns == 1
     chat.conversation.settle(chat.draft("What is the opposite of hot?"))
     assert chat.conversation.n_turns == 0
+
+
+def test_conversation_too_many_turns_lose_the_oldest_while_nobody_is_answered(backbone: LlamaBackbone) -> None:
+    chat = Chat(backbone, n_turns=1)
+    chat.tell("My dog is called Rex.", "I see.")
+    chat.tell("My name is Sam.", "Hello Sam.")
+    assert chat.conversation.n_turns == 1
+    assert not chat.conversation.has_work(None)
+    assert "Sam" in chat.ask("What is my name?").text
 
 
 def test_conversation_rebuild_that_is_aborted_changes_nothing(backbone: LlamaBackbone) -> None:

@@ -111,7 +111,7 @@ class Running:
     def __init__(self, write: Callable[[Draft, TurnProgress], Iterator[Token]] | None = None, **how: Any) -> None:
         self.backbone, self.speaker = Backbone(), Speaker()
         self.replies, self.states, self.texts = list[Reply](), list[ReplyState](), list[str]()
-        loaded: Any = SimpleNamespace(backbone=self.backbone, n_prefix=0)
+        loaded: Any = SimpleNamespace(backbone=self.backbone, n_prefix=0, bundle=SimpleNamespace(history_turns=None))
         speaker: Any = self.speaker
         voice: Any = Voice()
         how = {"on_state": self.states.append, "on_reply": self.replies.append, "on_text": self.texts.append} | how

@@ -43,6 +43,7 @@ class Assistant:
         self.wipe = lambda: None
         self.devices = SimpleNamespace(microphone=None, speaker=None, counts=Counts(underruns=3))
         self.memory = SimpleNamespace(n_lost=0, usage=lambda: (60.0, 1.5))
+        self.past_turns = 2
         self.observers = SimpleNamespace(n_dropped={"screen": 7})
 
     def mute(self, muted: bool, *, wait_s: float) -> bool:
@@ -136,7 +137,7 @@ def test_run_services_page_shows_the_assistant_and_the_governor(tmp_path: Path) 
         vitals = panel.snapshot().vitals
         assert {name: n for name, n in vitals.counts.items() if n} == {"underruns": 3, "screen_missed": 7}
         assert "recording_lost" in vitals.counts
-        assert (vitals.remembered_s, vitals.remembered_mb) == (60.0, 1.5)
+        assert (vitals.remembered_s, vitals.remembered_mb, vitals.past_turns) == (60.0, 1.5, 2)
         assert vitals.shed == ("camera", "remote")
         gates = panel.snapshot().gates
     assert [(gate.gate, gate.decision, gate.why) for gate in gates] == [
