@@ -255,7 +255,7 @@ class Responder:
         if reply is None or reply is not self._reply or reply.outcome:
             return
         if reply.clauses:
-            self._finish(reply, Outcome.FAILED)
+            self._finish(reply, Outcome.INTERRUPTED if self._stopped else Outcome.FAILED)
         else:
             reply.tokens, reply.tool, self._stage = [], "", ReplyStage.QUEUED
             self._shown.reset()

@@ -79,8 +79,10 @@ def _models(place: CheckContext) -> CheckResult:
     wrong = [file for file in states if file.state != "present"]
     if not wrong:
         mb = sum(file.file.size_bytes for file in states) / 1e6
+        fetched_mb = sum(file.file.size_bytes for file in states if store.cache_dir() in file.path.parents) / 1e6
         how = "read in full and verified" if place.full else "verified when first used; --full reads them again"
-        return CheckResult("models", "ok", f"{len(states)} files of the bundle {place.bundle}, {mb:.0f} MB: {how}")
+        size = f"{mb:.0f} MB, of which {fetched_mb:.0f} MB were fetched"
+        return CheckResult("models", "ok", f"{len(states)} files of the bundle {place.bundle}, {size}: {how}")
     found = ", ".join(f"{file.model}/{file.file.name} {file.state}" for file in wrong)
     return CheckResult(
         "models", "fail", found, f"run: glasses models pull {' '.join(sorted({f.model for f in wrong}))}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -32,6 +32,9 @@ def add_command(
 ) -> argparse.ArgumentParser:
     """Adds a command that is not listed in --help; `new` is what to type, and `configure` adds its options."""
     parser = subparsers.add_parser(old, description=f"The old name of: {new}")
+    if not isinstance(subparsers.choices, _Choices):
+        subparsers.choices = _Choices(subparsers.choices or {})
+    subparsers.choices.old.add(old)
     configure(parser)
     run = parser.get_default("run")
 
@@ -41,6 +44,20 @@ def add_command(
 
     parser.set_defaults(run=run_and_say)
     return parser
+
+
+class _Choices(dict[str, Any]):
+    """The commands of a parser. All are known, and those of today are listed to who mistypes one."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        super().__init__(known)
+        self._known, self.old = known, set[str]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._known if name not in self.old)
 
 
 class _OldOption(argparse.Action):

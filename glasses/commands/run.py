@@ -76,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
         watchdog = Watchdog(notifier, BUDGETS_S)
         faults = FaultHooks(watchdog.progress, read_board)
         services = RunServices(config, stack, read_board=faults.read_board)
-        observers = stack.enter_context(Observers([Screen(as_json=args.json), *services.observers]))
+        observers = stack.enter_context(
+            Observers([Screen(as_json=args.json, activation=config.activation), *services.observers])
+        )
 
         def note(sentence: str) -> None:
             observers.publish(Notice("note", sentence=sentence))

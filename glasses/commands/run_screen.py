@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from glasses.assistant.config import Activation
 from glasses.assistant.observers import EventsDropped, Handlers
 from glasses.assistant.reply import reply_fields
 from glasses.commands.log_thread import write_unbuffered
@@ -22,6 +23,12 @@ _TURN_EVENTS = {
     TurnEvent.INTERRUPTED: "interrupted",
     TurnEvent.TIMED_OUT: "timed out",
     TurnEvent.NOT_ADDRESSED: "ignored: not addressed to the assistant",
+}
+_HOW: dict[Activation, str] = {  # to address it
+    "button": "touch the glasses first, or t and Enter",
+    "wake-word": "say the wake phrase or touch the glasses first",
+    "request": "ask it something, or touch the glasses first",
+    "speech": "",
 }
 _DEVICES = {
     "disconnected": "microphone or speaker gone",
@@ -63,8 +70,12 @@ class Screen:
 
     name = "screen"
 
-    def __init__(self, *, as_json: bool, write: Callable[[str], None] = write_stdout) -> None:
+    def __init__(
+        self, *, as_json: bool, activation: Activation = "speech", write: Callable[[str], None] = write_stdout
+    ) -> None:
+        """A person is told what `activation` asks of them where they were not answered."""
         self._as_json, self._write = as_json, write
+        self._how = _HOW[activation]
         self._within_line = False  # an answer is being written
         self._muted = False
 
@@ -142,7 +153,8 @@ class Screen:
         if self._muted and event.event == TurnEvent.TIMED_OUT:
             return  # muting has dropped the turn: that was said
         if sentence := "turn continued" if event.continues_turn else _TURN_EVENTS.get(event.event, ""):
-            self._line(f"[{sentence}]")
+            how = f": {self._how}" if self._how and event.event == TurnEvent.NOT_ADDRESSED else ""
+            self._line(f"[{sentence}{how}]")
 
     def _text(self, text: ReplyText) -> None:
         if text.text:

@@ -161,5 +161,9 @@ async def _serve(args: argparse.Namespace) -> int:
     service = Service(opener, backend=args.backend, tokens=tokens, caps=Caps(sessions=args.sessions))
     async with serving(service, listen) as running:
         about = {"address": running.address, "bundle": args.bundle, "backend": args.backend, "pid": os.getpid()}
-        print(json.dumps(about) if args.json else f"serving {args.bundle} on {running.address}", flush=True)
+        said = f"serving {args.bundle} on {running.address}"
+        if running.address.startswith("ws"):
+            about["openai"] = f"http{running.address.removeprefix('ws')}/v1"
+            said += f"; for OpenAI clients: {about['openai']}"
+        print(json.dumps(about) if args.json else said, flush=True)
         return await running.until_signal()

@@ -26,7 +26,7 @@ class Tolerances:
     when_ms: float = 40.0  # of a touch, an end of speech, a decision
     latents_cosine: float = 0.98  # at least, of a part's mean latent: recordings keep pictures as JPEG
     answer_words: int = 0  # words that may be other ones
-    wait_ratio: float = 2.0  # of any stage of the wait, whichever run is slower
+    wait_ratio: float = 2.0  # that any stage of the wait may have grown by; a shorter wait is no fault
     wait_floor_ms: float = 150.0  # differences below this are the machine's
 
 
@@ -134,8 +134,7 @@ def _compare_waits(i: int, old: dict[str, float], new: dict[str, float], limits:
         a, b = old.get(stage), new.get(stage)
         if a is None or b is None:  # without a voice on one side, say: not a difference of time
             continue
-        slow, quick = max(a, b), max(min(a, b), 1e-3)
-        within = slow - quick <= limits.wait_floor_ms or slow / quick <= limits.wait_ratio
+        within = b - a <= limits.wait_floor_ms or b / max(a, 1e-3) <= limits.wait_ratio
         yield Difference(i, f"wait: {stage}", "wait_ratio", f"{a:.0f} ms", f"{b:.0f} ms", within)
 
 

@@ -51,9 +51,12 @@ def moments(at: datetime, repeat: str | None, now: datetime) -> str:
     return moment(at, now) + often
 
 
-def listed(said: list[str]) -> str:
-    """As "a, b and c"."""
-    return said[0] if len(said) == 1 else ", ".join(said[:-1]) + f" and {said[-1]}" if said else ""
+def listed(said: list[str], word: str = "and") -> str:
+    """As "a, b and c"; with a comma before the word too where one of them has one."""
+    if len(said) < 2:
+        return "".join(said)
+    comma = "," if any("," in one for one in said) else ""
+    return ", ".join(said[:-1]) + f"{comma} {word} {said[-1]}"
 
 
 def sentence(said: str) -> str:

@@ -96,7 +96,7 @@ def test_compare_differences_are_named_with_their_tolerance() -> None:
     assert outside([base], [turn(1, text="Rome.")]) == [("answer", "answer_words")]
     assert outside([base], [turn(1, text="Rome.")], answer_words=1) == []
     assert outside([base], [turn(1, prefill_ms=900)]) == [("wait: prefill", "wait_ratio")]
-    assert outside([turn(1, prefill_ms=900)], [base]) == [("wait: prefill", "wait_ratio")]
+    assert outside([turn(1, prefill_ms=900)], [base]) == []  # quicker
     assert outside([base], [turn(1, prefill_ms=240)]) == []
     late = replace(base, decision=replace(base.decision, end_ns=base.decision.end_ns + 90 * MS))
     assert outside([base], [late]) == [("end", "when_ms")]

@@ -60,7 +60,8 @@ def forget_routine(context: ToolContext, phrase: str = "", all: bool = False) ->
     """Forgets a routine that the wearer taught, or all of them."""
     found = _matching(context, "" if all else phrase)
     if len(found) != 1 and not all:
-        return "Which one?" if found else "There is no such routine."
+        which = words.listed([one.phrase for one in found], "or")
+        return f"Which one: {which}?" if found else "There is no such routine."
     for one in found:
         context.store.remove_routine(one.phrase)
         if context.tools:

@@ -36,7 +36,9 @@ def list_reminders(context: ToolContext) -> str:
     found = context.store.open_dues("reminder")
     if not found:
         return "There are no reminders."
-    return words.sentence(words.listed([f"{due.text} {words.moment(due.at, context.now())}" for due in found]))
+    return words.sentence(
+        words.listed([f"{due.text} {words.moments(due.at, due.repeat, context.now())}" for due in found])
+    )
 
 
 @tool(examples=("Cancel the reminder about Tom.", "You need not remind me of the bread."))

@@ -57,7 +57,7 @@ def list_alarms(context: ToolContext) -> str:
     found = context.store.open_dues("alarm")
     if not found:
         return no_such("alarm", "")
-    return words.sentence(words.listed([words.moment(due.at, context.now()) for due in found]))
+    return words.sentence(words.listed([words.moments(due.at, due.repeat, context.now()) for due in found]))
 
 
 @tool(examples=("Turn my alarm off.", "Cancel the alarm at seven."))
@@ -92,7 +92,7 @@ def remove(context: ToolContext, kind: Kind, found: list[Due], everything: bool)
     if not found:
         return no_such(kind, "")
     if len(found) > 1 and not everything:
-        which = words.listed([_told_apart(context, due, found) for due in found])
+        which = words.listed([_told_apart(context, due, found) for due in found], "or")
         return f"Which one: {which}?"
     context.store.remove_dues(found)
     return f"All {kind}s are cancelled." if len(found) > 1 else f"The {kind} is cancelled."

@@ -272,6 +272,20 @@ def test_responder_failing_voice_ends_the_reply_not_the_thread() -> None:
     assert [state.state for state in running.states] == ["finished", "audible", "finished"]
 
 
+def test_responder_reply_that_is_cut_by_the_end_was_interrupted_and_did_not_fail() -> None:
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        yield from sky(draft, progress)
+        yield from sky(draft, progress)
+        while True:
+            progress.check()
+
+    with Running(write) as running:
+        one = draft()
+        running.put(one, completed(one))
+        running.wait_for(lambda: any(state.state == "audible" for state in running.states))
+    assert [reply.outcome for reply in running.replies] == [Outcome.INTERRUPTED]
+
+
 def test_responder_announcement_is_played_whole_and_told_so() -> None:
     ended = list[tuple[int, float]]()
     with Running(on_announced=lambda id, share: ended.append((id, share))) as running:

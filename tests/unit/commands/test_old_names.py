@@ -94,6 +94,14 @@ def test_old_names_are_not_in_help() -> None:
         assert old not in shown
 
 
+def test_mistyped_benchmark_is_shown_the_names_of_today(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "foo"])
+    said = capsys.readouterr().err
+    assert "'barge-in'" in said
+    assert "bargein" not in said
+
+
 def test_cascade_is_the_latency_benchmark_with_its_baseline() -> None:
     parser = parser_of_all()
     assert parser.parse_args(["bench", "cascade"]).baseline

@@ -140,6 +140,13 @@ def test_screen_answer_stands_on_lines_of_its_own() -> None:
     )
 
 
+def test_screen_who_was_not_answered_reads_what_to_do() -> None:
+    written: list[str] = []
+    screen = Screen(as_json=False, activation="button", write=written.append)
+    screen.handlers[TurnSignal](TurnSignal(TurnEvent.NOT_ADDRESSED, 6, 2))
+    assert written == ["[ignored: not addressed to the assistant: touch the glasses first, or t and Enter]\n"]
+
+
 def test_screen_turn_that_muting_drops_is_not_called_late() -> None:
     lines = shown(
         DeviceChange(1, "muted"),

@@ -64,9 +64,9 @@ def test_timers_are_listed_and_cancelled_by_name(context: ToolContext) -> None:
     call(context, "set_timer", duration="six minutes", name="rice")
     call(context, "set_timer", duration="an hour")
     assert "for rice" in call(context, "list_timers", name="the rice timer")
-    assert call(context, "cancel_timer") == "Which one: rice and 1 hour?"
+    assert call(context, "cancel_timer") == "Which one: rice or 1 hour?"
     call(context, "set_timer", duration="ten minutes", name="rice")
-    assert call(context, "cancel_timer", name="rice") == "Which one: rice 6 minutes and rice 10 minutes?"
+    assert call(context, "cancel_timer", name="rice") == "Which one: rice 6 minutes or rice 10 minutes?"
     call(context, "cancel_timer", all=True)
     call(context, "set_timer", duration="six minutes", name="rice")
     call(context, "set_timer", duration="an hour")
@@ -78,7 +78,9 @@ def test_timers_are_listed_and_cancelled_by_name(context: ToolContext) -> None:
 def test_alarms_are_cancelled_by_time(context: ToolContext) -> None:
     call(context, "set_alarm", when="six thirty every weekday")
     call(context, "set_alarm", when="tomorrow at eight")
-    assert call(context, "list_alarms") == "Tomorrow at 6:30 in the morning and tomorrow at 8:00 in the morning."
+    assert call(context, "list_alarms") == (
+        "Tomorrow at 6:30 in the morning, on weekdays, and tomorrow at 8:00 in the morning."
+    )
     assert call(context, "cancel_alarm", when="six thirty") == "The alarm is cancelled."
     assert call(context, "list_alarms") == "Tomorrow at 8:00 in the morning."
 
