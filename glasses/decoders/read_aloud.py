@@ -220,6 +220,8 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _HYPHENS = str.maketrans("\u2010\u2011", "--")
 # Full-width, mathematical, Roman and circled forms, which espeak spells out by their numbers.
 _LETTER_FORMS = re.compile(r"[\uff01-\uff5e\U0001d400-\U0001d7ff\u2160-\u217f\u2460-\u2473]")
+# Small models were trained on questions and answers that were marked as such. "A: red, B: blue" is a list.
+_ANSWER = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|Assistant)(?:\*\*)?:(?:\*\*)?\s+(?=\S)(?!.*\bB:)", re.DOTALL)
 _VULGAR = re.compile(r"(?P<whole>\d+)?\s?(?P<one>[¼½¾⅐-⅞])")
 
 
@@ -267,11 +269,12 @@ def _speakable(text: str, open_marks: set[str]) -> str:
 
 def speakable(text: str) -> str:
     """A text as it is read aloud, for espeak-ng; empty if no letter or digit is left."""
-    return _speakable(text, set())
+    return _speakable(_ANSWER.sub("", text), set())
 
 
 def speakable_clauses(clauses: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each clause of one text, as it comes, with how it is read aloud; a mark may open in one and close in another."""
-    open_marks = set[str]()
+    open_marks, is_first = set[str](), True
     for clause in clauses:
-        yield clause, _speakable(clause, open_marks)
+        yield clause, _speakable(_ANSWER.sub("", clause) if is_first else clause, open_marks)
+        is_first = False

@@ -21,6 +21,10 @@ LISTED = {
 NEIGHBOURS = {
     "**Bold**, *it*, ~~gone~~, `code`, _so_": "Bold, it, gone, code, so",
     "***Both***": "Both",
+    "A: William Shakespeare.": "William Shakespeare.",
+    "**Answer:** It is red.": "It is red.",
+    "A: red, B: blue": "A: red, B: blue",
+    "Blood type A: rare.": "Blood type A: rare.",
     "## Two things": "Two things",
     "* an item": "an item",
     "> a quotation": "a quotation",
