@@ -23,7 +23,7 @@ from mcap.writer import IndexType, Writer
 from glasses.errors import InputError, Reason
 from glasses.recording.channels import Channels, Tell
 from glasses.recording.entries import TOPICS, Entry, UnreadableEntry, decode, encode
-from glasses.recording.mcap_records import DAMAGE, UnknownCompression, records
+from glasses.recording.mcap_records import DAMAGE, Hole, UnknownCompression, records
 
 CHUNK_BYTES = 64 * 1024
 log = logging.getLogger(__name__)
@@ -98,17 +98,29 @@ def read_raw(source: BinaryIO, name: str, *, tell: Tell = log.warning) -> Iterat
     """The session's metadata, then the entries in the order they were written; `tell` is told of what is left out.
 
     Raises InputError(CORRUPT) for damage and for what is written in a way that is not read here, CutOffError at the end
-    of a file that was cut off.
+    of a file that was cut off, or is empty from there on.
     """
-    channels = Channels(name, tell)
+    channels, last_ns, hole_ns = Channels(name, tell), 0, None
     try:
         for record in records(source):
-            if isinstance(record, Schema | Channel):
+            if isinstance(record, Hole):
+                hole_ns = last_ns if hole_ns is None else hole_ns
+            elif isinstance(record, Schema | Channel):
                 channels.add(record)
             elif isinstance(record, Metadata) and record.name == "session":
                 yield record.metadata
             elif isinstance(record, Message) and (topic := channels.topic_of(record)) is not None:
+                if hole_ns is not None:
+                    missing_s = max(0, record.log_time - hole_ns) / 1e9
+                    tell(
+                        "%s: %.1f s are missing, a part of the file is empty; what is behind it is read",
+                        name,
+                        missing_s,
+                    )
+                last_ns, hole_ns = record.log_time, None
                 yield RawEntry(topic, record.log_time, record.data)
+        if hole_ns is not None:
+            tell("%s: a part of the file is empty, and nothing behind it could be read", name)
     except EOFError as error:
         raise CutOffError(Reason.CORRUPT, f"{name} was cut off; what came before is whole") from error
     except UnknownCompression as error:

@@ -1,12 +1,14 @@
 """The records of an MCAP file, by whomever it was written: https://mcap.dev/spec#records.
 
 Only what carries entries is read: a damaged index, or an attachment, is nobody's loss. Nothing is allocated for a
-length before it was held against a cap, and what is there counts, not what a header says of it.
+length before it was held against a cap, and what is there counts, not what a header says of it. After a loss of power,
+parts of a file may be zeros: what stands before and behind such a hole is read.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +26,10 @@ _MAGIC = b"\x89MCAP0\r\n"
 _HEAD_BYTES = 9  # opcode u8, length u64
 _PIECE_BYTES = 1 << 20  # unpacked at once
 _CHUNK_HEAD = struct.Struct("<QQQII")  # start, end, size and CRC-32 when unpacked, length of the compression's name
+_ZEROS = bytes(512)  # a sector; no compressed content has so many
+# Opcode, length, start, end, size, CRC-32, and the compression's name with its length.
+_CHUNK_BEGINS = re.compile(rb"\x06(.{8}).{28}(?:\x04\0\0\0zstd|\x03\0\0\0lz4)", re.DOTALL)
+_CHUNK_BEGINS_BYTES = 45
 _READ: dict[int, Callable[[ReadDataStream], McapRecord]] = {
     Opcode.SCHEMA: Schema.read,
     Opcode.CHANNEL: Channel.read,
@@ -33,20 +39,31 @@ _READ: dict[int, Callable[[ReadDataStream], McapRecord]] = {
 DAMAGE = (McapError, zstandard.ZstdError, RuntimeError, struct.error, ValueError, OverflowError)
 
 
+class Hole:
+    """Stands where a part of the file is missing."""
+
+
 class UnknownCompression(Exception):  # noqa: N818  # never leaves the package
     """A chunk is compressed with something that is not read here."""
 
 
-def records(source: BinaryIO) -> Iterator[McapRecord]:
+def records(source: BinaryIO) -> Iterator[McapRecord | Hole]:
     """Schemas, channels, messages and metadata in order, up to the footer.
 
-    Raises EOFError where the file was cut off, after all that came before it, UnknownCompression, and DAMAGE.
+    Raises EOFError where the file was cut off, or is zeros from there on, after all that came before it,
+    UnknownCompression, and DAMAGE.
     """
     if not _MAGIC.startswith(_exactly(source, len(_MAGIC))):
         raise ValueError("it does not begin as an MCAP file does")
+    head = b""
     while True:
-        head = _exactly(source, _HEAD_BYTES)
+        head += _exactly(source, _HEAD_BYTES - len(head))
+        if not any(head):
+            yield Hole()
+            head = _next_chunk(source)
+            continue
         opcode, length = head[0], int.from_bytes(head[1:], "little")
+        head = b""
         if length > MAX_RECORD_BYTES:
             raise ValueError(f"a record claims {length:,} bytes")
         body = source.read(length)
@@ -57,10 +74,36 @@ def records(source: BinaryIO) -> Iterator[McapRecord]:
             raise EOFError
         if opcode == Opcode.FOOTER:
             return
-        if opcode == Opcode.CHUNK:
+        if opcode == Opcode.CHUNK and (hole := body.find(_ZEROS)) >= 0 and not _is_whole(body):
+            yield from _of_cut_chunk(body[:hole])
+            yield Hole()
+        elif opcode == Opcode.CHUNK:
             yield from list(_of_chunk(Chunk.read(ReadDataStream(io.BytesIO(body)))))
         elif (record := _record(opcode, body)) is not None:
             yield record
+
+
+def _next_chunk(source: BinaryIO) -> bytes:
+    """Skips to the next chunk whose compression is known, and returns the head of its record. Raises EOFError."""
+    seen = b""
+    if not source.seekable():  # it is encrypted, and what was written into it is what is read
+        raise EOFError
+    while piece := source.read(_PIECE_BYTES):
+        seen += piece
+        for found in _CHUNK_BEGINS.finditer(seen):
+            if int.from_bytes(found[1], "little") <= MAX_RECORD_BYTES:
+                source.seek(found.start() - len(seen), io.SEEK_CUR)
+                return _exactly(source, _HEAD_BYTES)
+        seen = seen[-_CHUNK_BEGINS_BYTES:]
+    raise EOFError
+
+
+def _is_whole(body: bytes) -> bool:
+    try:
+        list(_of_chunk(Chunk.read(ReadDataStream(io.BytesIO(body)))))
+    except (UnknownCompression, *DAMAGE):
+        return False
+    return True
 
 
 def _record(opcode: int, body: bytes) -> McapRecord | None:

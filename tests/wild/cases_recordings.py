@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lz4.frame
@@ -18,7 +19,7 @@ from mcap.writer import CompressionType, Writer
 from glasses.audio.sound_files import read_audio
 from glasses.errors import GlassesError
 from glasses.recording.mcap_file import CutOffError, SegmentWriter, read_entries
-from glasses.types import NS_PER_MS, AudioChunk, Button
+from glasses.types import NS_PER_MS, NS_PER_S, AudioChunk, Button
 from tests.wild.case import Case
 from tests.wild.world import FRANCE, in_process
 
@@ -146,6 +147,13 @@ def _replayed_streamed(folder: Path) -> str:
     return _replayed(folder, _as_chunk(inside, "zstd", _streamed(inside)))
 
 
+def _with_zeros(from_share: float, to_share: float) -> str:
+    """Our own file, in which a part is zeros, as after a loss of power."""
+    data = _ours([replace(one, t_ns=one.t_ns + n * 10 * NS_PER_S) for n in range(5) for one in _sensed()])
+    begin, end = (round(len(data) * share) for share in (from_share, to_share))
+    return _read(data[:begin] + bytes(end - begin) + data[end:])
+
+
 def _case(name: str, right: str, came: Callable[[], str], *, is_listed: bool = False) -> Case:
     return Case(17, name, right, lambda _: came(), is_listed=is_listed)
 
@@ -180,6 +188,8 @@ CASES = [
     _case("mcap-cut-in-a-plain-chunk", _PART, lambda: _cut(0.5, bytes, "")),
     _case("mcap-cut-in-a-zstd-chunk", _PART, lambda: _cut(0.9, lambda data: _frames(data, _streamed), "zstd")),
     _case("mcap-cut-in-an-lz4-chunk", _PART, lambda: _cut(0.9, lambda data: _frames(data, lz4.frame.compress), "lz4")),
+    _case("mcap-hole", r"'AudioChunk': .*whole; FILE: \d+\.\d s are missing", lambda: _with_zeros(0.4, 0.45)),
+    _case("mcap-tail-of-zeros", r"'AudioChunk': .*cut off; $", lambda: _with_zeros(0.6, 1)),
     _case("mcap-48-khz", "refused.* 48000 Hz", lambda: _written("/microphone", "protobuf", _sound(sample_rate=48_000))),
     _case(
         "mcap-float-sound", "refused.*'pcm-f32'", lambda: _written("/microphone", "protobuf", _sound(format="pcm-f32"))

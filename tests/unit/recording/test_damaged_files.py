@@ -51,6 +51,36 @@ def test_read_truncated_file_gives_what_came_before_and_says_so(tmp_path: Path) 
     assert found[-1] == 200
 
 
+def test_read_file_with_a_hole_gives_what_is_before_and_behind_and_says_what_is_missing(tmp_path: Path) -> None:
+    record(tmp_path, list(sound(600)))
+    whole = segments(tmp_path)[0].path.read_bytes()
+    true = [entry.t_ns for entry in read(segments(tmp_path)[0].path)]
+    for at in range(64 << 10, len(whole) - (160 << 10), 4096 * 7):
+        holed = whole[:at] + bytes(8192) + whole[at + 8192 :]
+        told: list[str] = []
+        entries = read_entries(io.BytesIO(holed), "holed", tell=lambda form, *words: told.append(form % words))  # noqa: B023
+        found = [entry for entry in entries if isinstance(entry, AudioChunk)]
+        assert [int(one.pcm[0]) for one in found] == sorted({one.t_ns // 20_000_000 for one in found})
+        assert len(true) // 2 < len(found) < len(true)
+        assert (found[0].t_ns, found[-1].t_ns) == (true[0], true[-1])
+        assert "s are missing, a part of the file is empty" in told[0]
+        assert len(told) == 1
+
+
+def test_read_file_that_ends_in_zeros_is_cut_off(tmp_path: Path) -> None:
+    record(tmp_path, list(sound(300)))
+    whole = segments(tmp_path)[0].path.read_bytes()
+    for at in range(100_000, len(whole), 41_000):
+        found: list[Entry] = []
+        with pytest.raises(CutOffError):
+            found.extend(
+                entry
+                for entry in read_entries(io.BytesIO(whole[:at] + bytes(100_000)), "zeros")
+                if isinstance(entry, AudioChunk)
+            )
+        assert len(found) > 100
+
+
 def test_read_lying_length_is_damage_and_not_the_end(tmp_path: Path) -> None:
     record(tmp_path, list(sound(100)))
     broken = bytearray(segments(tmp_path)[0].path.read_bytes())
