@@ -14,6 +14,7 @@ from glasses.errors import InputError
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system import kernel_socket
+from glasses.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from glasses.service.server.kernel import Kernel
@@ -27,11 +28,12 @@ def serving(
     loaded: LoadedBundle,
     handover: Handover,
     *,
+    tools: ToolRegistry | None = None,
     why_not: Callable[[], str],
     note: Callable[[str], None],
 ) -> Iterator[Kernel | None]:
-    """Serves apps meanwhile, where the configuration wants it; None, with a note, where the socket cannot be had: the
-    wearer is served all the same.
+    """Serves apps meanwhile, where the configuration wants it, and puts their tools into `tools`. None, with a note,
+    where the socket cannot be had: the wearer is served all the same.
     """
     if not config.apps.enabled:
         yield None
@@ -52,6 +54,6 @@ def serving(
 
         path = kernel_socket.kernel_socket_path()
         tokens = store.cache_dir() / "tokens" / f"{config.bundle}.tokens"
-        kernel = Kernel(loaded, handover, sock, f"unix:{path}", tokens=tokens, why_not=why_not)
+        kernel = Kernel(loaded, handover, sock, f"unix:{path}", tokens=tokens, why_not=why_not, tools=tools)
         stack.enter_context(kernel.running())
         yield kernel

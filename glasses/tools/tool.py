@@ -153,7 +153,7 @@ _KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false",
 def misfit(tool: Tool, error: msgspec.ValidationError) -> InputError:
     """What is wrong with the arguments of a call, and what the tool takes."""
     said = str(error)
-    if wrong := re.fullmatch(r"Expected `(\w+)`, got `\w+` - at `\$\.(\w+)`", said):
+    if wrong := re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `\w+` - at `\$\.(\w+)`", said):
         said = f"{wrong[2]} must be {_KINDS.get(wrong[1], wrong[1])}"
     elif wrong := re.fullmatch(r"Object (missing required|contains unknown) field `(\w+)`", said):
         takes = ", ".join(tool.arguments.__struct_fields__) or "nothing"

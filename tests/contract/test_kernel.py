@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -17,10 +22,12 @@ import pytest
 
 from glasses.backbone.handover import Handover
 from glasses.backbone.llama import LlamaBackbone
-from glasses.errors import Reason, RemoteError
+from glasses.errors import InputError, Reason, RemoteError
 from glasses.events import Outcome
 from glasses.model_store import store
-from glasses.service.client import SyncClient, WebSocket
+from glasses.service.client import Client, SyncClient, ToolOffer, WebSocket
+from glasses.service.server import app_tools
+from glasses.tools.tool import ToolContext
 from tests.contract import kernel_app
 from tests.contract.worn_kernel import WAIT_S, Worn, worn_kernel
 
@@ -180,3 +187,80 @@ def test_kernel_app_waits_while_the_wearer_speaks_and_goes_on_when_it_was_nothin
     worn.dismiss()
     thread.join(WAIT_S)
     assert done.is_set()
+
+
+@contextmanager
+def tool_app(worn: Worn) -> Iterator[subprocess.Popen[bytes]]:
+    """The example, in a process of its own, until its tools are there."""
+    process = subprocess.Popen([sys.executable, "-m", "glasses.service.examples.tool_app"], cwd=ROOT)
+    try:
+        wait_for(lambda: worn.tools.get("roll_dice") is not None)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        wait_for(lambda: len(worn.tools.tools) == 1)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def call(worn: Worn, name: str, **arguments: Any) -> str:
+    tool, context = worn.tools.get(name), cast(ToolContext, None)  # an app's tool gets nothing of the wearer's
+    assert tool
+    return tool.call(context, arguments)
+
+
+def test_kernel_tool_of_an_app_is_called_in_its_process_also_in_the_wearers_turn(worn: Worn) -> None:
+    with tool_app(worn):
+        tool = worn.tools.get("roll_dice")
+        assert tool
+        assert (tool.description, tool.origin) == ("Rolls dice.", "an app")
+        assert tool.schema["properties"]["dice"]["default"] == 1
+        assert "Throw a die." in tool.examples
+        worn.begin()
+        assert call(worn, "roll_dice", dice=2).count(" and ") == 1
+        assert re.fullmatch(r"[1-6]\.", call(worn, "roll_dice"))
+        with pytest.raises(InputError, match="I have ten dice"):
+            call(worn, "roll_dice", dice=11)
+        with pytest.raises(InputError, match="dice must be a whole number"):
+            call(worn, "roll_dice", dice="many")
+        assert "gigabytes" in call(worn, "disk_space")
+        worn.dismiss()
+
+
+def test_kernel_tool_of_an_app_that_hangs_or_dies_fails_that_call_alone(
+    worn: Worn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tool_app(worn) as process:
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(app_tools, "LIMIT_S", 0.2)
+        with pytest.raises(InputError, match="did not answer") as late:
+            call(worn, "disk_space")
+        assert late.value.reason is Reason.TIMEOUT
+        monkeypatch.setattr(app_tools, "LIMIT_S", WAIT_S)
+        threading.Timer(0.1, process.kill).start()
+        with pytest.raises(InputError, match="not there any more"):
+            call(worn, "disk_space")
+    assert wearers_tokens(worn)
+
+
+def test_kernel_tools_with_names_that_are_taken_or_too_many_are_refused(worn: Worn) -> None:
+    async def offer(*offers: ToolOffer) -> None:
+        async with Client(WebSocket(worn.address)) as client:
+            await client.offer_tools(offers)
+            assert len(worn.tools.tools) == 1 + len(offers)
+            await client.offer_tools([ToolOffer("one_more", "Does it.")])
+
+    for wrong, says in (
+        ([ToolOffer("dance", "Dances."), ToolOffer("time", "Lies.")], "there is a tool time already"),
+        ([ToolOffer("dance", "Dances.", {"type": "string"})], "its schema cannot be used"),
+        ([ToolOffer(f"dance_{i}", "Dances.") for i in range(16)], "may offer 16 tools"),
+    ):
+        with pytest.raises(RemoteError, match=says):
+            asyncio.run(offer(*wrong))
+        wait_for(lambda: len(worn.tools.tools) == 1)

@@ -20,6 +20,8 @@ from glasses.runtime.bundle import open_bundle
 from glasses.runtime.prompt import request_of
 from glasses.service.server.kernel import Kernel
 from glasses.system import kernel_socket
+from glasses.tools.builtin.clock import time as time_of_day
+from glasses.tools.registry import ToolRegistry
 from glasses.types import Float32Array, Turn
 
 WAIT_S = 60.0
@@ -33,6 +35,7 @@ class Worn:
         self.handover: Any = None
         self.kernel: Any = None
         self.loaded: Any = None
+        self.tools = ToolRegistry([time_of_day])
         self.responder: Any = None
         self.ready = threading.Event()
         self.replies: queue.Queue[Reply] = queue.Queue()
@@ -85,7 +88,9 @@ def _wear(worn: Worn, bundle: str) -> None:
     worn.handover = Handover(loaded.backbone)
     tokens = Path(worn.address.removeprefix("unix:")).with_name("apps.tokens")
     with kernel_socket.bound() as sock:
-        worn.kernel = Kernel(loaded, worn.handover, sock, worn.address, tokens=tokens, why_not=lambda: worn.why_not)
+        worn.kernel = Kernel(
+            loaded, worn.handover, sock, worn.address, tokens=tokens, why_not=lambda: worn.why_not, tools=worn.tools
+        )
         with worn.kernel.running():
             worn.responder = Responder(
                 loaded, None, None, on_state=lambda _: None, on_reply=worn.replies.put, handover=worn.handover

@@ -12,6 +12,7 @@ with SyncClient(lambda: WebSocket("unix:/run/glasses.sock")) as client:
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.client.gradient_client import GradientClient
 from glasses.service.client.sync_client import SyncClient, SyncSession
+from glasses.service.client.tool_app import ToolApp, ToolError
 from glasses.service.client.transport import Transport, WebSocket
 from glasses.service.protocol.events import Description, TokenInfo, TokenList
 from glasses.service.protocol.messages import (
@@ -23,6 +24,7 @@ from glasses.service.protocol.messages import (
     TrainTokens,
 )
 from glasses.service.protocol.packing import Input
+from glasses.service.protocol.tool_messages import ToolOffer
 
 __all__ = [
     "AddToken",
@@ -39,6 +41,9 @@ __all__ = [
     "SyncSession",
     "TokenInfo",
     "TokenList",
+    "ToolApp",
+    "ToolError",
+    "ToolOffer",
     "TrainTokens",
     "Transport",
     "WebSocket",

@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
 import numpy as np
 
 from glasses.errors import GlassesError, Reason, RemoteError
+from glasses.service.client.remote_session import RemoteSession
 from glasses.service.client.transport import Transport
 from glasses.service.protocol import events, messages, wire
 from glasses.service.protocol.events import Description, Event, Failed, Opened, TokenEvent, TokenList
-from glasses.service.protocol.messages import Example, GenerationParams
-from glasses.service.protocol.packing import Input, pack, reason_of, token_of
-from glasses.types import Float32Array, Token
+from glasses.service.protocol.messages import Example
+from glasses.service.protocol.packing import reason_of
+from glasses.service.protocol.tool_messages import ToolCall, ToolOffer
+from glasses.types import Float32Array
 
 _events: wire.Decoder[Event] = wire.Decoder(Event)
 _RETRY_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+
+
+async def _no_tool(call: ToolCall) -> tuple[str, bool]:
+    return "That did not work.", True
 
 
 @dataclass(slots=True)
@@ -48,6 +54,9 @@ class Client:
         self._up = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._lost: RemoteError | None = None
+        self._is_lost = asyncio.Event()
+        self.on_tool_call = _no_tool  # answers a call with a sentence, and whether it failed
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self._transport.open()
@@ -59,6 +68,8 @@ class Client:
         if self._reader:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+        for task in self._answering:
+            task.cancel()
         self._fail(RemoteError(Reason.ABORTED, "the client was closed"))
         await self._transport.close()
 
@@ -97,6 +108,24 @@ class Client:
     async def train_tokens(self, examples: Sequence[Example]) -> TokenList:
         """Trains the added tokens. The examples must call each of them, and some must call none."""
         return await self.tokens(messages.TrainTokens(0, list(examples)))
+
+    async def offer_tools(self, tools: Sequence[ToolOffer]) -> None:
+        """Brings tools to the wearer, for as long as this connection lasts; `on_tool_call` is asked for each call.
+
+        Raises RemoteError: UNSUPPORTED where these are no worn glasses, BUSY for a name that is taken, BAD_INPUT.
+        """
+        await self.call(messages.OfferTools(self.next_rid(), list(tools)))
+
+    async def wait_lost(self) -> None:
+        """Waits until the client has given up on the connection. Raises RemoteError: why."""
+        await self._is_lost.wait()
+        if self._lost:
+            raise self._lost
+
+    async def _answer(self, call: ToolCall) -> None:
+        said, failed = await self.on_tool_call(call)
+        with suppress(RemoteError):  # the call has ended without us
+            await self.call(messages.ToolResult(self.next_rid(), call.call, said, failed))
 
     def next_rid(self) -> int:
         self._rid += 1
@@ -139,7 +168,11 @@ class Client:
             except GlassesError as error:
                 self._fail(RemoteError(error.reason, f"the service sent what cannot be read: {error}"))
                 return
-            if isinstance(event, TokenEvent):
+            if isinstance(event, ToolCall):
+                task = asyncio.create_task(self._answer(event))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+            elif isinstance(event, TokenEvent):
                 if event.session in self._sessions:
                     self._sessions[event.session].take(event, arrays)
             elif (call := self._calls.get(getattr(event, "rid", None) or -1)) and not call.future.done():
@@ -186,107 +219,10 @@ class Client:
 
     def _fail(self, error: RemoteError) -> None:
         self._lost = error
+        self._is_lost.set()
         for session in list(self._sessions.values()):
             session.fail(error)
         for call in self._calls.values():
             if not call.future.done():
                 call.future.set_exception(error)
                 call.future.exception()  # marks it as seen: nobody may be waiting any more
-
-
-@dataclass(slots=True, eq=False)
-class RemoteSession:
-    """One conversation. A request may be sent before the last one was answered; the service does them in order."""
-
-    client: Client
-    id: str
-    n_past: int
-    generation: int = 0
-    have: int = 0  # tokens of the running generation that arrived
-    end: str | None = None  # why the last generation ended, as events.TokenEvent says it
-    _seq: int = 0
-    _tokens: asyncio.Queue[tuple[TokenEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
-
-    async def feed(self, *inputs: Input) -> int:
-        """Appends inputs to the context, which the backbone reads at once; returns the rows in the context. Raises
-        RemoteError.
-        """
-        arrays: list[Float32Array] = []
-        parts = pack(inputs, arrays)
-        return await self._done(messages.Feed(self.client.next_rid(), self.id, self._next(), parts), arrays)
-
-    async def rollback(self, n_past: int) -> int:
-        """Removes the rows from `n_past` on, after cancelling a running generation."""
-        return await self._done(messages.Rollback(self.client.next_rid(), self.id, self._next(), n_past))
-
-    async def branch(self) -> RemoteSession:
-        """Opens a second session with the same context."""
-        request = messages.Branch(self.client.next_rid(), self.id, self._next())
-        event, _ = await self.client.call(request, session=self.id)
-        return self.client._adopt(event)
-
-    async def cancel(self) -> None:
-        """Stops the running request; a generation then ends with a last, empty token."""
-        await self.client.call(messages.Cancel(self.client.next_rid(), self.id), session=self.id)
-
-    async def close(self) -> None:
-        """Ends the session; does nothing if it is gone already."""
-        with suppress(RemoteError):
-            await self.client.call(messages.Close(self.client.next_rid(), self.id), session=self.id)
-        self.client._sessions.pop(self.id, None)
-
-    async def generate(self, *, max_tokens: int = 64, **params: Any) -> AsyncGenerator[Token, None]:
-        """Streams the answer; `params` are the fields of `messages.GenerationParams`. Leaving the loop early cancels
-        the generation. Raises RemoteError.
-        """
-        self.generation, self.have, self._tokens, self.end = self.generation + 1, 0, asyncio.Queue(), None
-        request = messages.Generate(
-            self.client.next_rid(), self.id, self._next(), GenerationParams(self.generation, max_tokens, **params)
-        )
-        call = asyncio.create_task(self._done(request))
-        call.add_done_callback(self._ended)
-        last = False
-        try:
-            while not last:
-                item = await self._tokens.get()
-                if isinstance(item, RemoteError):
-                    raise item
-                event, latent = item
-                last, self.end = event.end is not None, event.end
-                yield token_of(event, latent)
-            await call
-        finally:
-            if not last:
-                call.cancel()
-                with suppress(RemoteError):
-                    await self.cancel()
-
-    def take(self, event: TokenEvent, arrays: list[Float32Array]) -> None:
-        """Takes a token that arrived; drops one of an earlier generation, or that arrived before."""
-        if event.generation != self.generation or event.index != self.have:
-            return
-        self.have += 1
-        self._tokens.put_nowait((event, None if event.array is None else arrays[event.array]))
-
-    def reattached(self, future: asyncio.Future[tuple[Event, list[Float32Array]]]) -> None:
-        """Takes the answer to Attach after a reconnect: ends the session if the service does not know it."""
-        if not future.cancelled() and future.exception() is None and isinstance(event := future.result()[0], Failed):
-            self.fail(RemoteError(reason_of(event.reason), event.message))
-
-    def fail(self, error: RemoteError) -> None:
-        """Ends the session with `error`."""
-        self._tokens.put_nowait(error)
-        self.client.forget(self.id, error)
-
-    def _ended(self, call: asyncio.Task[int]) -> None:
-        if not call.cancelled() and isinstance(error := call.exception(), RemoteError):
-            self._tokens.put_nowait(error)
-
-    def _next(self) -> int:
-        self._seq += 1
-        return self._seq
-
-    async def _done(self, request: Any, arrays: Sequence[Float32Array] = ()) -> int:
-        event, _ = await self.client.call(request, arrays, self.id)
-        self.n_past = getattr(event, "n_past", self.n_past)
-        return self.n_past

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from glasses.service.protocol.messages import Count, Index, Message, Name, Request, Session
+from glasses.service.protocol.tool_messages import ToolCall
 
 
 class Opened(Message, tag="opened", frozen=True):
@@ -107,7 +108,7 @@ class Description(Message, tag="description", frozen=True):
     schema: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-Event = Opened | Done | TokenEvent | Gradients | TokenList | Tokenized | Failed | Description
+Event = Opened | Done | TokenEvent | Gradients | TokenList | Tokenized | Failed | Description | ToolCall
 
 
 def json_schema() -> dict[str, Any]:

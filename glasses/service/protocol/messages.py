@@ -17,6 +17,7 @@ from msgspec import Meta, field
 
 from glasses.service.protocol import wire
 from glasses.service.protocol.generation_params import Count, GenerationParams, Message
+from glasses.service.protocol.tool_messages import OfferTools, ToolResult
 
 MAX_PARTS = 64
 MAX_SEQUENCES = 64
@@ -271,5 +272,6 @@ GradientRequest = Forward | Backward | ForwardBackward
 TokenRequest = AddToken | TrainTokens | RemoveToken | ListTokens
 Request = (
     Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | OneShot | Forward | Backward
-    | ForwardBackward | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe
+    | ForwardBackward | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe | OfferTools
+    | ToolResult
 )  # fmt: skip

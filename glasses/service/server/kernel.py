@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 from glasses.backbone.handover import Handover
 from glasses.errors import ModelError
 from glasses.runtime.bundle import LoadedBundle
+from glasses.service.server.peers import Gate
 from glasses.system.supervised import SupervisedThread
+from glasses.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from glasses.service.server.service import Service
@@ -47,10 +49,13 @@ class Kernel:
         *,
         tokens: Path,
         why_not: Callable[[], str] = lambda: "",
+        tools: ToolRegistry | None = None,
     ) -> None:
-        """`tokens`: the file of the added tokens. `why_not`: why no app is served now, "" where they are."""
+        """`tokens`: the file of the added tokens. `why_not`: why no app is served now, "" where they are. `tools`:
+        where those of apps come and go.
+        """
         self._loaded, self._handover, self._sock, self._address = loaded, handover, sock, address
-        self._tokens, self._why_not = tokens, why_not
+        self._tokens, self._why_not, self._tools = tokens, why_not, tools
         self._loop: asyncio.AbstractEventLoop | None = None  # while apps are served
         self._service: Service | None = None
         self._told_to_end: asyncio.Event | None = None
@@ -101,17 +106,20 @@ class Kernel:
     async def _serve(self) -> None:
         # Imported here: the server costs 25 MB and half a second, which no wearer without apps should pay.
         from glasses.service.engines.llama import LlamaEngine  # noqa: PLC0415
+        from glasses.service.server.app_tools import AppTools  # noqa: PLC0415
+        from glasses.service.server.caps import Caps, Worn  # noqa: PLC0415
         from glasses.service.server.server import Listen, serving  # noqa: PLC0415
-        from glasses.service.server.service import Caps, Service, Worn  # noqa: PLC0415
+        from glasses.service.server.service import Service  # noqa: PLC0415
 
         self._told_to_end = asyncio.Event()
-        rows = self._loaded.backbone.n_ctx
+        rows, gate = self._loaded.backbone.n_ctx, Gate()
+        tools = AppTools(self._tools, gate) if self._tools else None
         service = Service(
             lambda: LlamaEngine(self._loaded, self._handover, max_rows=rows),
             backend="llama",
             tokens=self._tokens,
             caps=Caps(sessions=SESSIONS, linger_s=LINGER_S, request_bytes=REQUEST_BYTES),
-            worn=Worn(self._why_not),
+            worn=Worn(self._why_not, gate, tools),
         )
         try:
             async with serving(service, Listen(self._address), bound=self._sock) as running:
@@ -123,6 +131,8 @@ class Kernel:
                 told.cancel()
         finally:
             self._loop = self._service = None
+            if tools:
+                tools.close()
 
     def _on_held(self, held: bool) -> None:
         self._call(self._follow)

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,39 +18,17 @@ from glasses.service.engines.engine import Context, Engine, GivesGradients
 from glasses.service.protocol import events, generation_params, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
 from glasses.service.protocol.messages import Attach, Cancel, Close, Describe, OneShot, Open
-from glasses.service.server.budget import MAX_BYTES, MAX_CLIENT_BYTES, Memory, Places
+from glasses.service.server.budget import MAX_CLIENT_BYTES, Memory, Places
+from glasses.service.server.caps import Caps, Worn
 from glasses.service.server.conversation import Conversation
 from glasses.service.server.engine_host import EngineHost
-from glasses.service.server.peers import Gate, Peer, Sender
+from glasses.service.server.peers import Peer, Sender
 from glasses.service.server.session import Send, Session
 from glasses.service.tokens.tokens_api import TokensAPI
 from glasses.types import Float32Array
 
 log = logging.getLogger(__name__)
 _requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """Limits that protect memory and time; a session takes up to 23 KB a row (SmolLM2-135M)."""
-
-    sessions: int = 8
-    linger_s: float = 60.0  # how long a session stays after its connection is lost
-    idle_s: float = 600.0  # how long a connected session may do nothing
-    spare_idle_s: float = 10.0  # how long a client may keep more idle sessions than others where they find no room
-    request_bytes: int = MAX_BYTES  # of requests that wait or are worked on, of all clients
-
-    @property
-    def for_http(self) -> int:
-        """HTTP requests that have a session at the same time; the others are for WebSockets, such as a wearer's."""
-        return max(1, self.sessions - max(1, self.sessions // 4))
-
-
-@dataclass(frozen=True, slots=True)
-class Worn:
-    """What the glasses let apps do. `why_not`: why no app is served now, "" where they are."""
-
-    why_not: Callable[[], str] = lambda: ""
 
 
 class Service:
@@ -65,16 +42,16 @@ class Service:
         *,
         backend: str,
         tokens: Path | None = None,
-        caps: Caps = Caps(),
+        caps: Caps | None = None,
         worn: Worn | None = None,
     ) -> None:
-        why_not = worn.why_not if worn else lambda: ""
+        self._worn, has_voice = worn or Worn(), worn is None
         self.host = EngineHost(
-            open_engine, backend=backend, tokens_path=tokens, why_not=why_not, has_voice=worn is None
+            open_engine, backend=backend, tokens_path=tokens, why_not=self._worn.why_not, has_voice=has_voice
         )
-        self._tokens, self._caps, self.gate = TokensAPI(self.host), caps, Gate()
-        self.memory = Memory(caps.request_bytes, min(MAX_CLIENT_BYTES, caps.request_bytes))
-        self.places = Places(caps.for_http)
+        self._tokens, self._caps, self.gate = TokensAPI(self.host), caps or Caps(), self._worn.gate
+        self.memory = Memory(self._caps.request_bytes, min(MAX_CLIENT_BYTES, self._caps.request_bytes))
+        self.places = Places(self._caps.for_http)
         # One picture or sound at a time, of all clients: decoded ones are many times as large as what was sent.
         self.decoder = ThreadPoolExecutor(1, thread_name_prefix="media")
         self._sessions: dict[str, Session] = {}
@@ -126,7 +103,9 @@ class Service:
         peer.send(wire.encode(failed))
 
     def detach(self, peer: Peer) -> None:
-        """Notes that a connection is gone; its sessions stay for `linger_s`."""
+        """Notes that a connection is gone; its sessions stay for `linger_s`, its tools do not."""
+        if self._worn.tools:
+            self._worn.tools.leave(peer)
         for session in self._of(peer):
             session.detach()
 
@@ -170,11 +149,19 @@ class Service:
                 self.session(request.session).accept(request, arrays)
             case OneShot():
                 await self._one_shot(request, arrays, send)
-            case messages.Forward() | messages.Backward() | messages.ForwardBackward():
-                send(*await self._gradient(peer, request, arrays))
+            case messages.OfferTools() | messages.ToolResult():
+                self._bring(peer, request)
+                send(Done(request.rid, "", 0), ())
             case _:
-                self.host.require("tokens")
-                send(await self._tokens.answer(peer.key, request), ())
+                send(*await self._train(peer, request, arrays))
+
+    def _bring(self, peer: Peer, request: messages.OfferTools | messages.ToolResult) -> None:
+        if self._worn.tools is None:
+            raise RemoteError(Reason.UNSUPPORTED, "only worn glasses (`glasses run`) take tools of apps")
+        if isinstance(request, messages.OfferTools):
+            self._worn.tools.offer(peer, request)
+        else:
+            self._worn.tools.answer(peer, request)
 
     def session(self, session_id: str) -> Session:
         """The open session of this id. Raises InputError(NOT_FOUND)."""
@@ -245,6 +232,14 @@ class Service:
             await ended.wait()
         finally:
             await self._end(session)
+
+    async def _train(
+        self, peer: Peer, request: messages.GradientRequest | messages.TokenRequest, arrays: list[Float32Array]
+    ) -> tuple[Event, Sequence[Float32Array]]:
+        if isinstance(request, messages.GradientRequest):
+            return await self._gradient(peer, request, arrays)
+        self.host.require("tokens")
+        return await self._tokens.answer(peer.key, request), ()
 
     async def _gradient(
         self, peer: Peer, request: messages.GradientRequest, arrays: list[Float32Array]
