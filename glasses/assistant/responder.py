@@ -133,7 +133,7 @@ class Responder:
                 if self._has_work:
                     self._handover.take()
                     self._work()
-                elif self._tools:
+                elif self._tools and self._tools.has_new:  # else apps keep the backbone
                     self._learn(self._tools)
         finally:
             self._handover.close()

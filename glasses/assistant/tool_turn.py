@@ -36,6 +36,11 @@ class ToolTurns(Protocol):
         """The turn of the last reply goes on, so what was done for it is taken back where that is possible."""
         ...
 
+    @property
+    def has_new(self) -> bool:
+        """Whether there are tools that `learn` does not know yet."""
+        ...
+
     def learn(self) -> bool:
         """Nobody is being answered: one step of getting to know new tools; whether there was one.
 
@@ -84,6 +89,11 @@ class CalledTools:
             return
         last.is_undone = True
         last.said.add_done_callback(lambda said: self._caller.undo())
+
+    @property
+    def has_new(self) -> bool:
+        """See `ToolTurns`."""
+        return self._caller.has_new
 
     def learn(self) -> bool:
         """See `ToolTurns`."""

@@ -135,6 +135,11 @@ class ToolCaller:
             self._before, self._after = before, self._context.store.image() if before else None
         return said
 
+    @property
+    def has_new(self) -> bool:
+        """Whether a tool came that cannot be chosen yet."""
+        return bool(self._chooser.untrained(list(self._tools().values())))
+
     def learn(self) -> bool:
         """Makes a tool that came since choosable; whether there was one. Raises ModelError, ABORTED among others."""
         for tool in self._chooser.untrained(list(self._tools().values())):
