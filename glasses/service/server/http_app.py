@@ -126,8 +126,8 @@ async def _websocket(service: Service, ws: WebSocket) -> None:
     writer = asyncio.create_task(_write(ws, peer))
     try:
         while True:
-            await service.gate.wait(peer.key)
             data = await ws.receive_bytes()
+            await service.gate.wait(peer.key)  # with one message in hand: pings of its client are answered meanwhile
             await places.acquire()
             task = asyncio.create_task(_receive(service, ws, peer, data))  # tasks begin in the order of their messages
             tasks.add(task)
