@@ -11,7 +11,7 @@ from glasses.types import Float32Array, Frame, Int16Array, Token, Turn
 
 MemoryIntent = Literal["", "sound", "picture", "wipe", "repeat"]
 ReplyPhase = Literal["audible", "finished"]
-AnnouncementState = Literal["begun", "told", "interrupted", "missed"]
+AnnouncementState = Literal["begun", "told", "interrupted", "answered", "missed"]
 
 
 class TurnEvent(StrEnum):
@@ -185,8 +185,9 @@ class ShowText:
 class Announced:
     """What is said without having been asked just now: a timer that is up, a result that took long.
 
-    `state`: it is said, or without a voice shown, from `t_ns` on; then whether it was told, interrupted so early that
-    it is said again, or rang as often as it does without an answer. `number` counts how often it was begun.
+    `state`: it is said, or without a voice shown, from `t_ns` on; then whether it was told, or interrupted so early
+    that it is said again. What rings is told again and again until it is answered, or missed. `number` counts how
+    often it was begun.
     """
 
     t_ns: int

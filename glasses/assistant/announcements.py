@@ -61,8 +61,10 @@ class Announcement:
 class Announcements:
     """The queue, oldest first; one is said at a time. Any thread may use it, `begin` the listening one only."""
 
-    def __init__(self, *, ring_pause_s: float = RING_PAUSE_S, again_s: float = AGAIN_S) -> None:
-        self._ring_pause_s, self._again_s = ring_pause_s, again_s
+    def __init__(
+        self, *, ring_pause_s: float = RING_PAUSE_S, again_s: float = AGAIN_S, quiet_s: float = QUIET_S
+    ) -> None:
+        self._ring_pause_s, self._again_s, self._quiet_ns = ring_pause_s, again_s, round(quiet_s * NS_PER_S)
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._waiting: list[Announcement] = []
@@ -101,7 +103,7 @@ class Announcements:
             self._is_answered = True
             ended = [one for one in self._waiting if one.rings and one.is_told]
             self._waiting = [one for one in self._waiting if one not in ended]
-        return [_state(one, "told") for one in ended]
+        return [_state(one, "answered") for one in ended]
 
     def drop_sounds(self) -> None:
         """Forgets sounds that wait: "stop" means them too."""
@@ -116,7 +118,8 @@ class Announcements:
             if self._saying is not None:
                 return None
             ready = [one for one in self._waiting if one.since_ns <= now_ns]
-            one = next((one for one in ready if _may_begin(one, now_ns, quiet_since_ns, idle_since_ns)), None)
+            quiet_ns, idle_ns = now_ns - quiet_since_ns, now_ns - idle_since_ns
+            one = next((one for one in ready if self._may_begin(one, now_ns, quiet_ns, idle_ns)), None)
             if one is None:
                 return None
             self._waiting.remove(one)
@@ -142,24 +145,22 @@ class Announcements:
         if not heard:
             self._again(one, self._again_s)
             return _state(one, "interrupted")
-        if one.rings and not is_answered:
+        if one.rings:
+            if is_answered:
+                return _state(one, "answered")
             if one.number >= RINGS:
                 return _state(one, "missed")
             self._again(one, self._ring_pause_s)
         return _state(one, "told")
 
+    def _may_begin(self, one: Announcement, now_ns: int, quiet_ns: int, idle_ns: int) -> bool:
+        is_patient = now_ns - one.since_ns < PATIENCE_S * NS_PER_S
+        return one.at_once or (idle_ns >= self._quiet_ns and (quiet_ns >= self._quiet_ns or not is_patient))
+
     def _again(self, one: Announcement, pause_s: float) -> None:
         with self._lock:
             one.since_ns = time.monotonic_ns() + round(pause_s * NS_PER_S)
             self._waiting.append(one)
-
-
-def _may_begin(one: Announcement, now_ns: int, quiet_since_ns: int, idle_since_ns: int) -> bool:
-    if one.at_once:
-        return True
-    quiet_ns, idle_ns = now_ns - quiet_since_ns, now_ns - idle_since_ns
-    is_patient = now_ns - one.since_ns < PATIENCE_S * NS_PER_S
-    return idle_ns >= QUIET_S * NS_PER_S and (quiet_ns >= QUIET_S * NS_PER_S or not is_patient)
 
 
 def _tell(one: Announcement) -> None:

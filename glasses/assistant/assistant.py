@@ -263,7 +263,7 @@ class Assistant:
     def _on_announced(self, id: int, share: float) -> None:
         if announced := self.announcements.end(share):
             self._reply_states.append(announced)
-            if announced.state == "told" and announced.kind != "sound":
+            if announced.state in ("told", "answered") and announced.kind != "sound":
                 self.last_said = announced.text
 
     def _on_device_change(self, change: DeviceChange) -> None:

@@ -74,6 +74,8 @@ class HudText:
         if announced.state == "begun":
             self._text, self._is_finished, self._clear_at_s = announced.text, True, None
             self._show()
+        elif announced.state == "answered":
+            self._clear()
         elif announced.text == self._text:
             reading_s = len(self._text.split()) / READ_WORDS_PER_S
             self._clear_at_s = None if announced.state == "missed" else self._clock() + self._clear_after_s + reading_s

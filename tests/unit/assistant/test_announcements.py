@@ -102,14 +102,14 @@ def test_answer_ends_what_rings_between_and_while_it_is_said() -> None:
         waiting.answer()
         ended = waiting.end(share)
         assert ended
-        assert (ended.state, told) == ("told", ["told"])
+        assert (ended.state, told) == ("answered", ["told"])
         assert not begin(waiting)
     waiting, told = announcements(), list[str]()
     waiting.add(timer(told, rings=True))
     assert begin(waiting)
     waiting.end(1.0)
     assert waiting.is_active
-    assert [one.state for one in waiting.answer()] == ["told"]
+    assert [one.state for one in waiting.answer()] == ["answered"]
     assert not waiting.is_active
     assert not begin(waiting)
 
