@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -62,10 +63,8 @@ class LlamaBackbone:
             self._native.close()
             raise
         self.name = path.stem
-        self.n_past, self._calls = (
-            0,
-            0,
-        )  # calls: of methods that change the context, so that a running generation notices them
+        self.n_past = 0
+        self._calls = 0  # of methods that change the context, so that a running generation notices them
         self._logits: Float32Array | None = None
         self._hidden: Float32Array | None = None
 
@@ -238,6 +237,16 @@ class LlamaBackbone:
         self._calls += 1
         if n_past < self.n_past:
             self._truncate(n_past)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is fed while this is open is gone at its end: the rows and the logits are those of before."""
+        n_past, logits, hidden = self.n_past, self._logits, self._hidden
+        try:
+            yield
+        finally:
+            self.rollback(n_past)
+            self._logits, self._hidden = logits, hidden
 
     def snapshot(self) -> SavedState:
         """The context as it is, with the logits of its last row, for `restore` of this backbone."""

@@ -14,6 +14,7 @@ from glasses.commands import old_names, preflight
 from glasses.errors import InputError, Reason
 from glasses.evaluation.bench import (
     answers,
+    arguments,
     barge_in,
     conversation,
     false_wakes,
@@ -183,6 +184,11 @@ def _compare(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, answers.report(figures)
 
 
+def _arguments(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = arguments.run(args.bundle, with_speech=args.spoken, limit=args.limit, tick=tick)
+    return figures, arguments.report(figures)
+
+
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """One benchmark: what it measures, the function that does, its options (names in _OPTIONS), and an example."""
@@ -203,6 +209,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "sounds": {"type": Path, "nargs": "+", "metavar": "DIR", "help": "folders of sound that must not wake it"},
     "hours": {"type": float, "default": 3.0, "metavar": "H", "help": "hours of these sounds (default: 3)"},
     "minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "minutes (default: 10)"},
+    "spoken": {"action": "store_true", "help": "spoken as well, in quiet and in noise. Debian: flite"},
+    "limit": {"type": int, "default": None, "metavar": "N", "help": "at most N requests (default: all)"},
     "clips": {"type": int, "default": 140, "metavar": "N", "help": "clips or pictures of a kind (default: 140)"},
 }
 BENCHMARKS: dict[str, Benchmark] = {
@@ -251,6 +259,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "compare": Benchmark(
         "what latents and a transcript can each answer", _compare, ("clips",), "compare --clips 20", _BASELINE
+    ),
+    "arguments": Benchmark(
+        "arguments that are found in everyday requests, given the tool that each asks for",
+        _arguments,
+        ("spoken", "limit"),
+        "arguments --spoken",
     ),
     "latents": Benchmark(
         "prefill of latents against tokens, and decode speed against memory bandwidth", _latents, (), "latents --json"

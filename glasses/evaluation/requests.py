@@ -17,9 +17,8 @@ from typing import Any
 
 from glasses.errors import InputError
 from glasses.tools.builtin import numbers
-from glasses.tools.builtin.clock import day_of
 from glasses.tools.duration import seconds_of
-from glasses.tools.when import next_after, read_when
+from glasses.tools.when import next_after, read_day, read_when
 
 NOW = datetime(2026, 12, 2, 10, 30)  # at which the requests of models/eval/requests are made
 _STEPS = {"": 0, "up": 1, "down": -1}
@@ -68,7 +67,8 @@ def _set_timer(given: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def _date(given: dict[str, Any], now: datetime) -> dict[str, Any]:
 
-    return {"day": day_of(given["day"], now).date().isoformat()} if "day" in given else {}
+    day = read_day(given["day"], now).date() if "day" in given else now.date()
+    return {} if day == now.date() else {"day": day.isoformat()}
 
 
 def _set_alarm(given: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Bundle:
     speaker: str | None = None  # None: a follow-up is judged by the addressee head, not by its voice
     memory_intent: str | None = None  # None: a touch asks for the memory, speech does not
     tool_choice: str | None = None  # None: no turn calls a tool
+    tool_arguments: str | None = None  # None: only arguments that their readers recognize are found
     voice: str | None = None  # None: answers are text only
     chat_template: str | None = None  # Jinja, instead of the one in the backbone's GGUF
     history_turns: int | None = None  # how many of the turns before the backbone bears; None: as many as there is room

@@ -20,7 +20,8 @@ MAX_FILE_BYTES = 4 << 30  # no board we aim at can load more
 
 # What a model is. An encoder or connector is named after its modality: "image-encoder", "image-connector".
 ROLES = (
-    "backbone", "vad", "end-of-turn", "addressee", "speaker", "memory-intent", "tool-choice", "voice", "reference",
+    "backbone", "vad", "end-of-turn", "addressee", "speaker", "memory-intent", "tool-choice", "tool-arguments", "voice",
+    "reference",
     "source",
 )  # fmt: skip
 _MODALITY_ROLE = re.compile(r"[a-z]+-(encoder|connector)")

@@ -1,4 +1,4 @@
-"""Opens what judges speech: the bundle's classifier heads and speaker encoder, and the wake word that was trained."""
+"""Opens the bundle's classifier heads and speaker encoder, and the wake word that was trained."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from glasses.heads.wake_word import WakeWordDetector
 from glasses.heads.wake_word import load as load_wake
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle
+from glasses.tools.arguments import ArgumentReader
 from glasses.tools.choice import ToolChooser
 
 
@@ -58,6 +59,14 @@ def open_tool_chooser(loaded: LoadedBundle, kept: Path | None = None) -> ToolCho
     """
     name = loaded.bundle.tool_choice
     return None if name is None else ToolChooser(loaded.backbone, loaded.n_prefix, store.path_of(name), kept)
+
+
+def open_argument_reader(loaded: LoadedBundle) -> ArgumentReader:
+    """What finds the arguments of tools in a turn; where the bundle has no heads for it, those that their readers
+    recognize. Raises ModelError: NOT_FOUND, CORRUPT, WRONG_SPACE.
+    """
+    name = loaded.bundle.tool_arguments
+    return ArgumentReader(loaded.backbone, None if name is None else store.path_of(name))
 
 
 def wake_word_path() -> Path:

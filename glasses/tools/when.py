@@ -42,6 +42,9 @@ _CLOCKS = (  # the first that matches, of the words with digits
 _FILLER = re.compile(r"\b(?:at|on|in|the|by|for|this|of|a|please|and|to|around|from|until)\b|[^\w\s]")
 
 
+_AGO = {"yesterday": 1, "day before yesterday": 2}
+
+
 @dataclass(frozen=True, slots=True)
 class When:
     """A local time without a zone, and how it repeats: "daily", "weekdays", "weekly" or None.
@@ -90,6 +93,12 @@ def read_when(words: str, now: datetime, *, prefers_morning: bool = False) -> Wh
     if at <= now:
         raise InputError(Reason.BAD_INPUT, f"{words!r} has passed: say a later time")
     return When(next_after(at, repeat, now) if repeat == "weekdays" else at, repeat)
+
+
+def read_day(words: str, now: datetime) -> datetime:
+    """A time of the day that the words name, which may have passed. Raises InputError(BAD_INPUT)."""
+    ago = _AGO.get(" ".join(words.lower().strip(" .?").removeprefix("the ").split()))
+    return now - timedelta(days=ago) if ago else read_when(words, now).at
 
 
 def next_after(at: datetime, repeat: str, now: datetime) -> datetime:

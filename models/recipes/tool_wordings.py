@@ -12,6 +12,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 _FILLER = re.compile(r"\{(\w+)\}")
 _MARK = re.compile(r"\[(\w+) ([^\]]*)\]")
+# Tools that may be asked to cancel all of something, or to turn something up or down.
+CANCELLING = ("cancel_timer", "cancel_alarm", "cancel_reminder", "forget", "forget_routine")
+CHANGING = ("set_volume", "set_speed", "set_brightness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Wording:
     tool: str
     spans: tuple[tuple[str, int, int], ...]
     asked: str = ""
+
+    def word_places(self) -> list[tuple[int, int]]:
+        """Where each word stands, with the signs that hang on it: first character, and one behind the last."""
+        return [found.span() for found in re.finditer(r"\S+", self.words)]
 
     def of(self, kind: str) -> list[str]:
         """The words of a kind."""

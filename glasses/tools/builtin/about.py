@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glasses.errors import InputError, Reason
 from glasses.tools import words
+from glasses.tools.kinds import Actions, Phrase
 from glasses.tools.routines import MAX_PHRASE, Routine, routines_in, tool_of
 from glasses.tools.tool import Tool, ToolContext, tool
 
@@ -32,7 +33,7 @@ def help(context: ToolContext) -> str:  # as it is said
     examples=("When I say good night, stop listening and set an alarm for seven.",),
     questions={"phrase": "When you say what?", "actions": "What am I to do then?"},
 )
-def learn_routine(context: ToolContext, phrase: str, actions: list[str]) -> str:
+def learn_routine(context: ToolContext, phrase: Phrase, actions: Actions) -> str:
     """Learns to do something, with other tools, whenever the wearer says a phrase."""
     routine = Routine(phrase.strip(" .,!?\"'"), tuple(actions))
     if not routine.phrase or len(routine.phrase) > MAX_PHRASE:
@@ -47,7 +48,7 @@ def learn_routine(context: ToolContext, phrase: str, actions: list[str]) -> str:
 
 
 @tool(examples=("Which routines do you know?", "What happens when I say good night?"), reads_only=True)
-def list_routines(context: ToolContext, phrase: str = "") -> str:
+def list_routines(context: ToolContext, phrase: Phrase = "") -> str:
     """Tells what the wearer taught it."""
     found = _matching(context, phrase)
     if not found:
@@ -56,7 +57,7 @@ def list_routines(context: ToolContext, phrase: str = "") -> str:
 
 
 @tool(examples=("Forget the routine good night.",), asks_first=True)
-def forget_routine(context: ToolContext, phrase: str = "", all: bool = False) -> str:  # as it is said
+def forget_routine(context: ToolContext, phrase: Phrase = "", all: bool = False) -> str:  # as it is said
     """Forgets a routine that the wearer taught, or all of them."""
     found = _matching(context, "" if all else phrase)
     if len(found) != 1 and not all:

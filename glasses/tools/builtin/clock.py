@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from glasses.errors import InputError, Reason
 from glasses.tools import words
+from glasses.tools.kinds import Day, Place
 from glasses.tools.tool import ToolContext, tool
-from glasses.tools.when import read_when
+from glasses.tools.when import read_day
 
 # Cities whose zone bears another city's name, by population; the others are found by the zone's own name.
 _ZONES = {
@@ -27,11 +28,10 @@ _ZONES = {
     "switzerland": "Europe/Zurich", "sweden": "Europe/Stockholm", "norway": "Europe/Oslo",
     "china": "Asia/Shanghai", "spain": "Europe/Madrid", "italy": "Europe/Rome", "california": "America/Los_Angeles",
 }  # fmt: skip
-_AGO = {"yesterday": 1, "day before yesterday": 2}
 
 
 @tool(examples=("What time is it?", "What's the time in Rome?"), reads_only=True)
-def time(context: ToolContext, place: str = "") -> str:
+def time(context: ToolContext, place: Place = "") -> str:
     """Tells the time, here or in another place."""
     if place.strip().lower() in ("", "here"):
         return f"It is {words.clock(context.now())}."
@@ -44,18 +44,12 @@ def time(context: ToolContext, place: str = "") -> str:
 
 
 @tool(examples=("What day is it?", "What's the date next Monday?"), reads_only=True)
-def date(context: ToolContext, day: str = "") -> str:
+def date(context: ToolContext, day: Day = "") -> str:
     """Tells the date and the day of the week, of today or another day."""
     now = context.now()
-    at = day_of(day, now) if day.strip() else now
+    at = read_day(day, now) if day.strip() else now
     said = f"{at:%A}, {at:%B} {at.day}, {at.year}"
     return f"Today is {said}." if at.date() == now.date() else f"That {'was' if at < now else 'is'} {said}."
-
-
-def day_of(words: str, now: datetime) -> datetime:
-    """A time of the day that the words name, which may have passed. Raises InputError(BAD_INPUT)."""
-    ago = _AGO.get(" ".join(words.lower().strip(" .?").removeprefix("the ").split()))
-    return now - timedelta(days=ago) if ago else read_when(words, now).at
 
 
 def zone_of(place: str) -> ZoneInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from glasses.tools.kinds import Level, Sound, Times
 from glasses.tools.tool import ToolContext, tool
 
 Change = Literal["", "up", "down"]
@@ -11,19 +12,19 @@ _STEPS = {"": 0, "up": 1, "down": -1}
 
 
 @tool(examples=("Louder.", "Set the volume to thirty percent."))
-def set_volume(context: ToolContext, change: Change = "", level: int | None = None) -> str:
+def set_volume(context: ToolContext, change: Change = "", level: Level | None = None) -> str:
     """Changes how loud the voice is."""
     return context.device().adjust("volume", level, _STEPS[change])
 
 
 @tool(examples=("Speak slower.", "Talk faster."))
-def set_speed(context: ToolContext, change: Change = "", level: int | None = None) -> str:
+def set_speed(context: ToolContext, change: Change = "", level: Level | None = None) -> str:
     """Changes how fast the voice speaks."""
     return context.device().adjust("speed", level, _STEPS[change])
 
 
 @tool(examples=("Brighter.", "Dim the display."))
-def set_brightness(context: ToolContext, change: Change = "", level: int | None = None) -> str:
+def set_brightness(context: ToolContext, change: Change = "", level: Level | None = None) -> str:
     """Changes how bright the display is."""
     return context.device().adjust("brightness", level, _STEPS[change])
 
@@ -65,12 +66,12 @@ def status(context: ToolContext) -> str:
 
 
 @tool(examples=("Meow like a cat.", "Ring a bell."), questions={"name": "Which sound?"})
-def play_sound(context: ToolContext, name: str) -> str:
+def play_sound(context: ToolContext, name: Sound) -> str:
     """Makes the sound of an animal or a thing."""
     return context.device().play(name.strip().lower())
 
 
 @tool(examples=("Buzz twice.", "Vibrate."))
-def haptic(context: ToolContext, times: int = 1) -> str:
+def haptic(context: ToolContext, times: Times = 1) -> str:
     """Vibrates so that the wearer feels it."""
     return context.device().buzz(max(1, min(times, 10)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from glasses.errors import InputError, Reason
+from glasses.tools.kinds import Letter, Word
 from glasses.tools.tool import ToolContext, tool
 
 MAX_LETTERS = 60
 
 
 @tool(examples=("How do you spell rhythm?", "Spell queue."), reads_only=True, questions={"word": "Which word?"})
-def spell(context: ToolContext, word: str) -> str:
+def spell(context: ToolContext, word: Word) -> str:
     """Spells a word, letter by letter."""
     return f"{word.strip()}: {', '.join(letter.upper() for letter in _letters(word))}."
 
@@ -19,7 +20,7 @@ def spell(context: ToolContext, word: str) -> str:
     reads_only=True,
     questions={"word": "In which word?"},
 )
-def count_letters(context: ToolContext, word: str, letter: str = "") -> str:
+def count_letters(context: ToolContext, word: Word, letter: Letter = "") -> str:
     """Counts the letters of a word, or how often one letter is in it."""
     letters = [one.lower() for one in _letters(word)]
     if not letter.strip():

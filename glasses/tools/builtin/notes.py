@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glasses.errors import InputError, Reason
 from glasses.tools import words
+from glasses.tools.kinds import Clause, Topic
 from glasses.tools.store import Note
 from glasses.tools.tool import ToolContext, tool
 
@@ -14,7 +15,7 @@ _SAID = 3  # notes that are read out at once
     examples=("Remember that my seat is 14 C.", "Take a note: buy a lamp."),
     questions={"text": "What is to be remembered?"},
 )
-def remember(context: ToolContext, text: str) -> str:
+def remember(context: ToolContext, text: Clause) -> str:
     """Keeps a note of what the wearer says."""
     if not text.strip(" ."):
         raise InputError(Reason.BAD_INPUT, "What is to be remembered?")
@@ -23,7 +24,7 @@ def remember(context: ToolContext, text: str) -> str:
 
 
 @tool(examples=("Where is my seat?", "Read me my notes."), reads_only=True)
-def recall(context: ToolContext, about: str = "") -> str:
+def recall(context: ToolContext, about: Topic = "") -> str:
     """Tells what the wearer asked to remember."""
     found = _found(context, about)
     if not found:
@@ -33,7 +34,7 @@ def recall(context: ToolContext, about: str = "") -> str:
 
 
 @tool(examples=("Forget my seat.", "Delete my last note."), asks_first=True)
-def forget(context: ToolContext, about: str = "", all: bool = False) -> str:
+def forget(context: ToolContext, about: Topic = "", all: bool = False) -> str:
     """Deletes a note, or all of them."""
     found = context.store.notes() if all else _found(context, about) if about.strip() else context.store.notes()[:1]
     if not found:
@@ -42,7 +43,7 @@ def forget(context: ToolContext, about: str = "", all: bool = False) -> str:
     return "All notes are deleted." if all else f"Forgotten: {found[0].text.rstrip('.')}."
 
 
-def _found(context: ToolContext, about: str) -> list[Note]:
+def _found(context: ToolContext, about: Topic) -> list[Note]:
     """Notes with every telling word of `about`; else those with most of them."""
     notes = context.store.notes()
     if not about.strip():

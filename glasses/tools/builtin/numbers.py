@@ -11,6 +11,7 @@ from simpleeval import InvalidExpression, SimpleEval
 from text_to_num import alpha2digit
 
 from glasses.errors import InputError, Reason
+from glasses.tools.kinds import Amount, Expression, FromUnit, ToUnit
 from glasses.tools.tool import ToolContext, tool
 
 MAX_EXPRESSION = 200  # characters
@@ -84,7 +85,7 @@ _MAYBE_POUNDS = ("pound", "pounds", "quid")  # of money where the other side is 
     reads_only=True,
     questions={"expression": "What is to be calculated?"},
 )
-def calculate(context: ToolContext, expression: str) -> str:
+def calculate(context: ToolContext, expression: Expression) -> str:
     """Works out a calculation."""
     return f"{spoken(value_of(expression))}."
 
@@ -94,7 +95,7 @@ def calculate(context: ToolContext, expression: str) -> str:
     reads_only=True,
     questions={"amount": "How much of it?", "unit": "From which unit?", "to": "To which unit?"},
 )
-def convert(context: ToolContext, amount: float, unit: str, to: str) -> str:
+def convert(context: ToolContext, amount: Amount, unit: FromUnit, to: ToUnit) -> str:
     """Converts an amount from one unit or currency to another."""
     if not math.isfinite(amount):
         raise InputError(Reason.BAD_INPUT, "That is no amount.")

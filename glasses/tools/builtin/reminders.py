@@ -7,6 +7,7 @@ from datetime import timedelta
 from glasses.errors import InputError, Reason
 from glasses.tools import words
 from glasses.tools.builtin.timers import cancelled
+from glasses.tools.kinds import Clause, When
 from glasses.tools.store import Due
 from glasses.tools.tool import ToolContext, tool
 from glasses.tools.when import next_after, read_when
@@ -16,7 +17,7 @@ from glasses.tools.when import next_after, read_when
     examples=("Remind me to call Tom at five.", "In ten minutes, remind me of the bread."),
     questions={"text": "Of what?", "when": "At what time?"},
 )
-def set_reminder(context: ToolContext, text: str, when: str) -> str:
+def set_reminder(context: ToolContext, text: Clause, when: When) -> str:
     """Reminds the wearer of something at a time, once or repeated."""
     if not text.strip(" .!?"):
         raise InputError(Reason.BAD_INPUT, "Of what?")
@@ -42,6 +43,6 @@ def list_reminders(context: ToolContext) -> str:
 
 
 @tool(examples=("Cancel the reminder about Tom.", "You need not remind me of the bread."))
-def cancel_reminder(context: ToolContext, text: str = "", all: bool = False) -> str:
+def cancel_reminder(context: ToolContext, text: Clause = "", all: bool = False) -> str:
     """Cancels a reminder, or all of them."""
     return cancelled(context, "reminder", text, all)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from glasses.errors import InputError, Reason
 from glasses.tools import schedule, words
 from glasses.tools.duration import seconds_of
+from glasses.tools.kinds import Duration, Label, MorningWhen
 from glasses.tools.schedule import Clock, remaining_s
 from glasses.tools.store import Due, Kind
 from glasses.tools.tool import ToolContext, tool
@@ -15,7 +16,7 @@ from glasses.tools.when import read_when
     examples=("Set a timer for five minutes.", "Start a ten minute timer for the rice."),
     questions={"duration": "For how long?"},
 )
-def set_timer(context: ToolContext, duration: str, name: str = "") -> str:
+def set_timer(context: ToolContext, duration: Duration, name: Label = "") -> str:
     """Starts a timer, which may have a name."""
     seconds = seconds_of(duration)
     schedule.add_timer(context.store, seconds, name.strip(), Clock.read(context.now()))
@@ -23,7 +24,7 @@ def set_timer(context: ToolContext, duration: str, name: str = "") -> str:
 
 
 @tool(examples=("How long is left?", "Which timers are running?"), reads_only=True)
-def list_timers(context: ToolContext, name: str = "") -> str:
+def list_timers(context: ToolContext, name: Label = "") -> str:
     """Tells how much time is left on the timers."""
     found = matching(context, "timer", name)
     if not found:
@@ -36,13 +37,13 @@ def list_timers(context: ToolContext, name: str = "") -> str:
 
 
 @tool(examples=("Cancel the timer.", "Stop the rice timer."))
-def cancel_timer(context: ToolContext, name: str = "", all: bool = False) -> str:  # as it is said
+def cancel_timer(context: ToolContext, name: Label = "", all: bool = False) -> str:  # as it is said
     """Cancels a timer, or all of them."""
     return cancelled(context, "timer", name, all)
 
 
 @tool(examples=("Wake me at seven.", "Set an alarm for six thirty every weekday."), questions={"when": "At what time?"})
-def set_alarm(context: ToolContext, when: str, name: str = "") -> str:
+def set_alarm(context: ToolContext, when: MorningWhen, name: Label = "") -> str:
     """Sets an alarm for a time, once or repeated."""
     read = read_when(when, context.now(), prefers_morning=True)
     if not read.has_clock:
@@ -61,7 +62,7 @@ def list_alarms(context: ToolContext) -> str:
 
 
 @tool(examples=("Turn my alarm off.", "Cancel the alarm at seven."))
-def cancel_alarm(context: ToolContext, when: str = "", all: bool = False) -> str:
+def cancel_alarm(context: ToolContext, when: MorningWhen = "", all: bool = False) -> str:
     """Cancels an alarm, or all of them."""
     found = context.store.open_dues("alarm")
     if when.strip() and not all:
