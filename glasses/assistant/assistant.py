@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from glasses.assistant.announcement_turns import AnnouncementTurns
 from glasses.assistant.announcements import Announcements
 from glasses.assistant.config import AssistantConfig
+from glasses.assistant.conversation import OnKept
 from glasses.assistant.device_supervisor import DeviceSupervisor
 from glasses.assistant.echo_stage import EchoStage
 from glasses.assistant.listener import Listener
@@ -60,6 +61,7 @@ class Assistant:
         observers: Observers | Iterable[Observer] = (),
         listener: Listener | None = None,
         write: Write | None = None,
+        on_kept: OnKept = lambda turn, said: None,
         canned_reply: Callable[[Draft], str] = lambda draft: "",
         announcements: Announcements | None = None,
         tools: ToolTurns | None = None,
@@ -73,10 +75,11 @@ class Assistant:
 
         `events`: the queue that devices put touches into, where they were made before the assistant. `listener` is used
         instead of the one that `config` describes, `write` instead of the local backbone; a text of `canned_reply` is
-        said instead of asking either. `announcements`: what is said without being asked. `tools`: calls what turns ask
-        for. `progress` is called with "listener" or "responder" as each works; `is_allowed` is asked before a load
-        runs. `keep_muted` is told by `mute` whether a process after this one is to be muted. `handover` shares the
-        backbone with apps; `on_wipe` makes others forget what they have of it, too.
+        said instead of asking either. `on_kept` is told of turns that the next ones know, see `Conversation`.
+        `announcements`: what is said without being asked. `tools`: calls what turns ask for. `progress` is called with
+        "listener" or "responder" as each works; `is_allowed` is asked before a load runs. `keep_muted` is told by
+        `mute` whether a process after this one is to be muted. `handover` shares the backbone with apps; `on_wipe`
+        makes others forget what they have of it, too.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL; ModelError where the bundle lacks what `config` needs.
         """
@@ -113,6 +116,7 @@ class Assistant:
             tools=tools,
             write=write,
             conversation_minutes=config.conversation.minutes,
+            on_kept=on_kept,
             handover=handover,
         )
         self._announcement_turns = AnnouncementTurns(
@@ -149,7 +153,7 @@ class Assistant:
     @property
     def past_turns(self) -> int:
         """How many turns of the conversation the next one knows."""
-        return self._responder.past_turns
+        return self._responder.conversation.n_turns
 
     @property
     def muted(self) -> bool:

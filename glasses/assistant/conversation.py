@@ -5,27 +5,41 @@ All of it happens on the responder's thread, between two turns, and can be abort
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from glasses.assistant.clock import Clock
 from glasses.assistant.kv_context import KvContext
-from glasses.assistant.past_turns import PastTurn, last_within
+from glasses.assistant.past_turns import last_within, shrunk
 from glasses.events import Draft, Outcome, Reply
-from glasses.types import NS_PER_S
+from glasses.types import NS_PER_S, Turn
 
 # Every row in the cache makes every token a little later: behind 300 rows pocket's take 18% longer than behind none
 # (which is less of the whole way to a first sound), behind 800 half as long again.
 MOST_ROWS = 256  # of the turns before, in words of the user and of the assistant
 MOST_TURNS = 8
+# Once they are too many they shrink to this share of both, so that the cache is not made anew after each further turn.
+LEFT = 0.75
+OnKept = Callable[[Turn | None, str], None]
 
 
 class Conversation:
     """`end` each turn; `settle` before the next one is fed, and while nobody is answered."""
 
-    def __init__(self, context: KvContext, clock: Clock, minutes: float, n_turns: int | None = None) -> None:
+    def __init__(
+        self,
+        context: KvContext,
+        clock: Clock,
+        minutes: float,
+        n_turns: int | None = None,
+        *,
+        on_kept: OnKept = lambda turn, said: None,
+    ) -> None:
         """`minutes` without a turn end the conversation. With 0 every turn stands alone, but for one that interrupts a
         reply: it knows what was heard of that. `n_turns` are kept at the most (None: MOST_TURNS).
+        `on_kept` is told of each turn that is kept, with what was heard of its reply, and with None that all are
+        forgotten.
         """
+        self._on_kept = on_kept
         self._context, self._clock = context, clock
         self._minutes = minutes if n_turns != 0 else 0.0
         self._most_turns = n_turns or MOST_TURNS
@@ -42,7 +56,7 @@ class Conversation:
         """Whether `settle` has something to do that cannot wait for the next draft; as there, None: nobody waits."""
         if self._ended or draft is not None:
             return self._ended is not None
-        return self.n_turns > len(self._kept) or (self.n_turns > 0 and self._is_over(None))
+        return self._is_too_much or (self.n_turns > 0 and self._is_over(None))
 
     def end(self, reply: Reply) -> None:
         """The turn of `reply` is over: `settle` will keep what was heard of it."""
@@ -58,6 +72,7 @@ class Conversation:
         """Forgets all turns."""
         self._ended = None
         self._context.forget()
+        self._on_kept(None, "")
 
     def settle(self, draft: Draft | None) -> None:
         """Brings the KV cache to where `draft` is to be fed; None: nobody is being answered.
@@ -67,19 +82,24 @@ class Conversation:
         if self._ended:
             ended = self._ended
             n_heard = len(ended.tokens) if ended.outcome is Outcome.COMPLETED else ended.n_tokens_played
+            n_before = self.n_turns
             self._context.keep(ended.draft, ended.tokens[:n_heard])
             self._ended = None
-        if draft is None and len(kept := self._kept) < self.n_turns:
-            self._context.rebuild(kept)
+            if self.n_turns > n_before:
+                self._on_kept(ended.draft.turn, "".join(token.text for token in ended.tokens[:n_heard]).strip())
+        if draft is None and self._is_too_much:
+            n_turns = max(1, round(LEFT * self._most_turns))
+            self._context.rebuild(last_within(shrunk(self._context.turns), n_turns, round(LEFT * MOST_ROWS)))
         turn_id = draft.turn.id if draft else None
         if turn_id is None or turn_id != self._turn_id:
             if self.n_turns and self._is_over(draft):
-                self._context.forget()
+                self.forget()
             self._turn_id = turn_id
 
     @property
-    def _kept(self) -> Sequence[PastTurn]:
-        return last_within(self._context.turns, self._most_turns, MOST_ROWS)
+    def _is_too_much(self) -> bool:
+        turns = self._context.turns
+        return len(turns) > self._most_turns or (len(turns) > 1 and sum(one.n_rows for one in turns) > MOST_ROWS)
 
     def _is_over(self, draft: Draft | None) -> bool:
         if not self._minutes:

@@ -9,6 +9,8 @@ import numpy as np
 
 from glasses.types import Float32Array
 
+N_WHOLE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class PastTurn:
@@ -31,6 +33,14 @@ def pooled(turn: PastTurn, every: int) -> PastTurn:
 def asked_only(turn: PastTurn) -> PastTurn:
     """The turn without its reply."""
     return replace(turn, reply=turn.reply[:0])
+
+
+def shrunk(turns: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
+    """The turns as they are kept where all would be too many: the last N_WHOLE whole, of older ones what the user said.
+
+    Of the ways that `glasses bench conversation` compares, the one after which most facts are known.
+    """
+    return (*(asked_only(turn) for turn in turns[:-N_WHOLE]), *turns[-N_WHOLE:])
 
 
 def last_within(turns: Sequence[PastTurn], n_turns: int, n_rows: int) -> tuple[PastTurn, ...]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from glasses.assistant.announcing import Announcing
 from glasses.assistant.clock import Clock, HostClock
 from glasses.assistant.config import DEFAULT_CONVERSATION_MIN
-from glasses.assistant.conversation import Conversation
+from glasses.assistant.conversation import Conversation, OnKept
 from glasses.assistant.inbox import Announce, Basis, Cut, Forget, Inbox, NewDraft, Stop
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.playback import Playback
@@ -69,6 +69,7 @@ class Responder:
         clock: Clock | None = None,
         handover: Handover | None = None,
         conversation_minutes: float = DEFAULT_CONVERSATION_MIN,
+        on_kept: OnKept = lambda turn, said: None,
     ) -> None:
         """Without `voice` or `speaker` replies are text only.
 
@@ -77,7 +78,7 @@ class Responder:
         heard. `on_progress`: a sign of life. `canned_reply`: what is said to a draft without asking the backbone, ""
         for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes the tokens of a reply once the
         draft is in the KV cache (default: the backbone). `clock`: the host's by default. `handover`: shares the
-        backbone with apps. `conversation_minutes`: see `Conversation`.
+        backbone with apps. `conversation_minutes`, `on_kept`: see `Conversation`.
         """
         self._voice, self._clock = voice, clock or HostClock()
         self._on_state, self._on_reply, self._on_progress = on_state, on_reply, on_progress
@@ -88,18 +89,15 @@ class Responder:
         self._announcing = Announcing(self._inbox, voice, on_announced)
         self._playback = Playback(self._inbox, self._clock, self._poll, on_state)
         self._context = KvContext(loaded)
-        self._conversation = Conversation(self._context, self._clock, conversation_minutes, loaded.bundle.history_turns)
+        self.conversation = Conversation(
+            self._context, self._clock, conversation_minutes, loaded.bundle.history_turns, on_kept=on_kept
+        )
         self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._shown.show)
         self._reply: Reply | None = None
         self._stage = ReplyStage.QUEUED
         self._basis: Basis | None = None  # what the reply is made from
         self._forgetting: list[threading.Event] = []  # wipes that are not done yet
         self._stopped = False
-
-    @property
-    def past_turns(self) -> int:
-        """How many turns the next one knows; from any thread."""
-        return self._conversation.n_turns
 
     def put(self, signal: Signal) -> None:
         """Takes a signal of the listener. Aborts the work it makes useless and silences the speaker at once."""
@@ -143,7 +141,7 @@ class Responder:
     def _has_work(self) -> bool:
         """Whether `_work` would do anything."""
         is_queued = self._reply is not None and self._stage is ReplyStage.QUEUED
-        has_turns = self._conversation.has_work(self._open_draft)
+        has_turns = self.conversation.has_work(self._open_draft)
         return bool(self._forgetting or is_queued or has_turns or self._handover.is_to_return)
 
     @property
@@ -214,14 +212,14 @@ class Responder:
         if reply.ended:
             if not signal.continues_turn:
                 reply.n_tokens_played = tokens_heard([token.text for token in reply.tokens], list(command.played))
-            self._conversation.end(reply)
+            self.conversation.end(reply)
             self._on_reply(reply)
 
     def _forget(self, command: Forget) -> None:
         """Ends the reply; `_work` empties the cache, once nothing decodes any more."""
         self._announcing.cut()
         reply, self._reply, self._basis = self._reply, None, None
-        self._conversation.drop()
+        self.conversation.drop()
         self._forgetting.append(command.done)
         if reply and reply.ended and not reply.outcome:
             reply.outcome = Outcome.INTERRUPTED
@@ -232,20 +230,20 @@ class Responder:
         """Does what is to be done for the current reply, until it is finished or something else is wanted."""
         reply = self._reply
         while self._forgetting:
-            self._conversation.forget()
+            self.conversation.forget()
             self._forgetting.pop().set()
         try:
-            self._conversation.settle(self._open_draft)
+            self.conversation.settle(self._open_draft)
             if reply and self._stage is ReplyStage.QUEUED:
                 self._stage = ReplyStage.WORKING
                 self._answer(reply)
-                self._conversation.settle(None)
+                self.conversation.settle(None)
         except ModelError as error:
             if error.reason is Reason.ABORTED:
                 self._take()
                 self._work_again(reply)
             else:
-                self._conversation.drop()
+                self.conversation.drop()
                 log.error("no answer: %s", error)
                 if reply and not reply.outcome:
                     self._finish(reply, Outcome.FAILED)
@@ -289,7 +287,7 @@ class Responder:
         assert self._basis is not None
         while True:
             since_ns = time.monotonic_ns()
-            reply.n_reused_rows, reply.n_past_turns = self._context.prefill(reply.draft), self._conversation.n_turns
+            reply.n_reused_rows, reply.n_past_turns = self._context.prefill(reply.draft), self.conversation.n_turns
             record_work(reply, "prefill", since_ns)
             self._inbox.fed(self._basis, self._context.user_rows)
             self._poll(reply)
@@ -308,6 +306,6 @@ class Responder:
         reply.outcome, self._stage = outcome, ReplyStage.FINISHED
         self._handover.release()
         if outcome is Outcome.COMPLETED:
-            self._conversation.end(reply)
+            self.conversation.end(reply)
         self._on_state(ReplyState(self._clock.now_ns(), reply.draft.turn.id, "finished"))
         self._on_reply(reply)

@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
             write=offload.writer(loaded.backbone, persona.max_tokens, allowed=allowed)
             if offload
             else write_locally(loaded.backbone, persona.max_tokens),
+            on_kept=offload.remember if offload else lambda turn, said: None,
             progress=faults.progress,
             is_allowed=services.governor.is_allowed,
             keep_muted=mute_file.keep,

@@ -45,6 +45,7 @@ class HedgedAnswerer:
 
     def __init__(self, make_transport: Callable[[], Transport], limits: Limits | None = None) -> None:
         self._limits, self._remote = limits or Limits(), RemoteModel(make_transport)
+        self._allowed: Callable[[], bool] = lambda: True
         self.why = ""  # the last turn's decision
 
     def __enter__(self) -> Self:
@@ -89,16 +90,23 @@ class HedgedAnswerer:
         finally:
             self.why = offloaded.decision.why if offloaded.decision else ""
 
+    def remember(self, turn: Turn | None, said: str) -> None:
+        """The Responder's `on_kept`: the service knows the turn from now on, or with None no turn any more."""
+        if turn is None:
+            self._remote.forget()
+        else:
+            self._remote.remember(turn.inputs, said, send=self._allowed())
+
     def writer(self, backbone: LlamaBackbone, max_tokens: int, *, allowed: Callable[[], bool] = lambda: True) -> Write:
         """The Responder's `write`.
 
-        A turn that follows an interruption is answered locally, for the service does not have the conversation. So is
-        every turn while `allowed` says that nothing may be sent.
+        Every turn is answered locally while `allowed` says that nothing may be sent.
         """
+        self._allowed = allowed
 
         def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
             local = PromptedBackbone(backbone, draft.turn.id)
-            only = draft.follows_interruption or not allowed()
+            only = not allowed()
             answered = self.answer(draft.turn, local, max_tokens=max_tokens, progress=progress, local_only=only)
             try:
                 for token in stop_on_repetition(answered):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from glasses.errors import Reason, RemoteError
+from glasses.offload.history import RemoteHistory
 from glasses.offload.policy import LinkMeter
 from glasses.service.client.client import Client, RemoteSession
 from glasses.service.client.transport import Transport
@@ -30,6 +31,7 @@ CLOSE_S = 10.0
 # For the whole reply. It makes the service do a wearer's turn before work without a deadline; the turn itself gives up
 # on a service that is silent much sooner.
 REPLY_MS = 30_000
+TELL_S = 20.0  # for the latents of a turn that is over, while nobody waits
 SPARE_S = 240.0  # an unused session is replaced after so long: a service ends one that is idle for ten minutes
 
 
@@ -37,7 +39,8 @@ class RemoteConnection:
     """`client` is the connected client or None. All methods belong to one event loop; `connected` may be read, and
     `client` be set to None, anywhere.
 
-    One session is open before any turn needs it, so that a turn costs one round trip. Nothing of a turn is in it.
+    One session is open before any turn needs it, so that a turn costs one round trip. Of a turn that is not over
+    nothing is in it; of those before, what `history` holds.
     """
 
     def __init__(self, make_transport: Callable[[], Transport]) -> None:
@@ -45,8 +48,10 @@ class RemoteConnection:
         self.meter = LinkMeter()
         self.client: Client | None = None
         self._task: asyncio.Task[None] | None = None
+        self.history = RemoteHistory()
         self._spare: RemoteSession | None = None
         self._spare_s = 0.0  # when it was opened, on the monotonic clock
+        self._spare_version = 0  # of the history in it
         self._opening = asyncio.Lock()
         self._broken = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
@@ -77,12 +82,34 @@ class RemoteConnection:
         return task
 
     async def session(self) -> RemoteSession:
-        """A session that nothing was fed to. Raises RemoteError."""
+        """A session that knows the turns before. Raises RemoteError."""
         client = self.client
         if client is None:
             raise RemoteError(Reason.NO_NETWORK, "not connected")
         spare, self._spare = self._spare, None
-        return spare if spare and spare.client is client else await client.open()
+        if spare and spare.client is client:
+            if self._spare_version == self.history.version:
+                return spare
+            self.spawn(_closed(spare))
+        async with self._opening:
+            return await self.history.branch(client)
+
+    def remember(self, inputs: Sequence[Input], said: str, *, send: bool) -> None:
+        """A turn is over; `send`: the service is told now, while nobody waits, else with the next turn."""
+        self.history.add(inputs, said)
+        if send and self.client is not None:
+            self.spawn(self._renew_spare(self.client))
+
+    def forget(self) -> None:
+        """The turns before are forgotten, at the service too."""
+        held = [one for one in (self.history.forget(), self._spare) if one]
+        self._spare = None
+        for session in held:
+            self.spawn(_closed(session))
+
+    async def _renew_spare(self, client: Client) -> None:
+        with suppress(RemoteError, TimeoutError):
+            await self._open_spare(client, within_s=TELL_S)
 
     async def done_with(self, session: RemoteSession) -> None:
         """Ends a session, and opens the next one."""
@@ -132,20 +159,22 @@ class RemoteConnection:
             why = str(error) or "no answer in time"
             log.warning("the service of --offload is away, so every answer is made here: %s", why)
 
-    async def _open_spare(self, client: Client) -> None:
+    async def _open_spare(self, client: Client, within_s: float = ANSWER_S) -> None:
         """Does nothing where there is a fresh one. Raises RemoteError, but not for a service that has no room."""
         async with self._opening:
             old = self._spare if self._spare and self._spare.client is client else None
-            if old and time.monotonic() - self._spare_s < SPARE_S:
+            version = self.history.version
+            if old and time.monotonic() - self._spare_s < SPARE_S and self._spare_version == version:
                 return
             self._spare = None
             try:
-                async with asyncio.timeout(ANSWER_S):
+                async with asyncio.timeout(within_s):
                     if old:
                         await old.close()
-                    self._spare, self._spare_s = await client.open(), time.monotonic()
+                    self._spare, self._spare_s = await self.history.branch(client), time.monotonic()
+                    self._spare_version = version
             except RemoteError as error:
-                if error.reason is not Reason.BUSY:
+                if error.reason not in (Reason.BUSY, Reason.CONTEXT_FULL, Reason.NOT_FOUND):
                     raise
 
     async def _ping(self, client: Client) -> None:
@@ -153,6 +182,11 @@ class RemoteConnection:
         async with asyncio.timeout(ANSWER_S):
             await client.ping()
         self.meter.observe(0, 1000 * (time.monotonic() - began))
+
+
+async def _closed(session: RemoteSession) -> None:
+    with suppress(RemoteError):
+        await session.close()
 
 
 class RemoteModel:
@@ -195,6 +229,14 @@ class RemoteModel:
         """Connects anew: the caller saw the link fail. `connected` is false when it returns."""
         self._connection.client = None  # here, not on the event loop: the next turn may begin before that runs
         self._loop.call_soon_threadsafe(self._connection.report_lost)
+
+    def remember(self, inputs: Sequence[Input], said: str, *, send: bool) -> None:
+        """See `RemoteConnection.remember`; from any thread, and in order with `answer`. Never waits."""
+        self._loop.call_soon_threadsafe(lambda: self._connection.remember(inputs, said, send=send))
+
+    def forget(self) -> None:
+        """See `RemoteConnection.forget`; as `remember`."""
+        self._loop.call_soon_threadsafe(self._connection.forget)
 
     def answer(self, inputs: Sequence[Input], max_tokens: int) -> RemoteStream:
         """Sends a turn's `inputs` and streams the answer. Nothing of a turn leaves the device before this call."""

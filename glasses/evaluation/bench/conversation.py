@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from glasses.assistant.kv_context import KvContext
-from glasses.assistant.past_turns import PastTurn, asked_only, last_within, pooled
+from glasses.assistant.past_turns import N_WHOLE, PastTurn, last_within, pooled, shrunk
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.data import data_path
 from glasses.errors import InputError, Reason
@@ -24,7 +24,6 @@ from glasses.types import Turn
 
 FOLDER = data_path("models/eval/conversation")
 _MAX_TOKENS = 32
-_NEW = 2  # turns that are kept as they are, where older ones are not
 _BETWEEN = range(1, 6)  # unrelated turns between a fact and its question
 _BEHIND = (0, 1, 3)  # unrelated turns before a question
 
@@ -57,15 +56,15 @@ class TypedConversation:
 
 
 def _older(turns: Sequence[PastTurn], shrink: Callable[[PastTurn], PastTurn]) -> Sequence[PastTurn]:
-    return [*(shrink(turn) for turn in turns[:-_NEW]), *turns[-_NEW:]]
+    return [*(shrink(turn) for turn in turns[:-N_WHOLE]), *turns[-N_WHOLE:]]
 
 
 SHRINKS: dict[str, Shrink] = {
     "whole": lambda turns: turns,
-    "without their replies": partial(_older, shrink=asked_only),
+    "without their replies": shrunk,
     "mean of 2 rows": partial(_older, shrink=partial(pooled, every=2)),
     "mean of 4 rows": partial(_older, shrink=partial(pooled, every=4)),
-    "dropped": partial(last_within, n_turns=_NEW, n_rows=2048),
+    "dropped": partial(last_within, n_turns=N_WHOLE, n_rows=2048),
 }
 
 

@@ -110,10 +110,10 @@ def test_conversation_of_no_minutes_lets_turns_stand_alone_but_after_an_interrup
 def test_conversation_too_many_turns_lose_the_oldest_while_nobody_is_answered(backbone: LlamaBackbone) -> None:
     chat = Chat(backbone, n_turns=1)
     chat.tell("My dog is called Rex.", "I see.")
-    chat.tell("My name is Sam.", "Hello Sam.")
+    chat.tell("Where did I park the car?", "You parked the car on level four.")
     assert chat.conversation.n_turns == 1
     assert not chat.conversation.has_work(None)
-    assert "Sam" in chat.ask("What is my name?").text
+    assert "four" in chat.ask("On which level is the car?").text
 
 
 def test_conversation_rebuild_that_is_aborted_changes_nothing(backbone: LlamaBackbone) -> None:
