@@ -116,6 +116,24 @@ def test_offload_service_killed_mid_turn_is_continued_locally(service: tuple[str
             assert len(called) == 2
 
 
+def test_offload_service_knows_the_turns_before_until_they_are_forgotten(
+    service: tuple[str, int], loaded: LoadedBundle
+) -> None:
+    """The local context has none of them here, so what is answered rightly is the service's."""
+    with HedgedAnswerer(transport_of(service[0], None, None), PATIENT) as answerer:
+        assert answerer.wait_connected(60)
+
+        def asked(turn_id: int) -> str:
+            turn = Turn(turn_id, 0, "test", ("On which level is the car?",))
+            tokens = answerer.answer(turn, prompted(loaded, turn), max_tokens=16, wait_ms=60_000)
+            return "".join(token.text for token in tokens)
+
+        answerer.remember(Turn(1, 0, "test", ("Where did I park the car?",)), "You parked the car on level four.")
+        assert "four" in asked(2)
+        answerer.remember(None, "")
+        assert "four" not in asked(3)
+
+
 def test_prompted_knows_its_own_tokens_from_those_of_another_model(loaded: LoadedBundle) -> None:
     """So that what a remote model said is fed as text to the context of the next turn."""
     local = prompted(loaded, Turn(8, 0, "test", (QUESTION,)))
