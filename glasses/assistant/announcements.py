@@ -22,7 +22,8 @@ RINGS, RING_PAUSE_S = 3, 8.0  # an alarm clock rings for a minute; words are eno
 QUIET_S = 0.8  # after a reply or somebody's speech, in which the wearer may still go on
 PATIENCE_S = 5.0  # then it goes first, also where a television never stops talking
 TOLD_SHARE = 0.5  # of its sound; what was interrupted before is said once more
-AGAIN_S = 10.0  # later, after an interruption
+AGAIN_S = 10.0  # later, after an interruption, or where there is no speaker
+TRIES = 6  # of which nothing was heard; then that it was shown has to do
 MAX_WAITING = 100
 MAX_TEXT = 600  # characters: about 40 s of speech
 
@@ -105,6 +106,11 @@ class Announcements:
             self._waiting = [one for one in self._waiting if one not in ended]
         return [_state(one, "answered") for one in ended]
 
+    def forget(self) -> None:
+        """Wiped: nothing of a conversation is said any more. What fell due is no part of it, and stays."""
+        with self._lock:
+            self._waiting = [one for one in self._waiting if one.is_wanted is not _always]
+
     def drop_sounds(self) -> None:
         """Forgets sounds that wait: "stop" means them too."""
         with self._lock:
@@ -138,7 +144,9 @@ class Announcements:
             is_answered = self._is_answered
         if one is None:
             return None
-        heard = share > TOLD_SHARE or one.is_told or one.number > 1 or (one.rings and is_answered)
+        heard = (
+            share > TOLD_SHARE or one.is_told or one.number >= (2 if share else TRIES) or (one.rings and is_answered)
+        )
         if heard and not one.is_told:
             one.is_told = True
             _tell(one)

@@ -38,7 +38,7 @@ class Announcing:
     """Belongs to the responder's thread."""
 
     def __init__(self, inbox: Inbox, voice: Synthesizer | None, on_ended: Callable[[int, float], None]) -> None:
-        """`on_ended` gets an announcement's id and the share of it that was heard, 0 to 1; shown only, it is 1."""
+        """`on_ended` gets an announcement's id and the share of it that was heard, 0 to 1; without a voice it is 1."""
         self._inbox, self._voice, self._on_ended = inbox, voice, on_ended
         self._waiting: deque[_Saying] = deque()  # the first one is being said, where one is
 
@@ -65,7 +65,7 @@ class Announcing:
             self._on_ended(saying.command.id, share)
 
     def _share_played(self, saying: _Saying, take: Poll) -> float:
-        if self._voice is None or self._inbox.speaker is None:
+        if self._voice is None:
             return 0.0 if saying.is_cut else 1.0
         command = saying.command
         pcm = command.sound if command.sound is not None else self._spoken(self._voice, saying, take)

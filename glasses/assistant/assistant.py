@@ -192,6 +192,7 @@ class Assistant:
         if not self._responder.forget().wait(WIPE_S):
             log.error("wiped, but for the conversation: the responder hangs")
         self.memory.wipe()
+        self.announcements.forget()
         self.last_said = ""
 
     def _listen(self) -> None:

@@ -114,6 +114,7 @@ class Listener:
             if self._encoder.see(event, wanted=self._turns.is_open and self._turns.wants_image):
                 self._speculator.cancel()
         elif isinstance(event, Announced):
+            self._turns.most_follow_ups = self._encoder.most_follow_ups
             self._turns.announced(event.t_ns, begun=event.state == "begun")
         elif event.turn_id == self.turn_id:
             if event.state == "audible":

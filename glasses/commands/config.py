@@ -8,6 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from glasses.assistant import device_settings
 from glasses.assistant.config_file import items, load_config, paths
 from glasses.tools.mcp.config import McpAllow, ServerConfig
 
@@ -55,10 +58,19 @@ def run(args: argparse.Namespace) -> int:
         _print(args, {"valid": True, "files": found}, [f"valid: {', '.join(found) or 'no file, all is built in'}"])
         return 0
     values = {key: {"value": _plain(value), "source": loaded.sources[key]} for key, value in items(loaded.config)}
+    values |= _set_by_voice()
     width = max(map(len, values))
     lines = [f"{key:{width}}  {json.dumps(one['value'])}  ({one['source']})" for key, one in values.items()]
     _print(args, values, lines)
     return 0
+
+
+def _set_by_voice() -> dict[str, dict[str, Any]]:
+    """What the wearer set while the glasses ran; where nothing is set, nothing."""
+    kept = device_settings.load(device_settings.path())
+    source = f"set by voice: {device_settings.path()}"
+    percents = msgspec.structs.asdict(kept)
+    return {name: {"value": value, "source": source} for name, value in percents.items() if value}
 
 
 def _print(args: argparse.Namespace, table: Any, lines: list[str]) -> None:

@@ -118,3 +118,25 @@ def test_add_beyond_what_may_wait_is_refused() -> None:
     waiting = announcements()
     assert all(waiting.add(timer([])) for _ in range(100))
     assert not waiting.add(timer([]))
+
+
+def test_end_of_what_nobody_heard_at_all_is_tried_several_times() -> None:
+    waiting, told, states = announcements(), list[str](), list[str]()
+    waiting.add(timer(told))
+    while begin(waiting):
+        ended = waiting.end(0.0)
+        assert ended
+        states.append(ended.state)
+    assert states == ["interrupted"] * 5 + ["told"]
+    assert told == ["told"]
+
+
+def test_forget_leaves_what_fell_due() -> None:
+    waiting = announcements()
+    waiting.say("your secret")
+    waiting.add(Announcement("reminder", lambda: "call Tom", is_wanted=lambda: True))
+    waiting.forget()
+    now_ns = time.monotonic_ns()
+    begun = waiting.begin(now_ns, now_ns - QUIET_NS, now_ns - QUIET_NS)
+    assert begun
+    assert begun[0].text == "call Tom"

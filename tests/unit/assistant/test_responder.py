@@ -113,7 +113,7 @@ class Running:
         self.replies, self.states, self.texts = list[Reply](), list[ReplyState](), list[str]()
         loaded: Any = SimpleNamespace(backbone=self.backbone, n_prefix=0, bundle=SimpleNamespace(history_turns=None))
         speaker: Any = self.speaker
-        voice: Any = Voice()
+        voice: Any = how.pop("voice", Voice())
         how = {"on_state": self.states.append, "on_reply": self.replies.append, "on_text": self.texts.append} | how
         self.responder = Responder(loaded, voice, speaker, write=write or sky, **how)
         self._thread = threading.Thread(target=self.responder.run, daemon=True)
@@ -324,8 +324,20 @@ def test_responder_announcement_that_waits_for_a_cut_reply_is_not_played_into_th
 
 def test_responder_announcement_without_a_voice_is_shown_only() -> None:
     ended = list[tuple[int, float]]()
-    with Running(on_announced=lambda id, share: ended.append((id, share))) as running:
-        running.responder.use_speaker(None)
+    with Running(on_announced=lambda id, share: ended.append((id, share)), voice=None) as running:
         running.responder.announce(Announce(7, "It is up."))
         running.wait_for(lambda: ended)
+        assert not running.speaker.clauses
+    assert ended == [(7, 1.0)]
+
+
+def test_responder_announcement_waits_for_a_speaker_that_was_lost() -> None:
+    ended = list[tuple[int, float]]()
+    with Running(on_announced=lambda id, share: ended.append((id, share))) as running:
+        speaker: Any = running.speaker
+        running.responder.use_speaker(None)
+        running.responder.announce(Announce(7, "It is up."))
+        running.responder.use_speaker(speaker)
+        running.wait_for(lambda: ended)
+        assert running.speaker.clauses
     assert ended == [(7, 1.0)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from glasses.__main__ import main
+from glasses.assistant import device_settings
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,15 @@ def test_config_check_says_what_is_wrong(user_file: Path, capsys: pytest.Capture
     assert f"{user_file}: unknown key 'volume'" in capsys.readouterr().err
     assert main(["run"]) == 2, "glasses run reads the same files"
     assert "unknown key 'volume'" in capsys.readouterr().err
+
+
+def test_config_show_tells_what_was_set_by_voice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tmp_path / "state" / "glasses" / "settings.json"
+    device_settings.save(file, device_settings.DeviceSettings(volume=40))
+    assert main(["config", "show", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["volume"] == {"value": 40, "source": f"set by voice: {file}"}
+    assert "speed" not in shown
