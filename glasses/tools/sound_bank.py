@@ -10,6 +10,7 @@ _WORDS = {  # the file's name: what else it is asked for by
     "bell": "bells ring chime gong",
     "bird": "birds tweet chirp sing birdsong",
     "car": "cars drive motor engine traffic",
+    "cat": "cats meow miaow mew kitten purr",
     "dog": "dogs bark woof puppy",
     "door": "doors slam",
     "drums": "drum drumming drummer",
