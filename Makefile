@@ -35,23 +35,24 @@ $(WHEELS)/.ready: $(CONSTRAINTS) .ci/llama_cpp.cmake | $(VENV)/.bare
 		$(if $(CMAKE_ARGS),--no-cache-dir) --no-deps --wheel-dir $(WHEELS) llama-cpp-python
 	touch $@
 
-# What `glasses models pull` needs is little.
+# What `glasses models pull` needs is little. BUNDLE=pocket fetches 400 MB less; without it the machine's memory decides.
 $(VENV)/.pulled: pyproject.toml $(CONSTRAINTS) | $(VENV)/.bare
-	$(BIN)/python $(PIP_INSTALL) rich numpy huggingface_hub
+	$(BIN)/python $(PIP_INSTALL) rich numpy psutil huggingface_hub
 	$(INSTALL) . --no-deps
-	$(BIN)/glasses models pull
+	$(BIN)/glasses models pull $(if $(BUNDLE),--bundle $(BUNDLE))
 	touch $@
 
-# What developers need as well.
+# What developers need as well. The tests need pocket only.
+$(VENV)/.ready models: export BUNDLE ?= pocket
 $(VENV)/.ready: $(VENV)/.demo
 	$(INSTALL) '.[voice,service,dev]'
 	touch $@
 
 models: $(VENV)/.demo
-	$(BIN)/glasses models pull
+	$(BIN)/glasses models pull --bundle $(BUNDLE)
 
 demo: $(VENV)/.demo
-	$(BIN)/glasses demo --out $(OUT)/demo
+	$(BIN)/glasses demo --out $(OUT)/demo $(if $(BUNDLE),--bundle $(BUNDLE))
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

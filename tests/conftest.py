@@ -53,6 +53,8 @@ def pytest_configure() -> None:
     """Commands under test must end at Ctrl-C even where `make test &` from a script ignores it, which they inherit."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Tests, and commands that they start, use one bundle, whatever else this machine could hold and has pulled.
+    os.environ["GLASSES_BUNDLE"] = "pocket"
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from glasses.memory.latent_memory import TIERS
-from glasses.model_store.store import DEFAULT_BUNDLE
+from glasses.model_store.store import AUTO_BUNDLE
 from glasses.system.board import DEFAULT_BOARD
 from glasses.tools.mcp.config import McpConfig
 
@@ -121,7 +121,7 @@ class AssistantConfig:
     """
 
     activation: Activation = "button"
-    bundle: str = DEFAULT_BUNDLE
+    bundle: str = AUTO_BUNDLE
     board: str = DEFAULT_BOARD
     link: str | None = None
     persona: str | None = None

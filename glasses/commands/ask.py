@@ -16,7 +16,7 @@ import psutil
 
 from glasses.assistant.answer import CANNED, Times, answer, encode
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
-from glasses.commands import offload_options, preflight
+from glasses.commands import bundle_option, offload_options, preflight
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.errors import InputError, ModelError, Reason
@@ -86,9 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--top-k", type=int, default=0, metavar="K", help="with --json: also the K most likely tokens at each place"
     )
     offload_options.add_options(parser)
-    parser.add_argument(
-        "--bundle", default=store.DEFAULT_BUNDLE, help=f"the models to use (default: {store.DEFAULT_BUNDLE})"
-    )
+    bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
     parser.set_defaults(run=run, parts=None)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from glasses.commands import old_names, preflight
 from glasses.errors import InputError, Reason
+from glasses.evaluation import questions
 from glasses.evaluation.bench import (
     answers,
     arguments,
@@ -29,6 +30,7 @@ from glasses.evaluation.bench import (
 )
 from glasses.evaluation.progress import Tick, progress
 from glasses.model_store import store
+from glasses.runtime.bundle_choice import measured_bundles
 
 Measured = tuple[dict[str, Any], str]  # the figures, and the same for people
 
@@ -75,7 +77,8 @@ def configure(parser: argparse.ArgumentParser, one: Benchmark) -> None:
     """Adds the options of one benchmark."""
     for name in one.options:
         parser.add_argument(f"--{name}", **_OPTIONS[name])
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    default, means = (store.AUTO_BUNDLE, "all that are pulled") if one.compares else (store.DEFAULT_BUNDLE,) * 2
+    parser.add_argument("--bundle", default=default, help=f"(default: {means})")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=lambda args: run(args, one))
 
@@ -99,6 +102,18 @@ def run(args: argparse.Namespace, one: Benchmark) -> int:
 def _memory(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = memory.run(args.bundle, tick=tick)
     return figures, "\n".join(f"{stage:>32}  {mb:7.1f} MB" for stage, mb in figures.items())
+
+
+def _questions(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = questions.bench(_question_bundles(args.bundle), tick)
+    return figures, questions.report(figures)
+
+
+def _question_bundles(named: str) -> list[str]:
+    """Of "auto" those with figures that are pulled: they are compared."""
+    if named != store.AUTO_BUNDLE:
+        return [named]
+    return [one.name for one in measured_bundles() if store.is_pulled(one)]
 
 
 def _latents(args: argparse.Namespace, tick: Tick) -> Measured:
@@ -198,6 +213,7 @@ class Benchmark:
     options: tuple[str, ...]
     example: str
     needs: str = ""
+    compares: bool = False  # without --bundle all of them, side by side
 
 
 _ROOM = "Needs PulseAudio (apt-get install pulseaudio pulseaudio-utils libasound2-plugins)."
@@ -221,6 +237,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         ("turns", "baseline", "history"),
         "latency --turns 20",
         _ROOM,
+    ),
+    "questions": Benchmark(
+        "sixty simple questions, typed: how many a bundle answers rightly", _questions, (), "questions", compares=True
     ),
     "barge-in": Benchmark(
         "onset of a voice over a reply to silence of the speaker", _barge_in, ("turns",), "barge-in --turns 20", _ROOM

@@ -13,6 +13,7 @@ from rich.text import Text
 from glasses.assistant.config_file import load_config
 from glasses.commands.check_list import CheckContext, check
 from glasses.recording.folder import default_folder
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system.board import load_board
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -47,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     config = load_config().config
     board = load_board(args.board or config.board)
     recordings = args.recordings or config.recording.folder or default_folder()
-    findings = check(CheckContext(args.bundle or config.bundle, board, recordings.absolute(), full=args.full))
+    findings = check(
+        CheckContext(chosen_bundle(args.bundle or config.bundle), board, recordings.absolute(), full=args.full)
+    )
     failed = any(finding.state == "fail" for finding in findings)
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))

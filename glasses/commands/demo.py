@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from glasses.assistant.answer import warm_up
-from glasses.commands import preflight
+from glasses.commands import bundle_option, preflight
 from glasses.decoders.speech import Voice
 from glasses.errors import ModelError, Reason
 from glasses.events import TurnCompleted
@@ -26,6 +26,7 @@ from glasses.replay import demo_report
 from glasses.replay.replayed_reply import ReplayedReply
 from glasses.replay.replayer import ReplayEngine, Told
 from glasses.runtime.bundle import open_bundle, open_memory, open_voice
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system.board import load_board
 from glasses.types import NS_PER_MS, SensorEvent
 
@@ -51,13 +52,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="(default: out/demo)")
     parser.add_argument("--session", type=Path, default=SHIPPED, metavar="DIR", help="another recorded session")
     parser.add_argument("--board", default="desktop", help="whose display is drawn (default: desktop)")
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
     parser.add_argument("--json", action="store_true", help="print what happened as JSON, no table")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Plays the session once. Raises GlassesError, before models are loaded where possible."""
+    args.bundle = chosen_bundle(args.bundle)
     session = load_session(args.session)
     display = load_board(args.board).require_display()
     preflight.output_folder("--out", args.out)

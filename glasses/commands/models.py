@@ -1,23 +1,26 @@
-"""`glasses models list | pull | verify`: shows the model store and fetches files into it."""
+"""`glasses models list | pull | verify | recommend`: shows the model store and fetches files into it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from glasses.model_store import store
+from glasses.runtime.bundle_choice import bundle_to_pull, chosen_bundle
 
 _EXAMPLE = """\
 examples:
   glasses models list                      what there is, and what is on this machine
-  glasses models pull                      fetch the default bundle (pocket)
+  glasses models pull                      fetch the bundle that fits: desk from 2 GB of memory on, else pocket
+  glasses models recommend                 which bundle this machine should use, by memory and a speed that is measured
   glasses models pull whisper-tiny-en-ct2  fetch one model
-  glasses models verify                    hash every file of the default bundle again
+  glasses models verify                    hash every file of the bundle in use again
 
 Files are kept in $GLASSES_MODELS, else $XDG_CACHE_HOME/glasses/models, else ~/.cache/glasses/models.
 verify exits with 1 if a file is absent or corrupt.
@@ -25,20 +28,21 @@ verify exits with 1 if a file is absent or corrupt.
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `models` and its three verbs."""
+    """Adds `models` and its verbs."""
     parser = subparsers.add_parser(
         "models",
         description="List, fetch and check model files.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | pull | verify")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | pull | verify | recommend")
     helps = {
         "list": "every model with its state, size and licence",
         "pull": "fetch what is missing or corrupt; goes on where it was interrupted",
         "verify": "read and hash files in full",
+        "recommend": "measure this machine and say which bundle it should use",
     }
-    listing, pulling, verifying = (
+    listing, pulling, verifying, recommending = (
         verbs.add_parser(
             verb, help=text, description=text, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
         )
@@ -46,8 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     for verb in (pulling, verifying):
         verb.add_argument("names", nargs="*", metavar="NAME", help="models (default: all of the bundle)")
-        verb.add_argument("--bundle", metavar="NAME", help=f"all models of a bundle (default: {store.DEFAULT_BUNDLE})")
-    for verb in (listing, pulling, verifying):
+    pulling.add_argument("--bundle", metavar="NAME", help="all models of a bundle (default: by this machine's memory)")
+    verifying.add_argument("--bundle", metavar="NAME", help="all models of a bundle (default: the one in use)")
+    for verb in (listing, pulling, verifying, recommending):
         verb.add_argument("--json", action="store_true", help="print the states as JSON")
     parser.set_defaults(run=run)
 
@@ -57,20 +62,24 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "list":
         _print(store.states(store.manifest_names()), as_json=args.json)
         return 0
-    names = _names(args)
+    if args.verb == "recommend":
+        # Opens models, which a pull, run with little installed, could not.
+        from glasses.commands import models_recommend  # noqa: PLC0415
+
+        return models_recommend.run(args)
     if args.verb == "pull":
-        _print(_pull(names), as_json=args.json)
+        _print(_pull(_names(args, bundle_to_pull)), as_json=args.json)
         return 0
-    found = store.verify(names)
+    found = store.verify(_names(args, chosen_bundle))
     _print(found, as_json=args.json)
     return 0 if all(file.state == "present" for file in found) else 1
 
 
-def _names(args: argparse.Namespace) -> list[str]:
+def _names(args: argparse.Namespace, default: Callable[[], str]) -> list[str]:
     """The named models, then those of the named bundle; those of the default bundle if neither is named."""
     names = list(args.names)
     if args.bundle or not names:
-        names += store.load_bundle(args.bundle or store.DEFAULT_BUNDLE).models()
+        names += store.load_bundle(args.bundle or default()).models()
     return list(dict.fromkeys(names))
 
 

@@ -16,7 +16,7 @@ import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses.assistant.config import ACTIVATIONS, activation_of
-from glasses.commands import old_names, preflight
+from glasses.commands import bundle_option, old_names, preflight
 from glasses.decoders.speech import Voice
 from glasses.errors import InputError, ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory, tiers_within
@@ -30,6 +30,7 @@ from glasses.replay.replayed_reply import ReplayedReply
 from glasses.replay.replayer import ReplayEngine, Told
 from glasses.replay.session import ReplayOutcome, SessionConfig, given, note, play, recorded, worn_of
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.runtime.modalities import memory_policies
 
 _T = TypeVar("_T")
@@ -66,13 +67,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     old_names.add_option(parser, "--address", "--activation", type=activation_of, choices=ACTIVATIONS)
     parser.add_argument("--no-voice", action="store_true", help="answers as text only")
     parser.add_argument("--tolerance", action="append", default=[], metavar="NAME=N", help=", ".join(_NAMES))
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
     parser.add_argument("--json", action="store_true", help="print turns, differences and what it cost as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Replays and compares. Raises GlassesError, before a model is loaded where that can be seen."""
+    args.bundle = chosen_bundle(args.bundle)
     limits = tolerances(args.tolerance)
     if args.passes < 1:
         raise InputError(Reason.BAD_INPUT, f"--passes {args.passes}: at least 1")

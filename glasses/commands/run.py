@@ -38,6 +38,7 @@ from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
 from glasses.errors import ModelError, Reason
 from glasses.runtime.bundle import open_bundle, open_voice
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system import mute_file
 from glasses.system.board_sensors import read_board
 from glasses.system.watchdog import Notifier, Watchdog
@@ -65,6 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
     config = load_config(run_options.given(args)).config
+    config = replace(config, bundle=chosen_bundle(config.bundle))
     persona = personas.load(config.persona)
     if stays_muted := mute_file.is_kept():
         config = replace(config, muted=True)

@@ -15,8 +15,7 @@ from glasses.assistant.config import (
 )
 from glasses.assistant.config_file import items
 from glasses.assistant.fault_injection import INJECTED
-from glasses.commands import offload_options, old_names
-from glasses.model_store import store
+from glasses.commands import bundle_option, offload_options, old_names
 from glasses.recording.folder import default_folder
 
 _DEFAULT_FOLDER = Path()  # stands for --record without a folder, which is looked up when it is needed
@@ -45,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     _add_service_options(parser)
     offload_options.add_options(parser)
     parser.add_argument("--persona", metavar="NAME", help="a file with its prompt, name, voice, manner and tools")
-    parser.add_argument("--bundle", help=f"(default: {store.DEFAULT_BUNDLE})")
+    bundle_option.add_option(parser)
     parser.add_argument("--inject", choices=sorted(INJECTED), default=None, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=None, metavar="S", help="stop by itself after S seconds")
     parser.add_argument("--json", action="store_true", default=False, help="one JSON line for each event")

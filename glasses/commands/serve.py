@@ -13,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glasses.commands import old_names, preflight
+from glasses.commands import bundle_option, old_names, preflight
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_bundle
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.service.server.token_file import read_token
 from glasses.system.event_loop import run_until_signal
 
@@ -43,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
     parser.add_argument(
         "--backend", choices=("llama", "torch", "vllm"), default="llama", help="what runs the backbone (default: llama)"
     )
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C. Raises GlassesError if it cannot."""
     if find_spec("uvicorn") is None or find_spec("msgspec") is None:
         raise ModelError(Reason.NOT_INSTALLED, "serving needs, from the checkout: pip install -e '.[service]'")
+    args.bundle = chosen_bundle(args.bundle)
     if args.sessions < 1:
         raise InputError(Reason.BAD_INPUT, f"--sessions {args.sessions}: at least 1")
     if number := run_until_signal(_serve(args)):

@@ -15,7 +15,7 @@ from typing import Any
 
 from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
-from glasses.commands import old_names, preflight
+from glasses.commands import bundle_option, old_names, preflight
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.errors import InputError, ModelError, Reason
@@ -23,6 +23,7 @@ from glasses.evaluation.progress import staged_progress
 from glasses.heads import wake_word
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_voice
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.runtime.heads import wake_word_path
 from glasses.wake_word_training import phrases, train
 from glasses.wake_word_training.examples import LEARNING, OTHER_SOUNDS, SAYING, Examples
@@ -71,7 +72,7 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-hours", type=float, default=0.1, metavar="H", help="of each kind of sound (default: 0.1)"
     )
-    parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE, help=f"(default: {store.DEFAULT_BUNDLE})")
+    bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
     parser.set_defaults(run=train_phrase)
 
@@ -140,7 +141,7 @@ def _trained(args: argparse.Namespace, phrase: str, path: Path) -> dict[str, Any
     preflight.later_folder("the model cache", path.parent)
     preflight.input_folders("--recordings", [args.recordings] if args.recordings else [])
     preflight.input_folders("--others", args.others)
-    bundle = store.load_bundle(args.bundle)
+    bundle = store.load_bundle(chosen_bundle(args.bundle))
     encoder = AudioEncoder(store.path_of(bundle.encoders["audio"]), n_threads=SPARE_ONE)
     detector = Vad(store.path_of(bundle.vad))
     recorded = [read_audio(path) for path in _sounds_in([args.recordings], "--recordings")] if args.recordings else []

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from glasses.data import data_path
 from glasses.evaluation import speech
-from glasses.runtime.bundle import LoadedBundle
+from glasses.evaluation.progress import Tick
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 
 QUESTIONS = data_path("models/eval/questions/questions.toml")
 MAX_TOKENS = 32
-_WORDS = """
+_WORDS: Sequence[str] = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
-nineteen twenty
+nineteen
 """.split()
-_NUMBER = re.compile(rf"\d[\d,.]*|\b(?:{'|'.join(_WORDS)})\b")
+_TENS: Sequence[str] = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER = re.compile(
+    rf"\d[\d,.]*|\b(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_WORDS[1:10])}))?"
+    rf"|(?P<word>{'|'.join(_WORDS)}))\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,17 @@ def is_right(question: Question, answer: str) -> bool:
 
 
 def numbers(text: str) -> list[str]:
-    """The numbers in a text, in digits."""
-    found = _NUMBER.findall(text.lower())
-    return [str(_WORDS.index(one)) if one in _WORDS else one.rstrip(".,").replace(",", "") for one in found]
+    """The numbers in a text, in digits; those below a hundred may be words."""
+    return [_digits(match) for match in _NUMBER.finditer(text.lower())]
+
+
+def _digits(match: re.Match[str]) -> str:
+    if tens := match["tens"]:
+        ones = match["ones"]
+        return str(10 * (_TENS.index(tens) + 2) + (_WORDS.index(ones) if ones else 0))
+    if word := match["word"]:
+        return str(_WORDS.index(word))
+    return match[0].rstrip(".,").replace(",", "")
 
 
 def run(loaded: LoadedBundle, questions: Sequence[Question], tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -74,3 +87,27 @@ def run(loaded: LoadedBundle, questions: Sequence[Question], tick: Callable[[], 
         "words": round(sum(len(answer.split()) for _, answer in told) / len(told), 1),
         "wrong": {question.text: answer for question, answer in told if not is_right(question, answer)},
     }
+
+
+def bench(bundles: Sequence[str], tick: Tick = lambda stage, done, total: None) -> dict[str, Any]:
+    """The figures of each bundle by name. Raises ModelError, InputError(NOT_FOUND)."""
+    questions, figures = read_questions(), dict[str, Any]()
+    for name in bundles:
+        loaded, done = open_bundle(name), iter(range(1, len(questions) + 1))
+        try:
+            figures[name] = run(loaded, questions, lambda name=name, done=done: tick(name, next(done), len(questions)))
+        finally:
+            loaded.close()
+    return figures
+
+
+def report(figures: Mapping[str, Any]) -> str:
+    """A table for people, and what was answered wrongly."""
+    kinds = list(dict.fromkeys(kind for one in figures.values() for kind in one["kinds"]))
+    lines = ["".join(f"{heading:>11}" for heading in ("right", *kinds, "words", "bundle"))]
+    for name, one in figures.items():
+        shares = [one["right"], *(one["kinds"].get(kind, 0.0) for kind in kinds)]
+        lines.append("".join(f"{100 * share:>10.0f}%" for share in shares) + f"{one['words']:>11}{name:>11}")
+    for name, one in figures.items():
+        lines += [f"{name}: {question} {said!r}" for question, said in one["wrong"].items()]
+    return "\n".join(lines)

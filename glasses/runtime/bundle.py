@@ -29,6 +29,7 @@ from glasses.memory.latent_memory import LatentMemory
 from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
+from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.runtime.modalities import MODALITIES, Encoder, memory_policies
 from glasses.types import Float32Array, Latents, Modality
 
@@ -106,13 +107,15 @@ class LoadedBundle:
 
 
 def open_bundle(
-    bundle_name: str = store.DEFAULT_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048, system: str = SYSTEM
+    bundle_name: str = store.AUTO_BUNDLE, *, n_threads: int = SPARE_ONE, n_ctx: int = 2048, system: str = SYSTEM
 ) -> LoadedBundle:
     """Opens all models of a bundle and brings the backbone to the end of the system prompt `system`.
 
+    "auto" is the bundle that fits this machine, of those that are pulled (`bundle_choice.chosen_bundle`).
     Raises ModelError: NOT_FOUND (not pulled), CORRUPT, UNSUPPORTED (a backbone whose chat format is not known),
     BAD_INPUT (a modality that there is no entry of), WRONG_SPACE (a connector of another encoder).
     """
+    bundle_name = chosen_bundle(bundle_name)
     bundle = store.load_bundle(bundle_name)
     if unknown := [name for name in bundle.encoders if name not in MODALITIES]:
         where, known = f"models/bundles/{bundle_name}.toml: {unknown[0]}_encoder", ", ".join(MODALITIES)
@@ -196,7 +199,7 @@ def _open_pooled(path: Path, sha256: str, n_threads: int) -> PooledConnector:
 
 
 def open_voice(
-    bundle_name: str = store.DEFAULT_BUNDLE, *, name: str | None = None, n_threads: int = 2, warm: bool = True
+    bundle_name: str = store.AUTO_BUNDLE, *, name: str | None = None, n_threads: int = 2, warm: bool = True
 ) -> Voice:
     """Opens the voice of the manifest `name`, by default the bundle's.
 
@@ -204,6 +207,7 @@ def open_voice(
 
     Without `warm` its network is loaded when it is first needed, which takes about a second.
     """
+    bundle_name = chosen_bundle(bundle_name)
     name = name or store.load_bundle(bundle_name).voice
     if name is None:
         raise ModelError(Reason.NOT_FOUND, f"the bundle {bundle_name} has no voice")

@@ -1,4 +1,7 @@
-"""The desk bundle whole, and as the remote model of `glasses ask --offload`. Needs its 491 MB: make test-desk."""
+"""The larger bundles whole, and desk as the remote model of `glasses ask --offload`.
+
+make test-desk fetches desk, 491 MB. large, 1.1 GB, is tested where it is pulled: glasses models pull --bundle large.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,25 @@ import pytest
 from glasses.audio.sound_files import read_audio
 from glasses.evaluation.speech import reply
 from glasses.media.pictures import read_image
-from glasses.runtime.bundle import LoadedBundle, open_bundle
+from glasses.model_store import store
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.heads import open_addressee, open_end_of_turn, open_speaker
 
 pytestmark = pytest.mark.desk
 EVAL = Path(__file__).parents[2] / "models" / "eval"
 
 
-@pytest.fixture(scope="module")
-def loaded() -> Iterator[LoadedBundle]:
-    opened = open_bundle("desk", n_threads=1)
+@pytest.fixture(scope="module", params=["desk", "large"])
+def loaded(request: pytest.FixtureRequest) -> Iterator[LoadedBundle]:
+    if not store.is_pulled(store.load_bundle(request.param)):
+        pytest.skip(f"{request.param} is not pulled: glasses models pull --bundle {request.param}")
+    opened = open_bundle(request.param, n_threads=1)
     yield opened
     opened.close()
 
 
-def test_desk_bundle_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> None:
-    assert loaded.backbone.n_embd == 896
+def test_larger_bundle_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBundle) -> None:
+    assert loaded.backbone.n_embd == {"desk": 896, "large": 1536}[loaded.bundle.name]
     assert "Paris" in reply(loaded, ["What is the capital of France?"])
     assert "Paris" in reply(loaded, loaded.encode_audio(read_audio(EVAL / "speech" / "question-090.ogg")))
     seen = loaded.image_encoder.encode(read_image(EVAL / "pictures" / "cheetah.jpg"))
@@ -37,7 +44,19 @@ def test_desk_bundle_answers_what_is_typed_said_seen_and_heard(loaded: LoadedBun
     assert "thunder" in reply(loaded, [*heard, "What is this sound?"]).lower()
 
 
-def test_desk_bundle_chat_frame_is_one_token_each(loaded: LoadedBundle) -> None:
+def test_larger_bundle_opens_every_head(loaded: LoadedBundle) -> None:
+    assert open_end_of_turn(loaded)
+    assert open_addressee(loaded)
+    assert open_speaker(loaded)
+
+
+def test_larger_bundle_speaks(loaded: LoadedBundle) -> None:
+    pytest.importorskip("piper")
+    with open_voice(loaded.bundle.name, n_threads=1) as voice:
+        assert sum(len(pcm) for pcm in voice.speak(["Paris."])) > 0.2 * voice.rate_hz
+
+
+def test_larger_bundle_chat_frame_is_one_token_each(loaded: LoadedBundle) -> None:
     start, end = loaded.backbone.tokenize("<|im_start|>"), loaded.backbone.tokenize("<|im_end|>")
     assert (len(start), len(end)) == (1, 1)
     assert end[0] in loaded.backbone.eos
