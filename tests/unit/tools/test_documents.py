@@ -6,6 +6,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
@@ -14,9 +15,10 @@ from glasses.errors import InputError, Reason
 from glasses.tools.documents import index as index_module
 from glasses.tools.documents.index import DocumentIndex
 from glasses.tools.documents.passages import Passage, passages_of, text_of
-from glasses.tools.documents.tool import EMPTY, NOTHING, search_tool
+from glasses.tools.documents.tool import EMPTY, NOTHING, open_encoder, search_tool
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import ToolContext
+from glasses.types import Float32Array
 
 NOTE = """\
 # The car
@@ -165,3 +167,65 @@ def test_search_documents_quotes_the_sentence_with_its_file(notes: Path) -> None
 def test_search_documents_without_documents_says_so(notes: Path) -> None:
     assert said(notes, "Where is my key?") == EMPTY
     assert said(notes / "gone", "Where is my key?") == EMPTY
+
+
+class Letters:
+    """Encodes a text by whether it speaks of water or of fire; counts what it is asked."""
+
+    def __init__(self, space: str = "letters:1") -> None:
+        self.space = space
+        self.asked: list[str] = []
+
+    def encode(self, text: str) -> Float32Array:
+        self.asked.append(text)
+        kinds = ("water river rain", "fire flame burn")
+        found = np.array([any(word in text for word in kind.split()) for kind in kinds], np.float32)
+        return found / max(1.0, float(np.linalg.norm(found)))
+
+
+def test_search_by_meaning_finds_other_words_and_encodes_each_sentence_once(notes: Path, tmp_path: Path) -> None:
+    (notes / "a.txt").write_text("The river rose.\nThe flame went out.\n")
+    encoder = Letters()
+    index = DocumentIndex(tmp_path / "x.db", [notes], lambda: encoder)
+    index.update()
+    assert index.search("is there rain?") == []  # nothing is encoded yet, and no word is the same
+    assert index.encode()
+    assert index.encode()
+    assert [one.sentence for one in index.search("is there rain?")] == ["The river rose."]
+    assert index.search("is there cheese?") == []
+    assert len([one for one in encoder.asked if one.startswith("a: ")]) == 2
+    other = Letters("letters:2")
+    assert DocumentIndex(tmp_path / "x.db", [notes], lambda: other).encode()
+    assert len(other.asked) == 2
+
+
+def test_encode_stops_in_time_and_words_are_searched_until_all_is_encoded(notes: Path, tmp_path: Path) -> None:
+    (notes / "a.txt").write_text("The river rose.")
+    index = DocumentIndex(tmp_path / "x.db", [notes], Letters)
+    index.update()
+    assert not index.encode(0.0)
+    assert [one.text for one in index.search("the river")] == ["The river rose."]
+
+
+def test_shipped_encoder_finds_what_no_word_tells(notes: Path) -> None:
+    encoder = open_encoder()
+    assert encoder is not None
+    (notes / "car.md").write_text(NOTE)
+    (notes / "bread.txt").write_text("Bake it for forty minutes, then wait a day before you cut it.")
+    index = DocumentIndex(notes.parent / "x.db", [notes], lambda: encoder)
+    index.update()
+    assert index.encode()
+    assert index.search("Where did I leave my vehicle?")[0].sentence == "Parked on level three"
+    assert index.search("When may I slice the loaf?")[0].path.name == "bread.txt"
+    assert index.search("Who is the king of Sweden?") == []
+
+
+def test_shipped_encoder_splits_words_as_bert_does() -> None:
+    encoder = open_encoder()
+    assert encoder is not None
+    pieces = encoder._pieces
+    names = {id: token for token, id in pieces._ids.items()}
+    found = [names[id] for id in pieces.ids_of("Caf\u00e9s don't re-embed $5!\x07 \u0dba", 64)]
+    assert found[1:-1] == ["cafes", "don", "'", "t", "re", "-", "em", "##bed", "$", "5", "!", "[UNK]"]
+    assert len(pieces.ids_of("word " * 500, 128)) == 128
+    assert pieces.ids_of("x" * 200, 8) == pieces.ids_of("\u0dba", 8)
