@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from glasses.assistant.persona import DEFAULT, Persona
 from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.heads import open_argument_reader, open_tool_chooser
 from glasses.runtime.prompt import suffix_of
 from glasses.tools.builtin import BUILTIN
-from glasses.tools.caller import ToolCall
+from glasses.tools.caller import ToolCall, ToolCaller
 from glasses.tools.registry import ToolRegistry
 from glasses.tools.routines import routines_in, tool_of
 from glasses.tools.store import ToolStore
+from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Float32Array
 
 
@@ -21,20 +25,48 @@ def registry_of(store: ToolStore) -> ToolRegistry:
     return registry
 
 
+def open_caller(
+    loaded: LoadedBundle,
+    registry: ToolRegistry,
+    context: ToolContext,
+    *,
+    persona: Persona = DEFAULT,
+    kept: Path | None = None,
+) -> ToolCaller | None:
+    """What calls the tools of `registry` that `persona` may call; None where the bundle has nothing that chooses.
+
+    `kept` is the file for what is learned of tools that did not come with the assistant. Raises ModelError as
+    `open_tool_chooser` and `open_argument_reader` do.
+    """
+    chooser = open_tool_chooser(loaded, kept)
+    if chooser is None:
+        return None
+
+    def tools() -> dict[str, Tool]:
+        return {one.name: one for one in registry.tools if persona.allows(one)}
+
+    reader = open_argument_reader(loaded)
+    typed = TypedWords(loaded)
+    caller = ToolCaller(tools, chooser, reader, context, understand=lambda words: typed.with_rows(words, caller.plan))
+    return caller
+
+
 class TypedWords:
-    """What a turn of these typed words would ask for, from a new conversation. The KV cache is then as it was."""
+    """Lets something look at typed words as if they were a turn, in a new conversation."""
 
-    def __init__(self, loaded: LoadedBundle, plan: Callable[[Float32Array], ToolCall | None]) -> None:
-        self._loaded, self._plan = loaded, plan
+    def __init__(self, loaded: LoadedBundle) -> None:
+        self._loaded = loaded
 
-    def __call__(self, words: str) -> ToolCall | None:
-        """Raises ModelError as the backbone does."""
+    def with_rows(self, words: str, look: Callable[[Float32Array], ToolCall | None]) -> ToolCall | None:
+        """What `look` makes of the words' rows while they are in the KV cache with the suffix behind them. The cache
+        is then as it was. Raises ModelError as the backbone does.
+        """
         backbone = self._loaded.backbone
         saved = backbone.snapshot()
         try:
             backbone.rollback(self._loaded.n_prefix)
             ids = backbone.tokenize(words, special=False)
             backbone.feed([ids, suffix_of(backbone)])
-            return self._plan(backbone.token_rows(ids))
+            return look(backbone.token_rows(ids))
         finally:
             backbone.restore(saved)

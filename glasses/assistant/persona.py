@@ -58,14 +58,15 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether this persona may call the tool."""
         return self.tools is None or tool.name in self.tools
 
-    def check_tools(self, tools: Iterable[Tool]) -> None:
-        """Raises InputError(NOT_FOUND) for a name in `tools` that no tool has."""
+    def unknown_tools(self, tools: Iterable[Tool]) -> list[str]:
+        """A sentence for each name in `tools` that no tool has; one of an MCP server may still come."""
         known = [one.name for one in tools]
-        for name in self.tools or ():
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-                raise InputError(Reason.NOT_FOUND, f"persona {self.name or 'without a name'}: no tool {name!r}: {hint}")
+        wrong = [name for name in self.tools or () if name not in known]
+        near = {name: difflib.get_close_matches(name, known, n=1) for name in wrong}
+        return [
+            f"the persona's tool {name!r} is not there" + (f": did you mean {near[name][0]!r}?" if near[name] else "")
+            for name in wrong
+        ]
 
 
 DEFAULT = Persona()

@@ -12,7 +12,6 @@ from functools import partial
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
 from glasses.assistant import persona as personas
-from glasses.assistant.announcements import Announcements
 from glasses.assistant.announcer import Announcer
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
@@ -28,7 +27,7 @@ from glasses.commands.run_agents import agents_served
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices
-from glasses.commands.run_tools import open_controls, open_store
+from glasses.commands.run_tools import WornTools
 from glasses.decoders.speech import Voice
 from glasses.devices import registry
 from glasses.devices.event_queue import EventQueue
@@ -96,10 +95,8 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(loaded.close)
         offload = offload_options.open_answerer(config.offload, stack)
         allowed = partial(services.governor.is_allowed, "remote")
-        announcements, store = Announcements(), open_store(note)
-        stack.callback(store.close)
-        device_controls = open_controls(
-            config, devices, voice, announcements, speed=persona.speed, read_board=faults.read_board, note=note
+        tools = WornTools(
+            config, persona, loaded, stack, devices=devices, voice=voice, read_board=faults.read_board, note=note
         )
         handover = Handover(loaded.backbone)
         kernel = stack.enter_context(
@@ -112,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
             devices,
             events=events,
             observers=observers,
-            announcements=announcements,
+            announcements=tools.announcements,
+            tools=tools.turns,
             write=offload.writer(loaded.backbone, persona.max_tokens, allowed=allowed)
             if offload
             else write_locally(loaded.backbone, persona.max_tokens),
@@ -123,13 +121,13 @@ def run(args: argparse.Namespace) -> int:
             handover=handover,
             on_wipe=kernel.forget if kernel else lambda: None,
         )
-        device_controls.attach(assistant)
+        tools.controls.attach(assistant)
         stack.enter_context(services.running(assistant, devices, note))
-        stack.enter_context(agents_served(config, assistant, store, note=note))
+        stack.enter_context(agents_served(config, assistant, tools.store, note=note))
         controls(args, Controlled(assistant, faults, note), stack)
         microphone = assistant.devices.microphone
         observers.publish(Notice("ready", {"microphone": microphone.device.name if microphone else None}))
-        stack.callback(Announcer(store, announcements).close)
+        stack.callback(Announcer(tools.store, tools.announcements).close)
         if stays_muted:
             note(STAYS_MUTED)
         watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})

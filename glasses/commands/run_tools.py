@@ -1,19 +1,27 @@
-"""What `glasses run` needs for tools: the store of timers, reminders and notes; what they may do with the device."""
+"""The tools of `glasses run`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
 
 from glasses.assistant import device_settings
 from glasses.assistant.announcements import Announcements
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.device_controls import DeviceControls
+from glasses.assistant.open_tools import open_caller, registry_of
+from glasses.assistant.persona import Persona
+from glasses.assistant.tool_turn import CalledTools
+from glasses.commands.tool_sources import tools_from_elsewhere
 from glasses.decoders.speech import Voice
 from glasses.devices.local import DeviceFactory
 from glasses.errors import InputError, Reason
 from glasses.folders import own_state_folder, pictures_folder
+from glasses.runtime.bundle import LoadedBundle
 from glasses.system.governor import Reading
 from glasses.tools.store import FILE_NAME, ToolStore
+from glasses.tools.tool import ToolContext
 
 
 def open_store(note: Callable[[str], None]) -> ToolStore:
@@ -31,24 +39,46 @@ def open_store(note: Callable[[str], None]) -> ToolStore:
         return ToolStore(":memory:")
 
 
-def open_controls(
-    config: AssistantConfig,
-    devices: DeviceFactory,
-    voice: Voice | None,
-    announcements: Announcements,
-    *,
-    speed: int,
-    read_board: Callable[[int], Reading],
-    note: Callable[[str], None],
-) -> DeviceControls:
-    """What tools may do with the device; complete once it is attached to the assistant."""
-    return DeviceControls(
-        devices,
-        voice,
-        announcements,
-        settings_file=device_settings.path(),
-        pictures=config.camera.pictures or pictures_folder(),
-        read_board=read_board,
-        note=note,
-        speed=speed,
-    )
+class WornTools:
+    """The tools of a running assistant: what is kept, what there is, what may be done with the device, who calls them.
+
+    `turns` is None, with a note, where the bundle has nothing that chooses among tools.
+    """
+
+    def __init__(
+        self,
+        config: AssistantConfig,
+        persona: Persona,
+        loaded: LoadedBundle,
+        stack: ExitStack,
+        *,
+        devices: DeviceFactory,
+        voice: Voice | None,
+        read_board: Callable[[int], Reading],
+        note: Callable[[str], None],
+    ) -> None:
+        """What it opens is closed with `stack`. Raises InputError for a store of a newer version, ModelError from
+        what chooses.
+        """
+        self.announcements, self.store = Announcements(), open_store(note)
+        stack.callback(self.store.close)
+        self.controls = DeviceControls(
+            devices,
+            voice,
+            self.announcements,
+            settings_file=device_settings.path(),
+            pictures=config.camera.pictures or pictures_folder(),
+            read_board=read_board,
+            note=note,
+            speed=persona.speed,
+        )
+        self.registry = registry_of(self.store)
+        context = ToolContext(datetime.now, self.store, self.controls, self.registry)
+        stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=note))
+        for problem in persona.unknown_tools(self.registry.tools):
+            note(problem)
+        kept = own_state_folder() / "tools" / f"{config.bundle}.npz"
+        caller = open_caller(loaded, self.registry, context, persona=persona, kept=kept)
+        self.turns = CalledTools(caller, self.announcements.say) if caller else None
+        if caller is None:
+            note(f"the bundle {config.bundle} calls no tools")

@@ -31,7 +31,7 @@ def test_load_reads_the_file(folder: Path) -> None:
     assert "You are Max" in found.system
     assert (found.greeting, found.max_tokens, persona.names()) == ("Max here.", 32, ["max"])
     assert [tool.name for tool in BUILTIN if found.allows(tool)] == ["time"]
-    found.check_tools(BUILTIN)
+    assert found.unknown_tools(BUILTIN) == []
 
 
 def test_load_of_its_own_prompt_says_it_word_for_word(folder: Path) -> None:
@@ -64,6 +64,6 @@ def test_load_of_none_that_is_there_lists_what_there_is(folder: Path, name: str)
         persona.load(name)
 
 
-def test_check_tools_of_a_wrong_name_says_which_is_meant() -> None:
-    with pytest.raises(InputError, match="set_timer"):
-        persona.Persona(tools=("set_timr",)).check_tools(BUILTIN)
+def test_unknown_tools_says_which_is_meant() -> None:
+    (problem,) = persona.Persona(tools=("set_timr", "time")).unknown_tools(BUILTIN)
+    assert "set_timer" in problem
