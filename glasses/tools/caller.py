@@ -169,10 +169,15 @@ class ToolCaller:
         if call.step == "ask":
             self._wait(call, for_yes=False)
             return call.tool.question(missing(call)[0])
-        if call.tool.must_ask and call.step != "confirm":
+        if call.tool.must_ask and call.step != "confirm" and (asked := self._confirmation(call)):
             self._wait(call, for_yes=True)
-            return call.tool.confirmation(call.arguments)
+            return asked
         return ""
+
+    def _confirmation(self, call: ToolCall) -> str:
+        if call.tool.confirm:
+            return call.tool.confirm(self._context, **call.arguments)
+        return call.tool.confirmation(call.arguments)
 
     def _do(self, call: ToolCall) -> str:
         self.forget()

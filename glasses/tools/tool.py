@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol, overload
 
@@ -84,9 +85,10 @@ class Tool:
     """One thing the assistant can do.
 
     `description` is one sentence. `examples` are wordings that ask for it. `asks_first` is for what cannot be undone:
-    the wearer confirms it. `reads_only` is for what changes nothing, so that it may be called before the wearer's
-    turn is surely over. `questions` are asked for arguments that are missing. `arguments` is a msgspec.Struct with a
-    field for each argument. `origin` is who brought it, "" for a tool that came with the assistant.
+    the wearer confirms it; `confirm` words the question, "" for none. `reads_only` is for what changes nothing, so that
+    it may be called before the wearer's turn is surely over. `questions` are asked for arguments that are missing.
+    `arguments` is a msgspec.Struct with a field for each argument. `origin` is who brought it, "" for a tool that came
+    with the assistant.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Tool:
     examples: tuple[str, ...] = ()
     asks_first: bool = False
     reads_only: bool = False
+    confirm: Callable[..., str] | None = None
     questions: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
 
@@ -104,7 +107,7 @@ class Tool:
         return self.questions.get(argument, f"With what {argument.replace('_', ' ')}?")
 
     def confirmation(self, arguments: Mapping[str, Any]) -> str:
-        """What the wearer is asked before a call that cannot be undone."""
+        """What the wearer is asked before a call that cannot be undone, where `confirm` has no better words."""
         told = ", ".join(str(value) for value in arguments.values() if isinstance(value, str | int | float))
         return f"{self.name.replace('_', ' ').capitalize()}{f' {told}' if told else ''}: shall I?"
 
@@ -169,6 +172,7 @@ def tool(
     examples: tuple[str, ...] = (),
     asks_first: bool = False,
     reads_only: bool = False,
+    confirm: Callable[..., str] | None = None,
     questions: Mapping[str, str] = ...,
 ) -> Callable[[Callable[..., str]], Tool]: ...
 def tool(
@@ -177,24 +181,20 @@ def tool(
     examples: tuple[str, ...] = (),
     asks_first: bool = False,
     reads_only: bool = False,
+    confirm: Callable[..., str] | None = None,
     questions: Mapping[str, str] = MappingProxyType({}),
 ) -> Tool | Callable[[Callable[..., str]], Tool]:
     """Makes a Tool of a function: its name, the first line of its docstring, its annotated arguments.
 
     Raises TypeError for a function that has no docstring or an argument without an annotation.
     """
-    if function is None:
-        return lambda given: _made(given, examples, asks_first, reads_only, questions)
-    return _made(function, examples, asks_first, reads_only, questions)
+    made = partial(
+        _made, examples=examples, asks_first=asks_first, reads_only=reads_only, confirm=confirm, questions=questions
+    )
+    return made if function is None else made(function)
 
 
-def _made(
-    function: Callable[..., str],
-    examples: tuple[str, ...],
-    asks_first: bool,
-    reads_only: bool,
-    questions: Mapping[str, str],
-) -> Tool:
+def _made(function: Callable[..., str], *, questions: Mapping[str, str], **how: Any) -> Tool:
     name, doc = function.__name__.rstrip("_"), inspect.getdoc(function)
     if not NAME.fullmatch(name):
         raise TypeError(f"{name!r} is no name for a tool: small letters, digits and _, at most 64")
@@ -209,4 +209,4 @@ def _made(
     arguments = msgspec.defstruct(f"{name}_arguments", fields, forbid_unknown_fields=True, kw_only=True)
     if unknown := [one for one in questions if one not in arguments.__struct_fields__]:
         raise TypeError(f"tool {name}: a question for {unknown[0]}, which is no argument")
-    return Tool(name, doc.splitlines()[0], arguments, function, examples, asks_first, reads_only, questions)
+    return Tool(name, doc.splitlines()[0], arguments, function, questions=questions, **how)

@@ -33,14 +33,26 @@ def recall(context: ToolContext, about: Topic = "") -> str:
     return " ".join(f"{note.text.rstrip('.')}." for note in found[:_SAID]) + more
 
 
-@tool(examples=("Forget my seat.", "Delete my last note."), asks_first=True)
+def _confirm(context: ToolContext, about: str = "", all: bool = False) -> str:  # as the tool
+    found = _meant(context, about, all)
+    if not found:
+        return ""
+    return "Forget all notes: shall I?" if all else f"Forget this: {found[0].text.rstrip('.')}. Shall I?"
+
+
+@tool(examples=("Forget my seat.", "Delete my last note."), asks_first=True, confirm=_confirm)
 def forget(context: ToolContext, about: Topic = "", all: bool = False) -> str:
     """Deletes a note, or all of them."""
-    found = context.store.notes() if all else _found(context, about) if about.strip() else context.store.notes()[:1]
+    found = _meant(context, about, all)
     if not found:
         return f"I have no note about {about.strip()}." if about.strip() else "There are no notes."
-    context.store.remove_notes(found)
+    context.store.remove_notes(found if all else found[:1])
     return "All notes are deleted." if all else f"Forgotten: {found[0].text.rstrip('.')}."
+
+
+def _meant(context: ToolContext, about: str, all: bool) -> list[Note]:
+    """The notes to be forgotten; of several that `about` fits, the newest comes first."""
+    return context.store.notes() if all or not about.strip() else _found(context, about)
 
 
 def _found(context: ToolContext, about: Topic) -> list[Note]:
