@@ -127,15 +127,15 @@ class DeviceSupervisor:
     def follow(self) -> bool:
         """Reopens what vanished; True where the speaker is another one now.
 
-        Where one audio device is gone both are opened anew, because PortAudio lists devices once.
+        Where one audio device is gone both are opened anew, because PortAudio lists devices once. While it is muted
+        nobody misses a speaker that can be opened again at once, as on a machine too busy to call it: that is not told.
         """
         self.camera.follow(self._wants_camera())
         now_ns = time.monotonic_ns()
         if not self._is_audio_gone() or now_ns < self._retry_ns:
             return False
-        if not self._audio_gone:
-            self._audio_gone = True
-            self._publish(DeviceChange(now_ns, "disconnected"))
+        if not self._was_muted:
+            self._report_gone()
         self._close_audio()
         try:
             self._devices.rescan()
@@ -144,12 +144,19 @@ class DeviceSupervisor:
             log.log(logging.DEBUG if str(error) == self._last_error else logging.WARNING, "%s", error)
             self._last_error = str(error)  # logged once, not with every attempt
             self._close_audio()
+            self._report_gone()
         else:
             self.counts.reopened += 1
+            if self._audio_gone:
+                self._publish(DeviceChange(time.monotonic_ns(), "reconnected"))
             self._audio_gone, self._last_error = False, ""
-            self._publish(DeviceChange(time.monotonic_ns(), "reconnected"))
         self._retry_ns = time.monotonic_ns() + round(RETRY_S * NS_PER_S)
         return True
+
+    def _report_gone(self) -> None:
+        if not self._audio_gone:
+            self._audio_gone = True
+            self._publish(DeviceChange(time.monotonic_ns(), "disconnected"))
 
     def set_gain(self, gain: float) -> None:
         """How loud the speaker is from now on, and those that are opened later: a factor for every sample."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import atexit
 import functools
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from glasses.devices import quiet_stderr
@@ -50,6 +52,7 @@ class SoundDevice:
 def portaudio() -> Any:
     """The sounddevice module. Raises SensorError(NOT_INSTALLED) with what to install."""
     _hush_alsa_once()  # before the import, which lists devices, and ALSA complains of each that is not there
+    _without_pulse_files()
     try:
         import sounddevice  # noqa: PLC0415  (its import fails where the system has no PortAudio)
     except OSError as error:
@@ -62,6 +65,17 @@ def portaudio() -> Any:
 @functools.cache
 def _hush_alsa_once() -> bool:
     return quiet_stderr.hush_alsa()
+
+
+@functools.cache
+def _without_pulse_files() -> None:
+    """Where a service manager set no $XDG_RUNTIME_DIR, libpulse makes a folder in the user's configuration instead.
+
+    It is shown the folder that would have been set. A sound server that is in the other one already is left there.
+    """
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "pulse"
+    if not os.environ.get("XDG_RUNTIME_DIR") and not config.exists():
+        os.environ.setdefault("PULSE_RUNTIME_PATH", f"/run/user/{os.getuid()}/pulse")
 
 
 def find(direction: Direction, name: str | None = None) -> SoundDevice:

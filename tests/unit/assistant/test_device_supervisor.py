@@ -13,13 +13,15 @@ import pytest
 from glasses.assistant.device_supervisor import CAMERA_STALLS, MUTE_S, DeviceSupervisor
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.portaudio import SoundDevice
+from glasses.errors import Reason, SensorError
 from glasses.types import SAMPLE_RATE_HZ, DeviceChange, Frame
 
 
 class Device:
     """A microphone, or a camera whose `close` waits for `may_close`."""
 
-    device, overruns, gone, is_seeing = SoundDevice(0, "fake", SAMPLE_RATE_HZ), 0, False, True
+    device, is_seeing = SoundDevice(0, "fake", SAMPLE_RATE_HZ), True
+    overruns, underruns, gone, gain = 0, 0, False, 1.0
 
     def __init__(self) -> None:
         self.may_close, self.closed = threading.Event(), False
@@ -31,16 +33,25 @@ class Device:
 
 
 class Devices:
-    """One microphone and one camera."""
+    """One microphone, one camera and one speaker; with `has_speaker` False none can be opened."""
 
     muted, sees = False, True
 
     def __init__(self) -> None:
-        self.microphones, self.cameras = list[Device](), list[Device]()
+        self.microphones, self.cameras, self.speakers = list[Device](), list[Device](), list[Device]()
+        self.has_speaker = True
 
     def microphone(self, queue: EventQueue) -> Device:
         self.microphones.append(Device())
         return self.microphones[-1]
+
+    def speaker(self, rate_hz: int) -> Device:
+        if not self.has_speaker:
+            raise SensorError(Reason.NOT_FOUND, "there is no speaker")
+        self.speakers.append(Device())
+        return self.speakers[-1]
+
+    def rescan(self) -> None: ...
 
     def camera(self, queue: EventQueue) -> Device:
         self.cameras.append(Device())
@@ -50,13 +61,13 @@ class Devices:
 class Muted:
     """A supervisor as the listening thread uses it, and what it reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, voice_rate_hz: int | None = None) -> None:
         self.devices, self.changes = Devices(), list[DeviceChange]()
         devices: Any = self.devices
         self.supervisor = DeviceSupervisor(
             devices,
             EventQueue(),
-            voice_rate_hz=None,
+            voice_rate_hz=voice_rate_hz,
             publish=self.changes.append,
             is_allowed=lambda load: True,
             muted=False,
@@ -129,3 +140,19 @@ def test_device_supervisor_picture_taken_while_muted_is_not_taken_after_unmuting
     assert not muted.supervisor.may_take(late)
     assert not muted.supervisor.may_take(before)
     assert muted.supervisor.may_take(picture())
+
+
+def test_device_supervisor_muted_tells_of_a_speaker_that_is_gone_and_not_of_one_that_was_late() -> None:
+    worn = Muted(16_000)
+    worn.supervisor.mute(True)
+    worn.until(lambda: worn.changes)
+    worn.devices.speakers[0].gone = True  # as on a machine that is too busy to call it
+    assert worn.supervisor.follow()
+    assert (len(worn.devices.speakers), worn.supervisor.counts.reopened) == (2, 1)
+    worn.devices.speakers[1].gone, worn.devices.has_speaker = True, False
+    end_s = time.monotonic() + 30
+    while not worn.supervisor.follow():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    assert [one.state for one in worn.changes] == ["muted", "disconnected"]
+    worn.supervisor.close()
