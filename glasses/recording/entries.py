@@ -31,6 +31,7 @@ from glasses.events import (
     TurnSignal,
 )
 from glasses.media.pictures import MAX_PIXELS, decode_image
+from glasses.recording.other_sound import MAX_CHANNELS, RATES_HZ, OtherSound
 from glasses.types import (
     NS_PER_S,
     SAMPLE_RATE_HZ,
@@ -166,18 +167,23 @@ def encode(entry: Entry) -> tuple[str, bytes]:
     return _TOPIC_OF[type(entry)], _json(asdict(entry))
 
 
-def decode(topic: str, data: bytes) -> Entry:
-    """The entry again. Raises UnreadableEntry, and for damaged bytes DecodeError, KeyError, ValueError, TypeError,
-    IndexError, AttributeError or OverflowError."""
+def decode(topic: str, data: bytes) -> Entry | OtherSound:
+    """The entry again; sound that is not as ours as OtherSound.
+
+    Raises UnreadableEntry, and for damaged bytes DecodeError, KeyError, ValueError, TypeError, IndexError,
+    AttributeError or OverflowError.
+    """
     if topic == "/microphone":
         audio = RawAudio.FromString(data)
         form = (audio.format, audio.number_of_channels, audio.sample_rate)
-        if form != ("pcm-s16", 1, SAMPLE_RATE_HZ):
+        if form[0] != "pcm-s16" or not 1 <= form[1] <= MAX_CHANNELS or form[2] not in RATES_HZ:
             raise UnreadableEntry(
                 f"has sound of {form[1]} channels, {form[2]} Hz, as {form[0][:40]!r}; "
-                f"read is one channel, {SAMPLE_RATE_HZ} Hz, as 'pcm-s16'"
+                f"read are 1 to {MAX_CHANNELS} channels, {RATES_HZ[0]} to {RATES_HZ[-1]} Hz, as 'pcm-s16'"
             )
         pcm = frozen(np.frombuffer(audio.data, "<i2").astype(np.int16))
+        if form[1:] != (1, SAMPLE_RATE_HZ):
+            return OtherSound(audio.timestamp.ToNanoseconds(), pcm.reshape(-1, form[1]), audio.sample_rate)
         return AudioChunk(audio.timestamp.ToNanoseconds(), 0, pcm, audio.sample_rate)
     if topic == "/camera":
         image = CompressedImage.FromString(data)

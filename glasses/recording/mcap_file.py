@@ -24,6 +24,7 @@ from glasses.errors import InputError, Reason
 from glasses.recording.channels import Channels, Tell
 from glasses.recording.entries import TOPICS, Entry, UnreadableEntry, decode, encode
 from glasses.recording.mcap_records import DAMAGE, Hole, UnknownCompression, records
+from glasses.recording.other_sound import OneVoice, OtherSound
 
 CHUNK_BYTES = 64 * 1024
 log = logging.getLogger(__name__)
@@ -130,7 +131,11 @@ def read_raw(source: BinaryIO, name: str, *, tell: Tell = log.warning) -> Iterat
 
 
 def read_entries(source: BinaryIO, name: str, *, tell: Tell = log.warning) -> Iterator[Entry | dict[str, str]]:
-    """As `read_raw`, decoded. Raises InputError(CORRUPT) as that does, and for an entry that is not what it claims."""
+    """As `read_raw`, decoded, with all sound as chunks of one channel at 16 kHz.
+
+    Raises InputError(CORRUPT) as that does, and for an entry that is not what it claims.
+    """
+    voice = OneVoice()
     for raw in read_raw(source, name, tell=tell):
         if isinstance(raw, dict):
             yield raw
@@ -141,7 +146,10 @@ def read_entries(source: BinaryIO, name: str, *, tell: Tell = log.warning) -> It
             raise InputError(Reason.CORRUPT, f"{name}: {raw.topic} {error}") from error
         except (DecodeError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise InputError(Reason.CORRUPT, f"{name}: a damaged entry of {raw.topic}: {_why(error)}") from error
-        yield entry
+        if isinstance(entry, OtherSound):
+            yield from voice.take(entry)
+        else:
+            yield entry
 
 
 def _why(error: Exception) -> str:

@@ -143,6 +143,15 @@ def _written(*commands: tuple[str, ...], filled: bool) -> Callable[[Path], str]:
     return came
 
 
+def _without_runtime_folder(folder: Path) -> str:
+    """A listing of devices where nothing set $XDG_RUNTIME_DIR, as under cron; libpulse is loaded once a process."""
+    (folder / "home").mkdir()
+    unset = dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"))
+    said = command("glasses", "devices", HOME=str(folder / "home"), PULSE_RUNTIME_PATH=None, **unset)
+    wrote = [path.name for path in sorted((folder / "home").rglob("*"))]
+    return f"{said.partition(chr(10))[0]}; wrote {', '.join(wrote) or 'nothing'}"
+
+
 _KEPT = r"^rc 2\n[^\n]* is what is read here[^\n]*\nkept$"
 _SAY = "Repeat the words: caf\u00e9"
 _SERVE = ("serve", "--tls-cert", "{folder}/c1", "--tls-key")
@@ -240,6 +249,7 @@ CASES = [
         _written(("models", "list"), ("check",), filled=True),
         is_listed=True,
     ),
+    Case(27, "devices without XDG_RUNTIME_DIR", r"^rc 0; wrote nothing$", _without_runtime_folder),
     Case(
         27,
         "a relative XDG_CACHE_HOME does not count",

@@ -14,8 +14,8 @@ from glasses.errors import ModelError, Reason, RemoteError
 from glasses.runtime.bundle import SPARE_ONE, LoadedBundle, open_voice
 from glasses.service.engines.engine import Ability, Engine, GivesWay, Run
 from glasses.service.server.worker import Worker
-from glasses.service.tokens import added_tokens
 from glasses.service.tokens.added_tokens import AddedTokens
+from glasses.service.tokens.token_file import TokenFile
 
 _T = TypeVar("_T")
 
@@ -43,7 +43,8 @@ class EngineHost:
         why_not: Callable[[], str] = lambda: "",
         has_voice: bool = True,
     ) -> None:
-        self.backend, self.tokens_path = backend, tokens_path
+        self.backend, self._tokens_path = backend, tokens_path
+        self.token_file: TokenFile | None = None  # None: they are kept in memory only
         self._why_not, self._has_voice = why_not, has_voice
         self._open_engine, self._worker = open_engine, Worker()
         self._lock = threading.Lock()
@@ -61,10 +62,9 @@ class EngineHost:
         self.engine = await self._worker.run("start", self._open_engine)
         backbone = self.loaded.backbone
         sizes = (backbone.n_vocab, backbone.n_embd)
-        if self.tokens_path:
-            self.added = added_tokens.load(self.tokens_path, backbone.sha256, *sizes)
-        else:
-            self.added = AddedTokens.empty(*sizes)
+        if self._tokens_path:
+            self.token_file = TokenFile(self._tokens_path, backbone.sha256, *sizes)
+        self.added = self.token_file.load() if self.token_file else AddedTokens.empty(*sizes)
 
     def voice(self) -> Voice:
         """The bundle's voice, opened when first asked for; on the engine's thread. Raises ModelError: NOT_INSTALLED

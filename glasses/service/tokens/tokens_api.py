@@ -21,16 +21,16 @@ from glasses.service.tokens.added_tokens import AddedTokens
 
 
 class TokensAPI:
-    """`answer` takes every request of the Tokenizer API. Without a `tokens_path` the host keeps tokens in memory
-    only.
-    """
+    """`answer` takes every request of the Tokenizer API, on the tokens that the host's file holds at that time."""
 
     def __init__(self, host: EngineHost) -> None:
         self._host, self._lock = host, asyncio.Lock()
 
     async def answer(self, key: str, request: messages.TokenRequest) -> TokenList:
-        """Raises InputError (NOT_FOUND, BAD_INPUT, TOO_LARGE), ModelError, RemoteError(UNSUPPORTED)."""
+        """Raises InputError (NOT_FOUND, BAD_INPUT, TOO_LARGE), ModelError, RemoteError (UNSUPPORTED, BUSY)."""
         async with self._lock:
+            if file := self._host.token_file:
+                self._host.added = await asyncio.to_thread(file.newer) or self._host.added
             added = self._host.added
             if isinstance(request, ListTokens):
                 return TokenList(request.rid, list(added.tokens))
@@ -91,7 +91,6 @@ class TokensAPI:
         return added.trained(added.rows, rows, deep), accuracy
 
     async def _keep(self, changed: AddedTokens) -> None:
-        path, sha256 = self._host.tokens_path, self._host.loaded.backbone.sha256
-        if path:
-            await asyncio.to_thread(changed.save, path, sha256)
+        if file := self._host.token_file:
+            await asyncio.to_thread(file.save, changed)
         self._host.added = changed

@@ -18,6 +18,7 @@ from glasses.service.server.step_cache import KEPT, Steps
 from glasses.service.server.worker import Worker
 from glasses.service.tokens import added_tokens
 from glasses.service.tokens.added_tokens import AddedTokens
+from glasses.service.tokens.token_file import TokenFile
 from glasses.service.tokens.token_training import State, fit
 
 
@@ -108,6 +109,23 @@ def table() -> AddedTokens:
         TokenInfo(name="</a>", id=0, meaning="x", version=0, begin="<a>"),
     ]
     return empty.add(pair, row).add([TokenInfo(name="<cat>", id=0, meaning="y", version=0)], 2 * row)
+
+
+def test_token_file_of_two_servers_loses_no_change_of_either(tmp_path: Path) -> None:
+    one, other = (TokenFile(tmp_path / "t", "sha", 100, 4) for _ in range(2))
+    seen = one.load(), other.load()
+    one.save(table())
+    with pytest.raises(RemoteError, match="another server changed") as caught:
+        other.save(seen[1].add([TokenInfo(name="<dog>", id=0, meaning="z", version=0)], np.ones(4, np.float32)))
+    assert caught.value.reason is Reason.BUSY
+    newer = other.newer()
+    assert newer is not None
+    assert newer.tokens == table().tokens
+    assert other.newer() is None
+    other.save(newer.remove("<cat>"))
+    back = one.newer()
+    assert back is not None
+    assert [token.name for token in back.tokens] == ["<a>", "</a>"]
 
 
 def test_added_tokens_saved_and_loaded_keep_their_ids(tmp_path: Path) -> None:
