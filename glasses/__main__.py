@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("glasses.commands.run", "listen, watch and answer"),
     "ask": ("glasses.commands.ask", "answer sounds, pictures and text"),
+    "chat": ("glasses.commands.chat", "a conversation that is typed"),
     "demo": ("glasses.commands.demo", "answer a recorded minute of sound and pictures"),
     "serve": ("glasses.commands.serve", "serve the model over HTTP and WebSocket"),
     "evaluate": ("glasses.commands.evaluate", "measure a bundle on the held-out sets"),
