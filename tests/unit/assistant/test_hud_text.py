@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from glasses.assistant.hud_text import HudText
 from glasses.assistant.observers import Idle
-from glasses.events import Draft, Outcome, Reply, ReplyText, TurnEvent, TurnSignal
+from glasses.events import Announced, Draft, Outcome, Reply, ReplyText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Turn, Wiped
 
 DRAFT = Draft(Turn(3, 0, "tap", ("hello",)), np.zeros((4, 8), np.float32), True, True, False, (0, 0))
@@ -111,3 +113,20 @@ def test_hud_text_of_the_next_reply_replaces_the_last_one() -> None:
     hud.give(ReplyText(1, "Paris."), reply(Outcome.COMPLETED))
     assert hud.give(ReplyText(2, "Rome.")) == ["Rome."]
     assert hud.wait(60) == []
+
+
+def test_hud_text_of_an_announcement_is_cleared_after_it_unless_nobody_answered() -> None:
+    hud, begun = Hud(), Announced(1, 1, "alarm", "It is noon.", 1, "begun")
+    assert hud.give(begun) == ["It is noon."]
+    assert hud.give(replace(begun, state="told")) == []
+    assert hud.wait(20) == [""]
+    hud.give(begun)
+    hud.give(replace(begun, state="missed"))
+    assert hud.wait(3600) == []
+    assert hud.give(TurnSignal(TurnEvent.TURN_STARTED, 0, 1)) == [""]
+
+
+def test_hud_text_of_an_alarm_that_was_answered_is_cleared_at_once() -> None:
+    hud, begun = Hud(), Announced(1, 1, "alarm", "It is noon.", 1, "begun")
+    hud.give(begun)
+    assert hud.give(replace(begun, state="answered")) == [""]

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,18 +19,19 @@ import pytest
 from glasses.assistant.observers import EventsDropped
 from glasses.commands.run_controls import HELP, MUTED, controls
 from glasses.commands.run_screen import Notice, Screen, write_stdout
-from glasses.events import ReplyState, ReplyText, TurnEvent, TurnSignal
+from glasses.events import Announced, ReplyState, ReplyText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Wiped
 
 
 class Controlled:
     """Counts what keys do, in the place of a running assistant."""
 
-    def __init__(self, *, muted: bool = False, microphone: str | None = "mic") -> None:
+    def __init__(self, *, muted: bool = False, microphone: str | None = "mic", rings: bool = False) -> None:
         self.did: list[str] = []
         self.assistant = SimpleNamespace(
             muted=muted,
             devices=SimpleNamespace(microphone=microphone),
+            announcements=SimpleNamespace(is_active=rings),
             mute=lambda muted: self.did.append(f"mute {muted}"),
             stop=lambda: self.did.append("stop"),
             wipe=lambda: self.did.append("wipe"),
@@ -183,3 +185,11 @@ def test_screen_as_json_writes_one_object_for_each_event() -> None:
 def test_write_stdout_leaves_nothing_in_pythons_buffer(capfd: pytest.CaptureFixture[str]) -> None:
     write_stdout("whole line\n")
     assert capfd.readouterr().out == "whole line\n"
+
+
+def test_screen_announcement_is_a_line_as_it_begins_and_where_nobody_answered() -> None:
+    begun = Announced(1, 1, "timer", "Your timer is up.", 1, "begun")
+    assert shown(begun, replace(begun, state="told")) == "[timer] Your timer is up.\n"
+    assert shown(replace(begun, state="missed")) == "[timer, nobody answered] Your timer is up.\n"
+    line = json.loads(shown(begun, as_json=True))
+    assert (line["what"], line["kind"], line["text"], line["state"]) == ("announced", "timer", begun.text, "begun")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from glasses.events import Outcome, ReplyState, TurnEvent, TurnSignal
+from glasses.events import Announced, Outcome, ReplyState, TurnEvent, TurnSignal
 from glasses.recording.entries import Answered, Decision, Entry
 from glasses.recording.folder import opened
 from glasses.recording.mcap_file import read_entries
@@ -34,13 +34,19 @@ def one_of_each() -> list[Entry]:
     answered = Answered(11, 1, "Ein rotes Bild, schön.", {"silence": 512.0, "prefill": 80.25})
     asked = Decision(12, 3, "barge_in", 11, 12, (11, 12), (), "sound")
     cut = Answered(13, 3, "A dog", {}, Outcome.INTERRUPTED, 2)
-    told = [
+    told: list[Entry] = [
         TurnSignal(TurnEvent.TURN_STARTED, 14, 4),
         TurnSignal(TurnEvent.NOT_ADDRESSED, 14, 4),
         TurnSignal(TurnEvent.INTERRUPTED, 15, 4, continues_turn=True),
         ReplyState(16, 4, "audible"),
     ]
-    others = [*told, OwnVoice(17, True), DeviceChange(18, "muted", "a key"), Wiped(19)]
+    others = [
+        *told,
+        Announced(16, 1, "timer", "It is up.", 1, "begun"),
+        OwnVoice(17, True),
+        DeviceChange(18, "muted", "a key"),
+        Wiped(19),
+    ]
     sensed = [next(sound(1, from_ns=1)), Frame(4, 0, picture), Button(5, "long_press")]
     return [*sensed, latents, decision, quiet, answered, asked, cut, *others]
 
