@@ -11,7 +11,7 @@ import numpy as np
 from glasses.backbone.repetition import stop_on_repetition
 from glasses.decoders.speech import Voice
 from glasses.model_store.onnx import give_back_memory
-from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.bundle import LoadedBundle, LoadedEncoders
 from glasses.runtime.given import Given, what_shows_something, windows_of
 from glasses.runtime.prompt import request_of, rows_of, suffix_of
 from glasses.types import SAMPLE_RATE_HZ, Float32Array, Latents, Token, Turn
@@ -48,7 +48,7 @@ def ask(loaded: LoadedBundle, *inputs: Given, max_tokens: int = 64) -> str:
     return "".join(token.text for token in answer(loaded, turn, Times(), max_tokens=max_tokens)).strip()
 
 
-def encode(loaded: LoadedBundle, given: Given) -> Iterator[Latents | str]:
+def encode(loaded: LoadedEncoders, given: Given) -> Iterator[Latents | str]:
     """What a Turn carries of one input: its text, a picture's latents, or two Latents for each window of a sound."""
     if isinstance(given, str | Latents):
         yield given

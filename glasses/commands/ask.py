@@ -16,7 +16,7 @@ import psutil
 
 from glasses.assistant.answer import CANNED, Times, answer, encode
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
-from glasses.commands import bundle_option, offload_options, preflight
+from glasses.commands import ask_kernel, bundle_option, offload_options, preflight
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.errors import InputError, ModelError, Reason
@@ -87,6 +87,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     offload_options.add_options(parser)
     bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
+    parser.add_argument(
+        "--no-kernel", action="store_true", help="load the models here, even where `glasses run` has loaded them"
+    )
     parser.add_argument("--json", action="store_true", help="print answer, times, probabilities and memory as JSON")
     parser.set_defaults(run=run, parts=None)
 
@@ -102,11 +105,13 @@ def run(args: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     display = load_board(args.board).require_display() if args.hud else None
-    times, tokens = Times(), list[Token]()
+    times, tokens, by = Times(), list[Token](), "this process"
     with ExitStack() as stack:
         voice = stack.enter_context(open_voice(args.bundle)) if args.speak else None
         if canned_reply:
             answered, hedged = iter([Token(1, CANNED, canned_reply, 0.0, None, last=True)]), None
+        elif kernels := _answered_by_kernel(inputs, times, args, stack):
+            answered, hedged, by = kernels, None, "running glasses"
         else:
             answered, hedged = _answered(inputs, times, args, stack)
         stream = stack.enter_context(closing(_collected(answered, tokens, args.json)))
@@ -116,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             for _ in stream:
                 pass
-        report = _report(tokens, times, notes)
+        report = _report(tokens, times, notes) | {"answered_by": by}
     if args.json or not tokens:
         print(json.dumps(report, ensure_ascii=False) if args.json else "", flush=True)
     if hedged:
@@ -124,6 +129,15 @@ def run(args: argparse.Namespace) -> int:
     for i, page in enumerate(hud.render(report["answer"], display) if display else (), 1):
         hud.write_png(args.hud if i == 1 else args.hud.with_stem(f"{args.hud.stem}-{i}"), page)
     return 0
+
+
+def _answered_by_kernel(
+    inputs: list[Given], times: Times, args: argparse.Namespace, stack: ExitStack
+) -> Iterator[Token] | None:
+    """The answer of `glasses run`, where it runs and nothing else was asked for."""
+    if args.no_kernel or offload_options.given(args).url:
+        return None
+    return ask_kernel.answered(inputs, times, args, stack, _tell_question)
 
 
 def _answered(

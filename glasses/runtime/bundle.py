@@ -54,19 +54,11 @@ class Connector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedBundle:
-    """The models of one bundle that turn sensor data into rows, and the backbone that reads them.
-
-    `ambience` is the acoustic context of speech: rows that tell who speaks, how and where. `n_prefix` is the number of
-    rows of the system prompt, to which the backbone is rolled back before every turn.
-    """
+class LoadedEncoders:
+    """The encoders of one bundle, or those that are needed: what sensors give as latents."""
 
     bundle: store.Bundle
     encoders: Mapping[Modality, Encoder]
-    connectors: Mapping[Modality, Connector]
-    ambience: PooledConnector | None
-    backbone: LlamaBackbone
-    n_prefix: int
 
     @property
     def audio_encoder(self) -> AudioEncoder:
@@ -83,11 +75,6 @@ class LoadedBundle:
         """The encoder of pictures."""
         return cast(ImageEncoder, self.encoders["image"])
 
-    @property
-    def speech_connector(self) -> SpeechConnector:
-        """The connector of speech."""
-        return cast(SpeechConnector, self.connectors["audio"])
-
     def encode_audio(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, ...]:
         """All latents of one window of float32 sound (N,) at 16 kHz: of the speech in it, then of the other sounds.
 
@@ -95,6 +82,25 @@ class LoadedBundle:
         """
         of_sound = [name for name, one in MODALITIES.items() if one.encodes_sound and name in self.encoders]
         return tuple(self.encoders[name].encode(pcm, t_ns) for name in of_sound)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBundle(LoadedEncoders):
+    """The models of one bundle that turn sensor data into rows, and the backbone that reads them.
+
+    `ambience` is the acoustic context of speech: rows that tell who speaks, how and where. `n_prefix` is the number of
+    rows of the system prompt, to which the backbone is rolled back before every turn.
+    """
+
+    connectors: Mapping[Modality, Connector]
+    ambience: PooledConnector | None
+    backbone: LlamaBackbone
+    n_prefix: int
+
+    @property
+    def speech_connector(self) -> SpeechConnector:
+        """The connector of speech."""
+        return cast(SpeechConnector, self.connectors["audio"])
 
     def widths(self) -> dict[str, int]:
         """Every latent space that the connectors accept, with the width of its latents."""
@@ -104,6 +110,20 @@ class LoadedBundle:
     def close(self) -> None:
         """Frees the backbone."""
         self.backbone.close()
+
+
+def open_encoders(bundle_name: str, *, sounds: bool, pictures: bool) -> LoadedEncoders:
+    """Opens the encoders of sounds, of pictures, or none. Raises ModelError: NOT_FOUND, CORRUPT."""
+    bundle = store.load_bundle(bundle_name)
+    wanted = {
+        name for name, one in MODALITIES.items() if (one.encodes_sound and sounds) or (name == "image" and pictures)
+    }
+    opened = {
+        name: MODALITIES[name].open_encoder(store.path_of(model), n_threads=SPARE_ONE)
+        for name, model in bundle.encoders.items()
+        if name in wanted
+    }
+    return LoadedEncoders(bundle, opened)
 
 
 def open_bundle(

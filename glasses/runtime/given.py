@@ -12,7 +12,7 @@ from glasses.audio.vad import Vad
 from glasses.encoders.audio import windows
 from glasses.media.picture_content import nothing_in
 from glasses.model_store import store
-from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.bundle import LoadedEncoders
 from glasses.types import Float32Array, Latents
 
 Given = str | np.ndarray | Latents  # text; sound float32 (N,); a picture uint8 (H, W, 3); what an encoder made
@@ -49,7 +49,7 @@ def why_empty(given: Given) -> str | None:
     return None  # or no sound and no picture: the encoders say what it is
 
 
-def windows_of(loaded: LoadedBundle, pcm: Float32Array) -> list[Float32Array]:
+def windows_of(loaded: LoadedEncoders, pcm: Float32Array) -> list[Float32Array]:
     """A sound, float32 (N,), as windows of the encoders, without its long pauses: Whisper mishears what is beside them.
 
     Raises ModelError: NOT_FOUND, CORRUPT (the voice detector).

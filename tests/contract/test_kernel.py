@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+from glasses.__main__ import main
 from glasses.backbone.handover import Handover
 from glasses.backbone.llama import LlamaBackbone
 from glasses.errors import InputError, Reason, RemoteError
@@ -265,3 +266,40 @@ def test_kernel_tools_with_names_that_are_taken_or_too_many_are_refused(worn: Wo
         with pytest.raises(RemoteError, match=says):
             asyncio.run(offer(*wrong))
         wait_for(lambda: len(worn.tools.tools) == 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["What is the opposite of hot?"],
+        ["--image", "models/eval/pictures/penguin.jpg", "--top-k", "3"],
+        pytest.param(["--audio", "models/eval/speech/question-090.ogg"], marks=pytest.mark.slow),
+    ],
+)
+def test_ask_where_glasses_run_gives_the_same_answer_without_loading_models(
+    worn: Worn, capsys: pytest.CaptureFixture[str], given: list[str]
+) -> None:
+    reports, notes = list[dict[str, Any]](), list[str]()
+    for option in ([], ["--no-kernel"]):
+        assert main(["ask", "--json", *option, *given]) == 0
+        printed = capsys.readouterr()
+        reports.append(json.loads(printed.out))
+        notes.append(printed.err)
+    assert [one["answered_by"] for one in reports] == ["running glasses", "this process"]
+    assert reports[0]["pieces"] == reports[1]["pieces"]
+    assert reports[0]["answer"]
+    assert notes[0] == notes[1]
+
+
+def test_ask_that_is_too_long_for_an_app_is_answered_here(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "--json", "--top-k", "40", "--max-tokens", "1", "Hello."]) == 0
+    assert json.loads(capsys.readouterr().out)["answered_by"] == "this process"
+
+
+def test_ask_while_the_glasses_refuse_apps_says_how_to_go_on(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:
+    worn.why_not = "the glasses are busy with themselves (82 deg C): ask again later"
+    try:
+        assert main(["ask", "Hello."]) == 2
+    finally:
+        worn.why_not = ""
+    assert "82 deg C): ask again later; --no-kernel loads the models once more" in capsys.readouterr().err

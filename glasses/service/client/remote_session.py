@@ -29,6 +29,7 @@ class RemoteSession:
     generation: int = 0
     have: int = 0  # tokens of the running generation that arrived
     end: str | None = None  # why the last generation ended, as events.TokenEvent says it
+    question: str = ""  # after a feed of a chat: what is put where nothing was asked so far
     _seq: int = 0
     _tokens: asyncio.Queue[tuple[TokenEvent, Float32Array | None] | RemoteError] = field(default_factory=asyncio.Queue)
 
@@ -114,4 +115,5 @@ class RemoteSession:
     async def _done(self, request: Any, arrays: Sequence[Float32Array] = ()) -> int:
         event, _ = await self.client.call(request, arrays, self.id)
         self.n_past = getattr(event, "n_past", self.n_past)
+        self.question = getattr(event, "question", "")
         return self.n_past

@@ -88,6 +88,10 @@ class SyncSession:
     def n_past(self) -> int:
         return self.asynchronous.n_past
 
+    @property
+    def question(self) -> str:
+        return self.asynchronous.question
+
     def feed(self, *inputs: Input) -> int:
         return self.client.wait(self.asynchronous.feed(*inputs))
 

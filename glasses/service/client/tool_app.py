@@ -31,6 +31,7 @@ from glasses.service.protocol.tool_messages import MAX_SAID, ToolCall, ToolOffer
 from glasses.system.kernel_socket import kernel_socket_path
 
 log = logging.getLogger(__name__)
+START_S = 20.0  # the first app that connects starts the server: half a second, on a busy board some
 AGAIN_S = 2.0  # between two tries to reach the glasses
 Function = Callable[..., str]
 
@@ -103,7 +104,7 @@ class ToolApp:
 
     async def _serve_once(self) -> None:
         """Until the connection is lost, which raises RemoteError(NO_NETWORK)."""
-        transport = WebSocket(self._address or f"unix:{kernel_socket_path()}")
+        transport = WebSocket(self._address or f"unix:{kernel_socket_path()}", open_timeout_s=START_S)
         async with Client(transport, resume_s=0.0) as client:
             client.on_tool_call = self._answer
             await client.offer_tools([tool.offer for tool in self._tools.values()])

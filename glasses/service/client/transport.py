@@ -28,22 +28,29 @@ class Transport(Protocol):
 
 class WebSocket:
     """A WebSocket to `address`: unix:PATH, ws://HOST:PORT or wss://HOST:PORT. `tls` verifies the service and may hold a
-    client certificate. The service sends arrays as `dtype`.
+    client certificate. The service sends arrays as `dtype`. It is given `open_timeout_s` to answer.
     """
 
     def __init__(
-        self, address: str, *, token: str | None = None, tls: ssl.SSLContext | None = None, dtype: wire.Dtype = "f32"
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        dtype: wire.Dtype = "f32",
+        open_timeout_s: float = OPEN_TIMEOUT_S,
     ) -> None:
         if not address.startswith(("unix:", "ws://", "wss://")):
             raise InputError(Reason.BAD_INPUT, f"{address!r}: give unix:PATH, ws://HOST:PORT or wss://HOST:PORT")
         self._address, self._path, self._tls = address, f"/v1/ws?dtype={dtype}", tls
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._ws: ClientConnection | None = None
+        self._open_timeout_s = open_timeout_s
 
     async def open(self) -> None:
         options: dict[str, Any] = {
             "additional_headers": self._headers, "compression": None, "max_size": wire.MAX_MESSAGE_BYTES,
-            "open_timeout": OPEN_TIMEOUT_S, "close_timeout": 1, "ping_interval": 5, "ping_timeout": 5,
+            "open_timeout": self._open_timeout_s, "close_timeout": 1, "ping_interval": 5, "ping_timeout": 5,
         }  # fmt: skip
         try:
             if self._address.startswith("unix:"):

@@ -21,12 +21,15 @@ class Opened(Message, tag="opened", frozen=True):
 
 
 class Done(Message, tag="done", frozen=True):
-    """Answers every other request on a session, when it is done."""
+    """Answers every other request on a session, when it is done. After a Feed of a chat, `question` is what will be
+    put where its pictures and sounds came with no question.
+    """
 
     rid: Count
     session: str
     n_past: Count
     seq: Count = 0
+    question: str = ""
 
 
 class TokenEvent(Message, tag="piece", frozen=True):

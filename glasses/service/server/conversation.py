@@ -12,6 +12,7 @@ from typing import NamedTuple
 from glasses.backbone.inputs import ModelInput
 from glasses.errors import InputError, Reason
 from glasses.runtime import prompt
+from glasses.runtime.modalities import question_about
 from glasses.runtime.prompt import PromptState
 from glasses.service.engines.engine import Context, Output, ReadsValues, check_all
 from glasses.service.protocol.messages import Part
@@ -46,6 +47,13 @@ class Conversation:
     def n_past(self) -> int:
         """Rows in the context."""
         return self.context.n_past
+
+    @property
+    def question(self) -> str:
+        """What is put at the end of the turn, as it is now, "" for nothing."""
+        turn = self.turn
+        is_asked = turn.has_question or not turn.modalities or not self.chat
+        return "" if is_asked else question_about(turn.modalities)
 
     def branch(self) -> Conversation:
         """A second conversation that continues from here."""

@@ -181,7 +181,7 @@ class Session:
             await self._run_slices(conversation.feed(request.parts, arrays), request.seq)
         else:
             await self._run(lambda: conversation.rollback(request.n_past), can_abort=False)
-        return Done(request.rid, self.id, self.n_past, request.seq)
+        return Done(request.rid, self.id, self.n_past, request.seq, conversation.question)
 
     async def _run(self, function: Callable[[], _T], *, can_abort: bool = True) -> _T:
         """Runs one slice of work, once a client is connected and it is this session's turn. Raises ModelError(ABORTED)
