@@ -100,7 +100,9 @@ def run(args: argparse.Namespace) -> int:
         )
         handover = Handover(loaded.backbone)
         kernel = stack.enter_context(
-            run_apps.serving(config, loaded, handover, why_not=services.governor.why_no_apps, note=note)
+            run_apps.serving(
+                config, loaded, handover, tools=tools.registry, why_not=services.governor.why_no_apps, note=note
+            )
         )
         assistant = Assistant(
             config,

@@ -53,7 +53,7 @@ def serving(
         from glasses.service.server.kernel import Kernel  # noqa: PLC0415
 
         path = kernel_socket.kernel_socket_path()
-        tokens = store.cache_dir() / "tokens" / f"{config.bundle}.tokens"
+        tokens = store.cache_dir() / "tokens" / f"{loaded.bundle.name}.tokens"
         kernel = Kernel(loaded, handover, sock, f"unix:{path}", tokens=tokens, why_not=why_not, tools=tools)
         stack.enter_context(kernel.running())
         yield kernel
