@@ -59,6 +59,20 @@ def encode(loaded: LoadedEncoders, given: Given) -> Iterator[Latents | str]:
             yield from loaded.encode_audio(window)
 
 
+def no_tools(rows: Float32Array) -> str | None:
+    """No turn asks for a tool."""
+    del rows
+    return None
+
+
+def tool_said(loaded: LoadedBundle, turn: Turn, tools: Callable[[Float32Array], str | None]) -> str | None:
+    """What a tool says to a turn that is given whole; None where it asks for none. Raises ModelError as `answer`."""
+    asked = request_of(loaded, turn.inputs)
+    loaded.backbone.rollback(loaded.n_prefix)
+    loaded.backbone.feed([*asked, suffix_of(loaded.backbone)])
+    return tools(rows_of(loaded.backbone, asked))
+
+
 def answer(
     loaded: LoadedBundle,
     turn: Turn,
@@ -68,7 +82,7 @@ def answer(
     top_k: int = 0,
     want_latents: bool = False,
     on_question: Callable[[str], None] = lambda question: None,
-    tools: Callable[[Float32Array], str | None] = lambda rows: None,
+    tools: Callable[[Float32Array], str | None] = no_tools,
 ) -> Iterator[Token]:
     """Streams the answer to one turn; the context is rolled back to the system prompt first.
 

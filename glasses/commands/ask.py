@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from glasses.assistant.answer import CANNED, Times, answer, encode
+from glasses.assistant.answer import CANNED, Times, answer, encode, no_tools, tool_said
 from glasses.audio.sound_files import is_silent, read_audio, write_wav
-from glasses.commands import ask_kernel, bundle_option, offload_options, preflight
+from glasses.commands import ask_kernel, ask_tools, bundle_option, offload_options, preflight
 from glasses.decoders import hud
 from glasses.decoders.clauses import clauses
 from glasses.errors import InputError, ModelError, Reason
@@ -42,6 +42,7 @@ examples:
   glasses ask "What is the capital of France?" --json
   glasses ask --image photo.jpg --offload wss://desk:8765  a larger model may answer, see glasses serve
   glasses ask --audio question.wav --speak answer.wav --hud answer.png --board even-g1
+  glasses ask "Set a timer for five minutes."              done by a tool; glasses run rings when it is up
 
 The backbone gets everything in the order of the command line. Sounds and pictures reach it as latent vectors: no
 transcript and no caption is made.
@@ -85,6 +86,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--top-k", type=int, default=0, metavar="K", help="with --json: also the K most likely tokens at each place"
     )
+    parser.add_argument(
+        "--no-tools", dest="tools", action="store_false", help="ask the model, also for what a tool would do"
+    )
+    parser.add_argument("--yes", action="store_true", help="agree to what a tool asks first")
     offload_options.add_options(parser)
     bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
     parser.add_argument(
@@ -152,8 +157,11 @@ def _answered(
     times.add("encode", since_ns)
     turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
     hedged = offload_options.open_answerer(offload_options.given(args), stack)
+    tools = ask_tools.opened(loaded, args, stack) if args.tools else no_tools
+    if hedged and (said := tool_said(loaded, turn, tools)) is not None:  # nothing of it leaves
+        return iter([Token(turn.id, CANNED, said, 0.0, None, last=True)]), None
     if hedged is None:
-        how: dict[str, Any] = {"max_tokens": args.max_tokens, "top_k": args.top_k}
+        how: dict[str, Any] = {"max_tokens": args.max_tokens, "top_k": args.top_k, "tools": tools}
         answered = answer(loaded, turn, times, **how, on_question=_tell_question)
     else:
         answered = _hedged(hedged, loaded, turn, times, args)

@@ -116,6 +116,16 @@ def running_pid() -> int:
     return _read()[0]
 
 
+def is_running() -> bool:
+    """Whether this user's `glasses run` runs. Raises InputError(REFUSED) as `running_pid` does."""
+    try:
+        return running_pid() > 0
+    except InputError as error:
+        if error.reason is Reason.NOT_FOUND:
+            return False
+        raise
+
+
 def _read() -> tuple[int, int]:
     """Process id and the time up to which it has wiped. Raises as `running_pid` does."""
     path = process_file_path()
