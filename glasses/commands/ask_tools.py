@@ -36,7 +36,7 @@ def opened(loaded: LoadedBundle, args: argparse.Namespace, stack: ExitStack) -> 
     if servers:
         servers.wait()
     context = ToolContext(datetime.now, store, tools=registry)
-    kept = own_state_folder() / "tools" / f"{args.bundle}.npz"
+    kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
     caller = open_caller(loaded, registry, context, kept=kept)
     if caller is None:
         return lambda rows: None

@@ -77,7 +77,7 @@ class WornTools:
         stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=note))
         for problem in persona.unknown_tools(self.registry.tools):
             note(problem)
-        kept = own_state_folder() / "tools" / f"{config.bundle}.npz"
+        kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
         caller = open_caller(loaded, self.registry, context, persona=persona, kept=kept)
         self.turns = CalledTools(caller, self.announcements.say) if caller else None
         if caller is None:
