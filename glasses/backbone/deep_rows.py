@@ -21,13 +21,6 @@ SHARED = 3.0  # the shared direction moves this many times faster than a single 
 DECAY = 1e-3  # weight of the squared rows
 
 
-def turn_values(values: Float32Array) -> Float32Array:
-    """What is classified of a turn, float32 (2 * width,), from the value vectors (n, width) of the user's rows: those
-    of the last one, which has read all others, and the mean.
-    """
-    return np.concatenate([values[-1], values.mean(axis=0)])
-
-
 def fit(values: Float32Array, wanted: Any, n_tokens: int) -> tuple[Float32Array, float]:
     """Deep rows float32 (n_tokens, n_values + 1) from `values` (n, n_values) and `wanted` (n,), an index into the
     tokens or -1; and the share of examples where they choose rightly.

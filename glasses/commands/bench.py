@@ -26,6 +26,7 @@ from glasses.evaluation.bench import (
     latents,
     memory,
     recall,
+    requests,
     soak,
 )
 from glasses.evaluation.progress import Tick, progress
@@ -194,6 +195,18 @@ def _follow_up_answers(args: argparse.Namespace, tick: Tick) -> Measured:
     return figures, follow_up_answers.report(figures)
 
 
+def _requests(args: argparse.Namespace, tick: Tick) -> Measured:
+    figures = requests.run(
+        args.bundle,
+        spoken=args.spoken,
+        noise_db=args.noise,
+        with_baseline=args.prompted,
+        limit=args.limit,
+        tick=tick,
+    )
+    return figures, requests.report(figures)
+
+
 def _compare(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = answers.run(args.bundle, args.clips, tick=tick)
     return figures, answers.report(figures)
@@ -227,6 +240,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "minutes (default: 10)"},
     "spoken": {"action": "store_true", "help": "spoken as well, in quiet and in noise. Debian: flite"},
     "limit": {"type": int, "default": None, "metavar": "N", "help": "at most N requests (default: all)"},
+    "noise": {"type": float, "metavar": "DB", "help": "spoken, with noise so many dB below"},
+    "prompted": {"action": "store_true", "help": "compare with all tools in the prompt and a grammar for the answer"},
     "clips": {"type": int, "default": 140, "metavar": "N", "help": "clips or pictures of a kind (default: 140)"},
 }
 BENCHMARKS: dict[str, Benchmark] = {
@@ -275,6 +290,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "memory-recall": Benchmark(
         "sounds named from the memory, and which views it keeps", _memory_recall, ("clips",), "memory-recall --clips 20"
+    ),
+    "requests": Benchmark(
+        "everyday requests for which the right tool is chosen, and false calls",
+        _requests,
+        ("spoken", "noise", "prompted", "limit"),
+        "requests --spoken --noise 10",
     ),
     "compare": Benchmark(
         "what latents and a transcript can each answer", _compare, ("clips",), "compare --clips 20", _BASELINE

@@ -58,7 +58,7 @@ def open_tool_chooser(loaded: LoadedBundle, kept: Path | None = None) -> ToolCho
     tools that are trained on this device. Raises ModelError: NOT_FOUND, CORRUPT, TOO_LARGE, WRONG_SPACE.
     """
     name = loaded.bundle.tool_choice
-    return None if name is None else ToolChooser(loaded.backbone, loaded.n_prefix, store.path_of(name), kept)
+    return None if name is None else ToolChooser(loaded.backbone, store.path_of(name), kept)
 
 
 def open_argument_reader(loaded: LoadedBundle) -> ArgumentReader:

@@ -40,9 +40,9 @@ class Chosen(Protocol):
 
 
 class Chooser(Protocol):
-    """Tells which tool a turn asks for, from the KV cache as it stands at the end of the prompt; see `ToolChooser`."""
+    """Tells which tool a turn asks for; see `ToolChooser`."""
 
-    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Chosen | None:
+    def choose(self, rows: Float32Array, names: Sequence[str], *, waiting: bool = False) -> Chosen | None:
         """One of `names`; "confirm" or "decline" where a question waits and the turn answers it; None: no tool."""
         ...
 
@@ -51,7 +51,7 @@ class Chooser(Protocol):
         ...
 
     def train(self, tool: Tool, /) -> None:
-        """Makes one of them so. Raises ModelError(ABORTED)."""
+        """Makes one of them so."""
         ...
 
 
@@ -114,7 +114,7 @@ class ToolCaller:
         """
         waiting = self._waits()
         tools = self._tools()
-        chosen = self._chooser.choose(len(rows), list(tools), waiting=waiting is not None and waiting.for_yes)
+        chosen = self._chooser.choose(rows, list(tools), waiting=waiting is not None and waiting.for_yes)
         name = chosen.name if chosen else None
         if waiting and waiting.for_yes and name in ("confirm", "decline"):
             return ToolCall(waiting.call.tool, waiting.call.arguments, name)

@@ -1,14 +1,15 @@
-"""The file of a backbone's trained tool rows: an npz of the deep rows of each tool, and what it takes to train another.
+"""The file of a backbone's trained tool rows: an npz of the row of each tool, and what it takes to train another.
 
 | array | what |
 |---|---|
 | `space` | first 16 hex digits of the sha256 of the backbone's file |
+| `project` ... | the network that makes `width` values of a turn: see word_net |
 | `names` | (k,) the tools, and "confirm" and "decline" |
-| `rows`, `bias` | (k, n_values), (k,): a score above zero calls the tool |
-| `basis` | (c, n_values) int8, with `basis_scale` (c,), `basis_bias` (c,): projects values to c components |
-| `examples` | (n, c) int8, with `example_scale` (): the components of the wordings that the rows were trained on |
-| `example_scores` | (n, k): what the rows score there |
-| `wanted` | (n,) int16: index into `names`, -1 for none |
+| `rows`, `bias` | (k, width), (k,): a score above zero calls the tool |
+| `examples` | (n, width) uint8, `example_scale`, `example_least` (width,): values of wordings to train against |
+| `wanted` | (n,) int16: what they ask for, an index into `names`, -1 for nothing |
+
+A file of rows that were trained on the device has `names`, `rows`, `bias` and `space` alone, and `digests`.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from typing import Any
 import numpy as np
 
 from glasses.errors import ModelError, Reason
+from glasses.tools import word_net
+from glasses.tools.word_net import WordNet
 from glasses.types import Float32Array
 
 MAX_BYTES = 16 << 20
+_BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedRows:
-    """Deep rows by name: `rows` float32 (k, n_values), `bias` (k,)."""
+    """Rows by name: `rows` float32 (k, width), `bias` (k,)."""
 
     space: str
     names: tuple[str, ...]
@@ -37,7 +41,7 @@ class TrainedRows:
     bias: Float32Array
 
     def scores(self, values: Float32Array) -> Float32Array:
-        """Float32 (k,) of the values (n_values,) of a turn."""
+        """Float32 (k,) of the values (width,) of a turn."""
         return self.rows @ values + self.bias
 
     def arrays(self) -> dict[str, Any]:
@@ -52,51 +56,58 @@ class TrainedRows:
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """What another tool is trained against: n wordings by their c components and by the k scores of the trained rows.
+    """What another tool is trained against: the values (n, width) of wordings, and what they ask for."""
 
-    `basis` (c, n_values) and `basis_bias` (c,) give the components of a turn's values.
-    """
-
-    basis: Float32Array
-    basis_bias: Float32Array
-    components: Float32Array  # (n, c)
-    scores: Float32Array  # (n, k)
-    wanted: np.ndarray[Any, np.dtype[np.int16]]  # (n,)
+    values: Float32Array
+    wanted: np.ndarray[Any, np.dtype[np.int16]]
 
 
 def read(path: Path) -> TrainedRows:
     """The rows of a file. Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT."""
-    with _opened(path) as file:
-        try:
+    try:
+        with _opened(path) as file:
             rows, bias = file["rows"].astype(np.float32), file["bias"].astype(np.float32)
             found = TrainedRows(str(file["space"]), tuple(str(one) for one in file["names"]), rows, bias)
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise _corrupt(path, str(error)) from error
+    except _BROKEN as error:
+        raise corrupt(path, str(error)) from error
     fits = rows.ndim == 2 and rows.shape[0] == len(found.names) == len(bias) and bias.ndim == 1
     if not fits or not np.isfinite(rows).all() or not np.isfinite(bias).all():
-        raise _corrupt(path, f"rows {rows.shape} of {len(found.names)} names, or not finite")
+        raise corrupt(path, f"rows {rows.shape} of {len(found.names)} names, or not finite")
     return found
+
+
+def read_net(path: Path) -> WordNet:
+    """The network of a file. Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT."""
+    try:
+        with _opened(path) as file:
+            return word_net.of(file)
+    except _BROKEN as error:
+        raise corrupt(path, str(error)) from error
 
 
 def read_bank(path: Path) -> Bank:
     """What a file keeps for training. Raises ModelError: NOT_FOUND, TOO_LARGE, CORRUPT."""
-    with _opened(path) as file:
-        try:
-            basis = file["basis"].astype(np.float32) * file["basis_scale"].astype(np.float32)[:, None]
-            components = file["examples"].astype(np.float32) * np.float32(file["example_scale"])
-            bank = Bank(
-                basis,
-                file["basis_bias"].astype(np.float32),
-                components,
-                file["example_scores"].astype(np.float32),
-                file["wanted"].astype(np.int16),
-            )
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise _corrupt(path, str(error)) from error
-    sizes = {len(bank.components), len(bank.scores), len(bank.wanted)}
-    if len(sizes) != 1 or not len(bank.basis) == len(bank.basis_bias) == bank.components.shape[1]:
-        raise _corrupt(path, "its parts do not fit each other")
+    try:
+        with _opened(path) as file:
+            values = file["examples"].astype(np.float32) * file["example_scale"].astype(np.float32)
+            bank = Bank(values + file["example_least"].astype(np.float32), file["wanted"].astype(np.int16))
+    except _BROKEN as error:
+        raise corrupt(path, str(error)) from error
+    if bank.values.ndim != 2 or len(bank.values) != len(bank.wanted):
+        raise corrupt(path, "its parts do not fit each other")
     return bank
+
+
+def bank_arrays(bank: Bank) -> dict[str, Any]:
+    """What `read_bank` reads."""
+    least = bank.values.min(axis=0)
+    scale = (bank.values.max(axis=0) - least).clip(1e-6) / 255
+    return {
+        "examples": np.round((bank.values - least) / scale).astype(np.uint8),
+        "example_scale": scale.astype(np.float32),
+        "example_least": least.astype(np.float32),
+        "wanted": bank.wanted.astype(np.int16),
+    }
 
 
 def write(path: Path, arrays: dict[str, Any]) -> None:
@@ -115,11 +126,11 @@ def _opened(path: Path) -> Any:
         raise ModelError(Reason.NOT_FOUND, f"{path}: no such rows of tools")
     if path.stat().st_size > MAX_BYTES:
         raise ModelError(Reason.TOO_LARGE, f"{path}: over the cap of {MAX_BYTES:,} bytes for rows of tools")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise _corrupt(path, str(error)) from error
+    if not zipfile.is_zipfile(path):
+        raise corrupt(path, "no npz file")
+    return np.load(path, allow_pickle=False)
 
 
-def _corrupt(path: Path, why: str) -> ModelError:
+def corrupt(path: Path, why: str) -> ModelError:
+    """The error for a file that is no file of rows."""
     return ModelError(Reason.CORRUPT, f"{path}: not the rows of tools: {why}")

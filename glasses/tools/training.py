@@ -1,8 +1,8 @@
-"""Trains the row of one more tool on the device, from its description and examples. Numpy, no gradients.
+"""Trains the row of one more tool on the device, from its description and examples. Numpy; the backbone is not run.
 
-The row is a logistic regression of the tool's wordings against the wordings that the shipped rows were trained on. Few
-wordings and thousands of values: so it reads only the principal components of those, and the scores of the shipped
-rows, which know already what a request is and what those tools are asked with. Both are linear, so the result is a row.
+The row is a logistic regression of the tool's wordings against wordings that the shipped rows were trained on. It reads
+the values of a turn and the scores of the shipped rows, which know already what a request is and what those tools are
+asked with. Both are linear in the values, so the result is a row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from glasses.errors import ModelError, Reason
 from glasses.tools import row_file
 from glasses.tools.row_file import Bank, TrainedRows
 from glasses.tools.tool import Tool
@@ -32,7 +31,7 @@ _SAID = ("{}", "{}", "Please, {}", "Hey, {}", "{} Please.", "Okay, {}")
 
 @dataclass(frozen=True, slots=True)
 class TrainedRow:
-    """The row (n_values,) and bias of one tool; `digest` tells from which wordings."""
+    """The row (width,) and bias of one tool; `digest` tells from which wordings."""
 
     digest: str
     row: Float32Array
@@ -58,19 +57,19 @@ def digest(tool: Tool) -> str:
 
 
 def fit_row(base: TrainedRows, bank: Bank, values: Float32Array) -> tuple[Float32Array, float]:
-    """The row (n_values,) and bias of a tool whose wordings left `values` (n, n_values).
+    """The row (width,) and bias of a tool whose wordings have the `values` (n, width).
 
     It minimises the cross-entropy of {none, shipped tools, the new one} with the scores of the others as they are, by
     Adam (Kingma and Ba 2015) with all wordings in every step. The new wordings weigh as much as all others.
     """
-    scores = np.concatenate([bank.scores, values @ base.rows.T + base.bias])
-    components = np.concatenate([bank.components, values @ bank.basis.T + bank.basis_bias])
-    inputs = np.concatenate([components, scores, np.ones((len(scores), 1), np.float32)], axis=1)
+    everything = np.concatenate([bank.values, values])
+    scores = everything @ base.rows.T + base.bias
+    inputs = np.concatenate([everything, scores, np.ones((len(scores), 1), np.float32)], axis=1)
     middle, spread = inputs.mean(axis=0), inputs.std(axis=0) + np.float32(1e-3)
     middle[-1], spread[-1] = 0, 1
     x = (inputs - middle) / spread / np.float32(np.sqrt(inputs.shape[1]) / 8)
     x[:, -1] = 1
-    is_new = np.arange(len(x)) >= len(bank.scores)
+    is_new = np.arange(len(x)) >= len(bank.values)
     others = np.logaddexp.reduce(np.concatenate([np.zeros((len(scores), 1), np.float32), scores], axis=1), axis=1)
     weight = np.where(is_new, 0.5 / is_new.sum(), 0.5 / (~is_new).sum()).astype(np.float32)
     row, mean, square = (np.zeros(x.shape[1], np.float32) for _ in range(3))
@@ -82,37 +81,29 @@ def fit_row(base: TrainedRows, bank: Bank, values: Float32Array) -> tuple[Float3
         mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
         rate = _RATE * min(1.0, 3 * (1 - step / _STEPS))
         row -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-9)
-    silent = np.sort((x[: len(bank.scores)] @ row)[bank.wanted < 0])
+    silent = np.sort((x[: len(bank.values)] @ row)[bank.wanted < 0])
     if len(silent):
         row[-1] -= max(0.0, float(silent[int((1 - FALSE) * (len(silent) - 1))]))
-    return _unfolded(base, bank, row, middle, spread * np.float32(np.sqrt(inputs.shape[1]) / 8))
+    slope = row[:-1] / (spread[:-1] * np.float32(np.sqrt(inputs.shape[1]) / 8))
+    of_values, of_scores = slope[: values.shape[1]], slope[values.shape[1] :]
+    bias = float(row[-1]) - float(slope @ middle[:-1]) + float(of_scores @ base.bias)
+    return (of_values + of_scores @ base.rows).astype(np.float32), bias
 
 
-def _unfolded(
-    base: TrainedRows, bank: Bank, row: Float32Array, middle: Float32Array, spread: Float32Array
-) -> tuple[Float32Array, float]:
-    """A row over components and scores as a row over values, and its bias."""
-    slope, bias = row[:-1] / spread[:-1], float(row[-1])
-    bias -= float(slope @ middle[:-1])
-    c = len(bank.basis)
-    bias += float(slope[:c] @ bank.basis_bias) + float(slope[c:] @ base.bias)
-    return (slope[:c] @ bank.basis + slope[c:] @ base.rows).astype(np.float32), bias
-
-
-def read_trained(path: Path, space: str) -> dict[str, TrainedRow]:
-    """The rows that were trained on this device for the backbone `space`; none where there is no file, or that of
-    another backbone. Raises ModelError: CORRUPT, TOO_LARGE.
+def read_trained(path: Path, space: str, width: int) -> dict[str, TrainedRow]:
+    """The rows of `width` that were trained on this device for the backbone `space`; none where there is no file, or
+    that of another backbone or network. Raises ModelError: CORRUPT, TOO_LARGE.
     """
     if not path.is_file():
         return {}
     kept = row_file.read(path)
-    if kept.space != space:
+    if kept.space != space or kept.rows.shape[1] != width:
         return {}
     try:
         with np.load(path, allow_pickle=False) as file:
             digests = [str(one) for one in file["digests"]]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(Reason.CORRUPT, f"{path}: not the rows of tools: {error}; delete it") from error
+        raise row_file.corrupt(path, f"{error}; delete it") from error
     rows = zip(kept.names, digests, kept.rows, kept.bias, strict=True)
     return {name: TrainedRow(digest, row, float(bias)) for name, digest, row, bias in rows}
 

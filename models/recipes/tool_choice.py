@@ -1,182 +1,222 @@
-"""Trains the rows that choose a tool, for one bundle: see models/cards/tools-pocket.md.
+"""Trains what chooses a tool, for the backbone of one bundle: see models/cards/tools-pocket.md. Needs torch.
 
-    python -m models.recipes.tool_choice typed --bundle pocket --out typed.npz
-    python -m models.recipes.tool_choice fit --features typed.npz spoken.npz --bundle pocket --out models/artifacts
+    python -m models.recipes.tool_choice --bundle pocket --out models/artifacts
+    python -m models.refresh tools-pocket
 
-The backbone reads every wording once, and what its words left in the KV cache is kept; no gradient passes through it.
+It reads the backbone's token rows only, so it takes a minute of one core, whatever the size of the backbone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from glasses.backbone import deep_rows
-from glasses.backbone.kv_values import last_values
 from glasses.backbone.llama import LlamaBackbone
-from glasses.backbone.prompt import SYSTEM
 from glasses.model_store import store
 from glasses.tools import row_file
 from glasses.tools.choice import CONFIRM, DECLINE
+from glasses.tools.row_file import Bank, TrainedRows
+from glasses.tools.word_net import SPANS, WordNet
 from glasses.types import Float32Array
 from models.recipes.tool_choice_wordings import NONE, Wording, wordings
 
-FALSE = 0.007  # share of wordings that ask for nothing which may call a tool; sets the threshold
-FOLDS = 4
-N_COMPONENTS = 128
+WIDTH = 96
+A_EPOCH, BATCH = 9000, 64
+FALSE = (
+    0.02  # share of held-out wordings that ask for nothing, most of them with the tools' own words, which may call one
+)
+MOST_EXAMPLES = 2600  # in the bank
 
 
-def chosen(most: int, n_none: int) -> list[Wording]:
-    """At most `most` wordings of each tool and `n_none` others, of as many lines as possible, in a random order."""
-    seen: set[int] = set()
-    first, more = list[Wording](), list[Wording]()
-    for one in wordings(10**6):
-        (more if one.group in seen else first).append(one)
-        seen.add(one.group)
-    out, count = list[Wording](), dict[str, int]()
-    for one in (*first, *more):
-        count[one.tool] = count.get(one.tool, 0) + 1
-        if count[one.tool] <= (n_none if one.tool == NONE else most):
-            out.append(one)
-    random.Random(5).shuffle(out)
-    return out
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Wordings as indices into `rows` (tokens that occur + 1, n_embd), whose first row is no token; and what they are.
+
+    `wanted` is an index into `names`, or len(names) for nothing. A tenth of the lines is not trained on.
+    """
+
+    ids: Tensor
+    rows: Tensor
+    names: list[str]
+    wanted: Tensor
+    is_held_out: Any
+    sources: list[str]
 
 
-def typed(bundle: str, found: Sequence[Wording], n_threads: int) -> Iterable[Float32Array]:
-    """The values (n_values,) of each wording, as a first turn."""
+def read(bundle: str) -> Data:
+    """The wordings, by the tokens of a bundle's backbone."""
+    found = list({(one.words, one.tool): one for seed in (1, 2) for one in wordings(10**6, seed=seed)}.values())
     path = store.path_of(store.load_bundle(bundle).backbone)
-    with LlamaBackbone(path, n_threads=n_threads, n_ctx=512) as backbone:
-        backbone.feed([backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))])
-        n_prefix = backbone.n_past
-        for one in found:
-            ids = backbone.tokenize(one.words, special=False)
-            backbone.rollback(n_prefix)
-            backbone.feed([ids])
-            yield deep_rows.turn_values(last_values(backbone.snapshot().kv, backbone.n_past, len(ids)))
-
-
-def save(path: Path, found: Sequence[Wording], values: Iterable[Float32Array]) -> None:
-    """Writes the values of wordings as float16, with what they are."""
-    rows, since_s = list[np.ndarray[Any, Any]](), time.monotonic()
-    for i, one in enumerate(values):
-        rows.append(one.astype(np.float16))
-        if i % 100 == 99:
-            print(f"{i + 1} of {len(found)}, {time.monotonic() - since_s:.0f} s", flush=True)
-    labels = json.dumps([[one.words, one.tool, one.group, one.source] for one in found])
-    np.savez(path, values=np.stack(rows), labels=np.array(labels))
-
-
-def load(paths: Sequence[Path]) -> tuple[Float32Array, list[Wording]]:
-    """What `save` wrote, of several files."""
-    values, found = list[Float32Array](), list[Wording]()
-    for path in paths:
-        with np.load(path) as file:
-            values.append(file["values"].astype(np.float32))
-            found += [Wording(*one) for one in json.loads(str(file["labels"]))]
-    return np.concatenate(values), found
-
-
-def fit(values: Float32Array, wanted: Any, n: int) -> tuple[Float32Array, Float32Array]:
-    """Rows (n, n_values) and biases (n,)."""
-    deep, _ = deep_rows.fit(values, wanted, n)
-    return deep[:, :-1], deep[:, -1]
-
-
-def out_of_fold(values: Float32Array, wanted: Any, groups: Any, n: int) -> Float32Array:
-    """The scores (m, n) of each wording by rows that were trained without any wording of its line."""
-    fold = np.array([hash((7, int(g))) % FOLDS for g in groups])
-    scores = np.zeros((len(values), n), np.float32)
-    for k in range(FOLDS):
-        rows, bias = fit(values[fold != k], wanted[fold != k], n)
-        scores[fold == k] = values[fold == k] @ rows.T + bias
-    return scores
-
-
-def bank(values: Float32Array, scores: Float32Array, wanted: Any) -> dict[str, Any]:
-    """What another tool is trained against (see row_file)."""
-    middle, spread = values.mean(axis=0), values.std(axis=0) + np.float32(1e-3)
-    even = (values - middle) / spread
-    sizes, vectors = np.linalg.eigh(even @ even.T)
-    n = min(N_COMPONENTS, len(even))
-    vectors, sizes = vectors[:, ::-1][:, :n], sizes[::-1][:n].clip(1e-3)
-    basis = (even.T @ (vectors / np.sqrt(sizes))).T / spread
-    scale = np.abs(basis).max(axis=1) / 127
-    small = np.round(basis / scale[:, None]).astype(np.int8)
-    bias = -(small * scale[:, None]) @ middle
-    components = values @ (small * scale[:, None]).T + bias
-    step = float(np.abs(components).max(axis=0).mean()) / 127
-    return {
-        "basis": small, "basis_scale": scale.astype(np.float32), "basis_bias": bias.astype(np.float32),
-        "examples": np.clip(np.round(components / step), -127, 127).astype(np.int8),
-        "example_scale": np.array(step, np.float32), "example_scores": scores.astype(np.float16),
-        "wanted": wanted.astype(np.int16),
-    }  # fmt: skip
-
-
-def threshold(scores: Float32Array, is_none: Any, waiting: Sequence[int]) -> tuple[float, float]:
-    """How far the biases go down, of tools and of confirm and decline, so that FALSE of what asks for none calls."""
-    tools = [i for i in range(scores.shape[1]) if i not in waiting]
-    one = float(np.quantile(scores[is_none][:, tools].max(axis=1), 1 - FALSE))
-    other = float(np.quantile(scores[is_none][:, list(waiting)].max(axis=1), 1 - FALSE)) if waiting else 0.0
-    return max(0.0, one), max(0.0, other)
-
-
-def report(scores: Float32Array, wanted: Any, names: Sequence[str], found: Sequence[Wording]) -> None:
-    """Prints what is chosen rightly by source, and the pairs that are taken for each other most."""
-    best = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), -1)
-    for source in sorted({one.source for one in found}):
-        here = np.array([one.source == source for one in found])
-        calls, none = here & (wanted >= 0), here & (wanted < 0)
-        right = (best == wanted)[calls].mean() if calls.any() else np.nan
-        print(f"{source}: right {right:.3f} of {calls.sum()}, false {(best[none] >= 0).mean():.4f} of {none.sum()}")
-    mixed: dict[tuple[str, str], int] = {}
-    for is_, should in zip(best, wanted, strict=True):
-        if is_ != should:
-            pair = (NONE if should < 0 else names[should], NONE if is_ < 0 else names[is_])
-            mixed[pair] = mixed.get(pair, 0) + 1
-    print(sorted(mixed.items(), key=lambda one: -one[1])[:25])
-
-
-def train(values: Float32Array, found: Sequence[Wording], space: str) -> dict[str, Any]:
-    """The arrays of a row file."""
+    with LlamaBackbone(path, n_threads=1, n_ctx=32) as backbone:
+        ids = [backbone.tokenize(one.words, special=False) for one in found]
+        tokens = sorted({token for one in ids for token in one})
+        rows = np.asarray(backbone.token_rows(tokens), np.float32)
+    rows = rows / np.sqrt(np.square(rows).mean(axis=1, keepdims=True))
+    number = {token: i + 1 for i, token in enumerate(tokens)}
+    table = np.zeros((len(ids), max(map(len, ids))), np.int64)
+    for i, one in enumerate(ids):
+        table[i, : len(one)] = [number[token] for token in one]
     names = sorted({one.tool for one in found} - {NONE})
-    waiting = [names.index(name) for name in (CONFIRM, DECLINE) if name in names]
-    wanted = np.array([names.index(one.tool) if one.tool != NONE else -1 for one in found])
-    scores = out_of_fold(values, wanted, [one.group for one in found], len(names))
-    down, down_waiting = threshold(scores, wanted < 0, waiting)
-    shift = np.full(len(names), down, np.float32)
-    shift[waiting] = down_waiting
-    report(scores - shift, wanted, names, found)
-    rows, bias = fit(values, wanted, len(names))
-    trained = row_file.TrainedRows(space, tuple(names), rows, bias - shift)
-    return trained.arrays() | bank(values, scores - shift, wanted)
+    wanted = [names.index(one.tool) if one.tool != NONE else len(names) for one in found]
+    held_out = _held_out(found)
+    none = np.zeros((1, rows.shape[1]), np.float32)
+    return Data(
+        torch.tensor(table), torch.tensor(np.concatenate([none, rows])), names, torch.tensor(wanted), held_out,
+        [one.source for one in found],
+    )  # fmt: skip
+
+
+def _held_out(found: Sequence[Wording]) -> Any:
+    groups = np.array([one.group for one in found])
+    unique = np.unique(groups)
+    return np.isin(groups, np.random.default_rng(1).choice(unique, len(unique) // 10, replace=False))
+
+
+class Net(nn.Module):
+    """`glasses.tools.word_net` as it is trained, and a row for each tool and for nothing over it."""
+
+    def __init__(self, data: Data) -> None:
+        super().__init__()
+        rows = data.rows[1:].numpy()
+        middle = rows.mean(axis=0)
+        _, sizes, axes = np.linalg.svd(rows - middle, full_matrices=False)
+        first = axes[:WIDTH].T / (sizes[:WIDTH] / np.sqrt(len(rows))) / 2  # principal components, of length 1/2
+        self.project = nn.Linear(rows.shape[1], WIDTH)
+        self.project.weight.data = torch.tensor(first.T.copy(), dtype=torch.float32)
+        self.project.bias.data = torch.tensor(-(middle @ first), dtype=torch.float32)
+        self.spans = nn.ModuleList([nn.Conv1d(WIDTH, WIDTH, span, padding=span - 1) for span in SPANS])
+        self.out = nn.Linear(WIDTH * (len(SPANS) + 1), len(data.names) + 1)
+        self.dropout = nn.Dropout(0.3)
+
+    def values(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Values (b, width) of rows (b, n, n_embd); `mask` (b, n) is 0 behind a wording's end."""
+        words = (self.project(rows) * mask[..., None]).transpose(1, 2)
+        found = [functional.relu(span(words)).amax(2) for span in self.spans]
+        return torch.cat([*found, words.sum(2) / mask.sum(1, keepdim=True)], dim=1)
+
+    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+        return self.out(self.dropout(self.values(rows, mask)))
+
+
+def batch(data: Data, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and mask of some wordings."""
+    ids = data.ids[index]
+    ids = ids[:, : int((ids > 0).sum(1).max())]
+    return data.rows[ids], (ids > 0).float()
+
+
+def noisy(data: Data, index: Tensor, rng: np.random.Generator, *, with_ambience: bool) -> tuple[Tensor, Tensor]:
+    """As `batch`, with wrong words, rows that are a little off as soft tokens are, and rows of ambience before them."""
+    rows, mask = batch(data, index)
+    wrong = (torch.rand(mask.shape) < 0.06) & (mask > 0) & (mask.sum(1, keepdim=True) > 3)
+    rows = torch.where(wrong[..., None], data.rows[torch.randint(1, len(data.rows), mask.shape)], rows)
+    rows = rows + 0.15 * torch.randn_like(rows) * mask[..., None]
+    if with_ambience and rng.random() < 0.3:
+        n = int(rng.integers(1, 5))
+        rows = torch.cat([torch.randn(len(rows), n, rows.shape[2]), rows], dim=1)
+        mask = torch.cat([torch.ones(len(mask), n), mask], dim=1)
+    return rows, mask
+
+
+def train(data: Data, epochs: int, *, with_ambience: bool, seed: int = 1) -> Net:
+    """Every tool is drawn as often as every other, and nothing 40% of the time."""
+    torch.manual_seed(seed)
+    rng, net = np.random.default_rng(seed), Net(data)
+    index = np.flatnonzero(~data.is_held_out)
+    wanted, n = data.wanted.numpy()[index], len(data.names)
+    count = np.bincount(wanted, minlength=n + 1)
+    weight = np.where(wanted == n, 0.4 / count[n], 0.6 / n / count[wanted].clip(1))
+    slow, fast = net.project.parameters(), [*net.spans.parameters(), *net.out.parameters()]
+    optimizer = torch.optim.AdamW([{"params": slow, "lr": 3e-4}, {"params": fast, "lr": 2e-3}], weight_decay=0.02)
+    n_steps = epochs * A_EPOCH // BATCH
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, step / 100) * max(0.02, 1 - step / n_steps)
+    )
+    for step in range(n_steps):
+        drawn = torch.tensor(index[rng.choice(len(index), BATCH, p=weight / weight.sum())])
+        rows, mask = noisy(data, drawn, rng, with_ambience=with_ambience)
+        loss = functional.cross_entropy(net(rows, mask), data.wanted[drawn], label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 200 == 199:
+            print(f"{step + 1} of {n_steps}: {loss.item():.3f}", flush=True)
+    return net.eval()
+
+
+@torch.no_grad()
+def values_of(net: Net, data: Data, index: Any) -> Float32Array:
+    """Values (m, width) of some wordings."""
+    parts = [net.values(*batch(data, torch.tensor(index[i : i + 256]))) for i in range(0, len(index), 256)]
+    return torch.cat(parts).numpy()
+
+
+def rows_of(net: Net, data: Data, space: str) -> TrainedRows:
+    """A row for each tool, against that of nothing, with the threshold that FALSE sets on lines not trained on."""
+    weight, bias = net.out.weight.detach().numpy(), net.out.bias.detach().numpy()
+    rows = TrainedRows(space, tuple(data.names), weight[:-1] - weight[-1:], bias[:-1] - bias[-1])
+    held_out = np.flatnonzero(data.is_held_out)
+    wanted = data.wanted.numpy()[held_out]
+    scores = values_of(net, data, held_out) @ rows.rows.T + rows.bias
+    waiting = [data.names.index(CONFIRM), data.names.index(DECLINE)]
+    tools = [i for i in range(len(data.names)) if i not in waiting]
+    silent = scores[wanted == len(data.names)]
+    shift = np.zeros(len(data.names), np.float32)
+    for group in (tools, waiting):
+        shift[group] = max(0.0, float(np.quantile(silent[:, group].max(axis=1), 1 - FALSE)))
+    _report(scores - shift, wanted, data.names, tools)
+    return TrainedRows(space, rows.names, rows.rows, rows.bias - shift)
+
+
+def _report(scores: Float32Array, wanted: Any, names: Sequence[str], tools: Sequence[int]) -> None:
+    scores = scores[:, tools]
+    best = np.where(scores.max(axis=1) > 0, np.array(tools)[scores.argmax(axis=1)], len(names))
+    calls, none = np.isin(wanted, tools), wanted == len(names)
+    print(f"lines not trained on: right {(best == wanted)[calls].mean():.4f} of {calls.sum()}, "
+          f"false {(best[none] < len(names)).mean():.4f} of {none.sum()}")  # fmt: skip
+    kinds = [*names, NONE]
+    wrong = [f"{kinds[a]} -> {kinds[b]}" for a, b in zip(wanted, best, strict=True) if a != b]
+    print(sorted({(wrong.count(one), one) for one in wrong}, reverse=True)[:30])
+
+
+def net_of(net: Net) -> WordNet:
+    """The network as it is shipped."""
+    return WordNet(
+        net.project.weight.detach().numpy().T.copy(),
+        net.project.bias.detach().numpy(),
+        tuple(
+            span.weight.detach().numpy().transpose(2, 1, 0).reshape(-1, WIDTH) for span in net.spans.children()
+        ),  # (out, in, k) -> (k * in, out)
+        tuple(span.bias.detach().numpy() for span in net.spans.children()),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("typed", "fit"))
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE)
-    parser.add_argument("--features", type=Path, nargs="+", default=[])
-    parser.add_argument("--most", type=int, default=80, help="wordings of each tool")
-    parser.add_argument("--none", type=int, default=1900, help="wordings that ask for none")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=14, help=f"of {A_EPOCH} wordings")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    if args.step == "typed":
-        found = chosen(args.most, args.none)
-        save(args.out, found, typed(args.bundle, found, args.threads))
-        return
-    values, found = load(args.features)
-    space = store.load_manifest(store.load_bundle(args.bundle).backbone).files[0].sha256[:16]
+    torch.set_num_threads(1)
+    bundle = store.load_bundle(args.bundle)
+    space = store.load_manifest(bundle.backbone).files[0].sha256[:16]
+    data = read(args.bundle)
+    net = train(data, args.epochs, with_ambience=bundle.audio_ambience is not None)
+    rows = rows_of(net, data, space)
+    few = np.random.default_rng(2).choice(len(data.wanted), MOST_EXAMPLES, replace=False)
+    wanted = np.where(data.wanted.numpy() == len(data.names), -1, data.wanted.numpy())[few]
+    bank = Bank(values_of(net, data, few), wanted.astype(np.int16))
     path = args.out / f"tools-{args.bundle}.npz"
-    row_file.write(path, train(values, found, space))
+    row_file.write(path, {**net_of(net).arrays(), **rows.arrays(), **row_file.bank_arrays(bank)})
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

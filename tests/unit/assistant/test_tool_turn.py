@@ -27,7 +27,7 @@ class Asked:
     def __init__(self) -> None:
         self.words, self.learned = "", list[str]()
 
-    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Any:
+    def choose(self, rows: Float32Array, names: Sequence[str], *, waiting: bool = False) -> Any:
         return SimpleNamespace(name=self.words.partition(" ")[0])
 
     def untrained(self, tools: Sequence[Tool]) -> list[Tool]:

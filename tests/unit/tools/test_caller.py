@@ -28,7 +28,7 @@ class Turn:
         self.arguments: dict[str, Any] = {}
         self.asked: list[bool] = []
 
-    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Any:
+    def choose(self, rows: Any, names: Sequence[str], *, waiting: bool = False) -> Any:
         self.asked.append(waiting)
         return SimpleNamespace(name=self.name) if self.name else None
 

@@ -42,7 +42,7 @@ class Wearer:
             lambda: {one.name: one for one in self.registry.tools}, self, self, self.context, understand=understand
         )
 
-    def choose(self, n_user: int, names: Sequence[str], *, waiting: bool = False) -> Any:
+    def choose(self, rows: Any, names: Sequence[str], *, waiting: bool = False) -> Any:
         return SimpleNamespace(name=self.name)
 
     def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
