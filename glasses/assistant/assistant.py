@@ -25,7 +25,7 @@ from glasses.assistant.echo_stage import EchoStage
 from glasses.assistant.listener import Listener
 from glasses.assistant.memory_link import MemoryLink
 from glasses.assistant.observers import Observer, Observers
-from glasses.assistant.reply import Write
+from glasses.assistant.reply import TOO_HOT, Write
 from glasses.assistant.responder import Responder
 from glasses.assistant.setup import open_listener
 from glasses.assistant.tool_turn import ToolTurns
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 CHECK_S = 0.2  # between two looks at the devices
 WIPE_S = 2.0  # a stage takes this long at the most until it has forgotten; a decode step some milliseconds
 NO_MICROPHONE = "there is no microphone now: touch again when it is back"
-TOO_HOT = "I have to rest for a while."
 NO_PICTURE = "I see nothing: no picture came from a camera."
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from glasses.assistant.clock import Clock
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.past_turns import last_within, shrunk
+from glasses.assistant.reply import TOO_HOT
 from glasses.events import Draft, Outcome, Reply
 from glasses.types import NS_PER_S, Turn
 
@@ -59,8 +60,8 @@ class Conversation:
         return self._is_too_much or (self.n_turns > 0 and self._is_over(None))
 
     def end(self, reply: Reply) -> None:
-        """The turn of `reply` is over: `settle` will keep what was heard of it."""
-        if self._minutes or reply.outcome is not Outcome.COMPLETED:
+        """The turn of `reply` is over: `settle` will keep what was heard of it, where the backbone may read it."""
+        if reply.canned_reply != TOO_HOT and (self._minutes or reply.outcome is not Outcome.COMPLETED):
             self._ended = reply
         self._ended_ns = self._clock.now_ns()
 

@@ -14,6 +14,7 @@ from glasses.events import Clause, Draft, Reply, Work
 from glasses.types import NS_PER_MS, Float32Array, Token
 
 SAME_ROW = 0.15  # two rows this close, relative to their length, are one: the encoder's second thoughts about a word
+TOO_HOT = "I have to rest for a while."  # said where the backbone must not work
 EXPIRES_MS = 8000  # nobody waits longer for a first sound
 IDLE_S = 0.5  # between two signs of life to the watchdog
 

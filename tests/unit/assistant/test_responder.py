@@ -257,6 +257,23 @@ def test_responder_callbacks_hold_no_lock() -> None:
     assert all(done)
 
 
+def test_responder_turn_knows_those_before_but_not_those_that_were_not_for_it() -> None:
+    kept = list[tuple[int | None, str]]()
+    with Running(on_kept=lambda turn, said: kept.append((turn.id if turn else None, said))) as running:
+        for turn_id, is_addressed in ((1, True), (2, False), (3, True)):
+            one = draft(str(turn_id), turn_id=turn_id)
+            running.put(one)
+            if is_addressed:
+                running.put(completed(one))
+                running.wait_for(lambda n=turn_id: running.replies and running.replies[-1].draft.turn.id == n)
+            else:
+                running.put(signal(TurnEvent.NOT_ADDRESSED, turn_id=turn_id))
+        running.wait_for(lambda: len(kept) == 2)
+        running.responder.forget().wait(WAIT_S)
+    assert [reply.n_past_turns for reply in running.replies] == [0, 1]
+    assert kept == [(1, "".join(TOKENS)), (3, "".join(TOKENS)), (None, "")]
+
+
 def test_responder_failing_voice_ends_the_reply_not_the_thread() -> None:
     def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
         if draft.turn.id == 1:
