@@ -133,7 +133,12 @@ def run(args: argparse.Namespace) -> int:
         if stays_muted:
             note(STAYS_MUTED)
         watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})
-        assistant.run(lambda: warm_up(loaded, voice))
+
+        def prepare() -> None:
+            warm_up(loaded, voice)
+            tools.prepare()
+
+        assistant.run(prepare)
         watchdog.stopping("told to stop")
         counts = assistant.devices.counts
         observers.publish(Notice("stopped", {name: getattr(counts, name) for name in counts.__slots__}))

@@ -78,7 +78,12 @@ class WornTools:
         for problem in persona.unknown_tools(self.registry.tools):
             note(problem)
         kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
-        caller = open_caller(loaded, self.registry, context, persona=persona, kept=kept)
-        self.turns = CalledTools(caller, self.announcements.say) if caller else None
-        if caller is None:
+        self._caller = open_caller(loaded, self.registry, context, persona=persona, kept=kept)
+        self.turns = CalledTools(self._caller, self.announcements.say) if self._caller else None
+        if self.turns is None:
             note(f"the bundle {config.bundle} calls no tools")
+
+    def prepare(self) -> None:
+        """Does now what would make the first call slow; on the backbone's thread. Raises ModelError."""
+        if self._caller:
+            self._caller.prepare()

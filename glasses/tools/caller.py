@@ -127,6 +127,10 @@ class ToolCaller:
             return None
         return self._call(tool, self._reader.read(tool, rows))
 
+    def prepare(self) -> None:
+        """Does now what would make the first `plan` slow. Raises ModelError as the backbone does."""
+        self._understand("Set a timer for five minutes.")
+
     def carry_out(self, call: ToolCall) -> str:
         """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
         before = None if call.tool.reads_only else self._context.store.image()
