@@ -137,7 +137,14 @@ def _overlap(args: argparse.Namespace, tick: Tick) -> Measured:
 
 
 def _latency(args: argparse.Namespace, tick: Tick) -> Measured:
-    figures = latency.run(args.bundle, args.turns, with_baseline=args.baseline, with_history=args.history, tick=tick)
+    figures = latency.run(
+        args.bundle,
+        args.turns,
+        with_baseline=args.baseline,
+        with_history=args.history,
+        n_apps=getattr(args, "apps", 0),
+        tick=tick,
+    )
     if getattr(args, "sounds", None):  # the old name `live` measured both
         figures["false_wakes"] = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
     return figures, latency.report(figures)
@@ -235,6 +242,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "turns": {"type": int, "default": 50, "metavar": "N", "help": "turns (default: 50)"},
     "baseline": {"action": "store_true", "help": f"compare with speech recognition and text. {_BASELINE}"},
     "history": {"action": "store_true", "help": "compare with turns that do not know the turns before"},
+    "apps": {"type": int, "default": 0, "metavar": "N", "help": "compare with N apps that are busy on the backbone"},
     "sounds": {"type": Path, "nargs": "+", "metavar": "DIR", "help": "folders of sound that must not wake it"},
     "hours": {"type": float, "default": 3.0, "metavar": "H", "help": "hours of these sounds (default: 3)"},
     "minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "minutes (default: 10)"},
@@ -249,7 +257,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "latency": Benchmark(
         "end of speech to first audio, CPU and memory",
         _latency,
-        ("turns", "baseline", "history"),
+        ("turns", "baseline", "history", "apps"),
         "latency --turns 20",
         _ROOM,
     ),

@@ -1,6 +1,7 @@
 """End of speech to first audio, in a virtual room: latents, and what they are compared with, alternating in one run.
 
-That is the baseline, or the same pipeline where every turn stands alone; a conversation begins with each block.
+That is the baseline, the same pipeline where every turn stands alone, or with apps that are busy on its backbone; a
+conversation begins with each block.
 
 Times are acoustic, from one recording of room and speaker (turn_times.py). Needs PulseAudio (virtual_room.py) and, for
 the baseline, the extra `baseline`. When interrupted, it reports the turns measured so far.
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnManager
 from glasses.audio.sound_files import read_audio
 from glasses.audio.vad import Vad
+from glasses.backbone.handover import Handover
 from glasses.data import data_path
 from glasses.decoders.speech import Voice
 from glasses.devices.local import LocalDevices
@@ -61,6 +63,7 @@ class System:
     name: str
     make_listener: Callable[[], Listener]
     config: AssistantConfig = NO_MEMORY
+    n_apps: int = 0  # that use the backbone meanwhile
     past_turns: list[int] = field(default_factory=list)  # in the KV cache, of each turn
     waits_ms: list[float] = field(default_factory=list)
     early_share: list[float] = field(default_factory=list)  # of the work for the first audio, done before end of speech
@@ -85,10 +88,13 @@ def run(
     *,
     with_baseline: bool,
     with_history: bool = False,
+    n_apps: int = 0,
     tick: Tick = lambda stage, done, total: None,
 ) -> dict[str, Any]:
     """Says `n_turns` held-out questions to each system; `with_history` compares turns that know those before with
-    turns that stand alone. Raises SensorError, ModelError, InputError(NOT_FOUND)."""
+    turns that stand alone, `n_apps` with turns beside so many busy apps. Raises SensorError, ModelError,
+    InputError(NOT_FOUND).
+    """
     questions = spoken_questions(n_turns)
     figures: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
     with ExitStack() as stack:
@@ -105,6 +111,8 @@ def run(
             systems.append(System("baseline", _maker(loaded, transcriber())))
         if with_history:
             systems.append(System("alone", systems[0].make_listener, ALONE))
+        if n_apps:
+            systems.append(System("with_apps", systems[0].make_listener, n_apps=n_apps))
         done, block = 0, HISTORY_BLOCK if with_history else BLOCK
         try:
             for first in range(0, len(questions), block):
@@ -119,7 +127,10 @@ def run(
     if with_baseline:
         figures |= _ratios([figures[system.name] for system in systems[:2]])
     if with_history:
-        figures |= _of_history(systems[0], systems[-1])
+        figures |= _of_history(systems[0], next(one for one in systems if one.config is ALONE))
+    if n_apps:
+        ratio = np.median(systems[-1].waits_ms) / np.median(systems[0].waits_ms)
+        figures |= {"apps": n_apps, "apps_over_none_p50": round(float(ratio), 3)}
     return figures
 
 
@@ -199,16 +210,20 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
             replied.wait_for(lambda: len(replies) >= number, _REPLY_S)
         system.cpu_s.append(sum(process.cpu_times()[:2]) - before)
 
-    listener, observers = system.make_listener(), [FunctionObserver(observe, Reply)]
-    assistant = Assistant(
-        system.config, setting.loaded, setting.voice, LocalDevices(), listener=listener, observers=observers
-    )
-    tape = setting.room.tape(setting.folder / "tape.raw")
-    try:
+    with ExitStack() as stack:
+        handover = stack.enter_context(_apps(setting, system.n_apps)) if system.n_apps else None
+        assistant = Assistant(
+            system.config,
+            setting.loaded,
+            setting.voice,
+            LocalDevices(),
+            listener=system.make_listener(),
+            observers=[FunctionObserver(observe, Reply)],
+            handover=handover,
+        )
+        tape = stack.enter_context(setting.room.tape(setting.folder / "tape.raw"))
+        stack.callback(tape.terminate)
         _run_while_asked(assistant, questions, ask)
-    finally:
-        tape.terminate()
-        tape.wait()
     sound = np.fromfile(setting.folder / "tape.raw", np.int16)
     waits = acoustic_waits_ms(sound[: len(sound) // 2 * 2].reshape(-1, 2), len(questions))
     system.waits_ms += [wait for wait in waits if wait is not None]
@@ -217,6 +232,12 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
     system.past_turns += [reply.n_past_turns for reply in heard]
     system.early_share += [early_share(reply) for reply in heard]
     system.waterfalls += [waterfall_ms(reply) for reply in heard]
+
+
+def _apps(setting: Setting, n: int) -> AbstractContextManager[Handover]:
+    from glasses.evaluation.bench.busy_apps import busy_apps  # noqa: PLC0415  # needs the extra `service`
+
+    return busy_apps(setting.loaded, setting.folder, n)
 
 
 def _run_while_asked(

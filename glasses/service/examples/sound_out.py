@@ -30,6 +30,7 @@ from glasses.service.examples import sound_wordings as say
 from glasses.service.examples import telling
 from glasses.service.server.in_process import InProcess
 from glasses.service.server.service import Service
+from glasses.system.kernel_socket import kernel_address
 from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 # sound: (verb, noun); the file is FOLDER/<sound>-0.ogg
@@ -142,7 +143,8 @@ def states(client: SyncClient, texts: Sequence[str]) -> list[list[Float32Array]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", help="network address of a service (default: in process)")
+    parser.add_argument("--address", help="network address of a service (--ask: running glasses; else in process)")
+    parser.add_argument("--no-kernel", action="store_true", help="load the models here, even where glasses run")
     parser.add_argument("--samples", type=Path, help="folder of <sound>-0.ogg")
     parser.add_argument("--bank", type=Path, metavar="FOLDER", help="keep added sounds here")
     parser.add_argument("--add", metavar="SOUND:VERB=FILE", help="this recording becomes a sound: duck:quack=duck.wav")
@@ -156,7 +158,8 @@ def main() -> None:
         sound, _, rest = args.add.partition(":")
         verb, _, recording = rest.partition("=")
         bank.add(sound, verb, Path(recording))
-    with SyncClient((lambda: WebSocket(args.address)) if args.address else _own_service) as client:
+    address = args.address or (kernel_address() if args.ask and not args.no_kernel else None)
+    with SyncClient((lambda: WebSocket(address, open_timeout_s=20.0)) if address else _own_service) as client:
         before = [] if args.ask else states(client, say.PLAIN_FRESH[:20])
         with telling.step(f"learning what calls {len(bank.sounds)} sounds", "about a minute"):
             trained = add_and_train(client, bank.sounds)
