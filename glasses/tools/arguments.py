@@ -71,6 +71,7 @@ class ArgumentReader:
     def prepare(self) -> None:
         """Does now what would make the first `read` slow. Any thread may call it."""
         self._speller.prepare()
+        readers.prepare()
 
     def read(self, tool: Tool, rows: Float32Array) -> dict[str, Any]:
         """The arguments of `tool` in `rows` float32 (n, n_embd), which are in the KV cache with the suffix behind them.

@@ -233,11 +233,15 @@ def main() -> None:
     parser.add_argument("--bundle", default="pocket")
     parser.add_argument("--times", type=int, default=2, help="how often each request is taken, with other fillers")
     parser.add_argument("--spoken", type=int, default=1, help="how often each is spoken as well")
+    parser.add_argument("--all", action="store_true", help="train on the held-out third as well, as what is shipped is")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     loaded = open_bundle(args.bundle, n_threads=1)
     train = list(examples_of(loaded, held_out=False, times=args.times))
     train += examples_of(loaded, held_out=False, times=args.spoken, spoken=True) if args.spoken else []
+    if args.all:
+        train += examples_of(loaded, held_out=True, times=1)
+        train += examples_of(loaded, held_out=True, times=1, spoken=True) if args.spoken else []
     fit(train, loaded.backbone.sha256[:16]).save(args.out)
     loaded.close()
 
