@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `chat`."""
     parser = subparsers.add_parser(
         "chat",
-        description="Have a conversation by typing, as `glasses run` has it by voice.",
+        description="Have a conversation by typing, as `glasses run` has it by voice. Tools are not called here.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
