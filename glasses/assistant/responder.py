@@ -237,7 +237,7 @@ class Responder:
             if reply and self._stage is ReplyStage.QUEUED:
                 self._stage = ReplyStage.WORKING
                 self._answer(reply)
-                self.conversation.settle(None)
+                self.conversation.settle(self._open_draft)
         except ModelError as error:
             if error.reason is Reason.ABORTED:
                 self._take()
