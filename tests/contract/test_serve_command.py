@@ -80,7 +80,9 @@ def test_serve_openai_client_gets_pictures_and_sounds_named(tmp_path: Path) -> N
     with serve(*options) as server:
         try:
             assert server.stdout
-            url = json.loads(server.stdout.readline())["address"].replace("ws://", "http://")
+            about = json.loads(server.stdout.readline())
+            url = about["address"].replace("ws://", "http://")
+            assert about["openai"] == f"{url}/v1"
             headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
             with httpx.Client(base_url=url, headers=headers, timeout=300) as http:
                 ask = {"type": "text", "text": "What is in this picture?"}
