@@ -9,6 +9,7 @@ from glasses.assistant.persona import DEFAULT, Persona
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.heads import open_argument_reader, open_tool_chooser
 from glasses.runtime.prompt import suffix_of
+from glasses.system.supervised import SupervisedThread
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.caller import ToolCall, ToolCaller
 from glasses.tools.registry import ToolRegistry
@@ -46,6 +47,9 @@ def open_caller(
         return {one.name: one for one in registry.tools if persona.allows(one)}
 
     reader = open_argument_reader(loaded)
+    SupervisedThread(
+        reader.prepare, "argument reader"
+    ).start()  # else the first call of a tool takes half a second more
     typed = TypedWords(loaded)
     caller = ToolCaller(tools, chooser, reader, context, understand=lambda words: typed.with_rows(words, caller.plan))
     return caller
