@@ -34,6 +34,7 @@ class HudText:
         """Each of `shows` is given every text, empty for a blank HUD."""
         self._shows, self._clear_after_s, self._clock = shows, clear_after_s, clock
         self._text, self._is_finished = "", False
+        self._to_read = ""  # a ShowText that nobody had the time to read yet
         self._clear_at_s: float | None = None
 
     @property
@@ -64,6 +65,9 @@ class HudText:
     def _on_reply(self, reply: Reply) -> None:
         if reply.outcome == Outcome.TIMED_OUT:
             self._clear()
+        elif self._to_read:
+            self._show_to_read()
+            self._to_read = ""
         elif self._text:
             self._is_finished = True
             reading_s = len(self._text.split()) / READ_WORDS_PER_S if reply.audible_ns is None else 0.0
@@ -81,11 +85,14 @@ class HudText:
             self._clear_at_s = None if announced.state == "missed" else self._clock() + self._clear_after_s + reading_s
 
     def _on_show_text(self, shown: ShowText) -> None:
-        """A text for a while; a reply that is being written, or an announcement, goes first and it is left out."""
-        if self._text and self._clear_at_s is None:
-            return
-        self._text, self._is_finished = shown.text, True
-        self._clear_at_s = self._clock() + self._clear_after_s + len(shown.text.split()) / READ_WORDS_PER_S
+        """A text for as long as it is read. A reply goes first: what a tool has to show comes just before its reply."""
+        self._to_read = shown.text
+        if not self._text or self._clear_at_s is not None:
+            self._show_to_read()
+
+    def _show_to_read(self) -> None:
+        self._text, self._is_finished = self._to_read, True
+        self._clear_at_s = self._clock() + self._clear_after_s + len(self._text.split()) / READ_WORDS_PER_S
         self._show()
 
     def _on_device_change(self, change: DeviceChange) -> None:
@@ -103,7 +110,7 @@ class HudText:
             self._clear()
 
     def _clear(self) -> None:
-        self._clear_at_s, self._is_finished = None, False
+        self._clear_at_s, self._is_finished, self._to_read = None, False, ""
         if self._text:
             self._text = ""
             self._show()

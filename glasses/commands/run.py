@@ -96,7 +96,15 @@ def run(args: argparse.Namespace) -> int:
         offload = offload_options.open_answerer(config.offload, stack)
         allowed = partial(services.governor.is_allowed, "remote")
         tools = WornTools(
-            config, persona, loaded, stack, devices=devices, voice=voice, read_board=faults.read_board, note=note
+            config,
+            persona,
+            loaded,
+            stack,
+            devices=devices,
+            voice=voice,
+            read_board=faults.read_board,
+            note=note,
+            publish=observers.publish,
         )
         handover = Handover(loaded.backbone)
         kernel = stack.enter_context(

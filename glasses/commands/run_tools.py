@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
@@ -17,6 +18,7 @@ from glasses.commands.tool_sources import tools_from_elsewhere
 from glasses.decoders.speech import Voice
 from glasses.devices.local import DeviceFactory
 from glasses.errors import InputError, Reason
+from glasses.events import ShowText
 from glasses.folders import own_state_folder, pictures_folder
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system.governor import Reading
@@ -56,10 +58,17 @@ class WornTools:
         voice: Voice | None,
         read_board: Callable[[int], Reading],
         note: Callable[[str], None],
+        publish: Callable[[object], None] = lambda event: None,
     ) -> None:
-        """What it opens is closed with `stack`. Raises InputError for a store of a newer version, ModelError from
-        what chooses.
+        """What it opens is closed with `stack`. `publish` tells the observers, the HUD among them.
+
+        Raises InputError for a store of a newer version, ModelError from what chooses.
         """
+
+        def show(text: str) -> None:
+            note(text)
+            publish(ShowText(time.monotonic_ns(), text))
+
         self.announcements, self.store = Announcements(), open_store(note)
         stack.callback(self.store.close)
         self.controls = DeviceControls(
@@ -74,7 +83,7 @@ class WornTools:
         )
         self.registry = registry_of(self.store)
         context = ToolContext(datetime.now, self.store, self.controls, self.registry)
-        stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=note))
+        stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=show, is_worn=True))
         for problem in persona.unknown_tools(self.registry.tools):
             note(problem)
         kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses.assistant.config import AssistantConfig
-from glasses.folders import config_folder, state_folder
+from glasses.folders import config_folder, own_state_folder
 from glasses.system.supervised import SupervisedThread
 from glasses.tools.documents.index import DocumentIndex
 from glasses.tools.documents.tool import INDEX_NAME, open_encoder, search_tool
@@ -46,7 +46,7 @@ def tools_from_elsewhere(
         note(str(problem))
     index = None
     if config.documents.folders:
-        index = DocumentIndex(state_folder() / "glasses" / INDEX_NAME, config.documents.folders, open_encoder)
+        index = DocumentIndex(own_state_folder() / INDEX_NAME, config.documents.folders, open_encoder)
         search = search_tool(index)
         registry.add(search)
         added.append(search)
@@ -86,4 +86,4 @@ def _reading(index: DocumentIndex) -> Iterator[None]:
 
 def consents_path() -> Path:
     """Where it is kept which servers the wearer has agreed to."""
-    return state_folder() / "glasses" / NAME
+    return own_state_folder() / NAME

@@ -81,10 +81,10 @@ def _wiped(args: argparse.Namespace) -> int:
 
 def _forget_index() -> None:
     """Deletes the index of the wearer's documents, which is made anew by the next search; the documents stay."""
-    from glasses.folders import state_folder  # noqa: PLC0415  # after what is urgent
+    from glasses.folders import own_state_folder  # noqa: PLC0415  # after what is urgent
 
     for name in ("documents.db", "documents.db-journal"):
-        path = state_folder() / "glasses" / name
+        path = own_state_folder() / name
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

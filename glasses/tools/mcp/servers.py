@@ -22,7 +22,7 @@ from glasses.tools.mcp.consent import Consents
 from glasses.tools.registry import ToolRegistry
 
 log = logging.getLogger(__name__)
-START_S = 20.0  # for a server to start and to tell its tools; one that Python runs takes 1 to 5 s on a small board
+START_S = 30.0  # for a server to start and to tell its tools; one that Python runs takes 1 to 8 s on a small board
 CLOSE_S = 5.0  # for all to end
 
 

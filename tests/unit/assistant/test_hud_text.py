@@ -9,7 +9,7 @@ import pytest
 
 from glasses.assistant.hud_text import HudText
 from glasses.assistant.observers import Idle
-from glasses.events import Announced, Draft, Outcome, Reply, ReplyText, TurnEvent, TurnSignal
+from glasses.events import Announced, Draft, Outcome, Reply, ReplyText, ShowText, TurnEvent, TurnSignal
 from glasses.types import DeviceChange, Turn, Wiped
 
 DRAFT = Draft(Turn(3, 0, "tap", ("hello",)), np.zeros((4, 8), np.float32), True, True, False, (0, 0))
@@ -130,3 +130,25 @@ def test_hud_text_of_an_alarm_that_was_answered_is_cleared_at_once() -> None:
     hud, begun = Hud(), Announced(1, 1, "alarm", "It is noon.", 1, "begun")
     hud.give(begun)
     assert hud.give(replace(begun, state="answered")) == [""]
+
+
+def test_hud_text_to_read_is_shown_for_a_while() -> None:
+    hud = Hud()
+    assert hud.give(ShowText(1, "one two three")) == ["one two three"]
+    assert hud.wait(8.9) == []
+    assert hud.wait(0.2) == [""]
+
+
+def test_hud_text_to_read_comes_again_after_the_reply_that_followed_it() -> None:
+    hud = Hud()
+    assert hud.give(ShowText(1, "all of it"), ReplyText(2, "It.")) == ["all of it", "It."]
+    assert hud.give(reply(Outcome.COMPLETED)) == ["all of it"]
+    assert hud.wait(10) == [""]
+    assert hud.give(ReplyText(3, "Yes."), reply(Outcome.COMPLETED)) == ["Yes."]
+
+
+def test_hud_text_to_read_waits_for_a_reply_and_goes_with_a_new_turn() -> None:
+    hud = Hud()
+    assert hud.give(ReplyText(1, "It is"), ShowText(2, "more")) == ["It is"]
+    assert hud.give(TurnSignal(TurnEvent.TURN_STARTED, 1, 4)) == [""]
+    assert hud.give(ReplyText(3, "Yes."), reply(Outcome.COMPLETED)) == ["Yes."]
