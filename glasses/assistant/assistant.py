@@ -240,6 +240,7 @@ class Assistant:
         elif isinstance(event, Button):
             if self.memory.is_consumed(event):
                 self._responder.forget()
+                SupervisedThread(self._on_wipe, "wipe of apps").start()  # which may take a moment
                 return self._listener.forget(event.t_ns)
             if self.devices.lacks_microphone:
                 self._on_device_change(DeviceChange(event.t_ns, "disconnected", NO_MICROPHONE))

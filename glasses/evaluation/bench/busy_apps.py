@@ -38,6 +38,7 @@ def busy_apps(loaded: LoadedBundle, folder: Path, n: int) -> Iterator[Handover]:
         sock.setblocking(False)
         kernel = Kernel(loaded, handover, sock, f"unix:{path}", tokens=folder / "apps.tokens")
         stack.enter_context(kernel.running())
+        handover.give()  # nobody speaks to the wearer's side yet, which would
         for _ in range(n):
             command = [sys.executable, "-m", "glasses.evaluation.bench.busy_apps", f"unix:{path}"]
             process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))

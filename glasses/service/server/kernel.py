@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 # are up to 47 MB with SmolLM2-135M; a request may be as large as the protocol allows.
 SESSIONS, LINGER_S, REQUEST_BYTES = 4, 30.0, 32 << 20
 CLOSE_S = 10.0  # the server tells its clients, and waits 3 s for them
+SWITCH_S = 0.0005
 LOOK_S = 0.5  # between two looks whether a turn that gives no sign is over
 FORGET_S = 2.0  # how long `forget` waits: a decode step that runs
 
@@ -111,6 +113,9 @@ class Kernel:
         from glasses.service.server.server import Listen, serving  # noqa: PLC0415
         from glasses.service.server.service import Service  # noqa: PLC0415
 
+        # An app that floods keeps this thread in Python, and each call of llama.cpp or onnxruntime in the wearer's turn
+        # ends with a wait for the interpreter's lock: by default up to 5 ms.
+        sys.setswitchinterval(SWITCH_S)
         self._told_to_end = asyncio.Event()
         rows, gate = self._loaded.backbone.n_ctx, Gate()
         tools = AppTools(self._tools, gate) if self._tools else None
