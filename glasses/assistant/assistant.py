@@ -98,6 +98,7 @@ class Assistant:
             muted=config.muted,
         )
         self.announcements = announcements or Announcements()
+        self.opens_by_touch = False  # muted by voice
         self.last_said = ""  # the last answer or announcement, to be said again
         self._reply_states: deque[ReplyState | Announced] = deque()  # from the responder, for the listening thread
         self._echo = EchoStage(self._publish)
@@ -165,12 +166,18 @@ class Assistant:
         From now on nothing that is sensed while muted is heard, remembered or published. Waits up to `wait_s` until
         the devices are closed, or opened, and that is published; whether it is.
         """
+        self.opens_by_touch = self.opens_by_touch and muted
         self.devices.mute(muted)
         self._keep_muted(muted)
         until_s = time.monotonic() + wait_s
         while self.devices.is_muting and time.monotonic() < until_s:
             time.sleep(0.01)
         return not self.devices.is_muting
+
+    def mute_until_touched(self) -> None:
+        """As `mute`, by voice: who has no key at hand opens microphone and camera again with a touch."""
+        self.opens_by_touch = True
+        self.mute(True)
 
     def after_reply(self, action: Callable[[], object]) -> None:
         """Does something, on a thread of its own, once no turn is open and no reply is under way; from any thread."""
@@ -223,6 +230,8 @@ class Assistant:
         try:
             if isinstance(event, Button) and (ends := self._announcement_turns.touched(event)) is not None:
                 signals += ends
+            elif isinstance(event, Button) and self.opens_by_touch and self.devices.muted:
+                self.mute(False)
             elif event is not None and self.devices.may_take(event):
                 signals += self._take(event)
         except GlassesError as error:  # one turn is lost, not the listener

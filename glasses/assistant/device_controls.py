@@ -148,8 +148,8 @@ class DeviceControls:
     def _mute(self) -> str:
         if self._running.muted:
             return "I am muted already."
-        self._running.after_reply(lambda: self._running.mute(True))
-        return "Muted."
+        self._running.after_reply(self._running.mute_until_touched)
+        return "Muted, until you touch the glasses."
 
     def _stop(self) -> str:
         self._announcements.answer()

@@ -151,7 +151,8 @@ def _keys(on: Controlled, terminal: int, ended: int) -> None:
 
 def _key(on: Controlled, key: str) -> None:
     if key in KEYS:
-        if on.assistant.muted and not on.assistant.announcements.is_active:
+        opens = on.assistant.announcements.is_active or on.assistant.opens_by_touch
+        if on.assistant.muted and not opens:
             on.note(MUTED)
             return
         on.touch(KEYS[key])

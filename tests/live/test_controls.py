@@ -49,7 +49,7 @@ def test_run_timer_of_another_process_is_spoken_when_it_is_up(room: Room, tmp_pa
     assert np.abs(read_tape(tmp_path / "tape.raw")[:, 1].astype(np.int32)).max() > 10 * LOUD
 
 
-def test_controls_volume_picture_and_sound_really_act(room: Room, tmp_path: Path) -> None:
+def test_controls_volume_picture_sound_and_mute_really_act(room: Room, tmp_path: Path) -> None:
     video = tmp_path / "camera.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (1280, 720))
     for _ in range(20):

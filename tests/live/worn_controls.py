@@ -6,8 +6,11 @@ Arguments: a folder for what it keeps, a video as camera. Prints one JSON line f
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -24,8 +27,17 @@ from glasses.system.board_sensors import read_board
 from glasses.tools.builtin import device
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext
+from glasses.types import Button
 
 WAIT_S = 60.0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > until_s:
+            os._exit(1)  # which fails the test
+        time.sleep(0.01)
 
 
 def main(folder: Path, video: str) -> None:
@@ -61,6 +73,10 @@ def main(folder: Path, video: str) -> None:
             call(device.play_sound, name="a dog")
             told.acquire(timeout=WAIT_S)
             call(device.status)
+            call(device.mute)
+            wait_for(lambda: assistant.muted)
+            assistant.events.put(Button(time.monotonic_ns(), "tap"))
+            wait_for(lambda: not assistant.muted)
             assistant.stop()
 
         threading.Thread(target=use, daemon=True).start()

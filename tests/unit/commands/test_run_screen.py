@@ -30,6 +30,7 @@ class Controlled:
         self.did: list[str] = []
         self.assistant = SimpleNamespace(
             muted=muted,
+            opens_by_touch=False,
             devices=SimpleNamespace(microphone=microphone),
             announcements=SimpleNamespace(is_active=rings),
             mute=lambda muted: self.did.append(f"mute {muted}"),
