@@ -70,8 +70,8 @@ def test_replay_many_passes_need_no_more_memory_or_threads(tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)  # its memory is its own
     cost = json.loads(done.stdout)["cost"]
     assert len(cost["memory_mb"]) == 24
-    # Pages come and go by 8 MB; a megabyte lost in each pass would be 12.
-    assert np.median(cost["memory_mb"][12:]) - np.median(cost["memory_mb"][1:12]) < 8
+    # From the ninth turn on the conversation is as long as it gets. A megabyte lost in each pass would be 8.
+    assert np.median(cost["memory_mb"][16:]) - np.median(cost["memory_mb"][8:16]) < 6
     assert cost["descriptors"][1] <= cost["descriptors"][0] + 2
 
 
