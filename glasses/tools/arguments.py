@@ -18,7 +18,7 @@ from glasses.errors import InputError
 from glasses.tools import readers, spans, written
 from glasses.tools.kinds import Argument, arguments_of
 from glasses.tools.said import SaidWord, Speller
-from glasses.tools.spans import Span
+from glasses.tools.spans import Span, SpanHeads
 from glasses.tools.tool import Tool
 from glasses.types import Float32Array
 
@@ -27,6 +27,7 @@ _HEAD_OF = {"morning": "when", "day": "when"}
 _PIECES = {"when": 2, "morning": 2}  # "every Monday ... at ten" stands in two places
 _GROWS = ("duration", "expression", "when", "morning", "day", "amount")  # the longest that is understood is meant
 _BEST = 24  # spans that are read, of a kind with a reader
+_ROOM = 32  # rows of the context that must be left behind the request's
 _READ_SCORE = -2.0  # what the heads must say of words that are needed or that a reader understands; of others 0
 _LONGEST = 12  # words in a span that only its reader recognizes
 
@@ -36,6 +37,7 @@ class _Sentence:
     """The words, their features, and which of them are an argument already."""
 
     said: Sequence[SaidWord]
+    heads: SpanHeads | None
     features: Float32Array
     changes: dict[str, float] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
@@ -87,34 +89,42 @@ class ArgumentReader:
         said = self._speller.words(rows)
         if not said:
             return {}
-        if self._heads is None:
-            return self._fill(wanted, _Sentence(said, rows[:0]))
+        has_room = self._backbone.n_past + len(rows) + _ROOM <= self._backbone.n_ctx
+        if self._heads is None or not has_room:
+            return self._without_heads(tool, wanted, rows, said)
         changes: dict[str, float] = {}
         if any(set(spans.CHANGES) <= set(one.choices) for one in wanted):
             what = tool.name.rpartition("_")[2]
             changes = self._heads.score_changes(spans.change_features(self._backbone, rows, what))
-        return self._fill(wanted, _Sentence(said, spans.word_features(self._backbone, rows, said), changes))
+        features = spans.word_features(self._backbone, rows, said)
+        return self._fill(wanted, _Sentence(said, self._heads, features, changes))
+
+    def _without_heads(
+        self, tool: Tool, wanted: Sequence[Argument], rows: Float32Array, said: Sequence[SaidWord]
+    ) -> dict[str, Any]:
+        """What readers recognize; of other arguments that are needed what the backbone writes, if they are words that
+        were said.
+        """
+        out = self._fill(wanted, _Sentence(said, None, rows[:0]))
+        needed = {one.name: one for one in wanted if one.required and one.name not in out and not _is_read(one)}
+        text = f" {' '.join(readers.bare(word.text).lower() for word in said)} "
+        for name, value in written.write(self._backbone, tool, rows).items() if needed else ():
+            if name in needed and (value in needed[name].choices or f" {str(value).lower().strip('.')} " in text):
+                out[name] = value
+        return out
 
     def _fill(self, wanted: Sequence[Argument], sentence: _Sentence) -> dict[str, Any]:
+        """The surest argument first, those with a reader before all others; no word is part of two."""
         out: dict[str, Any] = {}
         for one in wanted:
             if (one.type in ("bool", "choice")) and (value := self._asked(one, sentence)) is not None:
                 out[one.name] = value
         left = [one for one in wanted if one.type not in ("bool", "choice") and one.kind]
-        while left:
-            found = [(self._find(one, sentence), one) for one in left]
-            best = max(
-                found, key=lambda pair: (_is_read(pair[1]), pair[0].spans[0].score) if pair[0] else (False, -1e9)
-            )
-            if best[0] is None:
-                found = [pair for pair in found if pair[0]]
-                if not found:
-                    break
-                best = max(found, key=lambda pair: pair[0].spans[0].score if pair[0] else -1e9)
-            assert best[0] is not None
-            out[best[1].name] = best[0].value
-            sentence.take(best[0].spans)
-            left.remove(best[1])
+        while found := [(one, has) for one in left if (has := self._find(one, sentence))]:
+            best, has = max(found, key=lambda pair: (_is_read(pair[0]), pair[1].spans[0].score))
+            out[best.name] = has.value
+            sentence.take(has.spans)
+            left.remove(best)
         return out
 
     def _asked(self, argument: Argument, sentence: _Sentence) -> Any:
@@ -122,12 +132,12 @@ class ArgumentReader:
         text = " ".join(readers.bare(word.text).lower() for word in sentence.said)
         for choice in sorted(map(str, argument.choices), key=len, reverse=True):
             is_said = choice and re.search(rf"\b{re.escape(choice.lower().replace('_', ' '))}\b", text)
-            if is_said and (choice not in spans.CHANGES or self._heads is None):
+            if is_said and (choice not in spans.CHANGES or sentence.heads is None):
                 return next(one for one in argument.choices if str(one) == choice)
-        if self._heads is None:
+        if sentence.heads is None:
             return True if argument.name == "all" and re.search(r"\b(?:all|every|everything)\b", text) else None
         if argument.name == "all":
-            return True if self._heads.score_all(sentence.features) > 0 else None
+            return True if sentence.heads.score_all(sentence.features) > 0 else None
         scores = {one: score for one, score in sentence.changes.items() if one in argument.choices}
         best = max(scores, key=lambda one: scores[one], default=None)
         return best if best and scores[best] > 0 else None
@@ -135,7 +145,7 @@ class ArgumentReader:
     def _find(self, argument: Argument, sentence: _Sentence) -> _Found | None:
         """The best words of an argument among those that are no other's."""
         kind = _HEAD_OF.get(argument.kind or "", argument.kind)
-        heads = self._heads
+        heads = sentence.heads
         if heads is None or kind not in heads.kinds:
             return self._recognized(argument, sentence, None)
         scores = heads.scores(str(kind), sentence.features)

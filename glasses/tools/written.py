@@ -23,17 +23,19 @@ _HEAD = 'I call the function {name}. {description}\nIts arguments as JSON, by th
 
 
 def write(backbone: LlamaBackbone, tool: Tool, rows: Float32Array) -> dict[str, Any]:
-    """What the backbone makes of the turn's rows for `tool`; {} where the schema cannot be a grammar or the JSON is
-    not whole after MAX_TOKENS. The cache is afterwards as it was. Raises ModelError: CONTEXT_FULL, ABORTED.
+    """What the backbone makes of the turn's rows for `tool`; {} where the schema cannot be a grammar, does not fit the
+    context, or the JSON is not whole after MAX_TOKENS. The cache is afterwards as it was. Raises ModelError(ABORTED).
     """
     try:
         grammar = Grammar(backbone.vocabulary, json_schema.gbnf(tool.schema, where=f"tool {tool.name}"))
     except InputError:
         return {}
     head = _HEAD.format(name=tool.name, description=tool.description, schema=json.dumps(tool.schema["properties"]))
+    before, behind = (backbone.tokenize(text, special=False) for text in (head, '":\n'))
+    if backbone.n_past + len(before) + len(rows) + len(behind) + MAX_TOKENS > backbone.n_ctx:
+        return {}
     with backbone.aside():
-        ids = backbone.tokenize(head, special=False)
-        backbone.feed([ids, rows, backbone.tokenize('":\n', special=False)])
+        backbone.feed([before, rows, behind])
         text = _continued(backbone, grammar)
     try:
         found = json.loads(text)
@@ -45,7 +47,7 @@ def write(backbone: LlamaBackbone, tool: Tool, rows: Float32Array) -> dict[str, 
 def _continued(backbone: LlamaBackbone, grammar: Grammar) -> str:
     """The likeliest tokens that the grammar allows, until it ends."""
     ids: list[int] = []
-    while len(ids) < MAX_TOKENS and backbone.n_past < backbone.n_ctx:
+    while len(ids) < MAX_TOKENS:
         logits = backbone.logits()
         token = int(logits.argmax())
         if not grammar.allows(token):

@@ -121,11 +121,24 @@ def test_read_rows_that_are_no_words_give_nothing(fed: LlamaBackbone, reader: Ar
     assert reader.read(TOOLS["set_timer"], noise) == {}
 
 
+def test_read_in_a_full_context_finds_what_readers_recognize(fed: LlamaBackbone, reader: ArgumentReader) -> None:
+    fed.feed([[1] * (fed.n_ctx - fed.n_past - 20)])
+    rows = rows_of(fed, "Time ninety seconds.")
+    assert reader.read(TOOLS["set_timer"], rows) == {"duration": "ninety seconds"}
+    assert reader.read(plan_route, rows) == {}
+
+
 def test_read_without_heads_finds_what_readers_recognize(fed: LlamaBackbone) -> None:
     plain = ArgumentReader(fed, None, lambda: NOW)
     rows = rows_of(fed, "Set a timer for ninety seconds please.")
     found = plain.read(TOOLS["set_timer"], rows)
     assert seconds_of(found["duration"]) == 90
+
+
+def test_read_without_heads_what_the_backbone_writes_was_said(fed: LlamaBackbone) -> None:
+    plain = ArgumentReader(fed, None, lambda: NOW)
+    found = plain.read(TOOLS["spell"], rows_of(fed, "How do you spell rhubarb?"))
+    assert found.get("word", "rhubarb") in "How do you spell rhubarb"
 
 
 def test_words_of_typed_rows_are_the_words(backbone: LlamaBackbone) -> None:
