@@ -30,6 +30,7 @@ from glasses.events import (
     TurnEvent,
     TurnSignal,
 )
+from glasses.media.native_output import native_output_to_log
 from glasses.media.pictures import MAX_PIXELS, decode_image
 from glasses.recording.other_sound import MAX_CHANNELS, RATES_HZ, OtherSound
 from glasses.types import (
@@ -275,7 +276,8 @@ def _jpeg(jpeg: bytes) -> Any:
         raise ValueError("a picture that is no JPEG") from error
     if width * height > MAX_PIXELS:
         raise ValueError(f"a picture of {width} x {height}")
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    with native_output_to_log():
+        bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError("a picture that cannot be decoded")
     return frozen(np.ascontiguousarray(bgr[:, :, ::-1]))

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Threads that may be made otherwise, and why.
 OTHERS = {
     "glasses/system/supervised.py": "is the SupervisedThread",
+    "glasses/commands/__init__.py": "ends a process whose main thread hangs, from within a handler of signals",
     "glasses/model_store/sources.py": "reads what pip prints until pip ends",
     "glasses/service/client/sync_client.py": "runs an event loop; the client imports only types and errors",
     "glasses/evaluation/bench/barge_in.py": "lives for one measurement, which fails without it",

@@ -8,12 +8,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import soundfile
+from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
 
 from glasses.audio.sound_files import decode_audio
 from glasses.backbone.grammar import Grammar
 from glasses.errors import GlassesError
+from glasses.recording import entries
 from glasses.types import SAMPLE_RATE_HZ
 from tests.wild.case import Case
 from tests.wild.world import bundle
@@ -80,10 +83,19 @@ def _grammar() -> object:
     return Grammar(bundle().backbone.vocabulary, 'root ::= "a" other\nbeside ::= "b"\n')
 
 
+def _recorded_picture() -> object:
+    """A JPEG in a recording, with bytes of nothing before one of its markers."""
+    jpeg = cv2.imencode(".jpg", np.full((16, 16, 3), 90, np.uint8))[1].tobytes()
+    at = jpeg.rindex(b"\xff\xda")
+    message = CompressedImage(data=jpeg[:at] + bytes(9) + jpeg[at:], format="jpeg")
+    return entries.decode("/camera", message.SerializeToString())
+
+
 CASES = [
     Case(24, "mpg123-xing", r"^printed:  \| logged: $", _printed(lambda: _read(_mp3(_cut))), True),
     Case(24, "mpg123-scratched", r"^printed:  \| logged: $", _printed(lambda: _read(_mp3(_scratched)))),
     Case(24, "llama-cancel", r"^printed:  \| logged: refused: aborted by another thread$", _printed(_cancel), True),
+    Case(24, "jpeg-in-a-recording", r"^printed:  \| logged: $", _printed(_recorded_picture)),
     Case(
         24,
         "llama-grammar",
