@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--bundle", nargs="+", default=["pocket"], help="for whose backbones (default: pocket)")
-    parser.add_argument("--times", type=int, default=3, help="how often each phrase is spoken")
+    parser.add_argument("--times", type=int, default=3, help="how often each phrase is spoken; 0: typed text alone")
     parser.add_argument("--eval", type=Path, default=Path("models/eval/speech"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the heads, wishes-BUNDLE-NAME.npz")
     args = parser.parse_args()

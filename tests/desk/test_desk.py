@@ -19,7 +19,7 @@ from glasses.evaluation.speech import reply
 from glasses.media.pictures import read_image
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
-from glasses.runtime.heads import open_addressee, open_end_of_turn, open_speaker
+from glasses.runtime.heads import open_addressee, open_end_of_turn, open_memory_intent, open_speaker
 
 pytestmark = pytest.mark.desk
 EVAL = Path(__file__).parents[2] / "models" / "eval"
@@ -44,10 +44,15 @@ def test_larger_bundle_answers_what_is_typed_said_seen_and_heard(loaded: LoadedB
     assert "thunder" in reply(loaded, [*heard, "What is this sound?"]).lower()
 
 
-def test_larger_bundle_opens_every_head(loaded: LoadedBundle) -> None:
+def test_larger_bundle_opens_every_head_and_knows_a_memory_intent(loaded: LoadedBundle) -> None:
     assert open_end_of_turn(loaded)
     assert open_addressee(loaded)
     assert open_speaker(loaded)
+    heads = open_memory_intent(loaded)
+    assert heads
+    for text, intent in (("What was that sound just now?", "sound"), ("What is the capital of France?", "")):
+        rows = loaded.backbone.token_rows(loaded.backbone.tokenize(f" {text}", special=False))
+        assert heads.of(rows) == intent
 
 
 def test_larger_bundle_speaks(loaded: LoadedBundle) -> None:

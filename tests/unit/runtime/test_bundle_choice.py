@@ -15,7 +15,7 @@ def test_measured_bundles_are_three_the_smallest_first() -> None:
 def test_measured_bundles_have_every_gate_head_and_a_voice(name: str) -> None:
     bundle = store.load_bundle(name)
     assert bundle.connectors.keys() == bundle.encoders.keys() == {"audio", "sound", "image"}
-    heads = (bundle.end_of_turn, bundle.addressee, bundle.speaker)
+    heads = (bundle.end_of_turn, bundle.addressee, bundle.speaker, bundle.memory_intent)
     assert None not in (*heads, bundle.voice)
 
 
