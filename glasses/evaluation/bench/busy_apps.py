@@ -41,7 +41,9 @@ def busy_apps(loaded: LoadedBundle, folder: Path, n: int) -> Iterator[Handover]:
         handover.give()  # nobody speaks to the wearer's side yet, which would
         for _ in range(n):
             command = [sys.executable, "-m", "glasses.evaluation.bench.busy_apps", f"unix:{path}"]
-            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            process = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            )
             stack.callback(process.kill)
             if process.stdout is None or process.stdout.readline() != "connected\n":
                 raise InputError(Reason.INTERNAL, "an app could not connect")

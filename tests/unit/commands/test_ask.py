@@ -22,6 +22,14 @@ SPEECH = Path(__file__).parents[3] / "models" / "eval" / "speech"
 PICTURES = Path(__file__).parents[3] / "models" / "eval" / "pictures"
 
 
+@pytest.fixture(autouse=True)
+def no_running_glasses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of whoever runs the tests would answer."""
+    for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
 def _wav(path: Path, pcm: np.ndarray, rate_hz: int = 16_000) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
