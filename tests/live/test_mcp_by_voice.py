@@ -1,0 +1,66 @@
+"""A tool of an MCP server and the wearer's documents, asked for by voice through a real PortAudio."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+
+from glasses.data import data_path
+from glasses.decoders.speech import Voice
+from glasses.evaluation.bench.virtual_room import Room
+from glasses.runtime.bundle import open_voice
+from glasses.types import SAMPLE_RATE_HZ
+from tests.live.glasses_run import GlassesRun
+
+pytestmark = [pytest.mark.models, pytest.mark.live]
+CONFIG = f"""
+activation = "speech"
+bundle = "pocket"
+
+[mcp.servers.house]
+command = "{sys.executable}"
+args = ["{Path(__file__).with_name("house_server.py")}"]
+examples = {{ open_blinds = ["Open the blinds.", "Let some light in, please."] }}
+
+[documents]
+folders = ["{data_path("models/eval/documents")}"]
+"""
+LEARN_S = 240.0  # for two tools, between two turns, on a machine that also does other things
+
+
+@pytest.fixture(scope="module")
+def voice() -> Iterator[Voice]:
+    with open_voice() as opened:
+        yield opened
+
+
+def test_run_asks_before_a_server_is_used_and_quotes_documents(room: Room, voice: Voice, tmp_path: Path) -> None:
+    env = {name: str(tmp_path / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
+    config = tmp_path / "xdg_config_home" / "glasses" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(CONFIG)
+    learned = tmp_path / "xdg_state_home" / "glasses" / "tools" / "pocket.npz"
+
+    def ask(words: str) -> str:
+        before = len(glasses_run.events)
+        pcm = np.concatenate(list(voice.speak([words])))
+        room.play(soxr.resample(pcm, voice.rate_hz, SAMPLE_RATE_HZ).astype(np.float32)).wait(60)
+        return str(glasses_run.wait_for("reply", after=before, outcome="completed")["answer"])
+
+    with GlassesRun(room, env=env) as glasses_run:
+        glasses_run.wait_for("note", text="MCP server house: 1 tools")
+        until_s = time.monotonic() + LEARN_S
+        while not (learned.exists() and {"house_open_blinds", "search_documents"} <= set(np.load(learned)["names"])):
+            assert time.monotonic() < until_s, "the tools were not learned"
+            time.sleep(0.2)
+        assert ask("Open the blinds.").endswith("May I use it from now on?")
+        assert ask("Yes.") == "The blinds are open."
+        assert ask("Open the blinds.") == "The blinds are open."
+        assert ask("What do my notes say about the boiler?").startswith("Your file house says, under Boiler: ")
+        assert glasses_run.stop() == 0
