@@ -63,8 +63,15 @@ class Announcements:
     """The queue, oldest first; one is said at a time. Any thread may use it, `begin` the listening one only."""
 
     def __init__(
-        self, *, ring_pause_s: float = RING_PAUSE_S, again_s: float = AGAIN_S, quiet_s: float = QUIET_S
+        self,
+        *,
+        ring_pause_s: float = RING_PAUSE_S,
+        again_s: float = AGAIN_S,
+        quiet_s: float = QUIET_S,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        """`now_ns` is the host's monotonic clock, or that of a replay."""
+        self._now_ns = now_ns
         self._ring_pause_s, self._again_s, self._quiet_ns = ring_pause_s, again_s, round(quiet_s * NS_PER_S)
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
@@ -82,7 +89,7 @@ class Announcements:
             if len(self._waiting) >= MAX_WAITING:
                 log.error("too much to announce: %s is dropped", one.kind)
                 return False
-            one.id, one.since_ns = next(self._ids), time.monotonic_ns()
+            one.id, one.since_ns = next(self._ids), self._now_ns()
             self._waiting.append(one)
         return True
 
@@ -104,7 +111,7 @@ class Announcements:
             self._is_answered = True
             ended = [one for one in self._waiting if one.rings and one.is_told]
             self._waiting = [one for one in self._waiting if one not in ended]
-        return [_state(one, "answered") for one in ended]
+        return [self._state(one, "answered") for one in ended]
 
     def forget(self) -> None:
         """Wiped: nothing of a conversation is said any more. What fell due is no part of it, and stays."""
@@ -135,7 +142,7 @@ class Announcements:
                 self._saying = None
             return None
         one.text, one.number = one.words()[:MAX_TEXT], one.number + 1
-        return _state(one, "begun"), one
+        return self._state(one, "begun"), one
 
     def end(self, share: float) -> Announced | None:
         """What is being said was said to this share, 0 to 1, and is over. Returns what has become of it."""
@@ -152,14 +159,14 @@ class Announcements:
             _tell(one)
         if not heard:
             self._again(one, self._again_s)
-            return _state(one, "interrupted")
+            return self._state(one, "interrupted")
         if one.rings:
             if is_answered:
-                return _state(one, "answered")
+                return self._state(one, "answered")
             if one.number >= RINGS:
-                return _state(one, "missed")
+                return self._state(one, "missed")
             self._again(one, self._ring_pause_s)
-        return _state(one, "told")
+        return self._state(one, "told")
 
     def _may_begin(self, one: Announcement, now_ns: int, quiet_ns: int, idle_ns: int) -> bool:
         is_patient = now_ns - one.since_ns < PATIENCE_S * NS_PER_S
@@ -167,8 +174,11 @@ class Announcements:
 
     def _again(self, one: Announcement, pause_s: float) -> None:
         with self._lock:
-            one.since_ns = time.monotonic_ns() + round(pause_s * NS_PER_S)
+            one.since_ns = self._now_ns() + round(pause_s * NS_PER_S)
             self._waiting.append(one)
+
+    def _state(self, one: Announcement, state: AnnouncementState) -> Announced:
+        return Announced(self._now_ns(), one.id, one.kind, one.text, one.number, state)
 
 
 def _tell(one: Announcement) -> None:
@@ -176,7 +186,3 @@ def _tell(one: Announcement) -> None:
         one.on_told()
     except GlassesError as error:  # a full disk: it would be said again after a restart
         log.error("it was told, but that could not be written down: %s", error)
-
-
-def _state(one: Announcement, state: AnnouncementState) -> Announced:
-    return Announced(time.monotonic_ns(), one.id, one.kind, one.text, one.number, state)

@@ -20,38 +20,24 @@ def _now() -> Clock:
     return Clock.read(datetime.now())
 
 
-class Announcer:
-    """Runs until `close`. What is due is queued, and stays due in the store until the wearer was told."""
+class DueQueue:
+    """Queues what is due as announcements. It stays due in the store until the wearer was told."""
 
-    def __init__(
-        self,
-        store: ToolStore,
-        announcements: Announcements,
-        *,
-        clock: Callable[[], Clock] = _now,
-        look_s: float = LOOK_S,
-    ) -> None:
-        self._store, self._announcements, self._clock, self._look_s = store, announcements, clock, look_s
+    def __init__(self, store: ToolStore, announcements: Announcements, clock: Callable[[], Clock] = _now) -> None:
+        self._store, self._announcements, self._clock = store, announcements, clock
         self._queued: set[tuple[int, datetime]] = set()  # an id with its time: a repeated one comes again under its id
-        self._closing = threading.Event()
-        self._thread = SupervisedThread(self._run, "announcer", policy="restart").start()
+        self._version: tuple[int, int] | None = None
+        self._dues: list[Due] = []
 
-    def close(self) -> None:
-        """Ends the thread. What was not told stays due."""
-        self._closing.set()
-        self._thread.close()
-
-    def _run(self) -> None:
-        version, dues = None, list[Due]()
-        while not self._closing.is_set():
-            if version != (version := self._store.version):
-                dues = self._store.open_dues()
-            clock = self._clock()
-            left_s = [(schedule.remaining_s(due, clock), due) for due in dues if _key(due) not in self._queued]
-            for _, due in sorted(((left, due) for left, due in left_s if left <= 0), key=lambda one: one[0]):
-                self._queue(due)
-            soonest_s = min((left for left, _ in left_s if left > 0), default=self._look_s)
-            self._closing.wait(min(soonest_s, self._look_s))
+    def look(self) -> float | None:
+        """Queues what is due now. Returns the seconds until something else will be, None where nothing is set."""
+        if self._version != (version := self._store.version):
+            self._version, self._dues = version, self._store.open_dues()
+        clock = self._clock()
+        left_s = [(schedule.remaining_s(due, clock), due) for due in self._dues if _key(due) not in self._queued]
+        for _, due in sorted(((left, due) for left, due in left_s if left <= 0), key=lambda one: one[0]):
+            self._queue(due)
+        return min((left for left, _ in left_s if left > 0), default=None)
 
     def _queue(self, due: Due) -> None:
         announcement = Announcement(
@@ -70,6 +56,32 @@ class Announcer:
         if not found:
             self._queued.discard(_key(due))
         return found
+
+
+class Announcer:
+    """The thread that looks into a DueQueue, until `close`."""
+
+    def __init__(
+        self,
+        store: ToolStore,
+        announcements: Announcements,
+        *,
+        clock: Callable[[], Clock] = _now,
+        look_s: float = LOOK_S,
+    ) -> None:
+        self._dues, self._look_s = DueQueue(store, announcements, clock), look_s
+        self._closing = threading.Event()
+        self._thread = SupervisedThread(self._run, "announcer", policy="restart").start()
+
+    def close(self) -> None:
+        """Ends the thread. What was not told stays due."""
+        self._closing.set()
+        self._thread.close()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            left_s = self._dues.look()
+            self._closing.wait(self._look_s if left_s is None else min(left_s, self._look_s))
 
 
 def _key(due: Due) -> tuple[int, datetime]:

@@ -24,6 +24,7 @@ from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
 from glasses.replay import demo_report
 from glasses.replay.replayed_reply import ReplayedReply
+from glasses.replay.replayed_tools import ReplayedAnnouncement
 from glasses.replay.replayer import ReplayEngine, Told
 from glasses.runtime.bundle import open_bundle, open_memory, open_voice
 from glasses.runtime.bundle_choice import chosen_bundle
@@ -78,11 +79,22 @@ def run(args: argparse.Namespace) -> int:
         engine = ReplayEngine(loaded, voice, memory=memory, on_clock=not args.fast, on_text=screen.add)
         stream = events(session, start_ns=start_ns)
         stream = screen.watched(stream if args.fast else paced(stream), start_ns)
-        replies: list[ReplayedReply] = []
+        replies, announced = list[ReplayedReply](), list[ReplayedAnnouncement]()
 
         def tell(what: Told) -> None:
             if isinstance(what, TurnCompleted):
                 screen.begin(what, start_ns)
+            elif isinstance(what, ReplayedAnnouncement):
+                screen.announced(what, start_ns)
+                demo_report.save_announcement(
+                    args.out,
+                    len(announced) + 1,
+                    what,
+                    display,
+                    rate_hz=voice.rate_hz if voice else None,
+                    start_ns=start_ns,
+                )
+                announced.append(what)
             elif isinstance(what, ReplayedReply):
                 screen.answered(what)
                 demo_report.save_reply(args.out, what, display, voice.rate_hz if voice else None, start_ns)
@@ -91,11 +103,19 @@ def run(args: argparse.Namespace) -> int:
         with live:
             engine.run(stream, tell)
             screen.finished(demo_report.unanswered(session, replies, start_ns))
-        sheet = demo_report.sheet(args.out, session, replies, display, start_ns)
+        sheet = demo_report.sheet(args.out, session, replies, announced, display, start_ns=start_ns)
     if args.json:
         print(
             json.dumps(
-                {"turns": demo_report.as_json(session, replies, start_ns), "sheet": str(sheet)}, ensure_ascii=False
+                {
+                    "turns": demo_report.as_json(session, replies, start_ns),
+                    "announced": [
+                        {"t_ms": (one.t_ns - start_ns) // NS_PER_MS, "kind": one.kind, "text": one.text}
+                        for one in announced
+                    ],
+                    "sheet": str(sheet),
+                },
+                ensure_ascii=False,
             )
         )
         return 0
@@ -160,8 +180,13 @@ class _Screen:
         """A piece of the answer to the newest turn."""
         self.lines[-1].text += piece
 
+    def announced(self, what: ReplayedAnnouncement, start_ns: int) -> None:
+        """A line for what was said without being asked."""
+        self.lines.append(_Line(demo_report.clock((what.t_ns - start_ns) / NS_PER_MS), what.kind, what.text, ""))
+
     def answered(self, reply: ReplayedReply) -> None:
         """The answer to the newest turn is complete."""
+        self.lines[-1].text = reply.text  # a tool's sentence, too
         self.lines[-1].wait = f"{sum(reply.wait_ms.values()):.0f} ms"
 
     def finished(self, unanswered: list[demo_report.Said]) -> None:

@@ -12,6 +12,7 @@ from glasses.decoders import hud
 from glasses.recording.demo_session import Said, Session
 from glasses.replay.contact_sheet import Row, contact_sheet, envelope
 from glasses.replay.replayed_reply import ReplayedReply
+from glasses.replay.replayed_tools import ReplayedAnnouncement
 from glasses.types import NS_PER_MS, Display, Float32Array
 
 _CONTEXT_MS = 400  # of sound shown before and after what was said to nobody here
@@ -61,9 +62,28 @@ def unanswered(session: Session, replies: Sequence[ReplayedReply], start_ns: int
     return [s for s in session.said if not any(s.t_ms < to_ms and s.end_ms > from_ms for from_ms, to_ms in spans)]
 
 
-def sheet(out: Path, session: Session, replies: Sequence[ReplayedReply], display: Display, start_ns: int) -> Path:
+def save_announcement(
+    out: Path, number: int, what: ReplayedAnnouncement, display: Display, *, rate_hz: int | None, start_ns: int
+) -> None:
+    """Writes the sound and the first HUD page of what was said without being asked. Raises as `save_reply`."""
+    if what.pcm is not None and rate_hz:
+        write_wav(out / f"announced-{number}.wav", what.pcm, rate_hz)
+    page = hud.render(what.text, display, clock((what.t_ns - start_ns) / NS_PER_MS))[0]
+    hud.write_png(out / f"announced-hud-{number}.png", page)
+
+
+def sheet(
+    out: Path,
+    session: Session,
+    replies: Sequence[ReplayedReply],
+    announced: Sequence[ReplayedAnnouncement],
+    display: Display,
+    *,
+    start_ns: int,
+) -> Path:
     """Draws the whole session on one page."""
     rows = [_row(session, reply, display, start_ns) for reply in replies]
+    rows += [_announced_row(session, what, display, start_ns) for what in announced]
     for said in unanswered(session, replies, start_ns):
         from_ms, to_ms = max(0, said.t_ms - _CONTEXT_MS), said.end_ms + _CONTEXT_MS
         spoken_s = (said.t_ms / 1000, said.end_ms / 1000)
@@ -113,6 +133,17 @@ def _row(session: Session, reply: ReplayedReply, display: Display, start_ns: int
         answer=reply.text,
         hud=hud.render(reply.text, display, clock((ended.span.end_ns - start_ns) / NS_PER_MS))[0].rgb(),
         timings=_timings(reply),
+    )
+
+
+def _announced_row(session: Session, what: ReplayedAnnouncement, display: Display, start_ns: int) -> Row:
+    from_ms = (what.t_ns - start_ns) / NS_PER_MS
+    return Row(
+        start_s=from_ms / 1000,
+        end_s=from_ms / 1000 + 2,
+        envelope=_envelope(session, from_ms, from_ms + 2000),
+        answer=what.text,
+        hud=hud.render(what.text, display, clock(from_ms))[0].rgb(),
     )
 
 

@@ -29,12 +29,13 @@ from glasses.memory.writer import MemoryWriter
 from glasses.recording.entries import Answered, Decision
 from glasses.replay.recorded_replies import RecordedReplies
 from glasses.replay.replayed_reply import ReplayedReply, replayed
+from glasses.replay.replayed_tools import ReplayedAnnouncement, ReplayedTools
 from glasses.replay.virtual_devices import RecordedSpeaker, SilentVoice, StreamClock, VirtualSpeaker
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import DeviceChange, OwnVoice, SensorEvent, Token, Wiped
+from glasses.types import Button, DeviceChange, OwnVoice, SensorEvent, Token, Wiped
 
 Given = SensorEvent | ReplyState | Announced | OwnVoice | DeviceChange | Wiped | Decision | Answered
-Told = TurnCompleted | TurnSignal | ReplayedReply
+Told = TurnCompleted | TurnSignal | ReplayedReply | ReplayedAnnouncement
 _Turn = tuple[Draft, TurnCompleted]  # a turn, and the last draft of it
 
 
@@ -69,6 +70,7 @@ class ReplayEngine:
         self._write_locally = write_locally(loaded.backbone)
         self._recorded = RecordedReplies() if replies_recorded else None
         self._speaker = (RecordedSpeaker if replies_recorded else VirtualSpeaker)(speaks.rate_hz, self._clock)
+        self._tools = ReplayedTools(loaded, self._clock)
         self._responder = Responder(
             loaded,
             speaks,
@@ -76,11 +78,14 @@ class ReplayEngine:
             on_state=self._on_state,
             on_reply=self._on_reply,
             on_text=on_text,
+            on_announced=self._on_announced,
+            tools=self._tools.turns,
             canned_reply=self._recalling.instead,
             write=self._write,
             clock=self._clock,
             conversation_minutes=conversation_minutes,
         )
+        self._tools.attach(self._listener, self._responder.announce)
         self._own_voice = False
         self._waiting: deque[TurnSignal | _Turn | ReplyState] = deque()  # for the responder, oldest first
         self._ended: TurnCompleted | None = None  # the turn whose reply is not over
@@ -171,7 +176,10 @@ class ReplayEngine:
         self._speaker.advance(given.t_ns)
         if self._recorded and (state := self._recorded.without_reply(given.t_ns)):
             self._feed_state(state)
-        for signal in self._take(given):
+        signals = self._take(given)
+        if self._recorded is None:  # else the recording tells what was announced
+            self._tools.step(signals)
+        for signal in signals:
             if isinstance(signal, Draft):
                 continue
             self._tell(signal)
@@ -209,6 +217,8 @@ class ReplayEngine:
         return []
 
     def _sense(self, event: SensorEvent) -> list[Signal]:
+        if isinstance(event, Button) and not self._recorded and (ends := self._tools.touched(event)) is not None:
+            return ends
         signals = [*self._listener.tick(event.t_ns), *self._listener.feed(event, own_voice=self._own_voice)]
         if self._memory:
             speech = self._own_voice or self._listener.hears_speech or self._listener.replying
@@ -236,6 +246,14 @@ class ReplayEngine:
     def _on_state(self, state: ReplyState) -> None:
         if self._recorded is None:
             self._listener.feed(state)
+
+    def _on_announced(self, id: int, share: float) -> None:
+        sounds = self._speaker.take_sounds()
+        announced, said = self._tools.ended(share, sounds if self._voice else None)
+        if announced:
+            self._listener.feed(announced)
+        if said:
+            self._tell(said)
 
     def _write(self, draft: Draft, progress: TurnProgress) -> Iterator[Token]:
         for token in self._write_locally(draft, progress):

@@ -193,7 +193,7 @@ def play(
                 if isinstance(part, Latents):
                     put(part)
             put(decision_of(what))
-        else:
+        elif isinstance(what, ReplayedReply):
             put(answered_of(what))
         tell(what)
 

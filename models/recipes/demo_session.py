@@ -36,21 +36,23 @@ ROOM_DBFS, WEARER_DBFS, OTHER_DBFS, SOUND_DBFS = -62.0, -20.0, -28.0, -22.0
 EVAL = Path("models/eval")
 # (from, photograph in models/eval/pictures): what the camera sees until the next
 VIEWS = (
-    (0, "cup"), (9_500, "windmill1"), (15_500, "kitten"), (26_500, "pillow"), (33_500, "red-panda"),
-    (42_500, "penguin"), (51_000, "cup"),
+    (0, "cup"), (9_500, "windmill1"), (20_500, "pillow"), (42_000, "red-panda"), (52_000, "cup"),
 )  # fmt: skip
 # (touch, press, words said 400 ms later)
 TOUCHES = (
     (2_000, "tap", "What is the capital of France?"),
-    (13_000, "tap", "What is this sound?"),
-    (17_000, "long_press", ""),
-    (35_000, "long_press", "What animal is this?"),
-    (44_000, "long_press", "What is in view?"),
-    (52_500, "tap", "What is the capital of Japan?"),
+    (10_500, "tap", "Set a timer for twenty seconds."),
+    (16_000, "tap", "Remember that my bike is behind the library."),
+    (25_500, "tap", "What is this sound?"),
+    (36_000, "tap", ""),  # the timer rings
+    (38_000, "tap", "Where is my bike?"),
+    (43_500, "long_press", "What animal is this?"),
 )
+# Words that follow a reply without a touch, by the voice that asked.
+FOLLOW_UPS = ((6_800, "And of Spain?"),)
 # More than FOLLOW_UP_MS (turn_manager.py) after the reply before: sooner it would be taken for the next question.
-OVERHEARD = ((28_000, "Did you remember to buy some milk on the way home?"),)
-SOUNDS = ((10_000, "dog-0"), (11_300, "dog-0"))
+OVERHEARD = ((55_000, "Did you remember to buy some milk on the way home?"),)
+SOUNDS = ((22_500, "dog-0"), (23_800, "dog-0"))
 SPEECH_LICENCE = {
     "flite rms": "voice: CMU ARCTIC, BSD-like; program: BSD-like",
     "kokoro jf_nezumi": "Kokoro-82M, Apache-2.0; phonemes by espeak-ng",
@@ -118,9 +120,9 @@ def overheard_by_kokoro(folder: Path) -> list[Float32Array]:
 def overheard_again(folder: Path) -> list[Float32Array]:
     """The sentences of OVERHEARD out of the session in `folder`, the room's noise included."""
     track, session = read_audio(folder / "audio.ogg"), tomllib.loads((folder / "session.toml").read_text())
-    ends = {one["text"]: one["end_ms"] for one in session["said"]}
+    spans = {one["text"]: (one["t_ms"], one["end_ms"]) for one in session["said"]}
     per_ms = SAMPLE_RATE_HZ // 1000
-    return [track[t_ms * per_ms : ends[words] * per_ms] for t_ms, words in OVERHEARD]
+    return [track[spans[words][0] * per_ms : spans[words][1] * per_ms] for _, words in OVERHEARD]
 
 
 def main() -> None:
@@ -138,6 +140,8 @@ def main() -> None:
         if words:
             pcm = level(voices.flite(words, rng, ("rms",)), WEARER_DBFS)
             said.append((t_ms + 400, put(track, t_ms + 400, pcm), words, True))
+    for t_ms, words in FOLLOW_UPS:
+        said.append((t_ms, put(track, t_ms, level(voices.flite(words, rng, ("rms",)), WEARER_DBFS)), words, True))
     for (t_ms, words), pcm in zip(OVERHEARD, overheard, strict=True):
         said.append((t_ms, put(track, t_ms, pcm), words, False))
     heard = []
