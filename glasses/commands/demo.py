@@ -36,8 +36,9 @@ examples:
   glasses demo                          the minute in its own time, a live table, files in out/demo
   glasses demo --fast --json            as fast as it goes; what happened as JSON
 
-In the minute the wearer asks five questions, points the camera at three things, hears a sound, and somebody says
-something that is not for the assistant. OUT gets reply-N.wav, hud-N.png and sheet.png, the whole session on one page.
+In the minute the wearer asks, asks on without a touch, sets a timer that rings, has something remembered and asks for
+it, hears a sound, looks at an animal, and somebody says something that is not for the assistant. OUT gets reply-N.wav,
+hud-N.png and sheet.png, the whole session on one page.
 """
 
 

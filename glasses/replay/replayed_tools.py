@@ -81,4 +81,6 @@ class ReplayedTools:
             self._begun = event
 
     def _now(self) -> datetime:
-        return STARTS + timedelta(microseconds=(self._clock.now_ns() - (self._start_ns or self._clock.now_ns())) / 1000)
+        now_ns = self._clock.now_ns()
+        elapsed_ns = 0 if self._start_ns is None else now_ns - self._start_ns
+        return STARTS + timedelta(microseconds=elapsed_ns / 1000)

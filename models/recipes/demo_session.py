@@ -36,23 +36,23 @@ ROOM_DBFS, WEARER_DBFS, OTHER_DBFS, SOUND_DBFS = -62.0, -20.0, -28.0, -22.0
 EVAL = Path("models/eval")
 # (from, photograph in models/eval/pictures): what the camera sees until the next
 VIEWS = (
-    (0, "cup"), (9_500, "windmill1"), (20_500, "pillow"), (42_000, "red-panda"), (52_000, "cup"),
+    (0, "cup"), (9_500, "windmill1"), (20_500, "pillow"), (44_000, "red-panda"), (54_000, "cup"),
 )  # fmt: skip
 # (touch, press, words said 400 ms later)
 TOUCHES = (
     (2_000, "tap", "What is the capital of France?"),
-    (10_500, "tap", "Set a timer for twenty seconds."),
-    (16_000, "tap", "Remember that my bike is behind the library."),
-    (25_500, "tap", "What is this sound?"),
-    (36_000, "tap", ""),  # the timer rings
-    (38_000, "tap", "Where is my bike?"),
-    (43_500, "long_press", "What animal is this?"),
+    (13_000, "tap", "Set a timer for twenty seconds."),
+    (18_000, "tap", "Remember that my bike is behind the library."),
+    (26_500, "tap", "What is this sound?"),
+    (38_000, "tap", ""),  # the timer rings
+    (40_000, "tap", "Where did I leave my bike?"),
+    (45_500, "long_press", "What animal is this?"),
 )
 # Words that follow a reply without a touch, by the voice that asked.
-FOLLOW_UPS = ((6_800, "And of Spain?"),)
+FOLLOW_UPS = ((8_200, "And the capital of Spain?"),)
 # More than FOLLOW_UP_MS (turn_manager.py) after the reply before: sooner it would be taken for the next question.
-OVERHEARD = ((55_000, "Did you remember to buy some milk on the way home?"),)
-SOUNDS = ((22_500, "dog-0"), (23_800, "dog-0"))
+OVERHEARD = ((56_000, "Did you remember to buy some milk on the way home?"),)
+SOUNDS = ((23_500, "dog-0"), (24_800, "dog-0"))
 SPEECH_LICENCE = {
     "flite rms": "voice: CMU ARCTIC, BSD-like; program: BSD-like",
     "kokoro jf_nezumi": "Kokoro-82M, Apache-2.0; phonemes by espeak-ng",

@@ -17,7 +17,7 @@ from glasses.types import SAMPLE_RATE_HZ, Float32Array
 from tests.live.glasses_run import GlassesRun
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
-BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minute: a dog, then "What is this sound?"
+BARKS_MS, QUESTION_MS = (21_500, 26_200), (26_700, 28_300)  # of the shipped minute: a dog, then "What is this sound?"
 NAMED = re.compile(r"\bdogs?\b|\bbark(s|ing)?\b")
 
 

@@ -14,12 +14,13 @@ import soundfile
 from glasses.__main__ import main
 from glasses.commands import demo
 from glasses.events import TurnCompleted
-from glasses.recording.demo_session import events, load_session
+from glasses.recording.demo_session import Said, events, load_session
 from glasses.replay.replayed_reply import ReplayedReply
 from glasses.replay.replayer import ReplayEngine, Told
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory
 from glasses.types import NS_PER_MS, Latents
 
+STOPS_THE_TIMER = (38_000, "tap")
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
@@ -47,11 +48,19 @@ def heard(answered: list[ReplayedReply]) -> list[TurnCompleted]:
     return [one.ended for one in answered]
 
 
-def test_demo_every_touch_is_a_turn_and_holds_what_was_said(heard: list[TurnCompleted]) -> None:
+def overlaps(one: TurnCompleted, said: Said) -> bool:
+    """Whether the words were said in this turn."""
+    span = one.span
+    return span.activated_ns < said.end_ms * NS_PER_MS and said.t_ms * NS_PER_MS < span.decided_ns
+
+
+def test_demo_touches_and_a_follow_up_are_turns_and_hold_what_was_said(heard: list[TurnCompleted]) -> None:
     session = load_session()
-    assert [(one.span.activated_ns // NS_PER_MS, one.turn.cause) for one in heard] == list(session.touches)
+    touched = [(one.span.activated_ns // NS_PER_MS, one.turn.cause) for one in heard if one.turn.cause != "speech"]
+    assert touched == [touch for touch in session.touches if touch != STOPS_THE_TIMER]
+    assert [one.turn.cause for one in heard].count("speech") == 1
     for said in session.said:
-        inside = [one for one in heard if one.span.activated_ns < said.t_ms * NS_PER_MS < one.span.decided_ns]
+        inside = [one for one in heard if overlaps(one, said)]
         assert len(inside) == said.addressed
         for one in inside:
             assert one.span.spoken_ns is not None
@@ -69,7 +78,7 @@ def test_demo_speech_to_somebody_else_is_in_no_turn(heard: list[TurnCompleted]) 
 
 def test_demo_turns_carry_view_and_earlier_sound_only_where_due(heard: list[TurnCompleted]) -> None:
     kinds = ["".join(part.modality[0] for part in one.turn.inputs if isinstance(part, Latents)) for one in heard]
-    assert kinds == ["as", "asas", "ias", "ias", "ias", "as"]  # what is said and what is heard besides
+    assert kinds == ["as", "as", "as", "as", "asas", "as", "ias"]  # what is said and what is heard besides
     assert [one.view is not None for one in heard] == [one.turn.cause == "long_press" for one in heard]
 
 
@@ -93,6 +102,9 @@ def test_demo_command_end_to_end_prints_answers_and_hud_pages(
     assert main(["demo", "--fast", "--json", "--out", str(tmp_path), "--board", "frame"]) == 0
     out, err = capsys.readouterr()
     shown = json.loads(out)["turns"]
+    (rang,) = json.loads(out)["announced"]
+    assert (rang["kind"], rang["text"]) == ("timer", "Your timer is up.")
+    assert 33_000 < rang["t_ms"] < STOPS_THE_TIMER[0]
     assert [turn["answer"] for turn in shown] == [one.text for one in answered]
     for turn in shown:
         page = cv2.imread(str(tmp_path / f"hud-{turn['turn']}.png"))

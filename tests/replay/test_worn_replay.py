@@ -33,7 +33,7 @@ from glasses.types import NS_PER_MS, SAMPLE_RATE_HZ, AudioChunk, Button, Float32
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 CHUNK, CHUNK_NS = SAMPLE_RATE_HZ // 50, 20 * NS_PER_MS
-BARKS_MS, QUESTION_MS = (8000, 12_700), (13_200, 14_800)  # of the shipped minute: a dog, then "What is this sound?"
+BARKS_MS, QUESTION_MS = (21_500, 26_200), (26_700, 28_300)  # of the shipped minute: a dog, then "What is this sound?"
 PATIENCE_S = 120.0
 
 
@@ -126,7 +126,7 @@ class FakeCamera:
         self._queue = queue
 
     def look(self) -> None:
-        picture = frozen(read_image(sorted((SHIPPED / "frames").iterdir())[20]))
+        picture = frozen(read_image(sorted((SHIPPED / "frames").iterdir())[46]))
         self._queue.put(Frame(time.monotonic_ns(), 0, picture))
 
     def close(self) -> None: ...

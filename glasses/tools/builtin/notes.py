@@ -30,7 +30,7 @@ def recall(context: ToolContext, about: Topic = "") -> str:
     if not found:
         return f"I have no note about {about.strip()}." if about.strip() else "There are no notes."
     more = f" And {len(found) - _SAID} more." if len(found) > _SAID else ""
-    return " ".join(f"{note.text.rstrip('.')}." for note in found[:_SAID]) + more
+    return "You said: " + " ".join(f"{note.text.rstrip('.')}." for note in found[:_SAID]) + more
 
 
 def _confirm(context: ToolContext, about: str = "", all: bool = False) -> str:  # as the tool
