@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +20,11 @@ from glasses.model_store import store
 from glasses.runtime.bundle import open_encoders
 from glasses.runtime.given import Given
 from glasses.system.kernel_socket import kernel_address
+from glasses.tools.choice import asks_for_tool
 from glasses.types import Token
+
+if TYPE_CHECKING:
+    from glasses.service.client import SyncClient
 
 START_S = 20.0  # the first app that connects starts the server: half a second, on a busy board some
 
@@ -47,6 +52,8 @@ def answered(
         is_wanted = args.bundle in (store.AUTO_BUNDLE, about.bundle)
         if not is_wanted or about.version != __version__ or about.backbone != _sha256(about.bundle):
             return None
+        if args.tools and _may_ask_for_tool(inputs, store.load_bundle(about.bundle).tool_choice, client):
+            return None  # the glasses call tools for the wearer only
         since_ns = times.add("load", since_ns)
         is_array = [one for one in inputs if isinstance(one, np.ndarray)]
         encoders = open_encoders(
@@ -72,6 +79,16 @@ def answered(
 def _sha256(bundle: str) -> str:
     """Of the backbone that this checkout has in the bundle."""
     return store.load_manifest(store.load_bundle(bundle).backbone).files[0].sha256
+
+
+def _may_ask_for_tool(inputs: list[Given], chooser: str | None, client: SyncClient) -> bool:
+    """Whether the typed words ask for a tool; of a sound that is not known before it is connected."""
+    if chooser is None:
+        return False
+    if any(isinstance(one, np.ndarray) and one.ndim == 1 for one in inputs):
+        return True
+    typed = " ".join(one for one in inputs if isinstance(one, str))
+    return bool(typed) and asks_for_tool(store.path_of(chooser), client.tokenize(typed)[1])
 
 
 def _timed(tokens: Iterator[Token], times: Times) -> Iterator[Token]:

@@ -90,9 +90,8 @@ def sheet(
         rows.append(Row(from_ms / 1000, to_ms / 1000, _envelope(session, from_ms, to_ms), spoken_s, said=said.text))
     rows.sort(key=lambda row: row.start_s)
     path = out / "sheet.png"
-    subtitle = (
-        "Sound and pictures reach the backbone as latent vectors; no transcript is made. Answers are the models' own."
-    )
+    made = "Sound and pictures reach the backbone as latent vectors; no transcript is made."
+    subtitle = f"{made} Answers are the models' and the tools' own."
     contact_sheet(path, session.title, subtitle, rows)
     return path
 
