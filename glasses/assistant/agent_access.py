@@ -24,7 +24,7 @@ from glasses.tools.builtin.notes import recall
 from glasses.tools.mcp.config import McpAllow
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import ToolContext
-from glasses.types import NS_PER_S, AudioChunk, Frame
+from glasses.types import AudioChunk, Frame
 
 log = logging.getLogger(__name__)
 PICTURE_S = 5.0  # for a picture to come; a camera that was closed takes 1 to 3 s
@@ -145,14 +145,15 @@ class AgentAccess:
             raise InputError(Reason.BAD_INPUT, f"listen from 0.1 to {MAX_LISTEN_S:g} seconds")
         self._tell(f"{who} listens for {seconds:.2g} seconds")
         since_ns = time.monotonic_ns()
-        until_ns = since_ns + round(seconds * NS_PER_S)
+
+        def heard() -> list[AudioChunk]:
+            return [one for one in self._sound if one.t_ns >= since_ns]
+
         with self._changed:
             self._n_listening += 1
             try:
-                self._changed.wait_for(
-                    lambda: bool(self._sound) and self._sound[-1].t_ns >= until_ns, seconds + SOUND_S
-                )
-                chunks = [one for one in self._sound if since_ns <= one.t_ns < until_ns]
+                self._changed.wait_for(lambda: _seconds(heard()) >= seconds, seconds + SOUND_S)
+                chunks = heard()
             finally:
                 self._n_listening -= 1
                 if not self._n_listening:
@@ -161,7 +162,7 @@ class AgentAccess:
             raise InputError(Reason.REFUSED, "the glasses were muted meanwhile")
         if not chunks:
             raise SensorError(Reason.NOT_FOUND, "no sound came: is there a microphone?")
-        return AgentAnswer(data=_wav(chunks), media_type="audio/wav")
+        return AgentAnswer(data=_wav(chunks, seconds), media_type="audio/wav")
 
     def _tell(self, sentence: str) -> None:
         """The wearer is told on the HUD as well, where there is one."""
@@ -199,11 +200,18 @@ def _jpeg(frame: Frame) -> bytes:
     return cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def _wav(chunks: list[AudioChunk]) -> bytes:
+def _seconds(chunks: list[AudioChunk]) -> float:
+    return sum(len(one.pcm) / one.rate_hz for one in chunks)
+
+
+def _wav(chunks: list[AudioChunk], seconds: float) -> bytes:
+    """Their first `seconds`; what a device lost in between is not there."""
+    rate_hz = chunks[0].rate_hz
+    pcm = np.concatenate([one.pcm for one in chunks])[: round(seconds * rate_hz)]
     written = io.BytesIO()
     with wave.open(written, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(chunks[0].rate_hz)
-        file.writeframes(np.concatenate([one.pcm for one in chunks]).astype("<i2").tobytes())
+        file.setframerate(rate_hz)
+        file.writeframes(pcm.astype("<i2").tobytes())
     return written.getvalue()
