@@ -112,7 +112,7 @@ class DeviceControls:
     @property
     def _running(self) -> Assistant:
         if self._assistant is None:
-            raise InputError(Reason.UNSUPPORTED, "that needs the running glasses")
+            raise InputError(Reason.UNSUPPORTED, "That needs the running glasses.")
         return self._assistant
 
     def _apply(self) -> None:

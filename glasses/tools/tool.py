@@ -76,7 +76,7 @@ class ToolContext:
     def device(self) -> Controls:
         """The device's controls. Raises InputError(UNSUPPORTED) where no device runs."""
         if self.controls is None:
-            raise InputError(Reason.UNSUPPORTED, "that needs the running glasses")
+            raise InputError(Reason.UNSUPPORTED, "That needs the running glasses.")
         return self.controls
 
 

@@ -102,7 +102,7 @@ def test_reminder_of_a_day_that_has_no_morning_left_is_asked_for_its_time(contex
 def test_notes_are_found_by_their_telling_words(context: ToolContext) -> None:
     call(context, "remember", text="I parked on level two.")
     call(context, "remember", text="Tom's birthday is in May")
-    assert call(context, "recall", about="where did I park") == "I parked on level two."
+    assert call(context, "recall", about="where did I park") == "You said: I parked on level two."
     assert call(context, "recall", about="the boat") == "I have no note about the boat."
     call(context, "remember", text="My seat is 14 B")
     assert call(context, "recall", about="birthday") == "Tom's birthday is in May."
