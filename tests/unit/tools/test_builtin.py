@@ -105,7 +105,7 @@ def test_notes_are_found_by_their_telling_words(context: ToolContext) -> None:
     assert call(context, "recall", about="where did I park") == "You said: I parked on level two."
     assert call(context, "recall", about="the boat") == "I have no note about the boat."
     call(context, "remember", text="My seat is 14 B")
-    assert call(context, "recall", about="birthday") == "Tom's birthday is in May."
+    assert call(context, "recall", about="birthday") == "You said: Tom's birthday is in May."
     with pytest.raises(InputError, match="remembered"):
         call(context, "remember", text="")
     assert call(context, "forget", about="Tom").startswith("Forgotten: Tom's")
