@@ -245,4 +245,4 @@ class ToolCaller:
 def missing(call: ToolCall) -> list[str]:
     """The arguments that the tool needs and the call lacks, in the tool's order."""
     fields = msgspec.structs.fields(call.tool.arguments)
-    return [one.name for one in fields if one.required and one.name not in call.arguments]
+    return [one.encode_name for one in fields if one.required and one.encode_name not in call.arguments]
