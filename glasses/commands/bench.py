@@ -209,6 +209,7 @@ def _requests(args: argparse.Namespace, tick: Tick) -> Measured:
         noise_db=args.noise,
         with_baseline=args.prompted,
         limit=args.limit,
+        of=args.set,
         tick=tick,
     )
     return figures, requests.report(figures)
@@ -250,6 +251,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "limit": {"type": int, "default": None, "metavar": "N", "help": "at most N requests (default: all)"},
     "noise": {"type": float, "metavar": "DB", "help": "spoken, with noise so many dB below"},
     "prompted": {"action": "store_true", "help": "compare with all tools in the prompt and a grammar for the answer"},
+    "set": {"choices": tuple(requests.SETS), "default": "first", "help": "which wordings (default: first)"},
     "clips": {"type": int, "default": 140, "metavar": "N", "help": "clips or pictures of a kind (default: 140)"},
 }
 BENCHMARKS: dict[str, Benchmark] = {
@@ -302,7 +304,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "requests": Benchmark(
         "everyday requests for which the right tool is chosen, and false calls",
         _requests,
-        ("spoken", "noise", "prompted", "limit"),
+        ("spoken", "noise", "prompted", "limit", "set"),
         "requests --spoken --noise 10",
     ),
     "compare": Benchmark(

@@ -33,6 +33,7 @@ from glasses.tools.choice import ToolChooser
 from glasses.types import Float32Array
 
 FOLDER = data_path("models/eval/requests")
+SETS = {"first": "", "stranger": "stranger-"}  # and what their files' names start with
 TOOLS = {tool.name: tool for tool in BUILTIN}
 _SHOWN = 40  # mistakes
 
@@ -48,9 +49,9 @@ class Call(NamedTuple):
 
 def run(
     bundle: str, *, spoken: bool = False, noise_db: float | None = None, with_baseline: bool = False,
-    limit: int | None = None, tick: Tick = lambda stage, done, total: None,
+    limit: int | None = None, of: str = "first", tick: Tick = lambda stage, done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures over at most `limit` wordings of each kind, spread over it.
+    """Figures over at most `limit` wordings of each kind, spread over the set `of` SETS.
 
     Raises ModelError: NOT_FOUND, CORRUPT; InputError(UNSUPPORTED) for a bundle that has no tool choice.
     """
@@ -62,16 +63,17 @@ def run(
             raise InputError(Reason.UNSUPPORTED, f"the bundle {bundle} has no tool_choice")
         grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
         system = ToolRows(loaded, chooser, open_argument_reader(loaded), _rows(loaded, spoken, noise_db))
-        figures = measure(system.call, limit, "the tools' rows", tick)
+        figures = measure(system.call, limit, "the tools' rows", tick, of)
         figures |= {"choice_ms": round(1000 * float(np.median(system.took_s)), 2), "memory_mb": round(grown_mb, 1)}
         if with_baseline:
             prompted = request_baseline.PromptedCalls(loaded)
-            figures["baseline"] = measure(lambda words: Call(prompted.choose(words)), limit, "the baseline", tick)
+            figures["baseline"] = measure(lambda words: Call(prompted.choose(words)), limit, "the baseline", tick, of)
     finally:
         loaded.close()
     chance = round(1 / (len(TOOLS) + 1), 4)
     return {
         "bundle": bundle,
+        "set": of,
         "spoken": spoken or noise_db is not None,
         "noise_db": noise_db,
         "chance": chance,
@@ -106,10 +108,15 @@ class ToolRows:
         return Call(chosen.name, self._reader.read(TOOLS[chosen.name], rows))
 
 
-def measure(call: Callable[[str], Call], limit: int | None, stage: str, tick: Tick) -> dict[str, Any]:
+def measure(
+    call: Callable[[str], Call], limit: int | None, stage: str, tick: Tick, of: str = "first"
+) -> dict[str, Any]:
     """What one system makes of each kind of wording."""
-    requests = spread(read_requests(FOLDER / "tools.jsonl"), limit)
-    none, unable = (spread((FOLDER / f"{name}.txt").read_text().splitlines(), limit) for name in ("none", "unable"))
+    start = SETS[of]
+    requests = spread(read_requests(FOLDER / f"{start}tools.jsonl"), limit)
+    none, unable = (
+        spread((FOLDER / f"{start}{name}.txt").read_text().splitlines(), limit) for name in ("none", "unable")
+    )
     words = [*(one.words for one in requests), *none, *unable]
     wanted = [*(one.tool for one in requests), *[None] * len(none), *["unable"] * len(unable)]
     calls = list[Call]()

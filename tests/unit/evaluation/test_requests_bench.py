@@ -13,6 +13,11 @@ def test_measure_of_a_system_that_never_calls_counts_no_false_call() -> None:
     assert len(figures["wrong"]) == 60
 
 
+def test_measure_of_the_strangers_set_takes_its_own_wordings() -> None:
+    figures = measure(lambda words: Call(None), None, "never", lambda stage, done, total: None, "stranger")
+    assert figures["n"] == {"requests": 176, "none": 120, "unable": 50}
+
+
 def test_measure_of_a_system_that_knows_the_tools_counts_arguments_apart() -> None:
     tools = {one.words: one.tool for one in read_requests(FOLDER / "tools.jsonl")}
     figures = measure(
