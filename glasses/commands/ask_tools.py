@@ -1,4 +1,4 @@
-"""The tools of `glasses ask`: what a turn asks for is done, with the store that `glasses run` uses too."""
+"""The tools of `glasses ask` and `chat`: what a typed turn asks for is done, with the store of `glasses run`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from glasses.folders import own_state_folder
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system import process_file
 from glasses.tools.caller import ToolCall, ToolCaller
+from glasses.tools.store import ToolStore
 from glasses.tools.tool import ToolContext
 from glasses.types import Float32Array
 
@@ -24,10 +25,9 @@ NOBODY_RINGS = "glasses run rings when it is due; it does not run now"
 AGREE = "--yes agrees"
 
 
-def opened(loaded: LoadedBundle, args: argparse.Namespace, stack: ExitStack) -> Callable[[Float32Array], str | None]:
-    """What says what a tool says to a turn whose rows are in the KV cache; None where no tool is asked for.
-
-    Raises InputError and ModelError as `open_store` and `open_caller` do.
+def open_typed(loaded: LoadedBundle, stack: ExitStack) -> tuple[ToolCaller | None, ToolStore]:
+    """What calls tools where turns are typed, and what it keeps, until `stack` is closed. None: the bundle has nothing
+    that chooses. Raises InputError and ModelError as `open_store` and `open_caller` do.
     """
     store = open_store(_note)
     stack.callback(store.close)
@@ -38,29 +38,44 @@ def opened(loaded: LoadedBundle, args: argparse.Namespace, stack: ExitStack) -> 
     context = ToolContext(datetime.now, store, tools=registry)
     kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
     caller = open_caller(loaded, registry, context, kept=kept)
-    if caller is None:
-        return lambda rows: None
-    while caller.learn():
+    while caller and caller.learn():
         pass
+    return caller, store
+
+
+def opened(loaded: LoadedBundle, args: argparse.Namespace, stack: ExitStack) -> Callable[[Float32Array], str | None]:
+    """What says what a tool says to a turn whose rows are in the KV cache; None where no tool is asked for.
+
+    Raises as `open_typed`.
+    """
+    caller, store = open_typed(loaded, stack)
 
     def said(rows: Float32Array) -> str | None:
-        call = caller.plan(rows)
-        return None if call is None else _called(caller, call, store_rings=lambda: len(store.open_dues()), yes=args.yes)
+        call = caller.plan(rows) if caller else None
+        if caller is None or call is None:
+            return None
+        n_before = len(store.open_dues())
+        sentence = _called(caller, call, yes=args.yes)
+        if len(store.open_dues()) > n_before:
+            note_who_rings()
+        return sentence
 
     return said
 
 
-def _called(caller: ToolCaller, call: ToolCall, *, store_rings: Callable[[], int], yes: bool) -> str:
-    n_before = store_rings()
+def note_who_rings() -> None:
+    """Tells that a timer needs `glasses run`, where that does not run. Raises InputError as `process_file` does."""
+    if not process_file.is_running():
+        _note(NOBODY_RINGS)
+
+
+def _called(caller: ToolCaller, call: ToolCall, *, yes: bool) -> str:
     if yes and call.step == "call" and call.tool.must_ask:
         call.tool.agree()
         call = replace(call, step="confirm")
     elif call.tool.must_ask:
         _note(AGREE)
-    said = caller.carry_out(call)
-    if store_rings() > n_before and not process_file.is_running():
-        _note(NOBODY_RINGS)
-    return said
+    return caller.carry_out(call)
 
 
 def _note(sentence: str) -> None:

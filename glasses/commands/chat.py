@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -15,12 +16,15 @@ from glasses.assistant.config_file import load_config
 from glasses.assistant.reply import reply_fields
 from glasses.assistant.reply_writer import write_locally
 from glasses.assistant.responder import Responder
+from glasses.assistant.tool_turn import CalledTools
+from glasses.commands import ask_tools
 from glasses.commands.log_thread import write_unbuffered
 from glasses.events import Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnSpan
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import request_of, rows_of
 from glasses.system.supervised import SupervisedThread
+from glasses.tools.store import ToolStore
 from glasses.types import Float32Array, Turn
 
 MAX_CHARACTERS = 2000  # of a line, with its end: more than is said in one breath, and there is room for it in the cache
@@ -30,6 +34,7 @@ _EXAMPLE = """\
 examples:
   glasses chat                                     a prompt; each turn knows the turns before
   printf '%s\\n' "My name is Sam." "What is my name?" | glasses chat
+  printf '%s\\n' "Set a timer." "Three minutes." | glasses chat
   glasses chat --bundle desk --json                one JSON line a reply
 """
 
@@ -38,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds `chat`."""
     parser = subparsers.add_parser(
         "chat",
-        description="Have a conversation by typing, as `glasses run` has it by voice. Tools are not called here.",
+        description="Have a conversation by typing, as `glasses run` has it by voice.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,14 +56,15 @@ def run(args: argparse.Namespace) -> int:
     """Answers what is typed until it ends. Raises GlassesError where the bundle or the configuration cannot be used."""
     config = load_config({"bundle": args.bundle} if "bundle" in args else {}).config
     persona = personas.load(config.persona)
-    loaded = open_bundle(config.bundle, system=persona.system)
-    try:
-        chat = _Chat(loaded, persona.max_tokens, config.conversation.minutes, as_json=args.json)
+    with ExitStack() as stack:
+        loaded = open_bundle(config.bundle, system=persona.system)
+        stack.callback(loaded.close)
+        caller, kept = ask_tools.open_typed(loaded, stack)
+        tools = CalledTools(caller, lambda said: write_unbuffered(1, f"{said}\n")) if caller else None
+        chat = _Chat(loaded, tools, kept, persona.max_tokens, minutes=config.conversation.minutes, as_json=args.json)
         reader = SupervisedThread(chat.read, "typed", policy="end", on_failure=lambda error: chat.responder.stop())
         reader.start()
         chat.responder.run()
-    finally:
-        loaded.close()
     if reader.failure:
         raise reader.failure
     return 0
@@ -67,8 +73,18 @@ def run(args: argparse.Namespace) -> int:
 class _Chat:
     """`read` gives `responder` one typed turn after the other, each once the one before is answered."""
 
-    def __init__(self, loaded: LoadedBundle, max_tokens: int, minutes: float, *, as_json: bool) -> None:
-        self._loaded, self._as_json = loaded, as_json
+    def __init__(
+        self,
+        loaded: LoadedBundle,
+        tools: CalledTools | None,
+        kept: ToolStore,
+        max_tokens: int,
+        *,
+        minutes: float,
+        as_json: bool,
+    ) -> None:
+        self._loaded, self._kept, self._as_json = loaded, kept, as_json
+        self._n_due = len(kept.open_dues())
         self._replied = threading.Event()
         self.responder = Responder(
             loaded,
@@ -77,6 +93,7 @@ class _Chat:
             on_state=self._on_state,
             on_reply=self._on_reply,
             on_text=lambda text: None if as_json else write_unbuffered(1, text),
+            tools=tools,
             write=write_locally(loaded.backbone, max_tokens),
             conversation_minutes=minutes,
         )
@@ -124,4 +141,7 @@ class _Chat:
             write_unbuffered(1, json.dumps(reply_fields(reply), ensure_ascii=False) + "\n")
         else:
             write_unbuffered(1, "\n" if reply.outcome is Outcome.COMPLETED else "[no answer]\n")
+        if (n_due := len(self._kept.open_dues())) > self._n_due:
+            ask_tools.note_who_rings()
+        self._n_due = n_due
         self._replied.set()
