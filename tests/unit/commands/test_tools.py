@@ -19,7 +19,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tools_keep_what_was_set_between_calls(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tools", "remember", "text=the code is nine"]) == 0
     assert main(["tools", "recall", "about=code", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["said"] == "the code is nine."
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["said"] == "You said: the code is nine."
 
 
 def test_tools_list_has_schemas_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with `pocket` and, the same with a sensor more, `moving`."""
     pocket = (bundle_files.BUNDLES / "pocket.toml").read_text()
     (tmp_path / "pocket.toml").write_text(pocket)
-    (tmp_path / "moving.toml").write_text(pocket.replace('name = "pocket"', 'name = "moving"') + RADAR)
+    (tmp_path / "moving.toml").write_text(pocket.replace('name = "pocket"\n', 'name = "moving"\n' + RADAR))
     monkeypatch.setattr(bundle_files, "BUNDLES", tmp_path)
     return tmp_path
 
