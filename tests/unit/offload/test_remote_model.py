@@ -31,7 +31,7 @@ class Away:
 def test_remote_model_unreachable_service_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("glasses.offload.remote.RETRY_S", 0.01)
+    monkeypatch.setattr("glasses.offload.connection.RETRY_S", 0.01)
     with caplog.at_level(logging.WARNING, "glasses.offload"), RemoteModel(Away):
         until_s = time.monotonic() + 10
         while Away.tries < 3 and time.monotonic() < until_s:
