@@ -7,7 +7,6 @@ that encoder's new name stamped into its metadata, and `trained_on` says what it
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tomllib
@@ -22,7 +21,7 @@ import onnx
 from onnx import helper
 
 from glasses.errors import InputError, Reason
-from glasses.model_store import bundles, ctranslate2, sources, store, user_bundles
+from glasses.model_store import bundles, ctranslate2, store, user_bundles
 from glasses.model_store.onnx import space_of
 from glasses.system.board import load_board
 from quantize import (
@@ -35,6 +34,7 @@ from quantize import (
     whisper_encoder,
 )
 from quantize.files import try_folder, whole, whole_folder, write_text
+from quantize.manifest import manifest_of
 from quantize.schemes import Options
 
 BASE = store.DEFAULT_BUNDLE
@@ -184,7 +184,7 @@ def make(
         files = _files(name, table, recipe, part, importance=importance, step=step)
         for key, replaced in files.items():
             original, own = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
-            write_text(part / "manifests" / f"{own}.toml", _manifest(own, original, replaced))
+            write_text(part / "manifests" / f"{own}.toml", manifest_of(own, original, replaced))
             table[key] = own
         lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
         text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
@@ -272,35 +272,3 @@ def _restamp(old: Path, new: Path, field: str, space: str) -> None:
 
 def _slug(key: str) -> str:
     return key.replace("_", "-")
-
-
-def _manifest(name: str, original: store.Manifest, replaced: dict[str, Path]) -> str:
-    """Of a variant of `original`, some of whose files, by name, are others."""
-    kind = f'\nkind = "{original.kind}"' if original.kind else ""
-    head = f"""# Made from {original.name} by `quantize bundle`.
-name = "{name}"
-role = "{original.role}"{kind}
-licence = "{original.licence}"
-upstream = "{original.upstream}"
-"""
-    return head + "".join(
-        _entry(path.name, old.role, path.stat().st_size, store.sha256_of(path), [f"file:{path.name}"])
-        if (path := replaced.get(old.name))
-        else _entry(old.name, old.role, old.size_bytes, old.sha256, [_origin(source) for source in old.sources])
-        for old in original.files
-    )
-
-
-def _entry(name: str, role: str, size_bytes: int, sha256: str, origins: list[str | list[str]]) -> str:
-    role_line = f'\nrole = "{role}"' if role else ""
-    return f"""
-[[files]]
-name = "{name}"{role_line}
-size_bytes = {size_bytes}
-sha256 = "{sha256}"
-sources = {json.dumps(origins)}
-"""
-
-
-def _origin(source: sources.Source) -> str | list[str]:
-    return [str(piece) for piece in source.pieces] if isinstance(source, sources.Joined) else str(source)
