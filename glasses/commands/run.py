@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
@@ -19,6 +20,7 @@ from glasses.assistant.config import AssistantConfig
 from glasses.assistant.config_file import load_config
 from glasses.assistant.fault_injection import FaultHooks
 from glasses.assistant.observers import Observers
+from glasses.assistant.persona import Persona
 from glasses.assistant.reply_writer import write_locally
 from glasses.backbone.handover import Handover
 from glasses.commands import link_keys, offload_options, run_apps, run_options
@@ -36,12 +38,15 @@ from glasses.devices.local import DeviceFactory, Hud, LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
 from glasses.errors import ModelError, Reason
-from glasses.runtime.bundle import open_bundle, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system import mute_file
 from glasses.system.board_sensors import read_board
 from glasses.system.watchdog import Notifier, Watchdog
 from glasses.types import Button
+
+if TYPE_CHECKING:
+    from glasses.offload.answerer import HedgedAnswerer
 
 # Without progress for so long, a stage hangs: on a quick board, and on the slowest. The listener's longest step is
 # encoding all that was said, the responder's feeding it to the backbone, or saying a clause.
@@ -62,6 +67,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ).set_defaults(run=run)
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What an assistant is put into. All of it is open before any model is loaded: what is wrong is said at once."""
+
+    watchdog: Watchdog
+    faults: FaultHooks
+    services: RunServices
+    observers: Observers
+    events: EventQueue
+    devices: DeviceFactory
+    note: Callable[[str], None]  # tells whoever reads the screen a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What answers: the bundle, its voice, and a model elsewhere."""
+
+    loaded: LoadedBundle
+    voice: Voice | None
+    offload: HedgedAnswerer | None
+
+
 def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
     config = load_config(run_options.given(args)).config
@@ -70,87 +97,116 @@ def run(args: argparse.Namespace) -> int:
     if stays_muted := mute_file.is_kept():
         config = replace(config, muted=True)
     with ExitStack() as stack:
-        stack.enter_context(logging_on_a_thread())
-        stack.enter_context(without_portaudio())  # first, so that it ends when nobody holds its stderr any more
-        notifier = Notifier.from_environment()
-        stack.callback(notifier.close)
-        watchdog = Watchdog(notifier, BUDGETS_S)
-        faults = FaultHooks(watchdog.progress, read_board)
-        services = RunServices(config, stack, read_board=faults.read_board)
-        observers = stack.enter_context(
-            Observers([Screen(as_json=args.json, activation=config.activation), *services.observers])
-        )
-
-        def note(sentence: str) -> None:
-            observers.publish(Notice("note", sentence=sentence))
-
-        events = EventQueue()
-        devices = _devices(config, stack, note=note, on_touch=events.put)
-        for hud in services.hud(devices.show if isinstance(devices, Hud) else None):
-            observers.add(hud)
-        voice = open_voice_or_none(config.bundle, persona.voice) if config.audio.voice else None
-        if voice:
-            stack.callback(voice.close)
-        loaded = open_bundle(config.bundle, system=persona.system)
-        stack.callback(loaded.close)
-        offload = offload_options.open_answerer(config.offload, stack)
-        allowed = partial(services.governor.is_allowed, "remote")
-        tools = WornTools(
-            config,
-            persona,
-            loaded,
-            stack,
-            devices=devices,
-            voice=voice,
-            read_board=faults.read_board,
-            note=note,
-            publish=observers.publish,
-        )
-        handover = Handover(loaded.backbone)
-        kernel = stack.enter_context(
-            run_apps.serving(
-                config, loaded, handover, tools=tools.registry, why_not=services.governor.why_no_apps, note=note
-            )
-        )
-        assistant = Assistant(
-            config,
-            loaded,
-            voice,
-            devices,
-            events=events,
-            observers=observers,
-            announcements=tools.announcements,
-            tools=tools.turns,
-            write=offload.writer(loaded.backbone, persona.max_tokens, allowed=allowed)
-            if offload
-            else write_locally(loaded.backbone, persona.max_tokens),
-            on_kept=offload.remember if offload else lambda turn, said: None,
-            progress=faults.progress,
-            is_allowed=services.governor.is_allowed,
-            keep_muted=mute_file.keep,
-            handover=handover,
-            on_wipe=kernel.forget if kernel else lambda: None,
-        )
-        tools.controls.attach(assistant)
-        stack.enter_context(services.running(assistant, devices, note))
-        stack.enter_context(agents_served(config, assistant, tools.store, note=note))
-        controls(args, Controlled(assistant, faults, note), stack)
+        around = _open_surroundings(config, stack, as_json=args.json)
+        models = _open_models(config, persona, stack)
+        tools = _open_tools(config, persona, models, around, stack)
+        assistant = _open_assistant(config, models, around, stack, tools=tools, max_tokens=persona.max_tokens)
+        stack.enter_context(around.services.running(assistant, around.devices, around.note))
+        stack.enter_context(agents_served(config, assistant, tools.store, note=around.note))
+        controls(args, Controlled(assistant, around.faults, around.note), stack)
         microphone = assistant.devices.microphone
-        observers.publish(Notice("ready", {"microphone": microphone.device.name if microphone else None}))
+        around.observers.publish(Notice("ready", {"microphone": microphone.device.name if microphone else None}))
         stack.callback(Announcer(tools.store, tools.announcements).close)
         if stays_muted:
-            note(STAYS_MUTED)
-        watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})
+            around.note(STAYS_MUTED)
+        around.watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})
 
         def prepare() -> None:
-            warm_up(loaded, voice)
+            warm_up(models.loaded, models.voice)
             tools.prepare()
 
         assistant.run(prepare)
-        watchdog.stopping("told to stop")
+        around.watchdog.stopping("told to stop")
         counts = assistant.devices.counts
-        observers.publish(Notice("stopped", {name: getattr(counts, name) for name in counts.__slots__}))
+        around.observers.publish(Notice("stopped", {name: getattr(counts, name) for name in counts.__slots__}))
     return 0
+
+
+def _open_surroundings(config: AssistantConfig, stack: ExitStack, *, as_json: bool) -> _Surroundings:
+    """Raises InputError, SensorError and ModelError for what the configuration asks for and is not there."""
+    stack.enter_context(logging_on_a_thread())
+    stack.enter_context(without_portaudio())  # first, so that it ends when nobody holds its stderr any more
+    notifier = Notifier.from_environment()
+    stack.callback(notifier.close)
+    watchdog = Watchdog(notifier, BUDGETS_S)
+    faults = FaultHooks(watchdog.progress, read_board)
+    services = RunServices(config, stack, read_board=faults.read_board)
+    observers = stack.enter_context(
+        Observers([Screen(as_json=as_json, activation=config.activation), *services.observers])
+    )
+
+    def note(sentence: str) -> None:
+        observers.publish(Notice("note", sentence=sentence))
+
+    events = EventQueue()
+    devices = _devices(config, stack, note=note, on_touch=events.put)
+    for hud in services.hud(devices.show if isinstance(devices, Hud) else None):
+        observers.add(hud)
+    return _Surroundings(watchdog, faults, services, observers, events, devices, note)
+
+
+def _open_models(config: AssistantConfig, persona: Persona, stack: ExitStack) -> _Models:
+    voice = open_voice_or_none(config.bundle, persona.voice) if config.audio.voice else None
+    if voice:
+        stack.callback(voice.close)
+    loaded = open_bundle(config.bundle, system=persona.system)
+    stack.callback(loaded.close)
+    return _Models(loaded, voice, offload_options.open_answerer(config.offload, stack))
+
+
+def _open_tools(
+    config: AssistantConfig, persona: Persona, models: _Models, around: _Surroundings, stack: ExitStack
+) -> WornTools:
+    return WornTools(
+        config,
+        persona,
+        models.loaded,
+        stack,
+        devices=around.devices,
+        voice=models.voice,
+        read_board=around.faults.read_board,
+        note=around.note,
+        publish=around.observers.publish,
+    )
+
+
+def _open_assistant(
+    config: AssistantConfig,
+    models: _Models,
+    around: _Surroundings,
+    stack: ExitStack,
+    *,
+    tools: WornTools,
+    max_tokens: int,
+) -> Assistant:
+    """The assistant, and beside it the apps that share its backbone."""
+    governor, loaded, offload = around.services.governor, models.loaded, models.offload
+    handover = Handover(loaded.backbone)
+    kernel = stack.enter_context(
+        run_apps.serving(config, loaded, handover, tools=tools.registry, why_not=governor.why_no_apps, note=around.note)
+    )
+    allowed = partial(governor.is_allowed, "remote")
+    assistant = Assistant(
+        config,
+        loaded,
+        models.voice,
+        around.devices,
+        events=around.events,
+        observers=around.observers,
+        announcements=tools.announcements,
+        tools=tools.turns,
+        write=offload.writer(loaded.backbone, max_tokens, allowed=allowed)
+        if offload
+        else write_locally(loaded.backbone, max_tokens),
+        on_kept=offload.remember if offload else lambda turn, said: None,
+        progress=around.faults.progress,
+        is_allowed=governor.is_allowed,
+        keep_muted=mute_file.keep,
+        handover=handover,
+        on_wipe=kernel.forget if kernel else lambda: None,
+    )
+    tools.controls.attach(assistant)
+    return assistant
 
 
 def _devices(
