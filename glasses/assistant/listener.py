@@ -7,26 +7,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-
 from glasses.assistant.follow_ups import EARLY_MS
+from glasses.assistant.heard_sound import HeardSound
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.speculator import Decision, DraftState, Speculator
 from glasses.assistant.turn_encoder import TurnEncoder
 from glasses.assistant.turn_manager import TurnChange, TurnManager
 from glasses.assistant.turn_states import LONGEST_MS, TurnState
 from glasses.audio.ring_buffer import RingBuffer
-from glasses.audio.silence_predictor import STEP_END, SilencePredictor
-from glasses.audio.vad import SPEECH, STEP_NS, Vad
+from glasses.audio.silence_predictor import SilencePredictor
+from glasses.audio.vad import SPEECH, Vad
 from glasses.events import Announced, Draft, ReplyState, Signal, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
 from glasses.types import (
     NS_PER_MS,
-    NS_PER_S,
-    SAMPLE_RATE_HZ,
     AudioChunk,
     Button,
     Float32Array,
@@ -61,20 +57,15 @@ class Listener:
         predictor: SilencePredictor | None = None,
     ) -> None:
         """`wake_word` starts a turn as a button press does; None: none is listened for."""
-        vad.reset()
-        self._vad, self._turns, self._encoder, self._wake_word = vad, turns, encoder, wake_word
+        self._turns, self._encoder, self._wake_word = turns, encoder, wake_word
         self._config = config or ListenerConfig()
         self._speculator = Speculator(self._config, predictor or SilencePredictor())
-        self._ring = self._new_ring()
-        self._n_steps = 0  # of the voice detector in the ring's stream
+        self._sound = HeardSound(vad, (2 * LONGEST_MS + self._config.before_ms) // 1000)
         self._talk_steps = self._talk_until_ns = 0  # steps of speech without a break; where the last talk ended
         self._judged_ns = 0  # when it was last looked at whose voice the open turn is
         self._done_ns = 0  # sound up to here belongs to earlier turns
         self._draft: Draft | None = None
         self._completeness: float | None = None
-
-    def _new_ring(self) -> RingBuffer:
-        return RingBuffer((2 * LONGEST_MS + self._config.before_ms) // 1000)
 
     @property
     def turn_id(self) -> int:
@@ -130,8 +121,8 @@ class Listener:
 
     def forget(self, now_ns: int) -> list[Signal]:
         """Muted or wiped: drops the open turn, and every sample, picture and voice that is held."""
-        self._ring, self._n_steps, self._draft = self._new_ring(), 0, None
-        self._vad.reset()
+        self._draft = None
+        self._sound.forget()
         self._encoder.forget()
         self._speculator.forget()
         return [TurnSignal(TurnEvent.TIMED_OUT, now_ns, self.turn_id)] if self._turns.drop(now_ns) else []
@@ -154,12 +145,13 @@ class Listener:
 
     def _hear(self, chunk: AudioChunk, own_voice: bool) -> list[Signal]:
         signals: list[Signal] = []
-        for from_ns, to_ns, probability in self._steps(chunk, own_voice):
+        for from_ns, to_ns, speech in self._sound.steps(chunk):
+            probability = 0.0 if own_voice else speech
             is_speech = probability >= SPEECH
             self._talk_steps = self._talk_steps + 1 if is_speech else 0
             if self._talk_steps >= self._config.talk_steps:
                 self._talk_until_ns = to_ns + self._config.after_talk_ms * NS_PER_MS
-            if self._speculator.hear(self._ring.between(from_ns, to_ns), is_speech=is_speech):
+            if self._speculator.hear(self._sound.ring.between(from_ns, to_ns), is_speech=is_speech):
                 self._turns.set_completeness(None)
             for change in self._turns.step(from_ns, to_ns, probability):
                 signals += self._follow(change)
@@ -167,23 +159,12 @@ class Listener:
             signals += self._draft_while_open(to_ns)
         return signals
 
-    def _steps(self, chunk: AudioChunk, own_voice: bool) -> Iterator[tuple[int, int, float]]:
-        """Begin, end and probability of speech of each step of sound that the chunk completes."""
-        added = self._ring.append(chunk)
-        if added is None:  # another stream
-            self._vad.reset()
-            self._n_steps, added = 0, chunk.pcm
-        for probability in self._vad.feed(added):
-            from_ns = self._ring.begin_ns + self._n_steps * STEP_NS
-            self._n_steps += 1
-            yield from_ns, from_ns + STEP_NS, 0.0 if own_voice else probability
-
     def _listen_for_wake_word(self, now_ns: int, probability: float) -> list[Signal]:
         """The wake word starts a turn as a button press now would; nothing of the wake word goes into the turn."""
         is_unasked = self._turns.is_open and self._turns.is_follow_up
         if self._wake_word is None or not (is_unasked or self._turns.state is TurnState.IDLE):
             return []
-        if not self._wake_word.step(self._ring, now_ns, probability):
+        if not self._wake_word.step(self._sound.ring, now_ns, probability):
             return []
         self._wake_word.reset()
         signals = self._dismiss(now_ns) if is_unasked else []
@@ -215,8 +196,8 @@ class Listener:
         self._judged_ns = activated_ns
         if cause not in ("speech", "barge_in"):
             earliest_ns = start_ns - self._config.before_ms * NS_PER_MS
-            before_ns = max(earliest_ns, self._done_ns, self._ring.begin_ns, self._talk_until_ns)
-            self._encoder.encode_before(self._ring.between(before_ns, start_ns), before_ns)
+            before_ns = max(earliest_ns, self._done_ns, self._sound.ring.begin_ns, self._talk_until_ns)
+            self._encoder.encode_before(self._sound.ring.between(before_ns, start_ns), before_ns)
 
     def _draft_while_open(self, now_ns: int) -> list[Signal]:
         """After each step of an open turn in which somebody has spoken."""
@@ -267,7 +248,7 @@ class Listener:
         if not self._encoder.is_addressed or self._turns.n_follow_ups > self._turns.most_follow_ups:
             return [*signals, *self._dismiss(span.decided_ns)]
         if span.spoken_ns:
-            self._encoder.remember_voice(self._ring.between(span.spoken_ns[0], end_ns))
+            self._encoder.remember_voice(self._sound.ring.between(span.spoken_ns[0], end_ns))
         view = self._encoder.view if span.wants_image else None
         return [*signals, TurnCompleted(draft.turn, span, view, decided_ns, draft.memory_intent)]
 
@@ -299,10 +280,4 @@ class Listener:
         return self._draft
 
     def _sound_of_turn(self, end_ns: int, quiet_ns: int) -> Float32Array:
-        pcm = self._ring.between(self._encoder.start_ns, end_ns)
-        missing = self._config.min_sound_ms * SAMPLE_RATE_HZ // 1000 - len(pcm)
-        if missing > 0:
-            pcm = np.concatenate([pcm, np.zeros(missing, np.float32)])
-        if quiet_ns:
-            pcm = np.concatenate([pcm, np.resize(pcm[-STEP_END:], quiet_ns * SAMPLE_RATE_HZ // NS_PER_S)])
-        return pcm
+        return self._sound.padded(self._encoder.start_ns, end_ns, self._config.min_sound_ms, quiet_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -117,6 +117,14 @@ class ShownText:
 
 # The tokens of an answer to a draft that is in the KV cache.
 Write = Callable[[Draft, TurnProgress], Iterator[Token]]
+
+
+def reply_to(draft: Draft, before: Reply | None, work: Work) -> Reply:
+    """A reply to `draft`, which took `work`: one more of the open turn of `before`, or the first of another turn."""
+    if before is None or before.draft.turn.id != draft.turn.id or before.ended is not None:
+        return Reply(draft, 1, work=[work])
+    number = before.number + 1
+    return Reply(draft, number, work=[*before.work, replace(work, draft=number)])
 
 
 def record_work(reply: Reply, stage: str, since_ns: int) -> int:

@@ -42,6 +42,11 @@ class ReplyWriter:
         """`on_token` is called after each token that was added to a reply."""
         self._write, self._voice, self._on_token = write, voice, on_token
 
+    @property
+    def has_voice(self) -> bool:
+        """Whether `spoken` can be called."""
+        return self._voice is not None
+
     def tokens(self, reply: Reply, draft: Draft, progress: TurnProgress) -> Iterator[str]:
         """The text of each token of the reply to `draft`, whose rows are those in the KV cache.
 

@@ -31,6 +31,7 @@ from glasses.assistant.reply import (
     Write,
     is_late,
     record_work,
+    reply_to,
     same_rows,
     tokens_heard,
 )
@@ -80,19 +81,19 @@ class Responder:
         draft is in the KV cache (default: the backbone). `clock`: the host's by default. `handover`: shares the
         backbone with apps. `conversation_minutes`, `on_kept`: see `Conversation`.
         """
-        self._voice, self._clock = voice, clock or HostClock()
+        self._clock = clock or HostClock()
         self._on_state, self._on_reply, self._on_progress = on_state, on_reply, on_progress
         self._shown = ShownText(on_text)
         self._canned_reply, self._tools = canned_reply, tools
         self._handover = handover or Handover(loaded.backbone)
         self._inbox = Inbox(self._handover, voice, speaker, self._clock)
         self._announcing = Announcing(self._inbox, voice, on_announced)
-        self._playback = Playback(self._inbox, self._clock, self._poll, on_state)
         self._context = KvContext(loaded)
         self.conversation = Conversation(
             self._context, self._clock, conversation_minutes, loaded.bundle.history_turns, on_kept=on_kept
         )
-        self._writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._shown.show)
+        writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._shown.show)
+        self._playback = Playback(self._inbox, self._clock, self._poll, on_state, writer)
         self._reply: Reply | None = None
         self._stage = ReplyStage.QUEUED
         self._basis: Basis | None = None  # what the reply is made from
@@ -180,12 +181,9 @@ class Responder:
             before.draft = draft
             before.work.append(replace(work, draft=before.number))
             return
-        self._reply, self._basis = Reply(draft, 1, work=[work]), command.basis
+        self._reply, self._basis = reply_to(draft, before, work), command.basis
         self._stage = ReplyStage.QUEUED
         self._shown.reset()
-        if before and before.draft.turn.id == draft.turn.id and before.ended is None:
-            self._reply.number = before.number + 1
-            self._reply.work = [*before.work, replace(work, draft=before.number + 1)]
 
     def _completed(self, completed: TurnCompleted) -> None:
         reply = self._reply
@@ -270,16 +268,7 @@ class Responder:
         if not reply.canned_reply and self._tools:
             reply.canned_reply = self._tools.reply_to(reply, self._context.user_rows, progress) or ""
         draft = reply.draft if reply.canned_reply else replace(reply.draft, rows=self._context.user_rows)
-        if self._voice is None or self._inbox.speaker is None:
-            progress.wait_completed()
-            for _ in self._writer.tokens(reply, draft, progress):
-                pass
-        else:
-            for text, pcm in self._writer.spoken(reply, draft, progress):
-                progress.wait_completed()
-                self._playback.play(reply, text, pcm)
-            progress.wait_completed()
-            self._playback.wait_played(reply)
+        self._playback.deliver(reply, draft, progress)
         self._finish(reply, Outcome.COMPLETED if reply.text or reply.tool else Outcome.EMPTY)
 
     def _prefill(self, reply: Reply) -> None:

@@ -110,10 +110,10 @@ def test_wipe_empties_ring_buffer_and_kv_cache(loaded: LoadedBundle) -> None:
     def steps() -> None:
         assert waited(lambda: any(isinstance(one, Reply) for one in told))
         assert loaded.backbone.n_past > loaded.n_prefix
-        assert len(listener._ring.between(0, 2**62)) > SAMPLE_RATE_HZ
+        assert len(listener._sound.ring.between(0, 2**62)) > SAMPLE_RATE_HZ
         assistant.wipe()
         assert loaded.backbone.n_past == loaded.n_prefix
-        assert len(listener._ring.between(0, 2**62)) == 0
+        assert len(listener._sound.ring.between(0, 2**62)) == 0
         assert waited(lambda: any(isinstance(one, Wiped) for one in told))
 
     run(assistant, steps)
