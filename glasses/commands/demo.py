@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -17,8 +16,7 @@ from rich.table import Table
 
 from glasses.assistant.answer import warm_up
 from glasses.commands import bundle_option, preflight
-from glasses.decoders.speech import Voice
-from glasses.errors import ModelError, Reason
+from glasses.commands.optional_voice import open_voice_or_none
 from glasses.events import TurnCompleted
 from glasses.model_store import store
 from glasses.recording.demo_session import SHIPPED, Session, events, load_session, paced
@@ -26,7 +24,7 @@ from glasses.replay import demo_report
 from glasses.replay.replayed_reply import ReplayedReply
 from glasses.replay.replayed_tools import ReplayedAnnouncement
 from glasses.replay.replayer import ReplayEngine, Told
-from glasses.runtime.bundle import open_bundle, open_memory, open_voice
+from glasses.runtime.bundle import open_bundle, open_memory
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system.board import load_board
 from glasses.types import NS_PER_MS, SensorEvent
@@ -66,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     display = load_board(args.board).require_display()
     preflight.output_folder("--out", args.out)
     with ExitStack() as stack:
-        voice = _voice(args.bundle)
+        voice = open_voice_or_none(args.bundle)
         if voice:
             stack.callback(voice.close)
         loaded = open_bundle(args.bundle)
@@ -135,16 +133,6 @@ def _live(screen: _Screen, console: Console) -> Iterator[None]:
     finally:
         if not console.is_terminal:
             print(flush=True)
-
-
-def _voice(bundle: str) -> Voice | None:
-    try:
-        return open_voice(bundle)
-    except ModelError as error:
-        if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
-            raise
-        print(f"note: answers are text only: {error}", file=sys.stderr)
-        return None
 
 
 @dataclass(slots=True)

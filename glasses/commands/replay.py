@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses.assistant.config import ACTIVATIONS, activation_of
 from glasses.commands import bundle_option, old_names, preflight
-from glasses.decoders.speech import Voice
-from glasses.errors import InputError, ModelError, Reason
+from glasses.commands.optional_voice import open_voice_or_none
+from glasses.errors import InputError, Reason
 from glasses.memory.latent_memory import LatentMemory, tiers_within
 from glasses.memory.writer import MemoryWriter
 from glasses.model_store import store
@@ -29,7 +29,7 @@ from glasses.replay.diff import Difference, RecordedTurn, Tolerances, compare, c
 from glasses.replay.replayed_reply import ReplayedReply
 from glasses.replay.replayer import ReplayEngine, Told
 from glasses.replay.session import ReplayOutcome, SessionConfig, given, note, play, recorded, worn_of
-from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle, open_memory
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.runtime.modalities import memory_policies
 
@@ -121,7 +121,7 @@ def _play(
 ) -> tuple[ReplayOutcome, dict[str, Any]]:
     """What was seen, with the latents of the first `n_compared` turns, and what it cost."""
     with ExitStack() as stack:
-        voice = None if args.no_voice else _voice(args.bundle)
+        voice = None if args.no_voice else open_voice_or_none(args.bundle)
         if voice:
             stack.callback(voice.close)
         loaded = open_bundle(args.bundle)
@@ -178,16 +178,6 @@ def _writer(args: argparse.Namespace, start_ns: int, stack: ExitStack) -> Segmen
 
     stack.push(finish)
     return writer
-
-
-def _voice(bundle: str) -> Voice | None:
-    try:
-        return open_voice(bundle)
-    except ModelError as error:
-        if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
-            raise
-        print(f"note: answers are text only: {error}", file=sys.stderr)
-        return None
 
 
 def _as_json(turn: RecordedTurn) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from glasses.assistant.reply_writer import write_locally
 from glasses.backbone.handover import Handover
 from glasses.commands import link_keys, offload_options, run_apps, run_options
 from glasses.commands.log_thread import logging_on_a_thread
+from glasses.commands.optional_voice import open_voice_or_none
 from glasses.commands.run_agents import agents_served
 from glasses.commands.run_controls import Controlled, controls
 from glasses.commands.run_screen import Notice, Screen
@@ -37,8 +37,7 @@ from glasses.devices.link_errors import as_runtime_error
 from glasses.devices.local import DeviceFactory, Hud, LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
-from glasses.errors import ModelError, Reason
-from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
+from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system import mute_file
 from glasses.system.board_sensors import read_board
@@ -146,7 +145,7 @@ def _open_surroundings(config: AssistantConfig, stack: ExitStack, *, as_json: bo
 
 
 def _open_models(config: AssistantConfig, persona: Persona, stack: ExitStack) -> _Models:
-    voice = open_voice_or_none(config.bundle, persona.voice) if config.audio.voice else None
+    voice = open_voice_or_none(config.bundle, persona.voice, warm=False) if config.audio.voice else None
     if voice:
         stack.callback(voice.close)
     loaded = open_bundle(config.bundle, system=persona.system)
@@ -234,14 +233,3 @@ def _devices(
         raise as_runtime_error(error) from error
     stack.callback(remote.close)
     return remote
-
-
-def open_voice_or_none(bundle: str, name: str | None = None) -> Voice | None:
-    """The voice, not yet loaded; None, with a note, where the extra or the file is missing."""
-    try:
-        return open_voice(bundle, name=name, warm=False)
-    except ModelError as error:
-        if error.reason not in (Reason.NOT_INSTALLED, Reason.NOT_FOUND):
-            raise
-        print(f"note: answers are text only: {error}", file=sys.stderr)
-        return None

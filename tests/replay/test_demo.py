@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 from glasses.__main__ import main
-from glasses.commands import demo
 from glasses.events import TurnCompleted
 from glasses.recording.demo_session import Said, events, load_session
 from glasses.replay.replayed_reply import ReplayedReply
@@ -120,11 +119,3 @@ def test_demo_command_end_to_end_prints_answers_and_hud_pages(
     assert sheet is not None
     assert sheet.shape[1] == 1600
     assert not list(tmp_path.glob("*.part"))
-
-
-def test_demo_without_a_voice_says_that_answers_are_text(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("GLASSES_MODELS", str(tmp_path))
-    assert demo._voice("pocket") is None
-    assert capsys.readouterr().err.count("text only") == 1
