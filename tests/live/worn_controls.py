@@ -30,6 +30,7 @@ from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Button
 
 WAIT_S = 60.0
+PAUSE_S = 1.0  # by which the test tells apart what was said
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -66,9 +67,11 @@ def main(folder: Path, video: str) -> None:
         def use() -> None:
             announcements.say("One two three four five six.")
             told.acquire(timeout=WAIT_S)
+            time.sleep(PAUSE_S)
             call(device.set_volume, level=40)
             announcements.say("One two three four five six.")
             told.acquire(timeout=WAIT_S)
+            time.sleep(PAUSE_S)
             call(device.take_picture)
             call(device.play_sound, name="a dog")
             told.acquire(timeout=WAIT_S)
