@@ -108,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(Announcer(tools.store, tools.announcements).close)
         if stays_muted:
             around.note(STAYS_MUTED)
+        if persona.greeting:
+            tools.announcements.say(persona.greeting, "greeting")
         around.watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})
 
         def prepare() -> None:

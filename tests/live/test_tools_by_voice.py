@@ -37,13 +37,17 @@ def test_run_does_what_it_is_asked_by_voice(room: Room, voice: Voice, own_folder
         room.play(soxr.resample(pcm, voice.rate_hz, SAMPLE_RATE_HZ).astype(np.float32)).wait(60)
         return glasses_run.wait_for("reply", after=before, outcome="completed")
 
-    with GlassesRun(room, "--activation", "speech", env=own_folders) as glasses_run:
+    personas = Path(own_folders["XDG_CONFIG_HOME"]) / "glasses/personas"
+    personas.mkdir(parents=True)
+    (personas / "max.toml").write_text('greeting = "Max is here."\n')
+    with GlassesRun(room, "--activation", "speech", "--persona", "max", env=own_folders) as glasses_run:
+        assert glasses_run.wait_for("announced", state="told")["text"] == "Max is here."
         time = ask("What time is it?")
         assert time["tool"] == {"name": "time", "arguments": {}}
         assert str(time["answer"]).startswith("It is ")
         timer = ask("Set a timer for three seconds.")
         assert timer["answer"] == "3 seconds, starting now."
-        rang = glasses_run.wait_for("announced", state="told")
+        rang = glasses_run.wait_for("announced", state="told", kind="timer")
         assert rang["text"] == "Your timer is up."
         assert "level three" in str(ask("Remember that my car is on level three.")["answer"])
         assert "level three" in str(ask("Where is my car?")["answer"])
