@@ -43,17 +43,17 @@ def test_replay_recording_decides_and_answers_as_its_session(
 ) -> None:
     """Times are those of another boot. Sound is kept as it is; a picture goes through JPEG and may cost a word."""
     recording, told = tmp_path / "recording.mcap", tmp_path / "told.mcap"
-    recording_of_the_demo(recording, until_ms=26_000, start_ns=77 * S)
+    recording_of_the_demo(recording, until_ms=52_000, start_ns=77 * S)
     alike = ["--fast", "--no-voice", "--tolerance", "wait_ratio=inf"]
     assert main(["replay", str(recording), *alike, "--out", str(told)]) == 0
     capsys.readouterr()
-    assert [turn.decision.cause for turn in recorded(told).turns] == ["tap", "tap", "long_press"]
-    assert main(["replay", str(SHIPPED), *alike, "--compare", str(told), "--json"]) == 1
+    causes = ["tap", "speech", "tap", "tap", "tap", "tap", "long_press"]
+    assert [turn.decision.cause for turn in recorded(told).turns] == causes
+    assert main(["replay", str(SHIPPED), *alike, "--compare", str(told), "--json"]) in (0, 1)
     found = json.loads(capsys.readouterr().out)
-    assert len(found["turns"]) == 6
+    assert len(found["turns"]) == 7
     outside = [one for one in found["differences"] if not one["within"]]
-    unlike = [one["what"] for one in outside if (one["turn"], one["what"]) != (3, "answer")]
-    assert unlike == ["turn"] * 3 + ["gate"] * 3, "only the three turns after the recording's end are new"
+    assert [one["what"] for one in outside if (one["turn"], one["what"]) != (7, "answer")] == []
     compared = {one["what"] for one in found["differences"]}
     assert {"activated", "end", "decided", "parts", "latents", "memory intent"} <= compared
     assert {"answer", "wait: prefill", "gate"} <= compared
@@ -65,7 +65,7 @@ def test_replay_recording_decides_and_answers_as_its_session(
 def test_replay_many_passes_need_no_more_memory_or_threads(tmp_path: Path) -> None:
     """Nor do they need more file descriptors."""
     recording = tmp_path / "recording.mcap"
-    recording_of_the_demo(recording, until_ms=12_000, start_ns=0)
+    recording_of_the_demo(recording, until_ms=7_000, start_ns=0)
     command = [sys.executable, "-m", "glasses", "replay", recording, "--fast", "--no-voice", "--passes", "24", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)  # its memory is its own
     cost = json.loads(done.stdout)["cost"]
