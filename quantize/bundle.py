@@ -7,6 +7,7 @@ that encoder's new name stamped into its metadata, and `trained_on` says what it
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tomllib
@@ -180,13 +181,14 @@ def make(
     """
     folder = folder_for(name, out)
     table = tomllib.loads((bundles.BUNDLES / f"{BASE}.toml").read_text(encoding="utf-8"))
+    table.pop("figures", None)  # were measured of the original
     with whole_folder(folder) as part:
         files = _files(name, table, recipe, part, importance=importance, step=step)
         for key, replaced in files.items():
             original, own = store.load_manifest(table[key]), f"{name}-{_slug(key)}"
             write_text(part / "manifests" / f"{own}.toml", manifest_of(own, original, replaced))
             table[key] = own
-        lines = [f'{key} = "{name if key == "name" else value}"' for key, value in table.items()]
+        lines = [f"{key} = {json.dumps(name if key == 'name' else value)}" for key, value in table.items()]
         text = f"{_MADE} quantize bundle --name {name}\n" + "\n".join(lines) + "\n"
         write_text(part / user_bundles.BUNDLE_FILE, text)
         made = {
