@@ -273,7 +273,8 @@ def test_kernel_tools_with_names_that_are_taken_or_too_many_are_refused(worn: Wo
     [
         ["What is the opposite of hot?"],
         ["--image", "models/eval/pictures/penguin.jpg", "--top-k", "3"],
-        pytest.param(["--audio", "models/eval/speech/question-090.ogg"], marks=pytest.mark.slow),
+        # What a sound asks for is known to the glasses alone, and they call tools for the wearer only.
+        pytest.param(["--no-tools", "--audio", "models/eval/speech/question-090.ogg"], marks=pytest.mark.slow),
     ],
 )
 def test_ask_where_glasses_run_gives_the_same_answer_without_loading_models(
@@ -289,6 +290,14 @@ def test_ask_where_glasses_run_gives_the_same_answer_without_loading_models(
     assert reports[0]["pieces"] == reports[1]["pieces"]
     assert reports[0]["answer"]
     assert notes[0] == notes[1]
+
+
+@pytest.mark.parametrize("given", [["What time is it?"], ["--audio", "models/eval/speech/question-090.ogg"]])
+def test_ask_that_may_ask_for_a_tool_is_answered_here(
+    worn: Worn, capsys: pytest.CaptureFixture[str], given: list[str]
+) -> None:
+    assert main(["ask", "--json", *given]) == 0
+    assert json.loads(capsys.readouterr().out)["answered_by"] == "this process"
 
 
 def test_ask_that_is_too_long_for_an_app_is_answered_here(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:
