@@ -17,10 +17,9 @@ from glasses.assistant.reply import reply_fields
 from glasses.assistant.reply_writer import write_locally
 from glasses.assistant.responder import Responder
 from glasses.assistant.tool_turn import CalledTools
-from glasses.commands import ask_tools
+from glasses.commands import ask_tools, bundle_option
 from glasses.commands.log_thread import write_unbuffered
 from glasses.events import Draft, Outcome, Reply, ReplyState, TurnCompleted, TurnSpan
-from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.prompt import request_of, rows_of
 from glasses.system.supervised import SupervisedThread
@@ -47,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--bundle", default=argparse.SUPPRESS, help=f"(default: {store.DEFAULT_BUNDLE})")
+    bundle_option.add_option(parser, default=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="one JSON line a reply")
     parser.set_defaults(run=run)
 

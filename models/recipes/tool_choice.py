@@ -26,13 +26,13 @@ from glasses.tools.choice import CONFIRM, DECLINE
 from glasses.tools.row_file import Bank, TrainedRows
 from glasses.tools.word_net import SPANS, WordNet
 from glasses.types import Float32Array
-from models.recipes.tool_choice_wordings import NONE, Wording, wordings
+from models.recipes.tool_choice_wordings import NONE, development, wordings
 
 WIDTH = 96
+NOTHING, UNABLE_DRAWN = 0.38, 0.14  # of the wordings drawn
 A_EPOCH, BATCH = 9000, 64
-FALSE = (
-    0.02  # share of held-out wordings that ask for nothing, most of them with the tools' own words, which may call one
-)
+FALSE, UNABLE_FALSE = 0.003, 0.003  # shares of the lines of dev.txt that need no tool which may call one, and `unable`
+UNABLE = "unable"
 MOST_EXAMPLES = 2600  # in the bank
 
 
@@ -40,7 +40,7 @@ MOST_EXAMPLES = 2600  # in the bank
 class Data:
     """Wordings as indices into `rows` (tokens that occur + 1, n_embd), whose first row is no token; and what they are.
 
-    `wanted` is an index into `names`, or len(names) for nothing. A tenth of the lines is not trained on.
+    `wanted` is an index into `names`, or len(names) for nothing. `is_held_out` marks the lines of dev.txt.
     """
 
     ids: Tensor
@@ -54,6 +54,7 @@ class Data:
 def read(bundle: str) -> Data:
     """The wordings, by the tokens of a bundle's backbone."""
     found = list({(one.words, one.tool): one for seed in (1, 2) for one in wordings(10**6, seed=seed)}.values())
+    found += development()
     path = store.path_of(store.load_bundle(bundle).backbone)
     with LlamaBackbone(path, n_threads=1, n_ctx=32) as backbone:
         ids = [backbone.tokenize(one.words, special=False) for one in found]
@@ -66,18 +67,12 @@ def read(bundle: str) -> Data:
         table[i, : len(one)] = [number[token] for token in one]
     names = sorted({one.tool for one in found} - {NONE})
     wanted = [names.index(one.tool) if one.tool != NONE else len(names) for one in found]
-    held_out = _held_out(found)
+    held_out = np.array([one.source == "dev" for one in found])
     none = np.zeros((1, rows.shape[1]), np.float32)
     return Data(
         torch.tensor(table), torch.tensor(np.concatenate([none, rows])), names, torch.tensor(wanted), held_out,
         [one.source for one in found],
     )  # fmt: skip
-
-
-def _held_out(found: Sequence[Wording]) -> Any:
-    groups = np.array([one.group for one in found])
-    unique = np.unique(groups)
-    return np.isin(groups, np.random.default_rng(1).choice(unique, len(unique) // 10, replace=False))
 
 
 class Net(nn.Module):
@@ -127,13 +122,17 @@ def noisy(data: Data, index: Tensor, rng: np.random.Generator, *, with_ambience:
 
 
 def train(data: Data, epochs: int, *, with_ambience: bool, seed: int = 1) -> Net:
-    """Every tool is drawn as often as every other, and nothing 40% of the time."""
+    """Nothing is drawn NOTHING of the time and `unable`, which is the widest, UNABLE_DRAWN; each other tool as often as
+    every other.
+    """
     torch.manual_seed(seed)
     rng, net = np.random.default_rng(seed), Net(data)
     index = np.flatnonzero(~data.is_held_out)
     wanted, n = data.wanted.numpy()[index], len(data.names)
     count = np.bincount(wanted, minlength=n + 1)
-    weight = np.where(wanted == n, 0.4 / count[n], 0.6 / n / count[wanted].clip(1))
+    share = np.full(n + 1, (1 - NOTHING - UNABLE_DRAWN) / (n - 1))
+    share[n], share[data.names.index(UNABLE)] = NOTHING, UNABLE_DRAWN
+    weight = (share / count.clip(1))[wanted]
     slow, fast = net.project.parameters(), [*net.spans.parameters(), *net.out.parameters()]
     optimizer = torch.optim.AdamW([{"params": slow, "lr": 3e-4}, {"params": fast, "lr": 2e-3}], weight_decay=0.02)
     n_steps = epochs * A_EPOCH // BATCH
@@ -143,7 +142,7 @@ def train(data: Data, epochs: int, *, with_ambience: bool, seed: int = 1) -> Net
     for step in range(n_steps):
         drawn = torch.tensor(index[rng.choice(len(index), BATCH, p=weight / weight.sum())])
         rows, mask = noisy(data, drawn, rng, with_ambience=with_ambience)
-        loss = functional.cross_entropy(net(rows, mask), data.wanted[drawn], label_smoothing=0.05)
+        loss = functional.cross_entropy(net(rows, mask), data.wanted[drawn])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -167,12 +166,12 @@ def rows_of(net: Net, data: Data, space: str) -> TrainedRows:
     held_out = np.flatnonzero(data.is_held_out)
     wanted = data.wanted.numpy()[held_out]
     scores = values_of(net, data, held_out) @ rows.rows.T + rows.bias
-    waiting = [data.names.index(CONFIRM), data.names.index(DECLINE)]
+    unable, waiting = data.names.index(UNABLE), [data.names.index(CONFIRM), data.names.index(DECLINE)]
     tools = [i for i in range(len(data.names)) if i not in waiting]
     silent = scores[wanted == len(data.names)]
     shift = np.zeros(len(data.names), np.float32)
-    for group in (tools, waiting):
-        shift[group] = max(0.0, float(np.quantile(silent[:, group].max(axis=1), 1 - FALSE)))
+    for group, false in (([i for i in tools if i != unable], FALSE), ([unable], UNABLE_FALSE), (waiting, FALSE)):
+        shift[group] = float(np.quantile(silent[:, group].max(axis=1), 1 - false))
     _report(scores - shift, wanted, data.names, tools)
     return TrainedRows(space, rows.names, rows.rows, rows.bias - shift)
 
@@ -180,8 +179,10 @@ def rows_of(net: Net, data: Data, space: str) -> TrainedRows:
 def _report(scores: Float32Array, wanted: Any, names: Sequence[str], tools: Sequence[int]) -> None:
     scores = scores[:, tools]
     best = np.where(scores.max(axis=1) > 0, np.array(tools)[scores.argmax(axis=1)], len(names))
-    calls, none = np.isin(wanted, tools), wanted == len(names)
-    print(f"lines not trained on: right {(best == wanted)[calls].mean():.4f} of {calls.sum()}, "
+    unable, none = wanted == names.index(UNABLE), wanted == len(names)
+    calls = np.isin(wanted, tools) & ~unable
+    print(f"dev.txt: right {(best == wanted)[calls].mean():.4f} of {calls.sum()}, unable "
+          f"{(best == wanted)[unable].mean():.4f} of {unable.sum()}, "
           f"false {(best[none] < len(names)).mean():.4f} of {none.sum()}")  # fmt: skip
     kinds = [*names, NONE]
     wrong = [f"{kinds[a]} -> {kinds[b]}" for a, b in zip(wanted, best, strict=True) if a != b]
@@ -212,7 +213,7 @@ def main() -> None:
     data = read(args.bundle)
     net = train(data, args.epochs, with_ambience=bundle.audio_ambience is not None)
     rows = rows_of(net, data, space)
-    few = np.random.default_rng(2).choice(len(data.wanted), MOST_EXAMPLES, replace=False)
+    few = np.random.default_rng(2).choice(np.flatnonzero(~data.is_held_out), MOST_EXAMPLES, replace=False)
     wanted = np.where(data.wanted.numpy() == len(data.names), -1, data.wanted.numpy())[few]
     bank = Bank(values_of(net, data, few), wanted.astype(np.int16))
     path = args.out / f"tools-{args.bundle}.npz"

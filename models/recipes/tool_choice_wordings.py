@@ -19,6 +19,7 @@ from models.recipes import tool_wordings
 HERE = Path(__file__).parent / "tool_choice"
 HELD_OUT = Path(__file__).parents[1] / "eval" / "requests"
 NONE = "none"
+_OTHER = "other"  # in tool_arguments.txt: requests of tools that are not built in
 _SLOT = re.compile(r"\{(\w+)\}")
 _OPENERS = ("Please", "Hey,", "Okay,", "Um,", "So,", "Uh,", "Well,", "Now", "And", "Alright,", "Hey glasses,", "Oh,")
 _CLOSERS = (" please", " now", " thanks", " for me", " okay", " then", " please thank you", " again")
@@ -41,14 +42,25 @@ def plain(words: str) -> str:
 
 def held_out() -> set[str]:
     """All wordings of models/eval/requests, plain."""
-    calls = [json.loads(line)[0] for line in (HELD_OUT / "tools.jsonl").read_text().splitlines()]
-    others = [line for name in ("none.txt", "unable.txt") for line in (HELD_OUT / name).read_text().splitlines()]
+    calls = [json.loads(line)[0] for path in HELD_OUT.glob("*.jsonl") for line in path.read_text().splitlines() if line]
+    others = [line for path in HELD_OUT.glob("*.txt") for line in path.read_text().splitlines()]
     return {plain(words) for words in (*calls, *others)}
+
+
+def development() -> list[Wording]:
+    """The wordings of dev.txt, which thresholds are set on, but for those of models/eval/requests. Never trained on."""
+    found, tool, taken = list[Wording](), NONE, held_out()
+    for line in (HERE / "dev.txt").read_text().splitlines():
+        if line.startswith("# "):
+            tool = line[2:]
+        elif plain(line) not in taken:
+            found.append(Wording(line, tool, -1, "dev"))
+    return found
 
 
 def wordings(most: int, *, seed: int = 1) -> list[Wording]:
     """At most `most` wordings of each tool and all that ask for none, in a random order, no two of a tool the same."""
-    rng, taken = random.Random(seed), held_out()
+    rng, taken = random.Random(seed), held_out() | {plain(one.words) for one in development()}
     found: dict[str, list[Wording]] = defaultdict(list)
     for tool, words, group, source in _lines(rng):
         if plain(words) not in taken:
@@ -79,7 +91,8 @@ def _lines(rng: random.Random) -> Iterator[tuple[str, str, int, str]]:
     for held in (False, True):
         for one in tool_wordings.wordings(held_out=held, times=2):
             group += 1
-            yield one.tool, one.words, group, "arguments"
+            if one.tool != _OTHER:
+                yield one.tool, one.words, group, "arguments"
 
 
 def varied(words: str, rng: random.Random) -> str:
