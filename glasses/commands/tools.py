@@ -16,6 +16,7 @@ from glasses.commands.tool_sources import tools_from_elsewhere
 from glasses.errors import InputError, Reason
 from glasses.folders import own_state_folder
 from glasses.tools.builtin import BUILTIN
+from glasses.tools.printable import printable
 from glasses.tools.registry import ToolRegistry
 from glasses.tools.store import FILE_NAME, ToolStore
 from glasses.tools.tool import Tool, ToolContext, misfit
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             hint = f"did you mean {' or '.join(near)}?" if near else "glasses tools lists them"
             raise InputError(Reason.NOT_FOUND, f"no tool {args.tool!r}: {hint}")
         said = _called(wanted, args)
-    print(json.dumps({"tool": wanted.name, "said": said}) if args.json else said)
+    print(json.dumps({"tool": wanted.name, "said": said}) if args.json else printable(said))
     return 0
 
 
@@ -75,7 +76,7 @@ def _called(tool: Tool, args: argparse.Namespace) -> str:
     tool.checked(arguments)
     if tool.must_ask:
         if not args.yes:
-            _ask(tool.confirmation(arguments))
+            _ask(printable(tool.confirmation(arguments)))
         tool.agree()
     store = ToolStore(own_state_folder() / FILE_NAME)
     try:
@@ -128,8 +129,8 @@ def _list(tools: tuple[Tool, ...], as_json: bool) -> None:
             shown.add(origin)
         fields = ", ".join(field.encode_name for field in msgspec.structs.fields(tool.arguments))
         print(
-            f"  {tool.name:{width}}  {tool.description}{f'  ({fields})' if fields else ''}"
-            f"{'  [asks first]' if tool.must_ask else ''}"
+            printable(f"  {tool.name:{width}}  {tool.description}{f'  ({fields})' if fields else ''}")
+            + ("  [asks first]" if tool.must_ask else "")
         )
 
 

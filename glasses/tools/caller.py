@@ -17,6 +17,7 @@ import msgspec
 
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.tools.builtin.about import learn_routine
+from glasses.tools.printable import printable
 from glasses.tools.routines import PREFIX, routines_in, steps_of
 from glasses.tools.store import Image
 from glasses.tools.tool import Tool, ToolContext
@@ -133,11 +134,20 @@ class ToolCaller:
 
     def carry_out(self, call: ToolCall) -> str:
         """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
-        before = None if call.tool.reads_only else self._context.store.image()
-        said = self._said(call)
+        before = self._kept(call)
+        said = printable(self._said(call))
+        after = self._kept(call)
         with self._lock:
-            self._before, self._after = before, self._context.store.image() if before else None
+            self._before, self._after = before, after
         return said
+
+    def _kept(self, call: ToolCall) -> Image | None:
+        """What is kept now, where the call may change it and it can be read."""
+        try:
+            return None if call.tool.reads_only else self._context.store.image()
+        except InputError as error:
+            log.error("what a tool changes cannot be taken back: %s", error)
+            return None
 
     @property
     def has_new(self) -> bool:
@@ -161,7 +171,11 @@ class ToolCaller:
     def _said(self, call: ToolCall) -> str:
         if call.parts and not call.problem:
             return " ".join(said for part in call.parts if (said := self._said(part)))
-        return self._instead(call) or self._do(call)
+        try:
+            return self._instead(call) or self._do(call)
+        except GlassesError as error:
+            log.info("tool %s: %s", call.tool.name, error)
+            return FAILED if error.reason is Reason.INTERNAL else str(error)
 
     def _instead(self, call: ToolCall) -> str:
         """What is said where the tool is not called now: a problem, or a question to the wearer."""
@@ -179,24 +193,25 @@ class ToolCaller:
         return ""
 
     def _confirmation(self, call: ToolCall) -> str:
-        if call.tool.confirm:
+        if call.tool.confirm is None:
+            return call.tool.confirmation(call.arguments)
+        try:
             return call.tool.confirm(self._context, **call.arguments)
-        return call.tool.confirmation(call.arguments)
+        except GlassesError:
+            raise
+        except (Exception, SystemExit) as error:  # anybody's code, as the tool's function
+            raise InputError(Reason.INTERNAL, f"tool {call.tool.name} cannot ask: {error!r}") from error
 
     def _do(self, call: ToolCall) -> str:
         self.forget()
         try:
             checked = call.tool.checked(call.arguments)
         except InputError as error:
-            log.warning("%s", error)
+            log.info("%s", error)  # what was said may be in it
             return NOT_UNDERSTOOD
-        try:
-            if call.step == "confirm":
-                call.tool.agree()
-            return call.tool.call_checked(self._context, checked)
-        except GlassesError as error:
-            log.info("tool %s: %s", call.tool.name, error)
-            return FAILED if error.reason is Reason.INTERNAL else str(error)
+        if call.step == "confirm":
+            call.tool.agree()
+        return call.tool.call_checked(self._context, checked)
 
     def forget(self) -> None:
         """Nothing waits for the wearer any more."""

@@ -83,6 +83,12 @@ class ToolStore:
             raise InputError(Reason.CORRUPT, f"{path} cannot be used as the tools' store: {error}") from error
         if version > VERSION:
             raise InputError(Reason.UNSUPPORTED, f"{path} was written by a newer version ({version})")
+        try:
+            for read in (self.image, self.open_dues, self.notes, self.routines):
+                read()  # damage is found now, not by the wearer
+        except InputError as error:
+            self._db.close()
+            raise InputError(Reason.CORRUPT, f"{path} cannot be used as the tools' store: {error}") from error
 
     def close(self) -> None:
         with self._lock:
@@ -91,8 +97,17 @@ class ToolStore:
     @property
     def version(self) -> tuple[int, int]:
         """Another one after each change of what is kept, here or by another process."""
+        with self._reading() as db:
+            return db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Raises InputError(CORRUPT) where the file, or what is in it, cannot be read."""
         with self._lock:
-            return self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes
+            try:
+                yield self._db
+            except (sqlite3.Error, ValueError, TypeError) as error:  # what was read is no time, no JSON
+                raise InputError(Reason.CORRUPT, f"what was kept cannot be read: {error}") from error
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -128,9 +143,9 @@ class ToolStore:
     def open_dues(self, kind: Kind | None = None) -> list[Due]:
         """What the wearer has not been told yet, soonest first."""
         query = "SELECT id, kind, text, at, repeat, boot, boot_s FROM due WHERE said_at IS NULL"
-        with self._lock:
-            rows = self._db.execute(query + " AND kind = ?" if kind else query, (kind,) if kind else ()).fetchall()
-        found = [Due(row[0], row[1], row[2], datetime.fromisoformat(row[3]), *row[4:]) for row in rows]
+        with self._reading() as db:
+            rows = db.execute(query + " AND kind = ?" if kind else query, (kind,) if kind else ()).fetchall()
+            found = [Due(row[0], row[1], row[2], datetime.fromisoformat(row[3]), *row[4:]) for row in rows]
         return sorted(found, key=lambda due: due.at)
 
     def mark_said(self, due: Due, now: datetime, next_at: datetime | None = None) -> None:
@@ -156,9 +171,9 @@ class ToolStore:
 
     def notes(self) -> list[Note]:
         """All notes, newest first."""
-        with self._lock:
-            rows = self._db.execute("SELECT id, text, written FROM notes ORDER BY id DESC").fetchall()
-        return [Note(id, text, datetime.fromisoformat(written)) for id, text, written in rows]
+        with self._reading() as db:
+            rows = db.execute("SELECT id, text, written FROM notes ORDER BY id DESC").fetchall()
+            return [Note(id, text, datetime.fromisoformat(written)) for id, text, written in rows]
 
     def remove_notes(self, notes: list[Note]) -> None:
         with self._changing() as db:
@@ -174,9 +189,9 @@ class ToolStore:
 
     def routines(self) -> list[tuple[str, tuple[str, ...]]]:
         """Phrase and steps of all routines, in the order of their phrases."""
-        with self._lock:
-            rows = self._db.execute("SELECT phrase, steps FROM routines ORDER BY phrase").fetchall()
-        return [(phrase, tuple(json.loads(steps))) for phrase, steps in rows]
+        with self._reading() as db:
+            rows = db.execute("SELECT phrase, steps FROM routines ORDER BY phrase").fetchall()
+            return [(phrase, tuple(json.loads(steps))) for phrase, steps in rows]
 
     def remove_routine(self, phrase: str) -> None:
         with self._changing() as db:
@@ -184,10 +199,8 @@ class ToolStore:
 
     def image(self) -> Image:
         """All rows as they are now, to find out what a call changes."""
-        with self._lock:
-            return {
-                table: {row[0]: row[1:] for row in self._db.execute(f"SELECT rowid, * FROM {table}")} for table in _KEPT
-            }
+        with self._reading() as db:
+            return {table: {row[0]: row[1:] for row in db.execute(f"SELECT rowid, * FROM {table}")} for table in _KEPT}
 
     def revert(self, before: Image, after: Image) -> None:
         """Undoes what changed between two images, and nothing else."""

@@ -143,11 +143,14 @@ class Tool:
     def call_checked(self, context: ToolContext, checked: msgspec.Struct) -> str:
         """`call` with arguments that were checked."""
         try:
-            return self.function(context, **msgspec.structs.asdict(checked))
+            said: object = self.function(context, **msgspec.structs.asdict(checked))
         except GlassesError:
             raise
-        except Exception as error:  # a tool is anybody's code
+        except (Exception, SystemExit) as error:  # a tool is anybody's code, which may end its own process only
             raise InputError(Reason.INTERNAL, f"tool {self.name} failed: {error!r}") from error
+        if not isinstance(said, str):
+            raise InputError(Reason.INTERNAL, f"tool {self.name} failed: it returned {type(said).__name__}, no text")
+        return said
 
 
 _KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}

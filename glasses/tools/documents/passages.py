@@ -15,6 +15,7 @@ MAX_TEXT = 2 << 20  # characters of one file: a thousand pages
 MAX_PAGES = 1000  # of a PDF
 PASSAGE = 320  # characters of a passage, where sentences allow it
 MAX_SENTENCE = 600
+_MAX_BLOCK = 2000  # characters that are searched for marks and sentences at once, which takes their square
 MARKDOWN, HTML, PDF = (".md", ".markdown"), (".html", ".htm"), (".pdf",)
 SUFFIXES = (".txt", *MARKDOWN, *HTML, *PDF)
 _BLOCKS = frozenset("p div li tr br h1 h2 h3 h4 h5 h6 section article table ul ol dt dd blockquote pre".split())
@@ -55,7 +56,7 @@ def passages_of(text: str, *, markdown: bool = True) -> Iterator[Passage]:
     """The passages of a text, in order. With `markdown`, lines with # are headings and marks are left out."""
     headings: list[str] = []
     sentences: list[str] = []
-    for block in _blocks(text[:MAX_TEXT], markdown=markdown):
+    for block in _cut(_blocks(text[:MAX_TEXT], markdown=markdown)):
         if markdown and (heading := re.match(r"(#{1,6})\s+(.+)", block)):
             yield from _passage(headings, sentences)
             sentences = []
@@ -92,6 +93,18 @@ def _blocks(text: str, *, markdown: bool) -> Iterator[str]:
             if own:
                 yield " ".join(lines)
                 lines = []
+
+
+def _cut(blocks: Iterator[str]) -> Iterator[str]:
+    """Blocks of at most _MAX_BLOCK characters, cut between words where there are any."""
+    for block in blocks:
+        since = 0
+        while len(block) - since > _MAX_BLOCK:
+            space = block.rfind(" ", since + 1, since + _MAX_BLOCK)
+            end = space if space > since else since + _MAX_BLOCK
+            yield block[since:end]
+            since = end + (space > since)
+        yield block[since:]
 
 
 def _is_whole(line: str) -> bool:

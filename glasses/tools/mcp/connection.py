@@ -29,6 +29,7 @@ from glasses.tools.mcp.remote_tool import Described, RemoteTool, remote_tool
 from glasses.tools.mcp.result import said_of
 from glasses.tools.mcp.transports import http, stdio
 from glasses.tools.plugins import add_each
+from glasses.tools.printable import printable
 from glasses.tools.registry import ToolRegistry
 
 log = logging.getLogger(__name__)
@@ -229,5 +230,5 @@ def _why(error: BaseException) -> str:
 
 
 def _short(error: BaseException) -> str:
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = printable(" ".join(str(error).split())) or type(error).__name__
     return said if len(said) <= 200 else said[:200] + "..."

@@ -17,6 +17,7 @@ from referencing import Registry
 from glasses.errors import InputError, Reason
 from glasses.tools.mcp.config import ServerConfig
 from glasses.tools.mcp.consent import Consents
+from glasses.tools.printable import printable
 from glasses.tools.schema_struct import struct_of
 from glasses.tools.tool import Tool, ToolContext, misfit
 
@@ -64,7 +65,7 @@ class RemoteTool(Tool):
 
     def confirmation(self, arguments: Mapping[str, Any]) -> str:
         """What the wearer is asked: the first time, about the server."""
-        asked = self.own_name.replace("_", " ").replace("-", " ")
+        asked = printable(self.own_name).replace("_", " ").replace("-", " ")
         if not self.consents.is_given(self.server):
             return (
                 f"{asked.capitalize()}: that is done by {self.server.name}, another program. May I use it from now on?"
@@ -116,7 +117,7 @@ def remote_tool(
 
     return RemoteTool(
         name,
-        sentence(described.description) or described.name,
+        sentence(described.description) or printable(described.name),
         struct_of(name, schema),
         by_name,
         server.examples.get(described.name, ()),

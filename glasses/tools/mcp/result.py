@@ -11,11 +11,12 @@ from typing import Any
 
 from mcp.types import AudioContent, CallToolResult, EmbeddedResource, ImageContent, ResourceLink, TextContent
 
+from glasses.tools.printable import printable
+
 MAX_TEXT = 64 * 1024  # characters of a result that are looked at
 MAX_SAID = 280  # characters: some 20 s of speech
 MAX_SHOWN = 4000
 MAX_VALUES = 8  # of a result that is data, not sentences
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def said_of(result: CallToolResult) -> Said:
             left -= len(texts[-1])
         else:
             others.append(_name_of(one))
-    text = _CONTROL.sub("", "\n".join(texts)).strip()
+    text = printable("\n".join(texts)).strip()
     text = _in_words(text) or text
     if not text and result.structured_content is not None and not others:
         text = _in_words(json.dumps(result.structured_content)[:MAX_TEXT]) or ""
@@ -75,7 +76,7 @@ def _name_of(one: Any) -> str:
 
 
 def _short(name: str) -> str:
-    return _CONTROL.sub("", " ".join(name.split()))[:60]
+    return printable(" ".join(name.split()))[:60]
 
 
 def _listed(names: list[str]) -> str:

@@ -25,6 +25,7 @@ from mcp.types import jsonrpc_message_adapter
 
 from glasses.errors import InputError, Reason
 from glasses.tools.mcp.config import ServerConfig
+from glasses.tools.printable import printable
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 4 << 20
@@ -130,7 +131,7 @@ async def _log_errors(process: asyncio.subprocess.Process, name: str) -> None:
     assert process.stderr is not None
     while part := await process.stderr.read(4096):
         for line in part.decode(errors="replace").splitlines():
-            log.info("MCP server %s: %s", name, line[:400])
+            log.info("MCP server %s: %s", name, printable(line[:400]))
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -157,3 +157,46 @@ def test_undo_brings_back_what_was_deleted(talk: Talk) -> None:
     talk.says("confirm")
     talk.caller.undo()
     assert [note.text for note in talk.store.notes()] == ["milk"]
+
+
+@tool
+def leaves(context: ToolContext) -> str:
+    """Ends the process."""
+    raise SystemExit(3)
+
+
+@tool
+def steers(context: ToolContext) -> str:
+    """Steers a terminal."""
+    return "a\x1b]0;x\x07b\nc"
+
+
+@tool
+def says_nothing(context: ToolContext) -> str:
+    """Forgets to say something."""
+    return None  # pyright: ignore[reportReturnType]
+
+
+def _cannot_ask(context: ToolContext) -> str:
+    raise ValueError("no words")
+
+
+@tool(asks_first=True, confirm=_cannot_ask)
+def asks(context: ToolContext) -> str:
+    """Cannot ask."""
+    return "Done."
+
+
+@pytest.mark.parametrize("one", [leaves, says_nothing, asks])
+def test_carry_out_of_a_tool_that_misbehaves_says_that_it_failed(talk: Talk, one: Tool) -> None:
+    assert talk.caller.carry_out(callers.ToolCall(one)) == callers.FAILED
+
+
+def test_carry_out_says_nothing_that_steers_a_terminal(talk: Talk) -> None:
+    assert talk.caller.carry_out(callers.ToolCall(steers)) == "a]0;xb\nc"
+
+
+def test_arguments_that_do_not_fit_are_not_in_the_log(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
+    call = callers.ToolCall(steers, {"secret": "words"})
+    assert talk.caller.carry_out(call) == callers.NOT_UNDERSTOOD
+    assert not caplog.records  # at the default level

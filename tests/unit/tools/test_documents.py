@@ -82,6 +82,11 @@ def test_passages_of_a_long_text_are_short_and_lose_nothing() -> None:
     assert max(len(one.text) for one in found) < 400
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, " *a" * 70_000, "Mr. " * 50_000], ids=["links", "stars", "titles"])
+def test_passages_of_hostile_marks_take_no_square_of_their_length(text: str) -> None:
+    assert "".join("".join(one.text.split()) for one in passages_of(text))  # in a second, not in minutes
+
+
 def test_text_of_html_is_what_is_seen(notes: Path) -> None:
     path = notes / "a.html"
     path.write_text("<title>T</title><h2>Cover</h2><p>Water &amp; fire<script>x()</script>.</p><p>Not theft.")
