@@ -202,7 +202,7 @@ CASES = [
         7,
         "a terminal that has ASCII only",
         r"^rc 0\n.*caf(e|\\u00e9)",
-        _ran("ask", _SAY, PYTHONIOENCODING="ascii"),
+        _ran("ask", "--no-tools", _SAY, PYTHONIOENCODING="ascii"),
         is_listed=True,
     ),
     Case(7, "a broken package", r"^rc 2\n[^\n]*libsomething[^\n]*install[^\n]*\n$", _broken_package),
