@@ -37,6 +37,7 @@ class Grammar:
             raise InputError(Reason.BAD_INPUT, f"llama.cpp cannot use the grammar: {drain_errors()}")
         self._sampler = sampler
         self._free = weakref.finalize(self, c.llama_sampler_free, sampler)
+        self._free.atexit = False  # a thread may be sampling while an interrupted process ends
         self._lock = threading.Lock()
 
     def allows(self, token: int) -> bool:

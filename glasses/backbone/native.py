@@ -123,6 +123,7 @@ class Native:
             c.llama_model_free(model)
             raise ModelError(Reason.INTERNAL, f"{path}: no context of {n_ctx} rows: {drain_errors()}")
         self._free = weakref.finalize(self, _free, context, model)
+        self._free.atexit = False  # a thread may be decoding while an interrupted process ends, which frees it anyway
         self.model, self.context = model, context
         self.vocab = c.llama_model_get_vocab(model)
         self.n_embd: int = c.llama_model_n_embd_inp(model)
