@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -32,6 +33,9 @@ EXTRAS = {
 }
 
 
+_OWN = pytest.StashKey[tempfile.TemporaryDirectory[str]]()  # what tests have for the user's folders
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
@@ -49,12 +53,21 @@ def pytest_make_collect_report(
     return report
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Commands under test must end at Ctrl-C even where `make test &` from a script ignores it, which they inherit."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests, and commands that they start, use one bundle, whatever else this machine could hold and has pulled.
     os.environ["GLASSES_BUNDLE"] = "pocket"
+    # Nor do they see the timers, settings and running glasses of whoever runs the tests.
+    own = Path(config.stash.setdefault(_OWN, tempfile.TemporaryDirectory(prefix="glasses-tests-")).name)
+    for kind in ("STATE_HOME", "CONFIG_HOME", "RUNTIME_DIR"):
+        (own / kind).mkdir(mode=0o700, exist_ok=True)
+        os.environ[f"XDG_{kind}"] = str(own / kind)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_OWN].cleanup()
 
 
 @pytest.fixture(autouse=True)
