@@ -46,6 +46,7 @@ $(VENV)/.pulled: pyproject.toml $(CONSTRAINTS) | $(VENV)/.bare
 $(VENV)/.ready models: export BUNDLE ?= pocket
 $(VENV)/.ready: $(VENV)/.demo
 	$(INSTALL) '.[voice,service,dev]'
+	$(BIN)/glasses models pull sentence-minilm-l6-int8
 	touch $@
 
 models: $(VENV)/.demo

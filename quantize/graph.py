@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from glasses.model_store.flat_weights import Arrays, offsets
 from quantize import exact_int8
 
 OPSET = 20
 EPSILON = 1e-5  # of every layer norm
+_TYPES = {np.dtype(np.int8): TensorProto.INT8, np.dtype(np.float32): TensorProto.FLOAT}
 
 
 class Graph:
@@ -51,11 +53,50 @@ class Graph:
         self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], **metadata: str
     ) -> onnx.ModelProto:
         """The checked model; `metadata` is what a reader finds in custom_metadata_map."""
+        model = self.unchecked(name, inputs, outputs, **metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def unchecked(
+        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], **metadata: str
+    ) -> onnx.ModelProto:
+        """As `model`, for one that can be checked only where its file of weights lies beside it."""
         body = helper.make_graph(self.nodes, name, inputs, outputs, list(self.tensors.values()))
         model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
         helper.set_model_props(model, metadata)
-        onnx.checker.check_model(model, full_check=True)
         return model
+
+
+class FlatGraph(Graph):
+    """A graph whose large constants lie in a flat file `weights` beside it (glasses.model_store.flat_weights)."""
+
+    def __init__(self, held: Arrays, weights: str) -> None:
+        super().__init__()
+        self.held, self._offsets, self._weights = held, offsets(held), weights
+
+    def weight(self, name: str) -> str:
+        """An array of the file, by its name there."""
+        array = self.held[name]
+        tensor = TensorProto(name=name, data_type=_TYPES[array.dtype], dims=array.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", self._weights), ("offset", self._offsets[name]), ("length", array.nbytes)):
+            tensor.external_data.add(key=key, value=str(value))
+        self.tensors[name] = tensor
+        return name
+
+    def product(self, x: str, name: str) -> str:
+        """x @ w of int8 weights with a scale a column, and float32 x, rounded to 8 bits by its own range."""
+        whole, scale, zero = (f"{name}_{part}_{len(self.nodes)}" for part in ("x", "scale", "zero"))
+        self.nodes.append(helper.make_node("DynamicQuantizeLinear", [x], [whole, scale, zero]))
+        out = self.op("MatMulInteger", whole, self.weight(f"{name}.int8"), zero)
+        by = self.op("Mul", scale, self.weight(f"{name}.scale"))
+        out = self.op("Mul", self.op("Cast", out, to=TensorProto.FLOAT), by)
+        return self.op("Add", out, self.weight(f"{name}.bias")) if f"{name}.bias" in self.held else out
+
+    def normed(self, x: str, name: str, epsilon: float = EPSILON) -> str:
+        """Layer norm with the gains of `name`."""
+        inputs = self.weight(f"{name}.gamma"), self.weight(f"{name}.beta")
+        return self.op("LayerNormalization", x, *inputs, epsilon=epsilon)
 
 
 def save_int8(model: onnx.ModelProto, out: Path) -> None:

@@ -1,73 +1,66 @@
-"""Rebuilds a small BERT sentence encoder from safetensors as ONNX and quantizes it to int8.
+"""Builds a small BERT sentence encoder of the MiniLM family as an ONNX graph with int8 weights.
 
     python -m quantize.sentence_encoder model.safetensors OUT.onnx
 
 Architecture: Devlin et al. 2019, with the mean of the last layer's states as the sentence's embedding (Reimers and
-Gurevych 2019). One sentence at a time: `ids` int64 (1, T) -> `embedding` float32 (1, n_state), of length 1. The word
-table is int8 with one scale a row, so that the file is a quarter of the weights' size.
+Gurevych 2019). One sentence at a time: `ids` int64 (1, T) -> `embedding` float32 (1, n_state), of length 1. The graph
+points to its weights in a file of their own (`glasses/model_store/sentence_weights.py`), which is written beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 
+from glasses.model_store.flat_weights import Arrays, write
+from glasses.model_store.sentence_weights import arrays, layers
 from quantize import files
-from quantize.graph import Graph, save_int8
+from quantize.graph import FlatGraph
 
-Tensors = dict[str, NDArray[Any]]
+WEIGHTS = "sentence-minilm-l6-int8.bin"
 D_HEAD = 32  # of the MiniLM family: 12 heads of 384 numbers
 EPSILON = 1e-12
 
 
-def build(weights: Tensors) -> onnx.ModelProto:
-    """The encoder, its word table in int8 already; the other weights are float32."""
-    graph = Graph()
-    n_state = weights["embeddings.LayerNorm.weight"].size
-    n_layer = sum(name.endswith("intermediate.dense.bias") for name in weights)
-    x = _norm(graph, _words(graph, weights), weights, "embeddings.LayerNorm")
-    for i in range(n_layer):
-        layer = f"encoder.layer.{i}"
-        mixed = _attention(graph, x, weights, f"{layer}.attention", n_state)
-        x = _norm(graph, graph.op("Add", x, mixed), weights, f"{layer}.attention.output.LayerNorm")
-        hidden = graph.op("Gelu", _linear(graph, x, weights, f"{layer}.intermediate.dense"))
-        hidden = _linear(graph, hidden, weights, f"{layer}.output.dense")
-        x = _norm(graph, graph.op("Add", x, hidden), weights, f"{layer}.output.LayerNorm")
+def build(tensors: Arrays) -> tuple[onnx.ModelProto, Arrays]:
+    """The graph, and the arrays that it reads from WEIGHTS."""
+    held = arrays(tensors)
+    graph = FlatGraph(held, WEIGHTS)
+    n_state = held["words.int8"].shape[1]
+    x = graph.normed(_words(graph), "embeddings.LayerNorm", EPSILON)
+    for layer in layers(tensors):
+        mixed = _attention(graph, x, f"{layer}.attention", n_state)
+        x = graph.normed(graph.op("Add", x, mixed), f"{layer}.attention.output.LayerNorm", EPSILON)
+        hidden = graph.op("Gelu", graph.product(x, f"{layer}.intermediate.dense"))
+        hidden = graph.product(hidden, f"{layer}.output.dense")
+        x = graph.normed(graph.op("Add", x, hidden), f"{layer}.output.LayerNorm", EPSILON)
     mean = graph.op("ReduceMean", x, graph.const("time_axis", np.array([1])), keepdims=0)
     graph.op("LpNormalization", mean, axis=-1, p=2, name="embedding")
     ids = helper.make_tensor_value_info("ids", TensorProto.INT64, [1, "n_tokens"])
     embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, n_state])
-    return graph.model("sentence_encoder", [ids], [embedding])
+    return graph.unchecked("sentence_encoder", [ids], [embedding]), held
 
 
-def _words(graph: Graph, weights: Tensors) -> str:
+def _words(graph: FlatGraph) -> str:
     """The embeddings of words, positions and the one segment, added."""
-    table = weights["embeddings.word_embeddings.weight"].astype(np.float32)
-    scale = np.abs(table).max(axis=1, keepdims=True) / 127 + 1e-12
-    for name, value in (("words", np.round(table / scale).astype(np.int8)), ("words.scale", scale)):
-        graph.tensors[name] = numpy_helper.from_array(value, name)
-    found = graph.op("Cast", graph.op("Gather", "words", "ids"), to=TensorProto.FLOAT)
-    found = graph.op("Mul", found, graph.op("Gather", "words.scale", "ids"))
-    fixed = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+    words, scale, positions = (graph.weight(name) for name in ("words.int8", "words.scale", "positions"))
+    found = graph.op("Cast", graph.op("Gather", words, "ids"), to=TensorProto.FLOAT)
+    found = graph.op("Mul", found, graph.op("Gather", scale, "ids"))
     length = graph.op("Shape", "ids", start=1, end=2)
     zero, axis = graph.const("zero", np.array([0])), graph.const("positions_axis", np.array([0]))
-    return graph.op("Add", found, graph.op("Slice", graph.const("positions", fixed), zero, length, axis))
+    return graph.op("Add", found, graph.op("Slice", positions, zero, length, axis))
 
 
-def _attention(graph: Graph, x: str, weights: Tensors, name: str, n_state: int) -> str:
+def _attention(graph: FlatGraph, x: str, name: str, n_state: int) -> str:
     shape = graph.const("heads_shape", np.array([0, -1, n_state // D_HEAD, D_HEAD]))
     perms = {"query": [0, 2, 1, 3], "key": [0, 2, 3, 1], "value": [0, 2, 1, 3]}
     heads = {
-        role: graph.op(
-            "Transpose", graph.op("Reshape", _linear(graph, x, weights, f"{name}.self.{role}"), shape), perm=perm
-        )
+        role: graph.op("Transpose", graph.op("Reshape", graph.product(x, f"{name}.self.{role}"), shape), perm=perm)
         for role, perm in perms.items()
     }
     scores = graph.op("MatMul", heads["query"], heads["key"])
@@ -75,27 +68,23 @@ def _attention(graph: Graph, x: str, weights: Tensors, name: str, n_state: int) 
     mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), heads["value"])
     joined_shape = graph.const("joined_shape", np.array([0, -1, n_state]))
     joined = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), joined_shape)
-    return _linear(graph, joined, weights, f"{name}.output.dense")
-
-
-def _linear(graph: Graph, x: str, weights: Tensors, name: str) -> str:
-    return graph.linear(x, name, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-
-def _norm(graph: Graph, x: str, weights: Tensors, name: str) -> str:
-    scale, bias = (graph.const(f"{name}.{kind}", weights[f"{name}.{kind}"]) for kind in ("weight", "bias"))
-    return graph.op("LayerNormalization", x, scale, bias, epsilon=EPSILON)
+    return graph.product(joined, f"{name}.output.dense")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("source", type=Path, help="model.safetensors of a BERT sentence encoder of the MiniLM family")
-    parser.add_argument("out", type=Path, help="where the int8 ONNX goes")
+    parser.add_argument("out", type=Path, help="where the graph goes")
     args = parser.parse_args()
-    model = build(load_file(args.source))
+    model, held = build(load_file(args.source))
+    beside = args.out.with_name(WEIGHTS)
+    with files.whole(beside) as part:
+        write(held, part)
     with files.whole(args.out) as part:
-        save_int8(model, part)
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
+        onnx.save(model, part)
+    onnx.checker.check_model(args.out, full_check=True)
+    for path in (args.out, beside):
+        print(f"{path}: {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

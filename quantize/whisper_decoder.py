@@ -25,54 +25,30 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from glasses.model_store.ctranslate2 import read_tensors
-from glasses.model_store.whisper_decoder_weights import N_PIECES, Arrays, arrays, offsets, write
+from glasses.model_store.flat_weights import Arrays, write
+from glasses.model_store.whisper_decoder_weights import N_PIECES, arrays
 from quantize import files
-from quantize.graph import Graph
+from quantize.graph import FlatGraph
 
 WEIGHTS = "whisper-tiny-en-decoder-int8.bin"
 N_MIXED = 8  # subwords mixed in one row; the rest of the distribution is noise
 END = 50_256  # of the text
 NEVER = -1e9
-_TYPES = {np.dtype(np.int8): TensorProto.INT8, np.dtype(np.float32): TensorProto.FLOAT}
 
 
-class DecoderGraph(Graph):
-    """A graph whose large constants lie in the file of weights."""
+class DecoderGraph(FlatGraph):
+    """The decoder's parts, on the arrays of the file of weights."""
 
     def __init__(self, held: Arrays) -> None:
-        super().__init__()
-        self.held, self.offsets = held, offsets(held)
+        super().__init__(held, WEIGHTS)
         self.n_layer = sum(name.endswith("ffn.gamma") for name in held)
         self.n_state = held["start"].shape[1]
         self.n_head = self.n_state // 64
-
-    def weight(self, name: str) -> str:
-        """An array of the file, by its name there."""
-        array = self.held[name]
-        tensor = TensorProto(name=name, data_type=_TYPES[array.dtype], dims=array.shape)
-        tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", WEIGHTS), ("offset", self.offsets[name]), ("length", array.nbytes)):
-            tensor.external_data.add(key=key, value=str(value))
-        self.tensors[name] = tensor
-        return name
 
     def half(self, name: str, value: NDArray[Any]) -> str:
         """A constant that is kept as float16 and read as float32."""
         self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(value, np.float16), name)
         return self.op("Cast", name, to=TensorProto.FLOAT)
-
-    def product(self, x: str, name: str) -> str:
-        """x @ w of int8 weights with a scale a column, and float32 x, rounded to 8 bits by its own range."""
-        whole, scale, zero = (f"{name}_{part}_{len(self.nodes)}" for part in ("x", "scale", "zero"))
-        self.nodes.append(helper.make_node("DynamicQuantizeLinear", [x], [whole, scale, zero]))
-        out = self.op("MatMulInteger", whole, self.weight(f"{name}.int8"), zero)
-        by = self.op("Mul", scale, self.weight(f"{name}.scale"))
-        out = self.op("Mul", self.op("Cast", out, to=TensorProto.FLOAT), by)
-        return self.op("Add", out, self.weight(f"{name}.bias")) if f"{name}.bias" in self.held else out
-
-    def normed(self, x: str, name: str) -> str:
-        """Layer norm with the gains of `name`."""
-        return self.op("LayerNormalization", x, self.weight(f"{name}.gamma"), self.weight(f"{name}.beta"), epsilon=1e-5)
 
     def heads(self, x: str) -> str:
         """(n, n_state) -> (n_head, n, d_head)."""
@@ -119,7 +95,7 @@ def begin(held: Arrays, tail: Arrays, space: str, width: int, *, trained_on: str
         helper.make_tensor_value_info("start_rows", TensorProto.FLOAT, [2, n]),
     ]
     metadata = {"space": space, **({"trained_on": trained_on} if trained_on else {})}
-    return _model(graph, "listener_begin", [latents], outputs, **metadata)
+    return graph.unchecked("listener_begin", [latents], outputs, **metadata)
 
 
 def step(held: Arrays, never: list[int]) -> onnx.ModelProto:
@@ -156,7 +132,7 @@ def step(held: Arrays, never: list[int]) -> onnx.ModelProto:
         helper.make_tensor_value_info("row", TensorProto.FLOAT, [1, n]),
         helper.make_tensor_value_info("past_out", TensorProto.FLOAT, [*past_shape[:3], "n_all", 64]),
     ]
-    return _model(graph, "listener_step", inputs, outputs, end=str(END))
+    return graph.unchecked("listener_step", inputs, outputs, end=str(END))
 
 
 def _layer(graph: DecoderGraph, x: str, i: int) -> tuple[str, str]:
@@ -211,13 +187,6 @@ def _first(graph: DecoderGraph) -> str:
 
 def _lifted(graph: DecoderGraph, x: str) -> str:
     return graph.op("Unsqueeze", x, _first(graph))
-
-
-def _model(graph: DecoderGraph, name: str, inputs: list[Any], outputs: list[Any], **metadata: str) -> onnx.ModelProto:
-    body = helper.make_graph(graph.nodes, name, inputs, outputs, list(graph.tensors.values()))
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, metadata)
-    return model
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,17 +12,20 @@ from glasses.model_store.onnx import open_session, space_of
 from glasses.types import Float32Array
 
 MODEL = "sentence-minilm-l6-int8"
-VOCABULARY = "sentence-minilm-l6-vocab.txt"
+FILES = (f"{MODEL}.onnx", f"{MODEL}.bin", "vocab.txt")  # graph, weights, vocabulary
 MOST_TOKENS = 128  # of a text: what it was trained with
 
 
 class SentenceEncoder:
     """Text -> float32 (384,), of length 1; the product of two says how near their meanings are."""
 
-    def __init__(self, model: Path, vocabulary: Path, *, n_threads: int = 1) -> None:
-        """Raises ModelError: NOT_FOUND, CORRUPT."""
-        self._session = open_session(model, n_threads=n_threads, keep_arena=False)
-        self.space = space_of(MODEL, model)
+    def __init__(self, graph: Path, weights: Path, vocabulary: Path, *, n_threads: int = 1) -> None:
+        """`weights` is the file that the graph reads from, under the name that it has there.
+
+        Raises ModelError: NOT_FOUND, CORRUPT.
+        """
+        self._session = open_session(graph, n_threads=n_threads, keep_arena=False, weights=weights.parent)
+        self.space = space_of(MODEL, weights)
         try:
             self._pieces = WordPieces(vocabulary)
         except (OSError, KeyError, UnicodeDecodeError) as error:

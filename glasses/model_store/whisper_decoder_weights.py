@@ -8,27 +8,16 @@ on every machine, so a manifest can name their sha256 (`int8_weights.py` says ho
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glasses.errors import ModelError, Reason
 from glasses.model_store.ctranslate2 import read_tensors
-from glasses.model_store.int8_weights import quantize_columns
+from glasses.model_store.flat_weights import Arrays, matrix, write
 
-Arrays = dict[str, NDArray[Any]]
-ALIGN_BYTES = 64  # onnxruntime maps the file: a cache line is kind to it
 N_PIECES = 50_257  # pieces of GPT-2's vocabulary, the end of text among them; what follows are Whisper's own marks
 START, NO_TIMESTAMPS = 50_257, 50_362  # of the English-only models
 PARTS = ("q", "k", "v")
-
-
-def _matrix(name: str, weight: NDArray[Any], bias: NDArray[Any] | None) -> Arrays:
-    """`name`.int8 (in, out) for x @ w, `name`.scale (out,) and, where there is one, `name`.bias (out,)."""
-    whole, scale = quantize_columns(weight.T)
-    out: Arrays = {f"{name}.int8": np.ascontiguousarray(whole), f"{name}.scale": scale}
-    return out if bias is None else {**out, f"{name}.bias": bias.astype(np.float32)}
 
 
 def _fused(tensors: Arrays, name: str, roles: tuple[str, ...]) -> tuple[Arrays, ...]:
@@ -50,8 +39,8 @@ def _attention(tensors: Arrays, layer: str, name: str, kind: str, d_head: int) -
     out: Arrays = {}
     for role, part in zip(PARTS, parts, strict=True):
         by = np.float32(d_head**-0.5 if role == "q" else 1.0)  # an eighth: exact
-        out |= _matrix(f"{layer}.{kind}.{role}", part["weight"] * by, part["bias"] * by)
-    return out | _matrix(f"{layer}.{kind}.out", tensors[f"{last}/weight"], tensors[f"{last}/bias"])
+        out |= matrix(f"{layer}.{kind}.{role}", part["weight"] * by, part["bias"] * by)
+    return out | matrix(f"{layer}.{kind}.out", tensors[f"{last}/weight"], tensors[f"{last}/bias"])
 
 
 def _norm(tensors: Arrays, name: str, out: str) -> Arrays:
@@ -65,7 +54,7 @@ def arrays(tensors: Arrays) -> Arrays:
     out: Arrays = {
         "positions": tensors["decoder/position_encodings/encodings"].astype(np.float32),
         "start": table[[START, NO_TIMESTAMPS]].astype(np.float32),
-        **_matrix("pieces", table[:N_PIECES], None),
+        **matrix("pieces", table[:N_PIECES], None),
         **_norm(tensors, "decoder/layer_norm", "norm"),
     }
     n_layer = sum(name.startswith("decoder/") and name.endswith("ffn/linear_0/bias") for name in tensors)
@@ -77,16 +66,7 @@ def arrays(tensors: Arrays) -> Arrays:
         out |= _norm(tensors, f"{source}/ffn/layer_norm", f"{layer}.ffn")
         for j, name in enumerate(("up", "down")):
             linear = f"{source}/ffn/linear_{j}"
-            out |= _matrix(f"{layer}.ffn.{name}", tensors[f"{linear}/weight"], tensors[f"{linear}/bias"])
-    return out
-
-
-def offsets(held: Arrays) -> dict[str, int]:
-    """Where each array begins in the file, in bytes."""
-    at, out = 0, {}
-    for name, array in held.items():
-        out[name] = at
-        at += -(-array.nbytes // ALIGN_BYTES) * ALIGN_BYTES
+            out |= matrix(f"{layer}.ffn.{name}", tensors[f"{linear}/weight"], tensors[f"{linear}/bias"])
     return out
 
 
@@ -97,11 +77,3 @@ def make(source: Path, out: Path) -> None:
     except KeyError as error:
         raise ModelError(Reason.CORRUPT, f"{source} is no Whisper model: it has no tensor {error}") from error
     write(held, out)
-
-
-def write(held: Arrays, out: Path) -> None:
-    """Writes `arrays`, each at its offset."""
-    with out.open("wb") as file:
-        for name, at in offsets(held).items():
-            file.write(b"\0" * (at - file.tell()))
-            file.write(held[name].tobytes())

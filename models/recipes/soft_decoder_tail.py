@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from glasses.connectors.soft_decoder import LATENTS_PER_SUBWORD, N_FREE, SoftDecoder, is_repeating
 from glasses.encoders.audio import LATENTS_PER_S, AudioEncoder
 from glasses.evaluation.speech import edits
-from glasses.model_store import whisper_decoder_weights
+from glasses.model_store import flat_weights, whisper_decoder_weights
 from glasses.model_store.whisper_decoder_weights import NO_TIMESTAMPS, START
 from glasses.types import SAMPLE_RATE_HZ, Latents
 from models.recipes import training
@@ -63,7 +63,7 @@ def teacher(model: Path, never: list[int], space: str, folder: Path) -> SoftDeco
     n_layer, n_head = sum(name.endswith("ffn.gamma") for name in held), n_state // 64
     unseen = np.zeros((n_layer, 1, n_state), np.float32)
     unlearned = {"k": unseen, "v": unseen, "b": np.full((n_layer, n_head, 1), whisper_decoder.NEVER, np.float32)}
-    whisper_decoder_weights.write(held, folder / whisper_decoder.WEIGHTS)
+    flat_weights.write(held, folder / whisper_decoder.WEIGHTS)
     onnx.save(whisper_decoder.begin(held, unlearned, space, 2 * n_state), folder / "begin.onnx")
     onnx.save(whisper_decoder.step(held, never), folder / "step.onnx")
     return SoftDecoder(folder / "begin.onnx", folder / "step.onnx", folder / whisper_decoder.WEIGHTS)

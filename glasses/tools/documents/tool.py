@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import replace
 
-from glasses.encoders.sentence import MODEL, VOCABULARY, SentenceEncoder
+from glasses.encoders.sentence import FILES, MODEL, SentenceEncoder
 from glasses.errors import ModelError
 from glasses.model_store.store import path_of
 from glasses.tools.documents.index import DocumentIndex, Found
@@ -69,7 +69,7 @@ def _best(sentences: list[str], found: Found, question: str) -> int:
 def open_encoder() -> SentenceEncoder | None:
     """The sentence encoder; None, logged, where its files are not here: words alone are searched then."""
     try:
-        return SentenceEncoder(*(path_of(MODEL, name) for name in (f"{MODEL}.onnx", VOCABULARY)))
+        return SentenceEncoder(*(path_of(MODEL, name) for name in FILES))
     except ModelError as error:
         log.warning("documents are searched by their words only: %s", error)
         return None
