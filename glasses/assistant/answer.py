@@ -49,11 +49,11 @@ def ask(loaded: LoadedBundle, *inputs: Given, max_tokens: int = 64) -> str:
 
 
 def encode(loaded: LoadedEncoders, given: Given) -> Iterator[Latents | str]:
-    """What a Turn carries of one input: its text, a picture's latents, or two Latents for each window of a sound."""
+    """What a Turn carries of one input: its text, the Latents of a picture and of the text in it, or two Latents for each window of a sound."""
     if isinstance(given, str | Latents):
         yield given
     elif given.ndim == 3:
-        yield loaded.image_encoder.encode(given)
+        yield from loaded.encode_picture(given)
     else:
         for window in windows_of(loaded, given):
             yield from loaded.encode_audio(window)

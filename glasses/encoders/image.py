@@ -51,12 +51,12 @@ class ImageEncoder:
 
         `rgb` is uint8 (H, W, 3). Raises InputError(BAD_INPUT | TOO_LARGE) on anything that is not a picture.
         """
-        _check(rgb)
+        check_picture(rgb)
         (data,) = self._session.run(["latents"], {"pixels": preprocess(rgb)})
         return Latents(t_ns=t_ns, duration_ns=0, modality="image", data=frozen(np.asarray(data)), space=self.space)
 
 
-def _check(rgb: UInt8Array) -> None:
+def check_picture(rgb: UInt8Array) -> None:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise InputError(
             Reason.BAD_INPUT,

@@ -31,9 +31,11 @@ _OLD_ROLES = ("voice-gate",)  # of what is now vad, end-of-turn, addressee or me
 CONNECTOR_FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pooled": (("network",), ()),
     "soft-tokens": (("wording", "network"), ("adapter",)),
+    "letters": (("wording",), ()),
     "speech": (("decoder-begin", "decoder-step", "decoder-weights", "subwords"), ("task-prefix",)),
 }
 _OTHER_FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "text-encoder": (("detector", "recognizer"), ()),
     "memory-intent": (("sound", "picture", "wipe"), ()),
     "voice": (("network", "config"), ()),
 }

@@ -19,6 +19,7 @@ from glasses.connectors.pooled import PooledConnector
 from glasses.connectors.soft_decoder import SoftDecoder, read_subwords
 from glasses.connectors.soft_tokens import SoftTokenConnector
 from glasses.connectors.speech import SpeechConnector
+from glasses.connectors.text import TextConnector
 from glasses.connectors.token_mixture import TokenRowSource
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
@@ -31,7 +32,7 @@ from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.runtime.modalities import MODALITIES, Encoder, memory_policies
-from glasses.types import Float32Array, Latents, Modality
+from glasses.types import Float32Array, Latents, Modality, UInt8Array
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,15 @@ class LoadedEncoders:
         of_sound = [name for name, one in MODALITIES.items() if one.encodes_sound and name in self.encoders]
         return tuple(self.encoders[name].encode(pcm, t_ns) for name in of_sound)
 
+    def encode_picture(self, rgb: UInt8Array, t_ns: int = 0) -> tuple[Latents, ...]:
+        """All latents of one picture uint8 (H, W, 3): of what is in view, and of the text there, if there is any.
+
+        Raises InputError as the encoders do, ModelError where one is opened now and cannot be.
+        """
+        of_pictures = [name for name, one in MODALITIES.items() if one.encodes_pictures and name in self.encoders]
+        encoded = (self.encoders[name].encode(rgb, t_ns) for name in of_pictures)
+        return tuple(latents for latents in encoded if len(latents.data))
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedBundle(LoadedEncoders):
@@ -116,13 +126,11 @@ def open_encoders(bundle_name: str, *, sounds: bool, pictures: bool) -> LoadedEn
     """Opens the encoders of sounds, of pictures, or none. Raises ModelError: NOT_FOUND, CORRUPT."""
     bundle = store.load_bundle(bundle_name)
     wanted = {
-        name for name, one in MODALITIES.items() if (one.encodes_sound and sounds) or (name == "image" and pictures)
+        name
+        for name, one in MODALITIES.items()
+        if (one.encodes_sound and sounds) or (one.encodes_pictures and pictures)
     }
-    opened = {
-        name: MODALITIES[name].open_encoder(store.path_of(model), n_threads=SPARE_ONE)
-        for name, model in bundle.encoders.items()
-        if name in wanted
-    }
+    opened = {name: _open_encoder(name, model, SPARE_ONE) for name, model in bundle.encoders.items() if name in wanted}
     return LoadedEncoders(bundle, opened)
 
 
@@ -143,8 +151,7 @@ def open_bundle(
     sha256 = store.load_manifest(bundle.backbone).files[0].sha256
     with ThreadPoolExecutor(1) as opening:  # the backbone belongs to this thread
         encoders = {
-            name: opening.submit(MODALITIES[name].open_encoder, store.path_of(model), n_threads=n_threads)
-            for name, model in bundle.encoders.items()
+            name: opening.submit(_open_encoder, name, model, n_threads) for name, model in bundle.encoders.items()
         }
         path, template = store.path_of(bundle.backbone), bundle.chat_template
         backbone = LlamaBackbone(path, n_ctx=n_ctx, n_threads=n_threads, sha256=sha256, chat_template=template)
@@ -166,6 +173,11 @@ def open_bundle(
         loaded.close()
         raise
     return loaded
+
+
+def _open_encoder(modality: Modality, model: str, n_threads: int) -> Encoder:
+    entry, paths = MODALITIES[modality], store.paths_of(store.load_manifest(model))
+    return entry.open_encoder(*(paths[role] for role in entry.encoder_files), n_threads=n_threads)
 
 
 def _check_spaces(loaded: LoadedBundle) -> None:
@@ -201,6 +213,8 @@ def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: 
             backbone_sha256=sha256,
             n_threads=n_threads,
         )
+    if manifest.kind == "letters":
+        return TextConnector(paths["wording"], backbone)
     if manifest.kind == "pooled":
         return _open_pooled(paths["network"], sha256, n_threads)
     raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: role {manifest.role!r} is no connector's")

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
+from glasses.encoders.text import TextEncoder
 from glasses.errors import InputError, Reason
 from glasses.memory.policy import MemoryPolicy
 from glasses.types import Latents, Modality
@@ -41,8 +42,10 @@ Placement = Literal["request", "companion", "subject"]
 class ModalityEntry:
     """What the runtime has to know of a modality.
 
-    `open_encoder(path, n_threads=)` opens the encoder. `encodes_sound`: it reads windows of float32 sound at 16 kHz,
-    so every window of sound gives latents of this modality. `default_question` is asked where a turn brings these
+    `open_encoder(path, n_threads=)` opens the encoder; it gets a path for each of `encoder_files`, the roles of the
+    files in its manifest. `encodes_sound`: it reads windows of float32 sound at 16 kHz,
+    so every window of sound gives latents of this modality; `encodes_pictures`: the same of pictures
+    (height, width, 3). `default_question` is asked where a turn brings these
     latents and no words.
     """
 
@@ -51,13 +54,29 @@ class ModalityEntry:
     placement: Placement
     memory: MemoryPolicy
     default_question: str
+    encodes_pictures: bool = False
+    encoder_files: tuple[str, ...] = ("",)
 
 
 _ABOUT_SOUND = "What is this sound?"
 # Where a turn brings several, the first of them here gives the question. Connectors are trained with these questions.
 MODALITIES: dict[Modality, ModalityEntry] = {
     "image": ModalityEntry(
-        ImageEncoder, False, "subject", MemoryPolicy("views", "thinned", "picture"), "What is in view?"
+        ImageEncoder,
+        False,
+        "subject",
+        MemoryPolicy("views", "thinned", "picture"),
+        "What is in view?",
+        encodes_pictures=True,
+    ),
+    "text": ModalityEntry(
+        TextEncoder,
+        False,
+        "subject",
+        MemoryPolicy(),
+        "What does it say?",
+        encodes_pictures=True,
+        encoder_files=("detector", "recognizer"),
     ),
     "audio": ModalityEntry(AudioEncoder, True, "request", MemoryPolicy(), _ABOUT_SOUND),
     "sound": ModalityEntry(SoundEncoder, True, "companion", MemoryPolicy("sounds", "pooled", "sound"), _ABOUT_SOUND),
