@@ -49,7 +49,9 @@ def ask(loaded: LoadedBundle, *inputs: Given, max_tokens: int = 64) -> str:
 
 
 def encode(loaded: LoadedEncoders, given: Given) -> Iterator[Latents | str]:
-    """What a Turn carries of one input: its text, the Latents of a picture and of the text in it, or two Latents for each window of a sound."""
+    """What a Turn carries of one input: its text, the Latents of a picture and of text in it, or two for each
+    window of a sound.
+    """
     if isinstance(given, str | Latents):
         yield given
     elif given.ndim == 3:

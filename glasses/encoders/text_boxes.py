@@ -6,6 +6,8 @@ their middle, so what is found is grown back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -18,24 +20,25 @@ MIN_SIDE = 3.0  # pixels of the map; less is a speck
 MAX_BOXES = 400  # a full page has some 60 lines
 UPRIGHT = 1.5  # a box this much higher than wide holds a line that runs up or down
 STRIP_PX = 48  # the height that the recognizer reads
-STRETCH = 1.2  # strips are this much wider than what they show: narrow letters need a step of the recognizer each
+STRETCH = 1.4  # strips are wider than what they show: narrow letters need a step of the recognizer each
 
 
 def boxes_in(probability: Float32Array, scale: tuple[float, float]) -> Float32Array:
     """Boxes (n, 4, 2) in pixels of the picture, corners clockwise from the top left one, as the text is read.
 
-    `probability` (H, W) of each pixel of the map to be text; `scale`: pixels of the picture for one of the map, x and y.
+    `probability` (H, W) of each pixel of the map to be text; `scale`: pixels of the picture for one of the map, across
+    and down.
     """
     mask = (probability > TEXT).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found = []
     for contour in sorted(contours, key=cv2.contourArea, reverse=True)[:MAX_BOXES]:
         middle, size, angle = cv2.minAreaRect(contour)
-        if min(size) < MIN_SIDE or _mean_inside(probability, cv2.boxPoints((middle, size, angle))) < SURE:
+        if min(size) < MIN_SIDE or _mean_inside(probability, _corners(middle, size, angle)) < SURE:
             continue
         growth = GROWTH * size[0] * size[1] / (size[0] + size[1])  # on both sides together
         grown = (size[0] + growth, size[1] + growth)
-        found.append(_clockwise(cv2.boxPoints((middle, grown, angle))) * np.array(scale))
+        found.append(_clockwise(_corners(middle, grown, angle)) * np.array(scale))
     return np.array(found, np.float32).reshape(-1, 4, 2)
 
 
@@ -53,16 +56,22 @@ def flattened(rgb: UInt8Array, box: Float32Array) -> UInt8Array:
         if part.size:
             size = (max(round(part.shape[1] / shrink), 1), max(round(part.shape[0] / shrink), 1))
             ratio = np.array([size[0] / part.shape[1], size[1] / part.shape[0]])
-            rgb, box = cv2.resize(part, size, interpolation=cv2.INTER_AREA), (box - (left, top)) * ratio
+            rgb = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+            box = (box - (left, top)) * ratio
     corners = np.array([[0, 0], [to_width, 0], [to_width, STRIP_PX], [0, STRIP_PX]], np.float32)
     turn = cv2.getPerspectiveTransform(box.astype(np.float32), corners)
-    how = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
-    return cv2.warpPerspective(rgb, turn, (to_width, STRIP_PX), **how)
+    edge = cv2.BORDER_REPLICATE
+    strip = cv2.warpPerspective(rgb, turn, (to_width, STRIP_PX), flags=cv2.INTER_CUBIC, borderMode=edge)
+    return np.asarray(strip, np.uint8)
 
 
 def is_upright(box: Float32Array) -> bool:
     """Whether the line in a box runs up or down."""
     return bool(np.linalg.norm(box[3] - box[0]) >= UPRIGHT * np.linalg.norm(box[1] - box[0]))
+
+
+def _corners(middle: Sequence[float], size: Sequence[float], angle: float) -> Float32Array:
+    return np.asarray(cv2.boxPoints((middle, size, angle)), np.float32)
 
 
 def _mean_inside(probability: Float32Array, corners: Float32Array) -> float:

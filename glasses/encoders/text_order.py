@@ -22,7 +22,7 @@ def rows_in_order(boxes: Float32Array) -> list[list[int]]:
     level = _level(boxes)
     lows, highs = level.min(axis=1), level.max(axis=1)
     sides = level[:, 3] - level[:, 0], level[:, 2] - level[:, 1]
-    heights = sum(np.linalg.norm(side, axis=1) / 2 for side in sides)
+    heights = np.linalg.norm(np.array(sides), axis=2).mean(axis=0)
     return _ordered(list(range(len(boxes))), np.concatenate([lows, highs], axis=1), heights)
 
 
