@@ -86,9 +86,12 @@ class DashboardConfig:
 
 @dataclass(frozen=True, slots=True)
 class AppsConfig:
-    """`enabled`: this user's programs may use the models, and bring tools, by a socket in the runtime folder."""
+    """`enabled`: this user's programs may use the models, and bring tools, by a socket in the runtime folder; `act`:
+    what they ask for in words may be done by the wearer's tools.
+    """
 
     enabled: bool = True
+    act: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "dashboard.enabled": _flag,
     "dashboard.listen": _listen,
     "apps.enabled": _flag,
+    "apps.act": _flag,
     "hud.clear_after_s": _number(0, 3600),
     "offload.url": _text,
     "offload.token_file": _path,

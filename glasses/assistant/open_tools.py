@@ -56,10 +56,12 @@ def open_caller(
 
 
 class TypedWords:
-    """Lets something look at typed words as if they were a turn, in a new conversation."""
+    """Lets something look at typed words as if they were a turn, in a new conversation, which begins after the first
+    `n_prefix` rows of the KV cache; by default the system prompt of the bundle as it was opened.
+    """
 
-    def __init__(self, loaded: LoadedBundle) -> None:
-        self._loaded = loaded
+    def __init__(self, loaded: LoadedBundle, n_prefix: int | None = None) -> None:
+        self._loaded, self._n_prefix = loaded, loaded.n_prefix if n_prefix is None else n_prefix
 
     def with_rows(self, words: str, look: Callable[[Float32Array], ToolCall | None]) -> ToolCall | None:
         """What `look` makes of the words' rows while they are in the KV cache with the suffix behind them. The cache
@@ -68,7 +70,7 @@ class TypedWords:
         backbone = self._loaded.backbone
         saved = backbone.snapshot()
         try:
-            backbone.rollback(self._loaded.n_prefix)
+            backbone.rollback(self._n_prefix)
             ids = backbone.tokenize(words, special=False)
             backbone.feed([ids, suffix_of(backbone)])
             return look(backbone.token_rows(ids))

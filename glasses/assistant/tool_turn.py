@@ -15,6 +15,7 @@ from typing import Protocol
 from glasses.assistant.reply import TurnProgress
 from glasses.errors import ModelError
 from glasses.events import Reply
+from glasses.system.daemon_call import call_on_daemon
 from glasses.tools.caller import ToolCall, ToolCaller
 from glasses.types import Float32Array
 
@@ -120,18 +121,14 @@ class CalledTools:
 
     def _start(self, call: ToolCall) -> _Running:
         """The call on a thread of its own, which ends with the process at the latest."""
-        running = _Running(call, Future())
 
-        def carry_out() -> None:
+        def carry_out() -> str:
             try:
-                running.said.set_result(self._caller.carry_out(call))
-            except BaseException as error:  # raised again where the result is asked for
-                running.said.set_exception(error)
+                return self._caller.carry_out(call)
             finally:
                 self._free.release()
 
-        threading.Thread(target=carry_out, name=f"tool {call.tool.name}", daemon=True).start()
-        return running
+        return _Running(call, call_on_daemon(carry_out, f"tool {call.tool.name}"))
 
     def _say_when_done(self, running: _Running) -> None:
         def later(said: Future[str]) -> None:

@@ -184,7 +184,15 @@ def _open_assistant(
     governor, loaded, offload = around.services.governor, models.loaded, models.offload
     handover = Handover(loaded.backbone)
     kernel = stack.enter_context(
-        run_apps.serving(config, loaded, handover, tools=tools.registry, why_not=governor.why_no_apps, note=around.note)
+        run_apps.serving(
+            config,
+            loaded,
+            handover,
+            tools=tools.registry,
+            acts=tools.acts,
+            why_not=governor.why_no_apps,
+            note=around.note,
+        )
     )
     allowed = partial(governor.is_allowed, "remote")
     assistant = Assistant(

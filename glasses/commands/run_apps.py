@@ -14,6 +14,7 @@ from glasses.errors import InputError
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system import kernel_socket
+from glasses.tools.acts import Acts
 from glasses.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ def serving(
     handover: Handover,
     *,
     tools: ToolRegistry | None = None,
+    acts: Acts | None = None,
     why_not: Callable[[], str],
     note: Callable[[str], None],
 ) -> Iterator[Kernel | None]:
-    """Serves apps meanwhile, where the configuration wants it, and puts their tools into `tools`. None, with a note,
+    """Serves apps meanwhile, where the configuration wants it, puts their tools into `tools`, and has what they ask
+    for in words done by `acts`. None, with a note,
     where the socket cannot be had: the wearer is served all the same.
     """
     if not config.apps.enabled:
@@ -54,6 +57,6 @@ def serving(
 
         path = kernel_socket.kernel_socket_path()
         tokens = store.cache_dir() / "tokens" / f"{loaded.bundle.name}.tokens"
-        kernel = Kernel(loaded, handover, sock, f"unix:{path}", tokens=tokens, why_not=why_not, tools=tools)
+        kernel = Kernel(loaded, handover, sock, f"unix:{path}", tokens=tokens, why_not=why_not, tools=tools, acts=acts)
         stack.enter_context(kernel.running())
         yield kernel

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from glasses.assistant import device_settings
 from glasses.assistant.announcements import Announcements
+from glasses.assistant.app_acts import AppActs
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.device_controls import DeviceControls
 from glasses.assistant.open_tools import open_caller, registry_of
@@ -22,8 +23,11 @@ from glasses.events import ShowText
 from glasses.folders import own_state_folder, pictures_folder
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system.governor import Reading
+from glasses.tools.builtin.device import take_picture
 from glasses.tools.store import FILE_NAME, ToolStore
 from glasses.tools.tool import ToolContext
+
+NO_LOOK = "the wearer does not let apps take pictures: [mcp.allow] look = true in config.toml does"
 
 
 def open_store(note: Callable[[str], None]) -> ToolStore:
@@ -89,6 +93,10 @@ class WornTools:
         kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
         self._caller = open_caller(loaded, self.registry, context, persona=persona, kept=kept)
         self.turns = CalledTools(self._caller, self.announcements.say) if self._caller else None
+        refused = {} if config.mcp.allow.look else {take_picture.name: NO_LOOK}
+        self.acts = (
+            AppActs(self._caller, loaded, may_act=config.apps.act, refused=refused, note=note) if self._caller else None
+        )
         if self.turns is None:
             note(f"the bundle {config.bundle} calls no tools")
 

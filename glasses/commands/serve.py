@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glasses.assistant.app_acts import AppActs
+from glasses.assistant.config_file import load_config
 from glasses.commands import bundle_option, old_names, preflight
+from glasses.commands.ask_tools import open_typed
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
-from glasses.runtime.bundle import SPARE_ONE, open_bundle
+from glasses.runtime.bundle import SPARE_ONE, LoadedBundle, open_bundle
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.service.server.token_file import read_token
 from glasses.system.event_loop import run_until_signal
 
 if TYPE_CHECKING:
     from glasses.service.server.server import Listen
+    from glasses.service.server.service import Service
 
+log = logging.getLogger(__name__)
 _EXAMPLE = """\
 examples:
   glasses serve                                                    on 127.0.0.1:8765, for programs on this machine
@@ -150,7 +157,7 @@ def _refuse_password() -> str:
 async def _serve(args: argparse.Namespace) -> int:
     """Serves until a signal comes, and returns its number."""
     # imported here: the extra `service` may be missing
-    from glasses.service.server.server import Listen, serving  # noqa: PLC0415
+    from glasses.service.server.server import Listen  # noqa: PLC0415
     from glasses.service.server.service import Caps, Service  # noqa: PLC0415
 
     token = read_token(args.token_file) if args.token_file else None
@@ -160,7 +167,30 @@ async def _serve(args: argparse.Namespace) -> int:
         preflight.later_folder("--added-tokens", args.added_tokens.parent)
     tokens = args.added_tokens or store.cache_dir() / "tokens" / f"{args.bundle}.tokens"
     opener = engine_opener(args.backend, args.bundle, args.vllm)
-    service = Service(opener, backend=args.backend, tokens=tokens, caps=Caps(sessions=args.sessions))
+    with ExitStack() as stack:
+        service = Service(
+            opener,
+            backend=args.backend,
+            tokens=tokens,
+            caps=Caps(sessions=args.sessions),
+            open_acts=partial(_open_acts, listen, args.backend, stack),
+        )
+        return await _serve_on(listen, service, args)
+
+
+def _open_acts(listen: Listen, backend: str, stack: ExitStack, loaded: LoadedBundle) -> AppActs | None:
+    """What calls tools for the apps of this user, whom a Unix socket belongs to; for nobody on other machines. What is
+    opened is closed with `stack`. Raises InputError and ModelError as `open_typed`.
+    """
+    if backend != "llama" or not listen.address.startswith("unix:"):
+        return None
+    caller, _ = open_typed(loaded, stack)
+    return caller and AppActs(caller, loaded, may_act=load_config().config.apps.act, note=log.info)
+
+
+async def _serve_on(listen: Listen, service: Service, args: argparse.Namespace) -> int:
+    from glasses.service.server.server import serving  # noqa: PLC0415
+
     async with serving(service, listen) as running:
         about = {"address": running.address, "bundle": args.bundle, "backend": args.backend, "pid": os.getpid()}
         said = f"serving {args.bundle} on {running.address}"

@@ -108,6 +108,18 @@ class ToolCaller:
         self._before: Image | None = None  # the last call changed what was kept from this
         self._after: Image | None = None
 
+    def beside(self, understand: Callable[[str], ToolCall | None]) -> ToolCaller:
+        """A caller of the same tools for somebody else's turns: what these wait for is not what ours wait for."""
+        return ToolCaller(
+            self._tools, self._chooser, self._reader, self._context, understand=understand, clock_s=self._clock_s
+        )
+
+    @property
+    def waits_for_yes(self) -> bool:
+        """Whether a question waits to be agreed to."""
+        waiting = self._waits()
+        return waiting is not None and waiting.for_yes
+
     def plan(self, rows: Float32Array) -> ToolCall | None:
         """What the turn asks for, whose rows float32 (n, n_embd) are in the KV cache with the suffix behind them.
 

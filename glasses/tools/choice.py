@@ -34,13 +34,6 @@ class Chosen:
     margin: float
 
 
-def asks_for_tool(shipped: Path, rows: Float32Array) -> bool:
-    """Whether a turn with these rows asks for a built-in tool: `ToolChooser.choose` without a backbone. Raises as
-    `row_file.read`.
-    """
-    return bool((row_file.read(shipped).scores(row_file.read_net(shipped).values(rows)) > 0).any())
-
-
 class ToolChooser:
     """Chooses among the tools that have rows: those that came with the backbone's file, and those that were trained.
 

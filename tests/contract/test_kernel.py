@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ import psutil
 import pytest
 
 from glasses.__main__ import main
+from glasses.assistant.app_acts import ONLY_BY_VOICE
 from glasses.backbone.handover import Handover
 from glasses.backbone.llama import LlamaBackbone
 from glasses.errors import InputError, Reason, RemoteError
@@ -139,7 +141,7 @@ def test_kernel_flood_changes_no_answer_of_the_wearer_and_little_memory(worn: Wo
             time.sleep(0.1)
 
 
-def test_kernel_second_client_takes_under_20_mb(worn: Worn) -> None:
+def test_kernel_second_client_takes_under_20_mb_of_the_glasses(worn: Worn) -> None:
     with SyncClient(lambda: WebSocket(worn.address)) as first, SyncClient(lambda: WebSocket(worn.address)) as second:
         for client in (first, first):
             session = client.open()
@@ -150,7 +152,22 @@ def test_kernel_second_client_takes_under_20_mb(worn: Worn) -> None:
         session = second.open()
         session.feed("dragon " * 300)
         list(session.generate(max_tokens=8))
+        session.feed("What time is it?")
+        assert session.act()
         assert psutil.Process().memory_info().rss - before < 20e6
+
+
+@pytest.mark.parametrize("given", [["What time is it?"], ["--audio", "models/eval/speech/question-090.ogg"]])
+def test_ask_beside_running_glasses_takes_under_20_mb_more_than_its_imports(worn: Worn, given: list[str]) -> None:
+    measure = "import psutil; print(psutil.Process().memory_info().rss / 1e6)"
+    imports = "import glasses.__main__, glasses.commands.ask, glasses.service.client, soundfile, soxr"
+    alone = subprocess.run([sys.executable, "-c", f"{imports}; {measure}"], cwd=ROOT, capture_output=True, check=True)
+    asked = subprocess.run(
+        [sys.executable, "-m", "glasses", "ask", "--json", *given], cwd=ROOT, capture_output=True, check=True
+    )
+    report = json.loads(asked.stdout)
+    assert report["answered_by"] == "running glasses"
+    assert report["memory_mb"] - float(alone.stdout) < 20
 
 
 def test_kernel_wipe_ends_what_apps_have_in_the_cache(worn: Worn) -> None:
@@ -201,7 +218,7 @@ def tool_app(worn: Worn) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
-        wait_for(lambda: len(worn.tools.tools) == 1)
+        wait_for(lambda: len(worn.tools.tools) == worn.n_own_tools)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -255,7 +272,7 @@ def test_kernel_tools_with_names_that_are_taken_or_too_many_are_refused(worn: Wo
     async def offer(*offers: ToolOffer) -> None:
         async with Client(WebSocket(worn.address)) as client:
             await client.offer_tools(offers)
-            assert len(worn.tools.tools) == 1 + len(offers)
+            assert len(worn.tools.tools) == worn.n_own_tools + len(offers)
             await client.offer_tools([ToolOffer("one_more", "Does it.")])
 
     for wrong, says in (
@@ -265,7 +282,7 @@ def test_kernel_tools_with_names_that_are_taken_or_too_many_are_refused(worn: Wo
     ):
         with pytest.raises(RemoteError, match=says):
             asyncio.run(offer(*wrong))
-        wait_for(lambda: len(worn.tools.tools) == 1)
+        wait_for(lambda: len(worn.tools.tools) == worn.n_own_tools)
 
 
 @pytest.mark.parametrize(
@@ -273,8 +290,7 @@ def test_kernel_tools_with_names_that_are_taken_or_too_many_are_refused(worn: Wo
     [
         ["What is the opposite of hot?"],
         ["--image", "models/eval/pictures/penguin.jpg", "--top-k", "3"],
-        # What a sound asks for is known to the glasses alone, and they call tools for the wearer only.
-        pytest.param(["--no-tools", "--audio", "models/eval/speech/question-090.ogg"], marks=pytest.mark.slow),
+        ["--audio", "models/eval/speech/question-090.ogg"],
     ],
 )
 def test_ask_where_glasses_run_gives_the_same_answer_without_loading_models(
@@ -292,12 +308,46 @@ def test_ask_where_glasses_run_gives_the_same_answer_without_loading_models(
     assert notes[0] == notes[1]
 
 
-@pytest.mark.parametrize("given", [["What time is it?"], ["--audio", "models/eval/speech/question-090.ogg"]])
-def test_ask_that_may_ask_for_a_tool_is_answered_here(
-    worn: Worn, capsys: pytest.CaptureFixture[str], given: list[str]
-) -> None:
-    assert main(["ask", "--json", *given]) == 0
-    assert json.loads(capsys.readouterr().out)["answered_by"] == "this process"
+def test_ask_for_what_a_tool_does_has_the_glasses_do_it(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:
+    worn.told.clear()
+    assert main(["ask", "--json", "Set a timer for five minutes."]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["answered_by"] == "running glasses"
+    assert "five minutes" in report["answer"].lower() or "5 minutes" in report["answer"]
+    assert [due.kind for due in worn.store.open_dues()] == ["timer"]
+    assert worn.told == ["an app asked for this: set timer"]
+
+
+def test_ask_for_what_must_be_agreed_to_is_not_done_for_an_app(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:
+    worn.store.add_note("my seat is 14 C", datetime(2026, 3, 4))
+    assert main(["ask", "--json", "Delete all my notes."]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == f"Forget all notes: shall I? {ONLY_BY_VOICE}"
+    assert worn.store.notes()
+
+
+def test_ask_for_what_apps_may_not_do_says_who_decides(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:
+    worn.refused["time"] = "the wearer does not let apps do that"
+    try:
+        assert main(["ask", "What time is it?"]) == 2
+    finally:
+        worn.refused.clear()
+    assert "the wearer does not let apps do that; --no-kernel" in capsys.readouterr().err
+
+
+def test_kernel_act_leaves_a_turn_that_asks_for_no_tool_as_it_was_and_ends_one_that_does(worn: Worn) -> None:
+    with SyncClient(lambda: WebSocket(worn.address)) as client:
+        session = client.open()
+        session.feed(QUESTION)
+        assert session.act() is None
+        acted_first = [token.token_id for token in session.generate(max_tokens=kernel_app.TOKENS)]
+        session.feed("What time is it?")
+        acted = session.act()
+        assert acted
+        assert acted[0] == "time"
+        assert session.act() is None  # the turn is over
+        with pytest.raises(RemoteError, match="chats"):
+            client.open(chat=False).act()
+    assert acted_first == apps_tokens(worn, QUESTION)
 
 
 def test_ask_that_is_too_long_for_an_app_is_answered_here(worn: Worn, capsys: pytest.CaptureFixture[str]) -> None:

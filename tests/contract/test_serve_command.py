@@ -25,8 +25,10 @@ def serve(*options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_serve_stopped_after_an_answer_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_serve_stopped_after_an_answer_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     socket = tmp_path / "s"
+    for folder in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(folder, str(tmp_path))
     with serve("--listen", f"unix:{socket}", "--added-tokens", str(tmp_path / "t")) as server:
         try:
             assert server.stdout
@@ -39,6 +41,8 @@ def test_serve_stopped_after_an_answer_leaves_nothing_behind(tmp_path: Path) -> 
                 assert "Paris" in "".join(piece.text for piece in pieces)
                 assert pieces[-1].last
                 assert len(pieces[0].top) == 2
+                session.feed("What time is it?")
+                assert session.act()
         finally:
             server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=60)

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glasses.assistant.answer import warm_up
+from glasses.assistant.app_acts import AppActs
+from glasses.assistant.open_tools import open_caller
 from glasses.assistant.responder import Responder
 from glasses.backbone.handover import Handover
 from glasses.events import Draft, Reply, TurnCompleted, TurnEvent, TurnSignal, TurnSpan
@@ -21,7 +24,11 @@ from glasses.runtime.prompt import request_of
 from glasses.service.server.kernel import Kernel
 from glasses.system import kernel_socket
 from glasses.tools.builtin.clock import time as time_of_day
+from glasses.tools.builtin.notes import forget
+from glasses.tools.builtin.timers import set_timer
 from glasses.tools.registry import ToolRegistry
+from glasses.tools.store import ToolStore
+from glasses.tools.tool import ToolContext
 from glasses.types import Float32Array, Turn
 
 WAIT_S = 60.0
@@ -35,7 +42,11 @@ class Worn:
         self.handover: Any = None
         self.kernel: Any = None
         self.loaded: Any = None
-        self.tools = ToolRegistry([time_of_day])
+        self.tools = ToolRegistry([time_of_day, set_timer, forget])
+        self.n_own_tools = len(self.tools.tools)
+        self.store = ToolStore(":memory:")
+        self.refused: dict[str, str] = {}  # what apps may not call, and why
+        self.told: list[str] = []
         self.responder: Any = None
         self.ready = threading.Event()
         self.replies: queue.Queue[Reply] = queue.Queue()
@@ -88,8 +99,17 @@ def _wear(worn: Worn, bundle: str) -> None:
     worn.handover = Handover(loaded.backbone)
     tokens = Path(worn.address.removeprefix("unix:")).with_name("apps.tokens")
     with kernel_socket.bound() as sock:
+        caller = open_caller(loaded, worn.tools, ToolContext(datetime.now, worn.store, tools=worn.tools))
+        assert caller
         worn.kernel = Kernel(
-            loaded, worn.handover, sock, worn.address, tokens=tokens, why_not=lambda: worn.why_not, tools=worn.tools
+            loaded,
+            worn.handover,
+            sock,
+            worn.address,
+            tokens=tokens,
+            why_not=lambda: worn.why_not,
+            tools=worn.tools,
+            acts=AppActs(caller, loaded, refused=worn.refused, note=worn.told.append),
         )
         with worn.kernel.running():
             worn.responder = Responder(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from glasses.errors import RemoteError
 from glasses.service.protocol import messages
-from glasses.service.protocol.events import Event, Failed, TokenEvent
+from glasses.service.protocol.events import Acted, Event, Failed, TokenEvent
 from glasses.service.protocol.messages import GenerationParams
 from glasses.service.protocol.packing import Input, pack, reason_of, token_of
 from glasses.types import Float32Array, Token
@@ -40,6 +40,19 @@ class RemoteSession:
         arrays: list[Float32Array] = []
         parts = pack(inputs, arrays)
         return await self._done(messages.Feed(self.client.next_rid(), self.id, self._next(), parts), arrays)
+
+    async def act(self) -> tuple[str, str] | None:
+        """Does what the turn that was fed asks for, where it asks for a tool of the wearer's glasses: the tool's name
+        and its sentence, which ends the turn. None where it asks for none: `generate` answers it.
+
+        Raises RemoteError: UNSUPPORTED where no tools are called for apps, REFUSED where the wearer does not let apps
+        act, BUSY.
+        """
+        request = messages.Act(self.client.next_rid(), self.id, self._next())
+        event, _ = await self.client.call(request, session=self.id)
+        assert isinstance(event, Acted)
+        self.n_past = event.n_past
+        return (event.tool, event.said) if event.tool else None
 
     async def rollback(self, n_past: int) -> int:
         """Removes the rows from `n_past` on, after cancelling a running generation."""

@@ -110,6 +110,9 @@ class SyncSession:
         finally:
             self.client.wait(leave())
 
+    def act(self) -> tuple[str, str] | None:
+        return self.client.wait(self.asynchronous.act())
+
     def cancel(self) -> None:
         self.client.wait(self.asynchronous.cancel())
 

@@ -94,6 +94,17 @@ class ReadsValues(Protocol):
 
 
 @runtime_checkable
+class LendsBackbone(Protocol):
+    """An engine that has its contexts in the KV cache of a `LlamaBackbone`, the bundle's."""
+
+    def lend(self, context: Context, look: Callable[[], _T]) -> _T:
+        """What `look` finds, which works with the backbone while the context is in its cache. What it feeds is gone
+        afterwards. It may be called again, where it was aborted. Raises what `look` raises.
+        """
+        ...
+
+
+@runtime_checkable
 class GivesWay(Protocol):
     """An engine whose backbone and processor are somebody's who goes first."""
 

@@ -80,6 +80,16 @@ class LlamaEngine:
                 raise
             return None
 
+    def lend(self, context: Context, look: Callable[[], _T]) -> _T:
+        """See `LendsBackbone.lend`."""
+
+        def lent() -> _T:
+            self._enter(context)
+            with self._backbone.aside():
+                return look()
+
+        return self._run(lent)
+
     def truncate(self, context: Context, n_past: int) -> None:
         """See `Engine.truncate`."""
 

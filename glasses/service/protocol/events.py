@@ -32,6 +32,17 @@ class Done(Message, tag="done", frozen=True):
     question: str = ""
 
 
+class Acted(Message, tag="acted", frozen=True):
+    """Answers Act: which tool was called, "" where the turn asks for none, and what it says of that to the wearer."""
+
+    rid: Count
+    session: Session
+    n_past: Count
+    seq: Count
+    tool: str = ""
+    said: str = ""
+
+
 class TokenEvent(Message, tag="piece", frozen=True):
     """One generated token; `array` is the hidden state (1, n_embd) that predicted it. The last one says in `end` why
     the generation ended.
@@ -111,7 +122,7 @@ class Description(Message, tag="description", frozen=True):
     schema: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-Event = Opened | Done | TokenEvent | Gradients | TokenList | Tokenized | Failed | Description | ToolCall
+Event = Opened | Done | Acted | TokenEvent | Gradients | TokenList | Tokenized | Failed | Description | ToolCall
 
 
 def json_schema() -> dict[str, Any]:

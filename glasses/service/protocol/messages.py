@@ -18,9 +18,11 @@ from msgspec import Meta, field
 from glasses.service.protocol import wire
 from glasses.service.protocol.generation_params import Count, GenerationParams, Message
 from glasses.service.protocol.tool_messages import OfferTools, ToolResult
+from glasses.types import SAMPLE_RATE_HZ
 
 MAX_PARTS = 64
 MAX_SEQUENCES = 64
+MAX_SAMPLES = 120 * SAMPLE_RATE_HZ  # of one sound
 Index = Annotated[int, Meta(ge=0, lt=wire.MAX_ARRAYS)]
 Session = Annotated[str, Meta(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
 Name = Annotated[str, Meta(pattern=r"^</?[a-z0-9][a-z0-9_.-]{0,30}>$")]
@@ -59,7 +61,16 @@ class Sensed(Message, tag="latents", frozen=True):
     duration_ms: Count = 0
 
 
-Part = Text | Tokens | Rows | Sensed
+class Sound(Message, tag="sound", frozen=True):
+    """Sound, 16 kHz, mono, its samples from -1 to 1 in order over the rows of the array; the service encodes the first
+    `n_samples` of them.
+    """
+
+    array: Index
+    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+
+
+Part = Text | Tokens | Rows | Sensed | Sound
 Parts = Annotated[list[Part], Meta(max_length=MAX_PARTS)]
 
 
@@ -123,6 +134,16 @@ class Rollback(Message, tag="rollback", frozen=True):
 
 class Branch(Message, tag="branch", frozen=True):
     """Opens a second session with the same context as this one."""
+
+    rid: Count
+    session: Session
+    seq: Count
+
+
+class Act(Message, tag="act", frozen=True):
+    """Does what the turn that was fed to a chat asks for, where it asks for a tool of the wearer's glasses: the tool's
+    sentence ends the turn as its answer. A turn that asks for none stays as it is. Answered by Acted.
+    """
 
     rid: Count
     session: Session
@@ -267,11 +288,11 @@ class Describe(Message, tag="describe", frozen=True):
     rid: Count
 
 
-SessionRequest = Feed | Generate | Rollback | Branch
+SessionRequest = Feed | Generate | Rollback | Branch | Act
 GradientRequest = Forward | Backward | ForwardBackward
 TokenRequest = AddToken | TrainTokens | RemoveToken | ListTokens
 Request = (
-    Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Close | OneShot | Forward | Backward
+    Open | Attach | Feed | Generate | Cancel | Rollback | Branch | Act | Close | OneShot | Forward | Backward
     | ForwardBackward | AddToken | TrainTokens | RemoveToken | ListTokens | Tokenize | Ping | Describe | OfferTools
     | ToolResult
 )  # fmt: skip

@@ -10,14 +10,15 @@ from glasses.errors import Reason
 from glasses.service.protocol import messages
 from glasses.service.protocol.events import TokenEvent
 from glasses.service.protocol.messages import Part
-from glasses.types import NS_PER_MS, Float32Array, Latents, Token
+from glasses.types import NS_PER_MS, SAMPLE_RATE_HZ, Float32Array, Latents, Token
 
 
 class Frame(tuple[int, ...]):
     """Token ids of the chat format, between two turns."""
 
 
-Input = str | Latents | Sequence[int] | Float32Array  # text, latents of an encoder, token ids, rows (n, n_embd)
+# Text, latents of an encoder, token ids, rows (n, n_embd), or a sound (n,): float32, 16 kHz, mono.
+Input = str | Latents | Sequence[int] | Float32Array
 
 
 def pack(inputs: Sequence[Input], arrays: list[Float32Array]) -> list[Part]:
@@ -32,6 +33,9 @@ def pack(inputs: Sequence[Input], arrays: list[Float32Array]) -> list[Part]:
         elif isinstance(item, np.ndarray) and item.ndim == 2:
             parts.append(messages.Rows(len(arrays)))
             arrays.append(item)
+        elif isinstance(item, np.ndarray) and item.dtype == np.float32:
+            parts.append(messages.Sound(len(arrays), len(item)))
+            arrays.append(np.pad(item, (0, -len(item) % SAMPLE_RATE_HZ)).reshape(-1, SAMPLE_RATE_HZ))
         elif isinstance(item, Frame):
             parts.append(messages.Tokens(list(item), is_frame=True))
         else:

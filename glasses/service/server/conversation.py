@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from glasses.backbone.inputs import ModelInput
-from glasses.errors import InputError, Reason
+from glasses.errors import InputError, Reason, RemoteError
 from glasses.runtime import prompt
 from glasses.runtime.modalities import question_about
 from glasses.runtime.prompt import PromptState
-from glasses.service.engines.engine import Context, Output, ReadsValues, check_all
-from glasses.service.protocol.messages import Part
+from glasses.service.engines.engine import Context, LendsBackbone, Output, ReadsValues, check_all
+from glasses.service.protocol.messages import Part, Tokens
 from glasses.service.server import prompting
 from glasses.service.server.engine_host import EngineHost
 from glasses.service.server.generation import Generated, Generation
+from glasses.tools.acts import Acts, PlannedAct
 from glasses.types import Float32Array
 
 
@@ -28,6 +29,7 @@ class Mark(NamedTuple):
     n_past: int
     turn: PromptState
     pending: list[ModelInput]
+    asked: list[ModelInput]
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Conversation:
     chat: bool
     latents: bool
     turn: PromptState = field(default_factory=PromptState)  # what the current turn has brought so far
+    asked: list[ModelInput] = field(default_factory=list)  # in the context, of the current turn
     _pending: list[ModelInput] = field(default_factory=list)  # what is to be fed before anything else
     _output: Output | None = None  # of the last row, None where it is not known
     _marks: list[Mark] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Conversation:
             self.chat,
             self.latents,
             replace(self.turn),
+            list(self.asked),
             list(self._pending),
             self._output,
             list(self._marks),
@@ -73,15 +77,19 @@ class Conversation:
         everything as it was; so does an error that is thrown in between.
         """
         host, turn, inputs = self.host, replace(self.turn), list[ModelInput]()
+        before, begins = self.asked, 0  # where the turn begins among the inputs, behind what came before
         for part in parts:
-            inputs += prompting.connect(host.loaded, host.added, part, arrays, turn)
-            yield
+            for connected in prompting.connect_slices(host.loaded, host.added, part, arrays, turn):
+                inputs += connected
+                yield
+            if isinstance(part, Tokens) and part.is_frame:
+                before, begins = [], len(inputs)
         if not any(len(item) for item in inputs):
             self.turn = turn  # such as sound in which nobody spoke: it has no rows
             return
         hidden = self.latents or bool(host.added.tokens and not self.chat)
         self._output = yield from self._feed([*self._pending, *inputs], hidden=hidden)
-        self._pending, self.turn = [], turn
+        self._pending, self.turn, self.asked = [], turn, [*before, *inputs[begins:]]
         self._mark()
 
     def _feed(self, inputs: Sequence[ModelInput], *, hidden: bool) -> Generator[None, None, Output]:
@@ -105,8 +113,8 @@ class Conversation:
         self.host.engine.truncate(self.context, n_past)
         while self._marks and self._marks[-1].n_past > n_past:
             self._marks.pop()
-        mark = self._marks[-1] if self._marks else Mark(0, PromptState(), [])
-        self._output, self.turn = None, mark.turn
+        mark = self._marks[-1] if self._marks else Mark(0, PromptState(), [], [])
+        self._output, self.turn, self.asked = None, mark.turn, mark.asked
         self._pending = mark.pending if self._marks and mark.n_past == n_past else []
 
     def answer(self, generation: Generation) -> Generator[None]:
@@ -151,16 +159,40 @@ class Conversation:
         if ids:
             self.host.engine.feed(self.context, [ids], hidden=False)
 
+    def plan(self, acts: Acts) -> PlannedAct | None:
+        """What the turn asks the tools for, None for nothing; the context is as it was.
+
+        Raises RemoteError(UNSUPPORTED) where no turn of a chat can be looked at, ModelError as the backbone does.
+        """
+        engine, loaded = self.host.engine, self.host.loaded
+        if not self.chat or not isinstance(engine, LendsBackbone):
+            raise RemoteError(Reason.UNSUPPORTED, "tools are called for the turns of chats, in llama.cpp")
+        if not self.asked:
+            return None
+        rows = prompt.rows_of(loaded.backbone, [*self.asked, *prompt.question_of(loaded, self.turn)])
+
+        def look() -> PlannedAct | None:
+            loaded.backbone.feed(prompt.ending(loaded, self.turn))
+            return acts.plan(rows)
+
+        return engine.lend(self.context, look)
+
+    def feed_said(self, said: str) -> None:
+        """Feeds what a tool said as the turn's answer."""
+        loaded = self.host.loaded
+        answer = loaded.backbone.tokenize(said, special=False)
+        self.host.engine.feed(self.context, [*prompt.ending(loaded, self.turn), answer], hidden=False)
+
     def end_turn(self) -> None:
         """After an answer: the next parts of a chat belong to a new turn of the user."""
         if self.chat:
             backbone = self.host.loaded.backbone
             self._pending, self._output = [backbone.tokenize(backbone.prompt_format.turn_break)], None
-            self.turn = PromptState()
+            self.turn, self.asked = PromptState(), []
             self._mark()
 
     def _mark(self) -> None:
-        self._marks.append(Mark(self.n_past, self.turn, list(self._pending)))
+        self._marks.append(Mark(self.n_past, self.turn, list(self._pending), self.asked))
 
     def _ending(self, generation: Generation) -> list[ModelInput]:
         ending = prompt.ending(self.host.loaded, self.turn)

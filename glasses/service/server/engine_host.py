@@ -12,10 +12,11 @@ from typing import TypeVar
 from glasses.decoders.speech import Voice
 from glasses.errors import ModelError, Reason, RemoteError
 from glasses.runtime.bundle import SPARE_ONE, LoadedBundle, open_voice
-from glasses.service.engines.engine import Ability, Engine, GivesWay, Run
+from glasses.service.engines.engine import Ability, Context, Engine, GivesWay, Run
 from glasses.service.server.worker import Worker
 from glasses.service.tokens.added_tokens import AddedTokens
 from glasses.service.tokens.token_file import TokenFile
+from glasses.tools.acts import Acts
 
 _T = TypeVar("_T")
 
@@ -28,7 +29,7 @@ class _Slice:
 class EngineHost:
     """`engine` and `added` are set by `start`. `backend` is the engine's name on the command line; added tokens are
     read from the file `tokens_path`, or start empty. `why_not` says why no work is done now, "" where it is. Without
-    `has_voice` nothing is read aloud.
+    `has_voice` nothing is read aloud. `open_acts` makes what calls tools for apps, on the engine's thread.
     """
 
     engine: Engine
@@ -42,11 +43,14 @@ class EngineHost:
         tokens_path: Path | None = None,
         why_not: Callable[[], str] = lambda: "",
         has_voice: bool = True,
+        open_acts: Callable[[LoadedBundle], Acts | None] = lambda loaded: None,
     ) -> None:
         self.backend, self._tokens_path = backend, tokens_path
         self.token_file: TokenFile | None = None  # None: they are kept in memory only
         self._why_not, self._has_voice = why_not, has_voice
         self._open_engine, self._worker = open_engine, Worker()
+        self._open_acts = open_acts
+        self.acts: Acts | None = None  # what does what apps ask for in words
         self._lock = threading.Lock()
         self._running: _Slice | None = None  # on the thread
         self._slices: dict[str, set[_Slice]] = {}  # that wait or run, by their key
@@ -57,9 +61,14 @@ class EngineHost:
         """The engine's bundle."""
         return self.engine.loaded
 
+    def new_context(self) -> Context:
+        """A context after the system prompt."""
+        return Context(self.engine.chat.n_past, self.engine.chat.state)
+
     async def start(self) -> None:
         """Opens the engine on its thread. Raises as `open_engine` and `added_tokens.load` do."""
         self.engine = await self._worker.run("start", self._open_engine)
+        self.acts = await self._worker.run("start", lambda: self._open_acts(self.loaded))
         backbone = self.loaded.backbone
         sizes = (backbone.n_vocab, backbone.n_embd)
         if self._tokens_path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -81,6 +82,11 @@ class Generation:
     def ended(self) -> bool:
         """Whether the last token came."""
         return bool(self.tokens) and self.tokens[-1].event.end is not None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline_ns is not None and time.monotonic_ns() > self.deadline_ns
 
     @property
     def _first(self) -> bool:

@@ -24,6 +24,7 @@ from glasses.errors import ModelError
 from glasses.runtime.bundle import LoadedBundle
 from glasses.service.server.peers import Gate
 from glasses.system.supervised import SupervisedThread
+from glasses.tools.acts import Acts
 from glasses.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ class Kernel:
         tokens: Path,
         why_not: Callable[[], str] = lambda: "",
         tools: ToolRegistry | None = None,
+        acts: Acts | None = None,
     ) -> None:
         """`tokens`: the file of the added tokens. `why_not`: why no app is served now, "" where they are. `tools`:
-        where those of apps come and go.
+        where those of apps come and go. `acts`: what calls tools for apps, None for nothing.
         """
         self._loaded, self._handover, self._sock, self._address = loaded, handover, sock, address
-        self._tokens, self._why_not, self._tools = tokens, why_not, tools
+        self._tokens, self._why_not, self._tools, self._acts = tokens, why_not, tools, acts
         self._loop: asyncio.AbstractEventLoop | None = None  # while apps are served
         self._service: Service | None = None
         self._told_to_end: asyncio.Event | None = None
@@ -125,6 +127,7 @@ class Kernel:
             tokens=self._tokens,
             caps=Caps(sessions=SESSIONS, linger_s=LINGER_S, request_bytes=REQUEST_BYTES),
             worn=Worn(self._why_not, gate, tools),
+            open_acts=lambda loaded: self._acts,
         )
         try:
             async with serving(service, Listen(self._address), bound=self._sock) as running:

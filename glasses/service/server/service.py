@@ -14,6 +14,7 @@ from pathlib import Path
 
 from glasses import __version__
 from glasses.errors import GlassesError, InputError, Reason, RemoteError
+from glasses.runtime.bundle import LoadedBundle
 from glasses.service.engines.engine import Context, Engine, GivesGradients
 from glasses.service.protocol import events, generation_params, messages, wire
 from glasses.service.protocol.events import Description, Done, Event, Failed, Opened
@@ -25,6 +26,7 @@ from glasses.service.server.engine_host import EngineHost
 from glasses.service.server.peers import Peer, Sender
 from glasses.service.server.session import Send, Session
 from glasses.service.tokens.tokens_api import TokensAPI
+from glasses.tools.acts import Acts
 from glasses.types import Float32Array
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ _requests: wire.Decoder[messages.Request] = wire.Decoder(messages.Request)
 
 class Service:
     """Opened by `start`. The engine works on a thread of its own; everything else happens on the event loop that called
-    `start`. `tokens` is the file in which added tokens are kept. `worn`: where the engine is that of worn glasses.
+    `start`. `tokens` is the file in which added tokens are kept. `worn`: where the engine is that of worn glasses. For
+    `open_acts` see `EngineHost`.
     """
 
     def __init__(
@@ -44,10 +47,16 @@ class Service:
         tokens: Path | None = None,
         caps: Caps | None = None,
         worn: Worn | None = None,
+        open_acts: Callable[[LoadedBundle], Acts | None] = lambda loaded: None,
     ) -> None:
         self._worn, has_voice = worn or Worn(), worn is None
         self.host = EngineHost(
-            open_engine, backend=backend, tokens_path=tokens, why_not=self._worn.why_not, has_voice=has_voice
+            open_engine,
+            backend=backend,
+            tokens_path=tokens,
+            why_not=self._worn.why_not,
+            has_voice=has_voice,
+            open_acts=open_acts,
         )
         self._tokens, self._caps, self.gate = TokensAPI(self.host), caps or Caps(), self._worn.gate
         self.memory = Memory(self._caps.request_bytes, min(MAX_CLIENT_BYTES, self._caps.request_bytes))
@@ -145,7 +154,7 @@ class Service:
             case Close():
                 await self._end(self.session(request.session))
                 send(Done(request.rid, request.session, 0), ())
-            case messages.Feed() | messages.Generate() | messages.Rollback() | messages.Branch():
+            case messages.Feed() | messages.Generate() | messages.Rollback() | messages.Branch() | messages.Act():
                 self.session(request.session).accept(request, arrays)
             case OneShot():
                 await self._one_shot(request, arrays, send)
@@ -175,8 +184,7 @@ class Service:
         if known:
             known.attach(send)
             return known
-        chat = self.host.engine.chat
-        context = Context(chat.n_past, chat.state) if request.chat else Context()
+        context = self.host.new_context() if request.chat else Context()
         return self._new(Conversation(self.host, context, request.chat, request.latents), send, request.key)
 
     def _adopt(self, conversation: Conversation, like: Session) -> Session:

@@ -21,7 +21,8 @@ from glasses.errors import GlassesError, InputError, ModelError, Reason
 from glasses.service.engines.engine import StreamsTokens
 from glasses.service.protocol import messages
 from glasses.service.protocol.events import Done, Event, Failed, Opened
-from glasses.service.protocol.messages import Feed, Generate, Rollback, SessionRequest
+from glasses.service.protocol.messages import Act, Feed, Generate, Rollback, SessionRequest
+from glasses.service.server.acting import act
 from glasses.service.server.conversation import Conversation
 from glasses.service.server.generation import Generated, Generation
 from glasses.types import NS_PER_MS, NS_PER_S, Float32Array
@@ -175,6 +176,8 @@ class Session:
         elif isinstance(request, messages.Branch):
             session = self.adopt(await self._run(conversation.branch, can_abort=False), self)
             return Opened(request.rid, session.id, session.n_past)
+        elif isinstance(request, Act):
+            return await act(self.conversation, self._run, request, is_cancelled=request.seq <= self._stop_before)
         elif isinstance(request, Feed):
             if request.seq <= self._stop_before:
                 raise ModelError(Reason.ABORTED, "cancelled before it was fed")
@@ -231,7 +234,7 @@ class Session:
         slices = self.conversation.answer(generation)
         while not generation.ended:
             n_sent = len(generation.tokens)
-            if generation.cancelled or _late(generation):
+            if generation.cancelled or generation.is_late:
                 if n_sent == 0:  # the prompt may be half fed
                     with suppress(ModelError):
                         await self._run(lambda: slices.throw(ModelError(Reason.ABORTED, "")), can_abort=False)
@@ -260,7 +263,7 @@ class Session:
             n_fed += len(made)
             if generation.ended:
                 return
-            if generation.cancelled or _late(generation) or is_whole:
+            if generation.cancelled or generation.is_late or is_whole:
                 generation.stop("cancelled" if generation.cancelled else "failed" if is_whole else "deadline")
                 self._emit_token(generation.tokens[-1])
 
@@ -290,7 +293,3 @@ class Session:
             return False
         self._following.result()  # raises what the engine raised
         return True
-
-
-def _late(generation: Generation) -> bool:
-    return generation.deadline_ns is not None and time.monotonic_ns() > generation.deadline_ns
