@@ -15,10 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glasses.assistant.app_acts import AppActs
-from glasses.assistant.config_file import load_config
 from glasses.commands import bundle_option, old_names, preflight
-from glasses.commands.ask_tools import open_typed
 from glasses.errors import InputError, ModelError, Reason
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, LoadedBundle, open_bundle
@@ -27,6 +24,7 @@ from glasses.service.server.token_file import read_token
 from glasses.system.event_loop import run_until_signal
 
 if TYPE_CHECKING:
+    from glasses.assistant.app_acts import AppActs
     from glasses.service.server.server import Listen
     from glasses.service.server.service import Service
 
@@ -182,6 +180,11 @@ def _open_acts(listen: Listen, backend: str, stack: ExitStack, loaded: LoadedBun
     """What calls tools for the apps of this user, whom a Unix socket belongs to; for nobody on other machines. What is
     opened is closed with `stack`. Raises InputError and ModelError as `open_typed`.
     """
+    # imported here: the extra `service` may be missing
+    from glasses.assistant.app_acts import AppActs  # noqa: PLC0415
+    from glasses.assistant.config_file import load_config  # noqa: PLC0415
+    from glasses.commands.ask_tools import open_typed  # noqa: PLC0415
+
     if backend != "llama" or not listen.address.startswith("unix:"):
         return None
     caller, _ = open_typed(loaded, stack)
