@@ -25,6 +25,7 @@ from glasses.errors import InputError, Reason, SensorError
 from glasses.system.governor import Reading
 from glasses.system.supervised import failed_threads
 from glasses.tools import sound_bank, words
+from glasses.types import UInt8Array
 
 log = logging.getLogger(__name__)
 MAX_BUZZES = 10
@@ -156,7 +157,10 @@ class DeviceControls:
         self._announcements.drop_sounds()
         return ""
 
-    def _take_picture(self) -> str:
+    def look(self) -> UInt8Array:
+        """The camera's next picture in full size, uint8 (H, W, 3); nothing of it is kept. Raises InputError where there
+        is no camera, it is closed, or no picture comes.
+        """
         if self._running.muted:
             raise InputError(Reason.REFUSED, "I am muted: the camera is closed.")
         if not self._devices.sees:
@@ -167,6 +171,10 @@ class DeviceControls:
             raise InputError(error.reason, str(error)) from error
         if self._running.muted:  # meanwhile
             raise InputError(Reason.REFUSED, "I am muted: the picture is thrown away.")
+        return rgb
+
+    def _take_picture(self) -> str:
+        rgb = self.look()
         path = photographs.save(rgb, self._pictures, datetime.now())
         self._note(f"picture saved: {path}")
         return "I took a picture."

@@ -38,6 +38,7 @@ examples:
   glasses ask --audio question.wav                         answer what was said
   glasses ask --audio dog.ogg "What is this sound?"
   glasses ask --image photo.jpg --audio question.wav       a spoken question about a picture
+  glasses ask --image sign.jpg "Read it to me."            word for word; questions about it are answered, too
   glasses ask --text "This was" --image a.jpg --text "and this" --image b.jpg "What changed?"
   glasses ask "What is the capital of France?" --json
   glasses ask --image photo.jpg --offload wss://desk:8765  a larger model may answer, see glasses serve
@@ -157,7 +158,7 @@ def _answered(
     times.add("encode", since_ns)
     turn = Turn(id=1, t_ns=time.monotonic_ns(), cause="ask", inputs=encoded)
     hedged = offload_options.open_answerer(offload_options.given(args), stack)
-    tools = ask_tools.opened(loaded, args, stack) if args.tools else no_tools
+    tools = ask_tools.opened(loaded, inputs, args, stack) if args.tools else no_tools
     if hedged and (said := tool_said(loaded, turn, tools)) is not None:  # nothing of it leaves
         return iter([Token(turn.id, CANNED, said, 0.0, None, last=True)]), None
     if hedged is None:

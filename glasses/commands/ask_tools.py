@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
+
 from glasses.assistant.config_file import load_config
 from glasses.assistant.open_tools import open_caller, registry_of
+from glasses.assistant.text_reader import TextReader
 from glasses.commands.run_tools import open_store
 from glasses.commands.tool_sources import tools_from_elsewhere
+from glasses.errors import InputError, Reason
 from glasses.folders import own_state_folder
 from glasses.runtime.bundle import LoadedBundle
+from glasses.runtime.given import Given
 from glasses.system import process_file
 from glasses.tools.caller import ToolCall, ToolCaller
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import ToolContext
-from glasses.types import Float32Array
+from glasses.types import Float32Array, UInt8Array
 
 NOBODY_RINGS = "glasses run rings when it is due; it does not run now"
 AGREE = "--yes agrees"
 
 
-def open_typed(loaded: LoadedBundle, stack: ExitStack) -> tuple[ToolCaller | None, ToolStore]:
+def open_typed(
+    loaded: LoadedBundle, stack: ExitStack, picture: UInt8Array | None = None
+) -> tuple[ToolCaller | None, ToolStore]:
     """What calls tools where turns are typed, and what it keeps, until `stack` is closed. None: the bundle has nothing
-    that chooses. Raises InputError and ModelError as `open_store` and `open_caller` do.
+    that chooses. `picture` (H, W, 3) is what is in view. Raises InputError and ModelError as `open_store` and
+    `open_caller` do.
     """
     store = open_store(_note)
     stack.callback(store.close)
@@ -35,7 +43,8 @@ def open_typed(loaded: LoadedBundle, stack: ExitStack) -> tuple[ToolCaller | Non
     servers = stack.enter_context(tools_from_elsewhere(registry, load_config().config, note=_note, show=_note))
     if servers:
         servers.wait()
-    context = ToolContext(datetime.now, store, tools=registry)
+    reader = TextReader(lambda: seen(picture), loaded.text_encoder) if loaded.text_encoder else None
+    context = ToolContext(datetime.now, store, tools=registry, text=reader)
     kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
     caller = open_caller(loaded, registry, context, kept=kept)
     while caller and caller.learn():
@@ -43,12 +52,21 @@ def open_typed(loaded: LoadedBundle, stack: ExitStack) -> tuple[ToolCaller | Non
     return caller, store
 
 
-def opened(loaded: LoadedBundle, args: argparse.Namespace, stack: ExitStack) -> Callable[[Float32Array], str | None]:
-    """What says what a tool says to a turn whose rows are in the KV cache; None where no tool is asked for.
+def seen(picture: UInt8Array | None) -> UInt8Array:
+    """The picture. Raises InputError(NOT_FOUND) where there is none."""
+    if picture is None:
+        raise InputError(Reason.NOT_FOUND, "There is no picture to read: give one with --image.")
+    return picture
 
-    Raises as `open_typed`.
+
+def opened(
+    loaded: LoadedBundle, inputs: Sequence[Given], args: argparse.Namespace, stack: ExitStack
+) -> Callable[[Float32Array], str | None]:
+    """What says what a tool says to the turn of these inputs, whose rows are in the KV cache; None where no tool is
+    asked for. Raises as `open_typed`.
     """
-    caller, store = open_typed(loaded, stack)
+    pictures = [one for one in inputs if isinstance(one, np.ndarray) and one.ndim == 3]
+    caller, store = open_typed(loaded, stack, pictures[-1] if pictures else None)
 
     def said(rows: Float32Array) -> str | None:
         call = caller.plan(rows) if caller else None

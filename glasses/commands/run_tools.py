@@ -14,6 +14,7 @@ from glasses.assistant.config import AssistantConfig
 from glasses.assistant.device_controls import DeviceControls
 from glasses.assistant.open_tools import open_caller, registry_of
 from glasses.assistant.persona import Persona
+from glasses.assistant.text_reader import TextReader
 from glasses.assistant.tool_turn import CalledTools
 from glasses.commands.tool_sources import tools_from_elsewhere
 from glasses.decoders.speech import Voice
@@ -86,7 +87,9 @@ class WornTools:
             speed=persona.speed,
         )
         self.registry = registry_of(self.store)
-        context = ToolContext(datetime.now, self.store, self.controls, self.registry)
+        encoder = loaded.text_encoder
+        self.text = TextReader(self.controls.look, encoder) if encoder else None
+        context = ToolContext(datetime.now, self.store, self.controls, self.registry, self.text)
         stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=show, is_worn=True))
         for problem in persona.unknown_tools(self.registry.tools):
             note(problem)

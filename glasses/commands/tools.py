@@ -7,14 +7,17 @@ import difflib
 import json
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from glasses.assistant.config_file import load_config
+from glasses.assistant.text_reader import text_in
 from glasses.commands.tool_sources import tools_from_elsewhere
 from glasses.errors import InputError, Reason
 from glasses.folders import own_state_folder
+from glasses.media.pictures import read_image
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.printable import printable
 from glasses.tools.registry import ToolRegistry
@@ -26,6 +29,7 @@ examples:
   glasses tools                                          what tools there are, where each comes from, whether it asks
   glasses tools set_timer duration="five minutes"        call one by hand
   glasses tools convert amount=10 unit=miles to=kilometres
+  glasses tools read_text --image sign.jpg               what is written in a picture
   glasses tools --json                                   their JSON schemas
   glasses tools time_get_current_time timezone=Asia/Tokyo --yes      one of an MCP server; --yes agrees to use it
 
@@ -47,6 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("tool", nargs="?", metavar="TOOL", help="call this one (default: list all)")
     parser.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="its arguments")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="a picture of what is in view, for read_text")
     parser.add_argument("--yes", action="store_true", help="agree to what the tool asks first")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
@@ -78,9 +83,10 @@ def _called(tool: Tool, args: argparse.Namespace) -> str:
         if not args.yes:
             _ask(printable(tool.confirmation(arguments)))
         tool.agree()
+    text = text_in(read_image(args.image)) if args.image else None
     store = ToolStore(own_state_folder() / FILE_NAME)
     try:
-        return tool.call(ToolContext(datetime.now, store), arguments)
+        return tool.call(ToolContext(datetime.now, store, text=text), arguments)
     finally:
         store.close()
 

@@ -17,6 +17,7 @@ import onnxruntime
 
 from glasses.encoders.image import check_picture
 from glasses.encoders.text_boxes import boxes_in, flattened, is_upright
+from glasses.encoders.text_letters import Alphabet, Script
 from glasses.encoders.text_order import rows_in_order
 from glasses.errors import ModelError, Reason
 from glasses.media import letters as letter_latents
@@ -24,16 +25,17 @@ from glasses.model_store.onnx import open_session
 from glasses.types import Float32Array, Latents, UInt8Array, frozen
 
 LOOK_PX = 960  # longest side of the picture that the detector sees
+MIN_LOOK_PX = 320  # a smaller picture is enlarged
 CLOSER_PX = 1600  # where the print is small
 SMALL_PX = 14.0  # height of a line that is small print for the detector
-MIN_SURENESS = 0.5  # mean probability of the letters of a line; below it the line is not read
+MIN_SURENESS = 0.6  # mean probability of the letters of a line; below it the line is not read
+SURELY_TEXT = 0.75  # of a box by the detector: what cannot be read there is text all the same
 TURNED_SURENESS = 0.8  # below it a line is tried upside down, too
 MAX_STRIP_PX = 2400  # width of a line at the height of 48; longer ones are pressed together
 _GRID = 32  # the detector's sides are multiples of it
 _MIN_STRIP_PX = 320  # the recognizer was trained on strips of this width or more, filled up with grey
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of the detector (PaddleOCR), in the order blue, green, red
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
-BLANK = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +45,7 @@ class TextLine:
     `box` float32 (4, 2): its corners in pixels, x and y, clockwise from the first letter's top. `sureness`: mean
     probability of its letters. `letters` float32 (T, C): for each step along the line the probability of each of the
     recognizer's letters, of which the first is "none". `row`: lines with the same number stand beside each other.
+    `script`: "latin", "greek" or "chinese" letters, or "unknown", where `text` means nothing.
     """
 
     text: str
@@ -50,6 +53,18 @@ class TextLine:
     sureness: float
     letters: Float32Array
     row: int = 0
+    script: Script = "latin"
+
+
+@dataclass(frozen=True, slots=True)
+class TextView:
+    """The text in a picture: the `lines` that could be read, how many more are surely text but could not be, and how
+    many of those seem to be in an unknown script.
+    """
+
+    lines: tuple[TextLine, ...]
+    n_unread: int = 0
+    n_unknown: int = 0
 
 
 class TextEncoder:
@@ -65,26 +80,35 @@ class TextEncoder:
         self._paths, self._n_threads = (detector, recognizer), n_threads
         self._lock = threading.Lock()
         self._networks: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
-        self._alphabet: tuple[str, ...] = ()
+        self._alphabet = Alphabet(())
 
     @property
     def alphabet(self) -> tuple[str, ...]:
         """The letter of each column of `TextLine.letters`; the first is "" (none). Raises as `read`."""
         self._opened()
-        return self._alphabet
+        return self._alphabet.letters
 
     def read(self, rgb: UInt8Array) -> list[TextLine]:
         """The lines of a picture uint8 (H, W, 3), in reading order; none where there is no text, or none can be read.
 
         Raises InputError(BAD_INPUT | TOO_LARGE) on anything that is not a picture, ModelError(NOT_FOUND | CORRUPT).
         """
+        return list(self.view(rgb).lines)
+
+    def view(self, rgb: UInt8Array) -> TextView:
+        """The lines of a picture as `read` gives them, and what could not be read. Raises as `read`."""
         check_picture(rgb)
-        boxes = self.find(rgb)
-        read: list[TextLine] = []
+        boxes, detected = self.find(rgb)
+        read, n_unread, n_unknown = list[TextLine](), 0, 0
         for row, indices in enumerate(rows_in_order(boxes)):
-            lines = (self._read_line(rgb, boxes[i], row) for i in indices)
-            read += [line for line in lines if line.text.strip() and line.sureness >= MIN_SURENESS]
-        return read
+            for i in indices:
+                line = self._read_line(rgb, boxes[i], row)
+                if line.text.strip() and line.sureness >= MIN_SURENESS and line.script != "unknown":
+                    read.append(line)
+                elif detected[i] >= SURELY_TEXT:
+                    n_unread += 1
+                    n_unknown += line.script == "unknown"
+        return TextView(tuple(read), n_unread, n_unknown)
 
     def encode(self, rgb: UInt8Array, t_ns: int = 0) -> Latents:
         """The latents of what can be read in a picture, float32 (T, letters.WIDTH); T is 0 where there is no text.
@@ -96,22 +120,26 @@ class TextEncoder:
     def latents_of(self, lines: Sequence[TextLine], rgb: UInt8Array, t_ns: int = 0) -> Latents:
         """The latents of lines that were read in a picture."""
         size = np.array(rgb.shape[1::-1], np.float32)
-        points = np.array([ord(letter) if letter else letter_latents.NONE for letter in self.alphabet], np.int32)
-        soft = [letter_latents.soft_line(one.letters, points, one.row, one.box / size) for one in lines]
+        scripts: set[Script] = {line.script for line in lines}
+        points = {one: self._alphabet.code_points(one) for one in scripts}
+        soft = [letter_latents.soft_line(one.letters, points[one.script], one.row, one.box / size) for one in lines]
         return Latents(t_ns, 0, "text", frozen(letter_latents.packed(soft)), self.space)
 
-    def find(self, rgb: UInt8Array) -> Float32Array:
-        """The boxes (n, 4, 2) of lines of text in a picture. Raises ModelError as `read`."""
+    def find(self, rgb: UInt8Array) -> tuple[Float32Array, Float32Array]:
+        """The boxes (n, 4, 2) of lines of text in a picture, and how sure each is text (n,). Raises ModelError as
+        `read`.
+        """
         longest = max(rgb.shape[:2])
-        boxes = self._find(rgb, min(LOOK_PX, max(longest, 320)))
+        found = self._find(rgb, min(LOOK_PX, max(longest, MIN_LOOK_PX)))
+        boxes = found[0]
         if not len(boxes) or longest <= LOOK_PX:
-            return boxes
+            return found
         heights = np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1)
         if float(np.median(heights)) * LOOK_PX / longest >= SMALL_PX:
-            return boxes
+            return found
         return self._find(rgb, min(CLOSER_PX, longest))
 
-    def _find(self, rgb: UInt8Array, longest_px: int) -> Float32Array:
+    def _find(self, rgb: UInt8Array, longest_px: int) -> tuple[Float32Array, Float32Array]:
         height, width = rgb.shape[:2]
         scale = longest_px / max(height, width)
         size = [max(round(side * scale / _GRID), 1) * _GRID for side in (width, height)]
@@ -137,9 +165,10 @@ class TextEncoder:
         pixels = np.zeros((1, 3, strip.shape[0], max(strip.shape[1], _MIN_STRIP_PX)), np.float32)
         pixels[0, :, :, : strip.shape[1]] = (strip[:, :, ::-1].astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)
         (letters,) = self._opened()[1].run(None, {"x": pixels})
-        letters = frozen(np.asarray(letters, np.float32)[0])
-        text, sureness = spelled(letters, self._alphabet)
-        return TextLine(text, frozen(box.astype(np.float32)), sureness, letters, row)
+        read = self._alphabet.read(np.asarray(letters, np.float32)[0])
+        return TextLine(
+            read.text, frozen(box.astype(np.float32)), read.sureness, frozen(read.letters), row, read.script
+        )
 
     def _opened(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
         with self._lock:
@@ -152,19 +181,11 @@ class TextEncoder:
             return self._networks
 
 
-def spelled(letters: Float32Array, alphabet: tuple[str, ...]) -> tuple[str, float]:
-    """The likeliest letters of a line (T, C), and the mean of their probabilities: 0 where there are none."""
-    best = letters.argmax(axis=1)
-    begins = (best != BLANK) & np.append(True, best[1:] != best[:-1])
-    text = "".join(alphabet[i] for i in best[begins])
-    return text, float(letters.max(axis=1)[begins].mean()) if begins.any() else 0.0
-
-
-def _alphabet(recognizer: onnxruntime.InferenceSession, path: Path) -> tuple[str, ...]:
+def _alphabet(recognizer: onnxruntime.InferenceSession, path: Path) -> Alphabet:
     """From the network's metadata: "none", the letters, one a line, and a space where there is room for it."""
     letters = recognizer.get_modelmeta().custom_metadata_map.get("character", "").split("\n")
     n_columns = recognizer.get_outputs()[0].shape[-1]
     alphabet = ("", *letters, " ")
     if len(alphabet) != n_columns:
         raise ModelError(Reason.CORRUPT, f"{path}: {len(letters)} letters for {n_columns} columns: no recognizer")
-    return alphabet
+    return Alphabet(alphabet)

@@ -23,23 +23,26 @@ STRIP_PX = 48  # the height that the recognizer reads
 STRETCH = 1.4  # strips are wider than what they show: narrow letters need a step of the recognizer each
 
 
-def boxes_in(probability: Float32Array, scale: tuple[float, float]) -> Float32Array:
-    """Boxes (n, 4, 2) in pixels of the picture, corners clockwise from the top left one, as the text is read.
+def boxes_in(probability: Float32Array, scale: tuple[float, float]) -> tuple[Float32Array, Float32Array]:
+    """Boxes (n, 4, 2) in pixels of the picture, corners clockwise from the top left one, as the text is read; and the
+    mean probability of each (n,).
 
     `probability` (H, W) of each pixel of the map to be text; `scale`: pixels of the picture for one of the map, across
     and down.
     """
     mask = (probability > TEXT).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    found = []
+    found, sureness = list[Float32Array](), list[float]()
     for contour in sorted(contours, key=cv2.contourArea, reverse=True)[:MAX_BOXES]:
         middle, size, angle = cv2.minAreaRect(contour)
-        if min(size) < MIN_SIDE or _mean_inside(probability, _corners(middle, size, angle)) < SURE:
+        sure = _mean_inside(probability, _corners(middle, size, angle)) if min(size) >= MIN_SIDE else 0.0
+        if sure < SURE:
             continue
         growth = GROWTH * size[0] * size[1] / (size[0] + size[1])  # on both sides together
         grown = (size[0] + growth, size[1] + growth)
         found.append(_clockwise(_corners(middle, grown, angle)) * np.array(scale))
-    return np.array(found, np.float32).reshape(-1, 4, 2)
+        sureness.append(sure)
+    return np.array(found, np.float32).reshape(-1, 4, 2), np.array(sureness, np.float32)
 
 
 def flattened(rgb: UInt8Array, box: Float32Array) -> UInt8Array:

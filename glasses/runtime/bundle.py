@@ -25,6 +25,7 @@ from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
+from glasses.encoders.text import TextEncoder
 from glasses.errors import ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory
 from glasses.memory.writer import MemoryWriter
@@ -75,6 +76,11 @@ class LoadedEncoders:
     def image_encoder(self) -> ImageEncoder:
         """The encoder of pictures."""
         return cast(ImageEncoder, self.encoders["image"])
+
+    @property
+    def text_encoder(self) -> TextEncoder | None:
+        """The encoder of text in view; None: the bundle has none."""
+        return cast("TextEncoder | None", self.encoders.get("text"))
 
     def encode_audio(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, ...]:
         """All latents of one window of float32 sound (N,) at 16 kHz: of the speech in it, then of the other sounds.

@@ -47,6 +47,17 @@ class Controls(Protocol):
         ...
 
 
+class TextInView(Protocol):
+    """What is written in view; see `glasses.assistant.text_reader`."""
+
+    def read(self, page: str) -> str:
+        """What is said: the text in view, word for word, or a page of what was read before: "next", "back" ...
+
+        Raises InputError where there is no picture, or nothing to read in it.
+        """
+        ...
+
+
 class Tools(Protocol):
     """The tools that there are now; see `ToolRegistry`."""
 
@@ -66,12 +77,15 @@ class Tools(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may use: the local time (without a zone), what is kept between runs, the device, the other tools."""
+    """What a tool may use: the local time (without a zone), what is kept between runs, the device, the other tools,
+    what is written in view.
+    """
 
     now: Callable[[], datetime]
     store: ToolStore
     controls: Controls | None = None
     tools: Tools | None = None
+    text: TextInView | None = None
 
     def device(self) -> Controls:
         """The device's controls. Raises InputError(UNSUPPORTED) where no device runs."""

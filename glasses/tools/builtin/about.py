@@ -10,7 +10,7 @@ from glasses.tools.tool import Tool, ToolContext, tool
 
 _ABLE = (
     "answer questions", "say what I hear and see", "tell the time and the date", "set timers, alarms and reminders",
-    "keep notes", "calculate and convert", "spell", "take pictures", "play sounds",
+    "keep notes", "calculate and convert", "spell", "read what is written in view", "take pictures", "play sounds",
 )  # fmt: skip
 _MOST_NAMED = 5  # of the tools that others brought
 

@@ -12,13 +12,14 @@ from glasses.model_store import store
 
 
 def test_boxes_in_a_map_without_text_are_none() -> None:
-    assert boxes_in(np.zeros((64, 64), np.float32), (1.0, 1.0)).shape == (0, 4, 2)
+    assert boxes_in(np.zeros((64, 64), np.float32), (1.0, 1.0))[0].shape == (0, 4, 2)
 
 
 def test_boxes_in_are_grown_and_in_pixels_of_the_picture() -> None:
     probability = np.zeros((100, 200), np.float32)
     probability[40:50, 50:150] = 0.9
-    (box,) = boxes_in(probability, (2.0, 3.0))
+    (box,), (sureness,) = boxes_in(probability, (2.0, 3.0))
+    assert sureness > 0.85
     assert (box[0] < (100, 120)).all()
     assert (box[2] > (298, 147)).all()
     assert (np.abs(box.mean(axis=0) - (199, 133.5)) < 2).all()
