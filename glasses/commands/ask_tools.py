@@ -44,7 +44,7 @@ def open_typed(
     if servers:
         servers.wait()
     reader = TextReader(lambda: seen(picture), loaded.text_encoder) if loaded.text_encoder else None
-    context = ToolContext(datetime.now, store, tools=registry, text=reader)
+    context = ToolContext(datetime.now, store, tools=registry, text=reader, view=lambda: seen(picture))
     kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
     caller = open_caller(loaded, registry, context, kept=kept)
     while caller and caller.learn():
@@ -55,7 +55,7 @@ def open_typed(
 def seen(picture: UInt8Array | None) -> UInt8Array:
     """The picture. Raises InputError(NOT_FOUND) where there is none."""
     if picture is None:
-        raise InputError(Reason.NOT_FOUND, "There is no picture to read: give one with --image.")
+        raise InputError(Reason.NOT_FOUND, "There is no picture: give one with --image.")
     return picture
 
 

@@ -17,7 +17,7 @@ from glasses.assistant import persona
 from glasses.commands import preflight
 from glasses.data import data_path
 from glasses.errors import InputError, ModelError, Reason
-from glasses.evaluation import pictures, probes, sounds, speech, whisper_baseline
+from glasses.evaluation import codes, pictures, probes, sounds, speech, whisper_baseline
 from glasses.evaluation.progress import progress
 from glasses.model_store import store
 from glasses.replay.contact_sheet import Bar, Group, bar_plot
@@ -26,7 +26,7 @@ from glasses.runtime.prompt import prompt_of
 from glasses.types import Float32Array, Latents
 
 HELD_OUT = data_path("models/eval")
-SETS = ("speech", "pictures", "sounds", "information")
+SETS = ("speech", "pictures", "sounds", "information", "codes")
 _EXAMPLE = """\
 examples:
   glasses evaluate                      everything, about a quarter of an hour on two cores
@@ -111,6 +111,11 @@ def _sounds(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -
     return dict(sounds.run(_answer(loaded, tick), loaded.encode_audio, HELD_OUT / "sounds", limit=limit))
 
 
+def _codes(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    del loaded  # no model reads them
+    return dict(codes.run(tick, limit=limit))
+
+
 def _information(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     if limit is not None:
         raise InputError(Reason.BAD_INPUT, "the information probe needs its whole set: --only speech pictures sounds")
@@ -160,6 +165,11 @@ def _sound_groups(figures: dict[str, Any]) -> list[Group]:
     return [Group(f"What is this sound? {figures['clips']} clips", "%", (named, chance), full=100.0)]
 
 
+def _code_groups(figures: dict[str, Any]) -> list[Group]:
+    bars = tuple(Bar(kind, 100 * share, 90.0 if kind == "all" else None) for kind, share in figures["read"].items())
+    return [Group(f"QR and bar codes read, {figures['pictures']} views", "%", bars, full=100.0)]
+
+
 def _information_groups(figures: dict[str, Any]) -> list[Group]:
     bars = tuple(
         Bar(what, 100 * probe["rows"], None, 100 * probe["transcript"], "probe on the transcript")
@@ -185,10 +195,12 @@ _MEASURES: dict[str, Callable[[LoadedBundle, Callable[[], None], int | None], di
     "pictures": _pictures,
     "sounds": _sounds,
     "information": _information,
+    "codes": _codes,
 }
 _GROUPS: dict[str, Callable[[dict[str, Any]], list[Group]]] = {
     "speech": _speech_groups,
     "pictures": _picture_groups,
     "sounds": _sound_groups,
     "information": _information_groups,
+    "codes": _code_groups,
 }

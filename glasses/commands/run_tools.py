@@ -89,7 +89,7 @@ class WornTools:
         self.registry = registry_of(self.store)
         encoder = loaded.text_encoder
         self.text = TextReader(self.controls.look, encoder) if encoder else None
-        context = ToolContext(datetime.now, self.store, self.controls, self.registry, self.text)
+        context = ToolContext(datetime.now, self.store, self.controls, self.registry, self.text, self.controls.look)
         stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=show, is_worn=True))
         for problem in persona.unknown_tools(self.registry.tools):
             note(problem)

@@ -19,6 +19,7 @@ from glasses.errors import InputError, Reason
 from glasses.folders import own_state_folder
 from glasses.media.pictures import read_image
 from glasses.tools.builtin import BUILTIN
+from glasses.tools.builtin.text import read_text
 from glasses.tools.printable import printable
 from glasses.tools.registry import ToolRegistry
 from glasses.tools.store import FILE_NAME, ToolStore
@@ -51,7 +52,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("tool", nargs="?", metavar="TOOL", help="call this one (default: list all)")
     parser.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="its arguments")
-    parser.add_argument("--image", type=Path, metavar="FILE", help="a picture of what is in view, for read_text")
+    parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="a picture of what is in view, for read_text and read_code"
+    )
     parser.add_argument("--yes", action="store_true", help="agree to what the tool asks first")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
@@ -83,10 +86,12 @@ def _called(tool: Tool, args: argparse.Namespace) -> str:
         if not args.yes:
             _ask(printable(tool.confirmation(arguments)))
         tool.agree()
-    text = text_in(read_image(args.image)) if args.image else None
+    picture = read_image(args.image) if args.image else None
+    text = text_in(picture) if picture is not None and tool.name == read_text.name else None
+    view = None if picture is None else lambda: picture
     store = ToolStore(own_state_folder() / FILE_NAME)
     try:
-        return tool.call(ToolContext(datetime.now, store, text=text), arguments)
+        return tool.call(ToolContext(datetime.now, store, text=text, view=view), arguments)
     finally:
         store.close()
 

@@ -23,6 +23,7 @@ import msgspec
 
 from glasses.errors import GlassesError, InputError, Reason
 from glasses.tools.store import ToolStore
+from glasses.types import UInt8Array
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -78,7 +79,7 @@ class Tools(Protocol):
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool may use: the local time (without a zone), what is kept between runs, the device, the other tools,
-    what is written in view.
+    what is written in view. `view` gives the picture of what is in view, as large as there is, or raises InputError.
     """
 
     now: Callable[[], datetime]
@@ -86,6 +87,13 @@ class ToolContext:
     controls: Controls | None = None
     tools: Tools | None = None
     text: TextInView | None = None
+    view: Callable[[], UInt8Array] | None = None
+
+    def picture(self) -> UInt8Array:
+        """What is in view, uint8 (H, W, 3). Raises InputError: UNSUPPORTED where nothing sees, and as `view`."""
+        if self.view is None:
+            raise InputError(Reason.UNSUPPORTED, "I see nothing: that needs the running glasses, or a picture.")
+        return self.view()
 
     def device(self) -> Controls:
         """The device's controls. Raises InputError(UNSUPPORTED) where no device runs."""

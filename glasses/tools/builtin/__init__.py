@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glasses.tools.builtin import about, clock, device, letters, notes, numbers, reminders, text, timers
+from glasses.tools.builtin import about, clock, codes, device, letters, notes, numbers, reminders, text, timers
 from glasses.tools.tool import Tool
 
 BUILTIN: tuple[Tool, ...] = (
@@ -13,6 +13,7 @@ BUILTIN: tuple[Tool, ...] = (
     notes.remember, notes.recall, notes.forget,
     numbers.calculate, numbers.convert, letters.spell, letters.count_letters,
     device.set_volume, device.set_speed, device.set_brightness, device.mute, device.say_again, device.stop,
-    device.take_picture, text.read_text, device.battery, device.status, device.play_sound, device.haptic,
+    device.take_picture, text.read_text, codes.read_code,
+    device.battery, device.status, device.play_sound, device.haptic,
     *about.ABOUT,
 )  # fmt: skip
