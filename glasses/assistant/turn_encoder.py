@@ -13,6 +13,7 @@ from glasses.assistant.follow_ups import MOST, UNLIKE, FollowUpJudge
 from glasses.assistant.listener_config import ListenerConfig
 from glasses.assistant.speculator import DraftState
 from glasses.assistant.turn_manager import SURE
+from glasses.assistant.view_encoder import EncodedView, ViewEncoder
 from glasses.audio.loudness import is_audible
 from glasses.events import MemoryIntent
 from glasses.runtime.bundle import LoadedBundle
@@ -68,7 +69,8 @@ class TurnEncoder:
         self._config = config or ListenerConfig()
         self.turn_id, self.start_ns, self.cause = 0, 0, "tap"
         self._frame: Frame | None = None  # newest
-        self._view: tuple[Frame, Latents] | None = None  # the picture that the turn is about
+        self._views = ViewEncoder(loaded)
+        self._view: EncodedView | None = None  # the picture that the turn is about
         self._before: tuple[Latents, ...] = ()  # of the sound before the activation
         self._addressed = 1.0
         self._unencoded: Float32Array | None = None  # the last draft's sound, where the sound encoder has not heard it
@@ -81,7 +83,7 @@ class TurnEncoder:
     @property
     def view(self) -> Frame | None:
         """The picture that the turn is about."""
-        return self._view[0] if self._view else None
+        return self._view.frame if self._view else None
 
     @property
     def most_follow_ups(self) -> int:
@@ -152,7 +154,7 @@ class TurnEncoder:
             self._unencoded is None
         ):  # beside words the other sounds are not in the rows: they can wait for the final draft
             heard = (*heard, self._loaded.sound_encoder.encode(pcm, self.start_ns))
-        seen = (self._view[1],) if self._view and wants_image else ()
+        seen = self._view.latents() if self._view and wants_image else ()
         intent, recalled = self._recall(words, self.cause, self.start_ns)
         if (intent == "sound" and self._before) or (intent == "picture" and seen):
             recalled = ()  # what was heard right before the activation, or is looked at, is what is meant
@@ -175,7 +177,7 @@ class TurnEncoder:
         return min(self._end_of_turn(speech), 1.0 if self.is_addressed else NOT_ADDRESSED_COMPLETENESS)
 
     def _look(self, frame: Frame) -> None:
-        self._view = frame, self._loaded.image_encoder.encode(frame.rgb, frame.t_ns)
+        self._view = self._views.encode(frame)
 
     def _rows(self, turn: Turn, speech: Latents, words: Float32Array) -> Float32Array:
         connected = [ConnectedInput(speech, words) if one is speech else one for one in turn.inputs]

@@ -32,8 +32,7 @@ class Host:
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, str | None, str]] = []
-        encode = lambda rgb: f"latents of {rgb.shape}"  # noqa: E731
-        self.loaded = SimpleNamespace(image_encoder=SimpleNamespace(encode=encode))
+        self.loaded = SimpleNamespace(encode_picture=lambda rgb: (f"latents of {rgb.shape}",))
 
     async def run(self, key: str, function: Callable[[], Any], *, client: str | None = None) -> Any:
         self.ran.append((key, client, threading.current_thread().name))

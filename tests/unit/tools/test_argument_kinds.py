@@ -55,7 +55,7 @@ def test_arguments_of_nested_types_are_other_and_named_as_on_the_wire() -> None:
 
 def test_arguments_of_builtin_tools_all_have_a_kind_that_can_be_found() -> None:
     kinds = {(one.name, one.kind) for made in BUILTIN for one in arguments_of(made.arguments) if one.kind is None}
-    assert kinds == {("all", None), ("change", None)}
+    assert kinds == {("all", None), ("change", None), ("page", None)}
 
 
 @pytest.mark.parametrize(

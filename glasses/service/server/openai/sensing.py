@@ -62,7 +62,7 @@ class Sensing:
             if decoded.empty:
                 return Sensed([], decoded.empty)
             if media.kind == "picture":
-                return Sensed([await self._run(lambda: loaded.image_encoder.encode(decoded.pieces[0]))])
+                return Sensed(list(await self._run(lambda: loaded.encode_picture(decoded.pieces[0]))))
             out: list[Latents] = []
             for window in decoded.pieces:
                 out += await self._run(lambda window=window: loaded.encode_audio(window))

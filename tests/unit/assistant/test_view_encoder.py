@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from glasses.assistant.view_encoder import ViewEncoder
+from glasses.errors import ModelError, Reason
+from glasses.runtime.bundle import LoadedBundle
+from glasses.types import Frame, Latents, UInt8Array
+
+FRAME = Frame(5, 0, np.zeros((4, 4, 3), np.uint8))
+
+
+def latents(modality: str, n: int, t_ns: int) -> Latents:
+    return Latents(t_ns, 0, modality, np.zeros((n, 2), np.float32), "space")
+
+
+class Text:
+    """Reads so many letters, once it may."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.may_read = n, threading.Event()
+
+    def encode(self, rgb: UInt8Array, t_ns: int) -> Latents:
+        assert self.may_read.wait(10)
+        if self.n < 0:
+            raise ModelError(Reason.CORRUPT, "a broken recognizer")
+        return latents("text", self.n, t_ns)
+
+
+def views(text: Text | None) -> ViewEncoder:
+    image = SimpleNamespace(encode=lambda rgb, t_ns: latents("image", 49, t_ns))
+    return ViewEncoder(cast(LoadedBundle, SimpleNamespace(image_encoder=image, text_encoder=text)))
+
+
+def test_view_encoder_reads_text_while_others_go_on() -> None:
+    text = Text(3)
+    view = views(text).encode(FRAME)
+    assert view.image.t_ns == 5
+    text.may_read.set()
+    assert [one.modality for one in view.latents()] == ["image", "text"]
+
+
+def test_view_encoder_without_text_gives_the_picture_alone() -> None:
+    text = Text(0)
+    text.may_read.set()
+    for reader in (text, None):
+        assert [one.modality for one in views(reader).encode(FRAME).latents()] == ["image"]
+
+
+def test_view_encoder_whose_recognizer_fails_says_so_where_the_latents_are_asked_for() -> None:
+    text = Text(-1)
+    text.may_read.set()
+    with pytest.raises(ModelError, match="broken recognizer"):
+        views(text).encode(FRAME).latents()
