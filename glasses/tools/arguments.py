@@ -20,10 +20,11 @@ from glasses.tools.kinds import Argument, arguments_of
 from glasses.tools.said import SaidWord, Speller
 from glasses.tools.spans import Span, SpanHeads
 from glasses.tools.tool import Tool
+from glasses.tools.zones import last_part
 from glasses.types import Float32Array
 
 MAX_ROWS = 160  # of a turn: what is more than a minute of speech is no request
-_HEAD_OF = {"morning": "when", "day": "when"}
+_HEAD_OF = {"morning": "when", "day": "when", "zone": "place"}
 _PIECES = {"when": 2, "morning": 2}  # "every Monday ... at ten" stands in two places
 _GROWS = ("duration", "expression", "when", "morning", "day", "amount")  # the longest that is understood is meant
 _BEST = 24  # spans that are read, of a kind with a reader
@@ -131,8 +132,7 @@ class ArgumentReader:
         """The value of a choice: the one whose words are said, or "up", "down" and "all" in any words."""
         text = " ".join(readers.bare(word.text).lower() for word in sentence.said)
         for choice in sorted(map(str, argument.choices), key=len, reverse=True):
-            is_said = choice and re.search(rf"\b{re.escape(choice.lower().replace('_', ' '))}\b", text)
-            if is_said and (choice not in spans.CHANGES or sentence.heads is None):
+            if _is_said(choice, text) and (choice not in spans.CHANGES or sentence.heads is None):
                 return next(one for one in argument.choices if str(one) == choice)
         if sentence.heads is None:
             return True if argument.name == "all" and re.search(r"\b(?:all|every|everything)\b", text) else None
@@ -194,6 +194,12 @@ class ArgumentReader:
             value = readers.read(argument.kind, " ".join(map(sentence.text, in_order)), self._now())
             return _Found(value, tuple(found))
         return None
+
+
+def _is_said(choice: str, text: str) -> bool:
+    """In whole, or by the last part of a name such as Europe/Madrid."""
+    ways = {choice.lower().replace("_", " "), last_part(choice)} - {""}
+    return any(re.search(rf"\b{re.escape(way)}\b", text) for way in ways)
 
 
 def _is_read(argument: Argument) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 
 KindName = Literal[
     "duration", "when", "morning", "day", "place", "name", "text", "about", "word", "letter", "expression",
-    "amount", "unit", "to", "level", "times", "sound", "phrase", "actions",
+    "amount", "unit", "to", "level", "times", "sound", "phrase", "actions", "zone",
 ]  # fmt: skip
 
 
@@ -31,6 +31,7 @@ When = Annotated[str, _kind("when", "a time in words: half past six tomorrow, ev
 MorningWhen = Annotated[str, _kind("morning", "a time in words: half past six tomorrow, every Monday at ten")]
 Day = Annotated[str, _kind("day", "a day in words: next Friday, the third of May")]
 Place = Annotated[str, _kind("place", "a city or country")]
+Zone = Annotated[str, _kind("zone", "an IANA time zone: Europe/Madrid; said as its city")]
 Label = Annotated[str, _kind("name", "what it is for, in a word or two: eggs")]
 Clause = Annotated[str, _kind("text", "what is to be kept or done, in the wearer's words")]
 Topic = Annotated[str, _kind("about", "what it is about, in a few words")]

@@ -12,6 +12,7 @@ from glasses.errors import InputError, Reason
 from glasses.tools.builtin import numbers
 from glasses.tools.duration import seconds_of, with_digits
 from glasses.tools.when import read_day, read_when
+from glasses.tools.zones import zone_of
 
 Reader = Callable[[str, datetime], Any]
 _SIGNS = " .,;:!?\"'-"
@@ -104,6 +105,11 @@ def _day(words: str, now: datetime) -> str:
     return _heard(bare(words), lambda text: read_day(text, now))
 
 
+def _zone(words: str, now: datetime) -> str:
+    del now
+    return zone_of(re.sub(r"^(?:in|from|to|at|of) ", "", bare(words).lower())).key
+
+
 def _with_clock(words: str) -> str:
     """ "1030" as the clock that it is where it stands alone: speech without a colon."""
     return re.sub(r"(?<![\d.:])([01]?\d|2[0-4])([0-5]\d)(?![\d.:])(?! (?:minutes|hours|seconds|days))", r"\1:\2", words)
@@ -122,7 +128,7 @@ def _heard(words: str, read: Callable[[str], Any]) -> str:
 
 READERS: dict[str, Reader] = {
     "duration": _duration, "when": _when, "morning": _morning, "day": _day, "expression": _expression,
-    "letter": _letter, "level": _level, "times": _times, "amount": lambda words, now: number_of(words),
+    "letter": _letter, "zone": _zone, "level": _level, "times": _times, "amount": lambda words, now: number_of(words),
 }  # fmt: skip
 
 

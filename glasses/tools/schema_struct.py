@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
+
+from glasses.tools.kinds import Zone
 
 _TYPES: dict[str, Any] = {
     "string": str,
@@ -17,6 +20,10 @@ _TYPES: dict[str, Any] = {
     "object": dict[str, Any],
     "null": None,
 }
+
+
+# What descriptions say of an argument that must be the name of a time zone.
+_IANA = re.compile(r"\bIANA\b.*\btime ?zone|\btime ?zone.*\bIANA\b|\btz database\b", re.IGNORECASE)
 
 
 def struct_of(name: str, schema: Mapping[str, Any]) -> type[msgspec.Struct]:
@@ -55,6 +62,8 @@ def _type_of(schema: Mapping[str, Any]) -> Any:
     if isinstance(choices, list) and choices and all(isinstance(one, str) for one in choices):
         return Literal[tuple(choices)]
     kind = schema.get("type")
+    if kind == "string" and _IANA.search(str(schema.get("description", ""))):
+        return Zone
     if isinstance(kind, str) and kind in _TYPES:
         return _TYPES[kind]
     parts = [one for one in schema.get("anyOf", ()) if isinstance(one, Mapping) and one.get("type") != "null"]

@@ -1,4 +1,4 @@
-"""A tool of an MCP server and the wearer's documents, asked for by voice through a real PortAudio."""
+"""Tools of MCP servers, one of them from PyPI, and the wearer's documents, by voice through a real PortAudio."""
 
 from __future__ import annotations
 
@@ -28,10 +28,18 @@ command = "{sys.executable}"
 args = ["{Path(__file__).with_name("house_server.py")}"]
 examples = {{ open_blinds = ["Open the blinds.", "Let some light in, please."] }}
 
+[mcp.servers.world]
+command = "{sys.executable}"
+args = ["-m", "mcp_server_time", "--local-timezone", "Europe/Paris"]
+examples = {{ get_current_time = [
+    "Ask the world clock about Tokyo.", "What does the world clock say for Paris?", "Check the world clock for Oslo.",
+] }}
+
 [documents]
 folders = ["{data_path("models/eval/documents")}"]
 """
-LEARN_S = 240.0  # for two tools, between two turns, on a machine that also does other things
+LEARN_S = 240.0  # for four tools, between two turns, on a machine that also does other things
+LEARNED = {"house_open_blinds", "world_get_current_time", "search_documents"}
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +63,15 @@ def test_run_asks_before_a_server_is_used_and_quotes_documents(room: Room, voice
 
     with GlassesRun(room, env=env) as glasses_run:
         glasses_run.wait_for("note", text="MCP server house: 1 tools")
+        glasses_run.wait_for("note", text="MCP server world: 2 tools")
         until_s = time.monotonic() + LEARN_S
-        while not (learned.exists() and {"house_open_blinds", "search_documents"} <= set(np.load(learned)["names"])):
+        while not (learned.exists() and set(np.load(learned)["names"]) >= LEARNED):
             assert time.monotonic() < until_s, "the tools were not learned"
             time.sleep(0.2)
         assert ask("Open the blinds.").endswith("May I use it from now on?")
         assert ask("Yes.") == "The blinds are open."
         assert ask("Open the blinds.") == "The blinds are open."
+        assert ask("Ask the world clock about Madrid.").endswith("May I use it from now on?")
+        assert ask("Yes.").startswith("Timezone Europe/Madrid, ")
         assert ask("What do my notes say about the boiler?").startswith("Your file house says, under Boiler: ")
         assert glasses_run.stop() == 0

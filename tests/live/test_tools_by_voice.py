@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from glasses.types import SAMPLE_RATE_HZ
 from tests.live.glasses_run import GlassesRun
 
 pytestmark = [pytest.mark.models, pytest.mark.live]
+LEARN_S = 240.0  # for the tools of an app, between two turns, on a machine that also does other things
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +29,40 @@ def voice() -> Iterator[Voice]:
         yield opened
 
 
+def asked(glasses_run: GlassesRun, room: Room, voice: Voice, words: str) -> dict[str, Any]:
+    """The reply to words that are spoken into the room."""
+    before = len(glasses_run.events)
+    pcm = np.concatenate(list(voice.speak([words])))
+    room.play(soxr.resample(pcm, voice.rate_hz, SAMPLE_RATE_HZ).astype(np.float32)).wait(60)
+    return glasses_run.wait_for("reply", after=before, outcome="completed")
+
+
 @pytest.fixture
 def own_folders(tmp_path: Path) -> dict[str, str]:
     """Nothing of this machine's user: no timer of theirs rings, none is left to them."""
     return {name: str(tmp_path / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
 
 
+def test_run_calls_the_tool_of_an_app_by_voice(room: Room, voice: Voice, own_folders: dict[str, str]) -> None:
+    learned = Path(own_folders["XDG_STATE_HOME"]) / "glasses/tools/pocket.npz"
+    with (
+        GlassesRun(room, "--activation", "speech", env=own_folders) as glasses_run,
+        subprocess.Popen([sys.executable, "-m", "glasses.service.examples.tool_app"]) as app,
+    ):
+        until_s = time.monotonic() + LEARN_S
+        while not (learned.exists() and "disk_space" in np.load(learned)["names"]):
+            assert time.monotonic() < until_s, "the tools of the app were not learned"
+            time.sleep(0.2)
+        reply = asked(glasses_run, room, voice, "How much room is left on the disk?")
+        assert reply["tool"] == {"name": "disk_space", "arguments": {}}
+        assert str(reply["answer"]).endswith(" gigabytes left.")
+        app.kill()
+        assert glasses_run.stop() == 0
+
+
 def test_run_does_what_it_is_asked_by_voice(room: Room, voice: Voice, own_folders: dict[str, str]) -> None:
     def ask(words: str) -> dict[str, object]:
-        before = len(glasses_run.events)
-        pcm = np.concatenate(list(voice.speak([words])))
-        room.play(soxr.resample(pcm, voice.rate_hz, SAMPLE_RATE_HZ).astype(np.float32)).wait(60)
-        return glasses_run.wait_for("reply", after=before, outcome="completed")
+        return asked(glasses_run, room, voice, words)
 
     personas = Path(own_folders["XDG_CONFIG_HOME"]) / "glasses/personas"
     personas.mkdir(parents=True)

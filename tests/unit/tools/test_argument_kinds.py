@@ -12,6 +12,7 @@ from glasses.errors import InputError
 from glasses.tools import readers
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.kinds import Argument, Duration, Label, Level, arguments_of
+from glasses.tools.schema_struct import struct_of
 from glasses.tools.tool import ToolContext, tool
 
 NOW = datetime(2026, 12, 2, 10, 30)
@@ -53,6 +54,16 @@ def test_arguments_of_nested_types_are_other_and_named_as_on_the_wire() -> None:
     ]
 
 
+def test_arguments_whose_description_names_iana_zones_are_zones() -> None:
+    said = "IANA timezone name (e.g., 'America/New_York'). Use 'Europe/Paris' as local timezone if none is given."
+    properties = {"timezone": {"type": "string", "description": said}, "note": {"type": "string"}}
+    struct = struct_of("now", {"type": "object", "properties": properties, "required": ["timezone"]})
+    assert [(one.name, one.kind, one.required) for one in arguments_of(struct)] == [
+        ("timezone", "zone", True),
+        ("note", "text", False),
+    ]
+
+
 def test_arguments_of_builtin_tools_all_have_a_kind_that_can_be_found() -> None:
     kinds = {(one.name, one.kind) for made in BUILTIN for one in arguments_of(made.arguments) if one.kind is None}
     assert kinds == {("all", None), ("change", None), ("page", None)}
@@ -76,6 +87,9 @@ def test_arguments_of_builtin_tools_all_have_a_kind_that_can_be_found() -> None:
         ("level", "the maximum", 100),
         ("level", "half", 50),
         ("times", "twice", 2),
+        ("zone", "Madrid.", "Europe/Madrid"),
+        ("zone", "in New York", "America/New_York"),
+        ("zone", "Japan", "Asia/Tokyo"),
         ("times", "three times in a row", 3),
         ("times", "four", 4),
         ("letter", "R's", "r"),

@@ -15,7 +15,7 @@ from glasses.model_store import store
 from glasses.tools.arguments import ArgumentReader
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.duration import seconds_of
-from glasses.tools.kinds import Place
+from glasses.tools.kinds import Place, Zone
 from glasses.tools.said import Speller
 from glasses.tools.tool import ToolContext, tool
 from glasses.types import Float32Array
@@ -29,6 +29,18 @@ TOOLS = {one.name: one for one in BUILTIN}
 def weather(context: ToolContext, city: Place, scale: Literal["celsius", "fahrenheit"] = "celsius") -> str:
     """Tells the weather."""
     return f"{city} {scale}"
+
+
+@tool
+def lamp(context: ToolContext, lamp: Literal["home.kitchen", "home.living_room", "home.room"]) -> str:
+    """Switches a lamp on."""
+    return lamp
+
+
+@tool
+def clock_of(context: ToolContext, zone: Zone) -> str:
+    """Tells the clock of the world."""
+    return zone
 
 
 @tool
@@ -108,6 +120,14 @@ def test_read_aborted_by_another_thread_raises_and_gives_the_cache_back(
 def test_read_arguments_of_somebody_elses_tool_are_found_by_kind(fed: LlamaBackbone, reader: ArgumentReader) -> None:
     rows = rows_of(fed, "What is the weather in Lisbon in fahrenheit?")
     assert reader.read(weather, rows) == {"city": "Lisbon", "scale": "fahrenheit"}
+
+
+def test_read_names_of_a_known_list_are_found_by_their_last_part(fed: LlamaBackbone, reader: ArgumentReader) -> None:
+    rows = rows_of(fed, "Switch on the lamp in the living room.")
+    assert reader.read(lamp, rows) == {"lamp": "home.living_room"}
+    for one in (reader, ArgumentReader(fed, None, lambda: NOW)):
+        rows = rows_of(fed, "Ask the world clock about Madrid, please.")
+        assert one.read(clock_of, rows) == {"zone": "Europe/Madrid"}
 
 
 def test_read_nested_arguments_fit_the_schema(fed: LlamaBackbone, reader: ArgumentReader) -> None:
