@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import tempfile
 import threading
 import time
@@ -45,7 +46,7 @@ from glasses.events import Outcome, Reply
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle, open_bundle, open_voice
 from glasses.runtime.heads import open_end_of_turn
-from glasses.types import Float32Array
+from glasses.types import SAMPLE_RATE_HZ, Float32Array
 
 SPEECH = data_path("models/eval/speech")
 BLOCK = 5  # turns of one system before it is the other's turn
@@ -54,6 +55,7 @@ ALONE = replace(NO_MEMORY, conversation=ConversationConfig(minutes=0))
 IDLE_S = 20.0
 SETTLE_S = 4.0  # PortAudio spins until a null sink gives its first sound, 1 to 2 s after the microphone is opened
 _REPLY_S = 20.0
+STALLED_S = 10.0  # what is played lies ready in the server, so it ends within a second of its length
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class System:
     waterfalls: list[dict[str, float]] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)  # of the whole process, for a turn
     unanswered: int = 0
+    unsaid: int = 0  # questions that the sound server did not play to the end, which are not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ def _idle(loaded: LoadedBundle, voice: Voice, listener: Listener) -> float:
 
 def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) -> None:
     """Some turns of one system, with a recording of their own. Raises what ended the assistant or the speech."""
-    replies: list[Reply] = []
+    replies, n_unsaid = list[Reply](), system.unsaid
     replied = threading.Condition()
 
     def observe(event: object) -> None:
@@ -205,7 +208,13 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
     def ask(number: int, pcm: Float32Array) -> None:
         process = psutil.Process()
         before = sum(process.cpu_times()[:2])
-        setting.room.play(pcm).wait()
+        speaking = setting.room.play(pcm)
+        try:
+            speaking.wait(len(pcm) / SAMPLE_RATE_HZ + STALLED_S)
+        except subprocess.TimeoutExpired:  # a machine so busy that the server starves
+            speaking.kill()
+            system.unsaid += 1
+            return
         with replied:
             replied.wait_for(lambda: len(replies) >= number, _REPLY_S)
         system.cpu_s.append(sum(process.cpu_times()[:2]) - before)
@@ -224,6 +233,8 @@ def _block(system: System, setting: Setting, questions: Sequence[Float32Array]) 
         tape = stack.enter_context(setting.room.tape(setting.folder / "tape.raw"))
         stack.callback(tape.terminate)
         _run_while_asked(assistant, questions, ask)
+    if system.unsaid > n_unsaid:  # what was half said cannot be told from a question
+        return
     sound = np.fromfile(setting.folder / "tape.raw", np.int16)
     waits = acoustic_waits_ms(sound[: len(sound) // 2 * 2].reshape(-1, 2), len(questions))
     system.waits_ms += [wait for wait in waits if wait is not None]
@@ -268,6 +279,7 @@ def _figures(system: System) -> dict[str, Any]:
     return {
         "turns": len(system.waits_ms),
         "unanswered": system.unanswered,
+        **({"unsaid": system.unsaid} if system.unsaid else {}),
         "first_audio_ms_p50": round(float(p50), 1),
         "first_audio_ms_p95": round(float(p95), 1),
         "after_end_ms_p50": median_waterfall_ms(system.waterfalls),
