@@ -12,7 +12,8 @@ from glasses.backbone.prompt import SYSTEM
 from glasses.errors import InputError, Reason, RemoteError
 from glasses.runtime.bundle import LoadedBundle
 from glasses.tools.acts import PlannedAct
-from glasses.tools.caller import ToolCall, ToolCaller
+from glasses.tools.call import ToolCall
+from glasses.tools.caller import ToolCaller
 from glasses.types import Float32Array
 
 PER_MINUTE = 30  # calls for all apps together: more is a program that runs wild

@@ -11,7 +11,8 @@ from glasses.runtime.heads import open_argument_reader, open_tool_chooser
 from glasses.runtime.prompt import suffix_of
 from glasses.system.supervised import SupervisedThread
 from glasses.tools.builtin import BUILTIN
-from glasses.tools.caller import ToolCall, ToolCaller
+from glasses.tools.call import ToolCall
+from glasses.tools.caller import ToolCaller
 from glasses.tools.registry import ToolRegistry
 from glasses.tools.routines import routines_in, tool_of
 from glasses.tools.store import ToolStore

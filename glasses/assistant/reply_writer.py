@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from glasses.assistant.claims import without_claims
 from glasses.assistant.reply import Synthesizer, TurnProgress, Write, record_work
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.repetition import stop_on_repetition
@@ -53,7 +54,7 @@ class ReplyWriter:
         Raises ModelError, ABORTED among others where `progress` says that nobody waits for it.
         """
         given = word_tokens(draft.turn.id, reply.canned_reply) if reply.canned_reply or reply.tool else None
-        for token in self._write(draft, progress) if given is None else given:
+        for token in without_claims(self._write(draft, progress)) if given is None else given:
             reply.first_token_ns = reply.first_token_ns or time.monotonic_ns()
             reply.tokens.append(token)
             progress.check()

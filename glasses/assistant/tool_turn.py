@@ -16,7 +16,8 @@ from glasses.assistant.reply import TurnProgress
 from glasses.errors import ModelError
 from glasses.events import Reply
 from glasses.system.daemon_call import call_on_daemon
-from glasses.tools.caller import ToolCall, ToolCaller
+from glasses.tools.call import ToolCall
+from glasses.tools.caller import ToolCaller
 from glasses.types import Float32Array
 
 SLOW_S = 0.8  # after which the wearer is told that it is under way
@@ -67,17 +68,22 @@ class CalledTools:
         self._caller, self._say_later = caller, say_later
         self._free = threading.Semaphore(_MAX_CALLS)
         self._last: _Running | None = None
+        self._plain: Reply | None = None  # to the last turn, where that asked for no tool
 
     def reply_to(self, reply: Reply, rows: Float32Array, progress: TurnProgress) -> str | None:
         """See `ToolTurns`. Raises ModelError as the backbone does, and ABORTED where nobody waits any more.
 
         A call that has begun is not undone by that: what comes of it is said later.
         """
+        plain, self._plain = self._plain, None
+        if plain and plain.ended and plain.draft.turn.id != reply.draft.turn.id:
+            self._caller.talked()
         call = self._caller.plan(rows)
         if call is None:
+            self._plain = reply
             return None
         reply.tool, reply.arguments = call.tool.name, dict(call.arguments)
-        if not (call.tool.reads_only and call.step == "call"):
+        if not call.reads_only:
             progress.wait_completed()
         if not self._free.acquire(blocking=False):
             return TOO_MANY

@@ -21,7 +21,8 @@ from glasses.folders import own_state_folder
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.given import Given
 from glasses.system import process_file
-from glasses.tools.caller import ToolCall, ToolCaller
+from glasses.tools.call import ToolCall
+from glasses.tools.caller import ToolCaller
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import ToolContext
 from glasses.types import Float32Array, UInt8Array

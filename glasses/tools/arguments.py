@@ -76,6 +76,11 @@ class ArgumentReader:
         self._speller.prepare()
         readers.prepare()
 
+    def words(self, rows: Float32Array) -> list[SaidWord]:
+        """The words that `rows` float32 (n, n_embd) spell, at most those of the last MAX_ROWS."""
+        first = max(0, len(rows) - MAX_ROWS)
+        return [SaidWord(one.text, one.first + first, one.last + first) for one in self._speller.words(rows[first:])]
+
     def read(self, tool: Tool, rows: Float32Array) -> dict[str, Any]:
         """The arguments of `tool` in `rows` float32 (n, n_embd), which are in the KV cache with the suffix behind them.
 

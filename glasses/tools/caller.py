@@ -9,70 +9,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
-
-import msgspec
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from glasses.errors import GlassesError, InputError, Reason
-from glasses.tools.builtin.about import learn_routine
+from glasses.tools.call import ToolCall, missing
+from glasses.tools.planner import NOT_UNDERSTOOD, Chooser, Planner, Reader
 from glasses.tools.printable import printable
-from glasses.tools.routines import PREFIX, routines_in, steps_of
 from glasses.tools.store import Image
 from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Float32Array
 
 log = logging.getLogger(__name__)
 WAIT_S = 30.0  # a question of a tool waits so long for its answer
-NOT_UNDERSTOOD = "I did not understand that."
+FOLLOW_S = 60.0  # so long a turn may lean on the call before it
 FAILED = "That did not work."
 CANCELLED = "All right, I leave it."
-Step = Literal["call", "confirm", "decline", "ask"]
-
-
-class Chosen(Protocol):
-    """What a turn asks for."""
-
-    @property
-    def name(self) -> str:
-        """Of a tool, or "confirm" or "decline"."""
-        ...
-
-
-class Chooser(Protocol):
-    """Tells which tool a turn asks for; see `ToolChooser`."""
-
-    def choose(self, rows: Float32Array, names: Sequence[str], *, waiting: bool = False) -> Chosen | None:
-        """One of `names`; "confirm" or "decline" where a question waits and the turn answers it; None: no tool."""
-        ...
-
-    def untrained(self, tools: Sequence[Tool], /) -> list[Tool]:
-        """Those that cannot be chosen yet."""
-        ...
-
-    def train(self, tool: Tool, /) -> None:
-        """Makes one of them so."""
-        ...
-
-
-class Reader(Protocol):
-    """Finds the arguments of a tool in a turn."""
-
-    def read(self, tool: Tool, rows: Float32Array, /) -> dict[str, Any]:
-        """What of the tool's arguments is in the turn's rows (n, n_embd). The KV cache is as it was when it returns."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """What a turn asks for. `step`: call the tool; do what was asked about, or leave it; ask for an argument."""
-
-    tool: Tool
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    step: Step = "call"
-    parts: tuple[ToolCall, ...] = ()  # of a routine, one after the other
-    problem: str = ""  # said instead of calling
+CHANGED = "Changed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +35,16 @@ class _Waiting:
     call: ToolCall
     for_yes: bool
     until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A call that was carried out, at `at_s`, and what was kept before and after it where it may have changed that."""
+
+    call: ToolCall
+    before: Image | None
+    after: Image | None
+    at_s: float
 
 
 class ToolCaller:
@@ -100,13 +63,14 @@ class ToolCaller:
         """`tools` gives all that may be called now, by name. `understand` is what `plan` is for a turn of typed words:
         the steps of routines are understood by it.
         """
+        self._planner = Planner(tools, chooser, reader, context, understand)
         self._tools, self._chooser, self._reader, self._context = tools, chooser, reader, context
         self._understand, self._clock_s = understand, clock_s
-        self._in_routine = False  # its steps are being understood
         self._lock = threading.Lock()
         self._waiting: _Waiting | None = None
-        self._before: Image | None = None  # the last call changed what was kept from this
-        self._after: Image | None = None
+        self._done: tuple[_Done, ...] = ()  # the last call, and the last one that was more than a question
+        self._undone: tuple[_Done, ...] | None = None  # what `_done` was before the last turn
+        self._change: tuple[Image, Image] | None = None  # what was kept before the last turn and after it
 
     def beside(self, understand: Callable[[str], ToolCall | None]) -> ToolCaller:
         """A caller of the same tools for somebody else's turns: what these wait for is not what ours wait for."""
@@ -126,19 +90,14 @@ class ToolCaller:
         None: nothing that a tool does. Raises ModelError as the backbone does.
         """
         waiting = self._waits()
-        tools = self._tools()
-        chosen = self._chooser.choose(rows, list(tools), waiting=waiting is not None and waiting.for_yes)
-        name = chosen.name if chosen else None
-        if waiting and waiting.for_yes and name in ("confirm", "decline"):
-            return ToolCall(waiting.call.tool, waiting.call.arguments, name)
-        if waiting and not waiting.for_yes and name in (None, waiting.call.tool.name):
-            found = self._reader.read(waiting.call.tool, rows)
-            if any(one in found for one in missing(waiting.call)):
-                return self._call(waiting.call.tool, {**waiting.call.arguments, **found})
-        tool = tools.get(name or "")
-        if tool is None or (self._in_routine and (tool is learn_routine or tool.name.startswith(PREFIX))):
-            return None
-        return self._call(tool, self._reader.read(tool, rows))
+        if waiting:
+            return self._planner.answer(rows, waiting.call, for_yes=waiting.for_yes)
+        return self._planner.plan(rows, [one.call for one in self._recent()])
+
+    def _recent(self) -> tuple[_Done, ...]:
+        """The calls that a turn may lean on, the last one first."""
+        with self._lock:
+            return tuple(one for one in self._done if self._clock_s() - one.at_s < FOLLOW_S)
 
     def prepare(self) -> None:
         """Does now what would make the first `plan` slow. Raises ModelError as the backbone does."""
@@ -147,16 +106,49 @@ class ToolCaller:
     def carry_out(self, call: ToolCall) -> str:
         """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
         before = self._kept(call)
+        taken_back = self._take_back(call)
         said = printable(self._said(call))
         after = self._kept(call)
+        if before is not None and taken_back is not None and after is not None:
+            if after == taken_back:  # it made nothing new, so what was stays
+                self._context.store.revert(before, after)
+                after = before
+            else:
+                said = f"{CHANGED} {said}"
         with self._lock:
-            self._before, self._after = before, after
+            self._change = (before, after) if before is not None and after is not None else None
+        self._remember(_Done(call, before if taken_back is None else taken_back, after, self._clock_s()))
         return said
+
+    def _take_back(self, call: ToolCall) -> Image | None:
+        """Takes back what a call that `call` corrects has done; what is kept then."""
+        found = next((one for one in self._recent() if one.call.tool is call.tool), None) if call.corrects else None
+        if found is None or found.before is None or found.after is None:
+            return None
+        self._context.store.revert(found.before, found.after)
+        return self._kept(call)
+
+    def _remember(self, done: _Done) -> None:
+        """Keeps what the next turn may lean on."""
+        call = done.call
+        is_asked = call.step in ("ask", "decline") or (call.step == "call" and call.tool.must_ask)
+        with self._lock:
+            acts = tuple(one for one in self._done if not one.call.reads_only)
+            self._undone = self._done
+            if is_asked or call.parts or call.problem:
+                self._done = ()
+            else:
+                self._done = (done, *acts[:1]) if call.reads_only else (done,)
+
+    def talked(self) -> None:
+        """A turn was answered without a tool: the next one leans on that."""
+        with self._lock:
+            self._done = ()
 
     def _kept(self, call: ToolCall) -> Image | None:
         """What is kept now, where the call may change it and it can be read."""
         try:
-            return None if call.tool.reads_only else self._context.store.image()
+            return None if call.reads_only else self._context.store.image()
         except InputError as error:
             log.error("what a tool changes cannot be taken back: %s", error)
             return None
@@ -176,13 +168,15 @@ class ToolCaller:
     def undo(self) -> None:
         """Takes back what the last call changed of what is kept: the wearer was not done speaking."""
         with self._lock:
-            before, after, self._before, self._after, self._waiting = self._before, self._after, None, None, None
-        if before and after:
-            self._context.store.revert(before, after)
+            change, self._change, self._waiting = self._change, None, None
+            self._done, self._undone = self._undone or (), None
+        if change:
+            self._context.store.revert(*change)
 
     def _said(self, call: ToolCall) -> str:
         if call.parts and not call.problem:
-            return " ".join(said for part in call.parts if (said := self._said(part)))
+            in_order = sorted(call.parts, key=lambda part: part.tool.must_ask)  # a question comes last, so it can wait
+            return " ".join(said for part in in_order if (said := self._said(part)))
         try:
             return self._instead(call) or self._do(call)
         except GlassesError as error:
@@ -230,34 +224,6 @@ class ToolCaller:
         with self._lock:
             self._waiting = None
 
-    def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
-        if steps := self._steps(tool):
-            understood = [self._step(step) for step in steps]
-            parts = tuple(part for part in understood if part)
-            problem = "" if len(parts) == len(steps) else NOT_UNDERSTOOD
-            return ToolCall(tool, parts=parts, problem=problem)
-        if isinstance(words := arguments.get("actions"), str) and tool is learn_routine:
-            try:
-                arguments = {**arguments, "actions": steps_of(words, lambda part: self._step(part) is not None)}
-            except InputError as error:
-                return ToolCall(tool, arguments, problem=str(error))
-        call = ToolCall(tool, arguments)
-        return replace(call, step="ask") if missing(call) else call
-
-    def _step(self, words: str) -> ToolCall | None:
-        """What one step of a routine asks for; routines in routines would have no end."""
-        self._in_routine = True
-        try:
-            return self._understand(words)
-        finally:
-            self._in_routine = False
-
-    def _steps(self, tool: Tool) -> tuple[str, ...]:
-        """The wearer's words for what a routine does; none for another tool."""
-        if not tool.name.startswith(PREFIX):
-            return ()
-        return next((one.steps for one in routines_in(self._context.store) if one.name == tool.name), ())
-
     def _wait(self, call: ToolCall, *, for_yes: bool) -> None:
         with self._lock:
             self._waiting = _Waiting(call, for_yes, self._clock_s() + WAIT_S)
@@ -267,9 +233,3 @@ class ToolCaller:
             if self._waiting and self._clock_s() > self._waiting.until_s:
                 self._waiting = None
             return self._waiting
-
-
-def missing(call: ToolCall) -> list[str]:
-    """The arguments that the tool needs and the call lacks, in the tool's order."""
-    fields = msgspec.structs.fields(call.tool.arguments)
-    return [one.encode_name for one in fields if one.required and one.encode_name not in call.arguments]

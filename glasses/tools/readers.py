@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,13 @@ _MISHEARD = {
     "wealth": "twelve", "well": "twelve", "passed": "past", "pass": "past", "have": "half", "men": "minutes",
     "minute's": "minutes", "our": "hour", "hours'": "hours", "end": "and", "morrow": "tomorrow",
 }  # fmt: skip
+_SPELLED = frozenset(  # that a slip of the finger may have changed
+    "second seconds minute minutes hour hours three four five seven eight nine eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty ninety quarter half past noon midnight today "
+    "tonight tomorrow morning afternoon evening night monday tuesday wednesday thursday friday saturday sunday every "
+    "january february march april june july august september october november december".split()
+)
+_LEAST_LETTERS = 4
 _OFTEN_MISHEARD = {"for": "four", "to": "two", "too": "two", "in": "an"}
 _LETTERS = {
     "ay": "a", "bee": "b", "bees": "b", "see": "c", "sea": "c", "seas": "c", "sees": "c", "cs": "c", "dee": "d",
@@ -117,13 +125,21 @@ def _with_clock(words: str) -> str:
 
 def _heard(words: str, read: Callable[[str], Any]) -> str:
     """The words if they are read, else with what may have been misheard set right. Raises InputError(BAD_INPUT)."""
-    tables = (_MISHEARD, _OFTEN_MISHEARD, _MISHEARD | _OFTEN_MISHEARD)
+    tables = ({}, _MISHEARD, _OFTEN_MISHEARD, _MISHEARD | _OFTEN_MISHEARD)
     others = [" ".join(table.get(word.lower(), word) for word in words.split()) for table in tables]
-    for one in (words, *(other for other in others if other != words)):
+    others += [" ".join(map(_spelled, other.split())) for other in (others[0], others[1])]
+    for one in dict.fromkeys((words, *others)):
         with suppress(InputError):
             read(one)
             return one
     raise InputError(Reason.BAD_INPUT, f"{words!r} is not understood")
+
+
+def _spelled(word: str) -> str:
+    """A word of times and numbers that is a letter or two away from this one, else the word itself."""
+    if len(word) < _LEAST_LETTERS or word.lower() in _SPELLED:
+        return word
+    return next(iter(difflib.get_close_matches(word.lower(), _SPELLED, 1, 0.8)), word)
 
 
 READERS: dict[str, Reader] = {

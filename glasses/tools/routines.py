@@ -19,6 +19,7 @@ from glasses.tools.tool import Tool, ToolContext
 MAX_STEPS = 8
 MAX_PHRASE = 60  # characters
 PREFIX = "routine_"
+_SIGNS = " .,;:!?\"'"
 _BETWEEN = re.compile(r"(,? and then |,? then |,? and |, |; )", re.IGNORECASE)
 _WORDINGS = ("{}.", "{}", "{}!", "Okay, {}.", "{} then.", "Well, {}.", "{}, please.", "Hey, {}.", "So, {}.", "Now {}.")
 
@@ -34,6 +35,11 @@ class Routine:
     def name(self) -> str:
         """Of its tool."""
         return PREFIX + re.sub(r"[^a-z0-9]+", "_", self.phrase.lower()).strip("_")[: MAX_PHRASE - len(PREFIX)]
+
+
+def is_phrase(tool: Tool, words: str) -> bool:
+    """Whether `words` are the phrase of the routine that `tool` stands for, and nothing else."""
+    return bool(words.strip()) and tool.name == Routine(words.strip(_SIGNS), ()).name
 
 
 def routines_in(store: ToolStore) -> list[Routine]:

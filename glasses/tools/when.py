@@ -42,6 +42,15 @@ _CLOCKS = (  # the first that matches, of the words with digits
 _FILLER = re.compile(r"\b(?:at|on|in|the|by|for|this|of|a|please|and|to|around|from|until)\b|[^\w\s]")
 
 
+# Words that say of which day or half of it a clock time is, or how it repeats.
+CONTEXT = re.compile(
+    rf"\b(?:(?:every|next|this|coming|on) {_DAY}s?|{_DAY}s?|(?:on )?weekdays|daily|weekly"
+    r"|every (?:week ?)?(?:day|morning|evening|night|afternoon|week)|(?:the day after )?tomorrow|today|tonight"
+    r"|(?:in the |at )?(?:morning|afternoon|evening|night)|[ap]\.?m\b\.?"
+    r"|(?:in|after) [\w ]+(?:minutes?|hours?|days?|weeks?)|from now|on the \w+(?: of \w+)?)(?!\w)"
+)
+
+
 _AGO = {"yesterday": 1, "day before yesterday": 2}
 
 

@@ -12,13 +12,14 @@ _ABLE = (
     "answer questions", "say what I hear and see", "tell the time and the date", "set timers, alarms and reminders",
     "keep notes", "calculate and convert", "spell", "read what is written in view", "take pictures", "play sounds",
 )  # fmt: skip
+UNABLE = "That is something I cannot do."
 _MOST_NAMED = 5  # of the tools that others brought
 
 
 @tool(examples=("Call my mother.", "What will the weather be?", "Turn on the lights.", "Play some music."))
 def unable(context: ToolContext) -> str:
     """Says that it cannot do this: calls, messages, music, lights, the way, the weather, shopping, the web."""
-    return "That is something I cannot do."
+    return UNABLE
 
 
 @tool(examples=("What can you do?", "Help."), reads_only=True)

@@ -15,6 +15,7 @@ from glasses.errors import InputError, Reason, RemoteError
 from glasses.tools.builtin.letters import spell
 from glasses.tools.builtin.notes import forget
 from glasses.tools.caller import ToolCaller
+from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext
 
@@ -45,6 +46,9 @@ class Wearer:
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return self.arguments
+
+    def words(self, rows: Any) -> list[SaidWord]:
+        return []
 
     def app_asks_for(self, name: str, **arguments: Any) -> str | None:
         self.name, self.arguments = name, arguments

@@ -15,6 +15,7 @@ from glasses.assistant import tool_turn
 from glasses.assistant.tool_turn import CalledTools
 from glasses.events import Outcome, TurnEvent, TurnSignal
 from glasses.tools.caller import FAILED, ToolCaller
+from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext, tool
 from glasses.types import Float32Array
@@ -25,10 +26,10 @@ class Asked:
     """A chooser and a reader that take a turn's first input for "tool value"."""
 
     def __init__(self) -> None:
-        self.words, self.learned = "", list[str]()
+        self.request, self.learned = "", list[str]()
 
     def choose(self, rows: Float32Array, names: Sequence[str], *, waiting: bool = False) -> Any:
-        return SimpleNamespace(name=self.words.partition(" ")[0])
+        return SimpleNamespace(name=self.request.partition(" ")[0])
 
     def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
         return [tool for tool in tools if tool.name not in self.learned]
@@ -38,6 +39,9 @@ class Asked:
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return {}
+
+    def words(self, rows: Any) -> list[SaidWord]:
+        return []
 
 
 class Tools:
@@ -81,7 +85,7 @@ class Tools:
         self.called = CalledTools(self.caller, self.later.append)
 
     def running(self, words: str) -> Running:
-        self.asked.words = words
+        self.asked.request = words
         return Running(tools=self.called)
 
 
@@ -124,7 +128,7 @@ def test_tool_of_a_turn_that_was_not_for_us_is_never_called(tools: Tools, event:
         running.wait_for(lambda: running.backbone.n_fed)
         time.sleep(0.02)
         running.put(signal(event))
-        tools.asked.words = "why"
+        tools.asked.request = "why"
         two = draft("b", turn_id=2)
         running.put(two, completed(two))
         running.wait_for(lambda: running.replies)
@@ -151,7 +155,7 @@ def test_slow_tool_is_told_to_be_under_way_and_its_sentence_comes_later(
         running.put(one, completed(one))
         running.wait_for(lambda: running.replies)
         assert said(running) == tool_turn.UNDER_WAY
-        tools.asked.words = "look"
+        tools.asked.request = "look"
         two = draft("b", turn_id=2)
         running.put(two, completed(two))  # the wearer goes on talking
         running.wait_for(lambda: len(running.replies) == 2)
@@ -224,7 +228,7 @@ def test_tool_of_a_turn_that_goes_on_is_undone_and_called_anew(
         running.put(TurnSignal(TurnEvent.INTERRUPTED, time.monotonic_ns(), 1, continues_turn=True))
         tools.go.set()
         running.wait_for(lambda: running.replies)
-        tools.asked.words = "act"
+        tools.asked.request = "act"
         two = draft("a and more")
         running.put(two, completed(two))
         running.wait_for(lambda: len(running.replies) == 2)

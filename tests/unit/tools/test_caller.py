@@ -14,6 +14,7 @@ from glasses.errors import InputError, Reason
 from glasses.tools import caller as callers
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.caller import CANCELLED, ToolCaller
+from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext, tool
 
@@ -39,6 +40,9 @@ class Turn:
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return self.arguments
+
+    def words(self, rows: Any) -> list[SaidWord]:
+        return []
 
 
 class Talk:

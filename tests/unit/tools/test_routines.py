@@ -13,9 +13,11 @@ import pytest
 
 from glasses.errors import InputError
 from glasses.tools.builtin import BUILTIN
-from glasses.tools.caller import NOT_UNDERSTOOD, ToolCall, ToolCaller
+from glasses.tools.call import ToolCall
+from glasses.tools.caller import NOT_UNDERSTOOD, ToolCaller
 from glasses.tools.registry import ToolRegistry
 from glasses.tools.routines import Routine, routines_in, steps_of, tool_of
+from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext
 
@@ -52,6 +54,9 @@ class Wearer:
 
     def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
         return self.arguments
+
+    def words(self, rows: Any) -> list[SaidWord]:
+        return []
 
     def says(self, tool_name: str, /, **arguments: Any) -> str:
         self.name, self.arguments = tool_name, arguments

@@ -1,0 +1,68 @@
+"""A sentence that asks for several things: "set a timer for five minutes and remind me to call Anna at six"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from glasses.tools import readers
+from glasses.tools.call import ToolCall, missing
+from glasses.tools.kinds import arguments_of
+from glasses.tools.said import SaidWord
+from glasses.tools.tool import Tool
+
+MAX_JOINTS = 4  # places in one sentence where another request may begin
+_LEAST_WORDS = 2  # of a request before or after a joint, as in "louder please", "mute yourself"
+_JOINING = frozenset("and then also plus".split())
+# Arguments that are whole sentences of the wearer: what follows them may well be a part of them.
+_SENTENCES = frozenset(("text", "actions"))
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The first request may end before word `end`, and the next one begin at word `begin`."""
+
+    end: int
+    begin: int
+
+
+def joints_of(said: Sequence[SaidWord]) -> list[Joint]:
+    """Where another request may begin: after "and", "then", "and also", or a sentence."""
+    words = [readers.bare(word.text).lower() for word in said]
+    found = list[Joint]()
+    i = 1
+    while i < len(words):
+        begin = i
+        while begin < len(words) and words[begin] in _JOINING:
+            begin += 1
+        if begin > i or re.search(r"[a-z]{2}[.;!?]$", said[i - 1].text):
+            found.append(Joint(i, begin))
+        i = max(i, begin) + 1
+    fits = [one for one in found if min(one.end, len(words) - one.begin) >= _LEAST_WORDS]
+    return fits[:MAX_JOINTS]
+
+
+def takes_sentence(tool: Tool) -> bool:
+    """Whether an argument of the tool is a sentence, which may hold an "and" of its own."""
+    return any(one.kind in _SENTENCES for one in arguments_of(tool.arguments))
+
+
+def are_apart(first: ToolCall, second: ToolCall, words: Sequence[str]) -> bool:
+    """Whether two calls that were read from the two sides of a joint are two requests; `words` are the second's.
+
+    Each must be whole. "Remind me to lock the door and call Anna" is one, as nothing can call Anna but the wearer.
+    """
+    if missing(first) or missing(second) or first.problem:
+        return False
+    if (first.tool, dict(first.arguments)) == (second.tool, dict(second.arguments)):
+        return False
+    if takes_sentence(first.tool):
+        return second.tool.name != "unable" and words[0].lower() != "to"
+    return True
+
+
+def is_left_out(whole: ToolCall, first: ToolCall, words: Sequence[str]) -> bool:
+    """Whether nothing of `words`, the second side of a joint, is in the call that was read from the whole sentence."""
+    same = (whole.tool, dict(whole.arguments)) == (first.tool, dict(first.arguments)) and not missing(first)
+    return same and bool(first.arguments) and not takes_sentence(first.tool) and len(words) > _LEAST_WORDS
