@@ -32,6 +32,7 @@ CONNECTOR_FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pooled": (("network",), ()),
     "soft-tokens": (("wording", "network"), ("adapter",)),
     "letters": (("wording",), ()),
+    "things": (("wording",), ()),
     "speech": (("decoder-begin", "decoder-step", "decoder-weights", "subwords"), ("task-prefix",)),
 }
 _OTHER_FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -20,6 +20,7 @@ from glasses.connectors.soft_decoder import SoftDecoder, read_subwords
 from glasses.connectors.soft_tokens import SoftTokenConnector
 from glasses.connectors.speech import SpeechConnector
 from glasses.connectors.text import TextConnector
+from glasses.connectors.things import ThingsConnector
 from glasses.connectors.token_mixture import TokenRowSource
 from glasses.decoders.speech import Voice
 from glasses.encoders.audio import AudioEncoder
@@ -221,6 +222,8 @@ def open_connector(name: str, backbone: TokenRowSource, sha256: str, n_threads: 
         )
     if manifest.kind == "letters":
         return TextConnector(paths["wording"], backbone)
+    if manifest.kind == "things":
+        return ThingsConnector(paths["wording"], backbone)
     if manifest.kind == "pooled":
         return _open_pooled(paths["network"], sha256, n_threads)
     raise ModelError(Reason.BAD_INPUT, f"models/manifests/{name}.toml: role {manifest.role!r} is no connector's")

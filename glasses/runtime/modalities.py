@@ -15,6 +15,7 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.encoders.text import TextEncoder
+from glasses.encoders.things import ThingEncoder
 from glasses.errors import InputError, Reason
 from glasses.memory.policy import MemoryPolicy
 from glasses.types import Latents, Modality
@@ -78,6 +79,7 @@ MODALITIES: dict[Modality, ModalityEntry] = {
         encodes_pictures=True,
         encoder_files=("detector", "recognizer"),
     ),
+    "things": ModalityEntry(ThingEncoder, False, "subject", MemoryPolicy(), "What is in view?", encodes_pictures=True),
     "audio": ModalityEntry(AudioEncoder, True, "request", MemoryPolicy(), _ABOUT_SOUND),
     "sound": ModalityEntry(SoundEncoder, True, "companion", MemoryPolicy("sounds", "pooled", "sound"), _ABOUT_SOUND),
 }
