@@ -104,7 +104,7 @@ def _speech(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -
 
 
 def _pictures(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
-    return dict(pictures.run(loaded.image_encoder, _answer(loaded, tick), HELD_OUT / "pictures", limit=limit))
+    return dict(pictures.run(loaded.encode_picture, _answer(loaded, tick), HELD_OUT / "pictures", limit=limit))
 
 
 def _sounds(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:

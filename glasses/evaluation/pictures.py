@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -24,14 +23,6 @@ from glasses.types import Latents, UInt8Array
 
 PICTURES = data_path("models/eval/pictures")
 QUESTION = "What is in view?"
-
-
-class Encoder(Protocol):
-    """The part of an image encoder that is needed here."""
-
-    def encode(self, rgb: UInt8Array, t_ns: int = 0) -> Latents:
-        """Encodes one picture."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ def hits(answer: str, accept: Sequence[str]) -> bool:
 
 
 def run(
-    encoder: Encoder,
+    encode: Callable[[UInt8Array], Sequence[Latents]],
     answer: Callable[[list[str | Latents]], str],
     folder: Path = PICTURES,
     *,
@@ -71,13 +62,13 @@ def run(
 ) -> dict[str, object]:
     """Asks `QUESTION` about every photograph, or `limit` of them spread over the set.
 
-    `answer` takes the inputs of a turn in order and returns the whole reply.
+    `encode` gives all latents of a picture; `answer` takes the inputs of a turn in order and returns the whole reply.
 
     `accuracy` is the share of hits; `chance` the share when each answer is held against every other picture instead;
     `text_only` the share that the same question gets with no picture given at all.
     """
     pictures = spread(list(read_pictures(folder)), limit)
-    answers = [answer([encoder.encode(picture.rgb), QUESTION]) for picture in pictures]
+    answers = [answer([*encode(picture.rgb), QUESTION]) for picture in pictures]
     blind = answer([QUESTION])
     grid = np.array([[hits(text, picture.accept) for picture in pictures] for text in answers])
     n = len(pictures)
