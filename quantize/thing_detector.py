@@ -20,7 +20,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from glasses.encoders.things import N_CLASSES, N_DISTANCES, STRIDES, places_of
+from glasses.encoders.things import N_DISTANCES, STRIDES, places_of
+from glasses.media.things import N_CLASSES
 from quantize import files
 
 LEAST_SIZE = 256  # of a weight that is worth packing

@@ -1,26 +1,31 @@
-"""Encodes the picture that a turn is about: what is in view at once, the text in it while the wearer speaks."""
+"""Encodes the picture that a turn is about: the view at once, things and text in it while the wearer speaks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import Frame, Latents
+from glasses.types import Frame, Latents, UInt8Array
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedView:
-    """A picture and its latents; those of the text in it may still be made."""
+    """A picture and its latents; those of the things and of the text in it may still be made."""
 
     frame: Frame
     image: Latents
+    things: Future[Latents] | None
     text: Future[Latents] | None
 
     def latents(self) -> tuple[Latents, ...]:
-        """All latents of the picture, those of text last, where there is any. Waits for them; raises as the encoder."""
-        text = self.text.result() if self.text else None
-        return (self.image, text) if text is not None and len(text.data) else (self.image,)
+        """All latents of the picture, as far as there are any, in the order of `LoadedEncoders.encode_picture`.
+
+        Waits for them; raises as the encoders do.
+        """
+        things, text = (future.result() if future else None for future in (self.things, self.text))
+        return tuple(one for one in (things, self.image, text) if one is not None and len(one.data))
 
 
 class ViewEncoder:
@@ -28,13 +33,17 @@ class ViewEncoder:
 
     def __init__(self, loaded: LoadedBundle) -> None:
         self._loaded = loaded
-        self._reading: ThreadPoolExecutor | None = None  # started by the first picture
+        self._worker: ThreadPoolExecutor | None = None  # started by the first picture
 
     def encode(self, frame: Frame) -> EncodedView:
         """Raises as the image encoder does."""
-        image, reader = self._loaded.image_encoder.encode(frame.rgb, frame.t_ns), self._loaded.text_encoder
-        if reader is None:
-            return EncodedView(frame, image, None)
-        if self._reading is None:
-            self._reading = ThreadPoolExecutor(1, "text in view")
-        return EncodedView(frame, image, self._reading.submit(reader.encode, frame.rgb, frame.t_ns))
+        loaded = self._loaded
+        image = loaded.image_encoder.encode(frame.rgb, frame.t_ns)
+        things = self._begun(loaded.thing_encoder.encode, frame) if loaded.thing_encoder else None
+        text = self._begun(loaded.text_encoder.encode, frame) if loaded.text_encoder else None
+        return EncodedView(frame, image, things, text)
+
+    def _begun(self, encode: Callable[[UInt8Array, int], Latents], frame: Frame) -> Future[Latents]:
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, "things and text in view")
+        return self._worker.submit(encode, frame.rgb, frame.t_ns)

@@ -16,8 +16,8 @@ import numpy as np
 from glasses.connectors.pooled import check_space
 from glasses.connectors.soft_tokens import read
 from glasses.connectors.token_mixture import TokenMixture, TokenRowSource
-from glasses.encoders.things import N_CLASSES, WIDTH, Thing, unpacked
 from glasses.errors import ModelError, Reason
+from glasses.media.things import N_CLASSES, WIDTH, Thing, unpacked
 from glasses.types import Float32Array, Latents, frozen
 
 N_SIDES = 3  # left, middle, right: thirds of the picture

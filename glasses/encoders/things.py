@@ -7,23 +7,21 @@ al. 2020). Overlapping boxes are one thing, whatever each takes it for: the late
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from glasses.encoders.image import check_picture
+from glasses.media.things import Box, Thing, packed
 from glasses.model_store.onnx import open_session, space_of
 from glasses.types import Float32Array, Latents, UInt8Array, frozen
 
 ENCODER_ID = "nanodet-416"
 INPUT_PX = 416
 STRIDES = (8, 16, 32)
-N_CLASSES = 80
 N_BINS = 11  # of the distance to an edge, in strides
 N_DISTANCES = 4 * N_BINS
-WIDTH = N_CLASSES + 4
 LEAST_SCORE = 0.4  # under it, on photographs, more boxes are wrong than right
 SAME_THING = 0.55  # overlap (intersection over union) of boxes that show one thing
 MOST_THINGS = 24
@@ -32,24 +30,9 @@ _MEAN = np.array([103.53, 116.28, 123.675], np.float32)
 _DEVIATION = np.array([57.375, 57.12, 58.395], np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """A thing in view: `classes` (80,) how likely each is, summing to 1; `box` x, y, width, height as shares of the
-    picture, x and y of its middle.
-    """
-
-    classes: Float32Array
-    box: tuple[float, float, float, float]
-
-
 def places_of(stride: int) -> int:
     """How many places the grid of a stride has."""
     return (INPUT_PX // stride) ** 2
-
-
-def unpacked(data: Float32Array) -> list[Thing]:
-    """The things of latents (n, WIDTH)."""
-    return [Thing(row[:N_CLASSES], tuple(map(float, row[N_CLASSES:]))) for row in data]  # type: ignore[arg-type]
 
 
 class ThingEncoder:
@@ -69,8 +52,7 @@ class ThingEncoder:
         pixels, scale = _pixels(rgb)
         scores, distances = self._session.run(["scores", "distances"], {"pixels": pixels})
         found = _things(np.asarray(scores), np.asarray(distances), scale)
-        data = np.array([[*one.classes, *one.box] for one in found], np.float32).reshape(-1, WIDTH)
-        return Latents(t_ns=t_ns, duration_ns=0, modality="things", data=frozen(data), space=self.space)
+        return Latents(t_ns=t_ns, duration_ns=0, modality="things", data=frozen(packed(found)), space=self.space)
 
 
 def _pixels(rgb: UInt8Array) -> tuple[Float32Array, tuple[float, float]]:
@@ -93,7 +75,7 @@ def _things(scores: Float32Array, distances: Float32Array, size: tuple[float, fl
         same = _overlap(boxes[sure[0]], boxes[sure]) >= SAME_THING
         classes = scores[sure[same]].max(0)
         x0, y0, x1, y1 = np.clip(boxes[sure[0]] / (*size, *size), 0, 1)
-        found.append(Thing(classes / classes.sum(), ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)))
+        found.append(Thing(classes / classes.sum(), Box((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)))
         sure = sure[~same]
     return found
 

@@ -27,6 +27,7 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.encoders.text import TextEncoder
+from glasses.encoders.things import ThingEncoder
 from glasses.errors import ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory
 from glasses.memory.writer import MemoryWriter
@@ -83,6 +84,11 @@ class LoadedEncoders:
         """The encoder of text in view; None: the bundle has none."""
         return cast("TextEncoder | None", self.encoders.get("text"))
 
+    @property
+    def thing_encoder(self) -> ThingEncoder | None:
+        """The encoder of things with a place; None: the bundle has none."""
+        return cast("ThingEncoder | None", self.encoders.get("things"))
+
     def encode_audio(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, ...]:
         """All latents of one window of float32 sound (N,) at 16 kHz: of the speech in it, then of the other sounds.
 
@@ -92,7 +98,9 @@ class LoadedEncoders:
         return tuple(self.encoders[name].encode(pcm, t_ns) for name in of_sound)
 
     def encode_picture(self, rgb: UInt8Array, t_ns: int = 0) -> tuple[Latents, ...]:
-        """All latents of one picture uint8 (H, W, 3): of what is in view, and of the text there, if there is any.
+        """All latents of one picture uint8 (H, W, 3): of things with a place, of the view, and of the text there.
+
+        Those of which there is nothing are left out. What stands last is nearest to the question and weighs most.
 
         Raises InputError as the encoders do, ModelError where one is opened now and cannot be.
         """

@@ -62,6 +62,7 @@ class ModalityEntry:
 _ABOUT_SOUND = "What is this sound?"
 # Where a turn brings several, the first of them here gives the question. Connectors are trained with these questions.
 MODALITIES: dict[Modality, ModalityEntry] = {
+    "things": ModalityEntry(ThingEncoder, False, "subject", MemoryPolicy(), "What is in view?", encodes_pictures=True),
     "image": ModalityEntry(
         ImageEncoder,
         False,
@@ -79,7 +80,6 @@ MODALITIES: dict[Modality, ModalityEntry] = {
         encodes_pictures=True,
         encoder_files=("detector", "recognizer"),
     ),
-    "things": ModalityEntry(ThingEncoder, False, "subject", MemoryPolicy(), "What is in view?", encodes_pictures=True),
     "audio": ModalityEntry(AudioEncoder, True, "request", MemoryPolicy(), _ABOUT_SOUND),
     "sound": ModalityEntry(SoundEncoder, True, "companion", MemoryPolicy("sounds", "pooled", "sound"), _ABOUT_SOUND),
 }

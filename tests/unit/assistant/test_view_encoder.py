@@ -32,9 +32,13 @@ class Text:
         return latents("text", self.n, t_ns)
 
 
-def views(text: Text | None) -> ViewEncoder:
-    image = SimpleNamespace(encode=lambda rgb, t_ns: latents("image", 49, t_ns))
-    return ViewEncoder(cast(LoadedBundle, SimpleNamespace(image_encoder=image, text_encoder=text)))
+def views(text: Text | None, n_things: int | None = None) -> ViewEncoder:
+    def encoder(modality: str, n: int) -> SimpleNamespace:
+        return SimpleNamespace(encode=lambda rgb, t_ns: latents(modality, n, t_ns))
+
+    things = None if n_things is None else encoder("things", n_things)
+    loaded = SimpleNamespace(image_encoder=encoder("image", 49), text_encoder=text, thing_encoder=things)
+    return ViewEncoder(cast(LoadedBundle, loaded))
 
 
 def test_view_encoder_reads_text_while_others_go_on() -> None:
@@ -57,3 +61,10 @@ def test_view_encoder_whose_recognizer_fails_says_so_where_the_latents_are_asked
     text.may_read.set()
     with pytest.raises(ModelError, match="broken recognizer"):
         views(text).encode(FRAME).latents()
+
+
+def test_view_encoder_gives_things_before_the_view_where_there_are_any() -> None:
+    text = Text(3)
+    text.may_read.set()
+    for n_things, expected in ((2, ["things", "image", "text"]), (0, ["image", "text"])):
+        assert [one.modality for one in views(text, n_things).encode(FRAME).latents()] == expected

@@ -10,14 +10,14 @@ import pytest
 
 from glasses.backbone.llama import LlamaBackbone
 from glasses.connectors.things import ThingsConnector, sides_of
-from glasses.encoders.things import N_CLASSES, Thing
 from glasses.errors import ModelError
+from glasses.media.things import N_CLASSES, Box, Thing, packed
 from glasses.model_store import store
 from glasses.types import Float32Array, Latents, frozen
 
 pytestmark = pytest.mark.models
 DOG, HORSE = 16, 17
-LEFT, RIGHT = (0.1, 0.5, 0.1, 0.3), (0.9, 0.5, 0.1, 0.3)
+LEFT, RIGHT = Box(0.1, 0.5, 0.1, 0.3), Box(0.9, 0.5, 0.1, 0.3)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def connector(backbone: LlamaBackbone) -> ThingsConnector:
     return ThingsConnector(store.path_of("things-connector"), backbone)
 
 
-def thing(kinds: dict[int, float], box: tuple[float, float, float, float]) -> Thing:
+def thing(kinds: dict[int, float], box: Box) -> Thing:
     classes = np.zeros(N_CLASSES, np.float32)
     for kind, probability in kinds.items():
         classes[kind] = probability
@@ -33,8 +33,7 @@ def thing(kinds: dict[int, float], box: tuple[float, float, float, float]) -> Th
 
 
 def latents(connector: ThingsConnector, *things: Thing) -> Latents:
-    data = np.array([[*one.classes, *one.box] for one in things], np.float32).reshape(-1, connector.width)
-    return Latents(0, 0, "things", frozen(data), connector.space)
+    return Latents(0, 0, "things", frozen(packed(things)), connector.space)
 
 
 def rows_of_text(backbone: LlamaBackbone, *parts: str) -> Float32Array:
@@ -54,10 +53,8 @@ def test_apply_to_certain_things_gives_the_rows_of_the_words(
 
 
 def test_apply_to_a_doubtful_thing_lies_between_the_names(connector: ThingsConnector, backbone: LlamaBackbone) -> None:
-    horse, dog, doubt = (
-        connector.apply(latents(connector, thing(kinds, LEFT)))
-        for kinds in ({HORSE: 1}, {DOG: 1}, {HORSE: 0.6, DOG: 0.4})
-    )
+    beliefs: list[dict[int, float]] = [{HORSE: 1.0}, {DOG: 1.0}, {HORSE: 0.6, DOG: 0.4}]
+    horse, dog, doubt = (connector.apply(latents(connector, thing(belief, LEFT))) for belief in beliefs)
     at = len(rows_of_text(backbone, "The picture shows", " one"))
     np.testing.assert_allclose(doubt[at], 0.6 * horse[at] + 0.4 * dog[at], atol=1e-4)
 
@@ -80,6 +77,6 @@ def test_connector_with_too_few_names_says_so(tmp_path: Path, backbone: LlamaBac
 
 
 def test_sides_of_a_thing_across_two_thirds_is_between_them() -> None:
-    left, middle, right = sides_of(thing({DOG: 1}, (1 / 3, 0.5, 0.2, 0.5)))
+    left, middle, right = sides_of(thing({DOG: 1}, Box(1 / 3, 0.5, 0.2, 0.5)))
     assert left == pytest.approx(middle, abs=1e-3)
     assert right < 0.01

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses.encoders.things import WIDTH, ThingEncoder, unpacked
+from glasses.encoders.things import ThingEncoder
 from glasses.errors import ModelError
 from glasses.media.pictures import read_image
+from glasses.media.things import WIDTH, unpacked
 from glasses.model_store import store
 from glasses.types import UInt8Array
 
