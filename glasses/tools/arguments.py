@@ -142,7 +142,10 @@ class ArgumentReader:
         if sentence.heads is None:
             return True if argument.name == "all" and re.search(r"\b(?:all|every|everything)\b", text) else None
         if argument.name == "all":
-            return True if sentence.heads.score_all(sentence.features) > 0 else None
+            is_all = re.search(r"\b(?:everything|all of (?:them|it))$", text) or (
+                sentence.heads.score_all(sentence.features) > 0
+            )
+            return True if is_all else None
         scores = {one: score for one, score in sentence.changes.items() if one in argument.choices}
         best = max(scores, key=lambda one: scores[one], default=None)
         return best if best and scores[best] > 0 else None

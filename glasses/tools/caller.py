@@ -16,6 +16,7 @@ from glasses.errors import GlassesError, InputError, Reason
 from glasses.tools.call import ToolCall, missing
 from glasses.tools.planner import NOT_UNDERSTOOD, Chooser, Planner, Reader
 from glasses.tools.printable import printable
+from glasses.tools.routines import PREFIX
 from glasses.tools.store import Image
 from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Float32Array
@@ -106,6 +107,20 @@ class ToolCaller:
     def carry_out(self, call: ToolCall) -> str:
         """Does it, or asks the wearer first; returns what is said. A tool that refuses says why."""
         before = self._kept(call)
+        is_sentence = bool(call.parts) and not call.tool.name.startswith(PREFIX)
+        carried = [self._carried(part) for part in (_in_order(call.parts) if is_sentence else (call,))]
+        after = self._kept(call)
+        with self._lock:
+            self._change = (before, after) if before is not None and after is not None else None
+            self._undone = self._done
+            acts = tuple(one for one in self._done if not one.call.reads_only)
+            done = tuple(done for _, done in reversed(carried) if _is_done(done.call))
+            self._done = (*done, *acts[:1]) if done and call.reads_only else done
+        return " ".join(said for said, _ in carried if said)
+
+    def _carried(self, call: ToolCall) -> tuple[str, _Done]:
+        """Does one call; what is said, and what was done."""
+        before = self._kept(call)
         taken_back = self._take_back(call)
         said = printable(self._said(call))
         after = self._kept(call)
@@ -115,10 +130,7 @@ class ToolCaller:
                 after = before
             else:
                 said = f"{CHANGED} {said}"
-        with self._lock:
-            self._change = (before, after) if before is not None and after is not None else None
-        self._remember(_Done(call, before if taken_back is None else taken_back, after, self._clock_s()))
-        return said
+        return said, _Done(call, before if taken_back is None else taken_back, after, self._clock_s())
 
     def _take_back(self, call: ToolCall) -> Image | None:
         """Takes back what a call that `call` corrects has done; what is kept then."""
@@ -127,18 +139,6 @@ class ToolCaller:
             return None
         self._context.store.revert(found.before, found.after)
         return self._kept(call)
-
-    def _remember(self, done: _Done) -> None:
-        """Keeps what the next turn may lean on."""
-        call = done.call
-        is_asked = call.step in ("ask", "decline") or (call.step == "call" and call.tool.must_ask)
-        with self._lock:
-            acts = tuple(one for one in self._done if not one.call.reads_only)
-            self._undone = self._done
-            if is_asked or call.parts or call.problem:
-                self._done = ()
-            else:
-                self._done = (done, *acts[:1]) if call.reads_only else (done,)
 
     def talked(self) -> None:
         """A turn was answered without a tool: the next one leans on that."""
@@ -175,8 +175,7 @@ class ToolCaller:
 
     def _said(self, call: ToolCall) -> str:
         if call.parts and not call.problem:
-            in_order = sorted(call.parts, key=lambda part: part.tool.must_ask)  # a question comes last, so it can wait
-            return " ".join(said for part in in_order if (said := self._said(part)))
+            return " ".join(said for part in _in_order(call.parts) if (said := self._said(part)))
         try:
             return self._instead(call) or self._do(call)
         except GlassesError as error:
@@ -233,3 +232,14 @@ class ToolCaller:
             if self._waiting and self._clock_s() > self._waiting.until_s:
                 self._waiting = None
             return self._waiting
+
+
+def _in_order(parts: tuple[ToolCall, ...]) -> list[ToolCall]:
+    """A question comes last, so that it can wait for its answer."""
+    return sorted(parts, key=lambda part: part.tool.must_ask)
+
+
+def _is_done(call: ToolCall) -> bool:
+    """Whether a call that was carried out has called its tool, which a turn may lean on then."""
+    is_asked = call.step in ("ask", "decline") or (call.step == "call" and call.tool.must_ask)
+    return not (is_asked or call.parts or call.problem)

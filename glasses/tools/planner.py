@@ -13,11 +13,12 @@ from glasses.tools.follow_up import FollowUp, follow_up_of, is_fragment, replace
 from glasses.tools.readers import bare
 from glasses.tools.routines import PREFIX, is_phrase, routines_in, steps_of
 from glasses.tools.said import SaidWord
-from glasses.tools.several import are_apart, is_left_out, joints_of
+from glasses.tools.several import are_apart, joints_of, may_be_apart, may_be_left_out
 from glasses.tools.tool import Tool, ToolContext
 from glasses.types import Float32Array
 
 NOT_UNDERSTOOD = "I did not understand that."
+NOT_DONE, LEFT_OUT = "I cannot do this: {}.", "I left this out: {}."
 
 
 class Chosen(Protocol):
@@ -84,8 +85,8 @@ class Planner:
         tool = tools.get(chosen.name) if chosen else None
         if tool is None or (self._in_routine and (tool is learn_routine or tool.name.startswith(PREFIX))):
             return None
-        call = self._call(tool, self._reader.read(tool, rows))
-        return call if self._in_routine else self._several(rows, call, tools)
+        several = None if self._in_routine else self._several(rows, tool, tools)
+        return several or self._call(tool, self._reader.read(tool, rows))
 
     def answer(self, rows: Float32Array, asked: ToolCall, *, for_yes: bool) -> ToolCall | None:
         """As `plan`, where the wearer was asked about `asked`: for a yes, or for an argument that is missing."""
@@ -132,32 +133,36 @@ class Planner:
             return None
         return replace(self._call(tool, arguments), corrects=new.lead == "correct" and not tool.reads_only)
 
-    def _several(self, rows: Float32Array, call: ToolCall, tools: Mapping[str, Tool]) -> ToolCall:
-        """The calls of a sentence that asks for several things, as one; else `call`, which was read from all of it."""
-        if call.tool is learn_routine or call.tool.name.startswith(PREFIX):
-            return call
+    def _several(self, rows: Float32Array, tool: Tool, tools: Mapping[str, Tool]) -> ToolCall | None:
+        """The calls of a sentence that asks for several things, as one; None: it asks for `tool` alone."""
+        if not _stands_alone(tool):
+            return None
         said = self._reader.words(rows)
         for joint in joints_of(said):
-            begin = said[joint.begin].first
+            left, right = rows[: said[joint.end].first], rows[said[joint.begin].first :]
             words = [bare(word.text) for word in said[joint.begin :]]
-            first = self._part(rows[: said[joint.end].first], tools, [bare(word.text) for word in said[: joint.end]])
-            second = self._part(rows[begin:], tools, words) if first else None
-            if first and second and are_apart(first, second, words):
-                rest = self._several(rows[begin:], second, tools)
+            one, other = self._part(left, tools), self._part(right, tools)
+            if one is None or (other and not may_be_apart(one, other, words)):
+                continue
+            first = self._read(one, left, [bare(word.text) for word in said[: joint.end]])
+            if other is None:
+                if one is tool and may_be_left_out(first, words) and first == self._read(tool, rows, ()):
+                    return replace(first, parts=(first, ToolCall(unable, problem=LEFT_OUT.format(" ".join(words)))))
+            elif are_apart(first, second := self._read(other, right, words)):
+                rest = self._several(right, other, tools) or second
                 return replace(first, parts=(first, *(rest.parts or (rest,))), problem="")
-            if first and second is None and is_left_out(call, first, words):
-                left_out = ToolCall(unable, problem=f"I left this out: {' '.join(words)}.")
-                return replace(first, parts=(first, left_out))
-        return call
+        return None
 
-    def _part(self, rows: Float32Array, tools: Mapping[str, Tool], words: Sequence[str]) -> ToolCall | None:
-        """What one of several requests in a sentence asks for; None: nothing by itself."""
+    def _part(self, rows: Float32Array, tools: Mapping[str, Tool]) -> Tool | None:
+        """The tool that one of several requests in a sentence asks for; None: nothing by itself."""
         chosen = self._chooser.choose(rows, list(tools))
         tool = tools.get(chosen.name) if chosen else None
-        if tool is None or tool is learn_routine or tool.name.startswith(PREFIX):
-            return None
+        return tool if tool and _stands_alone(tool) else None
+
+    def _read(self, tool: Tool, rows: Float32Array, words: Sequence[str]) -> ToolCall:
+        """The call that `words`, spelled by `rows`, ask for."""
         if tool.name == unable.name:
-            return ToolCall(tool, problem=f"I cannot do this: {' '.join(words)}.")
+            return ToolCall(tool, problem=NOT_DONE.format(" ".join(words)))
         return self._call(tool, self._reader.read(tool, rows))
 
     def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
@@ -187,3 +192,8 @@ class Planner:
         if not tool.name.startswith(PREFIX):
             return ()
         return next((one.steps for one in routines_in(self._context.store) if one.name == tool.name), ())
+
+
+def _stands_alone(tool: Tool) -> bool:
+    """Whether a request for the tool may be one of several: what is taught has an "and" of its own."""
+    return tool is not learn_routine and not tool.name.startswith(PREFIX)

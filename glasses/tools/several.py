@@ -48,21 +48,21 @@ def takes_sentence(tool: Tool) -> bool:
     return any(one.kind in _SENTENCES for one in arguments_of(tool.arguments))
 
 
-def are_apart(first: ToolCall, second: ToolCall, words: Sequence[str]) -> bool:
-    """Whether two calls that were read from the two sides of a joint are two requests; `words` are the second's.
+def may_be_apart(first: Tool, second: Tool, words: Sequence[str]) -> bool:
+    """Whether the tools of the two sides of a joint may be two requests; `words` are the second's.
 
-    Each must be whole. "Remind me to lock the door and call Anna" is one, as nothing can call Anna but the wearer.
+    "Remind me to lock the door and call Anna" is one, as nothing can call Anna but the wearer.
     """
-    if missing(first) or missing(second) or first.problem:
-        return False
-    if (first.tool, dict(first.arguments)) == (second.tool, dict(second.arguments)):
-        return False
-    if takes_sentence(first.tool):
-        return second.tool.name != "unable" and words[0].lower() != "to"
-    return True
+    return not takes_sentence(first) or (second.name != "unable" and words[0].lower() != "to")
 
 
-def is_left_out(whole: ToolCall, first: ToolCall, words: Sequence[str]) -> bool:
-    """Whether nothing of `words`, the second side of a joint, is in the call that was read from the whole sentence."""
-    same = (whole.tool, dict(whole.arguments)) == (first.tool, dict(first.arguments)) and not missing(first)
-    return same and bool(first.arguments) and not takes_sentence(first.tool) and len(words) > _LEAST_WORDS
+def are_apart(first: ToolCall, second: ToolCall) -> bool:
+    """Whether two calls that were read from the two sides of a joint are two requests: each is whole, and another."""
+    same = (first.tool, dict(first.arguments)) == (second.tool, dict(second.arguments))
+    return not (same or missing(first) or missing(second))
+
+
+def may_be_left_out(first: ToolCall, words: Sequence[str]) -> bool:
+    """Whether `words`, the second side of a joint, may have nothing to do with the call before it."""
+    whole = bool(first.arguments) and not missing(first) and not takes_sentence(first.tool)
+    return whole and len(words) > _LEAST_WORDS

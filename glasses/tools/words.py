@@ -52,10 +52,10 @@ def moments(at: datetime, repeat: str | None, now: datetime) -> str:
 
 
 def listed(said: list[str], word: str = "and") -> str:
-    """As "a, b and c"; with a comma before the word too where one of them has one."""
+    """As "a, b and c"; with a comma before the word too where one of them has one, or the word."""
     if len(said) < 2:
         return "".join(said)
-    comma = "," if any("," in one for one in said) else ""
+    comma = "," if any("," in one or f" {word} " in one for one in said) else ""
     return ", ".join(said[:-1]) + f"{comma} {word} {said[-1]}"
 
 

@@ -221,6 +221,20 @@ def test_sentence_with_and_is_one_request_or_two(talk: Talk, words: str, said: s
     assert talk.due == due
 
 
+def test_correction_after_two_requests_changes_the_one_that_it_fits(talk: Talk) -> None:
+    talk.says("Set a timer for five minutes and remind me to eat at six.")
+    talk.says("I meant ten minutes.")
+    assert talk.due == ["timer 10:40", "reminder 18:00"]
+    talk.caller.undo()
+    assert talk.due == ["timer 10:35", "reminder 18:00"]
+
+
+def test_two_requests_of_a_turn_that_goes_on_are_both_taken_back(talk: Talk) -> None:
+    talk.says("Set a timer for five minutes and remind me to eat at six.")
+    talk.caller.undo()
+    assert talk.due == []
+
+
 def test_question_of_one_of_two_requests_waits_until_the_other_is_done(talk: Talk) -> None:
     talk.store.add_note("milk", datetime(2026, 3, 4))
     said = talk.says("Delete my notes and set a timer for five minutes.")
