@@ -1,33 +1,48 @@
-"""The text connector: soft letters of what is in view -> rows of the backbone that spell it.
+"""The text connector: soft letters of what is in view -> soft tokens that spell it as the backbone spells text.
 
-The rows need no training for a backbone: they are its own token embeddings, and the text is tokenized as a whole, as
-typed text is.
+A word whose letters are in doubt is not decided by the letters alone. Each of its spellings is tokenized as the
+backbone would; its vocabulary knows words, so a spelling of few tokens is likelier than one of many. What is then
+still in doubt stays so: the rows are the mean of the spellings' tokens, weighted by how likely each is.
+
+The rows need no training for a backbone: they are its own token embeddings.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from glasses.connectors.letter_beam import Spelling, words_of
 from glasses.connectors.pooled import check_space
 from glasses.connectors.soft_tokens import read
 from glasses.connectors.token_mixture import TokenRowSource
 from glasses.errors import InputError, Reason
-from glasses.media.letters import NONE, SPACE, WIDTH, SoftLine, unpacked
+from glasses.media.letters import SPACE, WIDTH, SoftLine, unpacked
 from glasses.types import Float32Array, Latents, frozen
 
-BESIDE = "  "  # between lines that stand beside each other
+BESIDE = " "  # between lines that stand beside each other, before the space of the next word
 BELOW = "\n"
+TOKEN_COST = 1.5  # nats for each token of a spelling; from 0.6 to 3 as many lines of 150 are read rightly
+INVERSE_TEMPERATURE = 4  # power of the probabilities before rows are mixed, as in speech.py
+RIDGE = 0.1  # from 0.03 to 0.3 the same questions are told apart
+MAX_ROWS = 480  # of one picture: about a page, and a quarter of the context; what is below is left out
 
 
 class TextConnector:
     """Latents (T, letters.WIDTH) -> rows (n, n_embd): the wording before the text, the text, the wording after it."""
 
     def __init__(self, wording: Path, backbone: TokenRowSource) -> None:
-        """`wording` (JSON) holds what stands `before` and `after` the text. Raises ModelError: TOO_LARGE, CORRUPT."""
-        around = read(wording, {"before", "after"})
-        self._before, self._after = str(around["before"]), str(around["after"])
+        """`wording` (JSON) holds what stands `before` and `after` the text, and questions about text and pictures.
+
+        Raises ModelError: TOO_LARGE, CORRUPT.
+        """
+        table = read(wording, {"before", "after", "about_text", "about_picture"})
+        self._before, self._after = str(table["before"]), str(table["after"])
+        self._questions = list[str](table["about_text"]), list[str](table["about_picture"])
         self._backbone = backbone
         self.width, self.space = WIDTH, SPACE
 
@@ -42,21 +57,60 @@ class TextConnector:
             lines = unpacked(latents.data)
         except ValueError as error:
             raise InputError(Reason.BAD_INPUT, str(error)) from error
-        text = self._before + text_of(lines) + self._after if lines else ""
-        return frozen(self._backbone.token_rows(self._backbone.tokenize(text, special=False) if text else []))
+        words = np.concatenate([self._plain(""), *self._words(lines)])
+        if not len(words):
+            return frozen(words)
+        return frozen(np.concatenate([self._plain(self._before), words[:MAX_ROWS], self._plain(self._after)]))
+
+    def is_about_text(self, rows: Float32Array) -> bool:
+        """Whether rows (n, n_embd) of a request ask for something that is written, rather than for what is in view."""
+        if not len(rows):
+            return False
+        return float(self._about_text @ np.append(_direction(rows), 1.0)) > 0
+
+    @cached_property
+    def _about_text(self) -> Float32Array:
+        """The weights of a ridge regression (n_embd + 1,) on the mean row of each question, +1 about text, -1 about
+        pictures. It is fitted here, so that it is there for every backbone.
+        """
+        rows = [[_direction(self._plain(one)) for one in questions] for questions in self._questions]
+        told = [np.full(len(some), sign / len(some), np.float32) for some, sign in zip(rows, (1, -1), strict=True)]
+        given = np.append(np.concatenate(rows), np.ones((sum(map(len, rows)), 1), np.float32), axis=1)
+        wanted = np.concatenate(told) * len(given) / 2  # both kinds weigh the same
+        inner = given @ given.T + RIDGE * np.eye(len(given), dtype=np.float32)
+        return np.asarray(given.T @ np.linalg.solve(inner, wanted), np.float32)
+
+    def _words(self, lines: Sequence[SoftLine]) -> Iterator[Float32Array]:
+        """The rows of each word, and of what stands between lines."""
+        row: int | None = None
+        for line in lines:
+            is_first = line.row != row
+            if row is not None:
+                yield self._plain(BELOW if is_first else BESIDE)
+            row = line.row
+            for i, word in enumerate(words_of(line)):
+                yield self._word(word, begins=is_first and i == 0)
+
+    def _word(self, word: Sequence[Spelling], *, begins: bool) -> Float32Array:
+        """The soft tokens of one word; `begins`: a line, where it has no space before it."""
+        spelled = [self._tokens(one.text if begins else f" {one.text}") for one in word]
+        scores = [
+            math.log(one.probability + 1e-12) - TOKEN_COST * len(ids) for one, ids in zip(word, spelled, strict=True)
+        ]
+        best = max(range(len(word)), key=lambda i: scores[i])
+        alike = [i for i, ids in enumerate(spelled) if len(ids) == len(spelled[best])]
+        weights = np.array([math.exp(scores[i] - scores[best]) for i in alike], np.float32) ** INVERSE_TEMPERATURE
+        rows = np.stack([self._backbone.token_rows(spelled[i]) for i in alike])
+        return np.einsum("i,ijk->jk", weights / weights.sum(), rows).astype(np.float32)
+
+    def _plain(self, text: str) -> Float32Array:
+        return self._backbone.token_rows(self._tokens(text) if text else [])
+
+    def _tokens(self, text: str) -> list[int]:
+        return self._backbone.tokenize(text, special=False)
 
 
-def text_of(lines: list[SoftLine]) -> str:
-    """The likeliest letters, for people to read: a line of text for each row."""
-    out = ""
-    for before, line in zip([None, *lines], lines, strict=False):
-        out += "" if before is None else BESIDE if before.row == line.row else BELOW
-        out += likeliest(line)
-    return out
-
-
-def likeliest(line: SoftLine) -> str:
-    """The likeliest letter of each step of a line, the same letter in adjoining steps once."""
-    best = line.letters[:, 0]
-    begins = (best != NONE) & np.append(True, best[1:] != best[:-1])
-    return "".join(chr(point) for point in best[begins]).strip()
+def _direction(rows: Float32Array) -> Float32Array:
+    """The mean of rows, each of length 1: rare words have long rows in some backbones, short ones in others."""
+    mean = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)).mean(axis=0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-6)

@@ -127,6 +127,11 @@ class LoadedBundle(LoadedEncoders):
         """The connector of speech."""
         return cast(SpeechConnector, self.connectors["audio"])
 
+    @property
+    def text_connector(self) -> TextConnector | None:
+        """The connector of text in view; None: the bundle has none."""
+        return cast("TextConnector | None", self.connectors.get("text"))
+
     def widths(self) -> dict[str, int]:
         """Every latent space that the connectors accept, with the width of its latents."""
         connectors = [*self.connectors.values(), *([self.ambience] if self.ambience else [])]

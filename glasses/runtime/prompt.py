@@ -33,7 +33,7 @@ class PromptState:
     `has_question`: spoken or typed words came. `is_typed`: typed words came. `modalities`: of the latents that came.
     `companion` and `n_spoken`: latents of the input before this one, where they were speech, and how many rows were
     made of it. `task_prefix_rows` and `ambient_rows` are used if a typed request follows spoken words: rows that stand
-    before the request, and rows of what else was heard beside the words.
+    before the request, and rows of what else was heard beside the words. `said_rows`: those of all spoken words.
     """
 
     has_question: bool = False
@@ -43,6 +43,7 @@ class PromptState:
     n_spoken: int = 0
     task_prefix_rows: Float32Array | None = None
     ambient_rows: tuple[Float32Array, ...] = ()
+    said_rows: tuple[Float32Array, ...] = ()
 
     def begin(self) -> None:
         """Another turn begins: nothing has come yet."""
@@ -90,6 +91,7 @@ def _request(loaded: LoadedBundle, latents: Latents, rows: Float32Array, state: 
     """The rows of speech with those around them; `rows` is empty where nobody spoke."""
     state.companion, state.n_spoken = latents, len(rows)
     state.has_question = state.has_question or len(rows) > 0
+    state.said_rows = (*state.said_rows, rows)
     parts = [loaded.ambience.apply_beside_words(latents), rows] if loaded.ambience else [rows]
     if len(rows) and state.is_typed:
         parts.append(loaded.speech_connector.task_prefix_rows)
@@ -114,17 +116,33 @@ def request_of(
     *,
     on_question: Callable[[str], None] = lambda question: None,
 ) -> list[ModelInput]:
-    """What the user says in a turn: its inputs in order, and a question where none was put: `on_question` is told."""
+    """What the user says in a turn: its inputs in order, and a question where none was put: `on_question` is told.
+
+    Of a picture with text that the words ask about, the text alone: beside rows that show an animal a small backbone
+    answers with the animal.
+    """
     out: list[ModelInput] = []
+    pictures, typed = list[int](), list[list[int]]()
     state = PromptState()
     for one in inputs:
         if isinstance(one, str):
-            out += [*state.begin_text(), loaded.backbone.tokenize(one, special=False)]
-        else:
-            out.append(connect(loaded, one, state))
+            typed.append(loaded.backbone.tokenize(one, special=False))
+            out += [*state.begin_text(), typed[-1]]
+            continue
+        if _modality(one) == "image":
+            pictures.append(len(out))
+        out.append(connect(loaded, one, state))
     if not state.has_question:
         on_question(question_about(state.modalities))
+    if pictures and "text" in state.modalities and state.has_question:
+        said = np.concatenate([*state.said_rows, *map(loaded.backbone.token_rows, typed)])
+        if (connector := loaded.text_connector) and connector.is_about_text(said):
+            out = [part for i, part in enumerate(out) if i not in pictures]
     return out + question_of(loaded, state)
+
+
+def _modality(given: Latents | ConnectedInput) -> Modality:
+    return given.latents.modality if isinstance(given, ConnectedInput) else given.modality
 
 
 def rows_of(backbone: LlamaBackbone, parts: Sequence[ModelInput]) -> Float32Array:
