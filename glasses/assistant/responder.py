@@ -258,7 +258,7 @@ class Responder:
 
     def _answer(self, reply: Reply) -> None:
         self._poll(reply)
-        reply.canned_reply = self._canned_reply(reply.draft)
+        reply.canned_reply = self._canned_reply(self._tools.heard(reply.draft) if self._tools else reply.draft)
         if not reply.canned_reply:
             self._prefill(reply)
         if not reply.draft.may_be_complete:

@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from glasses.assistant.reply import TurnProgress
 from glasses.errors import ModelError
-from glasses.events import Reply
+from glasses.events import Draft, Reply
 from glasses.system.daemon_call import call_on_daemon
 from glasses.tools.call import ToolCall
 from glasses.tools.caller import ToolCaller
@@ -32,6 +32,10 @@ class ToolTurns(Protocol):
 
     def reply_to(self, reply: Reply, rows: Float32Array, progress: TurnProgress) -> str | None:
         """What is said where the turn asks for a tool, maybe ""; None where the backbone is to answer."""
+        ...
+
+    def heard(self, draft: Draft) -> Draft:
+        """The draft without what it was taken to ask of the memory, where it answers a question of a tool."""
         ...
 
     def undo(self) -> None:
@@ -89,6 +93,10 @@ class CalledTools:
             return TOO_MANY
         self._last = self._start(call)
         return self._said(self._last, progress)
+
+    def heard(self, draft: Draft) -> Draft:
+        """See `ToolTurns`: "twelve minutes" is like nothing that the memory's heads were trained on."""
+        return replace(draft, memory_intent="") if self._caller.waits else draft
 
     def undo(self) -> None:
         """See `ToolTurns`. A call that still runs is undone when it is done."""

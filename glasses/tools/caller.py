@@ -80,6 +80,11 @@ class ToolCaller:
         )
 
     @property
+    def waits(self) -> bool:
+        """Whether a question waits for its answer."""
+        return self._waits() is not None
+
+    @property
     def waits_for_yes(self) -> bool:
         """Whether a question waits to be agreed to."""
         waiting = self._waits()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from glasses.assistant import tool_turn
 from glasses.assistant.tool_turn import CalledTools
-from glasses.events import Outcome, TurnEvent, TurnSignal
+from glasses.events import Draft, Outcome, TurnEvent, TurnSignal
 from glasses.tools.caller import FAILED, ToolCaller
 from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
@@ -78,15 +79,20 @@ class Tools:
             """Breaks."""
             raise KeyError
 
-        tools = {one.name: one for one in (act, look, slow, silent, broken)}
+        @tool
+        def measure(context: ToolContext, length: str) -> str:
+            """Measures a length."""
+            return length
+
+        tools = {one.name: one for one in (act, look, slow, silent, broken, measure)}
         self.asked = Asked()
         context = ToolContext(lambda: datetime(2026, 3, 4, 10, 30), ToolStore(":memory:"))
         self.caller = ToolCaller(lambda: tools, self.asked, self.asked, context)
         self.called = CalledTools(self.caller, self.later.append)
 
-    def running(self, words: str) -> Running:
+    def running(self, words: str, **how: Any) -> Running:
         self.asked.request = words
-        return Running(tools=self.called)
+        return Running(tools=self.called, **how)
 
 
 @pytest.fixture
@@ -244,3 +250,30 @@ def test_tools_that_came_are_learned_while_nobody_is_answered(tools: Tools) -> N
         running.put(one, completed(one))
         running.wait_for(lambda: running.replies)
     assert said(running) == "Nothing changed."
+
+
+def test_answer_to_a_tools_question_asks_nothing_of_the_memory(tools: Tools) -> None:
+    def canned_reply(draft: Draft) -> str:
+        return "Touch me." if draft.memory_intent == "wipe" else ""
+
+    with tools.running("measure", canned_reply=canned_reply) as running:
+        for number, intent in ((1, "wipe"), (2, ""), (3, "wipe")):
+            one = replace(draft(turn_id=number), memory_intent=intent)
+            running.put(one, completed(one))
+            running.wait_for(lambda number=number: len(running.replies) == number)
+    assert [reply.text for reply in running.replies] == ["Touch me.", *["With what length?"] * 2]
+
+
+def test_turn_after_one_without_a_tool_does_not_lean_on_the_tool_before(tools: Tools) -> None:
+    with tools.running("look") as running:
+        for number, words in ((1, "look"), (2, "why")):
+            tools.asked.request = words
+            one = draft(turn_id=number)
+            running.put(one, completed(one))
+            running.wait_for(lambda number=number: len(running.replies) == number)
+            assert bool(tools.caller._recent())
+        tools.asked.request = "why"
+        one = draft(turn_id=3)
+        running.put(one, completed(one))
+        running.wait_for(lambda: len(running.replies) == 3)
+    assert not tools.caller._recent()
