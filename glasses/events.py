@@ -64,7 +64,8 @@ class Draft:
     format. `may_be_complete`: the user stopped speaking, so this may be the whole turn. `is_final`: the turn manager
     considers it complete; a later draft can still replace it if speech resumes. `follows_interruption`: the turn
     interrupted a reply, so the part of that reply which was heard stays in the KV cache. `work_ns`: when making the
-    draft began and ended. `memory_intent`: what the turn asks of the memory.
+    draft began and ended. `memory_intent`: what the turn asks of the memory. `unseen`: why nothing can be made out in
+    its picture, as a sentence to the wearer.
     """
 
     turn: Turn
@@ -74,6 +75,7 @@ class Draft:
     follows_interruption: bool
     work_ns: tuple[int, int]
     memory_intent: MemoryIntent = ""
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

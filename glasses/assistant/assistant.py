@@ -291,7 +291,11 @@ class Assistant:
 
 
 def unseen(draft: Draft) -> str:
-    """What is said to a touch that looks where no picture came, as the backbone would make one up; else ""."""
+    """What is said to a touch that looks where no picture came, or nothing can be made out in it, as the backbone would
+    make something up; else "".
+    """
     looks = draft.turn.cause == "long_press" and draft.may_be_complete
     has_picture = any(isinstance(one, Latents) and one.modality == "image" for one in draft.turn.inputs)
-    return NO_PICTURE if looks and not has_picture else ""
+    if not looks:
+        return ""
+    return draft.unseen if has_picture else NO_PICTURE

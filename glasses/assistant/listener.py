@@ -276,6 +276,7 @@ class Listener:
             follows_interruption=self._encoder.cause == "barge_in",
             work_ns=(began_ns, time.monotonic_ns()),
             memory_intent=encoded.memory_intent,
+            unseen=encoded.unseen,
         )
         return self._draft
 

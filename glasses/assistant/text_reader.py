@@ -9,6 +9,7 @@ from typing import Protocol
 
 from glasses.encoders.text import TextView
 from glasses.errors import InputError, ModelError, Reason
+from glasses.media.view_quality import why_unseen
 from glasses.model_store import store
 from glasses.runtime.bundle import open_encoders
 from glasses.runtime.bundle_choice import chosen_bundle
@@ -53,10 +54,11 @@ class TextReader:
         with self._lock:
             if page and self._pages and self._clock_s() < self._until_s:
                 return self._turned(page)
-            view = self._encoder.view(self._look())
+            picture = self._look()
+            view = self._encoder.view(picture)
             self._pages, self._at = pages(rows_of(view)), 0
             if not self._pages:
-                raise InputError(Reason.NOT_FOUND, why_unread(view))
+                raise InputError(Reason.NOT_FOUND, why_unread(view, picture))
             return self._page(SOME_UNREAD if view.n_unread else "")
 
     def forget(self) -> None:
@@ -99,8 +101,8 @@ def rows_of(view: TextView) -> list[str]:
     return [" ".join(row) for row in rows.values()]
 
 
-def why_unread(view: TextView) -> str:
-    """What is said where nothing could be read."""
+def why_unread(view: TextView, picture: UInt8Array) -> str:
+    """What is said where nothing could be read in the picture."""
     if view.n_unknown:
         return UNKNOWN_SCRIPT
-    return UNREADABLE if view.n_unread else NO_TEXT
+    return UNREADABLE if view.n_unread else why_unseen(picture) or NO_TEXT

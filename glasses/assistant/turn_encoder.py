@@ -40,12 +40,14 @@ class EncodedTurn:
     """The turn as it stands, and the user's rows float32 (n, n_embd) in its prompt.
 
     `completeness`: probability that the words are a complete sentence; None without a head, or for a part of a turn.
+    `unseen`: why nothing can be made out in its picture, as a sentence to the wearer; else "".
     """
 
     turn: Turn
     rows: Float32Array
     completeness: float | None = None
     memory_intent: MemoryIntent = ""
+    unseen: str = ""
 
 
 class TurnEncoder:
@@ -159,7 +161,9 @@ class TurnEncoder:
         if (intent == "sound" and self._before) or (intent == "picture" and seen):
             recalled = ()  # what was heard right before the activation, or is looked at, is what is meant
         turn = Turn(self.turn_id, end_ns, self.cause, (*seen, *recalled, *self._before, *heard))
-        return EncodedTurn(turn, self._rows(turn, speech, words), completeness, intent)
+        reads = any(one.modality == "text" for one in seen)  # what can be read can be seen
+        unseen = self._view.unseen if self._view and seen and not reads else ""
+        return EncodedTurn(turn, self._rows(turn, speech, words), completeness, intent, unseen)
 
     def with_all_latents(self, turn: Turn) -> Turn:
         """The turn of the last draft with the latents that its rows did not need."""

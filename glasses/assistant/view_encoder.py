@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from glasses.media.view_quality import why_unseen
 from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Frame, Latents, UInt8Array
 
@@ -18,6 +19,7 @@ class EncodedView:
     image: Latents
     things: Future[Latents] | None
     text: Future[Latents] | None
+    unseen: str = ""  # why nothing can be made out, as a sentence to the wearer
 
     def latents(self) -> tuple[Latents, ...]:
         """All latents of the picture, as far as there are any, in the order of `LoadedEncoders.encode_picture`.
@@ -41,7 +43,7 @@ class ViewEncoder:
         image = loaded.image_encoder.encode(frame.rgb, frame.t_ns)
         things = self._begun(loaded.thing_encoder.encode, frame) if loaded.thing_encoder else None
         text = self._begun(loaded.text_encoder.encode, frame) if loaded.text_encoder else None
-        return EncodedView(frame, image, things, text)
+        return EncodedView(frame, image, things, text, why_unseen(frame.rgb))
 
     def _begun(self, encode: Callable[[UInt8Array, int], Latents], frame: Frame) -> Future[Latents]:
         if self._worker is None:

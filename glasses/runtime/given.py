@@ -11,6 +11,7 @@ from glasses.audio.sound_files import is_silent
 from glasses.audio.vad import Vad
 from glasses.encoders.audio import windows
 from glasses.media.picture_content import nothing_in
+from glasses.media.view_quality import why_unseen
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedEncoders
 from glasses.types import Float32Array, Latents
@@ -43,7 +44,7 @@ def why_empty(given: Given) -> str | None:
         return None
     if given.ndim == 3 and given.shape[2] == 3 and given.dtype == np.uint8:
         why = nothing_in(given)
-        return None if why is None else f"I cannot see anything in the picture: {why}."
+        return why_unseen(given) or None if why is None else f"I cannot see anything in the picture: {why}."
     if given.ndim == 1 and given.dtype == np.float32 and np.isfinite(given).all() and is_silent(given):
         return "I hear nothing: the sound is silent."
     return None  # or no sound and no picture: the encoders say what it is

@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from glasses.errors import InputError, Reason
 from glasses.media.codes import Code, read_codes
+from glasses.media.view_quality import why_unseen
 from glasses.tools import words
 from glasses.tools.printable import printable
 from glasses.tools.tool import ToolContext, tool
 
+NO_CODE = "I see no code that I can read. Hold it closer, and still."
 MAX_TOLD = 160  # characters of one code: some ten seconds of speech
 MAX_CODES = 5  # of one picture
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{1,20}:\S", re.IGNORECASE)
@@ -31,9 +33,10 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{1,20}:\S", re.IGNORECASE)
 )
 def read_code(context: ToolContext) -> str:
     """Reads the QR codes and bar codes in view, and opens nothing."""
-    found = read_codes(context.picture())
+    picture = context.picture()
+    found = read_codes(picture)
     if not found:
-        raise InputError(Reason.NOT_FOUND, "I see no code that I can read. Hold it closer, and still.")
+        raise InputError(Reason.NOT_FOUND, why_unseen(picture) or NO_CODE)
     if len(found) == 1:
         return told(found[0], "The")
     more = f" And {len(found) - MAX_CODES} more." if len(found) > MAX_CODES else ""

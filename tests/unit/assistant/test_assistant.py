@@ -22,3 +22,9 @@ def test_unseen_look_with_a_picture_a_partial_draft_or_a_tap_asks_the_backbone()
     assert unseen(replace(LOOK, turn=replace(LOOK.turn, inputs=(replace(SOUND, modality="image"), SOUND)))) == ""
     assert unseen(replace(LOOK, may_be_complete=False)) == ""
     assert unseen(replace(LOOK, turn=replace(LOOK.turn, cause="tap"))) == ""
+
+
+def test_unseen_look_in_which_nothing_can_be_made_out_says_why() -> None:
+    dark = replace(LOOK, turn=replace(LOOK.turn, inputs=(replace(SOUND, modality="image"), SOUND)), unseen="Too dark.")
+    assert unseen(dark) == "Too dark."
+    assert unseen(replace(dark, turn=replace(dark.turn, cause="tap"))) == ""

@@ -8,7 +8,7 @@ from glasses.encoders.text import TextLine, TextView
 from glasses.errors import InputError
 from glasses.types import UInt8Array
 
-PICTURE = np.zeros((4, 4, 3), np.uint8)
+PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 LETTERS = np.zeros((1, 1), np.float32)
 
 

@@ -40,7 +40,7 @@ def test_read_code_several_are_counted() -> None:
 
 def test_read_code_without_one_says_what_to_do() -> None:
     with pytest.raises(InputError, match="no code that I can read") as raised:
-        codes.read_code.call(context(np.full((480, 640, 3), 120, np.uint8)), {})
+        codes.read_code.call(context(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)), {})
     assert raised.value.reason is Reason.NOT_FOUND
 
 
@@ -78,3 +78,8 @@ def test_told_of_what_is_long_is_shortened() -> None:
     said = told("x" * 2900)
     assert len(said) < 250
     assert said.endswith("and 2740 more characters.")
+
+
+def test_read_code_in_the_dark_says_that_it_is_dark() -> None:
+    with pytest.raises(InputError, match="too dark"):
+        codes.read_code.call(context(np.full((480, 640, 3), 3, np.uint8)), {})
