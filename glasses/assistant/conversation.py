@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from glasses.assistant.claims import NOTHING_DONE
 from glasses.assistant.clock import Clock
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.past_turns import last_within, shrunk
 from glasses.assistant.reply import TOO_HOT
 from glasses.events import Draft, Outcome, Reply
+from glasses.tools.builtin.about import UNABLE
+from glasses.tools.planner import NOT_UNDERSTOOD
 from glasses.types import NS_PER_S, Turn
 
 # Every row in the cache makes every token a little later: behind 300 rows pocket's take 18% longer than behind none
@@ -20,6 +23,8 @@ MOST_ROWS = 256  # of the turns before, in words of the user and of the assistan
 MOST_TURNS = 8
 # Once they are too many they shrink to this share of both, so that the cache is not made anew after each further turn.
 LEFT = 0.75
+# A small backbone that sees itself refuse, or take back what it was about to claim, does so again whatever it is asked.
+_NOT_KEPT = (TOO_HOT, UNABLE, NOTHING_DONE, NOT_UNDERSTOOD)
 OnKept = Callable[[Turn | None, str], None]
 
 
@@ -61,7 +66,7 @@ class Conversation:
 
     def end(self, reply: Reply) -> None:
         """The turn of `reply` is over: `settle` will keep what was heard of it, where the backbone may read it."""
-        if reply.canned_reply != TOO_HOT and (self._minutes or reply.outcome is not Outcome.COMPLETED):
+        if reply.text.strip() not in _NOT_KEPT and (self._minutes or reply.outcome is not Outcome.COMPLETED):
             self._ended = reply
         self._ended_ns = self._clock.now_ns()
 

@@ -18,7 +18,7 @@ from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.heads import open_addressee, open_end_of_turn, open_memory_intent, open_speaker, open_wake_word
 from glasses.types import Float32Array, Latents
 
-CONFIRM_WIPE = "Touch me now, and I forget everything."
+CONFIRM_WIPE = "Touch me now, and I forget all that I heard and saw. Your notes stay."
 SAID = (Outcome.COMPLETED, Outcome.INTERRUPTED)  # outcomes of a reply of which something was heard
 _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lies this far into the turn
 

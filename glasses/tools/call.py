@@ -10,12 +10,13 @@ import msgspec
 
 from glasses.tools.tool import Tool
 
-Step = Literal["call", "confirm", "decline", "ask"]
+Step = Literal["call", "confirm", "decline", "ask", "undo"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """`step`: call the tool; do what was asked about, or leave it; ask for an argument. `parts` are the calls of a
+    """`step`: call the tool; do what was asked about, or leave it; ask for an argument; take
+    back what it has done. `parts` are the calls of a
     routine, or those of a sentence that asks for several things. `problem` is said instead of calling. `corrects`: what
     the call before did is taken back first.
     """

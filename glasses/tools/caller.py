@@ -27,6 +27,7 @@ FOLLOW_S = 60.0  # so long a turn may lean on the call before it
 FAILED = "That did not work."
 CANCELLED = "All right, I leave it."
 CHANGED = "Changed."
+UNDONE, NOT_UNDONE = "That is undone.", "That cannot be undone."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,10 @@ class ToolCaller:
         """Does one call; what is said, and what was done."""
         before = self._kept(call)
         taken_back = self._take_back(call)
+        if call.step == "undo":
+            return NOT_UNDONE if taken_back in (None, before) else UNDONE, _Done(
+                call, before, taken_back, self._clock_s()
+            )
         said = printable(self._said(call))
         after = self._kept(call)
         if before is not None and taken_back is not None and after is not None:
@@ -139,7 +144,11 @@ class ToolCaller:
 
     def _take_back(self, call: ToolCall) -> Image | None:
         """Takes back what a call that `call` corrects has done; what is kept then."""
-        found = next((one for one in self._recent() if one.call.tool is call.tool), None) if call.corrects else None
+        found = (
+            next((one for one in self._recent() if one.call.tool is call.tool), None)
+            if call.corrects or call.step == "undo"
+            else None
+        )
         if found is None or found.before is None or found.after is None:
             return None
         self._context.store.revert(found.before, found.after)
@@ -246,5 +255,5 @@ def _in_order(parts: tuple[ToolCall, ...]) -> list[ToolCall]:
 
 def _is_done(call: ToolCall) -> bool:
     """Whether a call that was carried out has called its tool, which a turn may lean on then."""
-    is_asked = call.step in ("ask", "decline") or (call.step == "call" and call.tool.must_ask)
+    is_asked = call.step in ("ask", "decline", "undo") or (call.step == "call" and call.tool.must_ask)
     return not (is_asked or call.parts or call.problem)

@@ -31,6 +31,11 @@ _CORRECTS = re.compile(
     rf"(?:{_STARTS} )*(?:(?:no|nope|sorry|wait|actually|correction)(?: (?:{_STARTS}|no|sorry|wait|actually))*"
     rf"(?: (?:i (?:meant|mean|said|wanted)|{_NEWLY}))?|i (?:meant|mean|said)|{_NEWLY})(?: to say)?(?= )"
 )
+_TAKES_BACK = re.compile(
+    rf"(?:(?:{_STARTS}|no|nope|sorry|wait|actually) )*"
+    r"(?:(?:cancel|undo|delete|remove|scratch|forget) (?:it|that|this)(?: again)?|never mind(?: that)?"
+    r"|take (?:it|that) back)(?: please| again)?"
+)
 _AGAIN = re.compile(rf"(?:{_STARTS} )*(?:and |or )?(?:what about|how about|and|or)(?= )")
 _TRAILS = frozenset("instead please rather sorry then though".split())
 _PREPOSITIONS = frozenset("in of for to at on with the".split())
@@ -95,9 +100,15 @@ def replaced(
     return _with_sentence(wanted, arguments, new) or _only_text(wanted, arguments, new)
 
 
-def is_fragment(new: FollowUp) -> bool:
-    """Whether the new words begin as no sentence does: "in Tokyo"."""
-    return readers.bare(new.rest[0].text).lower() in _PREPOSITIONS
+def is_fragment(tool: Tool, new: FollowUp) -> bool:
+    """Whether the new words begin as no sentence does, "in Tokyo", or are the one word that the tool is about."""
+    is_word = len(new.rest) == 1 and any(one.kind == "word" for one in arguments_of(tool.arguments))
+    return is_word or readers.bare(new.rest[0].text).lower() in _PREPOSITIONS
+
+
+def takes_back(said: Sequence[SaidWord]) -> bool:
+    """Whether a turn takes back what was just done: "actually, cancel it", "never mind"."""
+    return bool(_TAKES_BACK.fullmatch(" ".join(readers.bare(word.text).lower() for word in said)))
 
 
 def _with_sentence(wanted: Sequence[Argument], arguments: Mapping[str, Any], new: FollowUp) -> dict[str, Any] | None:

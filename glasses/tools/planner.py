@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from glasses.errors import InputError
 from glasses.tools.builtin.about import learn_routine, unable
 from glasses.tools.call import ToolCall, missing
-from glasses.tools.follow_up import FollowUp, follow_up_of, is_fragment, replaced
+from glasses.tools.follow_up import FollowUp, follow_up_of, is_fragment, replaced, takes_back
 from glasses.tools.readers import bare
 from glasses.tools.routines import PREFIX, is_phrase, routines_in, steps_of
 from glasses.tools.said import SaidWord
@@ -110,6 +110,9 @@ class Planner:
         for one in routines:
             if is_phrase(one, text):
                 return self._call(one, {})
+        acts = [one for one in done if not one.reads_only]
+        if acts and takes_back(said):
+            return replace(acts[0], step="undo", corrects=False)
         new = follow_up_of(said) if done else None
         for one in done if new and new.lead == "correct" else done[:1]:
             if new and (call := self._again(one, new, rows[new.rest[0].first :], tools)):
@@ -124,7 +127,11 @@ class Planner:
 
         def read(tool: Tool, new: FollowUp) -> Mapping[str, Any] | None:
             chosen = self._chooser.choose(rows, list(tools))
-            if chosen is None or chosen.name == tool.name or (chosen.name == unable.name and is_fragment(new)):
+            if (
+                chosen is None
+                or chosen.name == tool.name
+                or (is_fragment(tool, new) and _only_says(tools, chosen.name))
+            ):
                 return self._reader.read(tool, rows)
             return None  # a request of its own
 
@@ -192,6 +199,11 @@ class Planner:
         if not tool.name.startswith(PREFIX):
             return ()
         return next((one.steps for one in routines_in(self._context.store) if one.name == tool.name), ())
+
+
+def _only_says(tools: Mapping[str, Tool], name: str) -> bool:
+    """Whether the tool of this name does nothing, so that little is lost where it was not meant."""
+    return name == unable.name or (name in tools and tools[name].reads_only)
 
 
 def _stands_alone(tool: Tool) -> bool:

@@ -124,8 +124,11 @@ def _with_clock(words: str) -> str:
 
 
 def _heard(words: str, read: Callable[[str], Any]) -> str:
-    """The words if they are read, else with what may have been misheard set right. Raises InputError(BAD_INPUT)."""
-    tables = ({}, _MISHEARD, _OFTEN_MISHEARD, _MISHEARD | _OFTEN_MISHEARD)
+    """The words if they are read, else with what may have been misheard set right. Raises InputError(BAD_INPUT).
+
+    "For" and "to" alone are no times: they stand in every other request.
+    """
+    tables = ({}, _MISHEARD, _OFTEN_MISHEARD, _MISHEARD | _OFTEN_MISHEARD) if " " in words else ({}, _MISHEARD)
     others = [" ".join(table.get(word.lower(), word) for word in words.split()) for table in tables]
     others += [" ".join(map(_spelled, other.split())) for other in (others[0], others[1])]
     for one in dict.fromkeys((words, *others)):

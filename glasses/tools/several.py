@@ -15,6 +15,11 @@ from glasses.tools.tool import Tool
 MAX_JOINTS = 4  # places in one sentence where another request may begin
 _LEAST_WORDS = 2  # of a request before or after a joint, as in "louder please", "mute yourself"
 _JOINING = frozenset("and then also plus".split())
+# No request begins with one of these, but an argument goes on with it: "an hour and a half", "and thirty seconds".
+_GOES_ON = frozenset(
+    "a an the half quarter in at on for to of my your his her one two three four five six seven eight nine ten eleven "
+    "twelve fifteen twenty thirty forty fifty sixty hundred".split()
+)
 # Arguments that are whole sentences of the wearer: what follows them may well be a part of them.
 _SENTENCES = frozenset(("text", "actions"))
 
@@ -39,8 +44,16 @@ def joints_of(said: Sequence[SaidWord]) -> list[Joint]:
         if begin > i or re.search(r"[a-z]{2}[.;!?]$", said[i - 1].text):
             found.append(Joint(i, begin))
         i = max(i, begin) + 1
-    fits = [one for one in found if min(one.end, len(words) - one.begin) >= _LEAST_WORDS]
+    fits = [
+        one for one in found
+        if min(one.end, len(words) - one.begin) >= _LEAST_WORDS and not _goes_on(words[one.begin :])
+    ]  # fmt: skip
     return fits[:MAX_JOINTS]
+
+
+def _goes_on(words: Sequence[str]) -> bool:
+    is_another = words[0] == "one" and words[1] in ("for", "at")  # "an alarm for eight and one for nine"
+    return not is_another and (words[0] in _GOES_ON or words[0].isdigit())
 
 
 def takes_sentence(tool: Tool) -> bool:
@@ -51,9 +64,10 @@ def takes_sentence(tool: Tool) -> bool:
 def may_be_apart(first: Tool, second: Tool, words: Sequence[str]) -> bool:
     """Whether the tools of the two sides of a joint may be two requests; `words` are the second's.
 
-    "Remind me to lock the door and call Anna" is one, as nothing can call Anna but the wearer.
+    "Remind me to lock the door and call Anna at six" is one: no example of a tool begins with "call".
     """
-    return not takes_sentence(first) or (second.name != "unable" and words[0].lower() != "to")
+    begins = {example.split()[0].lower() for example in second.examples if example.split()}
+    return not takes_sentence(first) or (second.name != "unable" and words[0].lower() in begins)
 
 
 def are_apart(first: ToolCall, second: ToolCall) -> bool:

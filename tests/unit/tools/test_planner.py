@@ -49,6 +49,16 @@ CHOSEN: dict[str, tuple[str, dict[str, Any]]] = {
     "And twenty miles?": ("convert", {"amount": 20.0, "unit": "miles"}),
     "twenty miles?": ("convert", {"amount": 20.0, "unit": "miles"}),
     "What time is it?": ("time", {}),
+    "Remind me to buy milk and call Anna at six.": ("set_reminder", {"text": "buy milk and call Anna", "when": "six"}),
+    "Remind me to buy milk": ("set_reminder", {"text": "buy milk", "when": "two"}),
+    "call Anna at six.": ("set_alarm", {"when": "six", "name": "Anna"}),
+    "Set a timer for an hour and a half and set an alarm for seven.": ("set_timer", {"duration": "an hour"}),
+    "Set a timer for an hour": ("set_timer", {"duration": "an hour"}),
+    "a half and set an alarm for seven.": ("set_alarm", {"when": "seven"}),
+    "Set a timer for an hour and a half": ("set_timer", {"duration": "an hour and a half"}),
+    "set an alarm for seven.": ("set_alarm", {"when": "seven"}),
+    "How do you spell tea?": ("spell", {"word": "tea"}),
+    "Thursday?": ("date", {}),
 }  # fmt: skip
 
 
@@ -149,6 +159,18 @@ def test_words_that_are_no_new_argument_change_nothing(talk: Talk, words: str) -
     assert talk.due == ["alarm 07:00"]
 
 
+@pytest.mark.parametrize("words", ["Actually, cancel it.", "Never mind.", "Undo that, please."])
+def test_taking_back_undoes_the_last_act_once(talk: Talk, words: str) -> None:
+    talk.says("Set a timer for five minutes.")
+    talk.says("Set an alarm for seven.")
+    talk.says("What time is it?")
+    assert talk.says(words) == "That is undone."
+    assert talk.due == ["timer 10:35"]
+    assert talk.says("Never mind.") is None
+    talk.caller.undo()
+    assert talk.due == ["timer 10:35"]
+
+
 def test_no_before_another_request_is_that_request(talk: Talk) -> None:
     talk.says("Set an alarm for seven.")
     assert talk.says("No, cancel it.") == "The alarm is cancelled."
@@ -182,6 +204,9 @@ def test_and_before_another_request_is_that_request(talk: Talk) -> None:
 def test_place_may_be_replaced_where_a_request_of_its_own_may_not(talk: Talk) -> None:
     talk.says("What time is it?")
     assert str(talk.says("And in Tokyo?")).startswith("In Tokyo it is")
+    talk.says("How do you spell tea?")
+    assert talk.says("What about Thursday?") == "Thursday: T, H, U, R, S, D, A, Y."
+    talk.says("What time is it?")
     assert talk.says("And you?") is None
     assert talk.says("And what is love?") is None
 
@@ -203,6 +228,16 @@ def test_place_may_be_replaced_where_a_request_of_its_own_may_not(talk: Talk) ->
             "Set a timer for five minutes and tell me a joke.",
             "5 minutes, starting now. I left this out: tell me a joke.",
             ["timer 10:35"],
+        ),
+        (
+            "Remind me to buy milk and call Anna at six.",
+            "I will remind you at 6:00 in the evening: buy milk and call Anna.",
+            ["reminder 18:00"],
+        ),
+        (
+            "Set a timer for an hour and a half and set an alarm for seven.",
+            "1 hour and 30 minutes, starting now. The alarm is set, tomorrow at 7:00 in the morning.",
+            ["timer 12:00", "alarm 07:00"],
         ),
         (
             "Set a timer for one hour and thirty minutes.",
