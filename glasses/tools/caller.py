@@ -129,9 +129,8 @@ class ToolCaller:
         before = self._kept(call)
         taken_back = self._take_back(call)
         if call.step == "undo":
-            return NOT_UNDONE if taken_back in (None, before) else UNDONE, _Done(
-                call, before, taken_back, self._clock_s()
-            )
+            said = NOT_UNDONE if taken_back in (None, before) else UNDONE
+            return said, _Done(call, before, taken_back, self._clock_s())
         said = printable(self._said(call))
         after = self._kept(call)
         if before is not None and taken_back is not None and after is not None:
@@ -144,11 +143,8 @@ class ToolCaller:
 
     def _take_back(self, call: ToolCall) -> Image | None:
         """Takes back what a call that `call` corrects has done; what is kept then."""
-        found = (
-            next((one for one in self._recent() if one.call.tool is call.tool), None)
-            if call.corrects or call.step == "undo"
-            else None
-        )
+        takes_back = call.corrects or call.step == "undo"
+        found = next((one for one in self._recent() if takes_back and one.call.tool is call.tool), None)
         if found is None or found.before is None or found.after is None:
             return None
         self._context.store.revert(found.before, found.after)
