@@ -29,6 +29,8 @@ MIN_LOOK_PX = 320  # a smaller picture is enlarged
 CLOSER_PX = 1600  # where the print is small
 SMALL_PX = 14.0  # height of a line that is small print for the detector
 MIN_SURENESS = 0.6  # mean probability of the letters of a line; below it the line is not read
+SINGLE_SURENESS = 0.95  # of a line of one letter: an edge or a ring in the view looks like one
+HIGHEST_LINE, SHORTEST_LINE = 0.3, 2.0  # of the picture's height; of the line's own height
 SURELY_TEXT = 0.75  # of a box by the detector: what cannot be read there is text all the same
 TURNED_SURENESS = 0.8  # below it a line is tried upside down, too
 MAX_STRIP_PX = 2400  # width of a line at the height of 48; longer ones are pressed together
@@ -103,9 +105,9 @@ class TextEncoder:
         for row, indices in enumerate(rows_in_order(boxes)):
             for i in indices:
                 line = self._read_line(rgb, boxes[i], row)
-                if line.text.strip() and line.sureness >= MIN_SURENESS and line.script != "unknown":
+                if _is_read(line):
                     read.append(line)
-                elif detected[i] >= SURELY_TEXT:
+                elif detected[i] >= SURELY_TEXT and _is_line(boxes[i], rgb.shape[0]):
                     n_unread += 1
                     n_unknown += line.script == "unknown"
         return TextView(tuple(read), n_unread, n_unknown)
@@ -179,6 +181,18 @@ class TextEncoder:
                 self._alphabet = _alphabet(recognizer, self._paths[1])
                 self._networks = detector, recognizer
             return self._networks
+
+
+def _is_read(line: TextLine) -> bool:
+    n_letters = len(line.text.strip())
+    surely = MIN_SURENESS if n_letters > 1 else SINGLE_SURENESS
+    return n_letters > 0 and line.sureness >= surely and line.script != "unknown"
+
+
+def _is_line(box: Float32Array, height_px: int) -> bool:
+    """Whether a box (4, 2) has the shape of a line of text: what fills a view is sometimes taken for letters."""
+    width, height = np.linalg.norm(box[1] - box[0]), np.linalg.norm(box[3] - box[0])
+    return bool(height <= HIGHEST_LINE * height_px and width >= SHORTEST_LINE * height)
 
 
 def _alphabet(recognizer: onnxruntime.InferenceSession, path: Path) -> Alphabet:
