@@ -57,6 +57,7 @@ _SUBJECT = r"(?:the|your|a|an|all|all the|my)"
 _BE = r"(?:is|are|has been|have been|will be|has|have)"
 _CLAIMS = re.compile(
     rf"(?:i(?:'ll|'ve| have| will| shall| am going to|'m going to)? {_ADVERB}(?:{_ACTS})\b"
+    rf"|i can (?:{_ACTS}) (?:you|your|it|that|them|him|her|a|an|the)\b"
     rf"|i(?:'m| am) {_ADVERB}(?=\w+ing\b)(?:{_ACTS})\b"
     r"|(?:now |just )?(?:activating|adding|booking|buying|calling|cancell?ing|closing|connecting|creating|deleting"
     r"|dialing|emailing|locking|messaging|muting|opening|ordering|pausing|paying|phoning|playing|recording|reminding"
@@ -71,7 +72,7 @@ _CLAIMS = re.compile(
 )
 # Beginnings of which nobody can say yet whether they become a claim.
 _OPEN = re.compile(
-    rf"(?:[\w']+ |i(?:'ll|'ve|'m| have| will| shall| am(?: going(?: to)?)?|'m going(?: to)?)? {_ADVERB}(?:\w+ )?"
+    rf"(?:[\w']+ |i(?:'ll|'ve|'m| have| can| will| shall| am(?: going(?: to)?)?|'m going(?: to)?)? {_ADVERB}(?:\w+ )?"
     r"|i\b.{0,20} (?:take|took|taken|taking|make|made|making|put|putting|write|wrote|written|writing) (?:\w+ ){0,3}"
     rf"|{_SUBJECT} (?:[\w']+ ){{0,2}}"
     rf"|{_SUBJECT} (?:[\w']+ ){{0,3}}?(?:{_THINGS}) (?:(?!{_BE} )[\w':]+ ){{0,4}}(?:{_BE} (?:\w+ )?)?"

@@ -12,6 +12,7 @@ from glasses.assistant.clock import Clock
 from glasses.assistant.kv_context import KvContext
 from glasses.assistant.past_turns import last_within, shrunk
 from glasses.assistant.reply import TOO_HOT
+from glasses.backbone.repetition import is_repeating
 from glasses.events import Draft, Outcome, Reply
 from glasses.tools.builtin.about import UNABLE
 from glasses.tools.planner import NOT_UNDERSTOOD
@@ -23,7 +24,8 @@ MOST_ROWS = 256  # of the turns before, in words of the user and of the assistan
 MOST_TURNS = 8
 # Once they are too many they shrink to this share of both, so that the cache is not made anew after each further turn.
 LEFT = 0.75
-# A small backbone that sees itself refuse, or take back what it was about to claim, does so again whatever it is asked.
+# A small backbone that sees itself refuse, repeat one word or take back what it was about to claim does so again,
+# whatever it is asked.
 _NOT_KEPT = (TOO_HOT, UNABLE, NOTHING_DONE, NOT_UNDERSTOOD)
 OnKept = Callable[[Turn | None, str], None]
 
@@ -66,7 +68,9 @@ class Conversation:
 
     def end(self, reply: Reply) -> None:
         """The turn of `reply` is over: `settle` will keep what was heard of it, where the backbone may read it."""
-        if reply.text.strip() not in _NOT_KEPT and (self._minutes or reply.outcome is not Outcome.COMPLETED):
+        is_kept = self._minutes or reply.outcome is not Outcome.COMPLETED
+        is_stuck = is_repeating([token.token_id for token in reply.tokens if token.token_id >= 0])
+        if is_kept and not is_stuck and reply.text.strip() not in _NOT_KEPT:
             self._ended = reply
         self._ended_ns = self._clock.now_ns()
 

@@ -71,6 +71,7 @@ class ToolCaller:
         self._lock = threading.Lock()
         self._waiting: _Waiting | None = None
         self._done: tuple[_Done, ...] = ()  # the last call, and the last one that was more than a question
+        self._leans = True  # no turn without a tool came after them
         self._undone: tuple[_Done, ...] | None = None  # what `_done` was before the last turn
         self._change: tuple[Image, Image] | None = None  # what was kept before the last turn and after it
 
@@ -99,7 +100,7 @@ class ToolCaller:
         waiting = self._waits()
         if waiting:
             return self._planner.answer(rows, waiting.call, for_yes=waiting.for_yes)
-        return self._planner.plan(rows, [one.call for one in self._recent()])
+        return self._planner.plan(rows, [one.call for one in self._recent()], leans=self._leans)
 
     def _recent(self) -> tuple[_Done, ...]:
         """The calls that a turn may lean on, the last one first."""
@@ -118,7 +119,7 @@ class ToolCaller:
         after = self._kept(call)
         with self._lock:
             self._change = (before, after) if before is not None and after is not None else None
-            self._undone = self._done
+            self._undone, self._leans = self._done, True
             acts = tuple(one for one in self._done if not one.call.reads_only)
             done = tuple(done for _, done in reversed(carried) if _is_done(done.call))
             self._done = (*done, *acts[:1]) if done and call.reads_only else done
@@ -151,9 +152,10 @@ class ToolCaller:
         return self._kept(call)
 
     def talked(self) -> None:
-        """A turn was answered without a tool: the next one leans on that."""
+        """A turn was answered without a tool: the next one leans on that, but an act may still be taken back."""
         with self._lock:
-            self._done = ()
+            self._done = tuple(one for one in self._done if not one.call.reads_only)
+            self._leans = False
 
     def _kept(self, call: ToolCall) -> Image | None:
         """What is kept now, where the call may change it and it can be read."""

@@ -74,12 +74,13 @@ class Planner:
         self._understand = understand
         self._in_routine = False  # its steps are being understood
 
-    def plan(self, rows: Float32Array, done: Sequence[ToolCall] = ()) -> ToolCall | None:
-        """What a turn with these rows asks for; None: nothing that a tool does. It may lean on the calls `done`, the
-        last one first. Raises ModelError as the backbone does.
+    def plan(self, rows: Float32Array, done: Sequence[ToolCall] = (), *, leans: bool = True) -> ToolCall | None:
+        """What a turn with these rows asks for; None: nothing that a tool does. It may take back one of the calls
+        `done`, the last one first, and where it `leans` on them also correct or repeat it. Raises ModelError as the
+        backbone does.
         """
         tools = self._tools()
-        if not self._in_routine and (call := self._leaning(rows, tools, done)):
+        if not self._in_routine and (call := self._leaning(rows, tools, done, leans=leans)):
             return call
         chosen = self._chooser.choose(rows, list(tools))
         tool = tools.get(chosen.name) if chosen else None
@@ -100,7 +101,9 @@ class Planner:
                 return self._call(asked.tool, {**asked.arguments, **found})
         return self.plan(rows)
 
-    def _leaning(self, rows: Float32Array, tools: Mapping[str, Tool], done: Sequence[ToolCall]) -> ToolCall | None:
+    def _leaning(
+        self, rows: Float32Array, tools: Mapping[str, Tool], done: Sequence[ToolCall], *, leans: bool
+    ) -> ToolCall | None:
         """What a turn asks for whose words say it by themselves: the phrase of a routine, or a follow-up of a call."""
         routines = [one for name, one in tools.items() if name.startswith(PREFIX)]
         if not (done or routines):
@@ -113,7 +116,7 @@ class Planner:
         acts = [one for one in done if not one.reads_only]
         if acts and takes_back(said):
             return replace(acts[0], step="undo", corrects=False)
-        new = follow_up_of(said) if done else None
+        new = follow_up_of(said) if done and leans else None
         for one in done if new and new.lead == "correct" else done[:1]:
             if new and (call := self._again(one, new, rows[new.rest[0].first :], tools)):
                 return call

@@ -18,6 +18,7 @@ Okay, calling your mother.
 The lights in the kitchen are now on.
 I just turned off the lamp.
 I'm ordering a pizza now.
+I can book you a table at eight.
 Yes, the oven is off.
 Of course! The message has been sent.
 Sure, I can. I sent the message.
@@ -38,6 +39,7 @@ The light bulb was invented by Edison.
 I will tell you a story. Once upon a time there was a king.
 Ten minutes have 600 seconds.
 I can't call anybody.
+I can tell you a story about a king.
 Rome is called the eternal city.
 The opposite of on is off.
 I would call it a tragedy.

@@ -116,6 +116,23 @@ def test_conversation_too_many_turns_lose_the_oldest_while_nobody_is_answered(ba
     assert "four" in chat.ask("On which level is the car?").text
 
 
+@pytest.mark.parametrize("said", ["That is something I cannot do.", "I did not understand that."])
+def test_conversation_refusal_is_not_kept(backbone: LlamaBackbone, said: str) -> None:
+    chat = Chat(backbone)
+    chat.tell("My dog is called Rex.", "I see.")
+    chat.tell("Call my mother.", said)
+    assert chat.conversation.n_turns == 1
+
+
+def test_conversation_reply_that_repeats_itself_is_not_kept(backbone: LlamaBackbone) -> None:
+    chat = Chat(backbone)
+    tokens = [Token(1, 7, " no", 0.0, None, i == 19) for i in range(20)]
+    stuck = Reply(chat.draft("Have you booked it?"), 1, tokens=tokens, outcome=Outcome.COMPLETED)
+    chat.conversation.end(stuck)
+    chat.conversation.settle(None)
+    assert chat.conversation.n_turns == 0
+
+
 def test_conversation_rebuild_that_is_aborted_changes_nothing(backbone: LlamaBackbone) -> None:
     chat = Chat(backbone)
     for text in ("My name is Sam.", "What is the opposite of hot?"):

@@ -180,6 +180,7 @@ def test_correction_after_a_turn_without_a_tool_or_too_late_is_none(talk: Talk) 
     talk.says("Set a timer for five minutes.")
     talk.caller.talked()
     assert talk.says("I meant ten minutes.") is None
+    assert talk.says("Actually, cancel it.") == "That is undone."
     talk.says("Set a timer for five minutes.")
     talk.now_s = callers.FOLLOW_S + 1
     assert talk.says("I meant ten minutes.") is None
