@@ -17,7 +17,7 @@ from glasses.assistant import persona
 from glasses.commands import preflight
 from glasses.data import data_path
 from glasses.errors import InputError, ModelError, Reason
-from glasses.evaluation import codes, pictures, probes, sounds, speech, whisper_baseline
+from glasses.evaluation import codes, pictures, probes, sounds, speech, text, whisper_baseline
 from glasses.evaluation.progress import progress
 from glasses.model_store import store
 from glasses.replay.contact_sheet import Bar, Group, bar_plot
@@ -26,7 +26,7 @@ from glasses.runtime.prompt import prompt_of
 from glasses.types import Float32Array, Latents
 
 HELD_OUT = data_path("models/eval")
-SETS = ("speech", "pictures", "sounds", "information", "codes")
+SETS = ("speech", "pictures", "sounds", "information", "codes", "text")
 _EXAMPLE = """\
 examples:
   glasses evaluate                      everything, about a quarter of an hour on two cores
@@ -116,6 +116,15 @@ def _codes(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) ->
     return dict(codes.run(tick, limit=limit))
 
 
+def _text(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    if loaded.text_encoder is None:
+        raise InputError(Reason.BAD_INPUT, f"the bundle {loaded.bundle.name} reads no text")
+    return {
+        **text.read_lines(loaded.text_encoder, tick, limit=limit),
+        "signs": text.ask_signs(loaded.encode_picture, _answer(loaded, tick), limit=limit),
+    }
+
+
 def _information(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     if limit is not None:
         raise InputError(Reason.BAD_INPUT, "the information probe needs its whole set: --only speech pictures sounds")
@@ -170,6 +179,20 @@ def _code_groups(figures: dict[str, Any]) -> list[Group]:
     return [Group(f"QR and bar codes read, {figures['pictures']} views", "%", bars, full=100.0)]
 
 
+def _text_groups(figures: dict[str, Any]) -> list[Group]:
+    exact = Bar("all", 100 * figures["exact"], 85.0)
+    shown = tuple(Bar(name, 100 * share) for by in ("how", "languages") for name, share in figures[by].items())
+    errors = Bar("characters wrong", 100 * figures["character error rate"], 3.0)
+    signs = figures["signs"]
+    right = Bar("questions about signs", 100 * signs["right"], 75.0, 100 * signs["text_only"], "no picture")
+    chance = Bar("asked about another sign", 100 * signs["chance"])
+    return [
+        Group(f"Read exactly, {figures['lines']} lines", "%", (exact, *shown), full=100.0),
+        Group("Character error rate", "%", (errors,), higher_is_better=False),
+        Group(f"{signs['questions']} questions about text in view", "%", (right, chance), full=100.0),
+    ]
+
+
 def _information_groups(figures: dict[str, Any]) -> list[Group]:
     bars = tuple(
         Bar(what, 100 * probe["rows"], None, 100 * probe["transcript"], "probe on the transcript")
@@ -196,6 +219,7 @@ _MEASURES: dict[str, Callable[[LoadedBundle, Callable[[], None], int | None], di
     "sounds": _sounds,
     "information": _information,
     "codes": _codes,
+    "text": _text,
 }
 _GROUPS: dict[str, Callable[[dict[str, Any]], list[Group]]] = {
     "speech": _speech_groups,
@@ -203,4 +227,5 @@ _GROUPS: dict[str, Callable[[dict[str, Any]], list[Group]]] = {
     "sounds": _sound_groups,
     "information": _information_groups,
     "codes": _code_groups,
+    "text": _text_groups,
 }

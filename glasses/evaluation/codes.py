@@ -110,7 +110,7 @@ def _inverse(bars: str) -> str:
 
 
 def _view(kind: str, photograph: UInt8Array, rng: np.random.Generator) -> View:
-    rgb = _filling(photograph)
+    rgb = filling(photograph)
     n = 0 if kind == "none" else int(rng.integers(2, 5)) if kind == "several" else 1
     truth = list[str]()
     for slot in range(n):
@@ -139,7 +139,7 @@ def _is_square(code: UInt8Array) -> bool:
     return code.shape[0] == code.shape[1]
 
 
-def _filling(photograph: UInt8Array) -> UInt8Array:
+def filling(photograph: UInt8Array) -> UInt8Array:
     """The middle of a photograph as large as a view."""
     width, height = _SIZE
     scale = max(width / photograph.shape[1], height / photograph.shape[0])

@@ -14,8 +14,7 @@ def test_run_of_one_of_each_kind_finds_nothing_that_is_not_there() -> None:
 
 
 def test_views_are_the_same_each_time_and_hold_their_number_of_codes() -> None:
-    once, again = (list(codes.views(limit=len(codes.KINDS))) for _ in range(2))
-    assert [view.kind for view in once] == list(codes.KINDS)
+    once, again = (list(codes.views(limit=4)) for _ in range(2))
     assert all(np.array_equal(one.rgb, other.rgb) for one, other in zip(once, again, strict=True))
-    assert [len(view.truth) for view in once if view.kind in ("plain", "none")] == [1, 0]
-    assert len(next(view.truth for view in once if view.kind == "several")) >= 1
+    assert [view.kind for view in once] == ["plain", "inverted", "small", "several"]
+    assert [len(view.truth) for view in once[:3]] == [1, 1, 1]
