@@ -17,7 +17,7 @@ from glasses.assistant import persona
 from glasses.commands import preflight
 from glasses.data import data_path
 from glasses.errors import InputError, ModelError, Reason
-from glasses.evaluation import codes, pictures, probes, sounds, speech, text, whisper_baseline
+from glasses.evaluation import codes, pictures, probes, scenes, sounds, speech, text, whisper_baseline
 from glasses.evaluation.progress import progress
 from glasses.model_store import store
 from glasses.replay.contact_sheet import Bar, Group, bar_plot
@@ -26,7 +26,7 @@ from glasses.runtime.prompt import prompt_of
 from glasses.types import Float32Array, Latents
 
 HELD_OUT = data_path("models/eval")
-SETS = ("speech", "pictures", "sounds", "information", "codes", "text")
+SETS = ("speech", "pictures", "scenes", "sounds", "information", "codes", "text")
 _EXAMPLE = """\
 examples:
   glasses evaluate                      everything, about a quarter of an hour on two cores
@@ -107,6 +107,10 @@ def _pictures(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None)
     return dict(pictures.run(loaded.encode_picture, _answer(loaded, tick), HELD_OUT / "pictures", limit=limit))
 
 
+def _scenes(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
+    return dict(scenes.run(loaded.encode_picture, _answer(loaded, tick), limit=limit))
+
+
 def _sounds(loaded: LoadedBundle, tick: Callable[[], None], limit: int | None) -> dict[str, Any]:
     return dict(sounds.run(_answer(loaded, tick), loaded.encode_audio, HELD_OUT / "sounds", limit=limit))
 
@@ -168,6 +172,15 @@ def _picture_groups(figures: dict[str, Any]) -> list[Group]:
     return [Group(f"What is in view? {figures['pictures']} photographs", "%", (named, chance), full=100.0)]
 
 
+def _scene_groups(figures: dict[str, Any]) -> list[Group]:
+    bars = tuple(
+        Bar(kind, 100 * share, 80.0 if kind == "all" else None, 100 * figures["text_only"][kind], "no picture")
+        for kind, share in figures["right"].items()
+    )
+    guessed = Bar("guessing", 100 * figures["chance"]["all"])
+    return [Group(f"Composed views, {figures['questions']} questions", "%", (*bars, guessed), full=100.0)]
+
+
 def _sound_groups(figures: dict[str, Any]) -> list[Group]:
     named = Bar("sound named", 100 * figures["accuracy"], 60.0, 100 * figures["text_only"], "no sound")
     chance = Bar("answers held against another sound", 100 * figures["chance"])
@@ -216,6 +229,7 @@ def _print(groups: list[Group]) -> None:
 _MEASURES: dict[str, Callable[[LoadedBundle, Callable[[], None], int | None], dict[str, Any]]] = {
     "speech": _speech,
     "pictures": _pictures,
+    "scenes": _scenes,
     "sounds": _sounds,
     "information": _information,
     "codes": _codes,
@@ -224,6 +238,7 @@ _MEASURES: dict[str, Callable[[LoadedBundle, Callable[[], None], int | None], di
 _GROUPS: dict[str, Callable[[dict[str, Any]], list[Group]]] = {
     "speech": _speech_groups,
     "pictures": _picture_groups,
+    "scenes": _scene_groups,
     "sounds": _sound_groups,
     "information": _information_groups,
     "codes": _code_groups,
