@@ -78,7 +78,6 @@ def _about(things: list[_Thing], rng: np.random.Generator) -> list[Question]:
     view = np.concatenate([_column(one, n) for one, n in zip(columns, counts, strict=True)], axis=1)
     thing, side = columns[asked], _SIDES[n_columns][asked]
     number = _NUMBERS[counts[counted]]
-    where = f"Is it on the left, {'in the middle ' if n_columns == 3 else ''}or on the right?"
     others = "|".join(one for one in _SIDES[3] if one != side)
     centre = "|cent(?:er|re)" if side == "middle" else ""
     return [
@@ -89,7 +88,7 @@ def _about(things: list[_Thing], rng: np.random.Generator) -> list[Question]:
         ),
         Question(
             "which side",
-            f"Where is the {thing.name}? {where}",
+            f"Where is the {thing.name}?",
             rf"^(?!.*\b({others})\b).*\b({side}{centre})\b",
             view,
         ),
