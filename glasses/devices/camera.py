@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from glasses.devices.event_queue import EventQueue
+from glasses.devices.look import Look
 from glasses.devices.picamera import CsiCapture
 from glasses.errors import Reason, SensorError
 from glasses.system.supervised import SupervisedThread
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 FPS = 2.0  # a turn is given one picture, and views are remembered every two seconds
 CLOSE_S = 5.0  # `close` waits so long for a read; OpenCV's V4L2 reads wait up to 10 s for a camera that stalls
 _LONG_SIDE = 640  # pixels; the encoder takes 224
+_LOOK_LONG_SIDE = 1280  # of the picture that a look takes: text in view is read in it
 _MAX_FAILED_READS = 10  # in a row: the camera is gone
 _RETRY_READ_S = 0.05
 _FILE_FPS = 1.0, 120.0  # rates that a video file's header is believed; files of varying rate say anything
@@ -54,7 +56,8 @@ class Camera:
         self._closed = threading.Event()
         self._put_lock = threading.Lock()  # no Frame is put once `close` has begun
         self._seq = 0
-        self._give: Callable[[UInt8Array], None] | None = None  # the next picture, in full size
+        self._give: Callable[[UInt8Array], None] | None = None  # the picture of the next look, in full size
+        self._look = Look()
         self._thread = SupervisedThread(self._run, "camera").start()
 
     @property
@@ -68,11 +71,13 @@ class Camera:
         return self._seq > 0
 
     def look(self) -> None:
-        """Does nothing: this camera delivers pictures all the time."""
+        """The next Frame is the best of the next half second, and larger than others."""
+        self._look.begin()
 
     def photograph(self, give: Callable[[UInt8Array], None]) -> None:
-        """Has `give` called with the next picture, uint8 (H, W, 3) as large as the camera gives it."""
+        """Has `give` called with the best picture of the next half second, uint8 (H, W, 3) in full size."""
         self._give = give
+        self._look.begin()
 
     def close(self) -> None:
         """Stops the pictures at once and waits up to CLOSE_S for the device to be freed. Safe to call twice."""
@@ -97,7 +102,7 @@ class Camera:
                 self._wait_for_next()
             # Every picture is grabbed: the driver's own queue would otherwise hand out pictures that are seconds old.
             # Only those that are delivered are retrieved, which is where a camera's JPEG is decoded.
-            before_ns, due = time.monotonic_ns(), time.monotonic() >= due_s
+            before_ns, due = time.monotonic_ns(), time.monotonic() >= due_s or self._look.is_due
             capture, picture = self._capture, None
             ok = capture is not None and capture.grab()
             after_ns = time.monotonic_ns()
@@ -111,15 +116,23 @@ class Camera:
                 self._closed.wait(_RETRY_READ_S)
                 continue
             n_failed, may_be_over = 0, True
-            if picture is not None:
+            if picture is not None and self._look.is_due:
+                self._look.take(picture, (before_ns + after_ns) // 2)
+                if chosen := self._look.chosen():
+                    due_s = time.monotonic() + 1 / self._fps
+                    self._deliver_look(*chosen)
+            elif picture is not None:
                 due_s = time.monotonic() + 1 / self._fps
                 self._deliver(picture, (before_ns + after_ns) // 2)
 
-    def _deliver(self, bgr: UInt8Array, t_ns: int) -> None:
+    def _deliver_look(self, bgr: UInt8Array, t_ns: int) -> None:
         if not self._closed.is_set() and (give := self._give):
             self._give = None
             give(frozen(np.ascontiguousarray(bgr[..., ::-1])))
-        frame = Frame(t_ns, self._seq, frozen(np.ascontiguousarray(shrunk(bgr)[..., ::-1])))
+        self._deliver(bgr, t_ns, _LOOK_LONG_SIDE)
+
+    def _deliver(self, bgr: UInt8Array, t_ns: int, long_side: int = _LONG_SIDE) -> None:
+        frame = Frame(t_ns, self._seq, frozen(np.ascontiguousarray(shrunk(bgr, long_side)[..., ::-1])))
         with self._put_lock:
             if not self._closed.is_set():
                 self._queue.put(frame)
@@ -158,9 +171,9 @@ def open_capture(source: str | int) -> Any:
     raise SensorError(Reason.NOT_FOUND, f"no camera at {source!r}; list them with: glasses devices")
 
 
-def shrunk(picture: UInt8Array) -> UInt8Array:
-    """uint8 (H, W, 3), made smaller where a side is longer than a picture encoder needs."""
-    scale = _LONG_SIDE / max(picture.shape[:2])
+def shrunk(picture: UInt8Array, long_side: int = _LONG_SIDE) -> UInt8Array:
+    """uint8 (H, W, 3), made smaller where a side is longer than `long_side`: by default, what encoders need."""
+    scale = long_side / max(picture.shape[:2])
     if scale >= 1:
         return picture
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
