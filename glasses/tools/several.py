@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from glasses.tools import readers
 from glasses.tools.call import ToolCall, missing
+from glasses.tools.duration import with_digits
 from glasses.tools.kinds import arguments_of
 from glasses.tools.said import SaidWord
 from glasses.tools.tool import Tool
@@ -16,10 +17,7 @@ MAX_JOINTS = 4  # places in one sentence where another request may begin
 _LEAST_WORDS = 2  # of a request before or after a joint, as in "louder please", "mute yourself"
 _JOINING = frozenset("and then also plus".split())
 # No request begins with one of these, but an argument goes on with it: "an hour and a half", "and thirty seconds".
-_GOES_ON = frozenset(
-    "a an the half quarter in at on for to of my your his her one two three four five six seven eight nine ten eleven "
-    "twelve fifteen twenty thirty forty fifty sixty hundred".split()
-)
+_GOES_ON = frozenset("a an the half quarter in at on for to of my your his her".split())
 # Arguments that are whole sentences of the wearer: what follows them may well be a part of them.
 _SENTENCES = frozenset(("text", "actions"))
 
@@ -53,7 +51,7 @@ def joints_of(said: Sequence[SaidWord]) -> list[Joint]:
 
 def _goes_on(words: Sequence[str]) -> bool:
     is_another = words[0] == "one" and words[1] in ("for", "at")  # "an alarm for eight and one for nine"
-    return not is_another and (words[0] in _GOES_ON or words[0].isdigit())
+    return not is_another and (words[0] in _GOES_ON or with_digits(words[0])[:1].isdigit())
 
 
 def takes_sentence(tool: Tool) -> bool:
@@ -66,6 +64,8 @@ def may_be_apart(first: Tool, second: Tool, words: Sequence[str]) -> bool:
 
     "Remind me to lock the door and call Anna at six" is one: no example of a tool begins with "call".
     """
+    if first is second and any(one.kind == "expression" for one in arguments_of(first.arguments)):
+        return False  # in a calculation it is a sign
     begins = {example.split()[0].lower() for example in second.examples if example.split()}
     return not takes_sentence(first) or (second.name != "unable" and words[0].lower() in begins)
 

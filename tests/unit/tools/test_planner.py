@@ -59,6 +59,13 @@ CHOSEN: dict[str, tuple[str, dict[str, Any]]] = {
     "set an alarm for seven.": ("set_alarm", {"when": "seven"}),
     "How do you spell tea?": ("spell", {"word": "tea"}),
     "Thursday?": ("date", {}),
+    "What is five plus two and seventy one?": ("calculate", {"expression": "five plus two and seventy one"}),
+    "What is five plus two and half of four?": ("calculate", {"expression": "five plus two and half of four"}),
+    "What is five plus two and double two?": ("calculate", {"expression": "five plus two and double two"}),
+    "What is five plus two": ("calculate", {"expression": "five plus two"}),
+    "seventy one?": ("calculate", {"expression": "seventy one"}),
+    "half of four?": ("calculate", {"expression": "half of four"}),
+    "double two?": ("calculate", {"expression": "double two"}),
 }  # fmt: skip
 
 
@@ -229,6 +236,9 @@ def test_place_may_be_replaced_where_a_request_of_its_own_may_not(talk: Talk) ->
             "5 minutes, starting now. I left this out: tell me a joke.",
             ["timer 10:35"],
         ),
+        ("What is five plus two and seventy one?", "78.", []),
+        ("What is five plus two and half of four?", "9.", []),
+        ("What is five plus two and double two?", "11.", []),
         (
             "Remind me to buy milk and call Anna at six.",
             "I will remind you at 6:00 in the evening: buy milk and call Anna.",
