@@ -119,7 +119,7 @@ def request_of(
     """What the user says in a turn: its inputs in order, and a question where none was put: `on_question` is told.
 
     Of a picture with text that the words ask about, the text alone: beside rows that show an animal a small backbone
-    answers with the animal (of 35 questions about signs, pocket answers 4 rightly with those rows and 14 without).
+    answers with the animal (of 35 questions about signs, pocket answers 4 rightly with those rows and 20 without).
     """
     out: list[ModelInput] = []
     pictures, typed = list[int](), list[list[int]]()
