@@ -43,7 +43,8 @@ class TextReader:
     ) -> None:
         """`look` gives a picture uint8 (H, W, 3) of what is in view now, or raises InputError."""
         self._look, self._encoder, self._clock_s = look, encoder, clock_s
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is kept; never held while a picture is taken or read
+        self._n_forgotten = 0
         self._pages: list[str] = []
         self._at, self._until_s = 0, 0.0
 
@@ -54,16 +55,22 @@ class TextReader:
         with self._lock:
             if page and self._pages and self._clock_s() < self._until_s:
                 return self._turned(page)
-            picture = self._look()
-            view = self._encoder.view(picture)
+            n_forgotten = self._n_forgotten
+        picture = self._look()
+        view = self._encoder.view(picture)
+        with self._lock:
             self._pages, self._at = pages(rows_of(view)), 0
             if not self._pages:
                 raise InputError(Reason.NOT_FOUND, why_unread(view, picture))
-            return self._page(SOME_UNREAD if view.n_unread else "")
+            said = self._page(SOME_UNREAD if view.n_unread else "")
+            if n_forgotten != self._n_forgotten:  # wiped meanwhile
+                self._pages = []
+            return said
 
     def forget(self) -> None:
-        """Drops what was read."""
+        """Drops what was read, and what is being read once it was said. Never waits."""
         with self._lock:
+            self._n_forgotten += 1
             self._pages = []
 
     def _turned(self, page: str) -> str:

@@ -156,7 +156,7 @@ class TurnEncoder:
             self._unencoded is None
         ):  # beside words the other sounds are not in the rows: they can wait for the final draft
             heard = (*heard, self._loaded.sound_encoder.encode(pcm, self.start_ns))
-        seen = self._view.latents() if self._view and wants_image else ()
+        seen = self._view.latents(self._config.view_wait_ms / 1000) if self._view and wants_image else ()
         intent, recalled = self._recall(words, self.cause, self.start_ns)
         if (intent == "sound" and self._before) or (intent == "picture" and seen):
             recalled = ()  # what was heard right before the activation, or is looked at, is what is meant

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from glasses.media.view_quality import why_unseen
@@ -21,12 +22,14 @@ class EncodedView:
     text: Future[Latents] | None
     unseen: str = ""  # why nothing can be made out, as a sentence to the wearer
 
-    def latents(self) -> tuple[Latents, ...]:
+    def latents(self, wait_s: float = math.inf) -> tuple[Latents, ...]:
         """All latents of the picture, as far as there are any, in the order of `LoadedEncoders.encode_picture`.
 
-        Waits for them; raises as the encoders do.
+        Waits so long for what is still being made, and goes without what is not made then: the next draft of the turn
+        has it. Raises as the encoders do.
         """
-        things, text = (future.result() if future else None for future in (self.things, self.text))
+        wait([one for one in (self.things, self.text) if one], None if math.isinf(wait_s) else wait_s)
+        things, text = (one.result() if one and one.done() else None for one in (self.things, self.text))
         return tuple(one for one in (things, self.image, text) if one is not None and len(one.data))
 
 

@@ -46,6 +46,7 @@ from glasses.types import Button
 
 if TYPE_CHECKING:
     from glasses.offload.answerer import HedgedAnswerer
+    from glasses.service.server.kernel import Kernel
 
 # Without progress for so long, a stage hangs: on a quick board, and on the slowest. The listener's longest step is
 # encoding all that was said, the responder's feeding it to the backbone, or saying a clause.
@@ -212,10 +213,17 @@ def _open_assistant(
         is_allowed=governor.is_allowed,
         keep_muted=mute_file.keep,
         handover=handover,
-        on_wipe=kernel.forget if kernel else lambda: None,
+        on_wipe=partial(_forget, tools, kernel),
     )
     tools.controls.attach(assistant)
     return assistant
+
+
+def _forget(tools: WornTools, kernel: Kernel | None) -> None:
+    """Wiped: what tools and apps keep of it is dropped, too."""
+    tools.forget()
+    if kernel:
+        kernel.forget()
 
 
 def _devices(

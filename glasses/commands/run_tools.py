@@ -103,6 +103,11 @@ class WornTools:
         if self.turns is None:
             note(f"the bundle {config.bundle} calls no tools")
 
+    def forget(self) -> None:
+        """Wiped: drops the text that was read in view."""
+        if self.text:
+            self.text.forget()
+
     def prepare(self) -> None:
         """Does now what would make the first call slow; on the backbone's thread. Raises ModelError."""
         if self._caller:

@@ -63,7 +63,9 @@ class ReplayEngine:
         self._voice, self._memory, self._on_clock = voice, memory, on_clock
         self._recalling = MemoryRecall(loaded, memory, keep_replies=keep_replies)
         # As fast as it goes, what is decided must not hang on how long a draft takes on this machine.
-        config = ListenerConfig() if on_clock else ListenerConfig(max_speculative_draft_ms=math.inf)
+        config = (
+            ListenerConfig() if on_clock else ListenerConfig(max_speculative_draft_ms=math.inf, view_wait_ms=math.inf)
+        )
         self._listener = open_listener(loaded, activation, self._recalling.recall, config=config)
         self._clock = StreamClock(self._step)
         speaks = voice or SilentVoice()

@@ -112,7 +112,7 @@ class _Spoken:
     def __init__(self, loaded: LoadedBundle) -> None:
         self._backbone, self._context = loaded.backbone, KvContext(loaded)
         # What is drafted must not hang on how long a draft takes on this machine.
-        config = ListenerConfig(max_speculative_draft_ms=math.inf)
+        config = ListenerConfig(max_speculative_draft_ms=math.inf, view_wait_ms=math.inf)
         self._listener = open_listener(loaded, "button", no_recall, config=config)
         self._t_ns = self._seq = 0
 

@@ -73,6 +73,19 @@ def test_text_reader_turns_pages_of_one_look() -> None:
     assert encoder.n_looks == 2
 
 
+def test_text_reader_that_is_wiped_while_it_reads_keeps_nothing() -> None:
+    encoder = Reads(line("Exit"))
+
+    def look() -> UInt8Array:
+        one.forget()
+        return PICTURE
+
+    one = TextReader(look, encoder)
+    assert one.read("") == "Exit"
+    one.read("next")
+    assert encoder.n_looks == 2
+
+
 def test_text_reader_looks_again_where_nothing_was_read_before_or_long_ago() -> None:
     encoder, seconds = Reads(line("Exit")), [0.0]
     one = reader(encoder, seconds)

@@ -45,6 +45,7 @@ def test_view_encoder_reads_text_while_others_go_on() -> None:
     text = Text(3)
     view = views(text).encode(FRAME)
     assert view.image.t_ns == 5
+    assert [one.modality for one in view.latents(0.0)] == ["image"], "the next draft has it"
     text.may_read.set()
     assert [one.modality for one in view.latents()] == ["image", "text"]
 
