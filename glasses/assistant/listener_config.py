@@ -25,9 +25,8 @@ class ListenerConfig:
     max_speculative_draft_ms: float = 100  # a draft that takes no longer is made already at the first quiet moment
     vad_lag_ms: int = 128  # the voice detector reports silence no later than this
 
-    view_wait_ms: float = (
-        500  # for things and text in view; without progress for a second the listener is taken for hung
-    )
+    # What a draft waits for things and text in view: after a second without progress the listener is taken for hung.
+    view_wait_ms: float = 500
 
     # Whether a turn that speech started is answered.
     addressed_probability: float = 0.5  # from here on the speech is taken to be addressed to the assistant
