@@ -90,6 +90,37 @@ def test_prompt_picture_gives_the_question_before_sound_does(bundle: Any) -> Non
     assert said == [(2, 1), (3, 1), "What is in view?", "END"]
 
 
+class TextConnector(Connector):
+    """Takes words for a question about text where it is told so; notes their rows."""
+
+    def __init__(self, *, is_about_text: bool) -> None:
+        super().__init__(5)
+        self.is_about, self.asked = is_about_text, list[Float32Array]()
+
+    def is_about_text(self, rows: Float32Array) -> bool:
+        self.asked.append(rows)
+        return self.is_about
+
+
+@pytest.mark.parametrize(("is_about_text", "n_image_rows"), [(True, 0), (False, 3)])
+def test_prompt_question_about_text_leaves_the_rows_of_the_view_out(
+    bundle: Any, is_about_text: bool, n_image_rows: int
+) -> None:
+    bundle.connectors["text"] = bundle.text_connector = TextConnector(is_about_text=is_about_text)
+    bundle.backbone.token_rows = lambda ids: np.full((len(ids), N_EMBD), 8, np.float32)
+    seen = [(3, 3)] if n_image_rows else []
+    spoken = shown(bundle, latents("image", 3), latents("text", 2), latents("audio", 4), latents("sound"))
+    assert spoken == [*seen, (5, 2), (1, 4), "END"]
+    typed = shown(bundle, latents("image", 3), latents("text", 2), "How much is it?")
+    assert typed == [*seen, (5, 2), "How much is it?", "END"]
+    assert [float(rows.mean()) for rows in bundle.text_connector.asked] == [1, 8]
+
+
+def test_prompt_view_with_text_and_no_question_is_asked_about_the_view(bundle: Any) -> None:
+    bundle.connectors["text"] = bundle.text_connector = TextConnector(is_about_text=True)
+    assert shown(bundle, latents("image"), latents("text")) == [(3, 1), (5, 1), "What is in view?", "END"]
+
+
 def test_prompt_of_nothing_asks_about_sound(bundle: Any) -> None:
     assert shown(bundle) == ["What is this sound?", "END"]
     assert question_about(frozenset()) == "What is this sound?"
