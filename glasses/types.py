@@ -108,7 +108,8 @@ class Latents:
 class Turn:
     """One request to answer: latents and text in the order they were given.
 
-    `cause` is what started the turn: a Press, "speech", "wake_word" or "barge_in".
+    `cause` is what started the turn: a Press, "speech", "wake_word" or "barge_in". `persona`: whose wake phrase was
+    heard last, "" for nobody's.
     """
 
     id: int
@@ -116,6 +117,7 @@ class Turn:
     cause: str
     inputs: tuple[Latents | str, ...]
     deadline_ns: int | None = None
+    persona: str = ""
 
 
 @dataclass(frozen=True, slots=True)

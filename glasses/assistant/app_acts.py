@@ -40,7 +40,8 @@ class AppActs:
         self._refused = {} if refused is None else refused
         backbone = loaded.backbone
         # Apps are answered after the neutral prompt, whatever the wearer's persona is.
-        self._typed = TypedWords(loaded, len(backbone.tokenize(backbone.prompt_format.prefix(SYSTEM))))
+        n_prefix = len(backbone.tokenize(backbone.prompt_format.prefix(SYSTEM)))
+        self._typed = TypedWords(loaded, lambda: n_prefix)
         self._recent: deque[float] = deque(maxlen=PER_MINUTE)
 
     def plan(self, rows: Float32Array) -> PlannedAct | None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 
 from glasses.assistant.announcement_turns import AnnouncementTurns
 from glasses.assistant.announcements import Announcements
+from glasses.assistant.cast import Cast
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.conversation import OnKept
 from glasses.assistant.device_supervisor import DeviceSupervisor
@@ -69,6 +70,7 @@ class Assistant:
         keep_muted: Callable[[bool], None] = lambda muted: None,
         handover: Handover | None = None,
         on_wipe: Callable[[], None] = lambda: None,
+        cast: Cast | None = None,
     ) -> None:
         """Opens the devices. Of what is passed it closes nothing.
 
@@ -78,7 +80,7 @@ class Assistant:
         `announcements`: what is said without being asked. `tools`: calls what turns ask for. `progress` is called with
         "listener" or "responder" as each works; `is_allowed` is asked before a load runs. `keep_muted` is told by
         `mute` whether a process after this one is to be muted. `handover` shares the backbone with apps; `on_wipe`
-        makes others forget what they have of it, too.
+        makes others forget what they have of it, too. `cast`: the personas that may answer.
 
         Raises SensorError: NOT_INSTALLED, NOT_FOUND, INTERNAL; ModelError where the bundle lacks what `config` needs.
         """
@@ -87,7 +89,9 @@ class Assistant:
         self._progress, self._is_allowed, self._canned = progress, is_allowed, canned_reply
         self._keep_muted, self._on_wipe = keep_muted, on_wipe
         self.memory = MemoryLink(config.memory, loaded, self._publish)
-        self._listener = listener or open_listener(loaded, config.activation, self.memory.recall)
+        self._listener = listener or open_listener(
+            loaded, config.activation, self.memory.recall, wake_words=cast.wake_words if cast else None
+        )
         self.events = EventQueue() if events is None else events
         self.devices = DeviceSupervisor(
             devices,
@@ -117,6 +121,7 @@ class Assistant:
             write=write,
             conversation_minutes=config.conversation.minutes,
             on_kept=on_kept,
+            use_persona=cast.use if cast else lambda name: None,
             handover=handover,
         )
         self._announcement_turns = AnnouncementTurns(

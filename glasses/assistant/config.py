@@ -120,7 +120,7 @@ class DocumentsConfig:
 @dataclass(frozen=True, slots=True)
 class AssistantConfig:
     """How `glasses run` runs. `activation` is what starts a turn; `link` the address of glasses over a link;
-    `persona` the name of a file of persona.py.
+    `persona` the name of a file of persona.py; `personas` others that may be called by their own wake phrases.
     """
 
     activation: Activation = "button"
@@ -128,6 +128,7 @@ class AssistantConfig:
     board: str = DEFAULT_BOARD
     link: str | None = None
     persona: str | None = None
+    personas: tuple[str, ...] = ()
     muted: bool = False
     audio: AudioConfig = field(default_factory=AudioConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
@@ -140,6 +141,10 @@ class AssistantConfig:
     offload: OffloadConfig = field(default_factory=OffloadConfig)
     mcp: McpConfig = field(default_factory=McpConfig)
     documents: DocumentsConfig = field(default_factory=DocumentsConfig)
+
+    def all_personas(self) -> list[str]:
+        """Those that may answer, the first one first; none for the default one alone."""
+        return list(dict.fromkeys([*([self.persona] if self.persona else []), *self.personas]))
 
     def recorded_with(self) -> dict[str, str]:
         """What a recording says of how it was made; a replay needs it."""

@@ -21,6 +21,7 @@ from glasses.tools.mcp.config import read_allow, read_servers
 
 MAX_FILE_BYTES = 64 * 1024
 MAX_FOLDERS = 16  # of documents
+MAX_PERSONAS = 8  # each keeps the state of its system prompt, up to a megabyte
 MAX_SHOWN = 80  # characters of a wrong value in an error
 FILE_NAME = "glasses.toml"  # of the system's file, in each of $GLASSES_CONFIG_DIRS
 BUILT_IN, COMMAND_LINE = "built in", "command line"
@@ -178,6 +179,12 @@ def _folders(value: Any) -> tuple[Path, ...]:
     return tuple(_path(one) for one in value)
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_PERSONAS:
+        raise ValueError(f"must be a list of at most {MAX_PERSONAS} names")
+    return tuple(_text(one) for one in value)
+
+
 def _source(value: Any) -> str:
     """A camera: `source = 0` in a file is a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
@@ -214,6 +221,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "board": _text,
     "link": _text,
     "persona": _text,
+    "personas": _names,
     "muted": _flag,
     "audio.microphone": _text,
     "audio.speaker": _text,

@@ -41,13 +41,14 @@ class Conversation:
         n_turns: int | None = None,
         *,
         on_kept: OnKept = lambda turn, said: None,
+        use_persona: Callable[[str], int | None] = lambda name: None,
     ) -> None:
         """`minutes` without a turn end the conversation. With 0 every turn stands alone, but for one that interrupts a
         reply: it knows what was heard of that. `n_turns` are kept at the most (None: MOST_TURNS).
         `on_kept` is told of each turn that is kept, with what was heard of its reply, and with None that all are
-        forgotten.
+        forgotten. `use_persona`: see `Cast.use`.
         """
-        self._on_kept = on_kept
+        self._on_kept, self._use_persona = on_kept, use_persona
         self._context, self._clock = context, clock
         self._minutes = minutes if n_turns != 0 else 0.0
         self._most_turns = n_turns or MOST_TURNS
@@ -89,6 +90,10 @@ class Conversation:
 
         Raises ModelError: CONTEXT_FULL, and ABORTED, after which it is to be called again.
         """
+        if draft and (n_prefix := self._use_persona(draft.turn.persona)) is not None:
+            self._ended = None
+            self._context.begin_after(n_prefix)
+            self._on_kept(None, "")
         if self._ended:
             ended = self._ended
             n_heard = len(ended.tokens) if ended.outcome is Outcome.COMPLETED else ended.n_tokens_played

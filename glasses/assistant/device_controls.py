@@ -63,6 +63,11 @@ class DeviceControls:
         self._assistant = assistant
         self._apply()
 
+    def use_speed(self, percent: int) -> None:
+        """The voice's speed of another persona, where the wearer set none."""
+        self._speed = percent
+        self._apply()
+
     # What tools call.
 
     def adjust(self, setting: str, level: int | None, change: int) -> str:

@@ -26,7 +26,7 @@ class KvContext:
     """`prefill` feeds drafts as they come; `keep` ends a turn and keeps what was heard of its reply."""
 
     def __init__(self, loaded: LoadedBundle) -> None:
-        self._loaded = loaded
+        self._loaded, self._n_prefix = loaded, loaded.n_prefix
         self.base = loaded.n_prefix  # rows before the turn
         self.turns: tuple[PastTurn, ...] = ()  # in the cache, oldest first
         self._suffix = loaded.backbone.token_rows(suffix_of(loaded.backbone))
@@ -89,7 +89,7 @@ class KvContext:
 
         The cache is made anew behind the system prompt: as much work as all their rows, and a copy of the cache.
         """
-        backbone, n_prefix = self._loaded.backbone, self._loaded.n_prefix
+        backbone, n_prefix = self._loaded.backbone, self._n_prefix
         backbone.rollback(self.base)
         before = backbone.snapshot()
         turn_break = backbone.token_rows(self._turn_break)
@@ -106,9 +106,13 @@ class KvContext:
 
     def forget(self) -> None:
         """Leaves the system prompt alone in the cache."""
-        self._loaded.backbone.rollback(self._loaded.n_prefix)
-        self._begin_at(self._loaded.n_prefix)
-        self.turns = ()
+        self._loaded.backbone.rollback(self._n_prefix)
+        self.begin_after(self._n_prefix)
+
+    def begin_after(self, n_prefix: int) -> None:
+        """Another system prompt of so many rows is all that the cache holds now."""
+        self._n_prefix, self.turns = n_prefix, ()
+        self._begin_at(n_prefix)
 
     def _end_turn(self, reply: Sequence[int]) -> None:
         """Feeds those tokens of the reply that are not in the cache, and the turn break."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -53,11 +54,15 @@ class Listener:
         encoder: TurnEncoder,
         *,
         wake_word: WakeWord | None = None,
+        persona: Callable[[], str] = lambda: "",
         config: ListenerConfig | None = None,
         predictor: SilencePredictor | None = None,
     ) -> None:
-        """`wake_word` starts a turn as a button press does; None: none is listened for."""
-        self._turns, self._encoder, self._wake_word = turns, encoder, wake_word
+        """`wake_word` starts a turn as a button press does; None: none is listened for. `persona`: whom a turn that
+        begins now is for.
+        """
+        self._turns, self._encoder, self._wake_word, self._persona = turns, encoder, wake_word, persona
+        self._called = ""  # whom the open turn is for
         self._config = config or ListenerConfig()
         self._speculator = Speculator(self._config, predictor or SilencePredictor())
         self._sound = HeardSound(vad, (2 * LONGEST_MS + self._config.before_ms) // 1000)
@@ -189,7 +194,7 @@ class Listener:
         return [signal]
 
     def _begin(self, activated_ns: int, cause: str) -> None:
-        self._draft = None
+        self._draft, self._called = None, self._persona()
         start_ns = max(activated_ns - self._config.lead_ms * NS_PER_MS, self._done_ns)
         self._speculator.begin_turn(start_ns)
         self._encoder.begin(cause, activated_ns, start_ns, is_follow_up=self._turns.is_follow_up)
@@ -269,7 +274,7 @@ class Listener:
             self._turns.set_completeness(encoded.completeness)
         self._speculator.made(state, end_ns)
         self._draft = Draft(
-            encoded.turn,
+            replace(encoded.turn, persona=self._called),
             encoded.rows,
             may_be_complete=state is not DraftState.PARTIAL,
             is_final=state is DraftState.FINAL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from glasses.assistant.persona import DEFAULT, Persona
+from glasses.assistant.cast import Cast
 from glasses.runtime.bundle import LoadedBundle
 from glasses.runtime.heads import open_argument_reader, open_tool_chooser
 from glasses.runtime.prompt import suffix_of
@@ -32,10 +32,11 @@ def open_caller(
     registry: ToolRegistry,
     context: ToolContext,
     *,
-    persona: Persona = DEFAULT,
+    cast: Cast | None = None,
     kept: Path | None = None,
 ) -> ToolCaller | None:
-    """What calls the tools of `registry` that `persona` may call; None where the bundle has nothing that chooses.
+    """What calls the tools of `registry` that whoever of `cast` answers may call; None: the bundle has nothing that
+    chooses.
 
     `kept` is the file for what is learned of tools that did not come with the assistant. Raises ModelError as
     `open_tool_chooser` and `open_argument_reader` do.
@@ -45,24 +46,24 @@ def open_caller(
         return None
 
     def tools() -> dict[str, Tool]:
-        return {one.name: one for one in registry.tools if persona.allows(one)}
+        return {one.name: one for one in registry.tools if cast is None or cast.current.allows(one)}
 
     reader = open_argument_reader(loaded)
     SupervisedThread(
         reader.prepare, "argument reader"
     ).start()  # else the first call of a tool takes half a second more
-    typed = TypedWords(loaded)
+    typed = TypedWords(loaded, lambda: cast.n_prefix(loaded) if cast else loaded.n_prefix)
     caller = ToolCaller(tools, chooser, reader, context, understand=lambda words: typed.with_rows(words, caller.plan))
     return caller
 
 
 class TypedWords:
     """Lets something look at typed words as if they were a turn, in a new conversation, which begins after the first
-    `n_prefix` rows of the KV cache; by default the system prompt of the bundle as it was opened.
+    `n_prefix` rows of the KV cache: its system prompt.
     """
 
-    def __init__(self, loaded: LoadedBundle, n_prefix: int | None = None) -> None:
-        self._loaded, self._n_prefix = loaded, loaded.n_prefix if n_prefix is None else n_prefix
+    def __init__(self, loaded: LoadedBundle, n_prefix: Callable[[], int]) -> None:
+        self._loaded, self._n_prefix = loaded, n_prefix
 
     def with_rows(self, words: str, look: Callable[[Float32Array], ToolCall | None]) -> ToolCall | None:
         """What `look` makes of the words' rows while they are in the KV cache with the suffix behind them. The cache
@@ -71,7 +72,7 @@ class TypedWords:
         backbone = self._loaded.backbone
         saved = backbone.snapshot()
         try:
-            backbone.rollback(self._n_prefix)
+            backbone.rollback(self._n_prefix())
             ids = backbone.tokenize(words, special=False)
             backbone.feed([ids, suffix_of(backbone)])
             return look(backbone.token_rows(ids))

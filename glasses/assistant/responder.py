@@ -71,6 +71,7 @@ class Responder:
         handover: Handover | None = None,
         conversation_minutes: float = DEFAULT_CONVERSATION_MIN,
         on_kept: OnKept = lambda turn, said: None,
+        use_persona: Callable[[str], int | None] = lambda name: None,
     ) -> None:
         """Without `voice` or `speaker` replies are text only.
 
@@ -79,7 +80,7 @@ class Responder:
         heard. `on_progress`: a sign of life. `canned_reply`: what is said to a draft without asking the backbone, ""
         for nothing. `tools`: calls the tool that a turn asks for. `write`: what makes the tokens of a reply once the
         draft is in the KV cache (default: the backbone). `clock`: the host's by default. `handover`: shares the
-        backbone with apps. `conversation_minutes`, `on_kept`: see `Conversation`.
+        backbone with apps. `conversation_minutes`, `on_kept`, `use_persona`: see `Conversation`.
         """
         self._clock = clock or HostClock()
         self._on_state, self._on_reply, self._on_progress = on_state, on_reply, on_progress
@@ -89,9 +90,8 @@ class Responder:
         self._inbox = Inbox(self._handover, voice, speaker, self._clock)
         self._announcing = Announcing(self._inbox, voice, on_announced)
         self._context = KvContext(loaded)
-        self.conversation = Conversation(
-            self._context, self._clock, conversation_minutes, loaded.bundle.history_turns, on_kept=on_kept
-        )
+        n_turns, how = loaded.bundle.history_turns, {"on_kept": on_kept, "use_persona": use_persona}
+        self.conversation = Conversation(self._context, self._clock, conversation_minutes, n_turns, **how)
         writer = ReplyWriter(write or write_locally(loaded.backbone), voice, self._shown.show)
         self._playback = Playback(self._inbox, self._clock, self._poll, on_state, writer)
         self._reply: Reply | None = None

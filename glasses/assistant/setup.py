@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from glasses.assistant.config import Activation
 from glasses.assistant.follow_ups import FollowUpJudge
 from glasses.assistant.listener import Listener
@@ -15,7 +17,14 @@ from glasses.memory.latent_memory import PastReplies, PastReply
 from glasses.memory.writer import WITHIN_S, MemoryWriter
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle
-from glasses.runtime.heads import open_addressee, open_end_of_turn, open_memory_intent, open_speaker, open_wake_word
+from glasses.runtime.heads import (
+    DEFAULT_WAKE_WORD,
+    open_addressee,
+    open_end_of_turn,
+    open_memory_intent,
+    open_speaker,
+    open_wake_words,
+)
 from glasses.types import Float32Array, Latents
 
 CONFIRM_WIPE = "Touch me now, and I forget all that I heard and saw. Your notes stay."
@@ -24,9 +33,15 @@ _SETTLED_NS = 500_000_000  # a sound that ends as the wearer begins to speak lie
 
 
 def open_listener(
-    loaded: LoadedBundle, activation: Activation, recall: Recall, *, config: ListenerConfig | None = None
+    loaded: LoadedBundle,
+    activation: Activation,
+    recall: Recall,
+    *,
+    config: ListenerConfig | None = None,
+    wake_words: Mapping[str, str] | None = None,
 ) -> Listener:
-    """The Listener for what starts a turn; `recall` gives its turns what they ask of the memory.
+    """The Listener for what starts a turn; `recall` gives its turns what they ask of the memory. `wake_words`: the
+    names of those that were trained, by the persona that each calls.
 
     Raises ModelError: NOT_FOUND (no wake word was trained; the bundle has no addressee head, which "request" needs),
     CORRUPT, WRONG_SPACE.
@@ -48,11 +63,13 @@ def open_listener(
         recall=recall,
         config=config,
     )
+    words = open_wake_words(loaded, wake_words or {"": DEFAULT_WAKE_WORD}) if activation == "wake-word" else None
     return Listener(
         Vad(store.path_of(loaded.bundle.vad)),
         TurnManager(on_speech=on_speech),
         encoder,
-        wake_word=open_wake_word(loaded) if activation == "wake-word" else None,
+        wake_word=words,
+        persona=lambda: words.called if words else "",
         config=config,
     )
 

@@ -11,7 +11,10 @@ from typing import Any
 import msgspec
 
 from glasses.assistant import device_settings
+from glasses.assistant import persona as personas
+from glasses.assistant.config import AssistantConfig
 from glasses.assistant.config_file import items, load_config, paths
+from glasses.runtime.heads import DEFAULT_WAKE_WORD
 from glasses.tools.mcp.config import McpAllow, ServerConfig
 
 _EXAMPLE = """\
@@ -58,11 +61,22 @@ def run(args: argparse.Namespace) -> int:
         _print(args, {"valid": True, "files": found}, [f"valid: {', '.join(found) or 'no file, all is built in'}"])
         return 0
     values = {key: {"value": _plain(value), "source": loaded.sources[key]} for key, value in items(loaded.config)}
+    values |= _personas(loaded.config)
     values |= _set_by_voice()
     width = max(map(len, values))
     lines = [f"{key:{width}}  {json.dumps(one['value'])}  ({one['source']})" for key, one in values.items()]
     _print(args, values, lines)
     return 0
+
+
+def _personas(config: AssistantConfig) -> dict[str, dict[str, Any]]:
+    """Who may answer, by which name and which phrase. Raises InputError as `persona.load`."""
+    values = dict[str, dict[str, Any]]()
+    for name in config.all_personas():
+        one, source = personas.load(name), str(personas.folder() / f"{name}.toml")
+        values[f"personas.{name}.name"] = {"value": one.name, "source": source}
+        values[f"personas.{name}.wake_word"] = {"value": one.wake_word or DEFAULT_WAKE_WORD, "source": source}
+    return values
 
 
 def _set_by_voice() -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge import errors as wire
 from firmware_bridge.transport import check_address
-from glasses.assistant import persona as personas
 from glasses.assistant.announcer import Announcer
 from glasses.assistant.answer import warm_up
 from glasses.assistant.assistant import Assistant
+from glasses.assistant.cast import Cast, load_cast
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.config_file import load_config
 from glasses.assistant.fault_injection import FaultHooks
 from glasses.assistant.observers import Observers
 from glasses.assistant.persona import Persona
+from glasses.assistant.reply import TurnProgress, Write
 from glasses.assistant.reply_writer import write_locally
 from glasses.backbone.handover import Handover
 from glasses.commands import link_keys, offload_options, run_apps, run_options
@@ -31,18 +32,20 @@ from glasses.commands.run_screen import Notice, Screen
 from glasses.commands.run_services import RunServices
 from glasses.commands.run_tools import WornTools
 from glasses.decoders.speech import Voice
+from glasses.decoders.voices import Voices
 from glasses.devices import registry
 from glasses.devices.event_queue import EventQueue
 from glasses.devices.link_errors import as_runtime_error
 from glasses.devices.local import DeviceFactory, Hud, LocalDevices
 from glasses.devices.quiet_stderr import without_portaudio
 from glasses.devices.remote import RemoteGlasses
+from glasses.events import Draft
 from glasses.runtime.bundle import LoadedBundle, open_bundle
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.system import mute_file
 from glasses.system.board_sensors import read_board
 from glasses.system.watchdog import Notifier, Watchdog
-from glasses.types import Button
+from glasses.types import Button, Token
 
 if TYPE_CHECKING:
     from glasses.offload.answerer import HedgedAnswerer
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 # encoding all that was said, the responder's feeding it to the backbone, or saying a clause.
 BUDGETS_S = {"listener": (1.0, 3.0), "responder": (2.0, 20.0)}
 STAYS_MUTED = "still muted, as when it last ran: m and Enter, or the page, opens the microphone again"
+ONE_ANSWERS = 'several personas, but only the first answers: activation = "wake-word" tells who is called'
 RESPONDER_READY_S = 20.0  # after the listener, at the most: until then what is said waits to be answered
 
 
@@ -93,14 +97,14 @@ def run(args: argparse.Namespace) -> int:
     """Runs until a signal, q, or --seconds. Raises GlassesError before it says that it is ready."""
     config = load_config(run_options.given(args)).config
     config = replace(config, bundle=chosen_bundle(config.bundle))
-    persona = personas.load(config.persona)
+    cast = load_cast(config.all_personas())
     if stays_muted := mute_file.is_kept():
         config = replace(config, muted=True)
     with ExitStack() as stack:
         around = _open_surroundings(config, stack, as_json=args.json)
-        models = _open_models(config, persona, stack)
-        tools = _open_tools(config, persona, models, around, stack)
-        assistant = _open_assistant(config, models, around, stack, tools=tools, max_tokens=persona.max_tokens)
+        models = _open_models(config, cast, stack)
+        tools = _open_tools(config, cast, models, around, stack)
+        assistant = _open_assistant(config, models, around, stack, tools=tools, cast=cast)
         stack.enter_context(around.services.running(assistant, around.devices, around.note))
         stack.enter_context(agents_served(config, assistant, tools.store, note=around.note))
         controls(args, Controlled(assistant, around.faults, around.note), stack)
@@ -109,11 +113,14 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(Announcer(tools.store, tools.announcements).close)
         if stays_muted:
             around.note(STAYS_MUTED)
-        if persona.greeting:
-            tools.announcements.say(persona.greeting, "greeting")
+        if cast.current.greeting:
+            tools.announcements.say(cast.current.greeting, "greeting")
+        if config.personas and config.activation != "wake-word":
+            around.note(ONE_ANSWERS)
         around.watchdog.ready("listening", grace_s={"responder": RESPONDER_READY_S})
 
         def prepare() -> None:
+            cast.prepare(models.loaded)
             warm_up(models.loaded, models.voice)
             tools.prepare()
 
@@ -147,21 +154,31 @@ def _open_surroundings(config: AssistantConfig, stack: ExitStack, *, as_json: bo
     return _Surroundings(watchdog, faults, services, observers, events, devices, note)
 
 
-def _open_models(config: AssistantConfig, persona: Persona, stack: ExitStack) -> _Models:
-    voice = open_voice_or_none(config.bundle, persona.voice, warm=False) if config.audio.voice else None
-    if voice:
-        stack.callback(voice.close)
-    loaded = open_bundle(config.bundle, system=persona.system)
+def _open_models(config: AssistantConfig, cast: Cast, stack: ExitStack) -> _Models:
+    voice = _open_voices(config.bundle, cast, stack) if config.audio.voice else None
+    loaded = open_bundle(config.bundle, system=cast.current.system)
     stack.callback(loaded.close)
     return _Models(loaded, voice, offload_options.open_answerer(config.offload, stack))
 
 
+def _open_voices(bundle: str, cast: Cast, stack: ExitStack) -> Voice | None:
+    """The voice of the persona, or those of several. Raises ModelError, and InputError as `Voices`."""
+    voices = dict[str | None, Voice]()
+    for name in dict.fromkeys(one.voice for one in cast.members):
+        voice = open_voice_or_none(bundle, name, warm=False)
+        if voice is None:
+            return None
+        stack.callback(voice.close)
+        voices[name] = voice
+    return Voices(voices) if len(voices) > 1 else next(iter(voices.values()))
+
+
 def _open_tools(
-    config: AssistantConfig, persona: Persona, models: _Models, around: _Surroundings, stack: ExitStack
+    config: AssistantConfig, cast: Cast, models: _Models, around: _Surroundings, stack: ExitStack
 ) -> WornTools:
     return WornTools(
         config,
-        persona,
+        cast,
         models.loaded,
         stack,
         devices=around.devices,
@@ -179,7 +196,7 @@ def _open_assistant(
     stack: ExitStack,
     *,
     tools: WornTools,
-    max_tokens: int,
+    cast: Cast,
 ) -> Assistant:
     """The assistant, and beside it the apps that share its backbone."""
     governor, loaded, offload = around.services.governor, models.loaded, models.offload
@@ -195,7 +212,13 @@ def _open_assistant(
             note=around.note,
         )
     )
-    allowed = partial(governor.is_allowed, "remote")
+
+    def now_is(persona: Persona) -> None:
+        if isinstance(models.voice, Voices):
+            models.voice.use(persona.voice)
+        tools.controls.use_speed(persona.speed)
+
+    cast.on_change = now_is
     assistant = Assistant(
         config,
         loaded,
@@ -205,15 +228,14 @@ def _open_assistant(
         observers=around.observers,
         announcements=tools.announcements,
         tools=tools.turns,
-        write=offload.writer(loaded.backbone, max_tokens, allowed=allowed)
-        if offload
-        else write_locally(loaded.backbone, max_tokens),
+        write=_writing(models, cast, allowed=partial(governor.is_allowed, "remote")),
         on_kept=offload.remember if offload else lambda turn, said: None,
         progress=around.faults.progress,
         is_allowed=governor.is_allowed,
         keep_muted=mute_file.keep,
         handover=handover,
         on_wipe=partial(_forget, tools, kernel),
+        cast=cast,
     )
     tools.controls.attach(assistant)
     return assistant
@@ -224,6 +246,20 @@ def _forget(tools: WornTools, kernel: Kernel | None) -> None:
     tools.forget()
     if kernel:
         kernel.forget()
+
+
+def _writing(models: _Models, cast: Cast, *, allowed: Callable[[], bool]) -> Write:
+    """Writes the replies of whoever answers, here or elsewhere, as long as that persona's are."""
+    backbone, offload = models.loaded.backbone, models.offload
+    writers = {
+        n: offload.writer(backbone, n, allowed=allowed) if offload else write_locally(backbone, n)
+        for n in {one.max_tokens for one in cast.members}
+    }
+
+    def write(draft: Draft, progress: TurnProgress) -> Iterator[Token]:
+        return writers[cast.current.max_tokens](draft, progress)
+
+    return write
 
 
 def _devices(

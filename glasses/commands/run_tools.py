@@ -10,10 +10,10 @@ from datetime import datetime
 from glasses.assistant import device_settings
 from glasses.assistant.announcements import Announcements
 from glasses.assistant.app_acts import AppActs
+from glasses.assistant.cast import Cast
 from glasses.assistant.config import AssistantConfig
 from glasses.assistant.device_controls import DeviceControls
 from glasses.assistant.open_tools import open_caller, registry_of
-from glasses.assistant.persona import Persona
 from glasses.assistant.text_reader import TextReader
 from glasses.assistant.tool_turn import CalledTools
 from glasses.commands.tool_sources import tools_from_elsewhere
@@ -55,7 +55,7 @@ class WornTools:
     def __init__(
         self,
         config: AssistantConfig,
-        persona: Persona,
+        cast: Cast,
         loaded: LoadedBundle,
         stack: ExitStack,
         *,
@@ -84,17 +84,17 @@ class WornTools:
             pictures=config.camera.pictures or pictures_folder(),
             read_board=read_board,
             note=note,
-            speed=persona.speed,
+            speed=cast.current.speed,
         )
         self.registry = registry_of(self.store)
         encoder = loaded.text_encoder
         self.text = TextReader(self.controls.look, encoder) if encoder else None
         context = ToolContext(datetime.now, self.store, self.controls, self.registry, self.text, self.controls.look)
         stack.enter_context(tools_from_elsewhere(self.registry, config, note=note, show=show, is_worn=True))
-        for problem in persona.unknown_tools(self.registry.tools):
+        for problem in dict.fromkeys(one for who in cast.members for one in who.unknown_tools(self.registry.tools)):
             note(problem)
         kept = own_state_folder() / "tools" / f"{loaded.bundle.name}.npz"
-        self._caller = open_caller(loaded, self.registry, context, persona=persona, kept=kept)
+        self._caller = open_caller(loaded, self.registry, context, cast=cast, kept=kept)
         self.turns = CalledTools(self._caller, self.announcements.say) if self._caller else None
         refused = {} if config.mcp.allow.look else {take_picture.name: NO_LOOK}
         self.acts = (

@@ -24,7 +24,7 @@ from glasses.heads import wake_word
 from glasses.model_store import store
 from glasses.runtime.bundle import SPARE_ONE, open_voice
 from glasses.runtime.bundle_choice import chosen_bundle
-from glasses.runtime.heads import wake_word_path
+from glasses.runtime.heads import DEFAULT_WAKE_WORD, wake_word_path
 from glasses.wake_word_training import phrases, train
 from glasses.wake_word_training.examples import LEARNING, OTHER_SOUNDS, SAYING, Examples
 from glasses.wake_word_training.voices import Say, abroad_at_hand, at_hand
@@ -34,6 +34,7 @@ examples:
   glasses wake-word train "hey glasses"                        train the wake phrase of glasses run
   glasses wake-word train "hey glasses" --recordings me/       sound files of you saying it, and nothing else
   glasses wake-word train "hey glasses" --others talk/ music/  sounds that must not wake it: half to train, half to test
+  glasses wake-word train "hello max" --name max               another one: wake_word = "max" of a persona (glasses run)
   glasses wake-word show                                       the phrase, and how often it is missed
   glasses wake-word delete                                     no wake phrase any more
 
@@ -73,16 +74,25 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
         "--test-hours", type=float, default=0.1, metavar="H", help="of each kind of sound (default: 0.1)"
     )
     bundle_option.add_option(parser, default=store.AUTO_BUNDLE)
+    _add_name(parser)
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
     parser.set_defaults(run=train_phrase)
 
 
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--name", default=DEFAULT_WAKE_WORD, help=f"of several phrases, for personas (default: {DEFAULT_WAKE_WORD})"
+    )
+
+
 def _configure_show(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=show)
 
 
 def _configure_delete(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON whether there was one")
     parser.set_defaults(run=delete)
 
@@ -96,20 +106,20 @@ _VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
 
 def train_phrase(args: argparse.Namespace) -> int:
     """Trains, measures and keeps the detector. Raises InputError, ModelError."""
-    _print(_trained(args, phrases.checked(args.phrase), wake_word_path()), as_json=args.json)
+    _print(_trained(args, phrases.checked(args.phrase), wake_word_path(args.name)), as_json=args.json)
     return 0
 
 
 def show(args: argparse.Namespace) -> int:
     """Prints the phrase and its figures. Raises ModelError(NOT_FOUND)."""
-    path = wake_word_path()
+    path = wake_word_path(args.name)
     _print({"phrase": wake_word.load(path).phrase, **_kept_figures(path)}, as_json=args.json)
     return 0
 
 
 def delete(args: argparse.Namespace) -> int:
     """Deletes the phrase; no error if there is none."""
-    path = wake_word_path()
+    path = wake_word_path(args.name)
     existed = path.is_file()
     path.unlink(missing_ok=True)
     path.with_suffix(".json").unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,9 @@ def load(path: Path) -> WakeWordHead:
     """Reads a head. Raises ModelError: NOT_FOUND, CORRUPT."""
     if not path.is_file():
         raise ModelError(
-            Reason.NOT_FOUND, f'no wake phrase was trained: glasses wake-word train "hey glasses" ({path})'
+            Reason.NOT_FOUND,
+            f'no wake phrase was trained: glasses wake-word train "hey glasses"'
+            f"{'' if path.stem == 'wake' else f' --name {path.stem}'} ({path})",
         )
     if path.stat().st_size > _MAX_BYTES:
         raise ModelError(Reason.CORRUPT, f"{path}: too large for a wake head")
@@ -140,6 +142,40 @@ class WakeWordDetector:
     def _look(self, ring: RingBuffer, to_ns: int) -> float:
         pcm = ring.between(to_ns - round(self.head.window_s * 1e9), to_ns)
         return self.head.probability(self._encode(leveled(pcm)).data) if len(pcm) >= SAMPLE_RATE_HZ // 10 else 0.0
+
+
+class EncodedOnce:
+    """An encoder that gives the same sound, asked for again right away, its latents without work."""
+
+    def __init__(self, encode: Callable[[Float32Array], Latents]) -> None:
+        self._encode = encode
+        self._last: tuple[Float32Array, Latents] | None = None
+
+    def __call__(self, pcm: Float32Array) -> Latents:
+        """Raises as the encoder."""
+        if self._last is None or not np.array_equal(self._last[0], pcm):
+            self._last = pcm, self._encode(pcm)
+        return self._last[1]
+
+
+class WakeWords:
+    """Several phrases, each of which calls somebody; `called` is who was called last, at first nobody: ""."""
+
+    def __init__(self, detectors: Mapping[str, WakeWordDetector]) -> None:
+        """By whom each calls."""
+        self._detectors = dict(detectors)
+        self.called = ""
+
+    def reset(self) -> None:
+        """See `WakeWordDetector`."""
+        for one in self._detectors.values():
+            one.reset()
+
+    def step(self, ring: RingBuffer, to_ns: int, probability: float) -> bool:
+        """See `WakeWordDetector`."""
+        heard = [whom for whom, one in self._detectors.items() if one.step(ring, to_ns, probability)]
+        self.called = heard[0] if heard else self.called
+        return bool(heard)
 
 
 def leveled(pcm: Float32Array) -> Float32Array:

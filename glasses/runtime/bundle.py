@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from glasses.backbone import saved_context
 from glasses.backbone.llama import LlamaBackbone
 from glasses.backbone.prompt import SYSTEM
 from glasses.connectors.pooled import PooledConnector
@@ -35,6 +32,7 @@ from glasses.model_store import store
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle_choice import chosen_bundle
 from glasses.runtime.modalities import MODALITIES, Encoder, memory_policies
+from glasses.runtime.system_states import feed_system
 from glasses.types import Float32Array, Latents, Modality, UInt8Array
 
 log = logging.getLogger(__name__)
@@ -175,7 +173,7 @@ def open_bundle(
         }
         path, template = store.path_of(bundle.backbone), bundle.chat_template
         backbone = LlamaBackbone(path, n_ctx=n_ctx, n_threads=n_threads, sha256=sha256, chat_template=template)
-        _feed_prefix(backbone, system, store.cache_dir() / "states")
+        feed_system(backbone, system, store.cache_dir() / "states")
         loaded = LoadedBundle(
             bundle=bundle,
             connectors={
@@ -281,22 +279,3 @@ def open_memory(loaded: LoadedBundle, memory: LatentMemory | None = None) -> Mem
 
     memory = memory or LatentMemory(memory_policies())
     return MemoryWriter(encoder_of("sounds").encode, encoder_of("views").encode, memory)
-
-
-def _feed_prefix(backbone: LlamaBackbone, system: str, folder: Path) -> None:
-    """Restores the state after the system prompt, or computes and keeps it; the file is a cache and may be lost."""
-    prefix = backbone.prompt_format.prefix(system)
-    tag = hashlib.sha256(prefix.encode()).hexdigest()[:16]
-    path = folder / f"{backbone.sha256[:16]}-{tag}.state"
-    try:
-        saved_context.load(backbone, path, tag=tag)
-    except ModelError as error:
-        if error.reason is not Reason.NOT_FOUND:
-            log.warning("making the saved state of the system prompt anew: %s", error)
-        backbone.feed([backbone.tokenize(prefix)])
-        with suppress(OSError):  # `save` says it better
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            saved_context.save(backbone, path, tag=tag)
-        except ModelError as unsaved:  # a read-only or full disk costs start-up time, nothing else
-            log.warning("the state of the system prompt is not kept: %s", unsaved)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from glasses.encoders.speaker import SpeakerEncoder
-from glasses.errors import ModelError, Reason
+from glasses.errors import InputError, ModelError, Reason
 from glasses.events import MemoryIntent
 from glasses.heads.addressee import AddresseeHead
 from glasses.heads.end_of_turn import EndOfTurnHead
 from glasses.heads.linear import Head
 from glasses.heads.linear import load as load_head
 from glasses.heads.memory_intent import NAMES, MemoryIntentHead
-from glasses.heads.wake_word import WakeWordDetector
+from glasses.heads.wake_word import EncodedOnce, WakeWordDetector, WakeWords
 from glasses.heads.wake_word import load as load_wake
 from glasses.model_store import store
 from glasses.runtime.bundle import LoadedBundle
 from glasses.tools.arguments import ArgumentReader
 from glasses.tools.choice import ToolChooser
+
+DEFAULT_WAKE_WORD = "wake"
 
 
 def open_end_of_turn(loaded: LoadedBundle) -> EndOfTurnHead | None:
@@ -69,12 +73,19 @@ def open_argument_reader(loaded: LoadedBundle) -> ArgumentReader:
     return ArgumentReader(loaded.backbone, None if name is None else store.path_of(name))
 
 
-def wake_word_path() -> Path:
-    """Where `glasses wake-word train` keeps the phrase."""
-    return store.cache_dir() / "taught" / "wake.npz"
+def wake_word_path(name: str = DEFAULT_WAKE_WORD) -> Path:
+    """Where `glasses wake-word train --name NAME` keeps the phrase. Raises InputError(BAD_INPUT) for no such name."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", name):
+        raise InputError(Reason.BAD_INPUT, f"{name!r} is no name of a wake word: small letters, digits, - and _")
+    return store.cache_dir() / "taught" / f"{name}.npz"
 
 
-def open_wake_word(loaded: LoadedBundle) -> WakeWordDetector:
-    """The wake phrase that was trained. Raises ModelError: NOT_FOUND (none was), CORRUPT, WRONG_SPACE."""
+def open_wake_words(loaded: LoadedBundle, names: Mapping[str, str]) -> WakeWords:
+    """The wake phrases `names` that were trained, by whom each calls.
+
+    Raises ModelError: NOT_FOUND (one was not), CORRUPT, WRONG_SPACE; InputError as `wake_word_path`.
+    """
     encoder = loaded.audio_encoder
-    return WakeWordDetector(load_wake(wake_word_path()), encoder.encode, encoder.space)
+    encode = EncodedOnce(encoder.encode)  # phrases of one length look at the same sound
+    heads = {whom: load_wake(wake_word_path(name)) for whom, name in names.items()}
+    return WakeWords({whom: WakeWordDetector(head, encode, encoder.space) for whom, head in heads.items()})

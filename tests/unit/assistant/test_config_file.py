@@ -162,7 +162,7 @@ def test_load_config_folder_that_is_closed_to_this_user_is_an_error(environ: dic
         path.parent.chmod(0o700)
 
 
-ONLY_IN_FILES = ("hud.clear_after_s", "apps.act", "mcp.servers", "mcp.allow", "documents.folders")
+ONLY_IN_FILES = ("hud.clear_after_s", "apps.act", "personas", "mcp.servers", "mcp.allow", "documents.folders")
 
 
 @pytest.mark.parametrize("key", [key for key, _ in items(AssistantConfig()) if key not in ONLY_IN_FILES])

@@ -224,7 +224,7 @@ def test_listener_woken_turn_gives_the_rows_that_a_touch_would_give(loaded: Load
 def test_wake_word_trained_is_shown_and_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("glasses.commands.wake_word.wake_word_path", lambda: tmp_path / "wake.npz")
+    monkeypatch.setattr("glasses.commands.wake_word.wake_word_path", lambda name: tmp_path / "wake.npz")
     assert main(["wake-word", "train", "hey glasses", "--takes", "20", "--test-hours", "0.002", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["of"] == 60
