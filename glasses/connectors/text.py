@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from glasses.connectors.letter_beam import Spelling, words_of
 from glasses.connectors.pooled import check_space
+from glasses.connectors.question_kind import QuestionKind
 from glasses.connectors.soft_tokens import read
 from glasses.connectors.token_mixture import TokenRowSource
 from glasses.errors import InputError, Reason
@@ -28,7 +28,6 @@ BESIDE = " "  # between lines that stand beside each other, before the space of 
 BELOW = "\n"
 TOKEN_COST = 1.5  # nats for each token of a spelling; from 0.6 to 3 as many lines of 150 are read rightly
 INVERSE_TEMPERATURE = 4  # power of the probabilities before rows are mixed, as in speech.py
-RIDGE = 0.1  # from 0.03 to 0.3 the same questions are told apart
 MAX_ROWS = 480  # of one picture: about a page, and a quarter of the context; what is below is left out
 
 
@@ -42,7 +41,7 @@ class TextConnector:
         """
         table = read(wording, {"before", "after", "about_text", "about_picture"})
         self._before, self._after = str(table["before"]), str(table["after"])
-        self._questions = list[str](table["about_text"]), list[str](table["about_picture"])
+        self._about_text = QuestionKind(table["about_text"], table["about_picture"], backbone)
         self._backbone = backbone
         self.width, self.space = WIDTH, SPACE
 
@@ -64,21 +63,7 @@ class TextConnector:
 
     def is_about_text(self, rows: Float32Array) -> bool:
         """Whether rows (n, n_embd) of a request ask for something that is written, rather than for what is in view."""
-        if not len(rows):
-            return False
-        return float(self._about_text @ np.append(_direction(rows), 1.0)) > 0
-
-    @cached_property
-    def _about_text(self) -> Float32Array:
-        """The weights of a ridge regression (n_embd + 1,) on the mean row of each question, +1 about text, -1 about
-        pictures. It is fitted here, so that it is there for every backbone.
-        """
-        rows = [[_direction(self._plain(one)) for one in questions] for questions in self._questions]
-        told = [np.full(len(some), sign / len(some), np.float32) for some, sign in zip(rows, (1, -1), strict=True)]
-        given = np.append(np.concatenate(rows), np.ones((sum(map(len, rows)), 1), np.float32), axis=1)
-        wanted = np.concatenate(told) * len(given) / 2  # both kinds weigh the same
-        inner = given @ given.T + RIDGE * np.eye(len(given), dtype=np.float32)
-        return np.asarray(given.T @ np.linalg.solve(inner, wanted), np.float32)
+        return self._about_text.is_asked(rows)
 
     def _words(self, lines: Sequence[SoftLine]) -> Iterator[Float32Array]:
         """The rows of each word, and of what stands between lines."""
@@ -108,9 +93,3 @@ class TextConnector:
 
     def _tokens(self, text: str) -> list[int]:
         return self._backbone.tokenize(text, special=False)
-
-
-def _direction(rows: Float32Array) -> Float32Array:
-    """The mean of rows, each of length 1: rare words have long rows in some backbones, short ones in others."""
-    mean = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)).mean(axis=0)
-    return mean / max(float(np.linalg.norm(mean)), 1e-6)

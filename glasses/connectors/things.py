@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from glasses.connectors.pooled import check_space
+from glasses.connectors.question_kind import QuestionKind
 from glasses.connectors.soft_tokens import read
 from glasses.connectors.token_mixture import TokenMixture, TokenRowSource
 from glasses.errors import ModelError, Reason
@@ -29,11 +30,12 @@ class ThingsConnector:
     """Latents (n, WIDTH) -> rows (m, n_embd); none where nothing was found. `space` is the encoder's."""
 
     def __init__(self, wording: Path, backbone: TokenRowSource) -> None:
-        """`wording` (JSON): the encoder's `space`; the `names`, `plurals`, `numbers` and `sides`; the texts between.
+        """`wording` (JSON): the encoder's `space`; the `names`, `plurals`, `numbers` and `sides`; the texts between;
+        questions `about_things` and `about_others`.
 
         Raises ModelError: TOO_LARGE, CORRUPT.
         """
-        held = read(wording, {"space", "numbers", *_LISTS, *_TEXTS})
+        held = read(wording, {"space", "numbers", "about_things", "about_others", *_LISTS, *_TEXTS})
         for key, n in _LISTS.items():
             if len(held[key]) != n:
                 raise ModelError(Reason.CORRUPT, f"{wording}: {len(held[key])} {key}, expected {n}")
@@ -46,6 +48,7 @@ class ThingsConnector:
         self._sides = TokenMixture(held["sides"], backbone)
         self._rows_of: dict[str, Float32Array] = {}
         self._texts: dict[str, Any] = {key: held[key] for key in _TEXTS}
+        self._about_things = QuestionKind(held["about_things"], held["about_others"], backbone)
 
     def apply(self, latents: Latents, companion: Latents | None = None) -> Float32Array:
         """Returns the rows. Raises ModelError(WRONG_SPACE).
@@ -57,6 +60,10 @@ class ThingsConnector:
         things = unpacked(latents.data)
         parts = list(self._listed(things)) if things else []
         return frozen(np.concatenate(parts) if parts else self._backbone.token_rows([]))
+
+    def is_about_things(self, rows: Float32Array) -> bool:
+        """Whether rows (n, n_embd) of a request ask where, how many, or whether something is there."""
+        return self._about_things.is_asked(rows)
 
     def _listed(self, things: list[Thing]) -> Iterator[Float32Array]:
         for i, alike in enumerate(_kinds(things)):

@@ -130,6 +130,11 @@ class LoadedBundle(LoadedEncoders):
         """The connector of text in view; None: the bundle has none."""
         return cast("TextConnector | None", self.connectors.get("text"))
 
+    @property
+    def things_connector(self) -> ThingsConnector | None:
+        """The connector of things with a place; None: the bundle has none."""
+        return cast("ThingsConnector | None", self.connectors.get("things"))
+
     def widths(self) -> dict[str, int]:
         """Every latent space that the connectors accept, with the width of its latents."""
         connectors = [*self.connectors.values(), *([self.ambience] if self.ambience else [])]

@@ -118,27 +118,41 @@ def request_of(
 ) -> list[ModelInput]:
     """What the user says in a turn: its inputs in order, and a question where none was put: `on_question` is told.
 
-    Of a picture with text that the words ask about, the text alone: beside rows that show an animal a small backbone
-    answers with the animal (of 35 questions about signs, pocket answers 4 rightly with those rows and 20 without).
+    Of a picture goes in what the words ask about, as `_left_out` says.
     """
     out: list[ModelInput] = []
-    pictures, typed = list[int](), list[list[int]]()
+    seen, typed = dict[int, Modality](), list[list[int]]()
     state = PromptState()
     for one in inputs:
         if isinstance(one, str):
             typed.append(loaded.backbone.tokenize(one, special=False))
             out += [*state.begin_text(), typed[-1]]
             continue
-        if _modality(one) != "text" and entry_of(_modality(one)).encodes_pictures:
-            pictures.append(len(out))
+        if entry_of(_modality(one)).encodes_pictures:
+            seen[len(out)] = _modality(one)
         out.append(connect(loaded, one, state))
     if not state.has_question:
         on_question(question_about(state.modalities))
-    if pictures and "text" in state.modalities and state.has_question:
-        said = np.concatenate([*state.said_rows, *map(loaded.backbone.token_rows, typed)])
-        if (connector := loaded.text_connector) and connector.is_about_text(said):
-            out = [part for i, part in enumerate(out) if i not in pictures]
+    if len({*seen.values()}) > 1:
+        said = [*state.said_rows, *map(loaded.backbone.token_rows, typed)]
+        left_out = _left_out(loaded, state.modalities, np.concatenate(said) if said else None)
+        out = [part for i, part in enumerate(out) if seen.get(i) not in left_out]
     return out + question_of(loaded, state)
+
+
+def _left_out(loaded: LoadedBundle, given: frozenset[Modality], said: Float32Array | None) -> set[Modality]:
+    """What of a picture is beside the point of the request, whose rows are `said`.
+
+    Where it asks for something written, all but the text: beside rows that show an animal a small backbone answers with
+    the animal (of 35 questions about signs, pocket answers 4 rightly with those rows and 20 without). Where it asks
+    for things and their places, the view, for the same reason; else the things.
+    """
+    asks = said is not None
+    if asks and "text" in given and loaded.text_connector and loaded.text_connector.is_about_text(said):
+        return {"image", "things"}
+    if asks and "things" in given and loaded.things_connector and loaded.things_connector.is_about_things(said):
+        return {"image"}
+    return {"things"}
 
 
 def _modality(given: Latents | ConnectedInput) -> Modality:

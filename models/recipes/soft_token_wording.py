@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
+from glasses.encoders.things import ThingEncoder
 from models.recipes import image_names
 from models.recipes.sound_classes import UNITS, reply_to
 
+THINGS = Path(__file__).with_name("things_wording.toml")
+N_NOUNS = 24  # that questions are made with, spread over the names
 # The tensor with the class probabilities in the pocket connectors' graphs: the only softmax of each file.
 IMAGE_UNITS, SOUND_UNITS = "n6", "n22"
 
@@ -42,6 +46,29 @@ def sound() -> dict[str, Any]:
     }
 
 
+def things(detector: Path) -> dict[str, Any]:
+    """What the detector's classes are called, the words around them, and what asks about them."""
+    held = tomllib.loads(THINGS.read_text(encoding="utf-8"))
+    names = held["names"]
+    plurals = [
+        held["plurals"].get(one) or one + ("es" if one.endswith(("s", "x", "ch", "sh")) else "s") for one in names
+    ]
+    some = range(0, len(names), len(names) // N_NOUNS)
+    of_one = [form.format(names[i]) for form in held["about_one"] for i in some]
+    of_kind = [form.format(names[i]) for form in held["about_kind"] for i in some]
+    of_several = [form.format(plurals[i]) for form in held["about_several"] for i in some]
+    return {
+        "space": ThingEncoder(detector).space,
+        "names": names,
+        "plurals": plurals,
+        "numbers": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "many"],
+        "sides": ["left", "middle", "right"],
+        **{"before": "The picture shows", "between": ",", "open": " (", "and": ", ", "close": ")", "after": ".\n"},
+        "about_things": [*of_one, *of_several, *held["about_sides"]],
+        "about_others": [*of_kind, *held["about_others"]],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder")
@@ -49,6 +76,7 @@ def main() -> None:
     made = {
         "image-connector-soft-tokens": image(),
         "sound-connector-soft-tokens": sound(),
+        "things-connector": things(args.out / "nanodet-416-int8.onnx"),
     }
     for name, wording in made.items():
         path = args.out / f"{name}.json"

@@ -156,3 +156,21 @@ def test_prompt_additional_modality_takes_one_registry_entry(bundle: Any, monkey
     monkeypatch.setattr(modalities, "MODALITIES", {"radar": entry, **MODALITIES})
     assert shown(bundle, latents("radar", 2)) == [(4, 2), "How far is it?", "END"]
     assert shown(bundle, latents("audio", 2), latents("sound"), latents("radar")) == [(1, 2), (4, 1), "END"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("What is it?", [(3, 1), (6, 1), "What is it?", "END"]),
+        ("Where is it?", [(5, 1), (6, 1), "Where is it?", "END"]),
+        ("What does it say?", [(6, 1), "What does it say?", "END"]),
+        (None, [(3, 1), (6, 1), "What is in view?", "END"]),
+    ],
+)
+def test_prompt_of_a_picture_holds_what_is_asked_about(bundle: Any, asked: str | None, expected: list[Any]) -> None:
+    bundle.connectors |= {"things": Connector(5), "text": Connector(6)}
+    bundle.backbone.token_rows = lambda ids: np.full((1, N_EMBD), len(ids[0]), np.float32)
+    bundle.text_connector = SimpleNamespace(is_about_text=lambda rows: rows[0, 0] == len("What does it say?"))
+    bundle.things_connector = SimpleNamespace(is_about_things=lambda rows: rows[0, 0] == len("Where is it?"))
+    given = [latents("things"), latents("image"), latents("text"), *([asked] if asked else [])]
+    assert shown(bundle, *given) == expected
