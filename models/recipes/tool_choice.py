@@ -1,16 +1,16 @@
 """Trains what chooses a tool, for the backbone of one bundle: see models/cards/tools-pocket.md. Needs torch.
 
-    python -m models.recipes.tool_choice --bundle pocket --out models/artifacts
+    python -m models.recipes.tool_choice_speech heard
+    python -m models.recipes.tool_choice --bundle pocket --heard heard --out models/artifacts
     python -m models.refresh tools-pocket
 
-It reads the backbone's token rows only, so it takes a minute of one core, whatever the size of the backbone.
+It reads the backbone's token rows only, so it takes minutes of one core, whatever the size of the backbone.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +19,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glasses.backbone.llama import LlamaBackbone
 from glasses.model_store import store
 from glasses.tools import row_file
 from glasses.tools.choice import CONFIRM, DECLINE
 from glasses.tools.row_file import Bank, TrainedRows
 from glasses.tools.word_net import SPANS, WordNet
 from glasses.types import Float32Array
-from models.recipes.tool_choice_wordings import NONE, development, wordings
+from models.recipes.tool_choice_data import Data, padded, read
+from models.recipes.tool_choice_wordings import NONE
 
 WIDTH = 96
 NOTHING, UNABLE_DRAWN = 0.38, 0.14  # of the wordings drawn
+HEARD, REHEARD = 0.35, 0.5  # of the wordings drawn, spoken; of the others, changed to what may be heard
 A_EPOCH, BATCH = 9000, 64
-FALSE, UNABLE_FALSE = 0.003, 0.003  # shares of the lines of dev.txt that need no tool which may call one, and `unable`
+N_NOISE = 20_000  # rows of noise, drawn once: they cost as much as the network else
+# Shares of the lines of dev.txt that need no tool which may call one, or `unable`, or be an answer while one is waited
+# for: of the typed lines and of the heard ones.
+FALSE, UNABLE_FALSE, ANSWER_FALSE = 0.025, 0.025, 0.03
 UNABLE = "unable"
-MOST_EXAMPLES = 2600  # in the bank
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """Wordings as indices into `rows` (tokens that occur + 1, n_embd), whose first row is no token; and what they are.
-
-    `wanted` is an index into `names`, or len(names) for nothing. `is_held_out` marks the lines of dev.txt.
-    """
-
-    ids: Tensor
-    rows: Tensor
-    names: list[str]
-    wanted: Tensor
-    is_held_out: Any
-    sources: list[str]
-
-
-def read(bundle: str) -> Data:
-    """The wordings, by the tokens of a bundle's backbone."""
-    found = list({(one.words, one.tool): one for seed in (1, 2) for one in wordings(10**6, seed=seed)}.values())
-    found += development()
-    path = store.path_of(store.load_bundle(bundle).backbone)
-    with LlamaBackbone(path, n_threads=1, n_ctx=32) as backbone:
-        ids = [backbone.tokenize(one.words, special=False) for one in found]
-        tokens = sorted({token for one in ids for token in one})
-        rows = np.asarray(backbone.token_rows(tokens), np.float32)
-    rows = rows / np.sqrt(np.square(rows).mean(axis=1, keepdims=True))
-    number = {token: i + 1 for i, token in enumerate(tokens)}
-    table = np.zeros((len(ids), max(map(len, ids))), np.int64)
-    for i, one in enumerate(ids):
-        table[i, : len(one)] = [number[token] for token in one]
-    names = sorted({one.tool for one in found} - {NONE})
-    wanted = [names.index(one.tool) if one.tool != NONE else len(names) for one in found]
-    held_out = np.array([one.source == "dev" for one in found])
-    none = np.zeros((1, rows.shape[1]), np.float32)
-    return Data(
-        torch.tensor(table), torch.tensor(np.concatenate([none, rows])), names, torch.tensor(wanted), held_out,
-        [one.source for one in found],
-    )  # fmt: skip
+N_EXAMPLES = 1300  # in the bank
+N_NETS = 2  # whose scores are averaged
 
 
 class Net(nn.Module):
@@ -80,7 +46,7 @@ class Net(nn.Module):
 
     def __init__(self, data: Data) -> None:
         super().__init__()
-        rows = data.rows[1:].numpy()
+        rows = data.rows[1 : data.n_tokens + 1].numpy()
         middle = rows.mean(axis=0)
         _, sizes, axes = np.linalg.svd(rows - middle, full_matrices=False)
         first = axes[:WIDTH].T / (sizes[:WIDTH] / np.sqrt(len(rows))) / 2  # principal components, of length 1/2
@@ -101,38 +67,35 @@ class Net(nn.Module):
         return self.out(self.dropout(self.values(rows, mask)))
 
 
-def batch(data: Data, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and mask of some wordings."""
-    ids = data.ids[index]
-    ids = ids[:, : int((ids > 0).sum(1).max())]
-    return data.rows[ids], (ids > 0).float()
+def drawn(data: Data, index: Any, noise: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Rows and mask of some wordings, typed ones partly as they may be heard, with wrong words and rows a bit off."""
+    places = [
+        data.as_heard(i, rng, rng.uniform(0.3, 1)) if i < len(data.words) and rng.random() < REHEARD else data.places[i]
+        for i in index
+    ]
+    table = padded(places)
+    there = table > 0
+    wrong = (torch.rand(table.shape) < 0.05) & there & (there.sum(1, keepdim=True) > 3)
+    table = torch.where(wrong, torch.randint(1, data.n_tokens + 1, table.shape), table)
+    mask = there.float()
+    return data.rows[table] + 0.15 * noise[torch.randint(len(noise), table.shape)] * mask[..., None], mask
 
 
-def noisy(data: Data, index: Tensor, rng: np.random.Generator, *, with_ambience: bool) -> tuple[Tensor, Tensor]:
-    """As `batch`, with wrong words, rows that are a little off as soft tokens are, and rows of ambience before them."""
-    rows, mask = batch(data, index)
-    wrong = (torch.rand(mask.shape) < 0.06) & (mask > 0) & (mask.sum(1, keepdim=True) > 3)
-    rows = torch.where(wrong[..., None], data.rows[torch.randint(1, len(data.rows), mask.shape)], rows)
-    rows = rows + 0.15 * torch.randn_like(rows) * mask[..., None]
-    if with_ambience and rng.random() < 0.3:
-        n = int(rng.integers(1, 5))
-        rows = torch.cat([torch.randn(len(rows), n, rows.shape[2]), rows], dim=1)
-        mask = torch.cat([torch.ones(len(mask), n), mask], dim=1)
-    return rows, mask
-
-
-def train(data: Data, epochs: int, *, with_ambience: bool, seed: int = 1) -> Net:
+def train(data: Data, epochs: int, *, seed: int = 1) -> Net:
     """Nothing is drawn NOTHING of the time and `unable`, which is the widest, UNABLE_DRAWN; each other tool as often as
     every other.
     """
     torch.manual_seed(seed)
     rng, net = np.random.default_rng(seed), Net(data)
+    noise = torch.randn(N_NOISE, data.rows.shape[1])
     index = np.flatnonzero(~data.is_held_out)
     wanted, n = data.wanted.numpy()[index], len(data.names)
     count = np.bincount(wanted, minlength=n + 1)
     share = np.full(n + 1, (1 - NOTHING - UNABLE_DRAWN) / (n - 1))
     share[n], share[data.names.index(UNABLE)] = NOTHING, UNABLE_DRAWN
     weight = (share / count.clip(1))[wanted]
+    heard = data.is_heard[index]
+    weight = np.where(heard, HEARD / weight[heard].sum(), (1 - HEARD) / weight[~heard].sum()) * weight
     slow, fast = net.project.parameters(), [*net.spans.parameters(), *net.out.parameters()]
     optimizer = torch.optim.AdamW([{"params": slow, "lr": 3e-4}, {"params": fast, "lr": 2e-3}], weight_decay=0.02)
     n_steps = epochs * A_EPOCH // BATCH
@@ -140,9 +103,8 @@ def train(data: Data, epochs: int, *, with_ambience: bool, seed: int = 1) -> Net
         optimizer, lambda step: min(1, step / 100) * max(0.02, 1 - step / n_steps)
     )
     for step in range(n_steps):
-        drawn = torch.tensor(index[rng.choice(len(index), BATCH, p=weight / weight.sum())])
-        rows, mask = noisy(data, drawn, rng, with_ambience=with_ambience)
-        loss = functional.cross_entropy(net(rows, mask), data.wanted[drawn])
+        some = index[rng.choice(len(index), BATCH, p=weight / weight.sum())]
+        loss = functional.cross_entropy(net(*drawn(data, some, noise, rng)), data.wanted[torch.tensor(some)])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -152,72 +114,95 @@ def train(data: Data, epochs: int, *, with_ambience: bool, seed: int = 1) -> Net
     return net.eval()
 
 
-@torch.no_grad()
-def values_of(net: Net, data: Data, index: Any) -> Float32Array:
+def values_of(net: WordNet, data: Data, index: Any) -> Float32Array:
     """Values (m, width) of some wordings."""
-    parts = [net.values(*batch(data, torch.tensor(index[i : i + 256]))) for i in range(0, len(index), 256)]
-    return torch.cat(parts).numpy()
+    return np.stack([net.values(data.rows[data.places[i]].numpy()) for i in index])
 
 
-def rows_of(net: Net, data: Data, space: str) -> TrainedRows:
-    """A row for each tool, against that of nothing, with the threshold that FALSE sets on lines not trained on."""
-    weight, bias = net.out.weight.detach().numpy(), net.out.bias.detach().numpy()
+def rows_of(nets: Sequence[Net], data: Data, space: str) -> TrainedRows:
+    """A row for each tool over the values of `net_of`, against that of nothing: the mean of the networks' scores; with
+    the thresholds that FALSE and the others set on lines not trained on.
+    """
+    weight, bias = _side_by_side([net.out.weight for net in nets]), np.mean([_numpy(net.out.bias) for net in nets], 0)
     rows = TrainedRows(space, tuple(data.names), weight[:-1] - weight[-1:], bias[:-1] - bias[-1])
     held_out = np.flatnonzero(data.is_held_out)
     wanted = data.wanted.numpy()[held_out]
-    scores = values_of(net, data, held_out) @ rows.rows.T + rows.bias
+    scores = values_of(net_of(nets), data, held_out) @ rows.rows.T + rows.bias
     unable, waiting = data.names.index(UNABLE), [data.names.index(CONFIRM), data.names.index(DECLINE)]
     tools = [i for i in range(len(data.names)) if i not in waiting]
-    silent = scores[wanted == len(data.names)]
+    silent, heard = wanted == len(data.names), data.is_heard[held_out]
     shift = np.zeros(len(data.names), np.float32)
-    for group, false in (([i for i in tools if i != unable], FALSE), ([unable], UNABLE_FALSE), (waiting, FALSE)):
-        shift[group] = float(np.quantile(silent[:, group].max(axis=1), 1 - false))
-    _report(scores - shift, wanted, data.names, tools)
+    for group, false in (([i for i in tools if i != unable], FALSE), ([unable], UNABLE_FALSE), (waiting, ANSWER_FALSE)):
+        highest = scores[:, group].max(axis=1)
+        shift[group] = max(np.quantile(highest[silent & some], 1 - false) for some in (heard, ~heard))
+    for title, some in (("typed", ~data.is_heard[held_out]), ("heard", data.is_heard[held_out])):
+        _report(title, scores[some] - shift, wanted[some], data.names)
     return TrainedRows(space, rows.names, rows.rows, rows.bias - shift)
 
 
-def _report(scores: Float32Array, wanted: Any, names: Sequence[str], tools: Sequence[int]) -> None:
-    scores = scores[:, tools]
-    best = np.where(scores.max(axis=1) > 0, np.array(tools)[scores.argmax(axis=1)], len(names))
-    unable, none = wanted == names.index(UNABLE), wanted == len(names)
-    calls = np.isin(wanted, tools) & ~unable
-    print(f"dev.txt: right {(best == wanted)[calls].mean():.4f} of {calls.sum()}, unable "
-          f"{(best == wanted)[unable].mean():.4f} of {unable.sum()}, "
-          f"false {(best[none] < len(names)).mean():.4f} of {none.sum()}")  # fmt: skip
-    kinds = [*names, NONE]
-    wrong = [f"{kinds[a]} -> {kinds[b]}" for a, b in zip(wanted, best, strict=True) if a != b]
-    print(sorted({(wrong.count(one), one) for one in wrong}, reverse=True)[:30])
+def _report(title: str, scores: Float32Array, wanted: Any, names: Sequence[str]) -> None:
+    nothing, waiting = len(names), [names.index(CONFIRM), names.index(DECLINE)]
+    answers = np.isin(wanted, waiting)
+    scores = scores.copy()
+    scores[:, waiting] = np.where(answers[:, None], scores[:, waiting], -1)  # answers to nothing do not count
+    best = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), nothing)
+    unable, none = wanted == names.index(UNABLE), wanted == nothing
+    kinds = {"right": ~unable & ~none & ~answers, "unable": unable, "yes and no": answers, "none": none}
+    print(f"dev.txt, {title}: " + ", ".join(
+        f"{name} {(best == wanted)[some].mean():.4f} of {some.sum()}" for name, some in kinds.items()
+    ), flush=True)  # fmt: skip
+    called = [*names, NONE]
+    wrong = [f"{called[a]} -> {called[b]}" for a, b in zip(wanted, best, strict=True) if a != b]
+    print(sorted({(wrong.count(one), one) for one in wrong}, reverse=True)[:20], flush=True)
 
 
-def net_of(net: Net) -> WordNet:
-    """The network as it is shipped."""
+def net_of(nets: Sequence[Net]) -> WordNet:
+    """Networks side by side, as they are shipped: one whose filters read the numbers of their own network only."""
+    d = WIDTH * len(nets)
+    filters = [np.zeros((span, d, d), np.float32) for span in SPANS]
+    for j, net in enumerate(nets):
+        own = slice(j * WIDTH, (j + 1) * WIDTH)
+        for all_, one in zip(filters, net.spans.children(), strict=True):
+            all_[:, own, own] = _numpy(one.weight).transpose(2, 1, 0)  # (out, in, k) -> (k, in, out)
     return WordNet(
-        net.project.weight.detach().numpy().T.copy(),
-        net.project.bias.detach().numpy(),
+        np.concatenate([_numpy(net.project.weight).T for net in nets], axis=1),
+        np.concatenate([_numpy(net.project.bias) for net in nets]),
+        tuple(one.reshape(-1, d) for one in filters),
         tuple(
-            span.weight.detach().numpy().transpose(2, 1, 0).reshape(-1, WIDTH) for span in net.spans.children()
-        ),  # (out, in, k) -> (k * in, out)
-        tuple(span.bias.detach().numpy() for span in net.spans.children()),
+            np.concatenate([_numpy(span.bias) for span in some])
+            for some in zip(*(net.spans.children() for net in nets), strict=True)
+        ),
     )
+
+
+def _side_by_side(weights: Sequence[Tensor]) -> Float32Array:
+    """Weights (k, width) of the networks' values as those (k, n * width) of their mean over `net_of`'s values."""
+    parts = np.stack([_numpy(one).reshape(len(one), -1, WIDTH) for one in weights], axis=2) / len(weights)
+    return parts.reshape(len(weights[0]), -1).astype(np.float32)
+
+
+def _numpy(tensor: Any) -> Float32Array:
+    return tensor.detach().numpy()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default=store.DEFAULT_BUNDLE)
-    parser.add_argument("--epochs", type=int, default=14, help=f"of {A_EPOCH} wordings")
+    parser.add_argument("--heard", type=Path, required=True, help="folder of models.recipes.tool_choice_speech")
+    parser.add_argument("--epochs", type=int, default=16, help=f"of {A_EPOCH} wordings")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     bundle = store.load_bundle(args.bundle)
     space = store.load_manifest(bundle.backbone).files[0].sha256[:16]
-    data = read(args.bundle)
-    net = train(data, args.epochs, with_ambience=bundle.audio_ambience is not None)
-    rows = rows_of(net, data, space)
-    few = np.random.default_rng(2).choice(np.flatnonzero(~data.is_held_out), MOST_EXAMPLES, replace=False)
+    data = read(args.bundle, args.heard)
+    nets = [train(data, args.epochs, seed=seed) for seed in range(1, N_NETS + 1)]
+    net, rows = net_of(nets), rows_of(nets, data, space)
+    few = np.random.default_rng(2).choice(np.flatnonzero(~data.is_held_out), N_EXAMPLES, replace=False)
     wanted = np.where(data.wanted.numpy() == len(data.names), -1, data.wanted.numpy())[few]
     bank = Bank(values_of(net, data, few), wanted.astype(np.int16))
     path = args.out / f"tools-{args.bundle}.npz"
-    row_file.write(path, {**net_of(net).arrays(), **rows.arrays(), **row_file.bank_arrays(bank)})
+    row_file.write(path, {**net.arrays(), **rows.arrays(), **row_file.bank_arrays(bank)})
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

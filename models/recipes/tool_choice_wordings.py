@@ -19,6 +19,7 @@ from models.recipes import tool_wordings
 HERE = Path(__file__).parent / "tool_choice"
 HELD_OUT = Path(__file__).parents[1] / "eval" / "requests"
 NONE = "none"
+ANSWERS = ("confirm", "decline")
 _OTHER = "other"  # in tool_arguments.txt: requests of tools that are not built in
 _SLOT = re.compile(r"\{(\w+)\}")
 _OPENERS = ("Please", "Hey,", "Okay,", "Um,", "So,", "Uh,", "Well,", "Now", "And", "Alright,", "Hey glasses,", "Oh,")
@@ -65,6 +66,8 @@ def wordings(most: int, *, seed: int = 1) -> list[Wording]:
     for tool, words, group, source in _lines(rng):
         if plain(words) not in taken:
             found[tool].append(Wording(words, tool, group, source))
+    answers = {plain(one.words) for tool in ANSWERS for one in found[tool]}  # they count only where one is waited for
+    found[NONE] = [one for one in found[NONE] if plain(one.words) not in answers]
     out: list[Wording] = []
     for tool, all_ in found.items():
         rng.shuffle(all_)
