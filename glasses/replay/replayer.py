@@ -82,7 +82,7 @@ class ReplayEngine:
             on_text=on_text,
             on_announced=self._on_announced,
             tools=self._tools.turns,
-            canned_reply=self._recalling.instead,
+            canned_reply=lambda draft: self._recalling.instead(draft) or draft.unseen,
             write=self._write,
             clock=self._clock,
             conversation_minutes=conversation_minutes,

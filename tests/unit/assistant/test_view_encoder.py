@@ -9,6 +9,7 @@ import pytest
 
 from glasses.assistant.view_encoder import ViewEncoder
 from glasses.errors import ModelError, Reason
+from glasses.media.view_quality import BLACK
 from glasses.runtime.bundle import LoadedBundle
 from glasses.types import Frame, Latents, UInt8Array
 
@@ -69,3 +70,9 @@ def test_view_encoder_gives_things_before_the_view_where_there_are_any() -> None
     text.may_read.set()
     for n_things, expected in ((2, ["things", "image", "text"]), (0, ["image", "text"])):
         assert [one.modality for one in views(text, n_things).encode(FRAME).latents()] == expected
+
+
+def test_view_encoder_says_why_nothing_can_be_made_out() -> None:
+    dark = Frame(5, 0, np.zeros((48, 64, 3), np.uint8))
+    seen = Frame(5, 0, np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    assert [views(None).encode(one).unseen for one in (dark, seen)] == [BLACK, ""]
