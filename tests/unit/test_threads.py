@@ -14,7 +14,7 @@ OTHERS = {
     "glasses/commands/__init__.py": "ends a process whose main thread hangs, from within a handler of signals",
     "glasses/model_store/sources.py": "reads what pip prints until pip ends",
     "glasses/service/client/sync_client.py": "runs an event loop; the client imports only types and errors",
-    "glasses/assistant/tool_turn.py": "carries out one call, whose error is raised again where its sentence is awaited",
+    "glasses/system/daemon_call.py": "carries out one call, whose error is raised again where its result is awaited",
     "glasses/evaluation/bench/barge_in.py": "lives for one measurement, which fails without it",
     "glasses/evaluation/bench/faults.py": "guards and reads a process that is under test",
     "glasses/evaluation/bench/latency.py": "lives for one measurement, which fails without it",
