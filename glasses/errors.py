@@ -6,7 +6,10 @@ wrong, where, what to do. The command line prints the message and exits with `ex
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError: a full disk, a used up quota
 
 
 class Reason(StrEnum):

@@ -30,6 +30,7 @@ from glasses.assistant.reply import TOO_HOT, Write
 from glasses.assistant.responder import Responder
 from glasses.assistant.setup import open_listener
 from glasses.assistant.tool_turn import ToolTurns
+from glasses.assistant.unseen import unseen
 from glasses.backbone.handover import Handover
 from glasses.decoders.speech import Voice
 from glasses.devices.event_queue import EventQueue
@@ -38,13 +39,12 @@ from glasses.errors import GlassesError
 from glasses.events import Announced, Draft, Reply, ReplyState, ReplyText, Signal
 from glasses.runtime.bundle import LoadedBundle
 from glasses.system.supervised import SupervisedThread
-from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Latents, Load, SensorEvent
+from glasses.types import NS_PER_S, AudioChunk, Button, DeviceChange, Load, SensorEvent
 
 log = logging.getLogger(__name__)
 CHECK_S = 0.2  # between two looks at the devices
 WIPE_S = 2.0  # a stage takes this long at the most until it has forgotten; a decode step some milliseconds
 NO_MICROPHONE = "there is no microphone now: touch again when it is back"
-NO_PICTURE = "I see nothing: no picture came from a camera."
 
 
 class Assistant:
@@ -293,14 +293,3 @@ class Assistant:
         self.last_said = reply.text or self.last_said
         self._publish(reply)
         self.memory.on_reply(reply)
-
-
-def unseen(draft: Draft) -> str:
-    """What is said to a touch that looks where no picture came, or nothing can be made out in it, as the backbone would
-    make something up; else "".
-    """
-    looks = draft.turn.cause == "long_press" and draft.may_be_complete
-    has_picture = any(isinstance(one, Latents) and one.modality == "image" for one in draft.turn.inputs)
-    if not looks:
-        return ""
-    return draft.unseen if has_picture else NO_PICTURE

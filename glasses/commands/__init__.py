@@ -24,8 +24,8 @@ INTERRUPTED = 130
 _AGAIN_S = 0.02  # an interrupt that could not be raised is tried again
 _PATIENCE_S = 1.0  # a second Ctrl-C this long after the first does not wait for what tidies up
 _LONGEST_S = 10.0  # for tidying up; something that swallowed the interrupt does not keep the process for longer
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # system.ending's; `glasses --help` imports nothing more
 _CRASHED = 70  # for the boot service, whose trial of an update goes back to the one before at a crash but not at 2
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
@@ -107,7 +107,7 @@ class _Signals:
         before: dict[int, Any] = {}
         hook = sys.unraisablehook
         try:
-            for number in (*_ENDING, signal.SIGALRM):
+            for number in (*ENDING, signal.SIGALRM):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                     before[number] = signal.signal(number, self._on_signal)
         except ValueError:  # not the main thread: it is never interrupted
@@ -143,7 +143,7 @@ class _Signals:
     def _watch(self, came: int) -> None:
         """Ends the process whose main thread does not: it is in a call of a C library, where no handler runs."""
         number = 0
-        while number not in _ENDING or signal.getsignal(number) != self._on_signal:
+        while number not in ENDING or signal.getsignal(number) != self._on_signal:
             number = os.read(came, 1)[0]
         time.sleep(_LONGEST_S + 1)
         self.number = self.number or number

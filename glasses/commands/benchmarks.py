@@ -18,6 +18,7 @@ from glasses.evaluation.bench import (
     conversation,
     false_wakes,
     faults,
+    figures_text,
     follow_up_answers,
     follow_ups,
     latency,
@@ -93,7 +94,7 @@ def _latency(args: argparse.Namespace, tick: Tick) -> Measured:
     )
     if getattr(args, "sounds", None):  # the old name `live` measured both
         figures["false_wakes"] = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
-    return figures, latency.report(figures)
+    return figures, figures_text.report(figures)
 
 
 def _false_wakes(args: argparse.Namespace, tick: Tick) -> Measured:
@@ -105,27 +106,27 @@ def _false_wakes(args: argparse.Namespace, tick: Tick) -> Measured:
         )
     preflight.input_folders("--sounds", args.sounds)
     figures = false_wakes.run(args.bundle, args.sounds, args.hours, tick)
-    return figures, latency.report(figures)
+    return figures, figures_text.report(figures)
 
 
 def _follow_ups(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = follow_ups.run(args.bundle, args.minutes, tick=tick)
-    return figures, latency.report(figures)
+    return figures, figures_text.report(figures)
 
 
 def _barge_in(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = barge_in.barge_ins(args.bundle, args.turns, tick=tick)
-    return figures, latency.report(figures)
+    return figures, figures_text.report(figures)
 
 
 def _echo(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = barge_in.own_voice(args.bundle, args.minutes, tick=tick)
-    return figures, latency.report(figures)
+    return figures, figures_text.report(figures)
 
 
 def _soak(args: argparse.Namespace, tick: Tick) -> Measured:
     figures = soak.run(args.bundle, args.minutes, tick=tick)
-    return figures, latency.report(figures)
+    return figures, figures_text.report(figures)
 
 
 def _faults(args: argparse.Namespace, tick: Tick) -> Measured:

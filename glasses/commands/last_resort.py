@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import ssl
 import traceback
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from glasses.errors import DISK_FULL
+
 _SHOWN = 500  # characters of what a library says
 _WHERE = "--verbose before the command shows where"
 
@@ -37,7 +37,7 @@ def explained(error: BaseException, *, verbose: bool) -> str:
 
 def _of_the_system(error: OSError, says: str) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return f"{where}the disk is full, or what output was sent to takes no more; free some space"
     if error.strerror:
         return f"{where}{error.strerror} ({_WHERE})"

@@ -16,6 +16,7 @@ from typing import Any
 
 from glasses.assistant.assistant import Assistant
 from glasses.assistant.fault_injection import INJECTED, FaultHooks
+from glasses.system.ending import ENDING
 from glasses.system.process_file import WIPE, ProcessFile
 from glasses.system.supervised import SupervisedThread
 from glasses.types import Button, Press
@@ -24,7 +25,6 @@ INJECT_AFTER_S = 8.0  # of running: devices are no longer taken for starting one
 KEYS: dict[str, Press] = {"": "tap", "t": "tap", "l": "long_press", "r": "double_tap"}
 HELP = "keys, each with Enter: nothing or t touch, l look at this, r what was that, m mute, w forget everything, q quit"
 MUTED = "muted: nothing is heard and no touch counts; m and Enter opens the microphone again"
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LINE = 1024  # bytes of a line: a terminal gives no more than 4,096 at once, and no key is longer
 
 
@@ -88,7 +88,7 @@ def _signals(on: Controlled, process_file: ProcessFile) -> Iterator[None]:
     before: dict[int, Any] = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()
-        if number not in _ENDING or signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+        if number not in ENDING or signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
     }
     try:
         yield

@@ -7,7 +7,6 @@ cache, `<cache>/<sha256>/<file name>`, with `<cache>` = $GLASSES_MODELS, else $X
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from glasses.data import data_path
-from glasses.errors import ModelError, Reason
+from glasses.errors import DISK_FULL, ModelError, Reason
 from glasses.model_store import sources, user_bundles
 from glasses.model_store.bundles import AUTO_BUNDLE, DEFAULT_BUNDLE, Bundle, BundleFigures, bundle_names, load_bundle
 from glasses.model_store.manifests import Manifest, ModelFile, load_manifest, manifest_names
@@ -120,7 +119,7 @@ def pull(names: Sequence[str], progress: Progress = lambda label, done_bytes, si
             for manifest in manifests:
                 _pull_model(manifest, progress)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in DISK_FULL:
             need = sum(manifest.size_bytes for manifest in manifests)
             raise ModelError(
                 Reason.NO_SPACE,

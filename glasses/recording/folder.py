@@ -7,7 +7,6 @@ order the segments, not the clock, which may jump.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -22,13 +21,12 @@ from typing import BinaryIO
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from glasses import folders
-from glasses.errors import InputError, Reason
+from glasses.errors import DISK_FULL, InputError, Reason
 from glasses.recording.encryption import EncryptedReader
 from glasses.recording.mcap_file import SegmentWriter, read_raw
 
 log = logging.getLogger(__name__)
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, of a quota
 _CLOCK_SET_S = 1_600_000_000  # a file dated before 2020 was written by a board that did not know the time yet
 
 
@@ -114,7 +112,7 @@ def recover(folder: Path) -> list[Path]:
             elif part.stat().st_size:
                 part.replace(final)
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in DISK_FULL:
                 raise
             part.replace(final)
         part.unlink(missing_ok=True)

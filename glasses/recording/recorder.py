@@ -18,10 +18,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from glasses.errors import GlassesError, InputError, Reason
+from glasses.errors import DISK_FULL, GlassesError, InputError, Reason
 from glasses.recording.encryption import EncryptedWriter
 from glasses.recording.entries import Entry
-from glasses.recording.folder import FULL, Limits, prune, recover, segments
+from glasses.recording.folder import Limits, prune, recover, segments
 from glasses.recording.mcap_file import RawEntry, SegmentWriter
 from glasses.system.supervised import SupervisedThread
 from glasses.types import Wiped
@@ -160,7 +160,7 @@ class Recorder:
             log.warning("%s in %s: %s", doing, self._folder, error)
             self._abandon()
             self._retry_ns = time.monotonic_ns() + int(RETRY_S * 1e9)
-            if isinstance(error, OSError) and error.errno in FULL:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
                 self._make_room()
         except Exception:
             self._abandon()

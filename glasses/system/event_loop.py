@@ -7,8 +7,9 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from glasses.system.ending import ENDING
+
 _T = TypeVar("_T")
-_ENDING = (int(signal.SIGINT), int(signal.SIGTERM), int(signal.SIGHUP))
 
 
 def run_until_signal(work: Coroutine[Any, Any, _T]) -> _T:
@@ -17,7 +18,7 @@ def run_until_signal(work: Coroutine[Any, Any, _T]) -> _T:
     A handler that raises would do so in the midst of the event loop, whose tasks would be left behind. A second signal
     goes to its handler at once.
     """
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in _ENDING}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDING}
     came: list[int] = []
 
     async def watched() -> _T:

@@ -137,19 +137,6 @@ def run(
     return figures
 
 
-def report(figures: dict[str, Any]) -> str:
-    """The figures for people."""
-
-    def lines(name: str, value: Any, indent: str) -> list[str]:
-        name = name.replace("_", " ")
-        if isinstance(value, dict):
-            return [f"{indent}{name}:", *(line for k, v in value.items() for line in lines(k, v, f"{indent}  "))]
-        shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
-        return [f"{indent}{name:<{32 - len(indent)}}{shown}"]
-
-    return "\n".join(line for name, value in figures.items() for line in lines(name, value, ""))
-
-
 def _maker(loaded: LoadedBundle, transcribe: Callable[[Float32Array], str] | None) -> Callable[[], Listener]:
     """Listeners alike, that give the responder rows, or with `transcribe` a transcript."""
     detector_path, judge = store.path_of(loaded.bundle.vad), open_end_of_turn(loaded)

@@ -29,6 +29,7 @@ from glasses.service.server.door import Connection, Door
 from glasses.service.server.http_app import make_app
 from glasses.service.server.openai.routes import routes
 from glasses.service.server.service import Service
+from glasses.system.ending import ENDING
 
 MAKE_TOKEN = "to make one: (umask 077; openssl rand -hex 32 > token), then --token-file token"
 
@@ -180,7 +181,7 @@ class Running:
         """
         loop = asyncio.get_running_loop()
         came: asyncio.Future[int] = loop.create_future()
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        before = {number: signal.getsignal(number) for number in ENDING}
         handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # as under nohup
         for number in handled:
             loop.add_signal_handler(number, lambda number=number: came.done() or came.set_result(number))

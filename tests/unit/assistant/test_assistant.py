@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from glasses.assistant.assistant import NO_PICTURE, unseen
+from glasses.assistant.unseen import NO_PICTURE, unseen
 from glasses.events import Draft
 from glasses.types import Latents, Turn
 

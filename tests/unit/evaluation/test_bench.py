@@ -15,7 +15,7 @@ from glasses.audio.sound_files import read_audio
 from glasses.errors import InputError
 from glasses.evaluation.bench import follow_ups
 from glasses.evaluation.bench.false_wakes import STRETCH_S, TurnCounter, mixed, unlearned
-from glasses.evaluation.bench.latency import report
+from glasses.evaluation.bench.figures_text import report
 from glasses.evaluation.bench.soak import in_use_mb, slope_an_hour
 from glasses.evaluation.bench.turn_times import (
     acoustic_waits_ms,
