@@ -65,7 +65,8 @@ class Draft:
     considers it complete; a later draft can still replace it if speech resumes. `follows_interruption`: the turn
     interrupted a reply, so the part of that reply which was heard stays in the KV cache. `work_ns`: when making the
     draft began and ended. `memory_intent`: what the turn asks of the memory. `unseen`: why nothing can be made out in
-    its picture, as a sentence to the wearer.
+    its picture, as a sentence to the wearer. `n_view_rows`: how many of the rows come up to the last picture, before
+    the words.
     """
 
     turn: Turn
@@ -76,6 +77,7 @@ class Draft:
     work_ns: tuple[int, int]
     memory_intent: MemoryIntent = ""
     unseen: str = ""
+    n_view_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from glasses.decoders.speech import Voice
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle import LoadedBundle, LoadedEncoders
 from glasses.runtime.given import Given, what_shows_something, windows_of
-from glasses.runtime.prompt import request_of, rows_of, suffix_of
+from glasses.runtime.prompt import rows_of, suffix_of, view_and_words
 from glasses.types import SAMPLE_RATE_HZ, Float32Array, Latents, Token, Turn
 
 CANNED = -1  # the token id of words that no model made
@@ -69,10 +69,10 @@ def no_tools(rows: Float32Array) -> str | None:
 
 def tool_said(loaded: LoadedBundle, turn: Turn, tools: Callable[[Float32Array], str | None]) -> str | None:
     """What a tool says to a turn that is given whole; None where it asks for none. Raises ModelError as `answer`."""
-    asked = request_of(loaded, turn.inputs)
+    view, words = view_and_words(loaded, turn.inputs)
     loaded.backbone.rollback(loaded.n_prefix)
-    loaded.backbone.feed([*asked, suffix_of(loaded.backbone)])
-    return tools(rows_of(loaded.backbone, asked))
+    loaded.backbone.feed([*view, *words, suffix_of(loaded.backbone)])
+    return tools(rows_of(loaded.backbone, words))
 
 
 def answer(
@@ -88,18 +88,18 @@ def answer(
 ) -> Iterator[Token]:
     """Streams the answer to one turn; the context is rolled back to the system prompt first.
 
-    `on_question` is told which question is answered where the turn holds none. `tools` gets the user's rows, which are
-    in the KV cache with the suffix behind them, and returns what a tool says to that; None: the backbone answers.
+    `on_question` is told which question is answered where the turn holds none. `tools` gets the rows of the words, in
+    the KV cache with the suffix behind them, and returns what a tool says to that; None: the backbone answers.
 
     Raises ModelError: WRONG_SPACE, CONTEXT_FULL, ABORTED.
     """
     since_ns = time.monotonic_ns()
-    asked = request_of(loaded, turn.inputs, on_question=on_question)
+    view, words = view_and_words(loaded, turn.inputs, on_question=on_question)
     since_ns = times.add("connect", since_ns)
     loaded.backbone.rollback(loaded.n_prefix)
-    loaded.backbone.feed([*asked, suffix_of(loaded.backbone)], hidden="last" if want_latents else "none")
+    loaded.backbone.feed([*view, *words, suffix_of(loaded.backbone)], hidden="last" if want_latents else "none")
     since_ns = times.add("prefill", since_ns)
-    if (said := tools(rows_of(loaded.backbone, asked))) is not None:
+    if (said := tools(rows_of(loaded.backbone, words))) is not None:
         times.add("tool", since_ns)
         yield Token(turn.id, CANNED, said, 0.0, None, last=True)
         return

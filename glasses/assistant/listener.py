@@ -282,6 +282,7 @@ class Listener:
             work_ns=(began_ns, time.monotonic_ns()),
             memory_intent=encoded.memory_intent,
             unseen=encoded.unseen,
+            n_view_rows=encoded.n_view_rows,
         )
         return self._draft
 

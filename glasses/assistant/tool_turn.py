@@ -82,7 +82,7 @@ class CalledTools:
         plain, self._plain = self._plain, None
         if plain and plain.ended and plain.draft.turn.id != reply.draft.turn.id:
             self._caller.talked()
-        call = self._caller.plan(rows)
+        call = self._caller.plan(rows[reply.draft.n_view_rows :])  # the choice was never shown pictures
         if call is None:
             self._plain = reply
             return None

@@ -17,7 +17,7 @@ from glasses.assistant.view_encoder import EncodedView, ViewEncoder
 from glasses.audio.loudness import is_audible
 from glasses.events import MemoryIntent
 from glasses.runtime.bundle import LoadedBundle
-from glasses.runtime.prompt import ConnectedInput, request_of, rows_of
+from glasses.runtime.prompt import ConnectedInput, rows_of, view_and_words
 from glasses.types import NS_PER_MS, Float32Array, Frame, Latents, Turn
 
 NOT_ADDRESSED_COMPLETENESS = (
@@ -40,7 +40,8 @@ class EncodedTurn:
     """The turn as it stands, and the user's rows float32 (n, n_embd) in its prompt.
 
     `completeness`: probability that the words are a complete sentence; None without a head, or for a part of a turn.
-    `unseen`: why nothing can be made out in its picture, as a sentence to the wearer; else "".
+    `unseen`: why nothing can be made out in its picture, as a sentence to the wearer; else "". `n_view_rows`: how many
+    of the rows come up to the last picture, before the words.
     """
 
     turn: Turn
@@ -48,6 +49,7 @@ class EncodedTurn:
     completeness: float | None = None
     memory_intent: MemoryIntent = ""
     unseen: str = ""
+    n_view_rows: int = 0
 
 
 class TurnEncoder:
@@ -163,7 +165,8 @@ class TurnEncoder:
         turn = Turn(self.turn_id, end_ns, self.cause, (*seen, *recalled, *self._before, *heard))
         reads = any(one.modality == "text" for one in seen)  # what can be read can be seen
         unseen = self._view.unseen if self._view and seen and not reads else ""
-        return EncodedTurn(turn, self._rows(turn, speech, words), completeness, intent, unseen)
+        rows, n_view_rows = self._rows(turn, speech, words)
+        return EncodedTurn(turn, rows, completeness, intent, unseen, n_view_rows)
 
     def with_all_latents(self, turn: Turn) -> Turn:
         """The turn of the last draft with the latents that its rows did not need."""
@@ -183,6 +186,7 @@ class TurnEncoder:
     def _look(self, frame: Frame) -> None:
         self._view = self._views.encode(frame)
 
-    def _rows(self, turn: Turn, speech: Latents, words: Float32Array) -> Float32Array:
+    def _rows(self, turn: Turn, speech: Latents, words: Float32Array) -> tuple[Float32Array, int]:
         connected = [ConnectedInput(speech, words) if one is speech else one for one in turn.inputs]
-        return rows_of(self._loaded.backbone, request_of(self._loaded, connected))
+        view, said = view_and_words(self._loaded, connected)
+        return rows_of(self._loaded.backbone, [*view, *said]), sum(map(len, view))

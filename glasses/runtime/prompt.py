@@ -120,6 +120,20 @@ def request_of(
 
     Of a picture goes in what the words ask about, as `_left_out` says.
     """
+    view, words = view_and_words(loaded, inputs, on_question=on_question)
+    return [*view, *words]
+
+
+def view_and_words(
+    loaded: LoadedBundle,
+    inputs: Sequence[Latents | ConnectedInput | str],
+    *,
+    on_question: Callable[[str], None] = lambda question: None,
+) -> tuple[list[ModelInput], list[ModelInput]]:
+    """The parts of `request_of`, up to its last picture and after that.
+
+    Whatever looks for words in a turn's rows was never shown pictures: it gets those after.
+    """
     out: list[ModelInput] = []
     seen, typed = dict[int, Modality](), list[list[int]]()
     state = PromptState()
@@ -133,11 +147,13 @@ def request_of(
         out.append(connect(loaded, one, state))
     if not state.has_question:
         on_question(question_about(state.modalities))
+    left_out = set[Modality]()
     if len({*seen.values()}) > 1:
-        said = [*state.said_rows, *map(loaded.backbone.token_rows, typed)]
+        said = [*state.said_rows, *(loaded.backbone.token_rows(ids) for ids in typed)]
         left_out = _left_out(loaded, state.modalities, np.concatenate(said) if said else None)
-        out = [part for i, part in enumerate(out) if seen.get(i) not in left_out]
-    return out + question_of(loaded, state)
+    last = max(seen, default=-1)
+    view = [part for i, part in enumerate(out[: last + 1]) if seen.get(i) not in left_out]
+    return view, [*out[last + 1 :], *question_of(loaded, state)]
 
 
 def _left_out(loaded: LoadedBundle, given: frozenset[Modality], said: Float32Array | None) -> set[Modality]:

@@ -13,7 +13,7 @@ from glasses.errors import InputError
 from glasses.memory.policy import MemoryPolicy
 from glasses.runtime import modalities
 from glasses.runtime.modalities import MODALITIES, ModalityEntry, question_about
-from glasses.runtime.prompt import ConnectedInput, PromptState, connect, prompt_of
+from glasses.runtime.prompt import ConnectedInput, PromptState, connect, prompt_of, view_and_words
 from glasses.types import Float32Array, Latents
 
 N_EMBD = 2
@@ -174,3 +174,11 @@ def test_prompt_of_a_picture_holds_what_is_asked_about(bundle: Any, asked: str |
     bundle.things_connector = SimpleNamespace(is_about_things=lambda rows: rows[0, 0] == len("Where is it?"))
     given = [latents("things"), latents("image"), latents("text"), *([asked] if asked else [])]
     assert shown(bundle, *given) == expected
+
+
+def test_words_of_a_turn_stand_apart_from_its_picture(bundle: Any) -> None:
+    view, words = view_and_words(bundle, [latents("image", 2), latents("audio", 3), latents("sound")])
+    assert [len(part) for part in view] == [2]
+    assert [len(part) for part in words] == [3, 0]
+    view, words = view_and_words(bundle, [latents("audio", 3), latents("sound")])
+    assert (view, [len(part) for part in words]) == ([], [3, 0])
