@@ -59,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests, and commands that they start, use one bundle, whatever else this machine could hold and has pulled.
     os.environ["GLASSES_BUNDLE"] = "pocket"
+    if "PYTEST_CURRENT_TEST" in os.environ:  # a test started this pytest, in surroundings that it chose
+        return
     # Nor do they see the timers, settings and running glasses of whoever runs the tests.
     own = Path(config.stash.setdefault(_OWN, tempfile.TemporaryDirectory(prefix="glasses-tests-")).name)
     for kind in ("STATE_HOME", "CONFIG_HOME", "RUNTIME_DIR"):
@@ -67,7 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[_OWN].cleanup()
+    if _OWN in config.stash:
+        config.stash[_OWN].cleanup()
 
 
 @pytest.fixture(autouse=True)
