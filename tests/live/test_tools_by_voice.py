@@ -77,7 +77,7 @@ def test_run_does_what_it_is_asked_by_voice(room: Room, voice: Voice, own_folder
         rang = glasses_run.wait_for("announced", state="told", kind="timer")
         assert rang["text"] == "Your timer is up."
         assert "level three" in str(ask("Remember that my car is on level three.")["answer"])
-        assert "level three" in str(ask("Where is my car?")["answer"])
+        assert "level three" in str(ask("Where did I park my car?")["answer"])
         plain = ask("What is the capital of France?")
         assert "tool" not in plain
         assert glasses_run.stop() == 0
