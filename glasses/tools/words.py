@@ -66,9 +66,14 @@ def sentence(said: str) -> str:
 
 def matches(text: str, about: str) -> bool:
     """Whether every telling word of `about` is in `text`, whatever its ending."""
+    return share_in(text, about) == 1
+
+
+def share_in(text: str, about: str) -> float:
+    """How many of the telling words of `about` are in `text`, whatever their endings, from 0 to 1."""
     stems = [_stem(word) for word in _telling(about)]
     have = {_stem(word) for word in _telling(text)}
-    return bool(stems) and all(any(_alike(one, stem) for one in have) for stem in stems)
+    return sum(any(_alike(one, stem) for one in have) for stem in stems) / len(stems) if stems else 0.0
 
 
 def _alike(one: str, other: str) -> bool:

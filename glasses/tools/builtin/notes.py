@@ -9,6 +9,7 @@ from glasses.tools.store import Note
 from glasses.tools.tool import ToolContext, tool
 
 _SAID = 3  # notes that are read out at once
+_ENOUGH = 0.5  # of the words asked about, in a note that is told; what is forgotten has all of them
 
 
 @tool(
@@ -26,7 +27,7 @@ def remember(context: ToolContext, text: Clause) -> str:
 @tool(examples=("Where is my seat?", "Read me my notes."), reads_only=True)
 def recall(context: ToolContext, about: Topic = "") -> str:
     """Tells what the wearer asked to remember."""
-    found = _found(context, about)
+    found = _found(context, about) or _nearest(context, about)
     if not found:
         return f"I have no note about {about.strip()}." if about.strip() else "There are no notes."
     more = f" And {len(found) - _SAID} more." if len(found) > _SAID else ""
@@ -55,8 +56,15 @@ def _meant(context: ToolContext, about: str, all: bool) -> list[Note]:
     return context.store.notes() if all or not about.strip() else _found(context, about)
 
 
+def _nearest(context: ToolContext, about: Topic) -> list[Note]:
+    """Notes with most telling words of `about`, at least half of them: "park my car" is in one about the car."""
+    shares = [(words.share_in(note.text, about), note) for note in context.store.notes()]
+    most = max((share for share, _ in shares), default=0.0)
+    return [note for share, note in shares if share == most] if most >= _ENOUGH else []
+
+
 def _found(context: ToolContext, about: Topic) -> list[Note]:
-    """Notes with every telling word of `about`; else those with most of them."""
+    """Notes with every telling word of `about`; all notes where it is empty."""
     notes = context.store.notes()
     if not about.strip():
         return notes

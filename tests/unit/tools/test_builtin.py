@@ -99,6 +99,17 @@ def test_reminder_of_a_day_that_has_no_morning_left_is_asked_for_its_time(contex
         call(context, "set_reminder", text=" ", when="at five")
 
 
+def test_notes_with_half_of_the_words_are_told_but_not_forgotten(context: ToolContext) -> None:
+    call(context, "remember", text="My car is on level three")
+    call(context, "remember", text="The boat is in the harbour")
+    assert call(context, "recall", about="park my car") == "You said: My car is on level three."
+    assert (
+        call(context, "recall", about="the red bicycle in the cellar")
+        == "I have no note about the red bicycle in the cellar."
+    )
+    assert call(context, "forget", about="park my car") == "I have no note about park my car."
+
+
 def test_notes_are_found_by_their_telling_words(context: ToolContext) -> None:
     call(context, "remember", text="I parked on level two.")
     call(context, "remember", text="Tom's birthday is in May")
