@@ -75,6 +75,7 @@ class TurnEncoder:
         self._frame: Frame | None = None  # newest
         self._views = ViewEncoder(loaded)
         self._view: EncodedView | None = None  # the picture that the turn is about
+        self._seen: list[ConnectedInput] = []  # its latents: their rows are the same in every draft
         self._before: tuple[Latents, ...] = ()  # of the sound before the activation
         self._addressed = 1.0
         self._unencoded: Float32Array | None = None  # the last draft's sound, where the sound encoder has not heard it
@@ -119,7 +120,7 @@ class TurnEncoder:
         if self._follow_ups and not is_follow_up:
             self._follow_ups.forget()
         self.cause, self.start_ns = cause, start_ns
-        self._view, self._before, self._addressed = None, (), 1.0
+        self._view, self._seen, self._before, self._addressed = None, [], (), 1.0
         if self._frame is not None and activated_ns - self._frame.t_ns > self._config.frame_max_age_ms * NS_PER_MS:
             self._frame = None
 
@@ -141,7 +142,7 @@ class TurnEncoder:
 
     def forget(self) -> None:
         """Drops every sound and picture that is held."""
-        self._frame, self._view, self._before, self._unencoded = None, None, (), None
+        self._frame, self._view, self._seen, self._before, self._unencoded = None, None, [], (), None
         if self._follow_ups:
             self._follow_ups.forget()
 
@@ -159,6 +160,7 @@ class TurnEncoder:
         ):  # beside words the other sounds are not in the rows: they can wait for the final draft
             heard = (*heard, self._loaded.sound_encoder.encode(pcm, self.start_ns))
         seen = self._view.latents(self._config.view_wait_ms / 1000) if self._view and wants_image else ()
+        self._connect(seen)
         intent, recalled = self._recall(words, self.cause, self.start_ns)
         if (intent == "sound" and self._before) or (intent == "picture" and seen):
             recalled = ()  # what was heard right before the activation, or is looked at, is what is meant
@@ -186,7 +188,12 @@ class TurnEncoder:
     def _look(self, frame: Frame) -> None:
         self._view = self._views.encode(frame)
 
+    def _connect(self, seen: tuple[Latents, ...]) -> None:
+        for one in seen:
+            if not any(before.latents is one for before in self._seen):
+                self._seen.append(ConnectedInput(one, self._loaded.connectors[one.modality].apply(one)))
+
     def _rows(self, turn: Turn, speech: Latents, words: Float32Array) -> tuple[Float32Array, int]:
-        connected = [ConnectedInput(speech, words) if one is speech else one for one in turn.inputs]
-        view, said = view_and_words(self._loaded, connected)
+        connected = {id(one.latents): one for one in (ConnectedInput(speech, words), *self._seen)}
+        view, said = view_and_words(self._loaded, [connected.get(id(one), one) for one in turn.inputs])
         return rows_of(self._loaded.backbone, [*view, *said]), sum(map(len, view))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from glasses.media.view_quality import why_unseen
 from glasses.runtime.bundle import LoadedBundle
-from glasses.types import Frame, Latents, UInt8Array
+from glasses.types import Frame, Latents
+
+AT_ONCE = "image"
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedView:
-    """A picture and its latents; those of the things and of the text in it may still be made."""
+    """A picture and its latents, some of which may still be made."""
 
     frame: Frame
-    image: Latents
-    things: Future[Latents] | None
-    text: Future[Latents] | None
+    parts: tuple[Future[Latents], ...]  # in the order of a turn
     unseen: str = ""  # why nothing can be made out, as a sentence to the wearer
 
     def latents(self, wait_s: float = math.inf) -> tuple[Latents, ...]:
@@ -28,9 +27,9 @@ class EncodedView:
         Waits so long for what is still being made, and goes without what is not made then: the next draft of the turn
         has it. Raises as the encoders do.
         """
-        wait([one for one in (self.things, self.text) if one], None if math.isinf(wait_s) else wait_s)
-        things, text = (one.result() if one and one.done() else None for one in (self.things, self.text))
-        return tuple(one for one in (things, self.image, text) if one is not None and len(one.data))
+        wait(self.parts, None if math.isinf(wait_s) else wait_s)
+        made = [one.result() for one in self.parts if one.done()]
+        return tuple(one for one in made if len(one.data))
 
 
 class ViewEncoder:
@@ -42,13 +41,12 @@ class ViewEncoder:
 
     def encode(self, frame: Frame) -> EncodedView:
         """Raises as the image encoder does."""
-        loaded = self._loaded
-        image = loaded.image_encoder.encode(frame.rgb, frame.t_ns)
-        things = self._begun(loaded.thing_encoder.encode, frame) if loaded.thing_encoder else None
-        text = self._begun(loaded.text_encoder.encode, frame) if loaded.text_encoder else None
-        return EncodedView(frame, image, things, text, why_unseen(frame.rgb))
-
-    def _begun(self, encode: Callable[[UInt8Array, int], Latents], frame: Frame) -> Future[Latents]:
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, "things and text in view")
-        return self._worker.submit(encode, frame.rgb, frame.t_ns)
+        view = Future[Latents]()
+        view.set_result(self._loaded.image_encoder.encode(frame.rgb, frame.t_ns))
+        parts = [
+            view if name == AT_ONCE else self._worker.submit(encoder.encode, frame.rgb, frame.t_ns)
+            for name, encoder in self._loaded.picture_encoders.items()
+        ]
+        return EncodedView(frame, tuple(parts), why_unseen(frame.rgb))

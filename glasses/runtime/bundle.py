@@ -24,7 +24,6 @@ from glasses.encoders.audio import AudioEncoder
 from glasses.encoders.image import ImageEncoder
 from glasses.encoders.sound import SoundEncoder
 from glasses.encoders.text import TextEncoder
-from glasses.encoders.things import ThingEncoder
 from glasses.errors import ModelError, Reason
 from glasses.memory.latent_memory import LatentMemory
 from glasses.memory.writer import MemoryWriter
@@ -83,9 +82,13 @@ class LoadedEncoders:
         return cast("TextEncoder | None", self.encoders.get("text"))
 
     @property
-    def thing_encoder(self) -> ThingEncoder | None:
-        """The encoder of things with a place; None: the bundle has none."""
-        return cast("ThingEncoder | None", self.encoders.get("things"))
+    def picture_encoders(self) -> dict[Modality, Encoder]:
+        """The encoders of pictures, in the order in which their latents stand in a turn.
+
+        What stands last is nearest to the question and weighs most.
+        """
+        of_pictures = (name for name, one in MODALITIES.items() if one.encodes_pictures)
+        return {name: self.encoders[name] for name in of_pictures if name in self.encoders}
 
     def encode_audio(self, pcm: Float32Array, t_ns: int = 0) -> tuple[Latents, ...]:
         """All latents of one window of float32 sound (N,) at 16 kHz: of the speech in it, then of the other sounds.
@@ -98,12 +101,11 @@ class LoadedEncoders:
     def encode_picture(self, rgb: UInt8Array, t_ns: int = 0) -> tuple[Latents, ...]:
         """All latents of one picture uint8 (H, W, 3): of things with a place, of the view, and of the text there.
 
-        Those of which there is nothing are left out. What stands last is nearest to the question and weighs most.
+        Those of which there is nothing are left out.
 
         Raises InputError as the encoders do, ModelError where one is opened now and cannot be.
         """
-        of_pictures = [name for name, one in MODALITIES.items() if one.encodes_pictures and name in self.encoders]
-        encoded = (self.encoders[name].encode(rgb, t_ns) for name in of_pictures)
+        encoded = (one.encode(rgb, t_ns) for one in self.picture_encoders.values())
         return tuple(latents for latents in encoded if len(latents.data))
 
 

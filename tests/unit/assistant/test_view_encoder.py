@@ -38,14 +38,16 @@ def views(text: Text | None, n_things: int | None = None) -> ViewEncoder:
         return SimpleNamespace(encode=lambda rgb, t_ns: latents(modality, n, t_ns))
 
     things = None if n_things is None else encoder("things", n_things)
-    loaded = SimpleNamespace(image_encoder=encoder("image", 49), text_encoder=text, thing_encoder=things)
+    given = {"things": things, "image": encoder("image", 49), "text": text}
+    encoders = {name: one for name, one in given.items() if one}
+    loaded = SimpleNamespace(image_encoder=encoders["image"], picture_encoders=encoders)
     return ViewEncoder(cast(LoadedBundle, loaded))
 
 
 def test_view_encoder_reads_text_while_others_go_on() -> None:
     text = Text(3)
     view = views(text).encode(FRAME)
-    assert view.image.t_ns == 5
+    assert [one.t_ns for one in view.latents(0.0)] == [5]
     assert [one.modality for one in view.latents(0.0)] == ["image"], "the next draft has it"
     text.may_read.set()
     assert [one.modality for one in view.latents()] == ["image", "text"]
