@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +15,9 @@ from glasses.errors import InputError, Reason, RemoteError
 from glasses.tools.builtin.letters import spell
 from glasses.tools.builtin.notes import forget
 from glasses.tools.caller import ToolCaller
-from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext
+from tests.unit.tools.scripted_turn import ScriptedTurn
 
 ROWS = np.zeros((2, 8), np.float32)
 LOADED: Any = SimpleNamespace(
@@ -31,27 +31,13 @@ class Wearer:
 
     def __init__(self, **how: Any) -> None:
         self.store, self.told = ToolStore(":memory:"), list[str]()
-        self.name, self.arguments = "", dict[str, Any]()
+        self.turn = ScriptedTurn()
         tools: Mapping[str, Tool] = {one.name: one for one in (spell, forget)}
-        self.caller = ToolCaller(lambda: tools, self, self, ToolContext(datetime.now, self.store))
+        self.caller = ToolCaller(lambda: tools, self.turn, self.turn, ToolContext(datetime.now, self.store))
         self.acts = AppActs(self.caller, LOADED, note=self.told.append, **how)
 
-    def choose(self, rows: Any, names: Sequence[str], *, waiting: bool = False) -> Any:
-        return SimpleNamespace(name=self.name) if self.name else None
-
-    def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
-        return []
-
-    def train(self, tool: Tool) -> None: ...
-
-    def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
-        return self.arguments
-
-    def words(self, rows: Any) -> list[SaidWord]:
-        return []
-
     def app_asks_for(self, name: str, **arguments: Any) -> str | None:
-        self.name, self.arguments = name, arguments
+        self.turn.name, self.turn.arguments = name, arguments
         planned = self.acts.plan(ROWS)
         return planned.start().result(10) if planned else None
 

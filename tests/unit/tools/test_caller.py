@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,40 +12,16 @@ from glasses.errors import InputError, Reason
 from glasses.tools import caller as callers
 from glasses.tools.builtin import BUILTIN
 from glasses.tools.caller import CANCELLED, ToolCaller
-from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
 from glasses.tools.tool import Tool, ToolContext, tool
+from tests.unit.tools.scripted_turn import ScriptedTurn
 
 ROWS = np.zeros((3, 8), np.float32)
 
 
-class Turn:
-    """The chooser and the reader of one turn."""
-
-    def __init__(self) -> None:
-        self.name: str | None = None
-        self.arguments: dict[str, Any] = {}
-        self.asked: list[bool] = []
-
-    def choose(self, rows: Any, names: Sequence[str], *, waiting: bool = False) -> Any:
-        self.asked.append(waiting)
-        return SimpleNamespace(name=self.name) if self.name else None
-
-    def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
-        return []
-
-    def train(self, tool: Tool) -> None: ...
-
-    def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
-        return self.arguments
-
-    def words(self, rows: Any) -> list[SaidWord]:
-        return []
-
-
 class Talk:
     def __init__(self, *more: Tool) -> None:
-        self.turn, self.now_s = Turn(), 0.0
+        self.turn, self.now_s = ScriptedTurn(), 0.0
         self.store = ToolStore(":memory:")
         tools = {one.name: one for one in (*BUILTIN, *more)}
         context = ToolContext(lambda: datetime(2026, 3, 4, 10, 30), self.store)

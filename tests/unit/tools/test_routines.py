@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,9 @@ from glasses.tools.call import ToolCall
 from glasses.tools.caller import NOT_UNDERSTOOD, ToolCaller
 from glasses.tools.registry import ToolRegistry
 from glasses.tools.routines import Routine, routines_in, steps_of, tool_of
-from glasses.tools.said import SaidWord
 from glasses.tools.store import ToolStore
-from glasses.tools.tool import Tool, ToolContext
+from glasses.tools.tool import ToolContext
+from tests.unit.tools.scripted_turn import ScriptedTurn
 
 TIMER = next(one for one in BUILTIN if one.name == "set_timer")
 SPELL = next(one for one in BUILTIN if one.name == "spell")
@@ -39,27 +37,17 @@ class Wearer:
         self.registry = ToolRegistry(BUILTIN)
         self.registry.add(*(tool_of(one) for one in routines_in(store)))
         self.context = ToolContext(lambda: datetime(2026, 3, 4, 22), store, tools=self.registry)
-        self.name, self.arguments = "", dict[str, Any]()
+        self.turn = ScriptedTurn()
         self.caller = ToolCaller(
-            lambda: {one.name: one for one in self.registry.tools}, self, self, self.context, understand=understand
+            lambda: {one.name: one for one in self.registry.tools},
+            self.turn,
+            self.turn,
+            self.context,
+            understand=understand,
         )
 
-    def choose(self, rows: Any, names: Sequence[str], *, waiting: bool = False) -> Any:
-        return SimpleNamespace(name=self.name)
-
-    def untrained(self, tools: Sequence[Tool]) -> list[Tool]:
-        return []
-
-    def train(self, tool: Tool) -> None: ...
-
-    def read(self, tool: Tool, rows: Any) -> dict[str, Any]:
-        return self.arguments
-
-    def words(self, rows: Any) -> list[SaidWord]:
-        return []
-
     def says(self, tool_name: str, /, **arguments: Any) -> str:
-        self.name, self.arguments = tool_name, arguments
+        self.turn.name, self.turn.arguments = tool_name, arguments
         call = self.caller.plan(ROWS)
         assert call
         return self.caller.carry_out(call)
@@ -108,8 +96,8 @@ def test_routine_that_means_itself_is_not_understood() -> None:
     wearer = Wearer(store)
     wearer.caller = ToolCaller(
         lambda: {one.name: one for one in wearer.registry.tools},
-        wearer,
-        wearer,
+        wearer.turn,
+        wearer.turn,
         wearer.context,
         understand=lambda words: wearer.caller.plan(ROWS),
     )
