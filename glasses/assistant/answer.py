@@ -13,7 +13,7 @@ from glasses.decoders.speech import Voice
 from glasses.model_store.onnx import give_back_memory
 from glasses.runtime.bundle import LoadedBundle, LoadedEncoders
 from glasses.runtime.given import Given, what_shows_something, windows_of
-from glasses.runtime.prompt import rows_of, suffix_of, view_and_words
+from glasses.runtime.prompt import prepare_questions, rows_of, suffix_of, view_and_words
 from glasses.types import SAMPLE_RATE_HZ, Float32Array, Latents, Token, Turn
 
 CANNED = -1  # the token id of words that no model made
@@ -118,6 +118,7 @@ def warm_up(loaded: LoadedBundle, voice: Voice | None, *, sees: bool = False) ->
     given = loaded.encode_audio(np.zeros(SAMPLE_RATE_HZ, np.float32))
     if sees:
         given = (loaded.image_encoder.encode(np.zeros((64, 64, 3), np.uint8)), *given)
+        prepare_questions(loaded)
     for _ in answer(loaded, Turn(0, 0, "warm-up", given), Times(), max_tokens=1):
         pass
     loaded.backbone.rollback(loaded.n_prefix)

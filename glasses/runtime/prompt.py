@@ -171,6 +171,12 @@ def _left_out(loaded: LoadedBundle, given: frozenset[Modality], said: Float32Arr
     return {"things"}
 
 
+def prepare_questions(loaded: LoadedBundle) -> None:
+    """Fits now what tells questions about a picture apart: some 50 ms, which the first of them would wait for."""
+    about_neither = loaded.backbone.token_rows(loaded.backbone.tokenize("What is this?", special=False))
+    _left_out(loaded, frozenset(loaded.connectors), about_neither)
+
+
 def _modality(given: Latents | ConnectedInput) -> Modality:
     return given.latents.modality if isinstance(given, ConnectedInput) else given.modality
 
