@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
         def prepare() -> None:
             cast.prepare(models.loaded)
-            warm_up(models.loaded, models.voice)
+            warm_up(models.loaded, models.voice, sees=around.devices.sees)
             tools.prepare()
 
         assistant.run(prepare)
